@@ -1,0 +1,67 @@
+# Each target sets up what it needs; only Python 3.11 or later, make and git have to be there.
+
+VENV := .venv
+PY := $(VENV)/bin/python
+# Arguments for the command of run, test, bench and lock: make test ARGS='-k chat'
+ARGS ?=
+PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
+	$$python -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$python && break; done)
+
+.PHONY: help install run test check generate format lint bench bench-quick lock clean
+
+help: ## Print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(VENV)/.dev ## Set up .venv with everything pinned, for work on Spanloom
+
+run: $(VENV)/.run ## Serve on an embedded SQLite database, gRPC on 4317 and HTTP on 4318
+	$(VENV)/bin/spanloom serve $(ARGS)
+
+test: $(VENV)/.dev ## Run the whole test suite
+	$(PY) -m pytest $(ARGS)
+
+check: ## Run all that a change has to pass: lint, then test
+	@$(MAKE) lint
+	@$(MAKE) test
+
+generate: $(VENV)/.dev ## Generate src/spanloom/v1 from proto/
+	$(PY) tools/contract.py generate
+
+format: $(VENV)/.dev ## Format the Python and the proto files
+	$(PY) -m ruff check --fix-only --quiet .
+	$(PY) -m ruff format .
+	$(VENV)/bin/buf format --write proto
+
+lint: $(VENV)/.dev ## Check style, types, layers and the contract (seconds)
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) tools/contract.py check
+	$(VENV)/bin/lint-imports --no-logo
+	$(PY) -m mypy src tests tools $(wildcard bench)
+
+bench: $(VENV)/.dev ## Measure throughput and latency
+	$(PY) -m bench $(ARGS)
+
+bench-quick: $(VENV)/.dev ## Measure the same in short
+	$(PY) -m bench --quick $(ARGS)
+
+lock: $(VENV)/.dev ## Pin the dependencies of pyproject.toml anew; ARGS=--upgrade takes the newest
+	$(COMPILE) --output-file requirements.lock
+	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+
+clean: ## Remove all that make made
+	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+
+COMPILE = $(VENV)/bin/uv pip compile pyproject.toml $(ARGS) --quiet --universal --python-version 3.11 \
+	--no-header --no-annotate
+
+$(VENV)/.run: requirements.lock pyproject.toml
+	test -x $(PY) || $(or $(PYTHON),$(error Spanloom needs Python 3.11 or later)) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements.lock
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements-dev.lock
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements-dev.lock
+	touch $@
