@@ -1,0 +1,1 @@
+"""The store: one SQL schema over several databases. `Store` in `store.py` is the contract; nothing else leaves this room."""

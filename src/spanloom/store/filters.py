@@ -1,0 +1,214 @@
+"""Filters on events, as SQL: tables of fields, types and operators.
+
+A condition compares the field's value of the condition's type. A value of another type is unlike any other: it is not
+equal to it, contains nothing and is neither less nor more. Absent and null are one, and `is not` and `not contains` hold
+for them. Text is compared by bytes.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, case, func, not_
+
+from spanloom import errors
+from spanloom.model import MAX_TIME_NS, EventQuery, Filter, Json
+from spanloom.store.dialect import Database
+from spanloom.store.rows import check_texts
+from spanloom.store.tables import spans
+
+Condition = ColumnElement[bool]
+
+
+@dataclass(frozen=True, slots=True)
+class _Operand:
+    """A field in a condition: whether it is there, and, a type it can be compared as, its value and how the other is read."""
+
+    present: Condition
+    values: Mapping[str, tuple[ColumnElement[Any], Callable[[Json], Any]]]
+
+
+def conditions(database: Database, query: EventQuery) -> list[Condition]:
+    """What the WHERE clause of a query holds, beside the project. INVALID_ARGUMENT names `filters[n].part`."""
+    found = [_condition(database, asked) for asked in query.filters]
+    if query.since_ns is not None:
+        found.append(spans.c.start_ns >= query.since_ns)
+    if query.until_ns is not None:
+        found.append(spans.c.start_ns <= query.until_ns)
+    return found
+
+
+def _condition(database: Database, asked: Filter) -> Condition:
+    def invalid(part: str, description: str) -> errors.SpanloomError:
+        return errors.invalid_field(f"filters[{asked.position}].{part}", description)
+
+    if asked.type not in _OPERATORS:
+        raise invalid("type", f"must be one of {_list(_OPERATORS)}")
+    if asked.operator not in _OPERATORS[asked.type]:
+        raise invalid(
+            "operator", f"must be one of {_list(_OPERATORS[asked.type])} for type {asked.type}"
+        )
+    texts = {"field": asked.field, "value": asked.value if isinstance(asked.value, str) else ""}
+    check_texts(f"filters[{asked.position}]", {k: v.replace("\0", "") for k, v in texts.items()})
+    operand = _operand(database, asked.field)
+    if operand is None:
+        raise invalid(
+            "field", f"must be one of {_list(_COLUMNS)}, or a dotted path into {_list(_BODY)}"
+        )
+
+    operator = asked.operator
+    if asked.value is None and operator in _NULL_MEANS:
+        operator = _NULL_MEANS[operator]
+    if operator in _PRESENCE:
+        return _PRESENCE[operator](operand.present)
+    if asked.type not in operand.values:
+        raise invalid("type", f"must be one of {_list(operand.values)} for {asked.field}")
+    field, read = operand.values[asked.type]
+    try:
+        value = read(asked.value)
+    except (ValueError, OverflowError):
+        raise invalid("value", f"must be a {asked.type}") from None
+    return _COMPARISONS[operator](database, field, value)
+
+
+def _operand(database: Database, field: str) -> _Operand | None:
+    if field in _COLUMNS:
+        return _COLUMNS[field]
+    head, *rest = field.replace("\0", "\ufffd").split(".")
+    if head not in _BODY:
+        return None
+    path = [int(step) if re.fullmatch("0|[1-9][0-9]{0,8}", step) else step for step in rest]
+    value = database.json(spans.c.body, [head, *path])
+    return _Operand(
+        value.present,
+        {
+            "string": (value.text, _string),
+            "number": (value.number, _number),
+            "boolean": (value.boolean, _boolean),
+        },
+    )
+
+
+def _string(value: Json) -> str:
+    if not isinstance(value, str):
+        raise ValueError
+    return value.replace("\0", "\ufffd")  # as in `Database.readable`
+
+
+def _number(value: Json) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise ValueError
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
+
+
+def _boolean(value: Json) -> bool:
+    if isinstance(value, bool):
+        return value
+    try:
+        return {"true": True, "false": False}[value.lower()]
+    except (AttributeError, KeyError):
+        raise ValueError from None
+
+
+def _milliseconds(value: Json) -> int:
+    """Nanoseconds of epoch milliseconds."""
+    _number(value)
+    return _within_64_bits(int(Decimal(str(value)) * 1_000_000))
+
+
+def _time(value: Json) -> int:
+    """Nanoseconds of an ISO 8601 time (UTC unless it has a zone) or of epoch milliseconds."""
+    try:
+        return _milliseconds(value)
+    except (ValueError, ArithmeticError):
+        if not isinstance(value, str):
+            raise ValueError from None
+    time = datetime.fromisoformat(value)
+    time = time.replace(tzinfo=time.tzinfo or UTC)
+    since = time - datetime(1970, 1, 1, tzinfo=UTC)
+    microseconds = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    return _within_64_bits(microseconds * 1_000)
+
+
+def _within_64_bits(value: int) -> int:
+    return max(-MAX_TIME_NS, min(value, MAX_TIME_NS))
+
+
+def _text_column(column: ColumnElement[Any]) -> _Operand:
+    return _Operand(column != "", {"string": (column, _string)})
+
+
+def _time_column(column: ColumnElement[Any]) -> _Operand:
+    return _Operand(
+        column.is_not(None), {"number": (column, _milliseconds), "datetime": (column, _time)}
+    )
+
+
+# The fields of an event that have a column.
+_COLUMNS: dict[str, _Operand] = {
+    "event_id": _text_column(spans.c.event_id),
+    "event_type": _text_column(spans.c.kind),
+    "event_name": _text_column(spans.c.name),
+    "session_id": _text_column(spans.c.session_id),
+    # The parent of a root span in a session is the session.
+    "parent_id": _text_column(
+        case(
+            (
+                and_(spans.c.parent_id == "", spans.c.session_id != spans.c.trace_id),
+                spans.c.session_id,
+            ),
+            else_=spans.c.parent_id,
+        )
+    ),
+    "start_time": _time_column(spans.c.start_ns),
+    "end_time": _time_column(spans.c.end_ns),
+    "duration": _Operand(
+        spans.c.duration_ms.is_not(None), {"number": (spans.c.duration_ms, _number)}
+    ),
+}
+
+# The fields of an event that stand in the body.
+_BODY = (
+    *("inputs", "outputs", "config", "metadata", "metrics", "feedback", "user_properties"),
+    *("error", "source", "project", "children_ids"),
+)
+
+_OPERATORS: dict[str, Sequence[str]] = {
+    "string": ("exists", "not exists", "is", "is not", "contains", "not contains"),
+    "number": ("exists", "not exists", "is", "is not", "greater than", "less than"),
+    "boolean": ("exists", "not exists", "is"),
+    "datetime": ("exists", "not exists", "is", "is not", "after", "before"),
+}
+
+_NULL_MEANS = {"is": "not exists", "is not": "exists"}
+
+_PRESENCE: dict[str, Callable[[Condition], Condition]] = {
+    "exists": lambda present: present,
+    "not exists": not_,
+}
+
+_COMPARISONS: dict[str, Callable[[Database, ColumnElement[Any], Any], Condition]] = {
+    "is": lambda _, field, value: field == value,
+    "is not": lambda _, field, value: field.is_distinct_from(value),
+    "contains": lambda database, field, value: database.contains(field, value),
+    "not contains": lambda database, field, value: not_(
+        func.coalesce(database.contains(field, value), False)
+    ),
+    "greater than": lambda _, field, value: field > value,
+    "less than": lambda _, field, value: field < value,
+    "after": lambda _, field, value: field > value,
+    "before": lambda _, field, value: field < value,
+}
+
+
+def _list(names: Any) -> str:
+    return ", ".join(names)

@@ -1,0 +1,85 @@
+"""The first tables: spans, traces, feedback, projects, keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from alembic import op
+from sqlalchemy import BigInteger, Column, Double, Text
+
+revision = "0001"
+down_revision = None
+
+TEXT = Text().with_variant(Text(collation="C"), "postgresql")
+
+# A body past 2 kB is compressed by lz4 where the server was built with it. pglz, the default, halves the rate of ingest:
+# a server that has nothing else stores bodies as they are.
+BODY_STORAGE = """
+DO $$ BEGIN
+  IF EXISTS (SELECT FROM pg_settings WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)) THEN
+    ALTER TABLE spans ALTER COLUMN body SET COMPRESSION lz4;
+  ELSE
+    ALTER TABLE spans ALTER COLUMN body SET STORAGE EXTERNAL;
+  END IF;
+END $$
+"""
+
+
+def upgrade() -> None:
+    op.create_table(
+        "spans",
+        *_columns("project trace_id span_id", TEXT, primary_key=True),
+        *_columns("version", BigInteger),
+        *_columns("event_id session_id parent_id name kind operation", TEXT),
+        *_columns("start_ns", BigInteger),
+        *_columns("end_ns", BigInteger, nullable=True),
+        *_columns("duration_ms", Double, nullable=True),
+        *_columns("status agent_name provider model", TEXT),
+        *_columns("input_tokens output_tokens", BigInteger, nullable=True),
+        *_columns("cost", Double, nullable=True),
+        *_columns("body", TEXT),
+    )
+    op.create_index("spans_event", "spans", ["project", "event_id"])
+    op.create_index("spans_session", "spans", ["project", "session_id", "start_ns"])
+    op.create_index("spans_start", "spans", ["project", "start_ns"])
+    op.create_index("spans_kind", "spans", ["project", "kind", "start_ns"])
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute(BODY_STORAGE)
+
+    op.create_table(
+        "traces",
+        *_columns("project trace_id", TEXT, primary_key=True),
+        *_columns("version", BigInteger),
+        *_columns("name feature_slug", TEXT),
+        *_columns("start_ns", BigInteger),
+        *_columns("end_ns", BigInteger, nullable=True),
+        *_columns("status session_id user_id organization_id experiment_id", TEXT),
+    )
+    op.create_index("traces_start", "traces", ["project", "start_ns", "trace_id"])
+
+    op.create_table(
+        "feedback",
+        *_columns("project id", TEXT, primary_key=True),
+        *_columns("version", BigInteger),
+        *_columns("target target_id trace_id ref type creator", TEXT),
+        *_columns("created_ns", BigInteger),
+        *_columns("body", TEXT),
+    )
+    op.create_index("feedback_target", "feedback", ["project", "target", "target_id"])
+
+    op.create_table(
+        "projects", *_columns("name", TEXT, primary_key=True), *_columns("created_ns", BigInteger)
+    )
+    op.create_table(
+        "keys",
+        *_columns("id", TEXT, primary_key=True),
+        *_columns("project role digest", TEXT),
+        *_columns("created_ns", BigInteger),
+        *_columns("revoked_ns", BigInteger, nullable=True),
+    )
+
+
+def _columns(names: str, kind: Any, *, primary_key: bool = False, nullable: bool = False) -> Any:
+    return [
+        Column(name, kind, primary_key=primary_key, nullable=nullable) for name in names.split()
+    ]

@@ -1,0 +1,187 @@
+"""The statements of the store, each made once. Parameters are bound by name when one runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Delete,
+    Double,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    case,
+    cast,
+    delete,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+    update,
+)
+
+from spanloom.model import MAX_TIME_NS
+from spanloom.store.dialect import Database
+from spanloom.store.rows import FEEDBACK_COLUMNS, KEY_COLUMNS, SPAN_COLUMNS, TRACE_COLUMNS
+from spanloom.store.tables import feedback, keys, projects, spans, traces
+
+_project: BindParameter[str] = bindparam("project")
+
+ALIVE = select(literal(1))
+
+TRACE_SPANS = (
+    select(*SPAN_COLUMNS)
+    .where(spans.c.project == _project, spans.c.trace_id == bindparam("trace_id"))
+    .order_by(spans.c.start_ns, spans.c.span_id)
+)
+SESSION_SPANS = (
+    select(*SPAN_COLUMNS)
+    .where(spans.c.project == _project, spans.c.session_id == bindparam("session_id"))
+    .order_by(spans.c.start_ns, spans.c.span_id, spans.c.trace_id)
+)
+EVENT = (
+    select(*SPAN_COLUMNS)
+    .where(spans.c.project == _project, spans.c.event_id == bindparam("event_id"))
+    .order_by(spans.c.version.desc())
+    .limit(1)
+)
+NEWEST_TRACES = (
+    select(*TRACE_COLUMNS)
+    .where(traces.c.project == _project)
+    .order_by(traces.c.start_ns.desc(), traces.c.trace_id.desc())
+    .limit(bindparam("limit"))
+)
+NEWEST_TRACES_AFTER = NEWEST_TRACES.where(
+    tuple_(traces.c.start_ns, traces.c.trace_id)
+    < tuple_(bindparam("start_ns"), bindparam("trace_id"))
+)
+
+PROJECT = select(projects.c.name).where(projects.c.name == _project)
+KEY = select(*KEY_COLUMNS).where(keys.c.id == bindparam("id"))
+KEYS = select(*KEY_COLUMNS).order_by(keys.c.created_ns, keys.c.id)
+# The first revocation counts.
+REVOKE_KEY = (
+    update(keys)
+    .where(keys.c.id == bindparam("key_id"))
+    .values(revoked_ns=func.coalesce(keys.c.revoked_ns, bindparam("at_ns")))
+)
+
+
+def trace_deletes(project: str, trace_id: str) -> list[Delete]:
+    """What removes a trace: feedback on it and on its spans, its row, its spans (the last, since the first needs them)."""
+    spans_of = select(spans.c.span_id).where(
+        spans.c.project == project, spans.c.trace_id == trace_id
+    )
+    on_trace = and_(feedback.c.target == "trace", feedback.c.target_id == trace_id)
+    on_span = and_(
+        feedback.c.target == "span",
+        feedback.c.target_id.in_(spans_of),
+        feedback.c.trace_id.in_(("", trace_id)),
+    )
+    return [
+        delete(feedback).where(feedback.c.project == project, on) for on in (on_trace, on_span)
+    ] + [
+        delete(table).where(table.c.project == project, table.c.trace_id == trace_id)
+        for table in (traces, spans)
+    ]
+
+
+def session_totals(database: Database, project: str, session_ids: Sequence[str]) -> Select[Any]:
+    """A row a session: its id, then the fields of `SessionTotals` in their order."""
+    is_event = spans.c.kind != "session"
+
+    def number(condition: ColumnElement[bool]) -> ColumnElement[int]:
+        return func.sum(case((condition, 1), else_=0))
+
+    def of_events(column: ColumnElement[Any]) -> ColumnElement[Any]:
+        return case((is_event, column))
+
+    # A look at the text first: few bodies have to be parsed.
+    has_feedback = case(
+        (
+            database.contains(spans.c.body, '"feedback":{'),
+            database.json(spans.c.body, ["feedback"]).filled,
+        ),
+        else_=False,
+    )
+    return (
+        select(
+            spans.c.session_id,
+            number(is_event),
+            number(and_(is_event, spans.c.kind == "model")),
+            number(and_(is_event, spans.c.kind == "tool")),
+            number(and_(is_event, spans.c.status == "ERROR")),
+            number(has_feedback),
+            func.min(of_events(spans.c.start_ns)),
+            func.max(of_events(spans.c.end_ns)),
+            func.sum(of_events(spans.c.cost)),
+            # As numbers with a floating point, which do not overflow.
+            func.sum(cast(of_events(spans.c.input_tokens), Double)),
+            func.sum(cast(of_events(spans.c.output_tokens), Double)),
+        )
+        .where(spans.c.project == project, database.among(spans.c.session_id, session_ids))
+        .group_by(spans.c.session_id)
+    )
+
+
+def feedback_on(
+    database: Database, project: str, targets: Sequence[tuple[str, str]]
+) -> Select[Any]:
+    """FEEDBACK_COLUMNS of all feedback on the targets, oldest first."""
+    ids: dict[str, list[str]] = {}
+    for target, target_id in targets:
+        ids.setdefault(target, []).append(target_id)
+    return (
+        select(*FEEDBACK_COLUMNS)
+        .where(
+            feedback.c.project == project,
+            or_(
+                false(),
+                *(
+                    and_(
+                        feedback.c.target == target,
+                        database.among(feedback.c.target_id, among),
+                    )
+                    for target, among in ids.items()
+                ),
+            ),
+        )
+        .order_by(feedback.c.created_ns, feedback.c.id)
+    )
+
+
+def find_feedback(project: str, *, ref: str, type: str) -> Select[Any]:
+    """FEEDBACK_COLUMNS of a project's feedback, newest first; "" stands for any."""
+    found = select(*FEEDBACK_COLUMNS).where(feedback.c.project == project)
+    if ref:
+        found = found.where(feedback.c.ref == ref)
+    if type:
+        found = found.where(feedback.c.type == type)
+    return found.order_by(feedback.c.created_ns.desc(), feedback.c.id.desc())
+
+
+def find_events(conditions: Sequence[ColumnElement[bool]], project: str) -> Select[Any]:
+    """SPAN_COLUMNS of a project's events, newest start first."""
+    return (
+        select(*SPAN_COLUMNS)
+        .where(spans.c.project == project, *conditions)
+        .order_by(spans.c.start_ns.desc(), spans.c.event_id, spans.c.trace_id, spans.c.span_id)
+    )
+
+
+def page(
+    connection: Connection, found: Select[Any], *, limit: int, offset: int
+) -> tuple[Sequence[Row[Any]], int]:
+    """The rows of one page, and the number of all. They are counted only where the page does not tell."""
+    rows = connection.execute(found.limit(limit).offset(min(offset, MAX_TIME_NS))).fetchall()
+    if len(rows) < limit and (rows or not offset):
+        return rows, offset + len(rows)
+    everything = found.with_only_columns(func.count()).order_by(None)
+    return rows, connection.execute(everything).scalar_one()

@@ -1,0 +1,345 @@
+"""The Store's contract. Every backend keeps every sentence; tests/store and tests/contract hold them to it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from sqlalchemy import Connection, insert
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+
+from spanloom import errors
+from spanloom.model import EventQuery, Feedback, Key, Page, SessionTotals, Span, Trace
+from spanloom.store import dialect, filters, migrations, queries, rows, tables
+from spanloom.store.writer import Writer
+
+log = logging.getLogger("spanloom.store")
+
+T = TypeVar("T")
+
+# Threads that read, each with a connection. More would only wait for the interpreter's lock.
+_READERS = 8
+
+
+class Store:
+    """Spans, feedback, projects and keys in one SQL database (SQLite, PostgreSQL).
+
+    What every method that writes promises:
+
+    - It MUST return only after its rows are durable (SQLite: WAL, synchronous=FULL; PostgreSQL: synchronous_commit on).
+      A process killed at any moment loses nothing that was returned for.
+    - It MUST be all or nothing for one call, whatever else shares its transaction: concurrent calls are committed together.
+    - The same call again MUST give the same rows. A span is one whole row with a version, kept by (project, trace id,
+      span id): the newest version wins, and no call changes a part of a row.
+    - The queue before the writer is bounded in rows and bytes. A call that does not fit raises RESOURCE_EXHAUSTED
+      (errors.queue_full) at once, and nothing of it is stored.
+    - A call that was cancelled, or raised UNAVAILABLE, may have been stored or not. Sending it again is safe.
+
+    What every method promises:
+
+    - A method that takes a project MUST see and change rows of that project only.
+    - A read MUST see all that was returned for before it began. Reads do not wait for writes.
+    - Ids and texts are compared by bytes: with case, and any character but NUL and lone surrogates, which raise
+      INVALID_ARGUMENT naming the field, as do ids past 256 characters and integers past 64 bits.
+    - A database that cannot be reached or refuses raises UNAVAILABLE (errors.store_unavailable); the cause goes to the log
+      `spanloom.store`, never to the caller.
+
+    Safe to use from any number of event loops; the threads are the store's own.
+    """
+
+    def __init__(self, database: dialect.Database, *, queue_rows: int, queue_bytes: int) -> None:
+        self._database = database
+        self._read_engine = database.engine(writer=False, connections=_READERS)
+        self._write_engine = database.engine(writer=True, connections=1)
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="spanloom-reader")
+        self._writer = Writer(
+            database, self._write_engine, queue_rows=queue_rows, queue_bytes=queue_bytes
+        )
+        self._versions = _Versions()
+
+    @classmethod
+    async def open(
+        cls,
+        url: str,
+        *,
+        migrate: bool = True,
+        queue_rows: int = 50_000,
+        queue_bytes: int = 64 << 20,
+    ) -> Store:
+        """Open the database of a URL: `sqlite:///FILE` (made when absent) or `postgresql+psycopg://...`.
+
+        `migrate` makes or renews the tables first; without it, a database whose tables are absent or not of this version
+        raises migrations.SchemaError. ValueError for a URL that names no database; UNAVAILABLE when it cannot be reached.
+        """
+        database = dialect.database(url)
+        prepare = migrations.migrate_database if migrate else migrations.check_database
+        try:
+            await asyncio.to_thread(prepare, database)
+        except OperationalError as error:
+            log.error("cannot open the database", exc_info=error)
+            raise errors.store_unavailable() from None
+        return cls(database, queue_rows=queue_rows, queue_bytes=queue_bytes)
+
+    async def close(self) -> None:
+        """Finish what was accepted, then close. Calls after it raise UNAVAILABLE; closing again does nothing."""
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._writer.close()
+        self._readers.shutdown()
+        self._read_engine.dispose()
+        self._write_engine.dispose()
+
+    async def ready(self) -> bool:
+        """Whether a read answers and the writer lives; for health."""
+        try:
+            await self._read(lambda connection: connection.execute(queries.ALIVE).scalar())
+        except errors.SpanloomError:
+            return False
+        return self._writer.alive
+
+    # Spans
+
+    async def write_spans(self, project: str, spans: Sequence[Span]) -> None:
+        """Store spans, each in place of an earlier one of its identity; the last of one identity in a call wins.
+
+        The trace's row is derived here: from the span with parent id "" (the earliest, if the call has several), else, if
+        the trace has no row yet, from its earliest span in the call. Values of a body may be `orjson.Fragment`s, which MUST
+        be valid JSON. INVALID_ARGUMENT names `spans[n].field`, n being the position in the call, and for what stands in the
+        body its key: `spans[n].inputs`.
+        """
+        span_rows, trace_rows, size = rows.span_rows(
+            project, spans, self._versions.take(len(spans))
+        )
+        if span_rows:
+            work = {tables.spans: span_rows, tables.traces: trace_rows}
+            await self._writer.write(work, rows=len(span_rows), size=size)
+
+    async def trace_spans(self, project: str, trace_id: str) -> list[Span]:
+        """All spans of a trace by start, then span id; [] when unknown."""
+        parameters = _checked(project=project, trace_id=trace_id)
+        return await self._read(
+            lambda c: [rows.to_span(row) for row in c.execute(queries.TRACE_SPANS, parameters)]
+        )
+
+    async def session_spans(self, project: str, session_id: str) -> list[Span]:
+        """All spans of a session (those with this session id) by start, then span id; [] when unknown."""
+        parameters = _checked(project=project, session_id=session_id)
+        return await self._read(
+            lambda c: [rows.to_span(row) for row in c.execute(queries.SESSION_SPANS, parameters)]
+        )
+
+    async def list_traces(
+        self, project: str, *, limit: int, after: tuple[int, str] | None = None
+    ) -> list[Trace]:
+        """Traces by start, the newest first, ties by trace id descending; `after` is (start_ns, trace_id) of the last seen.
+
+        Going on after the last one seen passes over none and repeats none, whatever is written meanwhile.
+        """
+        parameters: dict[str, object] = {**_checked(project=project), "limit": limit}
+        query = queries.NEWEST_TRACES
+        if after is not None:
+            query = queries.NEWEST_TRACES_AFTER
+            parameters |= {"start_ns": after[0], **_checked(trace_id=after[1])}
+        return await self._read(
+            lambda c: [rows.to_trace(row) for row in c.execute(query, parameters)]
+        )
+
+    async def delete_trace(self, project: str, trace_id: str) -> bool:
+        """Remove its spans, its row, and feedback on it and on its spans; False when there was no such trace.
+
+        Feedback on a span which does not say its trace goes too. What is written later for this trace id makes it anew.
+        """
+        _checked(project=project, trace_id=trace_id)
+        deletes = queries.trace_deletes(project, trace_id)
+
+        def run(connection: Connection) -> bool:
+            *_, trace_rows, span_rows = (connection.execute(d).rowcount for d in deletes)
+            return bool(trace_rows or span_rows)
+
+        return bool(await self._writer.write(run))
+
+    async def find_event(self, project: str, event_id: str) -> Span | None:
+        """The span with this event id; the one written last where several traces hold it."""
+        parameters = _checked(project=project, event_id=event_id)
+        row = await self._read(lambda c: c.execute(queries.EVENT, parameters).first())
+        return rows.to_span(row) if row else None
+
+    async def find_events(self, project: str, query: EventQuery) -> Page[Span]:
+        """One page of the events that match, and how many match in all.
+
+        All filters hold, and the start lies within [since_ns, until_ns]. Newest start first, ties by event id. Events of
+        kind session are events, too. INVALID_ARGUMENT names `filters[position].field`, `.operator`, `.type` or `.value`.
+        """
+        _checked(project=project)
+        found = queries.find_events(filters.conditions(self._database, query), project)
+        offset = (query.page - 1) * query.limit
+
+        def run(connection: Connection) -> Page[Span]:
+            page, total = queries.page(connection, found, limit=query.limit, offset=offset)
+            return Page([rows.to_span(row) for row in page], total)
+
+        return await self._read(run)
+
+    async def session_totals(
+        self, project: str, session_ids: Sequence[str]
+    ) -> dict[str, SessionTotals]:
+        """What the events of each session add up to; a session without a row is absent.
+
+        By one aggregate query. Events of kind session are not counted, but feedback on them is feedback on the session.
+        """
+        _checked(project=project)
+        for session_id in session_ids:
+            _checked(session_id=session_id)
+        query = queries.session_totals(self._database, project, session_ids)
+        found = await self._read(lambda c: c.execute(query).fetchall())
+        return {
+            session_id: SessionTotals(
+                events=events,
+                model_events=model_events,
+                tool_events=tool_events,
+                errors=failed,
+                has_feedback=has_feedback > 0,
+                start_ns=start_ns,
+                end_ns=end_ns,
+                cost=cost,
+                input_tokens=int(input_tokens or 0),
+                output_tokens=int(output_tokens or 0),
+            )
+            for (
+                session_id,
+                events,
+                model_events,
+                tool_events,
+                failed,
+                has_feedback,
+                start_ns,
+                end_ns,
+                cost,
+                input_tokens,
+                output_tokens,
+            ) in found
+        }
+
+    # Feedback
+
+    async def write_feedback(self, project: str, feedback: Feedback) -> None:
+        """Store feedback; the same id again replaces. INVALID_ARGUMENT names the field."""
+        row = rows.feedback_row(project, feedback, self._versions.take(1))
+        await self._writer.write({tables.feedback: [row]}, size=len(row[-1]))
+
+    async def feedback_on(self, project: str, targets: Sequence[tuple[str, str]]) -> list[Feedback]:
+        """All feedback on (target, target_id) pairs, oldest first, ties by id; one query for any number of targets."""
+        _checked(project=project)
+        for target, target_id in targets:
+            _checked(target=target, target_id=target_id)
+        query = queries.feedback_on(self._database, project, targets)
+        return await self._read(lambda c: [rows.to_feedback(row) for row in c.execute(query)])
+
+    async def find_feedback(
+        self,
+        project: str,
+        *,
+        ref: str = "",
+        type: str = "",
+        limit: int,
+        offset: int = 0,
+    ) -> Page[Feedback]:
+        """Feedback with this ref and this type ("" stands for any), newest first, ties by id; total is their number."""
+        _checked(project=project, ref=ref, type=type)
+        found = queries.find_feedback(project, ref=ref, type=type)
+
+        def run(connection: Connection) -> Page[Feedback]:
+            page, total = queries.page(connection, found, limit=limit, offset=offset)
+            return Page([rows.to_feedback(row) for row in page], total)
+
+        return await self._read(run)
+
+    # Projects and keys: rarely written
+
+    async def ensure_project(self, name: str) -> None:
+        """Make the project unless it is there."""
+        row = (_checked(project=name)["project"], time.time_ns())
+        await self._writer.write({tables.projects: [row]})
+
+    async def has_project(self, name: str) -> bool:
+        """Whether `ensure_project` made it."""
+        parameters = _checked(project=name)
+        return await self._read(
+            lambda c: c.execute(queries.PROJECT, parameters).first() is not None
+        )
+
+    async def create_key(self, key: Key) -> None:
+        """Store a new key; INVALID_ARGUMENT for `id` when there is one with its id."""
+        statement, row = insert(tables.keys), rows.key_row(key)
+
+        def run(connection: Connection) -> None:
+            try:
+                connection.execute(statement.values(row))
+            except IntegrityError:
+                raise errors.invalid_field("id", "is the id of another key") from None
+
+        await self._writer.write(run)
+
+    async def find_key(self, key_id: str) -> Key | None:
+        """The key with this id, revoked or not."""
+        parameters = _checked(id=key_id)
+        row = await self._read(lambda c: c.execute(queries.KEY, parameters).first())
+        return rows.to_key(row) if row else None
+
+    async def list_keys(self) -> list[Key]:
+        """All keys, revoked ones too, oldest first."""
+        return await self._read(lambda c: [rows.to_key(row) for row in c.execute(queries.KEYS)])
+
+    async def revoke_key(self, key_id: str, revoked_ns: int) -> bool:
+        """Revoke a key; of several revocations the first counts. False when there is no such key."""
+        parameters = {"key_id": _checked(id=key_id)["id"], "at_ns": revoked_ns}
+        return bool(
+            await self._writer.write(lambda c: c.execute(queries.REVOKE_KEY, parameters).rowcount)
+        )
+
+    async def _read(self, query: Callable[[Connection], T]) -> T:
+        try:
+            reading = asyncio.get_running_loop().run_in_executor(self._readers, self._run, query)
+        except RuntimeError:  # closed
+            raise errors.store_unavailable() from None
+        return await reading
+
+    def _run(self, query: Callable[[Connection], T]) -> T:
+        """Run a query on one of the readers' connections; a stale one (the server restarted) is renewed once."""
+        for attempt in (1, 2):
+            try:
+                with self._read_engine.connect() as connection:
+                    return query(connection)
+            except Exception as error:
+                stale = isinstance(error, DBAPIError) and error.connection_invalidated
+                if not stale or attempt == 2:
+                    log.error("a read failed", exc_info=error)
+                    break
+        raise errors.store_unavailable()
+
+
+class _Versions:
+    """Versions of rows: nanoseconds since 1970, strictly increasing within the process."""
+
+    def __init__(self) -> None:
+        self._last = 0
+        self._lock = threading.Lock()
+
+    def take(self, count: int) -> int:
+        """The first of so many versions in a row."""
+        with self._lock:
+            first = max(time.time_ns(), self._last + 1)
+            self._last = first + count
+            return first
+
+
+def _checked(**texts: str) -> dict[str, str]:
+    """The texts as parameters of a query; INVALID_ARGUMENT names one that no database can hold."""
+    rows.check_texts("", texts)
+    return texts

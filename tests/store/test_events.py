@@ -1,0 +1,332 @@
+"""Finding events: filters, the date range, order and pages; and what sessions add up to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from spanloom.errors import SpanloomError
+from spanloom.model import EventQuery, Filter, Json, SessionTotals, Span
+from spanloom.store.store import Store
+from tests.store.conftest import Run
+from tests.store.samples import FULL, a_span
+
+ODD_KEYS = ['a"b', "a\\b", "a'b", "a b", "$", "[0]", "#", "🙂", "", "0x", "\n", "\0", "%s", ":p", "-1"]
+
+
+def is_(field: str, value: Any, *, type: str = "string", operator: str = "is") -> EventQuery:
+    return EventQuery(filters=[Filter(field=field, operator=operator, value=value, type=type)])
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("event_id", "event"),
+        ("event_type", "model"),
+        ("event_name", "Model Completion"),
+        ("session_id", "session"),
+        ("inputs.chat_history.0.role", "user"),
+        ("inputs.chat_history.0.content", "What?\n\0"),
+        ("outputs.0", "a"),
+        ("metadata.πéè 🙂", "🙂"),
+        ("metadata.", ""),
+        ('metadata.a"b\\c', "\x01"),
+        ("config.a.b", "c"),
+        ("metrics.m", "good"),
+        ("feedback.ground_truth", "Paris"),
+        ("user_properties.user", "google-oauth2|1"),
+        ("error", "Traceback"),
+        ("source", "playground"),
+        ("project", "Simple RAG"),
+        ("children_ids.1", "child-2"),
+    ],
+)
+def test_a_string_is_found_in_every_field_of_an_event(
+    store: Store, run: Run[Any], project: str, field: str, value: str
+) -> None:
+    body = {
+        **FULL.body,
+        "config": {"a": {"b": "c"}},
+        "metrics": {"m": "good"},
+        "feedback": {"ground_truth": "Paris"},
+        "user_properties": {"user": "google-oauth2|1"},
+        "error": "Traceback",
+        "source": "playground",
+        "project": "Simple RAG",
+        "children_ids": ["child-1", "child-2"],
+    }
+    event = replace(FULL, body=body)
+    run(store.write_spans(project, [event, a_span(body={"error": None, "metadata": {"0": "a"}})]))
+    assert run(store.find_events(project, is_(field, value))).items == [event]
+    assert run(store.find_events(project, is_(field, value + "x"))).items == []
+    assert run(store.find_events(project, is_(field, value.swapcase() + " "))).items == []
+
+
+def test_the_parent_of_a_root_in_a_session_is_the_session(
+    store: Store, run: Run[Any], project: str
+) -> None:
+    session = a_span("s", "s", kind="session")
+    child = a_span("child", "s", parent_id="s", start_ns=2)
+    root_elsewhere = a_span("root", "other", session_id="s", start_ns=3)
+    grandchild = a_span("grandchild", "other", session_id="s", parent_id="root", start_ns=4)
+    run(store.write_spans(project, [session, child, root_elsewhere, grandchild, a_span()]))
+
+    def ids(query: EventQuery) -> list[str]:
+        return [e.event_id for e in run(store.find_events(project, query)).items]
+
+    assert ids(is_("parent_id", "s")) == ["root", "child"]
+    assert ids(is_("parent_id", "root")) == ["grandchild"]
+    assert ids(is_("parent_id", None)) == ["a", "s"]
+    assert ids(is_("event_type", "session")) == ["s"]
+
+
+def test_the_date_range_includes_both_ends(store: Store, run: Run[Any], project: str) -> None:
+    run(store.write_spans(project, [a_span(str(n), start_ns=n) for n in range(1, 7)]))
+    page = run(store.find_events(project, EventQuery(since_ns=2, until_ns=4)))
+    assert ([e.event_id for e in page.items], page.total) == (["4", "3", "2"], 3)
+    assert run(store.find_events(project, EventQuery(since_ns=6))).total == 1
+    assert run(store.find_events(project, EventQuery(until_ns=2))).total == 2
+    assert run(store.find_events(project, EventQuery(since_ns=7))).total == 0
+
+
+@pytest.mark.parametrize("limit", [1, 3, 4, 12, 100])
+def test_pages_hold_each_event_once_newest_first(
+    store: Store, run: Run[Any], project: str, limit: int
+) -> None:
+    events = [
+        a_span(f"{n:02}", f"t{n % 3}", start_ns=n // 5, kind="tool", name="xy"[n % 2])
+        for n in range(24)
+    ]
+    run(store.write_spans(project, events))
+    seen: list[Span] = []
+    for page in range(1, 26):
+        found = run(store.find_events(project, replace(is_("event_name", "x"), limit=limit, page=page)))
+        assert found.total == 12
+        seen += found.items
+    expected = sorted((e for e in events if e.name == "x"), key=lambda e: (-e.start_ns, e.event_id))
+    assert seen == expected
+    beyond = run(store.find_events(project, EventQuery(limit=7, page=2**70)))
+    assert (beyond.items, beyond.total) == ([], 24)
+
+
+def test_all_filters_hold(store: Store, run: Run[Any], project: str) -> None:
+    for n in range(8):
+        body = {"metadata": {"env": "prod" if n & 1 else "test"}}
+        span = a_span(str(n), kind="tool" if n & 2 else "model", name="x" if n & 4 else "y", body=body)
+        run(store.write_spans(project, [span]))
+    wanted = [("metadata.env", "prod"), ("event_type", "tool"), ("event_name", "x")]
+    filters = [Filter(field=f, operator="is", value=v) for f, v in wanted]
+    assert [e.event_id for e in run(store.find_events(project, EventQuery(filters=filters))).items] == ["7"]
+
+
+@pytest.mark.parametrize(
+    ("filter", "part", "says"),
+    [
+        (Filter(field="nonsense", operator="is", value="x"), "field", "event_id"),
+        (Filter(field="session_id.x", operator="is", value="x"), "field", "event_id"),
+        (Filter(field="\ud800", operator="is", value="x"), "field", "surrogate"),
+        (Filter(field="inputs.\ud800", operator="is", value="x"), "field", "surrogate"),
+        (Filter(field="event_id", operator="like", value="x"), "operator", "not contains"),
+        (Filter(field="event_id", operator="greater than", value="x"), "operator", "string"),
+        (Filter(field="error", operator="is", value="x", type="id"), "type", "datetime"),
+        (Filter(field="event_id", operator="is", value=1, type="number"), "type", "string"),
+        (Filter(field="metadata.at", operator="after", value="2024", type="datetime"), "type", "number"),
+        (Filter(field="event_id", operator="is", value=5), "value", "string"),
+        (Filter(field="error", operator="contains", value=None), "value", "string"),
+        (Filter(field="error", operator="is", value="\udfff"), "value", "surrogate"),
+        (Filter(field="duration", operator="is", value="many", type="number"), "value", "number"),
+        (Filter(field="duration", operator="is", value="nan", type="number"), "value", "number"),
+        (Filter(field="duration", operator="is", value=True, type="number"), "value", "number"),
+        (Filter(field="duration", operator="is", value=10**400, type="number"), "value", "number"),
+        (Filter(field="metadata.x", operator="is", value="yes", type="boolean"), "value", "boolean"),
+        (Filter(field="metadata.x", operator="is", value=1, type="boolean"), "value", "boolean"),
+        (Filter(field="end_time", operator="after", value="soon", type="datetime"), "value", "datetime"),
+        (Filter(field="end_time", operator="after", value=[], type="datetime"), "value", "datetime"),
+        (Filter(field="end_time", operator="is", value="nan", type="datetime"), "value", "datetime"),
+    ],
+)
+def test_a_filter_that_means_nothing_is_refused_by_name(
+    store: Store, run: Run[Any], project: str, filter: Filter, part: str, says: str
+) -> None:
+    with pytest.raises(SpanloomError, match=says) as refused:
+        run(store.find_events(project, EventQuery(filters=[replace(filter, position=3)])))
+    assert refused.value.code == "INVALID_ARGUMENT"
+    assert [v.field for v in refused.value.violations] == [f"filters[3].{part}"]
+
+
+TIME = datetime(2024, 5, 6, 6, 59, 24, 301_000, tzinfo=UTC)
+TIME_MS = 1_714_978_764_301
+
+
+@pytest.mark.parametrize(
+    ("field", "operator", "type", "value", "matches"),
+    [
+        ("start_time", "is", "number", TIME_MS, True),
+        ("start_time", "is", "number", f"{TIME_MS}.0", True),
+        ("start_time", "is", "number", TIME_MS + 1, False),
+        ("start_time", "greater than", "number", TIME_MS - 0.001, True),
+        ("start_time", "greater than", "number", TIME_MS, False),
+        ("start_time", "less than", "number", 1e300, True),
+        ("start_time", "is", "datetime", TIME.isoformat(), True),
+        ("start_time", "is", "datetime", "2024-05-06T06:59:24.301Z", True),
+        ("start_time", "is", "datetime", "2024-05-06 06:59:24.301", True),
+        ("start_time", "is", "datetime", "2024-05-06T08:59:24.301+02:00", True),
+        ("start_time", "is not", "datetime", TIME_MS, False),
+        ("start_time", "after", "datetime", "2024-05-06", True),
+        ("start_time", "before", "datetime", "2024-05-06", False),
+        ("end_time", "exists", "datetime", None, False),
+        ("end_time", "after", "datetime", "2024-05-06", False),
+        ("end_time", "is not", "datetime", "2024-05-06", True),
+        ("duration", "is", "number", "999.8056", True),
+        ("duration", "less than", "number", 999.8056, False),
+        ("duration", "not exists", "string", None, False),
+    ],
+)
+def test_times_and_duration_compare_as_numbers_and_times(
+    store: Store, run: Run[Any], project: str, field: str, operator: str, type: str, value: Any, matches: bool
+) -> None:
+    span = a_span(start_ns=TIME_MS * 1_000_000, duration_ms=999.8056)
+    run(store.write_spans(project, [span]))
+    query = is_(field, value, type=type, operator=operator)
+    assert run(store.find_events(project, query)).total == int(matches)
+
+
+def holds(body: Json, asked: Filter) -> bool:
+    """What a condition on a body says, without SQL."""
+    value = body
+    for step in asked.field.split("."):
+        if isinstance(value, list) and step.isdecimal() and len(step) < 10:
+            value = value[int(step)] if str(int(step)) == step and int(step) < len(value) else None
+        elif isinstance(value, dict) and not (step.isdecimal() and str(int(step)) == step):
+            value = value.get(step)
+        else:
+            value = None
+    exists, wanted = value is not None, asked.value
+    if asked.operator in ("exists", "not exists") or wanted is None:
+        return exists == (asked.operator in ("exists", "is not"))
+    kinds: dict[str, tuple[type, ...]] = {"string": (str,), "number": (int, float), "boolean": (bool,)}
+    same = isinstance(value, kinds[asked.type]) and (asked.type == "boolean") == isinstance(value, bool)
+    if asked.type == "number":
+        wanted, value = float(wanted), float(value) if same else value
+    return {
+        "is": lambda: same and value == wanted,
+        "is not": lambda: not same or value != wanted,
+        "contains": lambda: same and wanted in value,
+        "not contains": lambda: not same or wanted not in value,
+        "greater than": lambda: same and value > wanted,
+        "less than": lambda: same and value < wanted,
+    }[asked.operator]()
+
+
+KEYS = st.sampled_from(["a", "b", "0", "1", "01", *ODD_KEYS])
+TEXTS = st.text(st.sampled_from('aAb"\\/\0\n%_\x01é🙂u0'), max_size=4)
+NUMBERS = st.sampled_from([0, 1, -1, 2**53, 2**62]) | st.floats(-2, 2) | st.floats(-1e300, 1e300)
+VALUES = st.none() | st.booleans() | NUMBERS | TEXTS
+TREES = st.recursive(
+    VALUES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=8,
+)
+BODIES = st.dictionaries(st.sampled_from(["metadata", "inputs", "error"]), TREES, max_size=3)
+
+
+def paths_of(value: Json, path: str = "") -> list[str]:
+    """Every path in a tree."""
+    items: Any = ()
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, list):
+        items = enumerate(value)
+    deeper = [p for key, inner in items for p in paths_of(inner, f"{path}.{key}" if path else str(key))]
+    return [path, *deeper] if path else deeper
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[list[Json], list[Filter]]:
+    bodies = draw(st.lists(BODIES, min_size=1, max_size=4))
+    known = sorted({path for body in bodies for path in paths_of(body)}) or ["error"]
+    made = st.lists(KEYS, max_size=2).map(lambda keys: ".".join(["metadata", *keys]))
+    compare = {
+        "string": (("is", "is not", "contains", "not contains"), TEXTS),
+        "number": (("is", "is not", "greater than", "less than"), NUMBERS | NUMBERS.map(repr)),
+        "boolean": (("is",), st.sampled_from([True, False])),
+    }
+    asked = []
+    for position in range(draw(st.integers(1, 6))):
+        kind = draw(st.sampled_from(sorted(compare)))
+        operators, values = compare[kind]
+        operator = draw(st.sampled_from([*operators, "exists", "not exists"]))
+        value = draw(values | st.none() if operator in ("is", "is not") else values)
+        field = draw(st.sampled_from(known) | made)
+        asked.append(Filter(field=field, operator=operator, value=value, type=kind, position=position))
+    return bodies, asked
+
+
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(cases())
+def test_filters_say_what_plain_code_says(
+    store: Store, run: Run[Any], project: str, case: tuple[list[Json], list[Filter]]
+) -> None:
+    bodies, filters = case
+    run(store.delete_trace(project, "t"))
+    run(store.write_spans(project, [a_span(str(n), body=body) for n, body in enumerate(bodies)]))
+    for asked in filters:
+        found = run(store.find_events(project, EventQuery(filters=[asked])))
+        expected = [str(n) for n, body in enumerate(bodies) if holds(body, asked)]
+        assert sorted(e.event_id for e in found.items) == expected, asked
+        assert found.total == len(expected)
+
+
+def test_a_session_adds_up_its_events(store: Store, run: Run[Any], project: str) -> None:
+    def event(number: int, **fields: Any) -> Span:
+        return a_span(str(number), f"t{number % 2}", session_id="s", **fields)
+
+    events = [
+        event(1, kind="model", start_ns=5, end_ns=9, cost=0.25, input_tokens=10, output_tokens=1),
+        event(2, kind="model", start_ns=7, end_ns=8, cost=0.5, input_tokens=20, status="ERROR"),
+        event(3, kind="tool", start_ns=6, status="ERROR", input_tokens=2**62),
+        event(4, kind="tool", start_ns=6, input_tokens=2**62),
+        event(5, kind="chain", start_ns=6, body={"feedback": {}, "inputs": {"feedback": {"a": 1}}}),
+    ]
+    session = event(
+        6, kind="session", start_ns=1, end_ns=99, cost=7.0, input_tokens=7, status="ERROR"
+    )
+    run(store.write_spans(project, [*events, session, a_span("7", "other", end_ns=3)]))
+    totals = SessionTotals(
+        events=5,
+        model_events=2,
+        tool_events=2,
+        errors=2,
+        has_feedback=False,
+        start_ns=5,
+        end_ns=9,
+        cost=0.75,
+        input_tokens=2**63,  # and 30, which a sum of such numbers does not show
+        output_tokens=1,
+    )
+    assert run(store.session_totals(project, ["s", "unknown"])) == {"s": totals}
+    both = run(store.session_totals(project, ["other", "s"]))
+    assert both == {"s": totals, "other": SessionTotals(events=1, start_ns=1, end_ns=3)}
+    assert run(store.session_totals(project, [])) == {}
+
+
+@pytest.mark.parametrize("kind", ["tool", "session"])
+def test_feedback_on_an_event_or_its_session_is_seen(
+    store: Store, run: Run[Any], project: str, kind: str
+) -> None:
+    run(store.write_spans(project, [a_span(kind=kind, body={"feedback": {"rating": 5}})]))
+    totals = run(store.session_totals(project, ["t"]))["t"]
+    assert totals.has_feedback is True
+    assert totals.events == (kind == "tool")
+
+
+def test_a_session_without_events_has_no_times(store: Store, run: Run[Any], project: str) -> None:
+    run(store.write_spans(project, [a_span(kind="session", end_ns=7)]))
+    assert run(store.session_totals(project, ["t"])) == {"t": SessionTotals()}

@@ -1,0 +1,64 @@
+"""Projects and keys."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from spanloom.errors import SpanloomError
+from spanloom.model import Key
+from spanloom.store.store import Store
+from tests.store.conftest import Run
+
+
+def a_key(project: str, number: int = 1) -> Key:
+    return Key(
+        id=f"{project}-{number}", project=project, role="ingest", digest="d", created_ns=number
+    )
+
+
+def test_a_project_is_made_once(store: Store, run: Run[Any], project: str) -> None:
+    assert run(store.has_project(project)) is False
+    run(store.ensure_project(project))
+    run(store.ensure_project(project))
+    assert run(store.has_project(project)) is True
+    assert run(store.has_project(project.upper())) is False
+
+
+def test_a_key_is_found_by_its_id(store: Store, run: Run[Any], project: str) -> None:
+    key = a_key(project)
+    run(store.create_key(key))
+    assert run(store.find_key(key.id)) == key
+    assert run(store.find_key(key.id.upper())) is None
+
+
+def test_keys_are_listed_oldest_first(store: Store, run: Run[Any], project: str) -> None:
+    for number in (2, 1, 3):
+        run(store.create_key(a_key(project, number)))
+    listed = [key for key in run(store.list_keys()) if key.project == project]
+    assert listed == [a_key(project, number) for number in (1, 2, 3)]
+
+
+def test_an_id_is_taken_once(store: Store, run: Run[Any], project: str) -> None:
+    run(store.create_key(a_key(project)))
+    with pytest.raises(SpanloomError, match="id of another key") as refused:
+        run(store.create_key(replace(a_key(project), role="admin")))
+    assert [v.field for v in refused.value.violations] == ["id"]
+    assert run(store.find_key(a_key(project).id)).role == "ingest"
+
+
+def test_the_first_revocation_counts(store: Store, run: Run[Any], project: str) -> None:
+    run(store.create_key(a_key(project)))
+    assert run(store.revoke_key(a_key(project).id, 7)) is True
+    assert run(store.revoke_key(a_key(project).id, 9)) is True
+    assert run(store.find_key(a_key(project).id)) == replace(a_key(project), revoked_ns=7)
+    assert run(store.revoke_key(f"{project}-unknown", 7)) is False
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800", "x" * 257])
+def test_a_project_needs_a_name_that_can_be_stored(store: Store, run: Run[Any], name: str) -> None:
+    with pytest.raises(SpanloomError) as refused:
+        run(store.ensure_project(name))
+    assert [v.field for v in refused.value.violations] == ["project"]
