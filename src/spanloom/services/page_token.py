@@ -1,0 +1,48 @@
+"""Page tokens (AIP-158) of lists ordered by a time and an id: where the next page begins, in text that clients only pass on.
+
+A token carries a digest of the query, the project and the position, so that a token of another list or project, or one that was
+changed on the way, is told from a good one. The digest needs no secret: a position opens nothing that the list itself does not.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+from spanloom.errors import invalid_field
+from spanloom.ingest.checks import possible_id
+
+_DIGEST_BYTES = 12
+_TIME_BYTES = 8
+
+
+def page_token(query: str, project: str, after: tuple[int, str]) -> str:
+    """The token for what follows the item of that time (nanoseconds) and id. `query` names the list and its conditions."""
+    time_ns, item_id = after
+    position = time_ns.to_bytes(_TIME_BYTES, signed=True) + item_id.encode()
+    return (
+        base64.urlsafe_b64encode(_digest(query, project, position) + position).decode().rstrip("=")
+    )
+
+
+def position_of(
+    token: str, query: str, project: str, *, field: str = "pageToken"
+) -> tuple[int, str]:
+    """What `page_token` was made from. INVALID_ARGUMENT (INVALID_PAGE_TOKEN) for anything it did not make for this query."""
+    refused = invalid_field(field, "not a token of this list", "INVALID_PAGE_TOKEN")
+    try:
+        data = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+        position = data[_DIGEST_BYTES:]
+        item_id = position[_TIME_BYTES:].decode()
+    except ValueError:  # not base64, or not UTF-8
+        raise refused from None
+    after = int.from_bytes(position[:_TIME_BYTES], signed=True), item_id
+    # Made again and compared as a whole: the same bytes have other spellings in base64.
+    if not possible_id(item_id) or page_token(query, project, after) != token:
+        raise refused
+    return after
+
+
+def _digest(query: str, project: str, position: bytes) -> bytes:
+    head = "\0".join((query, project, "")).encode()
+    return hashlib.sha256(head + position).digest()[:_DIGEST_BYTES]

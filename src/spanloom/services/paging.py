@@ -1,0 +1,16 @@
+"""How lists read the size and the place of a page."""
+
+from __future__ import annotations
+
+from spanloom.errors import invalid_field
+
+
+def page_size(field: str, asked: int, *, default: int, most: int) -> int:
+    """0 is the default, more than `most` is `most`; INVALID_ARGUMENT for a negative one."""
+    return min(not_negative(field, asked) or default, most)
+
+
+def not_negative(field: str, value: int) -> int:
+    if value < 0:
+        raise invalid_field(field, "must not be negative")
+    return value

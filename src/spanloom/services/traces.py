@@ -1,0 +1,122 @@
+"""TraceService: what proto/spanloom/v1/trace_service.proto promises."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from spanloom.errors import invalid_field, not_found
+from spanloom.ingest.checks import possible_id
+from spanloom.ingest.traces import ReadTrace, read_log, read_trace, trace_around_log
+from spanloom.model import uuid7
+from spanloom.services import references
+from spanloom.services.call import Call
+from spanloom.services.conversion import converted
+from spanloom.services.page_token import page_token, position_of
+from spanloom.services.paging import page_size
+from spanloom.services.projects import Projects
+from spanloom.services.views.trace import listed_trace, trace_message
+from spanloom.store.store import Store
+from spanloom.v1 import trace_pb2, trace_service_pb2
+
+DEFAULT_PAGE_SIZE = 50
+MOST_PAGE_SIZE = 1000
+_MOST_WARNINGS = 100
+_LIST = "traces"
+
+
+class TraceService:
+    """Traces in and out."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._projects = Projects(store)
+
+    async def create_trace(
+        self, request: trace_service_pb2.CreateTraceRequest, call: Call
+    ) -> trace_service_pb2.CreateTraceResponse:
+        trace = request.trace
+        trace_id = trace.id or uuid7()
+        read = await converted(
+            len(trace.logs),
+            lambda: read_trace(
+                trace, trace_id=trace_id, received_ns=call.received_ns, within="trace."
+            ),
+        )
+        warning = await self._store_trace(read, trace, call)
+        return trace_service_pb2.CreateTraceResponse(
+            trace=trace_service_pb2.TraceReference(id=trace_id), warning=warning
+        )
+
+    async def create_log(
+        self, request: trace_service_pb2.CreateLogRequest, call: Call
+    ) -> trace_service_pb2.CreateLogResponse:
+        trace_id, log_id = uuid7(), uuid7()
+        trace = trace_around_log(request, log_id)
+        read = read_log(request, trace, trace_id=trace_id, received_ns=call.received_ns)
+        warning = await self._store_trace(read, trace, call)
+        return trace_service_pb2.CreateLogResponse(
+            trace=trace_service_pb2.TraceReference(id=trace_id),
+            log=trace_service_pb2.LogReference(id=log_id),
+            warning=warning,
+        )
+
+    async def get_trace(
+        self, request: trace_service_pb2.GetTraceRequest, call: Call
+    ) -> trace_service_pb2.GetTraceResponse:
+        project = call.project()
+        trace_id = _trace_id(request.trace_id)
+        spans = await self._store.trace_spans(project, trace_id)
+        if not spans:
+            raise not_found("trace", trace_id)
+        trace = await converted(len(spans), lambda: trace_message(trace_id, spans))
+        return trace_service_pb2.GetTraceResponse(trace=trace)
+
+    async def list_traces(
+        self, request: trace_service_pb2.ListTracesRequest, call: Call
+    ) -> trace_service_pb2.ListTracesResponse:
+        project = call.project()
+        size = page_size(
+            "pageSize", request.page_size, default=DEFAULT_PAGE_SIZE, most=MOST_PAGE_SIZE
+        )
+        after = position_of(request.page_token, _LIST, project) if request.page_token else None
+        traces = await self._store.list_traces(project, limit=size + 1, after=after)
+        more = len(traces) > size
+        last = traces[size - 1] if more else None
+        return trace_service_pb2.ListTracesResponse(
+            traces=[listed_trace(trace) for trace in traces[:size]],
+            next_page_token=page_token(_LIST, project, (last.start_ns, last.trace_id))
+            if last
+            else "",
+        )
+
+    async def delete_trace(
+        self, request: trace_service_pb2.DeleteTraceRequest, call: Call
+    ) -> trace_service_pb2.DeleteTraceResponse:
+        project = call.project()
+        trace_id = _trace_id(request.trace_id)
+        if not await self._store.delete_trace(project, trace_id):
+            raise not_found("trace", trace_id)
+        return trace_service_pb2.DeleteTraceResponse()
+
+    async def _store_trace(self, read: ReadTrace, trace: trace_pb2.Trace, call: Call) -> str | None:
+        """Store the spans; the warning, None when there is nothing to tell."""
+        project = call.project()
+        warnings = await references.warnings(self._store, project, trace) + read.warnings
+        await self._projects.ensure(project)
+        await self._store.write_spans(project, read.spans)
+        return _one_text(warnings)
+
+
+def _trace_id(text: str) -> str:
+    if not text:
+        raise invalid_field("traceId", "is required")
+    if not possible_id(text):
+        raise not_found("trace", text[:64])
+    return text
+
+
+def _one_text(warnings: Sequence[str]) -> str | None:
+    shown = list(warnings[:_MOST_WARNINGS])
+    if len(warnings) > len(shown):
+        shown.append(f"and {len(warnings) - len(shown)} more")
+    return "\n".join(shown) or None

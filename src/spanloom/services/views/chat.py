@@ -1,0 +1,73 @@
+"""The chat view of a trace as the contract's messages."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
+from spanloom.chat.turn import ChatMessage, Payload, TurnChat
+from spanloom.ingest.times import timestamp_from_ns
+from spanloom.services.views.feedback import feedback_message
+from spanloom.v1 import agent_chat_pb2, agent_chat_service_pb2
+
+MAX_UINT32 = 2**32 - 1
+
+_TURN_FIELDS = (
+    *("root_span_name", "agent_name", "agent_version", "status_code", "provider"),
+    *("total_duration_ms", "total_cost_usd", "total_input_tokens", "total_output_tokens"),
+    *("total_reasoning_tokens", "total_cache_creation_input_tokens"),
+    "total_cache_read_input_tokens",
+)
+_MESSAGE_FIELDS = (
+    *("type", "span_id", "agent_name", "agent_version", "status_code", "error_type"),
+    "status_message",
+)
+
+
+def chat_message(turn: TurnChat) -> agent_chat_service_pb2.GetTraceChatResponse:
+    """The turn on the wire: absent texts and numbers are unset, counts past 32 bits stand at their largest."""
+    chat = agent_chat_service_pb2.GetTraceChatResponse(trace_id=turn.trace_id)
+    _copy(turn, chat, _TURN_FIELDS)
+    if turn.user_id:
+        chat.wb_user_id = turn.user_id
+    if turn.started_ns is not None:
+        chat.started_at.CopyFrom(timestamp_from_ns(turn.started_ns))
+    if turn.ended_ns is not None:
+        chat.ended_at.CopyFrom(timestamp_from_ns(turn.ended_ns))
+    chat.messages.extend(_step(message) for message in turn.messages)
+    chat.feedback.extend(feedback_message(feedback) for feedback in turn.feedback or ())
+    return chat
+
+
+def _step(message: ChatMessage) -> agent_chat_pb2.AgentChatMessage:
+    step = agent_chat_pb2.AgentChatMessage()
+    _copy(message, step, _MESSAGE_FIELDS)
+    if message.started_ns is not None:
+        step.started_at.CopyFrom(timestamp_from_ns(message.started_ns))
+    payload = getattr(step, message.type)
+    payload.SetInParent()
+    _copy(message.payload, payload, _payload_fields(message.payload))
+    step.feedback.extend(feedback_message(feedback) for feedback in message.feedback or ())
+    return step
+
+
+def _payload_fields(payload: Payload) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(payload))
+
+
+def _copy(source: Any, message: Message, names: tuple[str, ...]) -> None:
+    """Copy fields of the same name; None, "" and () stay unset."""
+    kinds = message.DESCRIPTOR.fields_by_name
+    for name in names:
+        value = getattr(source, name)
+        if value is None or value == "":
+            continue
+        if isinstance(value, tuple):
+            getattr(message, name).extend(value)
+        elif kinds[name].type == FieldDescriptor.TYPE_UINT32:
+            setattr(message, name, min(value, MAX_UINT32))
+        else:
+            setattr(message, name, value)

@@ -1,0 +1,275 @@
+"""The HoneyHive door and its view: what was sent is given back, sessions are found or made, and bad input is named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf import json_format
+from google.protobuf.struct_pb2 import Struct, Value
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spanloom.errors import SpanloomError
+from spanloom.ingest.events import ReadEvents, read_batch, read_event
+from spanloom.ingest.times import MAX_TIME_MS, ms_from_ns, ns_from_ms
+from spanloom.model import EVENT_TYPES, Span
+from spanloom.services.views.event import event_message
+from spanloom.v1 import event_pb2, event_service_pb2
+from tests.ingest.strategies import event_times, events, ids, stored
+
+DATA = Path("tests/data")
+RECEIVED_NS = 1_800_000_000 * 10**9
+RECEIVED_MS = 1_800_000_000_000.0
+
+
+def read(*sent: dict[str, Any] | event_pb2.Event, **fields: Any) -> ReadEvents:
+    request = json_format.ParseDict(fields, event_service_pb2.CreateEventBatchRequest())
+    for event in sent:
+        if isinstance(event, dict):
+            event = json_format.ParseDict(event, event_pb2.Event())
+        request.events.append(event)
+    return read_batch(request, received_ns=RECEIVED_NS)
+
+
+def read_one(**fields: Any) -> Span:
+    event = json_format.ParseDict({"event_type": "tool", **fields}, event_pb2.Event())
+    return read_event(event, received_ns=RECEIVED_NS)
+
+
+def given_back(span: Span) -> event_pb2.Event:
+    return event_message(stored([span])[0])
+
+
+@settings(max_examples=100, deadline=None)
+@given(event=events, event_id=ids, kind=st.sampled_from(EVENT_TYPES))
+def test_an_event_is_given_back_as_sent(event: event_pb2.Event, event_id: str, kind: str) -> None:
+    event.event_id, event.event_type = event_id, kind
+    if kind == "session":
+        event.session_id = event_id
+    if event.HasField("duration"):
+        # It has to fit between the times that there are.
+        if event.HasField("start_time"):
+            event.duration = min(event.duration, MAX_TIME_MS - event.start_time)
+        elif event.HasField("end_time"):
+            event.duration = min(event.duration, event.end_time)
+    sent = event_pb2.Event.FromString(event.SerializeToString())
+    back = given_back(read_event(event, received_ns=RECEIVED_NS))
+    sent.event_name = sent.event_name or "unknown"
+    sent.source = sent.source or "unknown"
+    sent.session_id = back.session_id if not sent.session_id else sent.session_id
+    if sent.session_id == event_id:
+        sent.parent_id = ""
+    elif not sent.parent_id:
+        sent.parent_id = sent.session_id
+    match sent.outputs.WhichOneof("kind"):
+        case None | "null_value":
+            sent.ClearField("outputs")
+        case "struct_value":
+            pass
+        case _:
+            sent.outputs.CopyFrom(
+                Value(
+                    struct_value=Struct(
+                        fields={"value": Value.FromString(sent.outputs.SerializeToString())}
+                    )
+                )
+            )
+    for name in ("start_time", "end_time", "duration"):  # which have defaults of their own, below
+        if not sent.HasField(name):
+            back.ClearField(name)
+    assert back == sent
+
+
+@given(event_times)
+def test_milliseconds_come_back_as_the_same_double(ms: float) -> None:
+    assert ms_from_ns(ns_from_ms(ms)) == ms
+
+
+def test_the_documented_event_is_given_back_as_sent() -> None:
+    request = json.loads((DATA / "documented/create_event_batch.json").read_text())["request"]
+    result = read(*request.pop("events"), **request)
+    assert result.session_id == "caf77ace-3417-4da4-944d-f4a0688f3c23"
+    event, session = result.spans
+    sent = json.loads((DATA / "documented/create_event_batch.json").read_text())["request"][
+        "events"
+    ][0]
+    absent = {name for name, value in sent.items() if value in (None, [])}
+    assert json_format.MessageToDict(given_back(event)) == {
+        name: value for name, value in sent.items() if name not in absent
+    }
+    assert (event.model, event.provider) == ("gpt-3.5-turbo", "openai")
+    assert (event.input_tokens, event.output_tokens, event.cost) == (35, 23, 8e-05)
+    assert (session.kind, session.name) == ("session", "Playground Session")
+    assert session.span_id == session.trace_id == session.session_id == result.session_id
+    assert session.start_ns == event.start_ns
+
+
+@pytest.mark.parametrize("path", sorted((DATA / "honeyhive").iterdir()), ids=lambda path: path.stem)
+def test_what_the_real_sdk_sent_is_given_back(path: Path) -> None:
+    body = json.loads(path.read_text())["body"]
+    sent = body.pop("events", None) or [body.pop("event")]
+    result = read(*sent, **body)
+    for fields, span in zip(sent, result.spans, strict=False):
+        back = json_format.MessageToDict(given_back(span))
+        assert {name: back[name] for name in fields if fields[name] != []} == {
+            name: value for name, value in fields.items() if value != []
+        }
+
+
+@pytest.mark.parametrize(
+    ("times", "start", "end", "duration"),
+    [
+        ({}, RECEIVED_MS, None, None),
+        ({"start_time": 10}, 10, None, None),
+        ({"start_time": 10, "end_time": 30}, 10, 30, 20),
+        ({"start_time": 10, "duration": 5.5}, 10, 15.5, 5.5),
+        ({"end_time": 30, "duration": 5.5}, 24.5, 30, 5.5),
+        ({"end_time": 30}, 30, 30, 0),
+        ({"duration": 1}, RECEIVED_MS, RECEIVED_MS + 1, 1),
+        ({"start_time": 10, "end_time": 30, "duration": 1}, 10, 30, 1),
+        ({"start_time": 30, "end_time": 10}, 30, 10, 0),
+        ({"start_time": 0, "end_time": 0, "duration": 0}, 0, 0, 0),
+    ],
+)
+def test_unset_times_have_the_documented_defaults(
+    times: dict[str, float], start: float, end: float | None, duration: float | None
+) -> None:
+    back = given_back(read_one(**times))
+    shown = [
+        getattr(back, name) if back.HasField(name) else None
+        for name in ("start_time", "end_time", "duration")
+    ]
+    assert shown == [start, end, duration]
+
+
+def test_columns_come_from_the_config_and_the_metadata() -> None:
+    span = read_one(
+        config={"provider": "OpenAI", "model": "m\0"},
+        metadata={"model": "other", "prompt_tokens": 3, "completion_tokens": 4, "cost": 1},
+    )
+    assert (span.provider, span.model) == ("openai", "m")
+    assert (span.input_tokens, span.output_tokens, span.cost) == (3, 4, 1.0)
+    assert read_one(metadata={"model": "m"}).model == "m"
+    odd = read_one(
+        config={"provider": 1, "model": ["m"]},
+        metadata={"prompt_tokens": "3", "completion_tokens": -4, "cost": True},
+    )
+    assert (odd.provider, odd.model) == ("", "")
+    assert (odd.input_tokens, odd.output_tokens, odd.cost) == (None, None, None)
+
+
+@pytest.mark.parametrize(("error", "status"), [("boom", "ERROR"), ("", "UNSET"), (None, "UNSET")])
+def test_an_error_is_the_status(error: str | None, status: str) -> None:
+    assert read_one(error=error).status == status
+
+
+def test_outputs_that_are_no_object_are_wrapped() -> None:
+    for sent, kept in (
+        ([1, "a"], {"value": [1, "a"]}),
+        ("t", {"value": "t"}),
+        (0, {"value": 0}),
+        ({}, {}),
+        ({"a": 1}, {"a": 1}),
+    ):
+        assert read_one(outputs=sent).body["outputs"] == kept
+    assert "outputs" not in read_one(outputs=None).body
+
+
+TOOL = {"event_type": "tool"}
+LONG = "x" * 257
+NOT_TIMES = [-1, "NaN", "Infinity", "-Infinity", MAX_TIME_MS + 1]
+
+
+@pytest.mark.parametrize(
+    ("sent", "fields", "named", "reason"),
+    [
+        ([], {}, {"events"}, "INVALID_FIELD"),
+        ([{}], {}, {"events[0].event_type"}, "INVALID_FIELD"),
+        ([TOOL, {"event_type": "Model"}], {}, {"events[1].event_type"}, "INVALID_FIELD"),
+        ([{**TOOL, "event_id": LONG}], {}, {"events[0].event_id"}, "INVALID_FIELD"),
+        (
+            [{**TOOL, "event_id": "\0", "session_id": "\0", "parent_id": "\0", "event_name": "\0"}],
+            {},
+            {"events[0].event_id", "events[0].event_name"},
+            "INVALID_FIELD",
+        ),
+        (
+            [{**TOOL, "session_id": LONG, "parent_id": LONG + "y"}],
+            {},
+            {"events[0].session_id", "events[0].parent_id"},
+            "INVALID_FIELD",
+        ),
+        (
+            [{**TOOL, "event_id": "a"}, TOOL, {**TOOL, "event_id": "a"}],
+            {},
+            {"events[2].event_id"},
+            "DUPLICATE_ID",
+        ),
+        (
+            [{**TOOL, "event_id": "a"}, {"event_id": "a"}],
+            {},
+            {"events[1].event_id", "events[1].event_type"},
+            "INVALID_FIELD",
+        ),
+        (
+            [TOOL],
+            {"session_properties": {"session_id": LONG}},
+            {"session_properties.session_id"},
+            "INVALID_FIELD",
+        ),
+        (
+            [TOOL],
+            {"session": {"session_name": "\0", "event_name": "\0"}},
+            {"session.session_name"},
+            "INVALID_FIELD",
+        ),
+        (
+            [TOOL],
+            {"session": {"event_name": "\0", "duration": -1}},
+            {"session.event_name", "session.duration"},
+            "INVALID_FIELD",
+        ),
+        (
+            [TOOL],
+            {"session_properties": {"start_time": -1}},
+            {"session_properties.start_time"},
+            "INVALID_FIELD",
+        ),
+        *(
+            ([TOOL, {**TOOL, name: time}], {}, {f"events[1].{name}"}, "INVALID_FIELD")
+            for name in ("start_time", "end_time", "duration")
+            for time in NOT_TIMES
+        ),
+        ([{**TOOL, "end_time": 5, "duration": 6}], {}, {"events[0].duration"}, "INVALID_FIELD"),
+        (
+            [{**TOOL, "start_time": MAX_TIME_MS, "duration": 6}],
+            {},
+            {"events[0].duration"},
+            "INVALID_FIELD",
+        ),
+    ],
+)
+def test_bad_input_is_named(
+    sent: list[dict[str, Any]], fields: dict[str, Any], named: set[str], reason: str
+) -> None:
+    with pytest.raises(SpanloomError) as refused:
+        read(*sent, **fields)
+    assert {violation.field for violation in refused.value.violations} == named
+    assert (refused.value.code, refused.value.reason) == ("INVALID_ARGUMENT", reason)
+
+
+def test_an_unknown_type_is_told_with_the_known_ones() -> None:
+    with pytest.raises(
+        SpanloomError, match='"modle" is not one of model, tool, chain, session'
+    ) as refused:
+        read_one(event_type="modle")
+    assert refused.value.violations[0].field == "event.event_type"
+
+
+def test_at_most_a_hundred_violations_are_told() -> None:
+    with pytest.raises(SpanloomError) as refused:
+        read(*[event_pb2.Event()] * 1000)
+    assert len(refused.value.violations) == 100

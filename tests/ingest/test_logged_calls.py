@@ -1,0 +1,100 @@
+"""One logged prompt call as a trace with one generation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from google.protobuf import json_format
+
+from spanloom.errors import SpanloomError
+from spanloom.ingest.traces import read_log, trace_around_log
+from spanloom.v1 import trace_pb2, trace_service_pb2
+from tests.ingest.test_traces import RECEIVED_NS, SECOND, given_back
+
+
+def log_request(**fields: Any) -> trace_service_pb2.CreateLogRequest:
+    return json_format.ParseDict(fields, trace_service_pb2.CreateLogRequest())
+
+
+def logged(**fields: Any) -> trace_pb2.Trace:
+    request = log_request(**fields)
+    trace = trace_around_log(request, "the-log")
+    return given_back(read_log(request, trace, trace_id="the-trace", received_ns=RECEIVED_NS))
+
+
+def test_a_logged_call_is_a_trace_with_one_generation() -> None:
+    call = {
+        "input": "q",
+        "output": {"a": 1},
+        "idealOutput": [],
+        "startTime": "2026-01-01T00:00:00Z",
+        "endTime": "2026-01-01T00:00:01Z",
+        "metadata": {"error": "e"},
+    }
+    of_log = {
+        "variables": [{"label": "l", "value": "v"}],
+        "inputTokens": 1,
+        "outputTokens": 2,
+        "cost": 0.1,
+    }
+    of_trace = {"organization": {"id": "o"}, "user": {}}
+    trace = logged(slug="s", version="1", tag="t", **call, **of_log, **of_trace)
+    back = json_format.MessageToDict(trace)
+    (log,) = back.pop("logs")
+    status = {"status": "ERROR"}
+    assert log == {
+        "id": "the-log",
+        "type": "generation",
+        "name": "s",
+        **call,
+        **of_log,
+        **status,
+        "prompt": {"slug": "s", "version": "1", "tag": "t"},
+    }
+    back.pop("sampled")
+    assert back == {
+        "id": "the-trace",
+        "name": "s",
+        "featureSlug": "s",
+        **call,
+        **of_trace,
+        **status,
+        "sessionId": "the-trace",
+    }
+
+
+@pytest.mark.parametrize(
+    ("times", "start", "end"),
+    [
+        ({}, RECEIVED_NS, RECEIVED_NS),
+        ({"startTime": "1970-01-01T00:00:05Z"}, 5 * SECOND, 5 * SECOND),
+        ({"endTime": "1970-01-01T00:00:05Z"}, 5 * SECOND, 5 * SECOND),
+    ],
+)
+def test_a_logged_call_has_the_documented_times(
+    times: dict[str, str], start: int, end: int
+) -> None:
+    trace = logged(slug="s", output="o", **times)
+    assert (trace.start_time.ToNanoseconds(), trace.end_time.ToNanoseconds()) == (start, end)
+    assert trace.logs[0].start_time.ToNanoseconds() == start
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({}, {"slug", "output"}),
+        ({"slug": "s", "output": None}, {"output"}),
+        ({"slug": "a\0", "output": "o"}, {"slug"}),
+        ({"slug": "s", "name": "\0", "output": "o"}, {"name"}),
+        ({"slug": "s", "output": "o", "inputTokens": -1, "cost": -1}, {"inputTokens", "cost"}),
+        ({"slug": "s", "output": "o", "variables": [{}]}, {"variables[0].label"}),
+        ({"slug": "s", "output": "o", "startTime": "1960-01-01T00:00:00Z"}, {"startTime"}),
+        ({"slug": "s", "output": "o", "endTime": "1960-01-01T00:00:00Z"}, {"endTime"}),
+    ],
+)
+def test_bad_logged_calls_are_named(fields: dict[str, Any], named: set[str]) -> None:
+    with pytest.raises(SpanloomError) as refused:
+        logged(**fields)
+    assert {violation.field for violation in refused.value.violations} == named
+    assert len(refused.value.violations) == len(named)

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from spanloom.services.call import INSTANCE
+from spanloom.store.store import Store
+from tests.services.callers import Caller
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="package")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    opened = asyncio.run(Store.open(f"sqlite:///{tmp_path_factory.mktemp('store')}/spanloom.db"))
+    yield opened
+    asyncio.run(opened.close())
+
+
+@pytest.fixture
+def caller(store: Store) -> Caller:
+    return Caller(store, f"project-{next(_numbers)}")
+
+
+@pytest.fixture
+def instance(store: Store) -> Caller:
+    return Caller(store, INSTANCE)
