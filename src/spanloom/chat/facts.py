@@ -1,0 +1,299 @@
+"""The one derivation: what each span says in a chat, whatever door it came through.
+
+A span of the OpenTelemetry GenAI conventions carries an operation and messages. One of the Basalt or HoneyHive door
+carries a kind or a log type, inputs and outputs; what they mean in a chat stands in the tables and rules here, and
+nowhere else. Rules: contract agent_chat, sections 2.2 and 2.10, and design, "Agent chat".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+
+from spanloom.chat.freeform import answered, arguments_text, asked, result_text
+from spanloom.chat.json_text import json_object, printed, reprinted
+from spanloom.chat.messages import (
+    ASSISTANT,
+    USER,
+    Message,
+    part_text,
+    read_messages,
+    reasoning_of,
+    system_text,
+)
+
+if TYPE_CHECKING:
+    from spanloom.model import Json, Span
+
+Number = TypeVar("Number", int, float)
+
+# What a span does in a chat. OTHER speaks if it has messages: model calls, and whatever wraps them.
+AGENT: Final = "agent"
+TOOL: Final = "tool"
+HANDOFF: Final = "handoff"
+OTHER: Final = "other"
+
+_OPERATIONS = {"invoke_agent": AGENT, "execute_tool": TOOL, "handoff": HANDOFF}
+_LOG_TYPES = {"generation": OTHER, "tool": TOOL, "function": TOOL, "retrieval": TOOL}
+_KINDS = {"tool": TOOL, "session": AGENT}
+# Operations whose inputs and outputs are a conversation; those of embeddings, retrieval and the like are not.
+_TALKS = frozenset({"chat", "generate_content", "text_completion"})
+_TOOL_PREFIX = "execute_tool "
+_AGENT_PREFIX = "invoke_agent "
+
+
+class Usage(NamedTuple):
+    """Tokens and US dollars; None is unknown."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    input_cost: float | None = None
+    output_cost: float | None = None
+    total_cost: float | None = None
+
+    def plus(self, other: Usage) -> Usage:
+        """The sum of what is known."""
+        if other is NO_USAGE:
+            return self
+        if self is NO_USAGE:
+            return other
+        return Usage(
+            _sum(self.input_tokens, other.input_tokens),
+            _sum(self.output_tokens, other.output_tokens),
+            _sum(self.reasoning_tokens, other.reasoning_tokens),
+            _sum(self.input_cost, other.input_cost),
+            _sum(self.output_cost, other.output_cost),
+            _sum(self.total_cost, other.total_cost),
+        )
+
+
+NO_USAGE: Final = Usage()
+
+
+class Facts(NamedTuple):
+    """What one span says in a chat. Texts are "" where there is none.
+
+    `agent` is the span's own agent name or id; `agent_from_name` the rest of a span name that starts with invoke_agent.
+    `is_turn` marks the agent whose input is what the user said and whose output is what the user got (a Basalt trace).
+    """
+
+    span: Span
+    act: str
+    agent: str = ""
+    agent_from_name: str = ""
+    agent_version: str = ""
+    status: str = "UNSET"
+    status_message: str = ""
+    error_type: str = ""
+    inputs: Sequence[Message] = ()
+    outputs: Sequence[Message] = ()
+    system: str = ""
+    tool_definitions: str = ""
+    tool_name: str = ""
+    call_id: str = ""
+    tool_arguments: str = ""
+    tool_result: str = ""
+    reasoning: str = ""
+    content_refs: tuple[str, ...] = ()
+    usage: Usage = NO_USAGE
+    is_turn: bool = False
+
+    @property
+    def answer_model(self) -> str:
+        """The model that answered, else the one that was asked."""
+        return _text(self.span.body.get("response_model")) or self.span.model
+
+
+def derive(spans: Iterable[Span]) -> dict[str, Facts]:
+    """The facts of each span by its id. Span ids are unique."""
+    spans = list(spans)
+    calls_model = _parents_of_models(spans)
+    turns = _silent_turns(spans)
+    return {span.span_id: _facts(span, span.span_id in calls_model, turns) for span in spans}
+
+
+def _parents_of_models(spans: Sequence[Span]) -> set[str]:
+    """The spans right above a model event: the chain events among them are agents."""
+    events = {span.span_id: span for span in spans if span.kind == "chain"}
+    return {
+        span.parent_id
+        for span in spans
+        if span.kind == "model"
+        and (parent := events.get(span.parent_id)) is not None
+        and (not span.operation or _has_io(parent))
+    }
+
+
+def _silent_turns(spans: Sequence[Span]) -> frozenset[str]:
+    """The chain events at the top of a trace in which no model was recorded: their inputs and outputs are all the chat
+    there is."""
+    if any(span.kind == "model" or span.operation for span in spans):
+        return frozenset()
+    inner = {span.span_id for span in spans if span.kind != "session"}
+    return frozenset(
+        span.span_id
+        for span in spans
+        if span.kind == "chain" and span.parent_id not in inner and _has_io(span)
+    )
+
+
+def _has_io(span: Span) -> bool:
+    return "inputs" in span.body or "outputs" in span.body
+
+
+def _facts(span: Span, calls_model: bool, turns: frozenset[str]) -> Facts:
+    body = span.body
+    log_type = body.get("log_type")
+    is_chain_agent = calls_model and not span.operation and not log_type
+    act = _act(span, log_type)
+    if is_chain_agent or (span.span_id in turns and not log_type):
+        act = AGENT
+    agent = json_object(body.get("agent"))
+    tool = json_object(body.get("tool"))
+    inputs, outputs, system = _said(span, act, log_type)
+    status, status_message = _status(span)
+    own_agent = span.agent_name or _text(agent.get("id"))
+    return Facts(
+        span=span,
+        act=act,
+        agent=own_agent or (span.name if is_chain_agent else ""),
+        agent_from_name=_agent_from_name(span.name) if act == AGENT else "",
+        agent_version=_text(agent.get("version")),
+        status=status,
+        status_message=status_message,
+        error_type=_text(body.get("error_type")),
+        inputs=inputs,
+        outputs=outputs,
+        system=system,
+        tool_definitions=reprinted(tools) if (tools := body.get("tool_definitions")) else "",
+        call_id=_text(tool.get("call_id")),
+        reasoning=_text(body.get("reasoning")) or reasoning_of([m for m in outputs if m.from_parts]),
+        content_refs=_texts(body.get("content_refs")),
+        usage=_usage(span),
+        is_turn=span.kind == "session" and span.operation == "invoke_agent" and _has_io(span),
+        **(_tool_texts(span, tool, log_type) if act == TOOL else {}),
+    )
+
+
+def _act(span: Span, log_type: Json) -> str:
+    if isinstance(log_type, str) and log_type in _LOG_TYPES:
+        return _LOG_TYPES[log_type]
+    if span.operation or log_type:
+        return _OPERATIONS.get(span.operation.lower(), OTHER)
+    return _KINDS.get(span.kind, OTHER)
+
+
+def _said(span: Span, act: str, log_type: Json) -> tuple[Sequence[Message], Sequence[Message], str]:
+    """What went in, what came out, and the system prompt."""
+    body = span.body
+    inputs: Sequence[Message] = ()
+    outputs: Sequence[Message] = ()
+    system = _system(body.get("system_instructions"))
+    if raw := body.get("input_messages"):
+        inputs = read_messages(raw, USER)
+    if raw := body.get("output_messages"):
+        outputs = [m for m in read_messages(raw, ASSISTANT) if m.role != USER]
+    if not _has_io(span) or not _talks(span, act, log_type):
+        return inputs, outputs, system
+    if not inputs:
+        inputs = asked(body.get("inputs"))
+        if act == OTHER:
+            system = system or system_text(inputs)
+    return inputs, outputs or answered(body.get("outputs")), system
+
+
+def _talks(span: Span, act: str, log_type: Json) -> bool:
+    """Whether free-form inputs and outputs are a conversation."""
+    if act == OTHER:
+        return (
+            log_type == "generation"
+            or span.operation.lower() in _TALKS
+            or (span.kind == "model" and not span.operation)
+        )
+    return act == AGENT
+
+
+def _tool_texts(span: Span, tool: Mapping[str, Json], log_type: Json) -> dict[str, str]:
+    name = _text(tool.get("name")) or span.name.removeprefix(_TOOL_PREFIX) or _text(log_type)
+    given = tool["arguments"] if tool.get("arguments") is not None else None
+    back = tool["result"] if tool.get("result") is not None else None
+    return {
+        "tool_name": name,
+        "tool_arguments": arguments_text(span.body.get("inputs")) if given is None else reprinted(given),
+        "tool_result": result_text(span.body.get("outputs")) if back is None else reprinted(back),
+    }
+
+
+def _status(span: Span) -> tuple[str, str]:
+    """The status, and its text. An event with an error failed; a Basalt log tells its error in the metadata."""
+    body = span.body
+    error = body.get("error")
+    status = "ERROR" if error else span.status
+    message = _text(body.get("status_message"))
+    if status == "ERROR" and not message:
+        error = error or json_object(body.get("metadata")).get("error")
+        if isinstance(error, dict) and isinstance(error.get("message"), str):
+            error = error["message"]
+        message = printed(error)
+    return status, message
+
+
+def _usage(span: Span) -> Usage:
+    """A session's own figures are those of its events, so they do not count again."""
+    if span.kind == "session" and not span.operation:
+        return NO_USAGE
+    body = span.body
+    input_cost = output_cost = None
+    if costs := json_object(body.get("cost_details")):
+        input_cost, output_cost = dollars(costs.get("input")), dollars(costs.get("output"))
+    usage = Usage(
+        span.input_tokens,
+        span.output_tokens,
+        count(body.get("reasoning_tokens")),
+        input_cost,
+        output_cost,
+        span.cost if span.cost is not None else _sum(input_cost, output_cost),
+    )
+    return NO_USAGE if usage == NO_USAGE else usage
+
+
+def count(value: Json) -> int | None:
+    """A whole number of JSON, None for anything else."""
+    number = dollars(value)
+    return None if number is None else int(number)
+
+
+def dollars(value: Json) -> float | None:
+    """A finite number of JSON, None for anything else."""
+    if value is None or isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return value if isinstance(value, int) or math.isfinite(value) else None
+
+
+def _sum(a: Number | None, b: Number | None) -> Number | None:
+    if a is None or b is None:
+        return b if a is None else a
+    return a + b
+
+
+def _system(value: Json) -> str:
+    """A text, or a list of texts and of blocks with a text."""
+    if isinstance(value, list):
+        return "\n".join(filter(None, map(part_text, value)))
+    return _text(value)
+
+
+def _agent_from_name(name: str) -> str:
+    return name.removeprefix(_AGENT_PREFIX) if name.startswith(_AGENT_PREFIX) else ""
+
+
+def _text(value: Json) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _texts(value: Json) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (value,)
+    return tuple(v for v in value if isinstance(v, str)) if isinstance(value, list) else ()

@@ -1,0 +1,111 @@
+"""Handoffs: one agent passes the turn on to another (contract agent_chat, section 3.10)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from spanloom.chat.json_text import json_object
+from spanloom.chat.turn import AgentHandoff, AgentStart, ChatMessage, UserMessage
+
+if TYPE_CHECKING:
+    from spanloom.model import Json, Span
+
+_TRANSFER: Final = re.compile(r"transfer_to_(.+)", re.IGNORECASE | re.DOTALL)
+# Where instrumentations write the two agents of a handoff span.
+_FROM_KEYS: Final = ("from_agent", "gen_ai.handoff.from_agent", "handoff.from_agent", "from")
+_TO_KEYS: Final = ("to_agent", "gen_ai.handoff.to_agent", "handoff.to_agent", "to")
+_NAMED_BOTH: Final = re.compile(r"(?:handoff:?\s+)?(.+?)\s*(?:→|->)\s*(.+?)(?:\.handoff)?", re.IGNORECASE)
+_NAMED_TO: Final = re.compile(r"handoff(?:\s+to)?[:\s]\s*(.+)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Handoff:
+    """A handoff that the walk came by: the message for it, and how many messages stood before it.
+
+    It happened if a span tells it (`is_certain`), else only if the agent it names speaks later.
+    """
+
+    index: int
+    message: ChatMessage
+    is_certain: bool
+
+    @property
+    def agents(self) -> AgentHandoff:
+        payload = self.message.payload
+        return payload if isinstance(payload, AgentHandoff) else AgentHandoff()
+
+
+def transfer_target(tool_name: str) -> str:
+    """The agent that a tool of the name transfer_to_<agent> hands over to, "" for another tool."""
+    found = _TRANSFER.fullmatch(tool_name)
+    return found[1] if found else ""
+
+
+def told_agents(span: Span) -> tuple[str, str]:
+    """From which agent to which a handoff span hands over, "" where it does not tell."""
+    body = span.body
+    tellers = [json_object(body.get(key)) for key in ("handoff", "attributes", "inputs", "metadata")]
+    from_agent, to_agent = _first(tellers, _FROM_KEYS), _first(tellers, _TO_KEYS)
+    if not to_agent and (both := _NAMED_BOTH.fullmatch(span.name)):
+        return from_agent or both[1], both[2]
+    if not to_agent and (named := _NAMED_TO.fullmatch(span.name)):
+        return from_agent, named[1]
+    return from_agent, to_agent
+
+
+def with_handoffs(messages: Sequence[ChatMessage], handoffs: Iterable[Handoff]) -> list[ChatMessage]:
+    """The messages with each handoff that happened at its place."""
+    by_index: dict[int, list[Handoff]] = {}
+    for handoff in handoffs:
+        by_index.setdefault(handoff.index, []).append(handoff)
+    if not by_index:
+        return list(messages)
+    happened: dict[int, list[ChatMessage]] = {}
+    pending: dict[str, Handoff] = {}
+    for index in range(len(messages) + 1):
+        for handoff in by_index.get(index, ()):
+            target = _slug(handoff.agents.to_agent)
+            if handoff.is_certain:
+                pending.pop(target, None)  # the tool call behind the same handoff
+                if target:
+                    happened.setdefault(index, []).append(handoff.message)
+                    continue
+            pending[target] = handoff
+        if pending and index < len(messages):
+            _settle(messages[index], pending, happened)
+    for handoff in pending.values():
+        if handoff.is_certain:
+            happened.setdefault(handoff.index, []).append(handoff.message)
+    return [
+        message
+        for index in range(len(messages) + 1)
+        for message in (*happened.get(index, ()), *messages[index : index + 1])
+    ]
+
+
+def _settle(
+    message: ChatMessage, pending: dict[str, Handoff], happened: dict[int, list[ChatMessage]]
+) -> None:
+    """Complete the handoff to the agent that this message is the first of."""
+    if isinstance(message.payload, UserMessage) or not message.agent_name:
+        return
+    handoff = pending.pop(_slug(message.agent_name), None)
+    if handoff is None and isinstance(message.payload, AgentStart):
+        handoff = pending.pop("", None)
+    if handoff is not None:
+        agents = replace(handoff.agents, to_agent=message.agent_name)
+        happened.setdefault(handoff.index, []).append(replace(handoff.message, payload=agents))
+
+
+def _slug(name: str) -> str:
+    """Agent names as tool names spell them: letters and digits in lower case, `_` for the rest."""
+    return "_".join(re.findall(r"[^\W_]+", name.lower()))
+
+
+def _first(tellers: Iterable[Mapping[str, Json]], keys: Iterable[str]) -> str:
+    keys = tuple(keys)
+    found = (teller.get(key) for teller in tellers for key in keys)
+    return next((name for name in found if name and isinstance(name, str)), "")

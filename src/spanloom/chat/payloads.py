@@ -1,0 +1,120 @@
+"""The messages of the chat, each made from the facts of one span (contract agent_chat, sections 1.3, 2.5, 2.9, 2.10)."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from spanloom.chat.facts import Facts, count
+from spanloom.chat.json_text import json_object, parsed
+from spanloom.chat.messages import USER, Message, is_task_notification, joined_text, text_of
+from spanloom.chat.refs import refs_in
+from spanloom.chat.turn import (
+    AgentStart,
+    ChatMessage,
+    ContextCompacted,
+    Payload,
+    ToolCall,
+    UserMessage,
+)
+
+if TYPE_CHECKING:
+    from spanloom.model import Span
+
+
+def duration_ms(span: Span) -> int:
+    """Whole milliseconds as the client said, else from start to end; 0 while the span is open, never negative."""
+    if span.duration_ms is not None and math.isfinite(span.duration_ms):
+        return max(0, int(span.duration_ms))
+    if span.end_ns is None or not span.start_ns:
+        return 0
+    return max(0, (span.end_ns - span.start_ns) // 1_000_000)
+
+
+def message_of(facts: Facts, label: str, payload: Payload) -> ChatMessage:
+    """A message of the span itself; `label` is the agent's, "" for none."""
+    return ChatMessage(
+        payload=payload,
+        span_id=facts.span.span_id,
+        agent_name=label or None,
+        agent_version=facts.agent_version or None,
+        status_code=facts.status,
+        error_type=facts.error_type or None,
+        status_message=facts.status_message or None,
+        started_ns=facts.span.start_ns,
+    )
+
+
+def heard(facts: Facts, message: Message, speaker: str, label: str) -> ChatMessage:
+    """A user's message; what Claude Code says in the user's place is the result of a task."""
+    if is_task_notification(message):
+        call = ToolCall(
+            tool_name="Task notification",
+            tool_result=text_of(message),
+            duration_ms=0,
+            status=facts.status,
+        )
+        return message_of(facts, label, call)
+    said = UserMessage(text=text_of(message), content_refs=refs_in([message], facts.content_refs))
+    return ChatMessage(payload=said, agent_name=speaker, started_ns=facts.span.start_ns)
+
+
+def user_refs(facts: Facts) -> tuple[str, ...]:
+    """The references in all user messages of the span's input."""
+    return refs_in([m for m in facts.inputs if m.role == USER], facts.content_refs)
+
+
+def agent_start(facts: Facts) -> AgentStart:
+    """The start of the agent, or the system prompt of the model call, that the span is."""
+    return AgentStart(
+        model=facts.span.model,
+        system_instructions=facts.system,
+        tool_definitions=facts.tool_definitions,
+        status=facts.status,
+    )
+
+
+def tool_call(facts: Facts) -> ToolCall:
+    """The call that a tool span is."""
+    return ToolCall(
+        tool_name=facts.tool_name,
+        tool_arguments=facts.tool_arguments,
+        tool_result=facts.tool_result,
+        duration_ms=duration_ms(facts.span),
+        status=facts.status,
+        content_refs=facts.content_refs,
+    )
+
+
+def compaction(span: Span) -> ContextCompacted | None:
+    """The compaction that an agent span tells of: it has a summary, or items before it."""
+    told = json_object(span.body.get("compaction"))
+    summary = told.get("summary")
+    before = count(told.get("items_before"))
+    compacted = ContextCompacted(
+        compaction_summary=summary if isinstance(summary, str) else "",
+        compaction_items_before=before,
+        compaction_items_after=count(told.get("items_after")),
+    )
+    return compacted if compacted.compaction_summary or (before or 0) > 0 else None
+
+
+def async_launch(facts: Facts) -> ToolCall | None:
+    """Claude Code: an agent that was only started in the background, and answers elsewhere."""
+    text = joined_text(facts.outputs)
+    told = json_object(parsed(text)) if '"isAsync"' in text else {}
+    if (
+        told.get("isAsync") is not True
+        or told.get("status") != "async_launched"
+        or not isinstance(told.get("agentId"), str)
+    ):
+        return None
+    description = told.get("description")
+    return ToolCall(
+        tool_name=f"Start {facts.agent or facts.agent_from_name or 'subagent'}",
+        tool_arguments=description if isinstance(description, str) else "",
+        tool_result=text,
+        duration_ms=duration_ms(facts.span),
+        status=facts.status,
+        content_refs=facts.content_refs,
+    )

@@ -1,0 +1,355 @@
+"""The one walk from the spans of a trace to its messages, whatever door the spans came through.
+
+Depth first without recursion: a tool's call and an agent's start come before what happened inside, a model's text after it.
+Rules: contract agent_chat, sections 2.5 to 2.10 and 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from spanloom.chat.facts import AGENT, HANDOFF, NO_USAGE, TOOL, Facts, Usage
+from spanloom.chat.handoffs import Handoff, told_agents, transfer_target, with_handoffs
+from spanloom.chat.messages import USER, text_of
+from spanloom.chat.payloads import (
+    agent_start,
+    async_launch,
+    compaction,
+    duration_ms,
+    heard,
+    message_of,
+    tool_call,
+    user_refs,
+)
+from spanloom.chat.refs import refs_in
+from spanloom.chat.tools import (
+    NOTHING_SAID,
+    Call,
+    ModelCalls,
+    Piece,
+    calls_after_last_user,
+    calls_in,
+    piece_of,
+    pieces_of,
+)
+from spanloom.chat.tree import SpanTree, start_key
+from spanloom.chat.turn import (
+    AgentHandoff,
+    AgentStart,
+    AssistantMessage,
+    ChatMessage,
+    Payload,
+    ToolCall,
+    UserMessage,
+)
+from spanloom.chat.users import USER_NAME, Scope, Users
+
+# What an assistant message takes from the span above that repeats its text (Claude Code, and calls recorded twice).
+_REPEATED_FIELDS = (
+    "model",
+    "reasoning_content",
+    "reasoning_tokens",
+    "input_tokens",
+    "output_tokens",
+    "input_cost_usd",
+    "output_cost_usd",
+    "total_cost_usd",
+    "duration_ms",
+    "content_refs",
+)
+
+
+@dataclass(slots=True)
+class _Frame:
+    """A span being walked, and what is known of all that is below it."""
+
+    facts: Facts
+    label: str
+    scope: Scope
+    children: Iterator[str]
+    spoke: bool = False
+    usage: Usage = NO_USAGE
+    reasoning: str = ""
+    said: dict[str, int] | None = None  # the texts of direct children, and the index of each one's message
+
+
+class _Walk:
+    def __init__(self, facts: Mapping[str, Facts], tree: SpanTree, *, model_calls: bool) -> None:
+        self._facts = facts
+        self._tree = tree
+        self._shows_calls = model_calls
+        self._calls = ModelCalls(facts.values(), with_results=model_calls)
+        self._users = Users()
+        self._messages: list[ChatMessage] = []
+        self._handoffs: list[Handoff] = []
+        self._answers: set[str] = set()
+        self._system = ""  # the system prompt shown last
+        self._open_start: int | None = None  # the agent_start that a model's system prompt may still complete
+
+    def run(self) -> list[ChatMessage]:
+        for root in self._tree.roots:
+            self._walk(root)
+        messages = with_handoffs(self._messages, self._handoffs)
+        if not self._users.user_spoke:
+            messages[:0] = self._fallback()
+        if [message.type for message in messages[:2]] == [AgentStart.type, UserMessage.type]:
+            messages[:2] = messages[1::-1]
+        return messages
+
+    def _walk(self, root: str) -> None:
+        stack = [self._enter(root, None)]
+        while stack:
+            frame = stack[-1]
+            child = next(frame.children, None)
+            if child is not None:
+                stack.append(self._enter(child, frame))
+                continue
+            stack.pop()
+            above = stack[-1] if stack else None
+            self._leave(frame, above)
+            if above is not None:
+                above.spoke = above.spoke or frame.spoke
+                above.usage = above.usage.plus(frame.usage)
+                above.reasoning = above.reasoning or frame.reasoning
+
+    def _enter(self, span_id: str, above: _Frame | None) -> _Frame:
+        facts = self._facts[span_id]
+        outer_label = above.label if above else ""
+        scope = above.scope if above else Scope()
+        if facts.act in (AGENT, TOOL):
+            scope = scope.inner(outer_label, facts.inputs if facts.act == AGENT else ())
+        frame = _Frame(
+            facts=facts,
+            label=facts.agent or outer_label or facts.agent_from_name,
+            scope=scope,
+            children=iter(self._tree.children.get(span_id, ())),
+            usage=facts.usage,
+            reasoning=facts.reasoning,
+        )
+        if facts.act == AGENT:
+            self._start_agent(frame)
+        elif facts.act == TOOL:
+            self._call_tool(frame)
+        else:
+            if facts.act == HANDOFF:
+                self._hand_off(frame, *told_agents(facts.span), is_certain=True)
+            self._start_model(frame)
+        return frame
+
+    def _start_agent(self, frame: _Frame) -> None:
+        facts = frame.facts
+        if facts.agent or facts.span.model or facts.system or facts.tool_definitions:
+            self._open_start = len(self._messages)
+            self._system = facts.system or self._system
+            self._emit(facts, facts.agent, agent_start(facts))
+        compacted = compaction(facts.span)
+        if compacted is not None:
+            self._emit(facts, frame.label, compacted)
+        if facts.is_turn:
+            self._hear(frame)
+
+    def _call_tool(self, frame: _Frame) -> None:
+        facts = frame.facts
+        self._emit(facts, frame.label, tool_call(facts))
+        if facts.status != "ERROR":
+            self._transfer(frame, facts.tool_name)
+
+    def _start_model(self, frame: _Frame) -> None:
+        facts = frame.facts
+        if facts.system and facts.system != self._system:
+            self._show_system(frame)
+        self._hear(frame)
+        if self._shows_calls:
+            for call in calls_after_last_user(facts.inputs):
+                if self._calls.take(call):
+                    self._request(frame, call, facts.span.start_ns)
+
+    def _show_system(self, frame: _Frame) -> None:
+        """A changed system prompt: it completes the start of the agent, else it is a start of its own."""
+        facts = frame.facts
+        self._system = facts.system
+        if self._open_start is not None:
+            message = self._messages[self._open_start]
+            start = message.payload
+            if (
+                isinstance(start, AgentStart)
+                and not start.system_instructions
+                and (message.agent_name or "") == frame.label
+            ):
+                start = replace(
+                    start,
+                    system_instructions=facts.system,
+                    tool_definitions=start.tool_definitions or facts.tool_definitions,
+                )
+                self._messages[self._open_start] = replace(message, payload=start)
+                return
+        self._open_start = len(self._messages)
+        self._emit(facts, frame.label, agent_start(facts))
+
+    def _hear(self, frame: _Frame) -> None:
+        facts = frame.facts
+        for message, speaker in self._users.hear(facts.inputs, frame.scope):
+            self._open_start = None
+            shown = heard(facts, message, speaker, frame.label)
+            self._messages.append(shown)
+            payload = shown.payload
+            # Media that nothing refers to say nothing that could be read.
+            has_words = not isinstance(payload, UserMessage) or payload.text or payload.content_refs
+            if speaker == USER_NAME and has_words:
+                self._users.user_spoke = True
+
+    def _leave(self, frame: _Frame, above: _Frame | None) -> None:
+        facts = frame.facts
+        if facts.act == TOOL:
+            return
+        if facts.act == AGENT and not frame.spoke and (launch := async_launch(facts)) is not None:
+            self._emit(facts, frame.label, launch)
+            return
+        whole = piece_of(facts.outputs)
+        is_silent = not (whole.text or facts.reasoning or facts.status == "ERROR")
+        # An agent that answers for those below it also tells the first reasoning among them.
+        reasoning = frame.reasoning if facts.act == AGENT else facts.reasoning
+        if reasoning != whole.reasoning:
+            whole = whole._replace(reasoning=reasoning)
+        repeated = frame.said.get(whole.text) if frame.said and facts.act != AGENT else None
+        if repeated is not None:
+            self._complete(repeated, self._answer(frame, whole, facts.usage))
+            is_silent = True
+        is_silent = is_silent or self._is_mirrored(frame, whole.text)
+        self._say(frame, whole, above, is_silent=is_silent)
+
+    def _is_mirrored(self, frame: _Frame, text: str) -> bool:
+        """Whether an agent's own answer repeats what was said below it: any text does, but the answer of a whole turn
+        is shown unless it was said word by word."""
+        if frame.facts.is_turn and text:
+            return text.strip() in self._answers
+        return frame.facts.act == AGENT and frame.spoke
+
+    def _say(
+        self, frame: _Frame, whole: Piece, above: _Frame | None, *, is_silent: bool
+    ) -> None:
+        """What a model or agent said, and the calls in it that are shown; usage goes with the first piece."""
+        facts = frame.facts
+        usage: Usage | None = facts.usage
+        if facts.act == AGENT and not frame.spoke:
+            usage = frame.usage
+        owes_message = not is_silent
+        for step in self._steps(facts, whole):
+            if isinstance(step, Call):
+                self._request(frame, step, facts.span.end_ns or facts.span.start_ns)
+            elif not is_silent:
+                answer = self._answer(frame, step, usage)
+                if answer.text or answer.reasoning_content or answer.content_refs:
+                    self._speak(frame, answer, above)
+                    usage, owes_message = None, False
+        if owes_message:
+            self._speak(frame, self._answer(frame, NOTHING_SAID, usage), above)
+        if not self._shows_calls and facts.outputs:
+            for call in calls_in(facts.outputs):
+                if not self._calls.is_executed(call):
+                    self._transfer(frame, call.name)
+
+    def _steps(self, facts: Facts, whole: Piece) -> Sequence[Piece | Call]:
+        if not self._shows_calls:
+            return [whole]
+        first, *others = pieces_of(facts.outputs, self._calls.take)
+        if not others:
+            return [whole]
+        if isinstance(first, Piece) and not any(
+            isinstance(step, Piece) and step.reasoning for step in (first, *others)
+        ):
+            first = first._replace(reasoning=whole.reasoning)
+        return [first, *others]
+
+    def _answer(self, frame: _Frame, piece: Piece, usage: Usage | None) -> AssistantMessage:
+        """The message for a piece; `usage` None is a later piece, whose usage stands on the first."""
+        facts = frame.facts
+        told = usage or NO_USAGE
+        return AssistantMessage(
+            text=piece.text,
+            model=facts.answer_model,
+            reasoning_content=piece.reasoning,
+            reasoning_tokens=told.reasoning_tokens,
+            input_tokens=told.input_tokens,
+            output_tokens=told.output_tokens,
+            input_cost_usd=told.input_cost,
+            output_cost_usd=told.output_cost,
+            total_cost_usd=told.total_cost,
+            duration_ms=None if usage is None else duration_ms(facts.span),
+            status=facts.status,
+            content_refs=refs_in(piece.messages, facts.content_refs),
+        )
+
+    def _speak(self, frame: _Frame, answer: AssistantMessage, above: _Frame | None) -> None:
+        # What a model thought, or that it failed, is no answer; an agent's word is its answer whatever it says.
+        frame.spoke = frame.spoke or answer.text != "" or frame.facts.act == AGENT
+        if answer.text:
+            self._answers.add(answer.text.strip())
+            if above is not None:
+                above.said = above.said or {}
+                above.said[answer.text] = len(self._messages)
+        self._emit(frame.facts, frame.label, answer)
+
+    def _complete(self, index: int, repeated: AssistantMessage) -> None:
+        """Fill the gaps of a message from the same message as the span above recorded it."""
+        message = self._messages[index]
+        gaps = {
+            name: getattr(repeated, name)
+            for name in _REPEATED_FIELDS
+            if not getattr(message.payload, name)
+        }
+        self._messages[index] = replace(message, payload=replace(message.payload, **gaps))
+
+    def _request(self, frame: _Frame, call: Call, started_ns: int) -> None:
+        """A call of which only the request is known, and perhaps what came back."""
+        facts = frame.facts
+        payload = ToolCall(
+            tool_name=call.name,
+            tool_arguments=call.arguments,
+            tool_result=self._calls.results.get(call.call_id, ""),
+        )
+        self._messages.append(
+            ChatMessage(
+                payload=payload,
+                span_id=facts.span.span_id,
+                agent_name=frame.label or None,
+                agent_version=facts.agent_version or None,
+                started_ns=started_ns,
+            )
+        )
+        self._transfer(frame, call.name)
+
+    def _transfer(self, frame: _Frame, tool_name: str) -> None:
+        if target := transfer_target(tool_name):
+            self._hand_off(frame, "", target, is_certain=False)
+
+    def _hand_off(self, frame: _Frame, from_agent: str, to_agent: str, *, is_certain: bool) -> None:
+        agents = AgentHandoff(from_agent=from_agent or frame.label, to_agent=to_agent)
+        message = message_of(frame.facts, agents.from_agent, agents)
+        self._handoffs.append(Handoff(len(self._messages), message, is_certain))
+
+    def _emit(self, facts: Facts, label: str, payload: Payload) -> None:
+        self._messages.append(message_of(facts, label, payload))
+
+    def _fallback(self) -> list[ChatMessage]:
+        """Where no model call told what the user said: the last user text of the first span that has one, agents first;
+        with the references of all spans."""
+        ordered = sorted(self._facts.values(), key=lambda f: (f.act != AGENT, start_key(f.span)))
+        for facts in ordered:
+            for message in reversed(facts.inputs):
+                if message.role == USER and text_of(message):
+                    first = heard(facts, message, USER_NAME, facts.agent)
+                    if isinstance(first.payload, UserMessage):
+                        refs = dict.fromkeys(ref for f in ordered for ref in user_refs(f))
+                        said = replace(first.payload, content_refs=tuple(refs))
+                        first = replace(first, payload=said)
+                    return [first]
+        return []
+
+
+def messages_of(
+    facts: Mapping[str, Facts], tree: SpanTree, *, model_calls: bool
+) -> list[ChatMessage]:
+    """The messages of a trace in order. `model_calls` also shows tool calls that only models' messages tell of."""
+    return _Walk(facts, tree, model_calls=model_calls).run()
