@@ -1,0 +1,184 @@
+"""The command line: `spanloom serve`, `keys`, `migrate`, `chat`. Every option is also a setting `SPANLOOM_<NAME>`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import click
+
+from spanloom import config
+from spanloom.errors import SpanloomError
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+# Imports of the server's weight stand inside the commands: `spanloom keys` must not pay for gRPC.
+
+
+def _database_option(command: F) -> F:
+    return click.option(
+        "--database",
+        metavar="URL",
+        help="sqlite:///FILE or postgresql+psycopg://... [default: sqlite:///spanloom.db]",
+    )(command)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="spanloom")
+def cli() -> None:
+    """Store what GenAI applications do, and give it back: traces, events, sessions, agent chats."""
+
+
+@cli.command()
+@click.option("--grpc-address", metavar="HOST:PORT", help="[default: 127.0.0.1:4317]")
+@click.option("--http-address", metavar="HOST:PORT", help="[default: 127.0.0.1:4318]")
+@_database_option
+@click.option("--no-auth", is_flag=True, default=None, help="No keys; on loopback addresses only.")
+@click.option("--log-format", type=click.Choice(["console", "json"]))
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
+@click.option("--cors-origins", metavar="LIST", help='Comma-separated origins, or "*".')
+def serve(**given: Any) -> None:
+    """Run the server until SIGINT or SIGTERM."""
+    settings = config.load(given)
+    from spanloom import app
+
+    app.configure_logging(settings)
+
+    def started(server: app.Running) -> None:
+        click.echo(f"spanloom listens: gRPC {server.grpc_address}, HTTP {server.http_address}")
+        click.echo(f"database: {_without_password(settings.database)}")
+        if settings.no_auth:
+            click.echo("no authentication (--no-auth): everyone on this machine may do everything")
+        if server.first_key:
+            click.echo(_FIRST_KEY.format(key=server.first_key, http=server.http_address))
+        sys.stdout.flush()
+
+    asyncio.run(app.serve(settings, started))
+
+
+_FIRST_KEY = """\
+first key (instance, admin), shown this once: {key}
+try it:
+  curl http://{http}/monitor/trace -H 'Authorization: Bearer {key}' \\
+    -H 'Content-Type: application/json' \\
+    -d '{{"featureSlug": "qa-chatbot", "input": "What is the capital of France?", "output": "Paris"}}'"""
+
+
+@cli.command()
+@_database_option
+def migrate(database: str | None) -> None:
+    """Bring the database's schema up to date; `serve` does it too."""
+    from spanloom.store.migrations import migrate as run
+
+    settings = config.load({"database": database})
+    run(settings.database)
+    click.echo(f"{_without_password(settings.database)} is up to date")
+
+
+@cli.group()
+def keys() -> None:
+    """Make, list and revoke API keys."""
+
+
+@keys.command("create")
+@click.option("--project", required=True, help="The project's name, or '*' for an instance key.")
+@click.option("--role", required=True, type=click.Choice(["ingest", "read", "admin"]))
+@_database_option
+def create_key(project: str, role: str, database: str | None) -> None:
+    """Make a key and print it, alone, on standard output. It is not shown again."""
+    from spanloom.services.call import INSTANCE
+    from spanloom.services.keys import new_key
+
+    key, text = new_key(project, role)
+
+    async def run(store: Any) -> None:
+        if project != INSTANCE:
+            await store.ensure_project(project)
+        await store.create_key(key)
+
+    _with_store(database, run)
+    click.echo(text)
+
+
+@keys.command("list")
+@_database_option
+def list_keys(database: str | None) -> None:
+    """List all keys: id, project, role, when made, when revoked."""
+    found = _with_store(database, lambda store: store.list_keys())
+    for key in found:
+        revoked = f"revoked {_day(key.revoked_ns)}" if key.revoked_ns else "valid"
+        click.echo(f"{key.id}  {key.role:<6}  {_day(key.created_ns)}  {revoked}  {key.project}")
+
+
+@keys.command("revoke")
+@click.argument("key_id", metavar="ID")
+@_database_option
+def revoke_key(key_id: str, database: str | None) -> None:
+    """Revoke the key with this ID (the first column of `keys list`); servers refuse it within a second."""
+    if not _with_store(database, lambda store: store.revoke_key(key_id, time.time_ns())):
+        raise click.ClickException(f"no valid key with the id {key_id!r}")
+    click.echo(f"revoked {key_id}")
+
+
+@cli.command()
+@click.argument("trace_id")
+@click.option("--project", default="default", show_default=True)
+@click.option("--model-tool-calls", is_flag=True, help="Also calls that only a model's output has.")
+@_database_option
+def chat(trace_id: str, project: str, model_tool_calls: bool, database: str | None) -> None:
+    """Draw the trajectory of a trace (or session): who said what, which tool was called."""
+    from rich.console import Console
+
+    from spanloom.chat.view import trace_chat
+    from spanloom.terminal import draw
+
+    spans = _with_store(database, lambda store: store.trace_spans(project, trace_id))
+    if not spans:
+        raise click.ClickException(f"no trace {trace_id!r} in project {project!r}")
+    turn = trace_chat(trace_id, spans, include_model_tool_calls=model_tool_calls)
+    Console().print(draw(turn))
+
+
+def _with_store(database: str | None, use: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
+    from spanloom.store.store import Store
+
+    settings = config.load({"database": database})
+
+    async def run() -> T:
+        store = await Store.open(settings.database)
+        try:
+            return await use(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(run())
+
+
+def _day(time_ns: int) -> str:
+    return datetime.fromtimestamp(time_ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def _without_password(url: str) -> str:
+    """The URL as it may be shown."""
+    scheme, separator, rest = url.partition("://")
+    login, at, host = rest.rpartition("@")
+    if not at:
+        return url
+    return f"{scheme}{separator}{login.partition(':')[0]}:***@{host}"
+
+
+def main() -> None:
+    """The entry point: known errors are one line on standard error and exit status 1, not a traceback."""
+    try:
+        cli()
+    except (config.ConfigError, SpanloomError) as error:
+        click.echo(f"spanloom: {error}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        click.echo(f"spanloom: {error.strerror or error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,102 @@
+"""Settings: read once, from the command line and the environment (`SPANLOOM_<NAME>`), then passed on as a value."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+PREFIX = "SPANLOOM_"
+_TRUE, _FALSE = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
+
+
+class ConfigError(ValueError):
+    """A setting that cannot be used; the text names it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every setting of a server. Sizes are bytes, times are seconds."""
+
+    database: str = "sqlite:///spanloom.db"
+    grpc_address: str = "127.0.0.1:4317"
+    http_address: str = "127.0.0.1:4318"
+    no_auth: bool = False
+    max_request_bytes: int = 64 * 1024 * 1024
+    request_timeout: float = 60.0
+    max_in_flight: int = 1024
+    queue_rows: int = 50_000
+    queue_bytes: int = 64 * 1024 * 1024
+    drain_timeout: float = 10.0
+    cors_origins: str = ""  # comma-separated; "*" for any; "" switches CORS off
+    log_format: str = "console"  # or json
+    log_level: str = "info"
+
+    def __post_init__(self) -> None:
+        for name in ("grpc_address", "http_address"):
+            split_address(getattr(self, name), name)
+        if self.no_auth:
+            for name in ("grpc_address", "http_address"):
+                if not _is_loopback(split_address(getattr(self, name), name)[0]):
+                    raise ConfigError(
+                        f"--no-auth is for loopback only: {name} is {getattr(self, name)}"
+                    )
+        if self.log_format not in ("console", "json"):
+            raise ConfigError(f"log_format must be console or json, not {self.log_format!r}")
+        if self.log_level not in ("debug", "info", "warning", "error"):
+            raise ConfigError(
+                f"log_level must be debug, info, warning or error, not {self.log_level!r}"
+            )
+        for name in (
+            "max_request_bytes",
+            "request_timeout",
+            "max_in_flight",
+            "queue_rows",
+            "queue_bytes",
+        ):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name} must be more than 0")
+
+
+def load(given: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:
+    """Settings from what was `given` (None = not given), else `SPANLOOM_<NAME>`, else the default."""
+    values: dict[str, Any] = {}
+    for field in fields(Settings):
+        if given.get(field.name) is not None:
+            values[field.name] = given[field.name]
+        elif (text := environ.get(PREFIX + field.name.upper())) is not None:
+            values[field.name] = _parsed(field.name, text, type(field.default))
+    return Settings(**values)
+
+
+def split_address(address: str, name: str = "address") -> tuple[str, int]:
+    """HOST:PORT apart; an IPv6 host stands in brackets."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ConfigError(f"{name} must be HOST:PORT, not {address!r}")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def _parsed(name: str, text: str, kind: type) -> Any:
+    try:
+        if kind is bool:
+            word = text.strip().lower()
+            if word not in _TRUE | _FALSE:
+                raise ValueError
+            return word in _TRUE
+        return kind(text)
+    except ValueError:
+        raise ConfigError(
+            f"{PREFIX}{name.upper()} must be a {kind.__name__}, not {text!r}"
+        ) from None
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,113 @@
+"""How an error is written on the wire: the only table of codes, google.rpc.Status, and the one REST body."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+import orjson
+from google.protobuf import any_pb2, json_format
+from google.protobuf.message import Message
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from spanloom.errors import SpanloomError
+
+DOMAIN = "spanloom"
+REASON_PREFIX = "ERROR_REASON_"
+
+# google/rpc/code.proto, "HTTP Mapping".
+HTTP_STATUS = {
+    "CANCELLED": 499,
+    "UNKNOWN": 500,
+    "INVALID_ARGUMENT": 400,
+    "DEADLINE_EXCEEDED": 504,
+    "NOT_FOUND": 404,
+    "ALREADY_EXISTS": 409,
+    "PERMISSION_DENIED": 403,
+    "UNAUTHENTICATED": 401,
+    "RESOURCE_EXHAUSTED": 429,
+    "FAILED_PRECONDITION": 400,
+    "ABORTED": 409,
+    "OUT_OF_RANGE": 400,
+    "UNIMPLEMENTED": 501,
+    "INTERNAL": 500,
+    "UNAVAILABLE": 503,
+    "DATA_LOSS": 500,
+}
+# Where HTTP has a more telling status than the code alone.
+HTTP_STATUS_BY_REASON = {
+    "REQUEST_TOO_LARGE": 413,
+    "UNSUPPORTED_ENCODING": 415,
+}
+METHOD_NOT_ALLOWED = 405
+
+# gRPC sends details in a trailer, and peers refuse trailers past 8 KiB; base64 takes a third more.
+_MAX_DETAIL_BYTES = 3500
+_MAX_MESSAGE_CHARS = 1000
+
+
+def grpc_code(error: SpanloomError) -> grpc.StatusCode:
+    return grpc.StatusCode[error.code]
+
+
+def http_status(error: SpanloomError) -> int:
+    if error.reason == "ROUTE_NOT_FOUND" and error.code == "UNIMPLEMENTED":
+        return METHOD_NOT_ALLOWED
+    return HTTP_STATUS_BY_REASON.get(error.reason) or HTTP_STATUS[error.code]
+
+
+def rpc_status(error: SpanloomError, request_id: str) -> status_pb2.Status:
+    """google.rpc.Status with ErrorInfo, and BadRequest, RetryInfo where they say something, and RequestInfo."""
+    status = status_pb2.Status(
+        code=code_pb2.Code.Value(error.code), message=error.message[:_MAX_MESSAGE_CHARS]
+    )
+    for detail in _details(error, request_id):
+        packed = any_pb2.Any()
+        packed.Pack(detail)
+        status.details.append(packed)
+    return status
+
+
+def rest_body(error: SpanloomError, request_id: str) -> bytes:
+    """One JSON object that every SDK can read: google.rpc.Status' fields beside what each vendor's client looks for."""
+    reason = REASON_PREFIX + error.reason
+    details = [_detail_json(detail) for detail in _details(error, request_id)]
+    return orjson.dumps(
+        {
+            "code": code_pb2.Code.Value(error.code),
+            "message": error.message,
+            "status": error.code,
+            "details": details,
+            "error": error.message,
+            "success": False,
+            "statusCode": http_status(error),
+            "errorCode": reason,
+        }
+    )
+
+
+def _details(error: SpanloomError, request_id: str) -> list[Message]:
+    info = error_details_pb2.ErrorInfo(
+        reason=REASON_PREFIX + error.reason, domain=DOMAIN, metadata=error.metadata
+    )
+    details: list[Message] = [info]
+    if error.violations:
+        bad_request = error_details_pb2.BadRequest()
+        for violation in error.violations:
+            bad_request.field_violations.add(
+                field=violation.field, description=violation.description
+            )
+            if bad_request.ByteSize() > _MAX_DETAIL_BYTES:
+                break
+        details.append(bad_request)
+    if error.retry_after is not None:
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromMilliseconds(int(error.retry_after * 1000))
+        details.append(retry)
+    details.append(error_details_pb2.RequestInfo(request_id=request_id))
+    return details
+
+
+def _detail_json(detail: Message) -> dict[str, Any]:
+    fields: dict[str, Any] = json_format.MessageToDict(detail)
+    return {"@type": f"type.googleapis.com/{detail.DESCRIPTOR.full_name}", **fields}

@@ -1,0 +1,127 @@
+"""Draws a chat in the terminal, by rich."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.text import Text
+
+from spanloom.chat.turn import (
+    AgentHandoff,
+    AgentStart,
+    AssistantMessage,
+    ChatMessage,
+    ContextCompacted,
+    ToolCall,
+    TurnChat,
+    UserMessage,
+)
+
+_LONGEST_TEXT = 4000
+
+
+def draw(turn: TurnChat) -> RenderableType:
+    """The trajectory, one block a message, between a heading (what, when, how long) and the totals."""
+    return Group(_heading(turn), *(_message(message) for message in turn.messages), _totals(turn))
+
+
+def _heading(turn: TurnChat) -> Text:
+    facts = [turn.trace_id, turn.status_code or ""]
+    if turn.started_ns:
+        facts.append(f"{datetime.fromtimestamp(turn.started_ns / 1e9, UTC):%Y-%m-%d %H:%M:%S} UTC")
+    if turn.total_duration_ms:
+        facts.append(_seconds(turn.total_duration_ms))
+    name = turn.root_span_name or "trace"
+    return Text.assemble((name, "bold"), "  ", ("  ".join(filter(None, facts)), "dim"))
+
+
+def _totals(turn: TurnChat) -> Text:
+    tokens = f"{turn.total_input_tokens} tokens in, {turn.total_output_tokens} out"
+    cost = "" if turn.total_cost_usd is None else f", ${turn.total_cost_usd:.6f}"
+    return Text(f"{len(turn.messages)} messages, {tokens}{cost}", style="dim")
+
+
+def _message(message: ChatMessage) -> RenderableType:
+    who = message.agent_name or "agent"
+    match message.payload:
+        case UserMessage(text=text, content_refs=refs):
+            return _panel(who, "cyan", text, refs)
+        case AssistantMessage() as said:
+            body = Text(_short(said.text))
+            if said.reasoning_content:
+                body = Text.assemble((_short(said.reasoning_content), "dim italic"), "\n\n", body)
+            facts = [
+                said.model,
+                _seconds(said.duration_ms),
+                said.status if said.status == "ERROR" else "",
+            ]
+            error = message.status_message if said.status == "ERROR" else ""
+            return _panel(who, _colour(said.status, "green"), body, said.content_refs, facts, error)
+        case ToolCall() as call:
+            body = Text.assemble(
+                (f"{call.tool_name}({_short(call.tool_arguments)})", "bold"),
+                f"\n→ {_short(call.tool_result)}" if call.tool_result else "",
+            )
+            error = message.status_message if call.status == "ERROR" else ""
+            facts = [_seconds(call.duration_ms)]
+            return _panel(
+                f"{who} calls",
+                _colour(call.status, "yellow"),
+                body,
+                call.content_refs,
+                facts,
+                error,
+            )
+        case AgentStart() as start:
+            return _panel(f"{who} starts", "blue", start.system_instructions, (), [start.model])
+        case AgentHandoff(from_agent=giver, to_agent=taker):
+            return Text(f"{giver or who} hands over to {taker}", style="magenta")
+        case ContextCompacted() as compacted:
+            before, after = compacted.compaction_items_before, compacted.compaction_items_after
+            return _panel(
+                "context compacted",
+                "magenta",
+                compacted.compaction_summary,
+                (),
+                [f"{before} → {after} items"],
+            )
+
+
+def _panel(
+    title: str,
+    colour: str,
+    body: str | Text,
+    refs: tuple[str, ...],
+    facts: list[str] | None = None,
+    error: str | None = "",
+) -> Panel:
+    text = Text(_short(body)) if isinstance(body, str) else body
+    for ref in refs:
+        text.append(f"\n[{ref}]", style="dim")
+    if error:
+        text.append(f"\n{_short(error)}", style="red")
+    subtitle = Text("  ".join(filter(None, facts or [])), style="dim")
+    return Panel(
+        text,
+        title=Text(title),
+        title_align="left",
+        subtitle=subtitle if subtitle.plain else None,
+        subtitle_align="right",
+        border_style=colour,
+    )
+
+
+def _colour(status: str, normal: str) -> str:
+    return "red" if status == "ERROR" else normal
+
+
+def _seconds(milliseconds: int | None) -> str:
+    return "" if milliseconds is None else f"{milliseconds / 1000:.2f} s"
+
+
+def _short(text: str) -> str:
+    if len(text) <= _LONGEST_TEXT:
+        return text
+    return f"{text[:_LONGEST_TEXT]}… ({len(text) - _LONGEST_TEXT} more characters)"

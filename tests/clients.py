@@ -1,0 +1,217 @@
+"""One client a transport, all with the same `call`: request message in, response message out, or `CallError`.
+
+The contract suite is written against `Client` alone. The HTTP client reads the proto annotations by itself, with
+google.protobuf.json_format, so that it is no mirror of the server's transcoder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import re
+import time
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from urllib.parse import quote, urlencode
+
+import grpc
+import httpx
+from google.api import annotations_pb2
+from google.protobuf import descriptor_pool, json_format, message_factory
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from spanloom.errors import SpanloomError
+from spanloom.server import status as wire_status
+from spanloom.server.methods import Method
+from spanloom.server.middleware import Middleware, Outcome
+
+PACKAGE = "spanloom.v1"
+
+
+@dataclass
+class CallError(Exception):
+    """A refused call, as any transport tells it."""
+
+    code: str
+    reason: str
+    message: str
+    violations: dict[str, str] = field(default_factory=dict)
+    retry_seconds: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.reason}: {self.message} {self.violations}"
+
+
+class Client(Protocol):
+    def call(
+        self, method: str, request: Message, *, key: str | None = None, project: str | None = None
+    ) -> Any: ...
+
+    def close(self) -> None: ...
+
+
+def method_descriptor(method: str) -> MethodDescriptor:
+    service, _, name = method.partition("/")
+    return descriptor_pool.Default().FindServiceByName(f"{PACKAGE}.{service}").methods_by_name[name]
+
+
+def response_class(method: MethodDescriptor) -> type[Message]:
+    return message_factory.GetMessageClass(method.output_type)
+
+
+def headers(key: str | None, project: str | None) -> dict[str, str]:
+    sent = {}
+    if key is not None:
+        sent["authorization"] = f"Bearer {key}"
+    if project is not None:
+        sent["x-spanloom-project"] = project
+    return sent
+
+
+def error_from_status(status: status_pb2.Status) -> CallError:
+    error = CallError(code_pb2.Code.Name(status.code), "", status.message)
+    info, bad, retry = (
+        error_details_pb2.ErrorInfo(),
+        error_details_pb2.BadRequest(),
+        error_details_pb2.RetryInfo(),
+    )
+    for detail in status.details:
+        if detail.Unpack(info):
+            error.reason = info.reason.removeprefix(wire_status.REASON_PREFIX)
+        elif detail.Unpack(bad):
+            error.violations = {v.field: v.description for v in bad.field_violations}
+        elif detail.Unpack(retry):
+            error.retry_seconds = retry.retry_delay.ToTimedelta().total_seconds()
+    return error
+
+
+class DirectClient:
+    """Straight into the middleware, on the server's event loop."""
+
+    def __init__(
+        self, methods: list[Method], middleware: Middleware, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._methods = {m.full_name.removeprefix(f"{PACKAGE}."): m for m in methods}
+        self._middleware = middleware
+        self._loop = loop
+
+    def call(
+        self, method: str, request: Message, *, key: str | None = None, project: str | None = None
+    ) -> Any:
+        async def read() -> Message:
+            return request
+
+        outcome: Outcome = asyncio.run_coroutine_threadsafe(
+            self._middleware.unary(
+                self._methods[method], headers(key, project), read, transport="direct"
+            ),
+            self._loop,
+        ).result(60)
+        if isinstance(outcome.result, SpanloomError):
+            raise error_from_status(wire_status.rpc_status(outcome.result, outcome.request_id))
+        return outcome.result
+
+    def close(self) -> None:
+        pass
+
+
+class GrpcClient:
+    def __init__(self, address: str) -> None:
+        self._channel = grpc.insecure_channel(
+            address, options=[("grpc.max_receive_message_length", -1)]
+        )
+
+    def call(
+        self, method: str, request: Message, *, key: str | None = None, project: str | None = None
+    ) -> Any:
+        descriptor = method_descriptor(method)
+        send: Any = self._channel.unary_unary(
+            f"/{PACKAGE}.{method}",
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=response_class(descriptor).FromString,
+        )
+        try:
+            return send(request, metadata=list(headers(key, project).items()), timeout=60)
+        except grpc.RpcError as error:
+            call: Any = error
+            details = dict(call.trailing_metadata() or ()).get("grpc-status-details-bin")
+            if details is None:
+                raise CallError(call.code().name, "", call.details() or "") from error
+            raise error_from_status(status_pb2.Status.FromString(details)) from error
+
+    def close(self) -> None:
+        self._channel.close()
+
+
+class HttpClient:
+    """REST, ours or Envoy's. `binding` 0 is the rule itself, n the n-th of its additional bindings."""
+
+    def __init__(self, address: str) -> None:
+        self.http = httpx.Client(base_url=f"http://{address}", timeout=60, trust_env=False)
+
+    def call(
+        self,
+        method: str,
+        request: Message,
+        *,
+        key: str | None = None,
+        project: str | None = None,
+        binding: int = 0,
+    ) -> Any:
+        descriptor = method_descriptor(method)
+        rule = descriptor.GetOptions().Extensions[annotations_pb2.http]
+        rule = [rule, *rule.additional_bindings][binding]
+        verb = rule.WhichOneof("pattern")
+        fields = json_format.MessageToDict(request)
+        names = {f.name: f.json_name for f in descriptor.input_type.fields}
+
+        def fill(match: re.Match[str]) -> str:
+            return quote(str(fields.pop(names[match[1]], "")), safe="")
+
+        path = re.sub(r"\{(\w+)\}", fill, getattr(rule, verb))
+        body: Any = None
+        if rule.body == "*":
+            body, fields = fields, {}
+        elif rule.body:
+            body = fields.pop(names[rule.body], {})
+        query = urlencode({k: str(v).lower() if v is True else v for k, v in fields.items()}, True)
+        answer = self.http.request(
+            verb.upper(),
+            path + (f"?{query}" if query else ""),
+            json=body,
+            headers=headers(key, project),
+        )
+        if answer.status_code != 200:
+            raise error_from_body(answer)
+        response = response_class(descriptor)()
+        data = answer.json()
+        if rule.response_body:
+            data = {rule.response_body: data}
+        return json_format.ParseDict(data, response)
+
+    def close(self) -> None:
+        self.http.close()
+
+
+def error_from_body(answer: httpx.Response) -> CallError:
+    data = answer.json()
+    assert "code" in data, answer.text
+    status = status_pb2.Status(code=data["code"], message=data["message"])
+    for detail in data.get("details", []):
+        json_format.ParseDict(detail, status.details.add())
+    return error_from_status(status)
+
+
+def basic(key: str) -> str:
+    return "Basic " + base64.b64encode(f"api:{key}".encode()).decode()
+
+
+def until(condition: Any, seconds: float = 10.0) -> None:
+    """Wait for something that happens soon; fail when it does not."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {seconds} seconds")
+        time.sleep(0.02)

@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.databases import DATABASES, new_url
+from tests.servers import LiveServer
+
+
+@pytest.fixture(scope="session", params=DATABASES)
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LiveServer]:
+    """One server a database for the whole run; tests keep apart by projects of their own."""
+    url = new_url(request.param, tmp_path_factory.mktemp("database"))
+    with LiveServer(database=url, log_level="error") as live:
+        yield live
