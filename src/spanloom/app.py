@@ -90,6 +90,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         stack.callback(watch.cancel)
         yield Running(grpc_address, http_address, first_key, store)
         log.info("draining", seconds=settings.drain_timeout)
+        middleware.draining = True
         await asyncio.gather(
             grpc_server.stop(settings.drain_timeout), rest_server.stop(settings.drain_timeout)
         )
