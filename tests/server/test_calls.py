@@ -217,7 +217,7 @@ def test_calls_under_way_end_before_the_server_does() -> None:
         answers: list[httpx.Response] = []
         waiting = threading.Thread(target=lambda: answers.append(bench.rest("Wait", "0.8")))
         waiting.start()
-        pending = bench.channel.unary_unary(f"/{bench.name}/Wait").future(
+        pending: Any = bench.channel.unary_unary(f"/{bench.name}/Wait").future(
             bench.text(value="0.8").SerializeToString()
         )
         time.sleep(0.3)
