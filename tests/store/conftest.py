@@ -30,19 +30,19 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return new_url(request.param, tmp_path)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def runner() -> Iterator[asyncio.Runner]:
     with asyncio.Runner() as runner:
         yield runner
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def run(runner: asyncio.Runner) -> Run[Any]:
-    """Runs a coroutine on the test's event loop."""
+    """Runs a coroutine on the tests' event loop."""
     return runner.run
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def store(url: str, runner: asyncio.Runner) -> Iterator[Store]:
     store = runner.run(Store.open(url))
     yield store

@@ -16,7 +16,23 @@ from spanloom.store.store import Store
 from tests.store.conftest import Run
 from tests.store.samples import FULL, a_span
 
-ODD_KEYS = ['a"b', "a\\b", "a'b", "a b", "$", "[0]", "#", "🙂", "", "0x", "\n", "\0", "%s", ":p", "-1"]
+ODD_KEYS = [
+    'a"b',
+    "a\\b",
+    "a'b",
+    "a b",
+    "$",
+    "[0]",
+    "#",
+    "🙂",
+    "",
+    "0x",
+    "\n",
+    "\0",
+    "%s",
+    ":p",
+    "-1",
+]
 
 
 def is_(field: str, value: Any, *, type: str = "string", operator: str = "is") -> EventQuery:
@@ -105,7 +121,9 @@ def test_pages_hold_each_event_once_newest_first(
     run(store.write_spans(project, events))
     seen: list[Span] = []
     for page in range(1, 26):
-        found = run(store.find_events(project, replace(is_("event_name", "x"), limit=limit, page=page)))
+        found = run(
+            store.find_events(project, replace(is_("event_name", "x"), limit=limit, page=page))
+        )
         assert found.total == 12
         seen += found.items
     expected = sorted((e for e in events if e.name == "x"), key=lambda e: (-e.start_ns, e.event_id))
@@ -117,11 +135,15 @@ def test_pages_hold_each_event_once_newest_first(
 def test_all_filters_hold(store: Store, run: Run[Any], project: str) -> None:
     for n in range(8):
         body = {"metadata": {"env": "prod" if n & 1 else "test"}}
-        span = a_span(str(n), kind="tool" if n & 2 else "model", name="x" if n & 4 else "y", body=body)
+        span = a_span(
+            str(n), kind="tool" if n & 2 else "model", name="x" if n & 4 else "y", body=body
+        )
         run(store.write_spans(project, [span]))
     wanted = [("metadata.env", "prod"), ("event_type", "tool"), ("event_name", "x")]
     filters = [Filter(field=f, operator="is", value=v) for f, v in wanted]
-    assert [e.event_id for e in run(store.find_events(project, EventQuery(filters=filters))).items] == ["7"]
+    assert [
+        e.event_id for e in run(store.find_events(project, EventQuery(filters=filters))).items
+    ] == ["7"]
 
 
 @pytest.mark.parametrize(
@@ -135,7 +157,11 @@ def test_all_filters_hold(store: Store, run: Run[Any], project: str) -> None:
         (Filter(field="event_id", operator="greater than", value="x"), "operator", "string"),
         (Filter(field="error", operator="is", value="x", type="id"), "type", "datetime"),
         (Filter(field="event_id", operator="is", value=1, type="number"), "type", "string"),
-        (Filter(field="metadata.at", operator="after", value="2024", type="datetime"), "type", "number"),
+        (
+            Filter(field="metadata.at", operator="after", value="2024", type="datetime"),
+            "type",
+            "number",
+        ),
         (Filter(field="event_id", operator="is", value=5), "value", "string"),
         (Filter(field="error", operator="contains", value=None), "value", "string"),
         (Filter(field="error", operator="is", value="\udfff"), "value", "surrogate"),
@@ -143,11 +169,27 @@ def test_all_filters_hold(store: Store, run: Run[Any], project: str) -> None:
         (Filter(field="duration", operator="is", value="nan", type="number"), "value", "number"),
         (Filter(field="duration", operator="is", value=True, type="number"), "value", "number"),
         (Filter(field="duration", operator="is", value=10**400, type="number"), "value", "number"),
-        (Filter(field="metadata.x", operator="is", value="yes", type="boolean"), "value", "boolean"),
+        (
+            Filter(field="metadata.x", operator="is", value="yes", type="boolean"),
+            "value",
+            "boolean",
+        ),
         (Filter(field="metadata.x", operator="is", value=1, type="boolean"), "value", "boolean"),
-        (Filter(field="end_time", operator="after", value="soon", type="datetime"), "value", "datetime"),
-        (Filter(field="end_time", operator="after", value=[], type="datetime"), "value", "datetime"),
-        (Filter(field="end_time", operator="is", value="nan", type="datetime"), "value", "datetime"),
+        (
+            Filter(field="end_time", operator="after", value="soon", type="datetime"),
+            "value",
+            "datetime",
+        ),
+        (
+            Filter(field="end_time", operator="after", value=[], type="datetime"),
+            "value",
+            "datetime",
+        ),
+        (
+            Filter(field="end_time", operator="is", value="nan", type="datetime"),
+            "value",
+            "datetime",
+        ),
     ],
 )
 def test_a_filter_that_means_nothing_is_refused_by_name(
@@ -188,7 +230,14 @@ TIME_MS = 1_714_978_764_301
     ],
 )
 def test_times_and_duration_compare_as_numbers_and_times(
-    store: Store, run: Run[Any], project: str, field: str, operator: str, type: str, value: Any, matches: bool
+    store: Store,
+    run: Run[Any],
+    project: str,
+    field: str,
+    operator: str,
+    type: str,
+    value: Any,
+    matches: bool,
 ) -> None:
     span = a_span(start_ns=TIME_MS * 1_000_000, duration_ms=999.8056)
     run(store.write_spans(project, [span]))
@@ -209,8 +258,14 @@ def holds(body: Json, asked: Filter) -> bool:
     exists, wanted = value is not None, asked.value
     if asked.operator in ("exists", "not exists") or wanted is None:
         return exists == (asked.operator in ("exists", "is not"))
-    kinds: dict[str, tuple[type, ...]] = {"string": (str,), "number": (int, float), "boolean": (bool,)}
-    same = isinstance(value, kinds[asked.type]) and (asked.type == "boolean") == isinstance(value, bool)
+    kinds: dict[str, tuple[type, ...]] = {
+        "string": (str,),
+        "number": (int, float),
+        "boolean": (bool,),
+    }
+    same = isinstance(value, kinds[asked.type]) and (asked.type == "boolean") == isinstance(
+        value, bool
+    )
     if asked.type == "number":
         wanted, value = float(wanted), float(value) if same else value
     return {
@@ -242,7 +297,9 @@ def paths_of(value: Json, path: str = "") -> list[str]:
         items = value.items()
     elif isinstance(value, list):
         items = enumerate(value)
-    deeper = [p for key, inner in items for p in paths_of(inner, f"{path}.{key}" if path else str(key))]
+    deeper = [
+        p for key, inner in items for p in paths_of(inner, f"{path}.{key}" if path else str(key))
+    ]
     return [path, *deeper] if path else deeper
 
 
@@ -263,7 +320,9 @@ def cases(draw: st.DrawFn) -> tuple[list[Json], list[Filter]]:
         operator = draw(st.sampled_from([*operators, "exists", "not exists"]))
         value = draw(values | st.none() if operator in ("is", "is not") else values)
         field = draw(st.sampled_from(known) | made)
-        asked.append(Filter(field=field, operator=operator, value=value, type=kind, position=position))
+        asked.append(
+            Filter(field=field, operator=operator, value=value, type=kind, position=position)
+        )
     return bodies, asked
 
 

@@ -53,7 +53,9 @@ def test_feedback_on_any_number_of_targets_comes_oldest_first(
 ) -> None:
     targets = [("span", "a'b"), ("span", "c"), ("trace", "c"), ("", "x"), ("conversation", "c")]
     for number, (target, target_id) in enumerate(reversed(targets)):
-        feedback = Feedback(id=str(number), target=target, target_id=target_id, created_ns=number // 2)
+        feedback = Feedback(
+            id=str(number), target=target, target_id=target_id, created_ns=number // 2
+        )
         run(store.write_feedback(project, feedback))
     wanted = [("span", "a'b"), ("trace", "c"), ("", "x"), ("span", "unknown")]
     found = run(store.feedback_on(project, wanted))

@@ -21,6 +21,7 @@ from spanloom.store.dialect import PATIENCE_SECONDS, database
 from spanloom.store.migrations import HEAD, SchemaError, migrate
 from spanloom.store.store import Store
 from spanloom.store.tables import metadata
+from tests.databases import DATABASES, new_url
 from tests.store.conftest import Run
 from tests.store.samples import a_span
 
@@ -57,12 +58,14 @@ def test_migrating_again_changes_nothing(empty_url: str, run: Run[Any]) -> None:
     run(store.close())
 
 
-def test_any_number_may_migrate_at_once(empty_url: str) -> None:
+@pytest.mark.parametrize("kind", DATABASES)
+def test_any_number_may_migrate_at_once(kind: str, tmp_path: Path) -> None:
+    url = new_url(kind, tmp_path)
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(migrate, [empty_url] * 4))
+        list(pool.map(migrate, [url] * 4))
+    url = new_url(kind, tmp_path)
     code = "import sys; from spanloom.store.migrations import migrate; migrate(sys.argv[1])"
-    fresh = empty_url.replace("spanloom-", "fresh-")  # for SQLite; PostgreSQL migrates no further
-    processes = [subprocess.Popen([sys.executable, "-c", code, fresh]) for _ in range(2)]
+    processes = [subprocess.Popen([sys.executable, "-c", code, url]) for _ in range(2)]
     assert [process.wait(PATIENCE_SECONDS) for process in processes] == [0, 0]
 
 
@@ -85,7 +88,7 @@ def test_without_migrating_a_database_has_to_be_of_today(empty_url: str, run: Ru
         run(Store.open(empty_url, migrate=False))
     migrate(empty_url)
     execute(empty_url, "UPDATE alembic_version SET version_num = '0000'")
-    with pytest.raises(SchemaError, match="at step 0000 .* run `spanloom migrate`"):
+    with pytest.raises(SchemaError, match=r"at step 0000 .* run `spanloom migrate`"):
         run(Store.open(empty_url, migrate=False))
 
 
@@ -119,6 +122,7 @@ def test_a_directory_is_made_for_the_file(tmp_path: Path, run: Run[Any]) -> None
         ("spanloom.db", "not a database URL"),
         ("sqlite://", "needs a file"),
         ("sqlite:///:memory:", "needs a file"),
+        ("sqlite:///file:spanloom.db?uri=true", "needs a file"),
         ("mysql://user:secret@host/db", "no database 'mysql'"),
         ("postgresql+asyncpg://user:secret@host/db", "no database 'postgresql"),
     ],

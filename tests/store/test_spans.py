@@ -144,7 +144,9 @@ def test_ids_are_told_apart_by_bytes(store: Store, run: Run[Any], project: str) 
 
 @pytest.mark.parametrize("at", ["trace_id", "span_id", "event_id", "session_id", "parent_id"])
 def test_the_longest_ids_fit(store: Store, run: Run[Any], project: str, at: str) -> None:
-    ids = {name: f"{name} " + "🙂" * (255 - len(name)) for name in ("trace_id", "span_id", at)}
+    ids: dict[str, Any] = {
+        name: f"{name} " + "🙂" * (255 - len(name)) for name in ("trace_id", "span_id", at)
+    }
     span = replace(a_span(), **ids)
     run(store.write_spans(project, [span]))
     assert run(store.trace_spans(project, span.trace_id)) == [span]
@@ -220,8 +222,10 @@ JSON = st.recursive(
     | st.integers(-(2**63), 2**63 - 1)
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(st.characters(codec="utf-8")),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.text(st.characters(codec="utf-8")), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(st.characters(codec="utf-8")), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
@@ -297,7 +301,11 @@ def test_the_earliest_span_stands_in_until_the_root_comes(
     def names() -> list[str]:
         return [t.name for t in run(store.list_traces(project, limit=10))]
 
-    run(store.write_spans(project, [a_span(i, name=i, parent_id="r", start_ns=n) for i, n in [("b", 2), ("a", 1)]]))
+    run(
+        store.write_spans(
+            project, [a_span(i, name=i, parent_id="r", start_ns=n) for i, n in [("b", 2), ("a", 1)]]
+        )
+    )
     assert names() == ["a"]
     run(store.write_spans(project, [a_span("c", name="c", parent_id="r", start_ns=0)]))
     assert names() == ["a"]

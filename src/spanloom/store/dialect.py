@@ -110,6 +110,11 @@ class Database(ABC):
 class SQLite(Database):
     """An SQLite file in WAL mode: readers never wait for the writer, nor the writer for them."""
 
+    def __init__(self, url: URL) -> None:
+        super().__init__(url)
+        self._log = f"{Path(str(url.database)).absolute()}-wal"
+        self._log_limit = _WAL_LIMIT_BYTES
+
     def create(self) -> None:
         Path(str(self.url.database)).parent.mkdir(parents=True, exist_ok=True)
 
@@ -152,9 +157,9 @@ class SQLite(Database):
 
     def after_commit(self, engine: Engine) -> None:
         # The checkpoints that commits do by themselves stop at the oldest reader's snapshot, so that readers without pause
-        # would let the log grow for ever. Past a limit, wait a second for those readers.
-        log = f"{self.url.database}-wal"
-        if os.path.getsize(log) <= _WAL_LIMIT_BYTES:  # noqa: PTH202 - a tenth of Path's time, each commit
+        # would let the log grow for ever. Past a limit, wait a second for those readers; if that is not enough, go on, and
+        # try again when the log has grown by as much.
+        if os.path.getsize(self._log) <= self._log_limit:  # noqa: PTH202 - a tenth of Path's time, each commit
             return
         connection = engine.raw_connection()
         try:
@@ -164,6 +169,7 @@ class SQLite(Database):
             cursor.execute(f"PRAGMA busy_timeout = {PATIENCE_SECONDS * 1000}")
         finally:
             connection.close()
+        self._log_limit = os.path.getsize(self._log) + _WAL_LIMIT_BYTES  # noqa: PTH202
 
     def among(self, column: ColumnElement[Any], values: Iterable[str]) -> ColumnElement[bool]:
         array = func.json_each(orjson.dumps(list(values)).decode()).table_valued("value")
@@ -275,7 +281,7 @@ def database(url: str) -> Database:
     make = _DATABASES.get(parsed.drivername)
     if make is None:
         raise ValueError(f"no database {parsed.drivername!r}; {_URLS}")
-    if make is SQLite and (parsed.database or ":memory:") == ":memory:":
+    if make is SQLite and (parsed.database or ":memory:").startswith((":memory:", "file:")):
         raise ValueError("an SQLite database needs a file: sqlite:///spanloom.db")
     if make is PostgreSQL:
         parsed = parsed.set(drivername="postgresql+psycopg")
@@ -296,9 +302,13 @@ def _is_plain(step: str | int) -> bool:
 
 @cache
 def _insert_values(table: Table, rows: int) -> str:
-    """INSERT of so many rows, a `?` a value."""
+    """INSERT of so many rows, a `?` a value.
+
+    OR ROLLBACK, because a statement of many rows that could fail alone has to keep a copy of every page it changes.
+    """
     row = f"({', '.join('?' * len(table.columns))})"
-    return f"{_insert_into(table)} VALUES {', '.join([row] * rows)} {_on_conflict(table)}"
+    values = ", ".join([row] * rows)
+    return f"INSERT OR ROLLBACK {_into(table)} VALUES {values} {_on_conflict(table)}"  # noqa: S608
 
 
 @cache
@@ -306,11 +316,11 @@ def _insert_records(table: Table, dialect: Dialect) -> str:
     """INSERT of any number of rows that come as one JSON array of objects: one round trip, and no work a value here."""
     record = ", ".join(f"{c.name} {c.type.compile(dialect)}" for c in table.columns)
     source = f"SELECT * FROM json_to_recordset(%s::json) AS records({record})"  # noqa: S608
-    return f"{_insert_into(table)} {source} {_on_conflict(table)}"
+    return f"INSERT {_into(table)} {source} {_on_conflict(table)}"
 
 
-def _insert_into(table: Table) -> str:
-    return f"INSERT INTO {table.name} ({', '.join(table.columns.keys())})"
+def _into(table: Table) -> str:
+    return f"INTO {table.name} ({', '.join(table.columns.keys())})"
 
 
 def _on_conflict(table: Table) -> str:

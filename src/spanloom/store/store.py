@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from sqlalchemy import Connection, insert
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from spanloom import errors
 from spanloom.model import EventQuery, Feedback, Key, Page, SessionTotals, Span, Trace
@@ -74,13 +74,13 @@ class Store:
         """Open the database of a URL: `sqlite:///FILE` (made when absent) or `postgresql+psycopg://...`.
 
         `migrate` makes or renews the tables first; without it, a database whose tables are absent or not of this version
-        raises migrations.SchemaError. ValueError for a URL that names no database; UNAVAILABLE when it cannot be reached.
+        raises migrations.SchemaError. ValueError for a URL that names no database; UNAVAILABLE when it cannot be reached or made.
         """
         database = dialect.database(url)
         prepare = migrations.migrate_database if migrate else migrations.check_database
         try:
             await asyncio.to_thread(prepare, database)
-        except OperationalError as error:
+        except (SQLAlchemyError, OSError) as error:
             log.error("cannot open the database", exc_info=error)
             raise errors.store_unavailable() from None
         return cls(database, queue_rows=queue_rows, queue_bytes=queue_bytes)

@@ -170,7 +170,7 @@ def _told(error: Exception) -> errors.SpanloomError:
     """What a caller is told of an error; the error itself goes to the log alone."""
     if isinstance(error, errors.SpanloomError):
         return error
-    log.error("the database refused", exc_info=error)
+    log.error("a write failed", exc_info=error)
     if isinstance(error, (DataError, OverflowError, UnicodeError)):
         return errors.invalid_field("", "the database cannot hold a value of this request")
     return errors.store_unavailable()
