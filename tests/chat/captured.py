@@ -42,7 +42,9 @@ TOOL_KEYS = {
 def span_of(captured: dict[str, Any]) -> Span:
     attributes = {key: parsed(value) for key, value in captured.get("attributes", {}).items()}
     name, status = captured.get("name", ""), captured.get("status") or {}
-    exceptions = [e.get("attributes", {}) for e in captured.get("events", ()) if e["name"] == "exception"]
+    exceptions = [
+        e.get("attributes", {}) for e in captured.get("events", ()) if e["name"] == "exception"
+    ]
     exception = exceptions[-1] if exceptions and status.get("code") == "ERROR" else {}
     operation = attributes.get("gen_ai.operation.name") or next(
         (op for op in OPERATIONS if name.lower().startswith(op)), ""

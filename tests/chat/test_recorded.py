@@ -32,7 +32,10 @@ def with_our_differences(name: str, view: dict[str, Any], *, model_calls: bool) 
         call = next(i for i, m in enumerate(messages) if m.get("span_id") == "h")
         messages[call]["tool_call"]["tool_arguments"] = "{}"  # 3.6
         handoff = {k: v for k, v in messages[call].items() if k != "tool_call"}
-        handoff |= {"type": "agent_handoff", "agent_handoff": {"from_agent": "triage", "to_agent": "billing"}}
+        handoff |= {
+            "type": "agent_handoff",
+            "agent_handoff": {"from_agent": "triage", "to_agent": "billing"},
+        }
         messages.insert(call + 1, handoff)  # 3.10
     if name == "05_errors":  # 3.11
         types = {"root": "AgentFailed", "t1": "TimeoutError", "l2": "openai.RateLimitError"}

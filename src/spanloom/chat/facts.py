@@ -116,12 +116,12 @@ def derive(spans: Iterable[Span]) -> dict[str, Facts]:
 
 def _parents_of_models(spans: Sequence[Span]) -> set[str]:
     """The spans right above a model event: the chain events among them are agents."""
-    events = {span.span_id: span for span in spans if span.kind == "chain"}
+    models = [span for span in spans if span.kind == "model"]
+    events = {span.span_id: span for span in spans if span.kind == "chain"} if models else {}
     return {
         span.parent_id
-        for span in spans
-        if span.kind == "model"
-        and (parent := events.get(span.parent_id)) is not None
+        for span in models
+        if (parent := events.get(span.parent_id)) is not None
         and (not span.operation or _has_io(parent))
     }
 
@@ -169,7 +169,8 @@ def _facts(span: Span, calls_model: bool, turns: frozenset[str]) -> Facts:
         system=system,
         tool_definitions=reprinted(tools) if (tools := body.get("tool_definitions")) else "",
         call_id=_text(tool.get("call_id")),
-        reasoning=_text(body.get("reasoning")) or reasoning_of([m for m in outputs if m.from_parts]),
+        reasoning=_text(body.get("reasoning"))
+        or reasoning_of([m for m in outputs if m.from_parts]),
         content_refs=_texts(body.get("content_refs")),
         usage=_usage(span),
         is_turn=span.kind == "session" and span.operation == "invoke_agent" and _has_io(span),
@@ -221,7 +222,9 @@ def _tool_texts(span: Span, tool: Mapping[str, Json], log_type: Json) -> dict[st
     back = tool["result"] if tool.get("result") is not None else None
     return {
         "tool_name": name,
-        "tool_arguments": arguments_text(span.body.get("inputs")) if given is None else reprinted(given),
+        "tool_arguments": arguments_text(span.body.get("inputs"))
+        if given is None
+        else reprinted(given),
         "tool_result": result_text(span.body.get("outputs")) if back is None else reprinted(back),
     }
 

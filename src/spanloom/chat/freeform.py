@@ -15,7 +15,16 @@ if TYPE_CHECKING:
     from spanloom.model import Json
 
 _HISTORIES: Final = ("chat_history", "messages")
-_QUESTIONS: Final = ("question", "query", "prompt", "input", "user_input", "message", "text", "content")
+_QUESTIONS: Final = (
+    "question",
+    "query",
+    "prompt",
+    "input",
+    "user_input",
+    "message",
+    "text",
+    "content",
+)
 _ANSWERS: Final = (
     "content",
     "choices",
@@ -58,7 +67,9 @@ def answered(outputs: Json) -> list[Message]:
     is shown as it is. Of a history, what comes after the last question."""
     value = outputs
     for _ in range(_MAX_DEPTH):
-        key = _filled(value, _ANSWERS) if isinstance(value, dict) and not _is_message(value) else None
+        key = (
+            _filled(value, _ANSWERS) if isinstance(value, dict) and not _is_message(value) else None
+        )
         if key is None:
             break
         value = value[key]

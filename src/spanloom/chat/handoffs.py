@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from spanloom.chat.json_text import json_object
 from spanloom.chat.turn import AgentHandoff, AgentStart, ChatMessage, UserMessage
@@ -13,60 +13,64 @@ from spanloom.chat.turn import AgentHandoff, AgentStart, ChatMessage, UserMessag
 if TYPE_CHECKING:
     from spanloom.model import Json, Span
 
-_TRANSFER: Final = re.compile(r"transfer_to_(.+)", re.IGNORECASE | re.DOTALL)
+_TRANSFER: Final = "transfer_to_"
 # Where instrumentations write the two agents of a handoff span.
-_FROM_KEYS: Final = ("from_agent", "gen_ai.handoff.from_agent", "handoff.from_agent", "from")
-_TO_KEYS: Final = ("to_agent", "gen_ai.handoff.to_agent", "handoff.to_agent", "to")
-_NAMED_BOTH: Final = re.compile(r"(?:handoff:?\s+)?(.+?)\s*(?:→|->)\s*(.+?)(?:\.handoff)?", re.IGNORECASE)
-_NAMED_TO: Final = re.compile(r"handoff(?:\s+to)?[:\s]\s*(.+)", re.IGNORECASE)
+_FROM_KEYS: Final = ("from_agent", "gen_ai.handoff.from_agent", "handoff.from_agent")
+_TO_KEYS: Final = ("to_agent", "gen_ai.handoff.to_agent", "handoff.to_agent")
+_ARROWS: Final = ("→", "->")
 
 
-@dataclass(frozen=True, slots=True)
-class Handoff:
+class Handoff(NamedTuple):
     """A handoff that the walk came by: the message for it, and how many messages stood before it.
 
     It happened if a span tells it (`is_certain`), else only if the agent it names speaks later.
     """
 
-    index: int
+    place: int
     message: ChatMessage
+    agents: AgentHandoff
     is_certain: bool
-
-    @property
-    def agents(self) -> AgentHandoff:
-        payload = self.message.payload
-        return payload if isinstance(payload, AgentHandoff) else AgentHandoff()
 
 
 def transfer_target(tool_name: str) -> str:
     """The agent that a tool of the name transfer_to_<agent> hands over to, "" for another tool."""
-    found = _TRANSFER.fullmatch(tool_name)
-    return found[1] if found else ""
+    is_transfer = tool_name[: len(_TRANSFER)].lower() == _TRANSFER
+    return tool_name[len(_TRANSFER) :] if is_transfer else ""
 
 
 def told_agents(span: Span) -> tuple[str, str]:
-    """From which agent to which a handoff span hands over, "" where it does not tell."""
-    body = span.body
-    tellers = [json_object(body.get(key)) for key in ("handoff", "attributes", "inputs", "metadata")]
+    """From which agent to which a handoff span hands over, "" where it does not tell.
+
+    The attributes tell it, else a span name like `Handoff: a → b`, `a -> b.handoff` or `handoff to b`.
+    """
+    tellers = [json_object(span.body.get(key)) for key in ("handoff", "attributes")]
     from_agent, to_agent = _first(tellers, _FROM_KEYS), _first(tellers, _TO_KEYS)
-    if not to_agent and (both := _NAMED_BOTH.fullmatch(span.name)):
-        return from_agent or both[1], both[2]
-    if not to_agent and (named := _NAMED_TO.fullmatch(span.name)):
-        return from_agent, named[1]
-    return from_agent, to_agent
+    if to_agent:
+        return from_agent, to_agent
+    name = span.name.removesuffix(".handoff")
+    is_titled = name[:7].lower() == "handoff"
+    if is_titled:
+        name = name[7:].lstrip(" :")
+    for arrow in _ARROWS:
+        giver, found, taker = name.partition(arrow)
+        if found:
+            return from_agent or giver.strip(), taker.strip()
+    return from_agent, name.removeprefix("to ").strip() if is_titled else ""
 
 
-def with_handoffs(messages: Sequence[ChatMessage], handoffs: Iterable[Handoff]) -> list[ChatMessage]:
+def with_handoffs(
+    messages: Sequence[ChatMessage], handoffs: Iterable[Handoff]
+) -> list[ChatMessage]:
     """The messages with each handoff that happened at its place."""
-    by_index: dict[int, list[Handoff]] = {}
+    by_place: dict[int, list[Handoff]] = {}
     for handoff in handoffs:
-        by_index.setdefault(handoff.index, []).append(handoff)
-    if not by_index:
+        by_place.setdefault(handoff.place, []).append(handoff)
+    if not by_place:
         return list(messages)
     happened: dict[int, list[ChatMessage]] = {}
     pending: dict[str, Handoff] = {}
     for index in range(len(messages) + 1):
-        for handoff in by_index.get(index, ()):
+        for handoff in by_place.get(index, ()):
             target = _slug(handoff.agents.to_agent)
             if handoff.is_certain:
                 pending.pop(target, None)  # the tool call behind the same handoff
@@ -78,7 +82,7 @@ def with_handoffs(messages: Sequence[ChatMessage], handoffs: Iterable[Handoff]) 
             _settle(messages[index], pending, happened)
     for handoff in pending.values():
         if handoff.is_certain:
-            happened.setdefault(handoff.index, []).append(handoff.message)
+            happened.setdefault(handoff.place, []).append(handoff.message)
     return [
         message
         for index in range(len(messages) + 1)
@@ -97,7 +101,7 @@ def _settle(
         handoff = pending.pop("", None)
     if handoff is not None:
         agents = replace(handoff.agents, to_agent=message.agent_name)
-        happened.setdefault(handoff.index, []).append(replace(handoff.message, payload=agents))
+        happened.setdefault(handoff.place, []).append(replace(handoff.message, payload=agents))
 
 
 def _slug(name: str) -> str:

@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from spanloom.model import Json
 
 
+_PRINTER = json.JSONEncoder(ensure_ascii=False)
+
+
 def parsed(text: str) -> Json:
     """The value of a text that is a JSON object or array, else the text itself."""
     if not text.startswith(("{", "[")):
@@ -27,7 +30,7 @@ def printed(value: Json) -> str:
     if value is None:
         return ""
     try:
-        return json.dumps(value, ensure_ascii=False)
+        return _PRINTER.encode(value)
     except (TypeError, ValueError, RecursionError):
         return ""
 

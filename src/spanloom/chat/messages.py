@@ -5,7 +5,7 @@ Rules: contract agent_chat, sections 2.3, 2.6 and 3.8; shapes: the OpenTelemetry
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from spanloom.chat.json_text import parsed, printed
@@ -108,7 +108,11 @@ def _role(name: Json, content: str | list[Json], speaker: str) -> str:
 def _call_part(call: Json) -> Json:
     """An OpenAI message-level tool call, as the part that it means."""
     function = call.get("function") if isinstance(call, dict) else None
-    return {"id": call.get("id"), **function, "type": "tool_call"} if isinstance(function, dict) else None
+    return (
+        {"id": call.get("id"), **function, "type": "tool_call"}
+        if isinstance(function, dict)
+        else None
+    )
 
 
 def _parts_or_text(text: str) -> str | list[Json]:
@@ -157,7 +161,11 @@ def text_of(message: Message) -> str:
     if isinstance(content, str):
         return content
     hidden = _SILENT_PARTS | RESULT_PARTS if message.role == USER else _SILENT_PARTS
-    texts = (part_text(part) for part in content if part_type(part) not in hidden)
+    texts = (
+        part if isinstance(part, str) else part_text(part)
+        for part in content
+        if isinstance(part, str) or part_type(part) not in hidden
+    )
     return "\n".join(text for text in texts if text is not None)
 
 
@@ -183,7 +191,11 @@ def media_of(message: Message) -> list[dict[str, Json]]:
     """The parts that are media."""
     if isinstance(message.content, str):
         return []
-    return [part for part in message.content if isinstance(part, dict) and part_type(part) in MEDIA_PARTS]
+    return [
+        part
+        for part in message.content
+        if isinstance(part, dict) and part_type(part) in MEDIA_PARTS
+    ]
 
 
 def key_of(message: Message) -> str:
@@ -192,14 +204,6 @@ def key_of(message: Message) -> str:
         return message.content
     media = media_of(message)
     return f"{text_of(message)}\0{printed(media)}" if media else text_of(message)
-
-
-def trailing_users(messages: Sequence[Message]) -> list[Message]:
-    """The run of user messages at the end: what is new to the model that reads them."""
-    start = len(messages)
-    while start and messages[start - 1].role == USER:
-        start -= 1
-    return list(messages[start:])
 
 
 def system_text(messages: Iterable[Message]) -> str:

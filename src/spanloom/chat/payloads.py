@@ -89,6 +89,8 @@ def tool_call(facts: Facts) -> ToolCall:
 def compaction(span: Span) -> ContextCompacted | None:
     """The compaction that an agent span tells of: it has a summary, or items before it."""
     told = json_object(span.body.get("compaction"))
+    if not told:
+        return None
     summary = told.get("summary")
     before = count(told.get("items_before"))
     compacted = ContextCompacted(

@@ -170,4 +170,3 @@ def _results(messages: Iterable[Message]) -> Iterator[tuple[str, str]]:
             result = next((v for v in values if v is not None), None)
             if call_id and result is not None:
                 yield call_id, printed(result)
-

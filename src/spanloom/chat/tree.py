@@ -26,7 +26,7 @@ def span_tree(spans: Sequence[Span]) -> SpanTree:
     starts = _spoken_starts(spans)
     ordered = sorted(spans, key=lambda span: _sort_key(span, starts))
     known = {span.span_id for span in ordered}
-    parents = {span.span_id: span.parent_id for span in ordered if span.parent_id in known}
+    parents = {s.span_id: s.parent_id for s in ordered if s.parent_id and s.parent_id in known}
     for head in _cycle_heads(parents):
         del parents[head]
     roots: list[str] = []
@@ -67,16 +67,21 @@ def _spoken_starts(spans: Sequence[Span]) -> dict[str, int]:
         chats = {span.span_id for span in spans if span.operation == "chat"}
         for span in spoken:
             if span.parent_id in chats:
-                starts[span.parent_id] = min(span.start_ns, starts.get(span.parent_id, span.start_ns))
+                starts[span.parent_id] = min(
+                    span.start_ns, starts.get(span.parent_id, span.start_ns)
+                )
     return starts
 
 
 def _cycle_heads(parents: Mapping[str, str]) -> list[str]:
     """The first span of each cycle, in the order of `parents`."""
-    position = {span_id: i for i, span_id in enumerate(parents)}
-    heads: list[str] = []
+    cycle_of: dict[str, int] = {}
+    cycles = 0
     seen: set[str] = set()
-    for span_id in parents:
+    for span_id, parent in parents.items():
+        if parent in seen or parent not in parents:
+            seen.add(span_id)
+            continue
         trail: dict[str, None] = {}
         here = span_id
         while here in parents and here not in seen:
@@ -85,5 +90,10 @@ def _cycle_heads(parents: Mapping[str, str]) -> list[str]:
             here = parents[here]
         if here in trail:
             path = list(trail)
-            heads.append(min(path[path.index(here) :], key=position.__getitem__))
-    return heads
+            cycle_of.update(dict.fromkeys(path[path.index(here) :], cycles))
+            cycles += 1
+    first_of: dict[int, str] = {}
+    for span_id in parents if cycles else ():
+        if span_id in cycle_of:
+            first_of.setdefault(cycle_of[span_id], span_id)
+    return list(first_of.values())

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from spanloom.chat.messages import USER, Message, key_of, trailing_users
+from spanloom.chat.messages import USER, Message, key_of
 
 USER_NAME: Final = "User"
 
@@ -36,8 +36,10 @@ class Scope:
 
     def inner(self, caller: str, inputs: Sequence[Message]) -> Scope:
         """The scope of an agent or a tool within, called by `caller`; `inputs` is what an agent was itself asked."""
-        asked = frozenset(key_of(message) for message in inputs if message.role == USER)
-        return Scope(caller, asked or self.asked, self.asked, self.thread)
+        asked = self.asked
+        if inputs:
+            asked = frozenset(key_of(m) for m in inputs if m.role == USER) or asked
+        return Scope(caller, asked, self.asked, self.thread)
 
 
 class Users:
@@ -52,18 +54,26 @@ class Users:
         """The new user messages of a model's input, with the name of who says each."""
         if not inputs or inputs[-1].role != USER:
             return []
-        users = [(message, key) for message in inputs if message.role == USER and (key := key_of(message))]
-        run = users[len(users) - sum(1 for message in trailing_users(inputs) if key_of(message)) :]
+        users: list[tuple[Message, str]] = []
+        run_start = 0
+        for message in inputs:
+            if message.role != USER:
+                run_start = len(users)
+            elif key := key_of(message):
+                users.append((message, key))
+        run = users[run_start:]
         if not run:
             return []
         keys = [key for _, key in users]
         known, thread = self._known(keys, scope)
         if thread is not None:
-            fresh, speaker = run[max(0, len(run) - (len(keys) - known)) :], thread.speaker
+            speaker, seen = thread.speaker, set(thread.keys)
+            places = enumerate(run, run_start)
+            fresh = [said for place, said in places if place >= known or said[1] not in seen]
         else:
             # Nothing tells the place, so a text right after itself counts as the same.
-            fresh = run[1:] if run[0][1] == self._last_key else run
             speaker = self._speaker(keys[-1], scope)
+            fresh = run[1:] if run[0][1] == self._last_key else run
         scope.thread = self._latest = Thread(keys, speaker)
         if fresh:
             self._last_key = keys[-1]
@@ -72,15 +82,17 @@ class Users:
     def _known(self, keys: Sequence[str], scope: Scope) -> tuple[int, Thread | None]:
         """How many of the keys are known, by the conversation of the scope or else the latest one."""
         best, thread = 0, None
-        for candidate in {id(t): t for t in (scope.thread, self._latest) if t}.values():
+        for candidate in (scope.thread, self._latest):
+            if candidate is None or candidate is thread:
+                continue
             if (known := known_length(candidate.keys, keys)) > best:
                 best, thread = known, candidate
         return best, thread
 
     def _speaker(self, key: str, scope: Scope) -> str:
         """Who opens a conversation: the first prompt of a turn is the user's, and so is one that is passed on."""
-        task = scope.caller and (self.user_spoke or (scope.asked_around and key not in scope.asked_around))
-        return scope.caller if task else USER_NAME
+        was_asked = bool(scope.asked_around) and key not in scope.asked_around
+        return scope.caller if scope.caller and (self.user_spoke or was_asked) else USER_NAME
 
 
 def known_length(known: Sequence[str], keys: Sequence[str]) -> int:

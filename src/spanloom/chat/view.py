@@ -64,7 +64,8 @@ def _times(root: Span, spans: Sequence[Span]) -> tuple[int, int, int]:
     """Start, end (0 while open) and whole milliseconds of the root; a session takes those not said from its events."""
     start, end = root.start_ns, root.end_ns
     if root.kind == "session" and not root.operation:
-        if not start or "start_time" in (root.body.get("unset") or ()):
+        unset = root.body.get("unset")
+        if not start or (isinstance(unset, list) and "start_time" in unset):
             start = min((span.start_ns for span in spans if span.start_ns), default=0)
         if end is None:
             end = max((span.end_ns for span in spans if span.end_ns is not None), default=None)

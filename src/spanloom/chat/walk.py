@@ -71,7 +71,8 @@ class _Frame:
     spoke: bool = False
     usage: Usage = NO_USAGE
     reasoning: str = ""
-    said: dict[str, int] | None = None  # the texts of direct children, and the index of each one's message
+    # The texts of direct children, and the index of each one's message.
+    said: dict[str, int] | None = None
 
 
 class _Walk:
@@ -85,7 +86,8 @@ class _Walk:
         self._handoffs: list[Handoff] = []
         self._answers: set[str] = set()
         self._system = ""  # the system prompt shown last
-        self._open_start: int | None = None  # the agent_start that a model's system prompt may still complete
+        # The index of the agent_start that a model's system prompt may still complete.
+        self._open_start: int | None = None
 
     def run(self) -> list[ChatMessage]:
         for root in self._tree.roots:
@@ -201,7 +203,7 @@ class _Walk:
 
     def _leave(self, frame: _Frame, above: _Frame | None) -> None:
         facts = frame.facts
-        if facts.act == TOOL:
+        if facts.act == TOOL or not (facts.outputs or facts.reasoning or facts.status == "ERROR"):
             return
         if facts.act == AGENT and not frame.spoke and (launch := async_launch(facts)) is not None:
             self._emit(facts, frame.label, launch)
@@ -214,7 +216,7 @@ class _Walk:
             whole = whole._replace(reasoning=reasoning)
         repeated = frame.said.get(whole.text) if frame.said and facts.act != AGENT else None
         if repeated is not None:
-            self._complete(repeated, self._answer(frame, whole, facts.usage))
+            self._complete(repeated, facts, self._answer(frame, whole, facts.usage))
             is_silent = True
         is_silent = is_silent or self._is_mirrored(frame, whole.text)
         self._say(frame, whole, above, is_silent=is_silent)
@@ -226,9 +228,7 @@ class _Walk:
             return text.strip() in self._answers
         return frame.facts.act == AGENT and frame.spoke
 
-    def _say(
-        self, frame: _Frame, whole: Piece, above: _Frame | None, *, is_silent: bool
-    ) -> None:
+    def _say(self, frame: _Frame, whole: Piece, above: _Frame | None, *, is_silent: bool) -> None:
         """What a model or agent said, and the calls in it that are shown; usage goes with the first piece."""
         facts = frame.facts
         usage: Usage | None = facts.usage
@@ -245,7 +245,7 @@ class _Walk:
                     usage, owes_message = None, False
         if owes_message:
             self._speak(frame, self._answer(frame, NOTHING_SAID, usage), above)
-        if not self._shows_calls and facts.outputs:
+        if not self._shows_calls:
             for call in calls_in(facts.outputs):
                 if not self._calls.is_executed(call):
                     self._transfer(frame, call.name)
@@ -291,7 +291,7 @@ class _Walk:
                 above.said[answer.text] = len(self._messages)
         self._emit(frame.facts, frame.label, answer)
 
-    def _complete(self, index: int, repeated: AssistantMessage) -> None:
+    def _complete(self, index: int, above: Facts, repeated: AssistantMessage) -> None:
         """Fill the gaps of a message from the same message as the span above recorded it."""
         message = self._messages[index]
         gaps = {
@@ -299,7 +299,11 @@ class _Walk:
             for name in _REPEATED_FIELDS
             if not getattr(message.payload, name)
         }
-        self._messages[index] = replace(message, payload=replace(message.payload, **gaps))
+        self._messages[index] = replace(
+            message,
+            agent_version=message.agent_version or above.agent_version or None,
+            payload=replace(message.payload, **gaps),
+        )
 
     def _request(self, frame: _Frame, call: Call, started_ns: int) -> None:
         """A call of which only the request is known, and perhaps what came back."""
@@ -327,7 +331,7 @@ class _Walk:
     def _hand_off(self, frame: _Frame, from_agent: str, to_agent: str, *, is_certain: bool) -> None:
         agents = AgentHandoff(from_agent=from_agent or frame.label, to_agent=to_agent)
         message = message_of(frame.facts, agents.from_agent, agents)
-        self._handoffs.append(Handoff(len(self._messages), message, is_certain))
+        self._handoffs.append(Handoff(len(self._messages), message, agents, is_certain))
 
     def _emit(self, facts: Facts, label: str, payload: Payload) -> None:
         self._messages.append(message_of(facts, label, payload))

@@ -1,0 +1,179 @@
+"""Traces of any depth, width and weight, without recursion and in linear time.
+
+The limits are many times what is measured, so that only another order of growth passes them.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from spanloom.chat.view import trace_chat
+from spanloom.model import Span
+
+MANY = 100_000
+
+
+def span(number: int | str, parent: int | str = "", **fields: Any) -> Span:
+    span_id = str(number)
+    return Span(
+        trace_id="t",
+        span_id=span_id,
+        event_id=span_id,
+        session_id="t",
+        parent_id=str(parent),
+        start_ns=10**18 + (number if isinstance(number, int) else 0),
+        end_ns=2 * 10**18,
+        **fields,
+    )
+
+
+def test_a_chain_of_many_agents() -> None:
+    spans = [
+        span(i, i - 1 if i else "", operation="invoke_agent", agent_name=f"a{i}", input_tokens=1)
+        for i in range(MANY)
+    ]
+    started = time.monotonic()
+    turn = trace_chat("t", spans)
+    assert time.monotonic() - started < 30
+    assert [m.span_id for m in turn.messages] == [str(i) for i in range(MANY)]
+    assert turn.total_input_tokens == MANY
+
+
+def test_a_fan_of_many_tool_calls() -> None:
+    body = {"tool": {"name": "look", "arguments": {"a": 1}, "result": "x"}}
+    spans = [span("r", operation="invoke_agent", agent_name="a")]
+    spans += [span(i, "r", operation="execute_tool", body=body) for i in range(MANY // 4)]
+    started = time.monotonic()
+    turn = trace_chat("t", spans)
+    assert time.monotonic() - started < 30
+    assert [m.span_id for m in turn.messages] == ["r", *(str(i) for i in range(MANY // 4))]
+
+
+def seconds(spans: list[Span], *, model_calls: bool = True) -> float:
+    started = time.process_time()
+    trace_chat("t", spans, include_model_tool_calls=model_calls)
+    return time.process_time() - started
+
+
+def cycle(n: int) -> list[Span]:
+    return [
+        span(i, (i + 1) % n, operation="chat", body={"output_messages": [f"a{i}"]})
+        for i in range(n)
+    ]
+
+
+def chain_of_models(n: int) -> list[Span]:
+    return [
+        span(
+            i,
+            i - 1 if i else "",
+            operation="chat",
+            body={"input_messages": [f"q{i}"], "output_messages": [f"a{i}"]},
+        )
+        for i in range(n)
+    ]
+
+
+def prompts_of_nested_agents(n: int) -> list[Span]:
+    return [
+        span(
+            i,
+            i - 1 if i else "",
+            operation="invoke_agent",
+            agent_name=str(i),
+            body={"input_messages": [f"q{i}"]},
+        )
+        for i in range(n)
+    ]
+
+
+def one_history(n: int) -> list[Span]:
+    yes = [{"role": "user", "content": "yes"}]
+    return [
+        span(0, operation="chat", body={"input_messages": yes * n}),
+        span(1, operation="chat", body={"input_messages": [*yes * (n // 2), "x"]}),
+    ]
+
+
+def requests_and_tools(n: int) -> list[Span]:
+    asked = [{"type": "tool_call", "id": str(i), "name": "f"} for i in range(n)]
+    model = span(
+        "m", operation="chat", body={"output_messages": [{"role": "assistant", "parts": asked}]}
+    )
+    return [
+        model,
+        *(
+            span(i, operation="execute_tool", body={"tool": {"call_id": str(i)}})
+            for i in range(0, n, 2)
+        ),
+    ]
+
+
+def transfers(n: int) -> list[Span]:
+    tools = [
+        span(i, operation="execute_tool", body={"tool": {"name": f"transfer_to_{n - i}"}})
+        for i in range(n)
+    ]
+    return tools + [span(n + i, operation="invoke_agent", agent_name=str(i)) for i in range(n)]
+
+
+def parts_of_one_message(n: int) -> list[Span]:
+    texts = [{"type": "text", "content": "x"}] * n
+    body = {
+        "input_messages": [{"role": "user", "parts": texts}],
+        "output_messages": [{"role": "assistant", "parts": texts}],
+    }
+    return [span(0, operation="chat", body=body)]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        cycle,
+        chain_of_models,
+        prompts_of_nested_agents,
+        one_history,
+        requests_and_tools,
+        transfers,
+        parts_of_one_message,
+    ],
+)
+def test_eight_times_the_spans_take_about_eight_times_as_long(make: Any) -> None:
+    little, much = make(500), make(4_000)
+    seconds(little)
+    least = min(seconds(little) for _ in range(2))
+    assert seconds(much) < 8 * 4 * least + 0.2
+
+
+def test_a_message_of_20_megabytes() -> None:
+    text = "x" * 20_000_000
+    listed = '["' + "x" * 20_000_000 + '"]'
+    body = {"input_messages": [{"role": "user", "content": listed}], "output_messages": [text]}
+    started = time.monotonic()
+    asked, answered = trace_chat("t", [span("l", operation="chat", body=body)]).messages
+    assert time.monotonic() - started < 10
+    assert (asked.payload.text, answered.payload.text) == (text, text)  # type: ignore[union-attr]
+
+
+def test_a_history_replayed_by_every_call_costs_what_it_weighs() -> None:
+    def replayed(n: int) -> list[Span]:
+        history: list[Any] = []
+        spans = []
+        for i in range(n):
+            history = [*history, {"role": "user", "content": f"q{i}"}]
+            spans.append(
+                span(
+                    i, operation="chat", body={"input_messages": history, "output_messages": ["a"]}
+                )
+            )
+            history = [*history, {"role": "assistant", "content": "a"}]
+        return spans
+
+    little, much = replayed(75), replayed(300)  # sixteen times the messages
+    seconds(little)
+    least = min(seconds(little) for _ in range(2))
+    assert seconds(much) < 16 * 4 * least + 0.2
+    assert len(trace_chat("t", much).messages) == 600
