@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
@@ -66,7 +67,6 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
     store = await open_store(settings)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
-        first_key = await _first_key(store)
         middleware = Middleware(
             OpenDoor() if settings.no_auth else KeyRing(store),
             timeout=settings.request_timeout,
@@ -86,6 +86,8 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         http_address = await rest_server.start(settings.http_address)
         stack.push_async_callback(rest_server.stop, settings.drain_timeout)
         await grpc_server.set_serving(await store.ready())
+        # Last, so that a start that fails has not spent the one time that the key is shown.
+        first_key = None if settings.no_auth else await _first_key(store)
         watch = asyncio.create_task(_watch(store, grpc_server))
         stack.callback(watch.cancel)
         yield Running(grpc_address, http_address, first_key, store)
@@ -138,7 +140,7 @@ def configure_logging(settings: Settings) -> None:
             structlog.processors.JSONRenderer(),
         ]
     else:
-        last = [structlog.dev.ConsoleRenderer()]
+        last = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     handler = logging.StreamHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

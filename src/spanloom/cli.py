@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from spanloom import config
-from spanloom.errors import SpanloomError
+from spanloom.errors import SetupError, SpanloomError
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -29,7 +29,7 @@ def _database_option(command: F) -> F:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="spanloom")
+@click.version_option(package_name="spanloom", prog_name="spanloom")
 def cli() -> None:
     """Store what GenAI applications do, and give it back: traces, events, sessions, agent chats."""
 
@@ -54,17 +54,19 @@ def serve(**given: Any) -> None:
         click.echo(f"database: {_without_password(settings.database)}")
         if settings.no_auth:
             click.echo("no authentication (--no-auth): everyone on this machine may do everything")
+            click.echo(_TRY.format(http=server.http_address, key=""))
         if server.first_key:
-            click.echo(_FIRST_KEY.format(key=server.first_key, http=server.http_address))
+            header = f" -H 'Authorization: Bearer {server.first_key}'"
+            click.echo(f"first key (instance, admin), shown this once: {server.first_key}")
+            click.echo(_TRY.format(http=server.http_address, key=header))
         sys.stdout.flush()
 
     asyncio.run(app.serve(settings, started))
 
 
-_FIRST_KEY = """\
-first key (instance, admin), shown this once: {key}
+_TRY = """\
 try it:
-  curl http://{http}/monitor/trace -H 'Authorization: Bearer {key}' \\
+  curl http://{http}/monitor/trace{key} \\
     -H 'Content-Type: application/json' \\
     -d '{{"featureSlug": "qa-chatbot", "input": "What is the capital of France?", "output": "Paris"}}'"""
 
@@ -73,11 +75,12 @@ try it:
 @_database_option
 def migrate(database: str | None) -> None:
     """Bring the database's schema up to date; `serve` does it too."""
-    from spanloom.store.migrations import migrate as run
 
-    settings = config.load({"database": database})
-    run(settings.database)
-    click.echo(f"{_without_password(settings.database)} is up to date")
+    async def nothing_more(store: Any) -> None:
+        pass
+
+    _with_store(database, nothing_more, migrate=True)
+    click.echo(f"{_without_password(config.load({'database': database}).database)} is up to date")
 
 
 @cli.group()
@@ -101,7 +104,7 @@ def create_key(project: str, role: str, database: str | None) -> None:
             await store.ensure_project(project)
         await store.create_key(key)
 
-    _with_store(database, run)
+    _with_store(database, run, migrate=True)
     click.echo(text)
 
 
@@ -144,13 +147,16 @@ def chat(trace_id: str, project: str, model_tool_calls: bool, database: str | No
     Console().print(draw(turn))
 
 
-def _with_store(database: str | None, use: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
+def _with_store(
+    database: str | None, use: Callable[[Any], Coroutine[Any, Any, T]], *, migrate: bool = False
+) -> T:
+    """Use the store. Without `migrate` nothing is made or renewed: a mistyped file must not come into being by being read."""
     from spanloom.store.store import Store
 
     settings = config.load({"database": database})
 
     async def run() -> T:
-        store = await Store.open(settings.database)
+        store = await Store.open(settings.database, migrate=migrate)
         try:
             return await use(store)
         finally:
@@ -176,9 +182,16 @@ def main() -> None:
     """The entry point: known errors are one line on standard error and exit status 1, not a traceback."""
     try:
         cli()
-    except (config.ConfigError, SpanloomError) as error:
-        click.echo(f"spanloom: {error}", err=True)
+    except (SetupError, SpanloomError) as error:
+        click.echo(f"spanloom: {error}{_cause(error)}", err=True)
         sys.exit(1)
-    except OSError as error:
-        click.echo(f"spanloom: {error.strerror or error}", err=True)
-        sys.exit(1)
+
+
+def _cause(error: Exception) -> str:
+    """What the database said, where the error comes from there: who runs the program may know, unlike a caller."""
+    if error.__cause__ is None:
+        return ""
+    said = (
+        getattr(error.__cause__, "orig", None) or error.__cause__
+    )  # SQLAlchemy wraps the driver's
+    return f": {' '.join(str(said).split())}"

@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from spanloom.errors import SetupError
+
 PREFIX = "SPANLOOM_"
+_KINDS = {bool: "yes or no", int: "a whole number", float: "a number", str: "text"}
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
-
-
-class ConfigError(ValueError):
-    """A setting that cannot be used; the text names it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,13 +39,13 @@ class Settings:
         if self.no_auth:
             for name in ("grpc_address", "http_address"):
                 if not _is_loopback(split_address(getattr(self, name), name)[0]):
-                    raise ConfigError(
+                    raise SetupError(
                         f"--no-auth is for loopback only: {name} is {getattr(self, name)}"
                     )
         if self.log_format not in ("console", "json"):
-            raise ConfigError(f"log_format must be console or json, not {self.log_format!r}")
+            raise SetupError(f"log_format must be console or json, not {self.log_format!r}")
         if self.log_level not in ("debug", "info", "warning", "error"):
-            raise ConfigError(
+            raise SetupError(
                 f"log_level must be debug, info, warning or error, not {self.log_level!r}"
             )
         for name in (
@@ -56,8 +55,10 @@ class Settings:
             "queue_rows",
             "queue_bytes",
         ):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name} must be more than 0")
+            if not getattr(self, name) > 0:
+                raise SetupError(f"{name} must be more than 0")
+        if not self.drain_timeout >= 0:
+            raise SetupError("drain_timeout must not be less than 0")
 
 
 def load(given: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:
@@ -75,7 +76,7 @@ def split_address(address: str, name: str = "address") -> tuple[str, int]:
     """HOST:PORT apart; an IPv6 host stands in brackets."""
     host, _, port = address.rpartition(":")
     if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ConfigError(f"{name} must be HOST:PORT, not {address!r}")
+        raise SetupError(f"{name} must be HOST:PORT, not {address!r}")
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
@@ -88,9 +89,7 @@ def _parsed(name: str, text: str, kind: type) -> Any:
             return word in _TRUE
         return kind(text)
     except ValueError:
-        raise ConfigError(
-            f"{PREFIX}{name.upper()} must be a {kind.__name__}, not {text!r}"
-        ) from None
+        raise SetupError(f"{PREFIX}{name.upper()} must be {_KINDS[kind]}, not {text!r}") from None
 
 
 def _is_loopback(host: str) -> bool:

@@ -45,6 +45,13 @@ class SpanloomError(Exception):
         self.retry_after = retry_after
 
 
+class SetupError(ValueError):
+    """The program was set up in a way that cannot work: a setting, an address, a database.
+
+    The text is one line for whoever runs the program, never for a caller, and holds no password.
+    """
+
+
 def invalid(violations: Sequence[Violation], reason: str = "INVALID_FIELD") -> SpanloomError:
     """INVALID_ARGUMENT that names every violation; the message repeats the first few for clients that print only that."""
     shown = "; ".join(

@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection
 
 from spanloom.errors import SpanloomError
 from spanloom.server import status
+from spanloom.server.listener import listen
 from spanloom.server.methods import Method
 from spanloom.server.middleware import Middleware, Outcome
 
@@ -57,7 +58,9 @@ class GrpcServer:
         )
 
     async def start(self, address: str) -> str:
-        """Listen, and give the address with the port that was bound (port 0 asks for a free one)."""
+        """Listen, and give the address with the port that was bound (port 0 asks for a free one). SetupError when it cannot be."""
+        # gRPC tells only standard error why it cannot listen: find out first.
+        listen(address).close()
         port = self._server.add_insecure_port(address)
         await self.set_serving(False)
         await self._server.start()

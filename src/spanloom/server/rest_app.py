@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -18,6 +17,7 @@ from spanloom.errors import SpanloomError
 from spanloom.model import uuid7
 from spanloom.server import status
 from spanloom.server.grpc_server import too_large
+from spanloom.server.listener import listen
 from spanloom.server.methods import Method
 from spanloom.server.middleware import Middleware, Outcome, as_error
 from spanloom.server.transcode import Route, Transcoder
@@ -162,11 +162,8 @@ class RestServer:
         self._server: uvicorn.Server | None = None
 
     async def start(self, address: str) -> str:
-        """Listen, and give the address with the port that was bound (port 0 asks for a free one)."""
-        host, _, port = address.rpartition(":")
-        bare = host.removeprefix("[").removesuffix("]")
-        family = socket.AF_INET6 if ":" in bare else socket.AF_INET
-        listener = socket.create_server((bare, int(port)), family=family, backlog=2048)
+        """Listen, and give the address with the port that was bound (port 0 asks for a free one). SetupError when it cannot be."""
+        listener = listen(address)
         config = uvicorn.Config(
             self._app,
             log_config=None,
@@ -182,7 +179,7 @@ class RestServer:
                 self._task.result()
                 raise RuntimeError("the HTTP server ended while it started")
             await asyncio.sleep(0.005)
-        return f"{host}:{listener.getsockname()[1]}"
+        return f"{address.rpartition(':')[0]}:{listener.getsockname()[1]}"
 
     async def stop(self, grace: float) -> None:
         """Take no new connections, let requests under way end within `grace` seconds, then cut."""

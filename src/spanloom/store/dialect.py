@@ -39,6 +39,8 @@ from sqlalchemy import (
 from sqlalchemy.engine import URL, Dialect, make_url
 from sqlalchemy.exc import ArgumentError
 
+from spanloom.errors import SetupError
+
 Row = tuple[Any, ...]
 
 # A database that stays locked or does not answer for this long is reported as unavailable.
@@ -73,6 +75,9 @@ class Database(ABC):
     @abstractmethod
     def engine(self, *, writer: bool, connections: int) -> Engine:
         """A pool of at most so many connections. A writer's transaction takes its locks when it begins."""
+
+    def must_exist(self) -> None:  # noqa: B027 - a server tells by itself
+        """SetupError when the place where the database should be is empty."""
 
     @abstractmethod
     def upsert(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
@@ -143,6 +148,11 @@ class SQLite(Database):
             connection.exec_driver_sql(begin)
 
         return engine
+
+    def must_exist(self) -> None:
+        # Connecting would make the file.
+        if not Path(str(self.url.database)).exists():
+            raise SetupError(f"there is no file {self.url.database}")
 
     def upsert(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
         # Many rows a statement, because sqlite3 lets go of the interpreter's lock once a step and, when other threads are
@@ -221,7 +231,7 @@ class PostgreSQL(Database):
         @event.listens_for(engine, "connect")
         def prepare(connection: Any, _: object) -> None:
             if connection.info.parameter_status("server_encoding") != "UTF8":
-                raise ValueError("the PostgreSQL database must have the encoding UTF8")
+                raise SetupError("the PostgreSQL database must have the encoding UTF8")
             if writer:
                 connection.execute(_DURABLE_COMMITS)
                 connection.commit()
@@ -273,16 +283,16 @@ _DATABASES: dict[str, Callable[[URL], Database]] = {
 
 
 def database(url: str) -> Database:
-    """The database of a URL; ValueError (which never repeats a password) when there is none for it."""
+    """The database of a URL; SetupError (which never repeats a password) when there is none for it."""
     try:
         parsed = make_url(url)
     except ArgumentError:
-        raise ValueError(f"not a database URL; {_URLS}") from None
+        raise SetupError(f"not a database URL; {_URLS}") from None
     make = _DATABASES.get(parsed.drivername)
     if make is None:
-        raise ValueError(f"no database {parsed.drivername!r}; {_URLS}")
+        raise SetupError(f"no database {parsed.drivername!r}; {_URLS}")
     if make is SQLite and (parsed.database or ":memory:").startswith((":memory:", "file:")):
-        raise ValueError("an SQLite database needs a file: sqlite:///spanloom.db")
+        raise SetupError("an SQLite database needs a file: sqlite:///spanloom.db")
     if make is PostgreSQL:
         parsed = parsed.set(drivername="postgresql+psycopg")
     return make(parsed)

@@ -74,15 +74,15 @@ class Store:
         """Open the database of a URL: `sqlite:///FILE` (made when absent) or `postgresql+psycopg://...`.
 
         `migrate` makes or renews the tables first; without it, a database whose tables are absent or not of this version
-        raises migrations.SchemaError. ValueError for a URL that names no database; UNAVAILABLE when it cannot be reached or made.
+        raises migrations.SchemaError. SetupError for a URL that names no database, and, without `migrate`, for a file that is
+        absent; UNAVAILABLE, from the cause, when it cannot be reached or made.
         """
         database = dialect.database(url)
         prepare = migrations.migrate_database if migrate else migrations.check_database
         try:
             await asyncio.to_thread(prepare, database)
         except (SQLAlchemyError, OSError) as error:
-            log.error("cannot open the database", exc_info=error)
-            raise errors.store_unavailable() from None
+            raise errors.store_unavailable() from error
         return cls(database, queue_rows=queue_rows, queue_bytes=queue_bytes)
 
     async def close(self) -> None:

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
 
+from spanloom.errors import SetupError
 from spanloom.store.dialect import Database, database
 
 # The newest step in `versions/`. Known here too, so that a start on a database of today does not import Alembic.
 HEAD = "0001"
 
 
-class SchemaError(Exception):
+class SchemaError(SetupError):
     """The database does not have the schema that this version of Spanloom works with. The text says what to do."""
 
 
@@ -22,7 +23,7 @@ def migrate(url: str) -> None:
     """Make the tables, or take them to the newest step. Nothing happens when they are there already.
 
     Any number of processes may start at once: one migrates, the others wait for it. A step that fails leaves nothing.
-    ValueError for a URL that names no database, sqlalchemy.exc.OperationalError when it cannot be reached.
+    SetupError for a URL that names no database, sqlalchemy.exc.OperationalError when it cannot be reached.
     """
     migrate_database(database(url))
 
@@ -40,7 +41,8 @@ def migrate_database(target: Database) -> None:
 
 
 def check_database(target: Database) -> None:
-    """SchemaError unless the tables are at the newest step."""
+    """SchemaError unless the tables are at the newest step; SetupError when an embedded database has no file."""
+    target.must_exist()
     with _connection(target, writer=False) as connection:
         step = _step(connection)
     if step is None:

@@ -1,0 +1,240 @@
+"""What README.md and docs/ say is true: their calls run against a live server, their links and tables hold."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from spanloom import config
+from tests.servers import LiveServer
+
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTED = ROOT / "tests" / "data" / "documented"
+NODE_PACKAGES = ("@grpc/grpc-js", "@grpc/proto-loader")
+
+
+class Block(NamedTuple):
+    language: str
+    text: str
+    page: str
+    line: int
+
+
+def blocks(page: Path) -> list[Block]:
+    found = re.finditer(
+        r"^```(\w*)\n(.*?)^```$", text := page.read_text(), re.MULTILINE | re.DOTALL
+    )
+    return [Block(m[1], m[2], page.name, text.count("\n", 0, m.start()) + 1) for m in found]
+
+
+ALL = {page: blocks(page) for page in PAGES}
+
+
+def of(language: str, word: str = "") -> list[Any]:
+    """The blocks of a language that have a word, as parameters named by page and line."""
+    return [
+        pytest.param(block, id=f"{block.page}:{block.line}")
+        for page in PAGES
+        for block in ALL[page]
+        if block.language == language and word in block.text
+    ]
+
+
+class Reader:
+    """Someone who follows the pages: a server, a project key, and a shell with both."""
+
+    def __init__(self, server: LiveServer, database: str, home: Path) -> None:
+        # Tells the status of every answer on standard error.
+        (home / ".curlrc").write_text(
+            'silent\nwrite-out = "%{stderr}HTTP %{http_code}\\n%{stdout}\\n"\n'
+        )
+        self.server, self.home = server, home
+        self.environment = {
+            **os.environ,
+            "CURL_HOME": str(home),
+            "HOME": str(home),
+            "SPANLOOM_KEY": server.key("default"),
+            "SPANLOOM_DATABASE": database,
+            "no_proxy": "*",
+        }
+
+    def here(self, text: str) -> str:
+        """The page's text with the addresses and the Python of this run."""
+        running = self.server.running
+        text = text.replace("127.0.0.1:4317", running.grpc_address)
+        text = text.replace("127.0.0.1:4318", running.http_address)
+        return re.sub(
+            r"(\.venv/bin/)?\bspanloom (?=keys|chat)", f"{sys.executable} -m spanloom ", text
+        )
+
+    def run(self, *command: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            command, cwd=cwd, env=self.environment, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+        return done
+
+    def shell(self, block: Block) -> subprocess.CompletedProcess[str]:
+        return self.run("bash", "-euo", "pipefail", "-c", self.here(block.text))
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+    home = tmp_path_factory.mktemp("reader")
+    database = f"sqlite:///{home}/spanloom.db"
+    with LiveServer(database=database, log_level="error") as server:
+        yield Reader(server, database, home)
+
+
+@pytest.mark.parametrize("block", of("sh", "curl"))
+def test_every_curl_call_answers_200(reader: Reader, block: Block) -> None:
+    calls = len(re.findall(r"^curl ", block.text, re.MULTILINE))
+    done = reader.shell(block)
+    assert re.findall(r"HTTP (\d+)", done.stderr) == ["200"] * calls, done.stdout
+    shown = shown_answer(block)
+    if shown:
+        assert_shows(shown, json.loads(done.stdout))
+
+
+@pytest.mark.parametrize("block", of("python"))
+def test_every_python_block_runs(reader: Reader, block: Block) -> None:
+    done = reader.run(sys.executable, "-W", "error", "-c", reader.here(block.text))
+    assert "user_message What is in the context?" in done.stdout
+    assert "assistant_message Hello world" in done.stdout
+
+
+@pytest.mark.parametrize("block", of("js"))
+def test_every_node_block_runs(reader: Reader, block: Block) -> None:
+    for tool in ("node", "npm"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"no {tool} on this machine")
+    app = reader.home / "app"
+    app.mkdir()
+    (app / "proto").symlink_to(ROOT / "proto")
+    (app / "package.json").write_text("{}")
+    install = ["npm", "install", "--silent", "--no-audit", "--no-fund", *NODE_PACKAGES]
+    try:
+        subprocess.run(install, cwd=app, check=True, capture_output=True, timeout=60)
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        pytest.skip(f"npm cannot install {', '.join(NODE_PACKAGES)} here: {error}")
+    (app / "call.js").write_text(reader.here(block.text))
+    done = reader.run("node", "call.js", cwd=app)
+    assert re.fullmatch(r"[0-9a-f]{32}\n", done.stdout)
+
+
+@pytest.mark.parametrize("block", of("sh", "spanloom keys create"))
+def test_keys_are_made_as_shown(reader: Reader, block: Block) -> None:
+    creates = [line for line in block.text.splitlines() if "keys create" in line]
+    for line in creates:
+        said = reader.run("bash", "-euc", f"{reader.here(line)}\necho ${{SPANLOOM_KEY}}")
+        assert re.match(r"sl_[0-9a-f]{16}_\S{43}\n", said.stdout)
+
+
+def test_the_chat_is_drawn_as_shown(reader: Reader) -> None:
+    create, chat = (
+        [b for b in ALL[README] if b.language == "sh" and word in b.text]
+        for word in ("/events/batch", "spanloom chat")
+    )
+    reader.shell(create[0])
+    drawn = reader.shell(chat[0]).stdout
+    assert "What is in the context?" in drawn
+    assert "Hello world" in drawn
+
+
+def test_the_shell_blocks_are_all_of_a_kind_that_is_tested() -> None:
+    kinds = ("curl ", "make ", "spanloom keys create", "spanloom chat")
+    assert [
+        b
+        for page in PAGES
+        for b in ALL[page]
+        if b.language == "sh" and not any(k in b.text for k in kinds)
+    ] == []
+
+
+def test_the_make_targets_are_there() -> None:
+    made = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    asked = {
+        t
+        for page in PAGES
+        for t in re.findall(r"(?:^|`)make ([a-z-]+)", page.read_text(), re.MULTILINE)
+    }
+    assert asked >= {"run", "test"}
+    assert asked <= set(made)
+
+
+def test_the_three_documented_calls_are_shown_as_they_are_documented() -> None:
+    shown = "\n".join(b.text for b in ALL[README] if "curl" in b.text)
+    bodies = [json.loads(m) for m in re.findall(r"<<'EOF'\n(.*?)\nEOF", shown, re.DOTALL)]
+    for name in ("create_trace", "create_event_batch"):
+        call = documented(name)
+        assert call["request"] in bodies
+        assert call["path"] in shown
+    chat = documented("get_trace_chat")
+    assert chat["path"] in shown
+    (body,) = [json.loads(m) for m in re.findall(r"-d '(\{.*?\})'", shown)]
+    assert body.keys() == chat["request"].keys()
+
+
+def test_the_settings_are_those_of_the_program() -> None:
+    rows = re.findall(r"^\| `(SPANLOOM_\w+)` \| *(.*?) *\|", README.read_text(), re.MULTILINE)
+    shown = {name: default.strip("`") for name, default in rows}
+    real = {
+        config.PREFIX + f.name.upper(): str(f.default).lower()
+        if f.type == "bool"
+        else str(f.default)
+        for f in dataclasses.fields(config.Settings)
+    }
+    assert shown == real
+
+
+def test_the_files_on_the_way_of_a_request_are_there() -> None:
+    section = README.read_text().partition("## The way of a request")[2].partition("\n## ")[0]
+    files = re.findall(r"`([\w/]+\.py)`", section)
+    assert len(files) > 10
+    assert [f for f in files if not (ROOT / "src" / "spanloom" / f).is_file()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text()):
+        path, _, anchor = target.partition("#")
+        file = page.parent / path if path else page
+        assert file.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE)
+            assert anchor in [re.sub(r"[^\w-]", "", h.lower().replace(" ", "-")) for h in headings]
+
+
+def documented(name: str) -> Any:
+    return json.loads((DOCUMENTED / f"{name}.json").read_text())
+
+
+def shown_answer(block: Block) -> Any:
+    """The JSON block that follows a call, if one does."""
+    page = ALL[next(p for p in PAGES if p.name == block.page)]
+    after = page[page.index(block) + 1 : page.index(block) + 2]
+    return json.loads(after[0].text) if after and after[0].language == "json" else None
+
+
+def assert_shows(shown: Any, answer: Any) -> None:
+    """The same, but that "..." stands for any text."""
+    if isinstance(shown, dict):
+        assert shown.keys() == answer.keys()
+        for key, value in shown.items():
+            assert_shows(value, answer[key])
+    elif shown == "...":
+        assert isinstance(answer, str)
+    else:
+        assert answer == shown
