@@ -420,14 +420,17 @@ def test_a_write_in_doubt_is_not_acknowledged(
     async def write() -> None:
         store = await Store.open(server_url)
         with administrator(server_url) as server:
+            tries = []
 
             def cut(connection: Connection) -> None:
+                tries.append(connection)
                 connection.execute(tables.projects.insert().values(("p", 1)))
                 disconnect(server, server_url)  # so that nothing answers to COMMIT
 
             with pytest.raises(SpanloomError) as refused:
                 await store._writer.write(cut)
             assert refused.value.code == "UNAVAILABLE"
+            assert len(tries) == 1
         assert await store.has_project("p") is False
         await store.write_spans("p", [a_span()])
         await store.close()
