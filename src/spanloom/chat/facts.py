@@ -155,6 +155,7 @@ def _facts(span: Span, calls_model: bool, turns: frozenset[str]) -> Facts:
     inputs, outputs, system = _said(span, act, log_type)
     status, status_message = _status(span)
     own_agent = span.agent_name or _text(agent.get("id"))
+    tool_name, given, back = _tool_texts(span, tool, log_type) if act == TOOL else ("", "", "")
     return Facts(
         span=span,
         act=act,
@@ -174,7 +175,9 @@ def _facts(span: Span, calls_model: bool, turns: frozenset[str]) -> Facts:
         content_refs=_texts(body.get("content_refs")),
         usage=_usage(span),
         is_turn=span.kind == "session" and span.operation == "invoke_agent" and _has_io(span),
-        **(_tool_texts(span, tool, log_type) if act == TOOL else {}),
+        tool_name=tool_name,
+        tool_arguments=given,
+        tool_result=back,
     )
 
 
@@ -216,17 +219,15 @@ def _talks(span: Span, act: str, log_type: Json) -> bool:
     return act == AGENT
 
 
-def _tool_texts(span: Span, tool: Mapping[str, Json], log_type: Json) -> dict[str, str]:
+def _tool_texts(span: Span, tool: Mapping[str, Json], log_type: Json) -> tuple[str, str, str]:
+    """The tool's name, what it was given, and what it gave back."""
     name = _text(tool.get("name")) or span.name.removeprefix(_TOOL_PREFIX) or _text(log_type)
-    given = tool["arguments"] if tool.get("arguments") is not None else None
-    back = tool["result"] if tool.get("result") is not None else None
-    return {
-        "tool_name": name,
-        "tool_arguments": arguments_text(span.body.get("inputs"))
-        if given is None
-        else reprinted(given),
-        "tool_result": result_text(span.body.get("outputs")) if back is None else reprinted(back),
-    }
+    given, back = tool.get("arguments"), tool.get("result")
+    return (
+        name,
+        arguments_text(span.body.get("inputs")) if given is None else reprinted(given),
+        result_text(span.body.get("outputs")) if back is None else reprinted(back),
+    )
 
 
 def _status(span: Span) -> tuple[str, str]:

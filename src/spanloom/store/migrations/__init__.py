@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,10 @@ from spanloom.store.dialect import Database, database
 
 # The newest step in `versions/`. Known here too, so that a start on a database of today does not import Alembic.
 HEAD = "0001"
+
+
+# Alembic keeps what it works on in module globals.
+_one_at_a_time = threading.Lock()
 
 
 class SchemaError(SetupError):
@@ -37,7 +42,8 @@ def migrate_database(target: Database) -> None:
     with _connection(target, writer=True) as connection, connection.begin():
         target.lock_schema(connection)
         if _step(connection) != HEAD:  # another process may have been quicker
-            _upgrade(connection)
+            with _one_at_a_time:
+                _upgrade(connection)
 
 
 def check_database(target: Database) -> None:

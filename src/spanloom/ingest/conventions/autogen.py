@@ -1,0 +1,82 @@
+"""AutoGen's message bus: what one agent publishes and another one processes, as JSON in `message`.
+
+AutoGen's own spans tell of agents and tools (gen_ai.*), but what was said stands on the bus alone. The group chat's manager hears
+every message once; to the other agents the same is told again.
+Where the calls of models are traced too, they say the same, so these messages are marked as relayed, and no tokens are counted.
+Source: microsoft/autogen, autogen_core/_telemetry and
+autogen_agentchat/teams/_group_chat/_events.py (recorded from 0.7.5).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from spanloom.ingest.conventions.convention import Convention, Draft, Offers, SpanSource
+from spanloom.ingest.conventions.messages import ASSISTANT, TOOL, USER, Message
+from spanloom.ingest.conventions.parts import openai_call, parts_of, tool_response
+from spanloom.ingest.conventions.reading import an_object
+from spanloom.model import Json
+
+
+def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
+    get = source.attributes.get
+    heard = an_object(get("message"))
+    recipient = get("recipient_agent_class")
+    if heard is None or get("messaging.operation") != "process" or not isinstance(recipient, str):
+        return {"operation": "chain"}
+    if not recipient.endswith("Manager"):
+        return {"operation": "chain", "input_value": heard}
+    start = heard.get("messages")
+    if isinstance(start, list):
+        said = [m for item in start if (m := _message(item))]
+        return {"operation": "chain", "relayed": True, "input_messages": said or None}
+    told = heard.get("message")
+    message = _message(told)
+    if message is None or not isinstance(told, dict):
+        return {"operation": "chain", "input_value": heard}
+    by_user = message["role"] == USER
+    return {
+        "operation": "chain",
+        "relayed": True,
+        "agent_name": None if by_user else told.get("source"),
+        "input_messages" if by_user else "output_messages": [message],
+    }
+
+
+def _message(item: Json) -> Message | None:
+    """A message of the bus: a text, media, the calls of tools, or their results."""
+    if not isinstance(item, dict):
+        return None
+    role = (
+        USER
+        if str(item.get("source")).lower() in ("user", "user_proxy", "userproxy")
+        else ASSISTANT
+    )
+    content = item.get("content")
+    kind = item.get("type")
+    parts: list[dict[str, Any]]
+    if kind == "ToolCallRequestEvent":
+        parts = [part for call in _items(content) if (part := openai_call(call))]
+    elif kind == "ToolCallExecutionEvent":
+        role = TOOL
+        parts = [
+            tool_response(r.get("call_id"), r.get("content"), r.get("name"))
+            for r in _items(content)
+            if isinstance(r, dict)
+        ]
+    elif kind == "ThoughtEvent":
+        parts = (
+            [{"type": "reasoning", "content": content}]
+            if isinstance(content, str) and content
+            else []
+        )
+    else:
+        parts = parts_of(content)
+    return {"role": role, "parts": parts} if parts else None
+
+
+def _items(content: Json) -> list[Json]:
+    return content if isinstance(content, list) else []
+
+
+CONVENTION = Convention("AutoGen", scopes=("autogen SingleThreadedAgentRuntime",), read=_read)

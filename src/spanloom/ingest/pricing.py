@@ -1,0 +1,144 @@
+"""What a call of a model costs, by the price list of the genai-prices package.
+
+The list is read at the first call that needs it, never at import, and never from the network. The package's own arithmetic is exact
+but slow (a third of a millisecond a call), so only its price of each model is asked, and the sum is done here: tokens read from a
+cache and written to one at their own prices where the model has these, all other input at the input's.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from genai_prices.types import ModelInfo, ModelPrice
+
+_MTOK: Final = 1_000_000
+_MOST_MODELS: Final = 4_096
+# Decimals kept of a dollar: a millionth of what one token of the cheapest model costs.
+_DIGITS: Final = 12
+# Names that the GenAI conventions and SDKs give to providers, where the package knows them by other ones.
+_PROVIDERS: Final = {
+    "gcp.gemini": "google",
+    "gcp.vertex_ai": "google",
+    "gcp.gen_ai": "google",
+    "gcp.vertex.agent": "google",
+    "vertex_ai": "google",
+    "vertexai": "google",
+    "gemini": "google",
+    "aws.bedrock": "aws",
+    "amazon-bedrock": "aws",
+    "az.ai.openai": "azure",
+    "azure.ai.openai": "azure",
+    "az.ai.inference": "azure",
+    "azure.ai.inference": "azure",
+    "mistral_ai": "mistral",
+    "x_ai": "x-ai",
+    "xai": "x-ai",
+}
+_models: dict[tuple[str, str], ModelInfo | None] = {}
+_rates: dict[int, _Rates] = {}
+
+
+class Cost(NamedTuple):
+    """US dollars."""
+
+    input: float
+    output: float
+
+    @property
+    def total(self) -> float:
+        return round(self.input + self.output, _DIGITS)
+
+
+def cost_of(
+    provider: str,
+    model: str,
+    *,
+    at_ns: int,
+    input_tokens: int = 0,
+    output_tokens: int = 0,
+    cache_read: int = 0,
+    cache_written: int = 0,
+) -> Cost | None:
+    """What the call cost at the prices of its time; None when the model is not on the list.
+
+    `cache_read` and `cache_written` are parts of `input_tokens`.
+    """
+    key = (provider, model)
+    if key not in _models:
+        if len(_models) >= _MOST_MODELS:
+            _models.clear()
+        _models[key] = _found(provider, model)
+    info = _models[key]
+    if info is None:
+        return None
+    price: Any = info.prices
+    if isinstance(price, list):  # prices that change with the time
+        price = info.get_prices(datetime.fromtimestamp(at_ns / 1e9, UTC))
+    rates = _rates.get(id(price))
+    if rates is None:
+        rates = _rates[id(price)] = _Rates(price)
+    return rates.cost(input_tokens, output_tokens, cache_read, cache_written)
+
+
+def _found(provider: str, model: str) -> ModelInfo | None:
+    """The model on the list: of the provider, else of whichever provider its name tells."""
+    from genai_prices.data_snapshot import find_provider_by_id, get_snapshot
+
+    providers = get_snapshot().providers
+    name = model.lower()
+    known = _PROVIDERS.get(provider) or _PROVIDERS.get(provider.partition(".")[0])
+    for word in filter(None, (known, provider, provider.partition(".")[0])):
+        found = find_provider_by_id(providers, word)
+        if found and (info := found.find_model(name, all_providers=providers)):
+            return info
+    for ref in dict.fromkeys((name, name.rpartition("/")[2])):
+        for candidate in providers:
+            if candidate.model_match is not None and candidate.model_match.is_match(ref):
+                if info := candidate.find_model(ref, all_providers=providers):
+                    return info
+                break
+    return None
+
+
+class _Rates:
+    """A model's prices as floats, US dollars a million tokens: (base, ((above this much input, price), ...))."""
+
+    __slots__ = ("cache_read", "cache_written", "input", "output", "price")
+
+    def __init__(self, price: ModelPrice) -> None:
+        self.price = price  # kept, so that its id() stays its own
+        self.input = _tiers(price.input_mtok) or (0.0, ())
+        self.output = _tiers(price.output_mtok) or (0.0, ())
+        self.cache_read = _tiers(price.cache_read_mtok) or self.input
+        self.cache_written = _tiers(price.cache_write_mtok) or self.input
+
+    def cost(
+        self, input_tokens: int, output_tokens: int, cache_read: int, cache_written: int
+    ) -> Cost:
+        plain = max(0, input_tokens - cache_read - cache_written)
+        entered = _rate(self.input, input_tokens) * plain
+        if cache_read:
+            entered += _rate(self.cache_read, input_tokens) * cache_read
+        if cache_written:
+            entered += _rate(self.cache_written, input_tokens) * cache_written
+        left = _rate(self.output, input_tokens) * output_tokens
+        return Cost(round(entered / _MTOK, _DIGITS), round(left / _MTOK, _DIGITS))
+
+
+_Tiers = tuple[float, tuple[tuple[int, float], ...]]
+
+
+def _tiers(price: Any) -> _Tiers | None:
+    if price is None:
+        return None
+    tiers = getattr(price, "tiers", None)
+    if tiers is None:
+        return float(price), ()
+    return float(price.base), tuple((tier.start, float(tier.price)) for tier in reversed(tiers))
+
+
+def _rate(tiers: _Tiers, input_tokens: int) -> float:
+    base, steps = tiers
+    return next((price for start, price in steps if input_tokens > start), base) if steps else base

@@ -1,0 +1,186 @@
+"""OTLP/JSON: read as leniently as senders need, written as the specification says."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import orjson
+import pytest
+from google.protobuf import json_format
+from hypothesis import given, settings
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from spanloom.errors import SpanloomError
+from spanloom.ingest import otlp_json
+from tests.ingest.otlp import requests as r
+
+IDS = ("traceId", "spanId", "parentSpanId", "trace_id", "span_id", "parent_span_id")
+
+
+def with_ids(node: Any, convert: Any) -> Any:
+    """A document with each id converted."""
+    if isinstance(node, list):
+        return [with_ids(item, convert) for item in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: convert(value) if key in IDS and isinstance(value, str) else with_ids(value, convert)
+        for key, value in node.items()
+    }
+
+
+def to_hex(text: str) -> str:
+    return base64.b64decode(text).hex()
+
+
+def without_numbers_names(node: Any) -> Any:
+    """Doubles as protobuf's JSON prints them differ in nothing but 1.0 and 1."""
+    return json.loads(json.dumps(node), parse_int=float)
+
+
+@given(r.requests)
+@settings(max_examples=60, deadline=None)
+def test_json_is_protobufs_own_but_for_hex_ids_and_integer_enums(
+    request: ExportTraceServiceRequest,
+) -> None:
+    written = otlp_json.to_json(request)
+    theirs = json_format.MessageToDict(request, use_integers_for_enums=True)
+    assert without_numbers_names(orjson.loads(written)) == without_numbers_names(
+        with_ids(theirs, to_hex)
+    )
+    assert otlp_json.parse(written) == request
+    snake = with_ids(json_format.MessageToDict(request, preserving_proto_field_name=True), to_hex)
+    assert otlp_json.parse(json.dumps(snake).encode()) == request
+
+
+def body(**span: Any) -> dict[str, Any]:
+    return {"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}
+
+
+def document(**span: Any) -> bytes:
+    return orjson.dumps(body(**span))
+
+
+def parsed(**span: Any) -> Any:
+    return otlp_json.parse(document(**span)).resource_spans[0].scope_spans[0].spans[0]
+
+
+def test_forms_that_senders_use() -> None:
+    span = parsed(
+        traceId="5B8EFFF798038103D269B633813FC60C",
+        spanId="7uGbfsPBsXQ=",  # base64, as plain protobuf JSON has it
+        startTimeUnixNano=1544712660000000000,
+        endTimeUnixNano="1544712661000000000",
+        kind="SPAN_KIND_SERVER",
+        status={"code": "2", "message": None},
+        flags=256.0,
+        droppedAttributesCount="3",
+        parentSpanId=None,
+        events=None,
+        unknown={"a": [1]},
+        attributes=[
+            {"key": "i", "value": {"intValue": "9223372036854775807"}},
+            {"key": "d", "value": {"double_value": "NaN"}},
+            {"key": "b", "value": {"bytesValue": "_-8"}},
+            {"key": "n", "value": None},
+            {"key": "e", "value": {}},
+            {
+                "key": "a",
+                "value": {"arrayValue": {"values": [{"boolValue": True}, {"stringValue": ""}]}},
+            },
+            {
+                "key": "k",
+                "value": {"kvlistValue": {"values": [{"key": "x", "value": {"intValue": 1}}]}},
+            },
+        ],
+    )
+    assert span.trace_id.hex() == "5b8efff798038103d269b633813fc60c"
+    assert span.span_id.hex() == "eee19b7ec3c1b174"
+    assert (span.start_time_unix_nano, span.end_time_unix_nano) == (
+        1544712660000000000,
+        1544712661000000000,
+    )
+    assert (span.kind, span.status.code, span.flags, span.dropped_attributes_count) == (
+        2,
+        2,
+        256,
+        3,
+    )
+    values = {pair.key: pair.value for pair in span.attributes}
+    assert values["i"].int_value == 2**63 - 1
+    assert values["d"].double_value != values["d"].double_value
+    assert values["b"].bytes_value == b"\xff\xef"
+    assert values["a"].array_value.values[0].bool_value is True
+    assert values["a"].array_value.values[1].WhichOneof("value") == "string_value"
+    assert values["k"].kvlist_value.values[0].value.int_value == 1
+    assert [pair.HasField("value") for pair in span.attributes if pair.key in "ne"] == [False, True]
+
+
+SPAN = "resourceSpans[0].scopeSpans[0].spans[0]"
+
+
+@pytest.mark.parametrize(
+    ("sent", "field", "why"),
+    [
+        (b"{", "", "not JSON"),
+        (b"\xff", "", "not JSON"),
+        (b"[]", "", "must be an object"),
+        (b'{"resourceSpans": {}}', "resourceSpans", "must be an array"),
+        (document(traceId="xyz"), f"{SPAN}.traceId", "must be an id in hex"),
+        (document(spanId=5), f"{SPAN}.spanId", "must be an id in hex"),
+        (document(name=5), f"{SPAN}.name", "must be a string"),
+        (
+            document(kind="CLIENT"),
+            f"{SPAN}.kind",
+            "must be an integer or one of SPAN_KIND_UNSPECIFIED",
+        ),
+        (document(startTimeUnixNano=-1), f"{SPAN}.startTimeUnixNano", "must be from 0 to"),
+        (document(startTimeUnixNano="soon"), f"{SPAN}.startTimeUnixNano", "must be an integer"),
+        (document(flags=0.5), f"{SPAN}.flags", "must be an integer"),
+        (document(attributes=[{}, 1]), f"{SPAN}.attributes[1]", "must be an object"),
+        (document(attributes=[{"key": 1}]), f"{SPAN}.attributes[0].key", "must be a string"),
+        (
+            document(attributes=[{"key": "k", "value": {"intValue": 2**63}}]),
+            f"{SPAN}.attributes[0].value.intValue",
+            "must be from",
+        ),
+        (
+            document(attributes=[{"value": {"arrayValue": {"values": [{"boolValue": 1}]}}}]),
+            f"{SPAN}.attributes[0].value.arrayValue.values[0].boolValue",
+            "must be true or false",
+        ),
+        (
+            document(attributes=[{"value": {"bytesValue": "$"}}]),
+            f"{SPAN}.attributes[0].value.bytesValue",
+            "must be base64",
+        ),
+    ],
+)
+def test_errors_name_the_path(sent: bytes, field: str, why: str) -> None:
+    with pytest.raises(SpanloomError) as caught:
+        otlp_json.parse(sent)
+    assert caught.value.code == "INVALID_ARGUMENT"
+    [violation] = caught.value.violations
+    assert violation.field == field
+    assert why in violation.description
+
+
+def test_values_nested_too_deeply_are_refused() -> None:
+    value: Any = {"stringValue": "x"}
+    for _ in range(200):
+        value = {"arrayValue": {"values": [value]}}
+    with pytest.raises(SpanloomError, match="nested too deeply"):
+        otlp_json.parse(json.dumps(body(attributes=[{"key": "k", "value": value}])).encode())
+
+
+def test_the_answer_is_written_too() -> None:
+    answer = trace_service_pb2.ExportTraceServiceResponse()
+    assert otlp_json.to_json(answer) == b"{}"
+    answer.partial_success.rejected_spans = 1
+    answer.partial_success.error_message = "why"
+    assert orjson.loads(otlp_json.to_json(answer)) == {
+        "partialSuccess": {"rejectedSpans": "1", "errorMessage": "why"}
+    }
