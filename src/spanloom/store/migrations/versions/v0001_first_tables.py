@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from alembic import op
-from sqlalchemy import BigInteger, Column, Double, Text
+from sqlalchemy import BigInteger, Column, Double, Text, text
 
 revision = "0001"
 down_revision = None
@@ -43,6 +43,13 @@ def upgrade() -> None:
     op.create_index("spans_session", "spans", ["project", "session_id", "start_ns"])
     op.create_index("spans_start", "spans", ["project", "start_ns"])
     op.create_index("spans_kind", "spans", ["project", "kind", "start_ns"])
+    op.create_index(
+        "spans_agent",
+        "spans",
+        ["project", "agent_name", "start_ns"],
+        sqlite_where=text("agent_name <> ''"),
+        postgresql_where=text("agent_name <> ''"),
+    )
     if op.get_bind().dialect.name == "postgresql":
         op.execute(BODY_STORAGE)
 
