@@ -17,6 +17,7 @@ from urllib.parse import quote, urlencode
 import grpc
 import httpx
 from google.api import annotations_pb2
+from google.api.httpbody_pb2 import HttpBody
 from google.protobuf import descriptor_pool, json_format, message_factory
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
@@ -186,6 +187,10 @@ class HttpClient:
         if answer.status_code != 200:
             raise error_from_body(answer)
         response = response_class(descriptor)()
+        if rule.response_body and isinstance(getattr(response, rule.response_body), HttpBody):
+            body = getattr(response, rule.response_body)
+            body.content_type, body.data = answer.headers["content-type"], answer.content
+            return response
         data = answer.json()
         if rule.response_body:
             data = {rule.response_body: data}

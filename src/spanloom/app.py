@@ -23,6 +23,7 @@ from spanloom.services.agent_chat import AgentChatService
 from spanloom.services.call import DEFAULT_PROJECT, INSTANCE
 from spanloom.services.events import EventService
 from spanloom.services.feedback import FeedbackService
+from spanloom.services.otlp import OTLP_SERVICE, OtlpTraceService
 from spanloom.services.sessions import SessionService
 from spanloom.services.traces import TraceService
 from spanloom.store.store import Store
@@ -51,7 +52,9 @@ def methods(store: Store) -> list[Method]:
             "spanloom.v1.SessionService": SessionService(store),
             "spanloom.v1.AgentChatService": AgentChatService(store),
             "spanloom.v1.FeedbackService": FeedbackService(store),
-        }
+            OTLP_SERVICE: OtlpTraceService(store),
+        },
+        roles={OTLP_SERVICE: "ingest"},
     )
 
 

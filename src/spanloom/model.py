@@ -187,6 +187,59 @@ class SessionTotals:
     output_tokens: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpokenQuery:
+    """Which spans may say something: all that is given holds; "" and None stand for any.
+
+    `text` may occur somewhere in the body, however it is escaped there; `provider` is compared in lower case;
+    start within [since_ns, before_ns).
+    """
+
+    text: str = ""
+    trace_id: str = ""
+    session_id: str = ""
+    agent_name: str = ""
+    provider: str = ""
+    model: str = ""
+    since_ns: int | None = None
+    before_ns: int | None = None
+
+
+# What agents can be sorted by: the fields of `AgentTotals`.
+AGENT_FIGURES = (
+    *("agent_name", "agent_version", "invocations", "spans", "input_tokens", "output_tokens"),
+    *("duration_ms", "errors", "first_ns", "last_ns", "cost"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentQuery:
+    """Which agents, or with `by_version` which versions of agents; `order` is (one of AGENT_FIGURES, descending) pairs."""
+
+    agent_name: str = ""
+    by_version: bool = False
+    order: Sequence[tuple[str, bool]]
+    limit: int = 100
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentTotals:
+    """What the spans that carry an agent's name add up to; first and last are starts, cost None when nothing is priced."""
+
+    agent_name: str
+    agent_version: str
+    invocations: int
+    spans: int
+    input_tokens: float
+    output_tokens: float
+    duration_ms: float
+    errors: int
+    first_ns: int
+    last_ns: int
+    cost: float | None
+
+
 def uuid7() -> str:
     """A new UUIDv7 as 32 lower-case hex digits: ids made by the server cluster by time in every index (RFC 9562)."""
     value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")

@@ -163,6 +163,21 @@ def test_a_deleted_trace_is_gone(project: Project) -> None:
         assert (refused.value.code, refused.value.reason) == ("NOT_FOUND", "TRACE_NOT_FOUND")
 
 
+def test_a_trace_is_exported_as_otlp_json(project: Project) -> None:
+    logs = [{"id": "g", "type": "generation", "name": "say", "output": "a", "inputTokens": 3}]
+    project("TraceService/CreateTrace", create_request(id="x", name="bot", logs=logs))
+    request = trace_service_pb2.ExportTraceRequest(trace_id="x")
+    document = project("TraceService/ExportTrace", request).document
+    assert document.content_type == "application/json"
+    (group,) = json.loads(document.data)["resourceSpans"]
+    spans = {span["name"]: span for scope in group["scopeSpans"] for span in scope["spans"]}
+    assert set(spans) == {"bot", "say"}
+    assert {len(span["traceId"]) for span in spans.values()} == {32}
+    request.trace_id = "nobody"
+    with pytest.raises(CallError, match="TRACE_NOT_FOUND"):
+        project("TraceService/ExportTrace", request)
+
+
 @pytest.mark.parametrize(
     "trace_id", ["a/b", "100%", "a|b", "a b+c", "😀", "Ä", "A", "a", "?x=1&y", "#", "..'\""]
 )

@@ -58,7 +58,7 @@ class ModelCalls:
         self._taken: set[str] = set()
         self.results: dict[str, str] = {}
         for f in facts if with_results else ():
-            for call_id, result in _results(f.inputs):
+            for call_id, result in results_in(f.inputs):
                 self.results.setdefault(call_id, result)
 
     def is_executed(self, call: Call) -> bool:
@@ -159,7 +159,7 @@ def _call(part: Json) -> Call | None:
     return Call(call_id if isinstance(call_id, str) else "", name, printed(arguments))
 
 
-def _results(messages: Iterable[Message]) -> Iterator[tuple[str, str]]:
+def results_in(messages: Iterable[Message]) -> Iterator[tuple[str, str]]:
     for message in messages:
         if isinstance(message.content, str):
             continue

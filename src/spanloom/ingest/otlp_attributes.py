@@ -22,6 +22,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from spanloom.model import Json
 
+_HOLDERS = frozenset({dict, list})
 _NO_NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -114,10 +115,11 @@ def plain_attributes(attributes: Json) -> dict[str, Json]:
         if isinstance(attributes, list)
         else attributes
     )
-    for value in found.values():
-        kind = type(value)
-        if kind is dict or kind is list:
-            return {key: plain_value(value) for key, value in found.items()}
+    odd = [key for key, value in found.items() if type(value) in _HOLDERS]
+    if odd:
+        found = found.copy()
+        for key in odd:
+            found[key] = plain_value(found[key])
     return found
 
 

@@ -91,8 +91,8 @@ _PLACES: Final[dict[str, tuple[str, str]]] = {
 }
 
 
-def settle(draft: Draft, source: SpanSource, start_ns: int) -> dict[str, Json]:
-    """Fill in the draft what follows from the rest of it, and give the body that the conventions make."""
+def settle(draft: Draft, source: SpanSource, start_ns: int, body: dict[str, Json]) -> None:
+    """Fill in the draft what follows from the rest of it, and put into the body what the conventions make."""
     operation = draft["operation"] = _operation(draft, source)
     if (
         operation == "invoke_agent"
@@ -110,7 +110,6 @@ def settle(draft: Draft, source: SpanSource, start_ns: int) -> dict[str, Json]:
     _settle_cost(draft, operation, start_ns)
     if "user_id" in draft and "user" not in draft:
         draft["user"] = {"id": draft["user_id"]}
-    body: dict[str, Json] = {}
     for field, value in draft.items():
         place = _PLACES.get(field)
         if place is None:
@@ -124,7 +123,6 @@ def settle(draft: Draft, source: SpanSource, start_ns: int) -> dict[str, Json]:
     if "output_messages" in draft and (reasoning := reasoning_of(draft["output_messages"])):
         body["reasoning"] = reasoning
     _put_inputs(body, draft, operation)
-    return body
 
 
 def _operation(draft: Draft, source: SpanSource) -> str:

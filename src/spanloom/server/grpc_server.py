@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import grpc
@@ -16,6 +17,8 @@ from spanloom.server import status
 from spanloom.server.listener import listen
 from spanloom.server.methods import Method
 from spanloom.server.middleware import Middleware, Outcome
+from spanloom.server.transcode import malformed
+from spanloom.services.conversion import converted
 
 TRANSPORT = "grpc"
 
@@ -111,14 +114,11 @@ class GrpcServer:
         if len(data) > self._max_request_bytes:
             raise too_large(self._max_request_bytes)
         try:
-            return method.request_class.FromString(data)
+            return await converted(
+                len(data) // 1024, partial(method.request_class.FromString, data)
+            )
         except DecodeError:
-            name = method.descriptor.input_type.full_name
-            raise SpanloomError(
-                "INVALID_ARGUMENT",
-                "MALFORMED_BODY",
-                f"the request is not a valid {name} message (broken wire format, or text that is not UTF-8)",
-            ) from None
+            raise malformed(method.request_class()) from None
 
 
 def too_large(limit: int) -> SpanloomError:

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from google.api import annotations_pb2, http_pb2
+from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 
 from spanloom.server.json_parse import MOST_IGNORED, printable
@@ -71,16 +74,34 @@ class Fields(NamedTuple):
     ignored: list[str]
 
 
+def rule_of(method: MethodDescriptor) -> http_pb2.HttpRule | None:
+    """The rule of an RPC: its annotation, else the one that service_config.json (a google.api.Http) has for its full name.
+
+    The file is for services whose proto files are another project's, which cannot be annotated.
+    """
+    options = method.GetOptions()
+    if options.HasExtension(annotations_pb2.http):
+        rule: http_pb2.HttpRule = options.Extensions[annotations_pb2.http]
+        return rule
+    return _configured_rules().get(method.full_name)
+
+
+@cache
+def _configured_rules() -> dict[str, http_pb2.HttpRule]:
+    text = resources.files(__package__).joinpath("service_config.json").read_text()
+    config = json_format.Parse(text, http_pb2.Http())
+    return {rule.selector: rule for rule in config.rules}
+
+
 def bindings(method: MethodDescriptor) -> list[Binding]:
-    """The HTTP bindings of an RPC, the main one first; none where it has no annotation.
+    """The HTTP bindings of an RPC, the main one first; none where it has no rule.
 
     Raises AnnotationError for a rule without a pattern, a bad template, a variable or body that names no field or one that
     cannot be there, a body on GET or DELETE, and additional bindings inside additional bindings.
     """
-    options = method.GetOptions()
-    if not options.HasExtension(annotations_pb2.http):
+    rule = rule_of(method)
+    if rule is None:
         return []
-    rule = options.Extensions[annotations_pb2.http]
     if any(extra.additional_bindings for extra in rule.additional_bindings):
         raise _error(method, "additional_bindings stand inside additional_bindings")
     return [_binding(method, each) for each in (rule, *rule.additional_bindings)]

@@ -43,15 +43,20 @@ class Method:
         return bool(self.descriptor.server_streaming)
 
 
-def method_table(services: Mapping[str, object]) -> list[Method]:
-    """All methods of the services, given by full proto name: `{"spanloom.v1.TraceService": TraceService(store), ...}`."""
+def method_table(
+    services: Mapping[str, object], roles: Mapping[str, str] | None = None
+) -> list[Method]:
+    """All methods of the services, given by full proto name: `{"spanloom.v1.TraceService": TraceService(store), ...}`.
+
+    `roles` says by service which role its callers need where its proto files, being another project's, do not.
+    """
     pool = descriptor_pool.Default()
     return [
         Method(
             descriptor=method,
             request_class=message_factory.GetMessageClass(method.input_type),
             response_class=message_factory.GetMessageClass(method.output_type),
-            role=_role(method),
+            role=_role(method) or (roles or {}).get(name, ""),
             answer=getattr(service, _snake_case(method.name)),
         )
         for name, service in services.items()

@@ -132,6 +132,7 @@ class Middleware:
             role=role,
             received_ns=received_ns,
             header_project=metadata.get("x-spanloom-project", ""),
+            header_project_id=metadata.get("project_id", "").rpartition("/")[2],
         )
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import orjson
@@ -20,11 +21,12 @@ from spanloom.server.grpc_server import too_large
 from spanloom.server.listener import listen
 from spanloom.server.methods import Method
 from spanloom.server.middleware import Middleware, Outcome, as_error
-from spanloom.server.transcode import Route, Transcoder
+from spanloom.server.transcode import JSON, PROTOBUF, Route, Transcoder
+from spanloom.services.conversion import converted
 
 TRANSPORT = "rest"
-JSON = b"application/json"
-NDJSON = b"application/x-ndjson"
+NDJSON = "application/x-ndjson"
+_PROTOBUF = (PROTOBUF, "application/protobuf", "application/vnd.google.protobuf")
 # A refused body is still read up to this many times the limit, so that the client gets the answer and not a reset.
 _DISCARD_FACTOR = 4
 # zlib's window size for the encodings of RFC 9110: gzip's own header, or zlib's ("deflate").
@@ -58,17 +60,20 @@ class RestApp:
             await self._health(scope["path"], send)
             return
         metadata = _metadata(scope)
+        form = _form(metadata)
         try:
             route = self._transcoder.route(scope["method"], scope["raw_path"].decode("latin-1"))
         except SpanloomError as error:
-            await _send_error(send, error, uuid7())
+            await _send_error(send, error, uuid7(), form)
             return
         ignored: list[str] = []
 
         async def read() -> Message:
             body = await self._body(metadata, receive)
             query = scope["query_string"].decode("latin-1")
-            message, unknown = self._transcoder.read(route, query, body)
+            message, unknown = await converted(
+                len(body) // 1024, partial(self._transcoder.read, route, query, body, form)
+            )
             ignored.extend(unknown)
             return message
 
@@ -79,15 +84,17 @@ class RestApp:
         outcome = await self._middleware.unary(route.method, metadata, read, transport=TRANSPORT)
         result, request_id = outcome.result, outcome.request_id
         if isinstance(result, SpanloomError):
-            await _send_error(send, self._transcoder.refusal(route, result), request_id)
+            await _send_error(send, self._transcoder.refusal(route, result), request_id, form)
             return
         try:
-            body = self._transcoder.write(route, result)
+            body, content_type = await converted(
+                result.ByteSize() // 1024, partial(self._transcoder.write, route, result, form)
+            )
         except Exception as error:  # noqa: BLE001 - the funnel
             refusal = as_error(error, request_id, route.method.full_name)
-            await _send_error(send, refusal, request_id)
+            await _send_error(send, refusal, request_id, form)
             return
-        await _send(send, 200, JSON, body, request_id, _ignored_header(ignored))
+        await _send(send, 200, content_type, body, request_id, _ignored_header(ignored))
 
     async def _send_stream(
         self, send: Send, route: Route, outcomes: AsyncIterator[Outcome]
@@ -97,7 +104,7 @@ class RestApp:
         async for outcome in outcomes:
             result, request_id = outcome.result, outcome.request_id
             if isinstance(result, SpanloomError) and not begun:
-                await _send_error(send, self._transcoder.refusal(route, result), request_id)
+                await _send_error(send, self._transcoder.refusal(route, result), request_id, JSON)
                 return
             if not begun:
                 await _start(send, 200, NDJSON, request_id, [])
@@ -105,7 +112,7 @@ class RestApp:
             if isinstance(result, SpanloomError):
                 line = b'{"error":' + status.rest_body(result, request_id) + b"}"
             else:
-                line = self._transcoder.write(route, result)
+                line, _ = self._transcoder.write(route, result)
             await send({"type": "http.response.body", "body": line + b"\n", "more_body": True})
         if not begun:
             await _start(send, 200, NDJSON, uuid7(), [])
@@ -200,6 +207,12 @@ def _metadata(scope: Scope) -> dict[str, str]:
     return {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
 
 
+def _form(metadata: Mapping[str, str]) -> str:
+    """How the body is written, and the answer: PROTOBUF where the Content-Type says so, else JSON."""
+    media_type = metadata.get("content-type", "").partition(";")[0].strip().lower()
+    return PROTOBUF if media_type in _PROTOBUF else JSON
+
+
 async def _chunks(receive: Receive, most: int) -> AsyncIterator[bytes]:
     """The body as it comes; ends early, without an error, past `most` bytes."""
     read = 0
@@ -254,7 +267,8 @@ def _ignored_header(ignored: Sequence[str]) -> list[tuple[bytes, bytes]]:
     return [(b"x-ignored-fields", text[:2000].encode())]
 
 
-async def _send_error(send: Send, error: SpanloomError, request_id: str) -> None:
+async def _send_error(send: Send, error: SpanloomError, request_id: str, form: str) -> None:
+    """The error as JSON, or to who sends protobuf as a google.rpc.Status in protobuf."""
     headers: list[tuple[bytes, bytes]] = []
     if error.retry_after is not None:
         headers.append((b"retry-after", str(max(1, round(error.retry_after))).encode()))
@@ -262,14 +276,18 @@ async def _send_error(send: Send, error: SpanloomError, request_id: str) -> None
         headers.append((b"www-authenticate", b'Bearer realm="spanloom"'))
     if "allowed" in error.metadata:
         headers.append((b"allow", error.metadata["allowed"].encode()))
-    body = status.rest_body(error, request_id)
-    await _send(send, status.http_status(error), JSON, body, request_id, headers)
+    body = (
+        status.rpc_status(error, request_id).SerializeToString()
+        if form == PROTOBUF
+        else status.rest_body(error, request_id)
+    )
+    await _send(send, status.http_status(error), form, body, request_id, headers)
 
 
 async def _send(
     send: Send,
     code: int,
-    content_type: bytes,
+    content_type: str,
     body: bytes,
     request_id: str,
     headers: list[tuple[bytes, bytes]],
@@ -282,7 +300,7 @@ async def _send(
 async def _start(
     send: Send,
     code: int,
-    content_type: bytes,
+    content_type: str,
     request_id: str,
     headers: list[tuple[bytes, bytes]],
 ) -> None:
@@ -291,7 +309,7 @@ async def _start(
             "type": "http.response.start",
             "status": code,
             "headers": [
-                (b"content-type", content_type),
+                (b"content-type", content_type.encode()),
                 (b"x-request-id", request_id.encode()),
                 *headers,
             ],

@@ -5,16 +5,30 @@ Everything is resolved against the descriptors when the transcoder is made: an a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
-from google.protobuf.message import Message
+from google.api.httpbody_pb2 import HttpBody
+from google.protobuf.message import DecodeError, Message
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
 from spanloom.errors import SpanloomError, Violation, invalid
+from spanloom.ingest import otlp_json
 from spanloom.server import json_codec
 from spanloom.server.http_rule import Binding, Router, bindings, request_fields
 from spanloom.server.methods import Method
+
+JSON = "application/json"
+PROTOBUF = "application/x-protobuf"
+
+# Messages whose JSON is not protobuf's: OTLP writes ids in hex.
+_READ_JSON: dict[str, Callable[[bytes], Message]] = {
+    trace_service_pb2.ExportTraceServiceRequest.DESCRIPTOR.full_name: otlp_json.parse
+}
+_WRITE_JSON: dict[str, Callable[[Message], bytes]] = {
+    trace_service_pb2.ExportTraceServiceResponse.DESCRIPTOR.full_name: otlp_json.to_json
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +68,21 @@ class Transcoder:
             )
         raise SpanloomError("NOT_FOUND", "ROUTE_NOT_FOUND", shown)
 
-    def read(self, route: Route, query: str, body: bytes) -> tuple[Message, list[str]]:
+    def read(
+        self, route: Route, query: str, body: bytes, content_type: str = JSON
+    ) -> tuple[Message, list[str]]:
         """The request message, and the names of what the client sent that it has no field for.
 
-        INVALID_ARGUMENT names each bad field; MALFORMED_BODY is a body that could not be read at all.
+        A body of the type PROTOBUF is the message of which JSON would be the body. INVALID_ARGUMENT names each bad field;
+        MALFORMED_BODY is a body that could not be read at all.
         """
         binding = route.binding
+        if content_type == PROTOBUF:
+            message, ignored = self.read(route, query, b"")
+            _merge(message, binding.body, body)
+            return message, ignored
+        if body and (read_json := _READ_JSON.get(binding.method.input_type.full_name)):
+            return read_json(body), []
         try:
             pairs = parse_qsl(query, keep_blank_values=True, errors="surrogateescape")
             fields, ignored = request_fields(binding, route.variables, pairs)
@@ -79,9 +102,44 @@ class Transcoder:
             error.reason,
         )
 
-    def write(self, route: Route, message: Message) -> bytes:
-        """The response's JSON."""
-        return json_codec.to_json(message, route.binding.response_body)
+    def write(self, route: Route, message: Message, content_type: str = JSON) -> tuple[bytes, str]:
+        """The response's body, JSON or PROTOBUF, and its type; a google.api.HttpBody that is the whole body says its own."""
+        part = (
+            getattr(message, route.binding.response_body)
+            if route.binding.response_body
+            else message
+        )
+        if isinstance(part, HttpBody):
+            return part.data, part.content_type
+        if content_type == PROTOBUF and isinstance(part, Message):
+            return part.SerializeToString(), PROTOBUF
+        if write_json := _WRITE_JSON.get(message.DESCRIPTOR.full_name):
+            return write_json(message), JSON
+        return json_codec.to_json(message, route.binding.response_body), JSON
+
+
+def _merge(message: Message, field: str, data: bytes) -> None:
+    """Read `data` into the message, or into the field of it that is the body."""
+    part = message if field in ("", "*") else getattr(message, field)
+    if not isinstance(part, Message):
+        raise SpanloomError(
+            "INVALID_ARGUMENT",
+            "UNSUPPORTED_ENCODING",
+            f"this path reads its body as JSON only: {field} is no message",
+        )
+    try:
+        part.MergeFromString(data)
+    except DecodeError:
+        raise malformed(part) from None
+
+
+def malformed(message: Message) -> SpanloomError:
+    return SpanloomError(
+        "INVALID_ARGUMENT",
+        "MALFORMED_BODY",
+        f"the request is not a valid {message.DESCRIPTOR.full_name} message"
+        " (broken wire format, or text that is not UTF-8)",
+    )
 
 
 def _in_body(binding: Binding, path: str) -> str:

@@ -2,26 +2,48 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from functools import partial
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from spanloom.chat.feedback import attach_feedback
+from spanloom.chat.spoken import ROLES, TOOL_CALL, TOOL_RESULT
+from spanloom.chat.turn import TurnChat
 from spanloom.chat.view import trace_chat
 from spanloom.errors import invalid_field
-from spanloom.ingest.checks import possible_id
+from spanloom.ingest.checks import Violations, possible_id
+from spanloom.model import MAX_TIME_NS, AgentQuery, AgentTotals, Feedback, Page, SpokenQuery
 from spanloom.services.call import Call
 from spanloom.services.conversion import converted
-from spanloom.services.views.chat import chat_message
+from spanloom.services.message_search import matches
+from spanloom.services.paging import not_negative, row_limit
+from spanloom.services.views.agent import SORT_FIELDS, agent_message, search_response
+from spanloom.services.views.chat import MAX_UINT32, chat_message
+from spanloom.services.views.feedback import feedback_message
 from spanloom.store.store import Store
-from spanloom.v1 import agent_chat_service_pb2
+from spanloom.v1 import agent_chat_service_pb2 as pb
+from spanloom.v1 import agent_pb2
+
+MOST_TURNS = 50
+DEFAULT_MATCHES, MOST_MATCHES = 20, 1000
+DEFAULT_AGENTS, MOST_AGENTS = 100, 10_000
+
+_ROLES = {**{role: (role,) for role in ROLES}, "tool": (TOOL_CALL, TOOL_RESULT)}
+_DIRECTIONS = {"": True, "desc": True, "asc": False}
+_LAST_SEEN_FIRST = (("last_ns", True),)
 
 
 class AgentChatService:
-    """Traces as chats."""
+    """Traces and conversations as chats; messages and agents across them."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     async def get_trace_chat(
-        self, request: agent_chat_service_pb2.GetTraceChatRequest, call: Call
-    ) -> agent_chat_service_pb2.GetTraceChatResponse:
+        self, request: pb.GetTraceChatRequest, call: Call
+    ) -> pb.GetTraceChatResponse:
         project = call.named_project(request.project_id)
         trace_id = request.trace_id
         if not trace_id:
@@ -35,7 +57,159 @@ class AgentChatService:
             ),
         )
         if request.include_feedback and known:
-            shown = {message.span_id for message in turn.messages if message.span_id}
-            targets = [("trace", trace_id), *(("span", span_id) for span_id in sorted(shown))]
-            turn = attach_feedback(turn, await self._store.feedback_on(project, targets))
+            turn = attach_feedback(turn, await self._feedback_on(project, [turn]))
         return await converted(len(turn.messages), lambda: chat_message(turn))
+
+    async def get_conversation_chat(
+        self, request: pb.GetConversationChatRequest, call: Call
+    ) -> pb.GetConversationChatResponse:
+        project = call.named_project(request.project_id)
+        conversation_id = request.conversation_id
+        if not conversation_id:
+            raise invalid_field("conversation_id", "is required")
+        limit = row_limit(
+            request.limit if request.HasField("limit") else None,
+            default=MOST_TURNS,
+            most=MOST_TURNS,
+        )
+        offset = not_negative("offset", request.offset)
+        response = pb.GetConversationChatResponse(
+            conversation_id=conversation_id, limit=limit, offset=offset
+        )
+        if not possible_id(conversation_id):
+            return response
+        page, total = await self._store.conversation_turns(
+            project, conversation_id, limit=limit, offset=offset
+        )
+        turns = [
+            await converted(
+                len(spans),
+                partial(
+                    trace_chat,
+                    trace_id,
+                    spans,
+                    include_model_tool_calls=request.include_model_tool_calls,
+                ),
+            )
+            for trace_id, spans in reversed(page)
+        ]
+        if request.include_feedback:
+            target = ("conversation", conversation_id)
+            found = await self._feedback_on(project, turns, target)
+            turns = [attach_feedback(turn, found) for turn in turns]
+            on_conversation = (f for f in found if (f.target, f.target_id) == target)
+            response.feedback.extend(feedback_message(feedback) for feedback in on_conversation)
+        for turn in turns:
+            response.turns.append(await converted(len(turn.messages), partial(chat_message, turn)))
+        response.total_turns = min(total, MAX_UINT32)
+        response.has_more = offset + len(page) < total
+        costs = [turn.total_cost_usd for turn in turns if turn.total_cost_usd is not None]
+        if costs:
+            response.total_cost_usd = math.fsum(costs)
+        return response
+
+    async def search_messages(
+        self, request: pb.SearchMessagesRequest, call: Call
+    ) -> pb.SearchMessagesResponse:
+        project = call.named_project(request.project_id)
+        bad = Violations()
+        for index, role in enumerate(request.roles):
+            bad.check_word(f"roles[{index}]", role, tuple(_ROLES))
+        bad.refuse()
+        limit = row_limit(
+            request.limit if request.HasField("limit") else None,
+            default=DEFAULT_MATCHES,
+            most=MOST_MATCHES,
+        )
+        offset = not_negative("offset", request.offset)
+        named = (request.trace_id, request.conversation_id)
+        if not limit or not all(possible_id(name) for name in named if name):
+            return pb.SearchMessagesResponse()
+        query = SpokenQuery(
+            text=request.query,
+            trace_id=request.trace_id,
+            session_id=request.conversation_id,
+            agent_name=request.agent_name,
+            provider=request.provider_name,
+            model=request.request_model,
+            since_ns=_bound(request.started_after) if request.HasField("started_after") else None,
+            before_ns=_bound(request.started_before)
+            if request.HasField("started_before")
+            else None,
+        )
+        roles = {each for role in request.roles or ROLES for each in _ROLES[role]}
+        found = await matches(self._store, project, query, roles, offset + limit)
+        truncated = request.truncate_content or not request.HasField("truncate_content")
+        return search_response(found[offset:], truncated=truncated)
+
+    async def list_agents(self, request: pb.ListAgentsRequest, call: Call) -> pb.ListAgentsResponse:
+        project = call.named_project(request.project_id)
+        page = await self._agents(project, request, request.filters.agent_name)
+        return pb.ListAgentsResponse(
+            agents=[agent_message(project, totals) for totals in page.items],
+            total_count=min(page.total, MAX_UINT32),
+        )
+
+    async def list_agent_versions(
+        self, request: pb.ListAgentVersionsRequest, call: Call
+    ) -> pb.ListAgentVersionsResponse:
+        project = call.named_project(request.project_id)
+        if not request.agent_name:
+            raise invalid_field("agent_name", "is required")
+        page = await self._agents(project, request, request.agent_name, by_version=True)
+        return pb.ListAgentVersionsResponse(
+            versions=[agent_message(project, totals) for totals in page.items],
+            total_count=min(page.total, MAX_UINT32),
+        )
+
+    async def _agents(
+        self,
+        project: str,
+        request: pb.ListAgentsRequest | pb.ListAgentVersionsRequest,
+        agent_name: str,
+        *,
+        by_version: bool = False,
+    ) -> Page[AgentTotals]:
+        return await self._store.find_agents(
+            project,
+            AgentQuery(
+                agent_name=agent_name,
+                by_version=by_version,
+                order=_order(request.sort_by) or _LAST_SEEN_FIRST,
+                limit=row_limit(
+                    request.limit if request.HasField("limit") else None,
+                    default=DEFAULT_AGENTS,
+                    most=MOST_AGENTS,
+                ),
+                offset=not_negative("offset", request.offset),
+            ),
+        )
+
+    async def _feedback_on(
+        self, project: str, turns: Sequence[TurnChat], *targets: tuple[str, str]
+    ) -> list[Feedback]:
+        """All feedback on the turns, on the spans that they show, and on further targets; by one query."""
+        shown = {message.span_id for turn in turns for message in turn.messages if message.span_id}
+        return await self._store.feedback_on(
+            project,
+            [
+                *(("trace", turn.trace_id) for turn in turns),
+                *(("span", span_id) for span_id in sorted(shown)),
+                *targets,
+            ],
+        )
+
+
+def _order(sort_by: Sequence[agent_pb2.AgentSort]) -> list[tuple[str, bool]]:
+    bad = Violations()
+    for index, sort in enumerate(sort_by):
+        bad.check_word(f"sort_by[{index}].field", sort.field, tuple(SORT_FIELDS))
+        if sort.direction:
+            bad.check_word(f"sort_by[{index}].direction", sort.direction, ("asc", "desc"))
+    bad.refuse()
+    return [(SORT_FIELDS[sort.field], _DIRECTIONS[sort.direction]) for sort in sort_by]
+
+
+def _bound(time: Timestamp) -> int:
+    """In nanoseconds; a time that no span can have stands for the nearest beside those that one can."""
+    return max(-1, min(time.seconds * 10**9 + time.nanos, MAX_TIME_NS))

@@ -16,7 +16,8 @@ class Call:
     """One call by an authenticated caller.
 
     `key_project` is the key's project, "*" for an instance key. `header_project` is the header `x-spanloom-project`, "" when
-    absent. `received_ns` is the time of receipt.
+    absent; `header_project_id` is the last part of the header `project_id` (`entity/project`). `received_ns` is the time of
+    receipt.
     """
 
     request_id: str
@@ -24,6 +25,7 @@ class Call:
     role: str
     received_ns: int
     header_project: str = ""
+    header_project_id: str = ""
 
     def project(self, hint: str = "") -> str:
         """The project to work in, where the request's own word (`hint`) does not bind: bodies of events carry a project as data.

@@ -10,6 +10,15 @@ def page_size(field: str, asked: int, *, default: int, most: int) -> int:
     return min(not_negative(field, asked) or default, most)
 
 
+def row_limit(asked: int | None, *, default: int, most: int) -> int:
+    """A limit that may be 0; None is the default, INVALID_ARGUMENT for one that is not from 0 to `most`."""
+    if asked is None:
+        return default
+    if not 0 <= asked <= most:
+        raise invalid_field("limit", f"must be from 0 to {most}")
+    return asked
+
+
 def not_negative(field: str, value: int) -> int:
     if value < 0:
         raise invalid_field(field, "must not be negative")

@@ -153,6 +153,11 @@ def check_texts(where: str, texts: Mapping[str, str]) -> None:
             raise _invalid(where, name, "holds a lone surrogate, which is not text")
 
 
+def storable(text: str) -> bool:
+    """Whether a row can hold the text at all: a text with NUL or lone surrogates is found nowhere."""
+    return "\0" not in text and _encodable(text)
+
+
 def _check_span(span: Span, position: int) -> int:
     """Refuse what cannot be stored; the length of the span's texts. A quick look first, which nearly all spans pass."""
     texts = (

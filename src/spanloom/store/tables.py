@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Double, Index, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, Double, Index, MetaData, Table, Text, text
 
 # Compared by bytes and with case on every database: SQLite does so by itself, PostgreSQL in collation C.
 TEXT = Text().with_variant(Text(collation="C"), "postgresql")
@@ -62,6 +62,13 @@ spans = Table(
     Index("spans_session", "project", "session_id", "start_ns"),
     Index("spans_start", "project", "start_ns"),
     Index("spans_kind", "project", "kind", "start_ns"),
+    # Most spans name no agent, and need no entry.
+    Index(
+        "spans_agent",
+        *("project", "agent_name", "start_ns"),
+        sqlite_where=text("agent_name <> ''"),
+        postgresql_where=text("agent_name <> ''"),
+    ),
 )
 
 traces = Table(

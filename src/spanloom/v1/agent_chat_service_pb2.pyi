@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from spanloom.v1 import agent_chat_pb2 as _agent_chat_pb2
+from spanloom.v1 import agent_pb2 as _agent_pb2
 from spanloom.v1 import feedback_pb2 as _feedback_pb2
 import builtins as _builtins
 import sys
@@ -188,3 +189,392 @@ class GetTraceChatResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__wb_user_id) -> _WhichOneofReturnType__wb_user_id | None: ...
 
 Global___GetTraceChatResponse: _TypeAlias = GetTraceChatResponse  # noqa: Y015
+
+@_typing.final
+class GetConversationChatRequest(_message.Message):
+    """Which conversation, which of its turns, and what to show of them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    INCLUDE_FEEDBACK_FIELD_NUMBER: _builtins.int
+    INCLUDE_MODEL_TOOL_CALLS_FIELD_NUMBER: _builtins.int
+    project_id: _builtins.str
+    """The project, by name; of `entity/project` the whole or the last part. Required. Must be the key's; an instance key names
+    any.
+    """
+    conversation_id: _builtins.str
+    """The conversation's id, which is the session's; of a trace without a conversation, the trace's. Required."""
+    limit: _builtins.int
+    """How many turns at most, 0 to 50. Default: 50."""
+    offset: _builtins.int
+    """How many of the newest turns to pass over. Default: 0."""
+    include_feedback: _builtins.bool
+    """Attach feedback to the conversation, the turns and the messages. Default: no."""
+    include_model_tool_calls: _builtins.bool
+    """As in GetTraceChatRequest."""
+    def __init__(
+        self,
+        *,
+        project_id: _builtins.str = ...,
+        conversation_id: _builtins.str = ...,
+        limit: _builtins.int | None = ...,
+        offset: _builtins.int = ...,
+        include_feedback: _builtins.bool = ...,
+        include_model_tool_calls: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "limit", b"limit"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "conversation_id", b"conversation_id", "include_feedback", b"include_feedback", "include_model_tool_calls", b"include_model_tool_calls", "limit", b"limit", "offset", b"offset", "project_id", b"project_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__limit: _TypeAlias = _typing.Literal["limit"]  # noqa: Y015
+    _WhichOneofArgType__limit: _TypeAlias = _typing.Literal["_limit", b"_limit"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__limit) -> _WhichOneofReturnType__limit | None: ...
+
+Global___GetConversationChatRequest: _TypeAlias = GetConversationChatRequest  # noqa: Y015
+
+@_typing.final
+class GetConversationChatResponse(_message.Message):
+    """One page of a conversation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    TURNS_FIELD_NUMBER: _builtins.int
+    TOTAL_TURNS_FIELD_NUMBER: _builtins.int
+    HAS_MORE_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    TOTAL_COST_USD_FIELD_NUMBER: _builtins.int
+    FEEDBACK_FIELD_NUMBER: _builtins.int
+    conversation_id: _builtins.str
+    """The conversation's id, as asked for."""
+    total_turns: _builtins.int
+    """How many turns the conversation has."""
+    has_more: _builtins.bool
+    """Whether there are turns older than this page."""
+    limit: _builtins.int
+    """How many turns were asked for."""
+    offset: _builtins.int
+    """How many of the newest turns were passed over."""
+    total_cost_usd: _builtins.float
+    """What the turns of this page cost in US dollars; unset when none is priced."""
+    @_builtins.property
+    def turns(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetTraceChatResponse]:
+        """The turns of this page, oldest first."""
+
+    @_builtins.property
+    def feedback(self) -> _containers.RepeatedCompositeFieldContainer[_feedback_pb2.Feedback]:
+        """Feedback on the conversation; empty unless asked for."""
+
+    def __init__(
+        self,
+        *,
+        conversation_id: _builtins.str = ...,
+        turns: _abc.Iterable[Global___GetTraceChatResponse] | None = ...,
+        total_turns: _builtins.int = ...,
+        has_more: _builtins.bool = ...,
+        limit: _builtins.int = ...,
+        offset: _builtins.int = ...,
+        total_cost_usd: _builtins.float | None = ...,
+        feedback: _abc.Iterable[_feedback_pb2.Feedback] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_total_cost_usd", b"_total_cost_usd", "total_cost_usd", b"total_cost_usd"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_total_cost_usd", b"_total_cost_usd", "conversation_id", b"conversation_id", "feedback", b"feedback", "has_more", b"has_more", "limit", b"limit", "offset", b"offset", "total_cost_usd", b"total_cost_usd", "total_turns", b"total_turns", "turns", b"turns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__total_cost_usd: _TypeAlias = _typing.Literal["total_cost_usd"]  # noqa: Y015
+    _WhichOneofArgType__total_cost_usd: _TypeAlias = _typing.Literal["_total_cost_usd", b"_total_cost_usd"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__total_cost_usd) -> _WhichOneofReturnType__total_cost_usd | None: ...
+
+Global___GetConversationChatResponse: _TypeAlias = GetConversationChatResponse  # noqa: Y015
+
+@_typing.final
+class SearchMessagesRequest(_message.Message):
+    """What to look for. All conditions hold; one that is unset holds for every message."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    QUERY_FIELD_NUMBER: _builtins.int
+    TRACE_ID_FIELD_NUMBER: _builtins.int
+    ROLES_FIELD_NUMBER: _builtins.int
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    AGENT_NAME_FIELD_NUMBER: _builtins.int
+    PROVIDER_NAME_FIELD_NUMBER: _builtins.int
+    REQUEST_MODEL_FIELD_NUMBER: _builtins.int
+    TRUNCATE_CONTENT_FIELD_NUMBER: _builtins.int
+    STARTED_AFTER_FIELD_NUMBER: _builtins.int
+    STARTED_BEFORE_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    project_id: _builtins.str
+    """The project, by name; of `entity/project` the whole or the last part. Required. Must be the key's; an instance key names
+    any.
+    """
+    query: _builtins.str
+    """A text that the message holds, letter by letter. Unset: any message."""
+    trace_id: _builtins.str
+    """The trace that the message is in."""
+    conversation_id: _builtins.str
+    """The conversation that the message is in."""
+    agent_name: _builtins.str
+    """The agent that the message's span names."""
+    provider_name: _builtins.str
+    """The model provider that the message's span names, in lower case."""
+    request_model: _builtins.str
+    """The model that the message's span asked for."""
+    truncate_content: _builtins.bool
+    """Give only the first 500 characters of each message. Default: yes."""
+    limit: _builtins.int
+    """How many messages at most, 0 to 1000. Default: 20."""
+    offset: _builtins.int
+    """How many of the newest matching messages to pass over. Default: 0."""
+    @_builtins.property
+    def roles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Who speaks: user, assistant, system, tool_call, tool_result; tool stands for the last two."""
+
+    @_builtins.property
+    def started_after(self) -> _timestamp_pb2.Timestamp:
+        """The message's span started at this time or later."""
+
+    @_builtins.property
+    def started_before(self) -> _timestamp_pb2.Timestamp:
+        """The message's span started before this time."""
+
+    def __init__(
+        self,
+        *,
+        project_id: _builtins.str = ...,
+        query: _builtins.str = ...,
+        trace_id: _builtins.str = ...,
+        roles: _abc.Iterable[_builtins.str] | None = ...,
+        conversation_id: _builtins.str = ...,
+        agent_name: _builtins.str = ...,
+        provider_name: _builtins.str = ...,
+        request_model: _builtins.str = ...,
+        truncate_content: _builtins.bool | None = ...,
+        started_after: _timestamp_pb2.Timestamp | None = ...,
+        started_before: _timestamp_pb2.Timestamp | None = ...,
+        limit: _builtins.int | None = ...,
+        offset: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "_truncate_content", b"_truncate_content", "limit", b"limit", "started_after", b"started_after", "started_before", b"started_before", "truncate_content", b"truncate_content"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "_truncate_content", b"_truncate_content", "agent_name", b"agent_name", "conversation_id", b"conversation_id", "limit", b"limit", "offset", b"offset", "project_id", b"project_id", "provider_name", b"provider_name", "query", b"query", "request_model", b"request_model", "roles", b"roles", "started_after", b"started_after", "started_before", b"started_before", "trace_id", b"trace_id", "truncate_content", b"truncate_content"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__limit: _TypeAlias = _typing.Literal["limit"]  # noqa: Y015
+    _WhichOneofArgType__limit: _TypeAlias = _typing.Literal["_limit", b"_limit"]  # noqa: Y015
+    _WhichOneofReturnType__truncate_content: _TypeAlias = _typing.Literal["truncate_content"]  # noqa: Y015
+    _WhichOneofArgType__truncate_content: _TypeAlias = _typing.Literal["_truncate_content", b"_truncate_content"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__limit) -> _WhichOneofReturnType__limit | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__truncate_content) -> _WhichOneofReturnType__truncate_content | None: ...
+
+Global___SearchMessagesRequest: _TypeAlias = SearchMessagesRequest  # noqa: Y015
+
+@_typing.final
+class SearchMessagesResponse(_message.Message):
+    """The messages of one page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    TOTAL_CONVERSATIONS_FIELD_NUMBER: _builtins.int
+    total_conversations: _builtins.int
+    """How many conversations stand on this page."""
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[_agent_pb2.MatchedConversation]:
+        """The conversations that the messages of this page are in, the last active first."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[_agent_pb2.MatchedConversation] | None = ...,
+        total_conversations: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results", "total_conversations", b"total_conversations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchMessagesResponse: _TypeAlias = SearchMessagesResponse  # noqa: Y015
+
+@_typing.final
+class ListAgentsRequest(_message.Message):
+    """Which agents, and in what order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Filters(_message.Message):
+        """Narrows the list."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        AGENT_NAME_FIELD_NUMBER: _builtins.int
+        agent_name: _builtins.str
+        """The agent's name. Unset: any."""
+        def __init__(
+            self,
+            *,
+            agent_name: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_name", b"agent_name"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    FILTERS_FIELD_NUMBER: _builtins.int
+    SORT_BY_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    INCLUDE_COSTS_FIELD_NUMBER: _builtins.int
+    project_id: _builtins.str
+    """The project, by name; of `entity/project` the whole or the last part. Required. Must be the key's; an instance key names
+    any.
+    """
+    limit: _builtins.int
+    """How many agents at most, 0 to 10000. Default: 100."""
+    offset: _builtins.int
+    """How many agents to pass over. Default: 0."""
+    include_costs: _builtins.bool
+    """Read and ignored: costs are always given."""
+    @_builtins.property
+    def filters(self) -> Global___ListAgentsRequest.Filters:
+        """Narrows the list."""
+
+    @_builtins.property
+    def sort_by(self) -> _containers.RepeatedCompositeFieldContainer[_agent_pb2.AgentSort]:
+        """The order: the first field counts most. Default: last_seen, descending."""
+
+    def __init__(
+        self,
+        *,
+        project_id: _builtins.str = ...,
+        filters: Global___ListAgentsRequest.Filters | None = ...,
+        sort_by: _abc.Iterable[_agent_pb2.AgentSort] | None = ...,
+        limit: _builtins.int | None = ...,
+        offset: _builtins.int = ...,
+        include_costs: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "filters", b"filters", "limit", b"limit"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "filters", b"filters", "include_costs", b"include_costs", "limit", b"limit", "offset", b"offset", "project_id", b"project_id", "sort_by", b"sort_by"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__limit: _TypeAlias = _typing.Literal["limit"]  # noqa: Y015
+    _WhichOneofArgType__limit: _TypeAlias = _typing.Literal["_limit", b"_limit"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__limit) -> _WhichOneofReturnType__limit | None: ...
+
+Global___ListAgentsRequest: _TypeAlias = ListAgentsRequest  # noqa: Y015
+
+@_typing.final
+class ListAgentsResponse(_message.Message):
+    """One page of the agents."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENTS_FIELD_NUMBER: _builtins.int
+    TOTAL_COUNT_FIELD_NUMBER: _builtins.int
+    total_count: _builtins.int
+    """How many agents there are."""
+    @_builtins.property
+    def agents(self) -> _containers.RepeatedCompositeFieldContainer[_agent_pb2.Agent]:
+        """The agents of this page."""
+
+    def __init__(
+        self,
+        *,
+        agents: _abc.Iterable[_agent_pb2.Agent] | None = ...,
+        total_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents", "total_count", b"total_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAgentsResponse: _TypeAlias = ListAgentsResponse  # noqa: Y015
+
+@_typing.final
+class ListAgentVersionsRequest(_message.Message):
+    """Which agent's versions, and in what order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    AGENT_NAME_FIELD_NUMBER: _builtins.int
+    SORT_BY_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    INCLUDE_COSTS_FIELD_NUMBER: _builtins.int
+    project_id: _builtins.str
+    """The project, by name; of `entity/project` the whole or the last part. Required. Must be the key's; an instance key names
+    any.
+    """
+    agent_name: _builtins.str
+    """The agent's name. Required."""
+    limit: _builtins.int
+    """How many versions at most, 0 to 10000. Default: 100."""
+    offset: _builtins.int
+    """How many versions to pass over. Default: 0."""
+    include_costs: _builtins.bool
+    """Read and ignored: costs are always given."""
+    @_builtins.property
+    def sort_by(self) -> _containers.RepeatedCompositeFieldContainer[_agent_pb2.AgentSort]:
+        """The order: the first field counts most. Default: last_seen, descending."""
+
+    def __init__(
+        self,
+        *,
+        project_id: _builtins.str = ...,
+        agent_name: _builtins.str = ...,
+        sort_by: _abc.Iterable[_agent_pb2.AgentSort] | None = ...,
+        limit: _builtins.int | None = ...,
+        offset: _builtins.int = ...,
+        include_costs: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "limit", b"limit"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "agent_name", b"agent_name", "include_costs", b"include_costs", "limit", b"limit", "offset", b"offset", "project_id", b"project_id", "sort_by", b"sort_by"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__limit: _TypeAlias = _typing.Literal["limit"]  # noqa: Y015
+    _WhichOneofArgType__limit: _TypeAlias = _typing.Literal["_limit", b"_limit"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__limit) -> _WhichOneofReturnType__limit | None: ...
+
+Global___ListAgentVersionsRequest: _TypeAlias = ListAgentVersionsRequest  # noqa: Y015
+
+@_typing.final
+class ListAgentVersionsResponse(_message.Message):
+    """One page of an agent's versions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSIONS_FIELD_NUMBER: _builtins.int
+    TOTAL_COUNT_FIELD_NUMBER: _builtins.int
+    total_count: _builtins.int
+    """How many versions there are."""
+    @_builtins.property
+    def versions(self) -> _containers.RepeatedCompositeFieldContainer[_agent_pb2.Agent]:
+        """The versions of this page."""
+
+    def __init__(
+        self,
+        *,
+        versions: _abc.Iterable[_agent_pb2.Agent] | None = ...,
+        total_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["total_count", b"total_count", "versions", b"versions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAgentVersionsResponse: _TypeAlias = ListAgentVersionsResponse  # noqa: Y015

@@ -40,6 +40,26 @@ class AgentChatServiceStub:
                 request_serializer=spanloom_dot_v1_dot_agent__chat__service__pb2.GetTraceChatRequest.SerializeToString,
                 response_deserializer=spanloom_dot_v1_dot_agent__chat__service__pb2.GetTraceChatResponse.FromString,
                 _registered_method=True)
+        self.GetConversationChat = channel.unary_unary(
+                '/spanloom.v1.AgentChatService/GetConversationChat',
+                request_serializer=spanloom_dot_v1_dot_agent__chat__service__pb2.GetConversationChatRequest.SerializeToString,
+                response_deserializer=spanloom_dot_v1_dot_agent__chat__service__pb2.GetConversationChatResponse.FromString,
+                _registered_method=True)
+        self.SearchMessages = channel.unary_unary(
+                '/spanloom.v1.AgentChatService/SearchMessages',
+                request_serializer=spanloom_dot_v1_dot_agent__chat__service__pb2.SearchMessagesRequest.SerializeToString,
+                response_deserializer=spanloom_dot_v1_dot_agent__chat__service__pb2.SearchMessagesResponse.FromString,
+                _registered_method=True)
+        self.ListAgents = channel.unary_unary(
+                '/spanloom.v1.AgentChatService/ListAgents',
+                request_serializer=spanloom_dot_v1_dot_agent__chat__service__pb2.ListAgentsRequest.SerializeToString,
+                response_deserializer=spanloom_dot_v1_dot_agent__chat__service__pb2.ListAgentsResponse.FromString,
+                _registered_method=True)
+        self.ListAgentVersions = channel.unary_unary(
+                '/spanloom.v1.AgentChatService/ListAgentVersions',
+                request_serializer=spanloom_dot_v1_dot_agent__chat__service__pb2.ListAgentVersionsRequest.SerializeToString,
+                response_deserializer=spanloom_dot_v1_dot_agent__chat__service__pb2.ListAgentVersionsResponse.FromString,
+                _registered_method=True)
 
 
 class AgentChatServiceServicer:
@@ -55,6 +75,43 @@ class AgentChatServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetConversationChat(self, request, context):
+        """Gives one page of a conversation's turns, each as GetTraceChat gives it. One trace is one turn: every trace with a span of
+        that conversation, in the order of its earliest such span. The page is counted from the newest turn and shown oldest
+        first. A turn is made of the trace's spans that belong to the conversation or to none. An unknown conversation is no
+        error: it has no turns. PERMISSION_DENIED when `project_id` is not the key's project.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SearchMessages(self, request, context):
+        """Finds messages by their text and by the span they stand on, newest first, grouped by conversation. `limit` and `offset`
+        count messages. A message is what a span adds to the chat: the user's new words, the model's answer, the system prompt,
+        a tool's arguments and its result; what a trace says twice in the same words is found once. The search reads the
+        project's spans from the newest until the page is full, so a rare text takes time in proportion to the spans there are:
+        narrow it by time, trace or conversation. PERMISSION_DENIED when `project_id` is not the key's project.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAgents(self, request, context):
+        """Lists the agents that the project's spans name, with what their spans add up to. Figures are of the spans that carry the
+        agent's name themselves. Last seen first unless `sort_by` says otherwise; ties by name. PERMISSION_DENIED when `project_id`
+        is not the key's project.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAgentVersions(self, request, context):
+        """Lists the versions of one agent, as ListAgents lists agents. An unknown agent is no error: it has no versions.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AgentChatServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -62,6 +119,26 @@ def add_AgentChatServiceServicer_to_server(servicer, server):
                     servicer.GetTraceChat,
                     request_deserializer=spanloom_dot_v1_dot_agent__chat__service__pb2.GetTraceChatRequest.FromString,
                     response_serializer=spanloom_dot_v1_dot_agent__chat__service__pb2.GetTraceChatResponse.SerializeToString,
+            ),
+            'GetConversationChat': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetConversationChat,
+                    request_deserializer=spanloom_dot_v1_dot_agent__chat__service__pb2.GetConversationChatRequest.FromString,
+                    response_serializer=spanloom_dot_v1_dot_agent__chat__service__pb2.GetConversationChatResponse.SerializeToString,
+            ),
+            'SearchMessages': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchMessages,
+                    request_deserializer=spanloom_dot_v1_dot_agent__chat__service__pb2.SearchMessagesRequest.FromString,
+                    response_serializer=spanloom_dot_v1_dot_agent__chat__service__pb2.SearchMessagesResponse.SerializeToString,
+            ),
+            'ListAgents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAgents,
+                    request_deserializer=spanloom_dot_v1_dot_agent__chat__service__pb2.ListAgentsRequest.FromString,
+                    response_serializer=spanloom_dot_v1_dot_agent__chat__service__pb2.ListAgentsResponse.SerializeToString,
+            ),
+            'ListAgentVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAgentVersions,
+                    request_deserializer=spanloom_dot_v1_dot_agent__chat__service__pb2.ListAgentVersionsRequest.FromString,
+                    response_serializer=spanloom_dot_v1_dot_agent__chat__service__pb2.ListAgentVersionsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -92,6 +169,114 @@ class AgentChatService:
             '/spanloom.v1.AgentChatService/GetTraceChat',
             spanloom_dot_v1_dot_agent__chat__service__pb2.GetTraceChatRequest.SerializeToString,
             spanloom_dot_v1_dot_agent__chat__service__pb2.GetTraceChatResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetConversationChat(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/spanloom.v1.AgentChatService/GetConversationChat',
+            spanloom_dot_v1_dot_agent__chat__service__pb2.GetConversationChatRequest.SerializeToString,
+            spanloom_dot_v1_dot_agent__chat__service__pb2.GetConversationChatResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SearchMessages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/spanloom.v1.AgentChatService/SearchMessages',
+            spanloom_dot_v1_dot_agent__chat__service__pb2.SearchMessagesRequest.SerializeToString,
+            spanloom_dot_v1_dot_agent__chat__service__pb2.SearchMessagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAgents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/spanloom.v1.AgentChatService/ListAgents',
+            spanloom_dot_v1_dot_agent__chat__service__pb2.ListAgentsRequest.SerializeToString,
+            spanloom_dot_v1_dot_agent__chat__service__pb2.ListAgentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAgentVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/spanloom.v1.AgentChatService/ListAgentVersions',
+            spanloom_dot_v1_dot_agent__chat__service__pb2.ListAgentVersionsRequest.SerializeToString,
+            spanloom_dot_v1_dot_agent__chat__service__pb2.ListAgentVersionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

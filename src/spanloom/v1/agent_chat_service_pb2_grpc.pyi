@@ -38,6 +38,26 @@ class AgentChatServiceStub:
     written shows what is there. An unknown trace is no error: it has no messages. PERMISSION_DENIED when `project_id` is not
     the key's project.
     """
+    GetConversationChat: _grpc.UnaryUnaryMultiCallable[_agent_chat_service_pb2.GetConversationChatRequest, _agent_chat_service_pb2.GetConversationChatResponse]
+    """Gives one page of a conversation's turns, each as GetTraceChat gives it. One trace is one turn: every trace with a span of
+    that conversation, in the order of its earliest such span. The page is counted from the newest turn and shown oldest
+    first. A turn is made of the trace's spans that belong to the conversation or to none. An unknown conversation is no
+    error: it has no turns. PERMISSION_DENIED when `project_id` is not the key's project.
+    """
+    SearchMessages: _grpc.UnaryUnaryMultiCallable[_agent_chat_service_pb2.SearchMessagesRequest, _agent_chat_service_pb2.SearchMessagesResponse]
+    """Finds messages by their text and by the span they stand on, newest first, grouped by conversation. `limit` and `offset`
+    count messages. A message is what a span adds to the chat: the user's new words, the model's answer, the system prompt,
+    a tool's arguments and its result; what a trace says twice in the same words is found once. The search reads the
+    project's spans from the newest until the page is full, so a rare text takes time in proportion to the spans there are:
+    narrow it by time, trace or conversation. PERMISSION_DENIED when `project_id` is not the key's project.
+    """
+    ListAgents: _grpc.UnaryUnaryMultiCallable[_agent_chat_service_pb2.ListAgentsRequest, _agent_chat_service_pb2.ListAgentsResponse]
+    """Lists the agents that the project's spans name, with what their spans add up to. Figures are of the spans that carry the
+    agent's name themselves. Last seen first unless `sort_by` says otherwise; ties by name. PERMISSION_DENIED when `project_id`
+    is not the key's project.
+    """
+    ListAgentVersions: _grpc.UnaryUnaryMultiCallable[_agent_chat_service_pb2.ListAgentVersionsRequest, _agent_chat_service_pb2.ListAgentVersionsResponse]
+    """Lists the versions of one agent, as ListAgents lists agents. An unknown agent is no error: it has no versions."""
 
 @_typing.type_check_only
 class AgentChatServiceAsyncStub(AgentChatServiceStub):
@@ -49,6 +69,26 @@ class AgentChatServiceAsyncStub(AgentChatServiceStub):
     written shows what is there. An unknown trace is no error: it has no messages. PERMISSION_DENIED when `project_id` is not
     the key's project.
     """
+    GetConversationChat: _aio.UnaryUnaryMultiCallable[_agent_chat_service_pb2.GetConversationChatRequest, _agent_chat_service_pb2.GetConversationChatResponse]  # type: ignore[assignment]
+    """Gives one page of a conversation's turns, each as GetTraceChat gives it. One trace is one turn: every trace with a span of
+    that conversation, in the order of its earliest such span. The page is counted from the newest turn and shown oldest
+    first. A turn is made of the trace's spans that belong to the conversation or to none. An unknown conversation is no
+    error: it has no turns. PERMISSION_DENIED when `project_id` is not the key's project.
+    """
+    SearchMessages: _aio.UnaryUnaryMultiCallable[_agent_chat_service_pb2.SearchMessagesRequest, _agent_chat_service_pb2.SearchMessagesResponse]  # type: ignore[assignment]
+    """Finds messages by their text and by the span they stand on, newest first, grouped by conversation. `limit` and `offset`
+    count messages. A message is what a span adds to the chat: the user's new words, the model's answer, the system prompt,
+    a tool's arguments and its result; what a trace says twice in the same words is found once. The search reads the
+    project's spans from the newest until the page is full, so a rare text takes time in proportion to the spans there are:
+    narrow it by time, trace or conversation. PERMISSION_DENIED when `project_id` is not the key's project.
+    """
+    ListAgents: _aio.UnaryUnaryMultiCallable[_agent_chat_service_pb2.ListAgentsRequest, _agent_chat_service_pb2.ListAgentsResponse]  # type: ignore[assignment]
+    """Lists the agents that the project's spans name, with what their spans add up to. Figures are of the spans that carry the
+    agent's name themselves. Last seen first unless `sort_by` says otherwise; ties by name. PERMISSION_DENIED when `project_id`
+    is not the key's project.
+    """
+    ListAgentVersions: _aio.UnaryUnaryMultiCallable[_agent_chat_service_pb2.ListAgentVersionsRequest, _agent_chat_service_pb2.ListAgentVersionsResponse]  # type: ignore[assignment]
+    """Lists the versions of one agent, as ListAgents lists agents. An unknown agent is no error: it has no versions."""
 
 class AgentChatServiceServicer(metaclass=_abc_1.ABCMeta):
     """Shows what agents did as a chat."""
@@ -63,5 +103,49 @@ class AgentChatServiceServicer(metaclass=_abc_1.ABCMeta):
         written shows what is there. An unknown trace is no error: it has no messages. PERMISSION_DENIED when `project_id` is not
         the key's project.
         """
+
+    @_abc_1.abstractmethod
+    def GetConversationChat(
+        self,
+        request: _agent_chat_service_pb2.GetConversationChatRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_chat_service_pb2.GetConversationChatResponse, _abc.Awaitable[_agent_chat_service_pb2.GetConversationChatResponse]]:
+        """Gives one page of a conversation's turns, each as GetTraceChat gives it. One trace is one turn: every trace with a span of
+        that conversation, in the order of its earliest such span. The page is counted from the newest turn and shown oldest
+        first. A turn is made of the trace's spans that belong to the conversation or to none. An unknown conversation is no
+        error: it has no turns. PERMISSION_DENIED when `project_id` is not the key's project.
+        """
+
+    @_abc_1.abstractmethod
+    def SearchMessages(
+        self,
+        request: _agent_chat_service_pb2.SearchMessagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_chat_service_pb2.SearchMessagesResponse, _abc.Awaitable[_agent_chat_service_pb2.SearchMessagesResponse]]:
+        """Finds messages by their text and by the span they stand on, newest first, grouped by conversation. `limit` and `offset`
+        count messages. A message is what a span adds to the chat: the user's new words, the model's answer, the system prompt,
+        a tool's arguments and its result; what a trace says twice in the same words is found once. The search reads the
+        project's spans from the newest until the page is full, so a rare text takes time in proportion to the spans there are:
+        narrow it by time, trace or conversation. PERMISSION_DENIED when `project_id` is not the key's project.
+        """
+
+    @_abc_1.abstractmethod
+    def ListAgents(
+        self,
+        request: _agent_chat_service_pb2.ListAgentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_chat_service_pb2.ListAgentsResponse, _abc.Awaitable[_agent_chat_service_pb2.ListAgentsResponse]]:
+        """Lists the agents that the project's spans name, with what their spans add up to. Figures are of the spans that carry the
+        agent's name themselves. Last seen first unless `sort_by` says otherwise; ties by name. PERMISSION_DENIED when `project_id`
+        is not the key's project.
+        """
+
+    @_abc_1.abstractmethod
+    def ListAgentVersions(
+        self,
+        request: _agent_chat_service_pb2.ListAgentVersionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_chat_service_pb2.ListAgentVersionsResponse, _abc.Awaitable[_agent_chat_service_pb2.ListAgentVersionsResponse]]:
+        """Lists the versions of one agent, as ListAgents lists agents. An unknown agent is no error: it has no versions."""
 
 def add_AgentChatServiceServicer_to_server(servicer: AgentChatServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

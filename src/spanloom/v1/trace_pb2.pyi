@@ -49,6 +49,7 @@ class Trace(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     SESSION_ID_FIELD_NUMBER: _builtins.int
     SAMPLED_FIELD_NUMBER: _builtins.int
+    OTEL_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The trace's id: 32 lower-case hex digits when the server made it. May be given on create, up to 256 characters; creating
     the same id again replaces the trace, so a retry is safe.
@@ -117,6 +118,10 @@ class Trace(_message.Message):
     def evaluation_config(self) -> Global___EvaluationConfig:
         """How often evaluators run."""
 
+    @_builtins.property
+    def otel(self) -> _struct_pb2.Struct:
+        """Output only. Of a trace that came by OpenTelemetry, what its root span has beside; see Log.otel."""
+
     def __init__(
         self,
         *,
@@ -139,10 +144,11 @@ class Trace(_message.Message):
         status: _builtins.str = ...,
         session_id: _builtins.str = ...,
         sampled: _builtins.bool | None = ...,
+        otel: _struct_pb2.Struct | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_chain_slug", b"_chain_slug", "_feature_slug", b"_feature_slug", "_name", b"_name", "_sampled", b"_sampled", "chain_slug", b"chain_slug", "end_time", b"end_time", "evaluation_config", b"evaluation_config", "experiment", b"experiment", "feature_slug", b"feature_slug", "ideal_output", b"ideal_output", "input", b"input", "metadata", b"metadata", "name", b"name", "organization", b"organization", "output", b"output", "sampled", b"sampled", "start_time", b"start_time", "user", b"user"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_chain_slug", b"_chain_slug", "_feature_slug", b"_feature_slug", "_name", b"_name", "_sampled", b"_sampled", "chain_slug", b"chain_slug", "end_time", b"end_time", "evaluation_config", b"evaluation_config", "experiment", b"experiment", "feature_slug", b"feature_slug", "ideal_output", b"ideal_output", "input", b"input", "metadata", b"metadata", "name", b"name", "organization", b"organization", "otel", b"otel", "output", b"output", "sampled", b"sampled", "start_time", b"start_time", "user", b"user"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_chain_slug", b"_chain_slug", "_feature_slug", b"_feature_slug", "_name", b"_name", "_sampled", b"_sampled", "chain_slug", b"chain_slug", "end_time", b"end_time", "evaluation_config", b"evaluation_config", "evaluators", b"evaluators", "experiment", b"experiment", "feature_slug", b"feature_slug", "id", b"id", "ideal_output", b"ideal_output", "input", b"input", "logs", b"logs", "metadata", b"metadata", "name", b"name", "organization", b"organization", "output", b"output", "sampled", b"sampled", "session_id", b"session_id", "start_time", b"start_time", "status", b"status", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_chain_slug", b"_chain_slug", "_feature_slug", b"_feature_slug", "_name", b"_name", "_sampled", b"_sampled", "chain_slug", b"chain_slug", "end_time", b"end_time", "evaluation_config", b"evaluation_config", "evaluators", b"evaluators", "experiment", b"experiment", "feature_slug", b"feature_slug", "id", b"id", "ideal_output", b"ideal_output", "input", b"input", "logs", b"logs", "metadata", b"metadata", "name", b"name", "organization", b"organization", "otel", b"otel", "output", b"output", "sampled", b"sampled", "session_id", b"session_id", "start_time", b"start_time", "status", b"status", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__chain_slug: _TypeAlias = _typing.Literal["chain_slug"]  # noqa: Y015
     _WhichOneofArgType__chain_slug: _TypeAlias = _typing.Literal["_chain_slug", b"_chain_slug"]  # noqa: Y015
@@ -186,6 +192,7 @@ class Log(_message.Message):
     VARIABLES_FIELD_NUMBER: _builtins.int
     PROMPT_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
+    OTEL_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The step's id, unique within its trace, 1 to 256 characters. Required."""
     type: _builtins.str
@@ -240,6 +247,15 @@ class Log(_message.Message):
     def prompt(self) -> Global___PromptReference:
         """Generation: the prompt that was rendered."""
 
+    @_builtins.property
+    def otel(self) -> _struct_pb2.Struct:
+        """Output only. Of a span that came by OpenTelemetry, what it has beside the fields above: `resource` and `scope` (`attributes`,
+        `dropped`, `schema_url`, `name`, `version`), `span_kind`, `attributes`, `events` (`name`, `time_unix_nano` as text,
+        `attributes`, `dropped`), `links` (`trace_id`, `span_id`, `trace_state`, `attributes`, `dropped`, `flags`), `trace_state`,
+        `flags`, and `dropped`, the counts of what the SDK left out. Integers past 2^53 lose digits here; ExportTrace gives
+        everything exactly.
+        """
+
     def __init__(
         self,
         *,
@@ -260,10 +276,11 @@ class Log(_message.Message):
         variables: _abc.Iterable[Global___Variable] | None = ...,
         prompt: Global___PromptReference | None = ...,
         status: _builtins.str = ...,
+        otel: _struct_pb2.Struct | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_input_tokens", b"_input_tokens", "_name", b"_name", "_output_tokens", b"_output_tokens", "_parent_id", b"_parent_id", "cost", b"cost", "end_time", b"end_time", "ideal_output", b"ideal_output", "input", b"input", "input_tokens", b"input_tokens", "metadata", b"metadata", "name", b"name", "output", b"output", "output_tokens", b"output_tokens", "parent_id", b"parent_id", "prompt", b"prompt", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_input_tokens", b"_input_tokens", "_name", b"_name", "_output_tokens", b"_output_tokens", "_parent_id", b"_parent_id", "cost", b"cost", "end_time", b"end_time", "ideal_output", b"ideal_output", "input", b"input", "input_tokens", b"input_tokens", "metadata", b"metadata", "name", b"name", "otel", b"otel", "output", b"output", "output_tokens", b"output_tokens", "parent_id", b"parent_id", "prompt", b"prompt", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_input_tokens", b"_input_tokens", "_name", b"_name", "_output_tokens", b"_output_tokens", "_parent_id", b"_parent_id", "cost", b"cost", "end_time", b"end_time", "evaluators", b"evaluators", "id", b"id", "ideal_output", b"ideal_output", "input", b"input", "input_tokens", b"input_tokens", "metadata", b"metadata", "name", b"name", "output", b"output", "output_tokens", b"output_tokens", "parent_id", b"parent_id", "prompt", b"prompt", "start_time", b"start_time", "status", b"status", "type", b"type", "variables", b"variables"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_input_tokens", b"_input_tokens", "_name", b"_name", "_output_tokens", b"_output_tokens", "_parent_id", b"_parent_id", "cost", b"cost", "end_time", b"end_time", "evaluators", b"evaluators", "id", b"id", "ideal_output", b"ideal_output", "input", b"input", "input_tokens", b"input_tokens", "metadata", b"metadata", "name", b"name", "otel", b"otel", "output", b"output", "output_tokens", b"output_tokens", "parent_id", b"parent_id", "prompt", b"prompt", "start_time", b"start_time", "status", b"status", "type", b"type", "variables", b"variables"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cost: _TypeAlias = _typing.Literal["cost"]  # noqa: Y015
     _WhichOneofArgType__cost: _TypeAlias = _typing.Literal["_cost", b"_cost"]  # noqa: Y015

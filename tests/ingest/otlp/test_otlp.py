@@ -44,7 +44,7 @@ def wire(message: Any) -> bytes:
 
 
 @given(r.requests)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=35, deadline=None)
 def test_any_request_comes_back_as_it_was_sent(request: ExportTraceServiceRequest) -> None:
     received = spans_from(request, received_ns=r.RECEIVED)
     assert not received.rejected

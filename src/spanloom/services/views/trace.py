@@ -16,6 +16,11 @@ from spanloom.v1 import trace_pb2
 MAX_INT32 = 2**31 - 1
 # Log types by event type, for spans that did not come as logs.
 _LOG_TYPES = {"model": "generation", "tool": "tool"}
+# What a span that came by OpenTelemetry has beside.
+_OTEL_KEYS = (
+    *("resource", "scope", "span_kind", "attributes", "events", "links", "trace_state", "flags"),
+    "dropped",
+)
 _JSON_FIELDS = (("inputs", "input"), ("outputs", "output"), ("ideal_output", "ideal_output"))
 
 
@@ -110,7 +115,23 @@ def _put_common(message: Any, body: Any) -> None:
     }
     if isinstance(body.get("metadata"), dict):
         values["metadata"] = body["metadata"]
+    if otel := _otel(body):
+        values["otel"] = otel
     put_json(message, values)
+
+
+def _otel(body: Any) -> dict[str, Json]:
+    """What OpenTelemetry told, times as text since a Struct's numbers are too short for them."""
+    otel = {key: body[key] for key in _OTEL_KEYS if key in body}
+    if "events" in otel:
+        otel["events"] = [
+            {
+                **{key: value for key, value in event.items() if key != "time_ns"},
+                "time_unix_nano": str(event.get("time_ns", 0)),
+            }
+            for event in otel["events"]
+        ]
+    return otel
 
 
 def _fill(message: Message, fields: dict[str, Json]) -> None:

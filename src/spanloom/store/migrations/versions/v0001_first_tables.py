@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from alembic import op
-from sqlalchemy import BigInteger, Column, Double, Text, column, table
+from sqlalchemy import BigInteger, Column, Double, Text, column, table, text
 
 revision = "0001"
 down_revision = None
@@ -32,6 +32,7 @@ FOUND_BY_INDEX = [
     ("spans", "spans_session", "1000000 100000 40 1"),
     ("spans", "spans_start", "1000000 100000 1"),
     ("spans", "spans_kind", "1000000 100000 30000 1"),
+    ("spans", "spans_agent", "300000 30000 3000 1"),
     ("traces", "sqlite_autoindex_traces_1", "100000 10000 1"),
     ("traces", "traces_start", "100000 10000 1 1"),
     ("feedback", "sqlite_autoindex_feedback_1", "10000 1000 1"),
@@ -57,6 +58,13 @@ def upgrade() -> None:
     op.create_index("spans_session", "spans", ["project", "session_id", "start_ns"])
     op.create_index("spans_start", "spans", ["project", "start_ns"])
     op.create_index("spans_kind", "spans", ["project", "kind", "start_ns"])
+    op.create_index(
+        "spans_agent",
+        "spans",
+        ["project", "agent_name", "start_ns"],
+        sqlite_where=text("agent_name <> ''"),
+        postgresql_where=text("agent_name <> ''"),
+    )
 
     op.create_table(
         "traces",

@@ -1,0 +1,101 @@
+"""OpenTelemetry's TraceService: spans in, by OTLP. Source: opentelemetry.io/docs/specs/otlp."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
+
+from spanloom.errors import SpanloomError
+from spanloom.ingest.otlp import Received, spans_from
+from spanloom.model import Span
+from spanloom.services.call import INSTANCE, Call
+from spanloom.services.conversion import converted
+from spanloom.services.projects import Projects
+from spanloom.store.store import Store
+
+OTLP_SERVICE = trace_service_pb2.DESCRIPTOR.services_by_name["TraceService"].full_name
+
+_MOST_REASONS = 20
+# Spans a write: so many are made into rows in a few milliseconds, which is how long other calls wait.
+_SPANS_A_WRITE = 500
+# Resource attributes that name the project, the first that is there; of `entity/project` the last part.
+_PROJECT_ATTRIBUTES = ("wandb.project", "honeyhive.project")
+_PLACE = re.compile(r"spans\[(\d+)\]")
+
+
+class OtlpTraceService:
+    """Spans of any OpenTelemetry SDK or collector.
+
+    What cannot be stored is told in `partial_success`, and the rest is. A request that is answered with an error may have
+    been stored in part: sending it again is safe, since a span replaces the one of its ids; so a span that is sent while it
+    is open is completed by the one that is sent when it ends.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._projects = Projects(store)
+
+    async def export(
+        self, request: trace_service_pb2.ExportTraceServiceRequest, call: Call
+    ) -> trace_service_pb2.ExportTraceServiceResponse:
+        weight = sum(
+            len(scope.spans) for group in request.resource_spans for scope in group.scope_spans
+        )
+        rejected: list[tuple[str, str]] = []
+        for project, groups in _by_project(request.resource_spans, call).items():
+            received: Received = await converted(
+                max(weight, request.ByteSize() // 4096),
+                partial(spans_from, groups, received_ns=call.received_ns),
+            )
+            rejected += received.rejected
+            if received.spans:
+                await self._projects.ensure(project)
+            for start in range(0, len(received.spans), _SPANS_A_WRITE):
+                part = received.spans[start : start + _SPANS_A_WRITE]
+                rejected += await self._write(project, part)
+        response = trace_service_pb2.ExportTraceServiceResponse()
+        if rejected:
+            reasons = [f"{where}: {why}" for where, why in rejected[:_MOST_REASONS]]
+            if len(rejected) > len(reasons):
+                reasons.append(f"and {len(rejected) - len(reasons)} more")
+            response.partial_success.rejected_spans = len(rejected)
+            response.partial_success.error_message = "; ".join(reasons)
+        return response
+
+    async def _write(self, project: str, spans: Sequence[Span]) -> list[tuple[str, str]]:
+        """Store what can be stored; (span, reason) of each that cannot."""
+        rejected: list[tuple[str, str]] = []
+        spans = list(spans)
+        while spans:
+            try:
+                await self._store.write_spans(project, spans)
+                break
+            except SpanloomError as error:
+                place = _PLACE.match(error.violations[0].field) if error.violations else None
+                if place is None:
+                    raise
+                span = spans.pop(int(place[1]))
+                rejected.append((f"span {span.span_id} of trace {span.trace_id}", error.message))
+        return rejected
+
+
+def _by_project(groups: Sequence[ResourceSpans], call: Call) -> dict[str, list[ResourceSpans]]:
+    """The groups by the project they go to. Resources decide only for an instance key that names none."""
+    if call.key_project != INSTANCE or call.header_project:
+        return {call.project(): list(groups)}
+    found: dict[str, list[ResourceSpans]] = {}
+    for group in groups:
+        hint = _named_project(group.resource.attributes) or call.header_project_id
+        found.setdefault(call.project(hint), []).append(group)
+    return found
+
+
+def _named_project(attributes: Any) -> str:
+    named = {pair.key: pair.value.string_value for pair in attributes}
+    value = next((named[key] for key in _PROJECT_ATTRIBUTES if named.get(key)), "")
+    return value.rpartition("/")[2]
