@@ -11,8 +11,9 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from unittest import mock
 
 import httpx
@@ -99,11 +100,15 @@ class Serving:
 
 @contextlib.contextmanager
 def serving(
-    *arguments: str, cwd: Path, lines: int = 2, ports: tuple[str, ...] = ANY_PORTS, **settings: str
+    *arguments: str,
+    cwd: Path,
+    lines: int = 2,
+    ports: bool = True,
+    settings: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Serving]:
     """A server once it has printed so many lines: 2, and 5 more with a call to try."""
     process = subprocess.Popen(
-        [*SPANLOOM, "serve", *ports, *arguments],
+        [*SPANLOOM, "serve", *(ANY_PORTS if ports else ()), *arguments],
         cwd=cwd,
         env={**ENVIRON, **settings},
         stdout=subprocess.PIPE,
@@ -221,7 +226,7 @@ def test_a_wrong_password_is_told_in_one_line(tmp_path: Path) -> None:
         url.set(drivername="postgresql").render_as_string(False), autocommit=True
     ) as server:
         name = f"spanloom_cli_{os.getpid()}"
-        server.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'right'")  # type: ignore[call-overload]
+        server.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'right'")
         server.execute("SET password_encryption = 'scram-sha-256'")
         hba = server.execute("SHOW hba_file").fetchone()
         assert hba
@@ -237,7 +242,7 @@ def test_a_wrong_password_is_told_in_one_line(tmp_path: Path) -> None:
         finally:
             rules.write_text(before)
             server.execute("SELECT pg_reload_conf()")
-            server.execute(f"DROP ROLE {name}")  # type: ignore[call-overload]
+            server.execute(f"DROP ROLE {name}")
     assert "password authentication failed" in said
     assert "wrong-secret" not in said
 
@@ -334,12 +339,12 @@ def test_settings_come_from_the_environment_and_options_win(tmp_path: Path) -> N
         "SPANLOOM_GRPC_ADDRESS": "localhost:0",
         "SPANLOOM_HTTP_ADDRESS": "[::1]:0",
     }
-    with serving(cwd=tmp_path, lines=FIRST_START, ports=(), **settings) as server:
+    with serving(cwd=tmp_path, lines=FIRST_START, ports=False, settings=settings) as server:
         assert server.find(r"gRPC (localhost:\d+)")
         assert server.find(r"HTTP (\[::1\]:\d+)")
         assert (tmp_path / "from-environment.db").exists()
     with serving(
-        "--database", "sqlite:///from-option.db", cwd=tmp_path, lines=FIRST_START, **settings
+        "--database", "sqlite:///from-option.db", cwd=tmp_path, lines=FIRST_START, settings=settings
     ) as server:
         assert server.grpc.startswith("127.0.0.1:")
         assert (tmp_path / "from-option.db").exists()
