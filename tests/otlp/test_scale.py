@@ -1,0 +1,144 @@
+"""Large traces through the real door and out as a chat: correct, in linear time, and the server answers others meanwhile."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+from google.protobuf import json_format
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from spanloom.v1 import agent_chat_service_pb2 as pb
+from tests.otlp.requests import START, TRACE_ID, add_span, attributes, request, steps
+from tests.server.test_kill import Process
+
+SPANS = 100_000
+# What another call may wait while a large one is worked on.
+MOST_WAIT_SECONDS = 0.2
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """A server in a process of its own, so that the test's work is not taken for the server's."""
+    process = Process(f"sqlite:///{tmp_path_factory.mktemp('scale')}/spanloom.db")
+    # What is loaded and compiled at its first use is no matter of size.
+    through_the_door(process, chain(10, TRACE_ID), TRACE_ID)
+    yield process
+    process.stop()
+
+
+@contextmanager
+def responsive(server: Process, soon: float) -> Iterator[None]:
+    """Ask for the server's health all the while; at the end this share of the answers must have come soon."""
+    waits: list[float] = []
+    done = threading.Event()
+
+    def ask() -> None:
+        with httpx.Client(base_url=f"http://{server.http}", trust_env=False) as http:
+            while not done.is_set():
+                started = time.perf_counter()
+                assert http.get("/healthz").status_code == 200
+                waits.append(time.perf_counter() - started)
+                done.wait(0.02)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        yield
+    finally:
+        done.set()
+        asking.join()
+    slow = sorted(waits)[int(soon * (len(waits) - 1))]
+    assert slow < MOST_WAIT_SECONDS, sorted(waits)[-10:]
+
+
+def through_the_door(
+    server: Process, message: ExportTraceServiceRequest, trace_id: str, *, soon: float = 0.9
+) -> tuple[Any, float]:
+    """Send the spans and ask for their chat, while the server must answer others, too. The chat, and the seconds it took."""
+    body = message.SerializeToString()
+    asked = {"project_id": "default", "trace_id": trace_id}
+    key = {"authorization": f"Bearer {server.key}"}
+    started = time.perf_counter()
+    with (
+        responsive(server, soon),
+        httpx.Client(base_url=f"http://{server.http}", timeout=120, trust_env=False) as http,
+    ):
+        form = {"content-type": "application/x-protobuf"}
+        answer = http.post("/v1/traces", content=body, headers=key | form)
+        assert (answer.status_code, answer.content) == (200, b"")
+        answer = http.post("/agents/traces/chat", json=asked, headers=key)
+    seconds = time.perf_counter() - started
+    found = json_format.Parse(answer.content, pb.GetTraceChatResponse(), ignore_unknown_fields=True)
+    return found, seconds
+
+
+def chain(length: int, trace_id: str) -> ExportTraceServiceRequest:
+    """Each span the parent of the next; the last is a model that answers."""
+    message = request()
+    scope = message.resource_spans[0].scope_spans[0]
+    for n in range(1, length):
+        add_span(scope, n, n - 1, trace_id, 1, start=START + n, name=f"step {n}")
+    said = [{"role": "assistant", "parts": [{"type": "text", "content": "at the end"}]}]
+    given = {"gen_ai__operation__name": "chat", "gen_ai__output__messages": said}
+    add_span(scope, length, length - 1, trace_id, 1, start=START + length, attributes=given)
+    return message
+
+
+def fan(width: int, trace_id: str) -> ExportTraceServiceRequest:
+    """An agent that calls a tool so many times."""
+    message = request()
+    scope = message.resource_spans[0].scope_spans[0]
+    agent = {"gen_ai__operation__name": "invoke_agent", "gen_ai__agent__name": "Ada"}
+    add_span(scope, 1, 0, trace_id, 9, name="invoke_agent Ada", attributes=agent)
+    for n in range(width):
+        given = {
+            "gen_ai__operation__name": "execute_tool",
+            "gen_ai__tool__name": f"tool {n}",
+            "gen_ai__tool__call__result": str(n),
+        }
+        add_span(scope, n + 2, 1, trace_id, 1, start=START + n, attributes=given)
+    return message
+
+
+def chain_chat(found: Any, length: int) -> None:
+    assert steps(found) == [("assistant_message", "at the end")]
+
+
+def fan_chat(found: Any, width: int) -> None:
+    assert len(found.messages) == width + 1
+    results = [m.tool_call.tool_result for m in found.messages if m.type == "tool_call"]
+    assert results == [str(n) for n in range(width)]
+
+
+@pytest.mark.parametrize(("make", "check"), [(chain, chain_chat), (fan, fan_chat)])
+def test_a_hundred_thousand_spans(
+    server: Process,
+    make: Callable[[int, str], ExportTraceServiceRequest],
+    check: Callable[[Any, int], None],
+) -> None:
+    seconds = []
+    for size in (SPANS // 10, SPANS):
+        trace_id = f"{make.__name__}{size}".encode().hex().rjust(32, "a")
+        found, took = through_the_door(server, make(size, trace_id), trace_id)
+        check(found, size)
+        seconds.append(took)
+    # Ten times the spans take ten times as long, and the rest is the machine's.
+    assert seconds[1] < 30 * seconds[0], seconds
+
+
+def test_a_message_of_twenty_megabytes(server: Process) -> None:
+    text = "Größe " * (20 * 2**20 // 8)
+    said = [{"role": "assistant", "parts": [{"type": "text", "content": text}]}]
+    message = request({"id": 1, "attributes": {"gen_ai__operation__name": "chat"}})
+    span = message.resource_spans[0].scope_spans[0].spans[0]
+    span.attributes.extend(attributes(gen_ai__output__messages=said))
+    assert message.ByteSize() > 20 * 2**20
+    # One JSON text of that size is read in one go, in which no other code of the process runs.
+    found, _ = through_the_door(server, message, TRACE_ID, soon=0.6)
+    assert steps(found) == [("assistant_message", text)]
