@@ -100,7 +100,8 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         watch = asyncio.create_task(_watch(store, grpc_server))
         stack.callback(watch.cancel)
         if settings.evaluate:
-            stack.push_async_callback(_stopped, asyncio.create_task(evaluate_forever(store)))
+            evaluating = asyncio.create_task(evaluate_forever(store, settings.evaluation_lease))
+            stack.push_async_callback(_stopped, evaluating)
         yield Running(grpc_address, http_address, first_key, store)
         log.info("draining", seconds=settings.drain_timeout)
         middleware.draining = True

@@ -31,6 +31,9 @@ class Settings:
     drain_timeout: float = 10.0
     cors_origins: str = ""  # comma-separated; "*" for any; "" switches CORS off
     evaluate: bool = True  # run evaluators in this process
+    evaluation_lease: float = (
+        30.0  # an evaluation whose process died is run by another after this time
+    )
     judge_base_url: str = (
         ""  # an OpenAI-compatible endpoint, for evaluators that ask a model; "" switches them off
     )
@@ -57,6 +60,7 @@ class Settings:
         for name in (
             "max_request_bytes",
             "request_timeout",
+            "evaluation_lease",
             "max_in_flight",
             "queue_rows",
             "queue_bytes",

@@ -29,19 +29,19 @@ log = structlog.get_logger("spanloom.evaluation")
 
 MOST_ATTEMPTS = 5
 _SECOND_NS = 1_000_000_000
-_LEASE_NS = 60 * _SECOND_NS
-# An evaluator that takes longer than this has failed; well below the lease, so that nobody else runs it meanwhile.
-_LONGEST_SECONDS = 30.0
+LEASE_SECONDS = 30.0
+# Of its lease, what an evaluator may take; one that takes longer has failed, before anybody else may run it.
+_LONGEST_SHARE = 2 / 3
 _AT_ONCE = 16
 _POLL_SECONDS = 0.25
 _WITHOUT_JUDGE_NS = 60 * _SECOND_NS
 
 
-async def evaluate_forever(store: Store) -> None:
+async def evaluate_forever(store: Store, lease_seconds: float = LEASE_SECONDS) -> None:
     """Evaluate until cancelled; what the database refuses is tried again."""
     while True:
         try:
-            busy = await evaluate_waiting(store)
+            busy = await evaluate_waiting(store, lease_seconds)
         except SpanloomError as error:
             log.warning("evaluation waits for the database", reason=error.reason)
             await asyncio.sleep(1)
@@ -50,10 +50,12 @@ async def evaluate_forever(store: Store) -> None:
             await asyncio.sleep(_POLL_SECONDS)
 
 
-async def evaluate_waiting(store: Store) -> int:
+async def evaluate_waiting(store: Store, lease_seconds: float = LEASE_SECONDS) -> int:
     """Run some of what is due, and store the results; how many were taken."""
     owner = uuid.uuid4().hex
-    jobs = await store.evaluations.take(owner, lease_ns=_LEASE_NS, limit=_AT_ONCE)
+    jobs = await store.evaluations.take(
+        owner, lease_ns=int(lease_seconds * _SECOND_NS), limit=_AT_ONCE
+    )
     if not jobs:
         return 0
     evaluators: dict[tuple[str, str], Evaluator] = {}
@@ -67,7 +69,12 @@ async def evaluate_waiting(store: Store) -> int:
         traces[project, trace_id] = await store.trace_spans(project, trace_id)
     outcomes = await asyncio.gather(
         *(
-            _run(job, evaluators[job.project, job.evaluator], traces[job.project, job.trace_id])
+            _run(
+                job,
+                evaluators[job.project, job.evaluator],
+                traces[job.project, job.trace_id],
+                lease_seconds * _LONGEST_SHARE,
+            )
             for job in registered
         )
     )
@@ -82,7 +89,9 @@ async def evaluate_waiting(store: Store) -> int:
     return len(jobs)
 
 
-async def _run(job: Evaluation, evaluator: Evaluator, spans: Sequence[Span]) -> Result | int:
+async def _run(
+    job: Evaluation, evaluator: Evaluator, spans: Sequence[Span], longest_seconds: float
+) -> Result | int:
     """The result, or after how many nanoseconds to try again."""
     kind = kinds().get(evaluator.kind)
     if kind is None:  # its plug-in is not installed here
@@ -91,10 +100,11 @@ async def _run(job: Evaluation, evaluator: Evaluator, spans: Sequence[Span]) -> 
     if judged is None:
         return Result(None, "error", "what was to be judged is not there")
     try:
-        async with asyncio.timeout(_LONGEST_SECONDS):
+        async with asyncio.timeout(longest_seconds):
             found: object = await _called(kind.evaluate, judged, evaluator.body)
         if isinstance(found, Result):
-            return found
+            result: Result = found
+            return result
         raise TypeError(f"not a Result: {type(found).__name__}")
     except JudgeOffError:
         return _WITHOUT_JUDGE_NS
@@ -107,7 +117,7 @@ async def _run(job: Evaluation, evaluator: Evaluator, spans: Sequence[Span]) -> 
             attempt=job.attempts,
         )
     if job.attempts < MOST_ATTEMPTS:
-        return _SECOND_NS * 2**job.attempts
+        return _SECOND_NS << job.attempts
     return Result(None, "error", f"the evaluator failed {job.attempts} times; the log says why")
 
 

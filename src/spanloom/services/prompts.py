@@ -144,13 +144,12 @@ def _chosen(
     version = prompt.resolve(request.version, request.tag)
     if version is None:
         raise not_found("prompt", f"{request.slug}@{request.version or request.tag or PRODUCTION}")
+    tag = request.tag if prompt.tags.get(request.tag) == version.version else PRODUCTION
     asked = [
         f'{name} "{value}"' for name in ("version", "tag") if (value := getattr(request, name))
     ]
-    by_tag = prompt.tags.get(request.tag) == version.version
-    tag = request.tag if by_tag else PRODUCTION
-    warning = f'No prompt found with the {asked[0]}: the version of the tag "{tag}" is given'
-    return _Chosen(version, tag, warning if asked else None)
+    warning = f'No prompt found with the {asked[0]}; the tag "{tag}" is given' if asked else None
+    return _Chosen(version, tag, warning)
 
 
 def _check(request: prompt_service_pb2.CreatePromptRequest) -> None:
