@@ -31,7 +31,7 @@ trace = basalt.monitor.create_trace(
     "qa-chatbot",
     {
         "name": "full trace",
-        "experiment": {"id": experiment.id, "feature_slug": "qa-chatbot"},
+        "experiment": experiment,
         "evaluators": [{"slug": "same"}, {"slug": "unknown"}],
         "evaluation_config": {"sample_rate": 0.5},
         "user": {"id": "u1", "name": "Ann"},
@@ -59,7 +59,7 @@ generation = outer.create_generation(
     }
 )
 generation.start()
-generation.end({"output": "Paris", "input_tokens": 10, "output_tokens": 2, "cost": 0.001})
+generation.end("Paris", 10, 2, 0.001)
 outer.end("ok")
 trace.end_sync("Paris")
 
@@ -81,7 +81,7 @@ said["prompt"] = {
     "model": prompt.model.model,
     "temperature": prompt.model.parameters.temperature,
 }
-generation.end({"output": "out", "input_tokens": 5, "output_tokens": 1, "cost": 0.0002})
+generation.end("out", 5, 1, 0.0002)
 
 error, described = basalt.prompt.describe_sync("qa-prompt")
 assert error is None, error

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def python_with(package: str) -> Path:
     ready = venv / ".ready"
     if not ready.exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", venv], check=True)
-        install = [venv / "bin/python", "-m", "pip", "install", "--quiet", package]
+        install = [str(venv / "bin/python"), "-m", "pip", "install", "--quiet", package]
         subprocess.run(install, check=True, timeout=300)
         ready.touch()
     return venv / "bin/python"
@@ -52,6 +53,9 @@ class Rest:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
+    def close(self) -> None:
+        self._http.close()
+
     def run(self, package: str, program: str) -> dict[str, Any]:
         """What a client's program printed."""
         environ = {"BASALT_URL": self.url, "BASALT_KEY": self.key, "PATH": os.environ["PATH"]}
@@ -68,7 +72,7 @@ class Rest:
 
 
 @pytest.fixture
-def rest(request: pytest.FixtureRequest, server: LiveServer) -> Rest:
+def rest(request: pytest.FixtureRequest, server: LiveServer) -> Iterator[Rest]:
     rest = Rest(server, request.node.name[:100])
     prompt = {
         "slug": "qa-prompt",
@@ -79,7 +83,8 @@ def rest(request: pytest.FixtureRequest, server: LiveServer) -> Rest:
     }
     rest("POST", "/v1/prompts", prompt)
     rest("POST", "/v1/evaluators", {"slug": "same", "kind": "exact_match"})
-    return rest
+    yield rest
+    rest.close()
 
 
 PROMPT = {"text": "Hello Ann", "version": "1.2.0", "model": "gpt-4o", "temperature": 0.2}
