@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import structlog
 
 from spanloom.config import Settings
+from spanloom.evaluation import evaluate_forever
+from spanloom.evaluators import judge
 from spanloom.server.grpc_server import GrpcServer
 from spanloom.server.keyring import KeyRing, OpenDoor
 from spanloom.server.methods import Method, method_table
@@ -21,9 +23,12 @@ from spanloom.server.rest_app import RestServer
 from spanloom.services import keys
 from spanloom.services.agent_chat import AgentChatService
 from spanloom.services.call import DEFAULT_PROJECT, INSTANCE
+from spanloom.services.evaluators import EvaluatorService
 from spanloom.services.events import EventService
+from spanloom.services.experiments import ExperimentService
 from spanloom.services.feedback import FeedbackService
 from spanloom.services.otlp import OTLP_SERVICE, OtlpTraceService
+from spanloom.services.prompts import PromptService
 from spanloom.services.sessions import SessionService
 from spanloom.services.traces import TraceService
 from spanloom.store.store import Store
@@ -52,6 +57,9 @@ def methods(store: Store) -> list[Method]:
             "spanloom.v1.SessionService": SessionService(store),
             "spanloom.v1.AgentChatService": AgentChatService(store),
             "spanloom.v1.FeedbackService": FeedbackService(store),
+            "spanloom.v1.ExperimentService": ExperimentService(store),
+            "spanloom.v1.PromptService": PromptService(store),
+            "spanloom.v1.EvaluatorService": EvaluatorService(store),
             OTLP_SERVICE: OtlpTraceService(store),
         },
         roles={OTLP_SERVICE: "ingest"},
@@ -67,6 +75,7 @@ async def open_store(settings: Settings) -> Store:
 @contextlib.asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Running]:
     """Open the store, listen on both addresses, and on the way out drain, stop and close, in this order."""
+    judge.configure(settings.judge_base_url, settings.judge_api_key, settings.judge_model)
     store = await open_store(settings)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
@@ -93,6 +102,9 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         first_key = None if settings.no_auth else await _first_key(store)
         watch = asyncio.create_task(_watch(store, grpc_server))
         stack.callback(watch.cancel)
+        if settings.evaluate:
+            evaluating = asyncio.create_task(evaluate_forever(store, settings.evaluation_lease))
+            stack.push_async_callback(_stopped, evaluating)
         yield Running(grpc_address, http_address, first_key, store)
         log.info("draining", seconds=settings.drain_timeout)
         middleware.draining = True
@@ -117,6 +129,11 @@ async def _watch(store: Store, grpc_server: GrpcServer) -> None:
     while True:
         await asyncio.sleep(_READY_POLL_SECONDS)
         await grpc_server.set_serving(await store.ready())
+
+
+async def _stopped(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
 
 
 async def _first_key(store: Store) -> str | None:

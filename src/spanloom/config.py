@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from spanloom.errors import SetupError
@@ -30,6 +30,15 @@ class Settings:
     queue_bytes: int = 64 * 1024 * 1024
     drain_timeout: float = 10.0
     cors_origins: str = ""  # comma-separated; "*" for any; "" switches CORS off
+    evaluate: bool = True  # run evaluators in this process
+    evaluation_lease: float = (
+        30.0  # an evaluation whose process died is run by another after this time
+    )
+    judge_base_url: str = (
+        ""  # an OpenAI-compatible endpoint, for evaluators that ask a model; "" switches them off
+    )
+    judge_api_key: str = field(default="", repr=False)
+    judge_model: str = "gpt-4o-mini"
     log_format: str = "console"  # or json
     log_level: str = "info"
 
@@ -51,6 +60,7 @@ class Settings:
         for name in (
             "max_request_bytes",
             "request_timeout",
+            "evaluation_lease",
             "max_in_flight",
             "queue_rows",
             "queue_bytes",
@@ -64,11 +74,12 @@ class Settings:
 def load(given: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:
     """Settings from what was `given` (None = not given), else `SPANLOOM_<NAME>`, else the default."""
     values: dict[str, Any] = {}
-    for field in fields(Settings):
-        if given.get(field.name) is not None:
-            values[field.name] = given[field.name]
-        elif (text := environ.get(PREFIX + field.name.upper())) is not None:
-            values[field.name] = _parsed(field.name, text, type(field.default))
+    for setting in fields(Settings):
+        name = setting.name
+        if given.get(name) is not None:
+            values[name] = given[name]
+        elif (text := environ.get(PREFIX + name.upper())) is not None:
+            values[name] = _parsed(name, text, type(setting.default))
     return Settings(**values)
 
 

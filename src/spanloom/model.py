@@ -20,7 +20,9 @@ A span's `body` is one JSON object for all that has no column. Its keys, by the 
     evaluation_config          {sample_rate?} as sent (Basalt; on the root span)
     experiment                 {id} (Basalt; on the root span)
     user, organization         {id?, name?, email?} (Basalt; on the root span)
-    feature_slug               text (Basalt; on the root span)
+    feature_slug, chain_slug   text (Basalt; on the root span)
+    parent_id                  a log's parentId as sent, where the span hangs under the trace instead (Basalt)
+    unset                      names of fields that the client left unset and whose column holds a default
     input_messages, output_messages
                                [{role, content? | parts?, finish_reason?}] (OpenTelemetry GenAI)
     system_instructions        text
@@ -50,6 +52,8 @@ NO_BODY: Mapping[str, Json] = {}
 EVENT_TYPES = ("model", "tool", "chain", "session")
 STATUSES = ("UNSET", "OK", "ERROR")
 MAX_ID_LENGTH = 256
+# The type of the feedback that an evaluator's result is.
+EVALUATION = "spanloom.evaluation"
 # The largest time a signed 64-bit count of nanoseconds can hold (2262-04-11).
 MAX_TIME_NS = 2**63 - 1
 
@@ -135,6 +139,78 @@ class Key:
     digest: str
     created_ns: int
     revoked_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """A set of traces of one feature that are compared."""
+
+    id: str
+    name: str
+    feature_slug: str
+    created_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptVersion:
+    """One version of a prompt; it never changes. `body` holds text, system_text and model, as PromptService shows them.
+
+    Name, description and feature of a prompt are those of its newest version.
+    """
+
+    slug: str
+    version: str
+    name: str = ""
+    description: str = ""
+    feature_slug: str = ""
+    created_ns: int = 0
+    body: Mapping[str, Json] = field(default_factory=lambda: NO_BODY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptTag:
+    """A name that points at one version of a prompt, and can move."""
+
+    slug: str
+    label: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluator:
+    """A program that judges traces and spans which name its slug: a kind with settings (`body`)."""
+
+    slug: str
+    kind: str
+    created_ns: int = 0
+    body: Mapping[str, Json] = field(default_factory=lambda: NO_BODY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """One evaluator to be run on one thing: a trace (`span_id` "") or a span of it. `attempts` counts the runs begun."""
+
+    trace_id: str
+    span_id: str
+    evaluator: str
+    project: str = ""
+    attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceQuery:
+    """Which traces: every condition that is not None or "" holds. `text` is looked for in all that the trace's spans hold."""
+
+    since_ns: int | None = None
+    before_ns: int | None = None
+    feature_slug: str = ""
+    name: str = ""
+    user_id: str = ""
+    organization_id: str = ""
+    experiment_id: str = ""
+    status: str = ""
+    min_duration_ns: int = 0
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,9 @@ SERVICES = [
         "SessionService",
         "AgentChatService",
         "FeedbackService",
+        "ExperimentService",
+        "PromptService",
+        "EvaluatorService",
     )
 ]
 _numbers = itertools.count(1)

@@ -35,7 +35,7 @@ def role_of(method: str) -> str:
 def request_for(method: str) -> Message:
     """A request that names things, so that paths with variables can be built."""
     request = message_factory.GetMessageClass(method_descriptor(method).input_type)()
-    for field in ("trace_id", "event_id", "session_id"):
+    for field in ("trace_id", "event_id", "session_id", "experiment_id", "slug"):
         if field in request.DESCRIPTOR.fields_by_name:
             setattr(request, field, "x")
     return request

@@ -137,72 +137,78 @@ def _span(span: trace_pb2.Span, scope: str, around: dict[str, Json], received_ns
     trace_id, span_id, parent = span.trace_id.hex(), span.span_id.hex(), span.parent_span_id
     start_ns = span.start_time_unix_nano
     end_ns = span.end_time_unix_nano or None
-    raw: dict[str, Json] = {}
+    body = around.copy()
     attributes = attributes_json(span.attributes)
     if attributes:
-        raw["attributes"] = attributes
+        body["attributes"] = attributes
     if not start_ns:
-        raw["unset"] = ["start_time"]
+        body["unset"] = ["start_time"]
         start_ns = received_ns if end_ns is None else min(received_ns, end_ns)
     if parent and not any(parent):
-        raw["parent_id_sent"] = parent.hex()
+        body["parent_id_sent"] = parent.hex()
         parent = b""
     if span.kind:
-        raw["span_kind"] = KINDS.get(span.kind, span.kind)
-    events = span.events
+        body["span_kind"] = KINDS.get(span.kind, span.kind)
+    events: list[dict[str, Json]] = [_event(event) for event in span.events]
     if events:
-        raw["events"] = [_event(event) for event in events]
+        body["events"] = events
     if span.links:
-        raw["links"] = [_link(link) for link in span.links]
-    status, draft = _status(span, raw)
-    _put_rest(span, raw)
+        body["links"] = [_link(link) for link in span.links]
+    status, draft = _status(span, body)
+    _put_rest(span, body)
     source = SpanSource(
         span.name,
         scope,
         plain_attributes(attributes) if attributes else {},
         [
             (event.get("name", ""), plain_attributes(event.get("attributes", {})))
-            for event in raw["events"]
-        ]
-        if events
-        else (),
+            for event in events
+        ],
         status == "ERROR",
         not parent,
     )
     found = conventions.read(source)
     found.update(draft)
-    body = settle(found, source, start_ns)
-    name = found.get("name", span.name)
-    if "\0" in name:
-        name = _column(name)
-    if name != span.name:
-        raw["span_name"] = span.name
-    if found.get("error"):
+    settle(found, source, start_ns, body)
+    get = found.get
+    if get("error"):
         status = "ERROR"
-    body.update(raw)
-    body.update(around)
-    duration = found.get("duration_ms")
+    duration = get("duration_ms")
     if duration is None and end_ns is not None:
         duration = max(0, end_ns - start_ns) / 1e6
+    texts = (
+        get("name", source.name),
+        get("event_id", span_id),
+        get("session_id", trace_id),
+        found["operation"],
+        get("agent_name", ""),
+        get("provider", ""),
+        _model(found),
+    )
+    if "\0" in "".join(texts):
+        texts = tuple(text.replace("\0", "\ufffd") for text in texts)
+    name, event_id, session_id, operation, agent_name, provider, model = texts
+    if name != source.name:
+        body["span_name"] = source.name
     return Span(
         trace_id=trace_id,
         span_id=span_id,
-        event_id=_column(found.get("event_id", span_id)),
-        session_id=_column(found.get("session_id", trace_id)),
+        event_id=event_id,
+        session_id=session_id,
         parent_id=parent.hex(),
         name=name,
         kind=found["kind"],
-        operation=_column(found["operation"]),
+        operation=operation,
         start_ns=start_ns,
         end_ns=end_ns,
         duration_ms=duration,
         status=status,
-        agent_name=_column(found.get("agent_name", "")),
-        provider=_column(found.get("provider", "")),
-        model=_column(_model(found)),
-        input_tokens=found.get("input_tokens"),
-        output_tokens=found.get("output_tokens"),
-        cost=found.get("cost"),
+        agent_name=agent_name,
+        provider=provider,
+        model=model,
+        input_tokens=get("input_tokens"),
+        output_tokens=get("output_tokens"),
+        cost=get("cost"),
         body=body,
     )
 
@@ -213,12 +219,7 @@ def _model(found: Draft) -> str:
     return model or (found.get("response_model", "") if found["kind"] == "model" else "")
 
 
-def _column(text: str) -> str:
-    """Text that can be a column: SQL databases hold no NUL there. The attributes keep what was sent."""
-    return text.replace("\0", "\ufffd") if "\0" in text else text
-
-
-def _status(span: trace_pb2.Span, raw: dict[str, Json]) -> tuple[str, Draft]:
+def _status(span: trace_pb2.Span, body: dict[str, Json]) -> tuple[str, Draft]:
     if not span.HasField("status"):
         return "UNSET", {}
     sent: dict[str, Json] = {}
@@ -227,24 +228,21 @@ def _status(span: trace_pb2.Span, raw: dict[str, Json]) -> tuple[str, Draft]:
         sent["code"] = code
     if message:
         sent["message"] = message
-    raw["status"] = sent
+    body["status"] = sent
     return STATUS_CODES[code] if 0 <= code < 3 else "UNSET", {
         "status_message": message
     } if message else {}
 
 
-def _put_rest(span: trace_pb2.Span, raw: dict[str, Json]) -> None:
+def _put_rest(span: trace_pb2.Span, body: dict[str, Json]) -> None:
     if span.trace_state:
-        raw["trace_state"] = span.trace_state
+        body["trace_state"] = span.trace_state
     if span.flags:
-        raw["flags"] = span.flags
-    counts = (
-        ("attributes", span.dropped_attributes_count),
-        ("events", span.dropped_events_count),
-        ("links", span.dropped_links_count),
-    )
-    if dropped := {name: n for name, n in counts if n}:
-        raw["dropped"] = dropped
+        body["flags"] = span.flags
+    counts = span.dropped_attributes_count, span.dropped_events_count, span.dropped_links_count
+    if any(counts):
+        names = ("attributes", "events", "links")
+        body["dropped"] = {name: n for name, n in zip(names, counts, strict=True) if n}
 
 
 def _event(event: trace_pb2.Span.Event) -> dict[str, Json]:

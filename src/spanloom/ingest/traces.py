@@ -1,11 +1,7 @@
 """The Basalt door: a `Trace` message with its logs, or one logged prompt call, to spans.
 
 The trace is the root span (span id = event id = session id = trace id), its logs are the spans below. The body's keys are
-those of `spanloom.model`, and these, which the view needs to give back exactly what was sent:
-
-    chain_slug      text, as sent (on the root span)
-    parent_id       a log's parentId as sent, where the span hangs elsewhere
-    unset           names of fields that the client left unset and whose place holds a default: name, feature_slug
+those of `spanloom.model`.
 
 Source: contract "traces", POST /monitor/trace and /monitor/log.
 """

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from google.api.httpbody_pb2 import HttpBody
+from google.protobuf.message import Message
 
 from spanloom.errors import invalid_field, not_found
 from spanloom.ingest import otlp_json
-from spanloom.ingest.checks import possible_id
+from spanloom.ingest.checks import Violations, possible_id
+from spanloom.ingest.evaluations import asked_evaluations
+from spanloom.ingest.times import OUT_OF_RANGE, ns_from_timestamp
 from spanloom.ingest.traces import ReadTrace, read_log, read_trace, trace_around_log
-from spanloom.model import uuid7
+from spanloom.model import MAX_TIME_NS, STATUSES, TraceQuery, uuid7
 from spanloom.services import references
 from spanloom.services.call import Call
 from spanloom.services.conversion import converted
@@ -25,7 +29,15 @@ from spanloom.v1 import trace_pb2, trace_service_pb2
 DEFAULT_PAGE_SIZE = 50
 MOST_PAGE_SIZE = 1000
 _MOST_WARNINGS = 100
-_LIST = "traces"
+_TEXT_CONDITIONS = (
+    "feature_slug",
+    "name",
+    "user_id",
+    "organization_id",
+    "experiment_id",
+    "status",
+    "text",
+)
 
 
 class TraceService:
@@ -94,13 +106,20 @@ class TraceService:
         size = page_size(
             "pageSize", request.page_size, default=DEFAULT_PAGE_SIZE, most=MOST_PAGE_SIZE
         )
-        after = position_of(request.page_token, _LIST, project) if request.page_token else None
-        traces = await self._store.list_traces(project, limit=size + 1, after=after)
-        more = len(traces) > size
-        last = traces[size - 1] if more else None
+        query = _query(request)
+        this_list = f"traces {query}"
+        traces = await self._store.list_traces(
+            project,
+            query,
+            limit=size + 1,
+            after=position_of(request.page_token, this_list, project)
+            if request.page_token
+            else None,
+        )
+        last = traces[size - 1] if len(traces) > size else None
         return trace_service_pb2.ListTracesResponse(
             traces=[listed_trace(trace) for trace in traces[:size]],
-            next_page_token=page_token(_LIST, project, (last.start_ns, last.trace_id))
+            next_page_token=page_token(this_list, project, (last.start_ns, last.trace_id))
             if last
             else "",
         )
@@ -119,8 +138,41 @@ class TraceService:
         project = call.project()
         warnings = await references.warnings(self._store, project, trace) + read.warnings
         await self._projects.ensure(project)
-        await self._store.write_spans(project, read.spans)
+        await self._store.write_trace(
+            project,
+            read.spans,
+            evaluations=asked_evaluations(read.spans),
+            replace=bool(trace.id),
+        )
         return _one_text(warnings)
+
+
+def _query(request: trace_service_pb2.ListTracesRequest) -> TraceQuery:
+    bad = Violations()
+    for name in _TEXT_CONDITIONS:
+        field = request.DESCRIPTOR.fields_by_name[name]
+        bad.check_text(field.json_name, getattr(request, name))
+    if request.status:
+        bad.check_word("status", request.status, STATUSES)
+    if not 0 <= request.min_duration_ms <= MAX_TIME_NS / 1e6:
+        bad.add("minDurationMs", "must be a number of milliseconds, 0 or more")
+    since, before = (_time(request, name, bad) for name in ("start_time_from", "start_time_before"))
+    bad.refuse()
+    return TraceQuery(
+        since_ns=since,
+        before_ns=before,
+        **{name: getattr(request, name) for name in _TEXT_CONDITIONS},
+        min_duration_ns=int(request.min_duration_ms * 1e6),
+    )
+
+
+def _time(request: trace_service_pb2.ListTracesRequest, name: str, bad: Violations) -> int | None:
+    if not cast(Message, request).HasField(name):
+        return None
+    found = ns_from_timestamp(getattr(request, name))
+    if found is None:
+        bad.add(request.DESCRIPTOR.fields_by_name[name].json_name, OUT_OF_RANGE)
+    return found
 
 
 def _trace_id(text: str) -> str:

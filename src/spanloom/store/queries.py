@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
 from sqlalchemy import (
+    BigInteger,
     BindParameter,
     ColumnElement,
     Connection,
@@ -18,6 +20,7 @@ from sqlalchemy import (
     case,
     cast,
     delete,
+    exists,
     false,
     func,
     literal,
@@ -27,12 +30,14 @@ from sqlalchemy import (
     update,
 )
 
-from spanloom.model import MAX_TIME_NS
+from spanloom.model import EVALUATION, MAX_TIME_NS, TraceQuery
 from spanloom.store.dialect import Database
 from spanloom.store.rows import FEEDBACK_COLUMNS, KEY_COLUMNS, SPAN_COLUMNS, TRACE_COLUMNS
-from spanloom.store.tables import feedback, keys, projects, spans, traces
+from spanloom.store.tables import evaluations, feedback, keys, projects, spans, traces
 
 _project: BindParameter[str] = bindparam("project")
+
+_ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 ALIVE = select(literal(1))
 
@@ -52,17 +57,6 @@ EVENT = (
     .order_by(spans.c.version.desc())
     .limit(1)
 )
-NEWEST_TRACES = (
-    select(*TRACE_COLUMNS)
-    .where(traces.c.project == _project)
-    .order_by(traces.c.start_ns.desc(), traces.c.trace_id.desc())
-    .limit(bindparam("limit"))
-)
-NEWEST_TRACES_AFTER = NEWEST_TRACES.where(
-    tuple_(traces.c.start_ns, traces.c.trace_id)
-    < tuple_(bindparam("start_ns"), bindparam("trace_id"))
-)
-
 PROJECT = select(projects.c.name).where(projects.c.name == _project)
 KEY = select(*KEY_COLUMNS).where(keys.c.id == bindparam("id"))
 KEYS = select(*KEY_COLUMNS).order_by(keys.c.created_ns, keys.c.id)
@@ -75,7 +69,8 @@ REVOKE_KEY = (
 
 
 def trace_deletes(project: str, trace_id: str) -> list[Delete]:
-    """What removes a trace: feedback on it and on its spans, its row, its spans (the last, since the first needs them)."""
+    """What removes a trace: feedback on it and on its spans, what waits to be evaluated, its row, its spans (the last, since the
+    first needs them)."""
     spans_of = select(spans.c.span_id).where(
         spans.c.project == project, spans.c.trace_id == trace_id
     )
@@ -89,8 +84,64 @@ def trace_deletes(project: str, trace_id: str) -> list[Delete]:
         delete(feedback).where(feedback.c.project == project, on) for on in (on_trace, on_span)
     ] + [
         delete(table).where(table.c.project == project, table.c.trace_id == trace_id)
-        for table in (traces, spans)
+        for table in (evaluations, traces, spans)
     ]
+
+
+def replaced_deletes(project: str, trace_id: str, version: int) -> list[Delete]:
+    """What removes all that a trace written anew no longer has: its spans before this version, and what evaluators found on it
+    or were to look at."""
+    of_trace = {
+        table: and_(table.c.project == project, table.c.trace_id == trace_id)
+        for table in (spans, feedback, evaluations)
+    }
+    return [
+        delete(spans).where(of_trace[spans], spans.c.version < version),
+        delete(feedback).where(of_trace[feedback], feedback.c.type == EVALUATION),
+        delete(evaluations).where(of_trace[evaluations]),
+    ]
+
+
+def list_traces(
+    database: Database,
+    project: str,
+    query: TraceQuery,
+    *,
+    limit: int,
+    after: tuple[int, str] | None,
+) -> Select[Any]:
+    """TRACE_COLUMNS of the traces that the query asks for, newest start first, from behind `after`."""
+    found = select(*TRACE_COLUMNS).where(traces.c.project == project)
+    for name in ("feature_slug", "name", "user_id", "organization_id", "experiment_id", "status"):
+        if value := getattr(query, name):
+            found = found.where(traces.c[name] == value)
+    if query.since_ns is not None:
+        found = found.where(traces.c.start_ns >= query.since_ns)
+    if query.before_ns is not None:
+        found = found.where(traces.c.start_ns < query.before_ns)
+    if query.min_duration_ns:
+        found = found.where(traces.c.end_ns - traces.c.start_ns >= query.min_duration_ns)
+    if query.text:
+        found = found.where(_holds_text(database, query.text))
+    if after is not None:
+        position = tuple_(literal(after[0], BigInteger), literal(after[1]))
+        found = found.where(tuple_(traces.c.start_ns, traces.c.trace_id) < position)
+    return found.order_by(traces.c.start_ns.desc(), traces.c.trace_id.desc()).limit(limit)
+
+
+def _holds_text(database: Database, text: str) -> ColumnElement[bool]:
+    """Whether a span of the trace holds the text in its name or its body, whatever the case of ASCII letters."""
+    plain = text.translate(_ASCII_LOWER)
+    # As the body writes it.
+    escaped = orjson.dumps(text).decode()[1:-1].translate(_ASCII_LOWER)
+    return exists().where(
+        spans.c.project == traces.c.project,
+        spans.c.trace_id == traces.c.trace_id,
+        or_(
+            database.contains(func.lower(spans.c.name), plain),
+            database.contains(func.lower(spans.c.body), escaped),
+        ),
+    )
 
 
 def session_totals(database: Database, project: str, session_ids: Sequence[str]) -> Select[Any]:

@@ -13,7 +13,16 @@ import orjson
 from sqlalchemy import BigInteger, Column, Text
 
 from spanloom import errors
-from spanloom.model import MAX_ID_LENGTH, MAX_TIME_NS, Feedback, Json, Key, Span, Trace
+from spanloom.model import (
+    MAX_ID_LENGTH,
+    MAX_TIME_NS,
+    Evaluation,
+    Feedback,
+    Json,
+    Key,
+    Span,
+    Trace,
+)
 from spanloom.store import tables
 from spanloom.store.dialect import Row
 
@@ -31,7 +40,7 @@ _key_values = attrgetter(*(c.name for c in KEY_COLUMNS))
 _IDS = frozenset(
     [
         *("project", "id", "trace_id", "span_id", "event_id", "session_id", "parent_id", "kind"),
-        *("target", "target_id"),
+        *("target", "target_id", "slug", "label", "version", "evaluator"),
     ]
 )
 # What a row takes in the queue beside its texts, roughly, in bytes.
@@ -51,7 +60,7 @@ def span_rows(
     heads: dict[str, int] = {}
     for position, span in enumerate(spans):
         size += _check_span(span, position)
-        body = _json(span.body, f"spans[{position}]")
+        body = json_text(span.body, f"spans[{position}]")
         size += len(body)
         # In the order of the table. Written out, since this is where a write spends its time in Python.
         row = (
@@ -90,7 +99,17 @@ def feedback_row(project: str, feedback: Feedback, version: int) -> Row:
     check_texts("", {"project": project, **_named(feedback, tables.feedback.c, Text)})
     _check_wholes("", _named(feedback, tables.feedback.c, BigInteger))
     values = _feedback_values(feedback)
-    return (project, values[0], version, *values[1:], _json(feedback.body))
+    return (project, values[0], version, *values[1:], json_text(feedback.body))
+
+
+def evaluation_rows(project: str, evaluations: Sequence[Evaluation], due_ns: int) -> list[Row]:
+    """Rows of `evaluations` that may be taken from a time on. INVALID_ARGUMENT names the field."""
+    found = []
+    for job in evaluations:
+        names = {"trace_id": job.trace_id, "span_id": job.span_id, "evaluator": job.evaluator}
+        check_texts("", names)
+        found.append((project, *names.values(), "", due_ns, 0))
+    return found
 
 
 def key_row(key: Key) -> Row:
@@ -238,7 +257,7 @@ def _text(body: Mapping[str, Json], *path: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _json(body: Mapping[str, Json], where: str = "") -> str:
+def json_text(body: Mapping[str, Json], where: str = "") -> str:
     try:
         encoded = orjson.dumps(body if isinstance(body, dict) else dict(body))
         if b"\\" in encoded and b"\\u" in encoded:

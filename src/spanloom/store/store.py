@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 from typing import TypeVar
 
 from sqlalchemy import Connection, insert
@@ -17,6 +17,7 @@ from spanloom import errors
 from spanloom.model import (
     AgentQuery,
     AgentTotals,
+    Evaluation,
     EventQuery,
     Feedback,
     Key,
@@ -25,13 +26,18 @@ from spanloom.model import (
     Span,
     SpokenQuery,
     Trace,
+    TraceQuery,
 )
 from spanloom.store import agent_queries, dialect, filters, migrations, queries, rows, tables
+from spanloom.store.catalog import Catalog
+from spanloom.store.evaluation_queue import EvaluationQueue
+from spanloom.store.versions import Versions
 from spanloom.store.writer import Writer
 
 log = logging.getLogger("spanloom.store")
 
 T = TypeVar("T")
+ALL_TRACES = TraceQuery()
 
 # Threads that read, each with a connection. More would only wait for the interpreter's lock.
 _READERS = 8
@@ -60,6 +66,8 @@ class Store:
     - A database that cannot be reached or refuses raises UNAVAILABLE (errors.store_unavailable); the cause goes to the log
       `spanloom.store`, never to the caller.
 
+    What a project keeps beside traces is in `catalog` and `evaluations`, by the same promises.
+
     Safe to use from any number of event loops; the threads are the store's own.
     """
 
@@ -71,7 +79,9 @@ class Store:
         self._writer = Writer(
             database, self._write_engine, queue_rows=queue_rows, queue_bytes=queue_bytes
         )
-        self._versions = _Versions()
+        self._versions = Versions()
+        self.catalog = Catalog(database, self._read, self._writer, self._versions)
+        self.evaluations = EvaluationQueue(database, self._read, self._writer, self._versions)
 
     @classmethod
     async def open(
@@ -131,6 +141,40 @@ class Store:
             work = {tables.spans: span_rows, tables.traces: trace_rows}
             await self._writer.write(work, rows=len(span_rows), size=size)
 
+    async def write_trace(
+        self,
+        project: str,
+        spans: Sequence[Span],
+        *,
+        evaluations: Sequence[Evaluation] = (),
+        replace: bool = False,
+    ) -> None:
+        """Store all spans of one trace, as `write_spans` does, and with them what is to be evaluated.
+
+        `replace`: the trace may be there already, and what it had before goes: spans that are not among these, evaluations
+        that wait, and the feedback of evaluators. Feedback of others stays.
+        """
+        version = self._versions.take(len(spans))
+        span_rows, trace_rows, size = rows.span_rows(project, spans, version)
+        work = {
+            tables.spans: span_rows,
+            tables.traces: trace_rows,
+            tables.evaluations: rows.evaluation_rows(project, evaluations, time.time_ns()),
+        }
+        count = sum(map(len, work.values()))
+        if not replace:
+            await self._writer.write(work, rows=count, size=size)
+            return
+        deletes = queries.replaced_deletes(project, spans[0].trace_id, version)
+
+        def run(connection: Connection) -> None:
+            for statement in deletes:
+                connection.execute(statement)
+            for table, table_rows in work.items():
+                self._database.upsert(connection, table, table_rows)
+
+        await self._writer.write(run, rows=count, size=size)
+
     async def trace_spans(self, project: str, trace_id: str) -> list[Span]:
         """All spans of a trace by start, then span id; [] when unknown."""
         parameters = _checked(project=project, trace_id=trace_id)
@@ -146,20 +190,25 @@ class Store:
         )
 
     async def list_traces(
-        self, project: str, *, limit: int, after: tuple[int, str] | None = None
+        self,
+        project: str,
+        query: TraceQuery = ALL_TRACES,
+        *,
+        limit: int,
+        after: tuple[int, str] | None = None,
     ) -> list[Trace]:
         """Traces by start, the newest first, ties by trace id descending; `after` is (start_ns, trace_id) of the last seen.
 
-        Going on after the last one seen passes over none and repeats none, whatever is written meanwhile.
+        Going on after the last one seen passes over none and repeats none, whatever is written meanwhile. INVALID_ARGUMENT
+        names the condition that no database can hold.
         """
-        parameters: dict[str, object] = {**_checked(project=project), "limit": limit}
-        query = queries.NEWEST_TRACES
+        conditions = {f.name: getattr(query, f.name) for f in fields(query)}
+        texts = {name: value for name, value in conditions.items() if isinstance(value, str)}
+        _checked(project=project, **texts)
         if after is not None:
-            query = queries.NEWEST_TRACES_AFTER
-            parameters |= {"start_ns": after[0], **_checked(trace_id=after[1])}
-        return await self._read(
-            lambda c: [rows.to_trace(row) for row in c.execute(query, parameters)]
-        )
+            _checked(trace_id=after[1])
+        found = queries.list_traces(self._database, project, query, limit=limit, after=after)
+        return await self._read(lambda c: [rows.to_trace(row) for row in c.execute(found)])
 
     async def delete_trace(self, project: str, trace_id: str) -> bool:
         """Remove its spans, its row, and feedback on it and on its spans; False when there was no such trace.
@@ -392,21 +441,6 @@ class Store:
                     log.error("a read failed", exc_info=error)
                     break
         raise errors.store_unavailable()
-
-
-class _Versions:
-    """Versions of rows: nanoseconds since 1970, strictly increasing within the process."""
-
-    def __init__(self) -> None:
-        self._last = 0
-        self._lock = threading.Lock()
-
-    def take(self, count: int) -> int:
-        """The first of so many versions in a row."""
-        with self._lock:
-            first = max(time.time_ns(), self._last + 1)
-            self._last = first + count
-            return first
 
 
 def _checked(**texts: str) -> dict[str, str]:

@@ -88,6 +88,7 @@ traces = Table(
     _text("organization_id"),
     _text("experiment_id"),
     Index("traces_start", "project", "start_ns", "trace_id"),
+    Index("traces_experiment", "project", "experiment_id", "start_ns", "trace_id"),
 )
 
 feedback = Table(
@@ -105,6 +106,67 @@ feedback = Table(
     _whole("created_ns"),
     _text("body"),
     Index("feedback_target", "project", "target", "target_id"),
+    Index("feedback_trace", "project", "trace_id"),
+)
+
+experiments = Table(
+    "experiments",
+    metadata,
+    _key("project"),
+    _key("id"),
+    _text("name"),
+    _text("feature_slug"),
+    _whole("created_ns"),
+    Index("experiments_created", "project", "created_ns", "id"),
+)
+
+prompt_versions = Table(
+    "prompt_versions",
+    metadata,
+    _key("project"),
+    _key("slug"),
+    _key("prompt_version"),
+    _text("name"),
+    _text("description"),
+    _text("feature_slug"),
+    _whole("created_ns"),
+    _text("body"),
+)
+
+prompt_tags = Table(
+    "prompt_tags",
+    metadata,
+    _key("project"),
+    _key("slug"),
+    _key("label"),
+    _whole("version"),
+    _text("prompt_version"),
+)
+
+evaluators = Table(
+    "evaluators",
+    metadata,
+    _key("project"),
+    _key("slug"),
+    _whole("version"),
+    _text("kind"),
+    _whole("created_ns"),
+    _text("body"),
+)
+
+# What is to be evaluated; a row goes when its result is stored. `span_id` "" is the trace itself.
+evaluations = Table(
+    "evaluations",
+    metadata,
+    _key("project"),
+    _key("trace_id"),
+    _key("span_id"),
+    _key("evaluator"),
+    _text("owner"),  # who runs it, "" for nobody
+    _whole("due_ns"),  # when it may be taken: of one that is taken, when its lease ends
+    _whole("attempts"),
+    Index("evaluations_due", "due_ns"),
+    Index("evaluations_evaluator", "project", "evaluator"),
 )
 
 projects = Table("projects", metadata, _key("name"), _whole("created_ns"))

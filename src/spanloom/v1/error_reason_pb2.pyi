@@ -124,6 +124,26 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         { "reason": "ERROR_REASON_INTERNAL", "metadata": { "request_id": "0192..." } }
     """
+    ERROR_REASON_EXPERIMENT_NOT_FOUND: _ErrorReason.ValueType  # 24
+    """No such experiment in this project (NOT_FOUND).
+
+        { "reason": "ERROR_REASON_EXPERIMENT_NOT_FOUND", "metadata": { "resource": "experiment", "name": "0192-..." } }
+    """
+    ERROR_REASON_PROMPT_NOT_FOUND: _ErrorReason.ValueType  # 25
+    """No such prompt in this project, no such version or tag of it, or no production version of it (NOT_FOUND).
+
+        { "reason": "ERROR_REASON_PROMPT_NOT_FOUND", "metadata": { "resource": "prompt", "name": "qa-prompt" } }
+    """
+    ERROR_REASON_PROMPT_VERSION_EXISTS: _ErrorReason.ValueType  # 26
+    """The prompt has this version already, with another content: versions never change (ALREADY_EXISTS).
+
+        { "reason": "ERROR_REASON_PROMPT_VERSION_EXISTS", "metadata": { "slug": "qa-prompt", "version": "1.2.0" } }
+    """
+    ERROR_REASON_EVALUATOR_NOT_FOUND: _ErrorReason.ValueType  # 27
+    """No such evaluator in this project (NOT_FOUND).
+
+        { "reason": "ERROR_REASON_EVALUATOR_NOT_FOUND", "metadata": { "resource": "evaluator", "name": "hallucination" } }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused, for programs. Every error carries one google.rpc.ErrorInfo with the domain "spanloom" and one of
@@ -231,5 +251,25 @@ ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 19
 """A fault of the server (INTERNAL). The cause is in the server's log under the request id, which is all that is told.
 
     { "reason": "ERROR_REASON_INTERNAL", "metadata": { "request_id": "0192..." } }
+"""
+ERROR_REASON_EXPERIMENT_NOT_FOUND: ErrorReason.ValueType  # 24
+"""No such experiment in this project (NOT_FOUND).
+
+    { "reason": "ERROR_REASON_EXPERIMENT_NOT_FOUND", "metadata": { "resource": "experiment", "name": "0192-..." } }
+"""
+ERROR_REASON_PROMPT_NOT_FOUND: ErrorReason.ValueType  # 25
+"""No such prompt in this project, no such version or tag of it, or no production version of it (NOT_FOUND).
+
+    { "reason": "ERROR_REASON_PROMPT_NOT_FOUND", "metadata": { "resource": "prompt", "name": "qa-prompt" } }
+"""
+ERROR_REASON_PROMPT_VERSION_EXISTS: ErrorReason.ValueType  # 26
+"""The prompt has this version already, with another content: versions never change (ALREADY_EXISTS).
+
+    { "reason": "ERROR_REASON_PROMPT_VERSION_EXISTS", "metadata": { "slug": "qa-prompt", "version": "1.2.0" } }
+"""
+ERROR_REASON_EVALUATOR_NOT_FOUND: ErrorReason.ValueType  # 27
+"""No such evaluator in this project (NOT_FOUND).
+
+    { "reason": "ERROR_REASON_EVALUATOR_NOT_FOUND", "metadata": { "resource": "evaluator", "name": "hallucination" } }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -375,25 +375,73 @@ Global___ExportTraceResponse: _TypeAlias = ExportTraceResponse  # noqa: Y015
 
 @_typing.final
 class ListTracesRequest(_message.Message):
-    """Which page of the list."""
+    """Which traces, and which page of them. Conditions that are unset or empty hold for every trace."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    START_TIME_FROM_FIELD_NUMBER: _builtins.int
+    START_TIME_BEFORE_FIELD_NUMBER: _builtins.int
+    FEATURE_SLUG_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    ORGANIZATION_ID_FIELD_NUMBER: _builtins.int
+    EXPERIMENT_ID_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    MIN_DURATION_MS_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """How many traces at most, 1 to 1000. Unset or 0: 50. More than 1000 is read as 1000."""
     page_token: _builtins.str
-    """The `next_page_token` of the page before; unset for the first. A token of another list or project is INVALID_ARGUMENT."""
+    """The `next_page_token` of the page before; unset for the first. A token of another project, or of other
+    conditions, is INVALID_ARGUMENT.
+    """
+    feature_slug: _builtins.str
+    """Only traces of this feature."""
+    name: _builtins.str
+    """Only traces of this name."""
+    user_id: _builtins.str
+    """Only traces of the user with this id."""
+    organization_id: _builtins.str
+    """Only traces of the organization with this id."""
+    experiment_id: _builtins.str
+    """Only traces that name the experiment with this id."""
+    status: _builtins.str
+    """Only traces of this status: UNSET, OK or ERROR."""
+    min_duration_ms: _builtins.float
+    """Only traces that took this long or longer, in milliseconds; one without an end does not count."""
+    text: _builtins.str
+    """Only traces in which this text stands: in the name, the inputs, the outputs, the metadata or anything else of the trace or of
+    one of its logs. Small and capital letters of ASCII are the same.
+    """
+    @_builtins.property
+    def start_time_from(self) -> _timestamp_pb2.Timestamp:
+        """Only traces that started at this time or later."""
+
+    @_builtins.property
+    def start_time_before(self) -> _timestamp_pb2.Timestamp:
+        """Only traces that started before this time."""
+
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        start_time_from: _timestamp_pb2.Timestamp | None = ...,
+        start_time_before: _timestamp_pb2.Timestamp | None = ...,
+        feature_slug: _builtins.str = ...,
+        name: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+        organization_id: _builtins.str = ...,
+        experiment_id: _builtins.str = ...,
+        status: _builtins.str = ...,
+        min_duration_ms: _builtins.float = ...,
+        text: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["start_time_before", b"start_time_before", "start_time_from", b"start_time_from"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["experiment_id", b"experiment_id", "feature_slug", b"feature_slug", "min_duration_ms", b"min_duration_ms", "name", b"name", "organization_id", b"organization_id", "page_size", b"page_size", "page_token", b"page_token", "start_time_before", b"start_time_before", "start_time_from", b"start_time_from", "status", b"status", "text", b"text", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

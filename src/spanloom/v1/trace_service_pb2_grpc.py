@@ -109,8 +109,8 @@ class TraceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListTraces(self, request, context):
-        """Lists the project's traces, newest start first (ties by id, descending), each without its logs, input, output and
-        metadata. Paged: pass `next_page_token` on until it is empty. A trace that is written while you page may be missed; none
+        """Lists the project's traces that meet every condition given, newest start first (ties by id, descending), each without its
+        logs, input, output and metadata. Paged: pass `next_page_token` on until it is empty. A trace that is written while you page may be missed; none
         is given twice.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

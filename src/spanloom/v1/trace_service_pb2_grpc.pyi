@@ -55,8 +55,8 @@ class TraceServiceStub:
     trace.
     """
     ListTraces: _grpc.UnaryUnaryMultiCallable[_trace_service_pb2.ListTracesRequest, _trace_service_pb2.ListTracesResponse]
-    """Lists the project's traces, newest start first (ties by id, descending), each without its logs, input, output and
-    metadata. Paged: pass `next_page_token` on until it is empty. A trace that is written while you page may be missed; none
+    """Lists the project's traces that meet every condition given, newest start first (ties by id, descending), each without its
+    logs, input, output and metadata. Paged: pass `next_page_token` on until it is empty. A trace that is written while you page may be missed; none
     is given twice.
     """
     DeleteTrace: _grpc.UnaryUnaryMultiCallable[_trace_service_pb2.DeleteTraceRequest, _trace_service_pb2.DeleteTraceResponse]
@@ -91,8 +91,8 @@ class TraceServiceAsyncStub(TraceServiceStub):
     trace.
     """
     ListTraces: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.ListTracesRequest, _trace_service_pb2.ListTracesResponse]  # type: ignore[assignment]
-    """Lists the project's traces, newest start first (ties by id, descending), each without its logs, input, output and
-    metadata. Paged: pass `next_page_token` on until it is empty. A trace that is written while you page may be missed; none
+    """Lists the project's traces that meet every condition given, newest start first (ties by id, descending), each without its
+    logs, input, output and metadata. Paged: pass `next_page_token` on until it is empty. A trace that is written while you page may be missed; none
     is given twice.
     """
     DeleteTrace: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.DeleteTraceRequest, _trace_service_pb2.DeleteTraceResponse]  # type: ignore[assignment]
@@ -154,8 +154,8 @@ class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _trace_service_pb2.ListTracesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_trace_service_pb2.ListTracesResponse, _abc.Awaitable[_trace_service_pb2.ListTracesResponse]]:
-        """Lists the project's traces, newest start first (ties by id, descending), each without its logs, input, output and
-        metadata. Paged: pass `next_page_token` on until it is empty. A trace that is written while you page may be missed; none
+        """Lists the project's traces that meet every condition given, newest start first (ties by id, descending), each without its
+        logs, input, output and metadata. Paged: pass `next_page_token` on until it is empty. A trace that is written while you page may be missed; none
         is given twice.
         """
 

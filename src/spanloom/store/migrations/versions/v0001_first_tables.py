@@ -1,4 +1,4 @@
-"""The first tables: spans, traces, feedback, projects, keys."""
+"""The first tables: spans, traces, feedback, what evaluation and prompts keep, projects, keys."""
 
 from __future__ import annotations
 
@@ -76,6 +76,9 @@ def upgrade() -> None:
         *_columns("status session_id user_id organization_id experiment_id", TEXT),
     )
     op.create_index("traces_start", "traces", ["project", "start_ns", "trace_id"])
+    op.create_index(
+        "traces_experiment", "traces", ["project", "experiment_id", "start_ns", "trace_id"]
+    )
 
     op.create_table(
         "feedback",
@@ -86,6 +89,46 @@ def upgrade() -> None:
         *_columns("body", TEXT),
     )
     op.create_index("feedback_target", "feedback", ["project", "target", "target_id"])
+    op.create_index("feedback_trace", "feedback", ["project", "trace_id"])
+
+    op.create_table(
+        "experiments",
+        *_columns("project id", TEXT, primary_key=True),
+        *_columns("name feature_slug", TEXT),
+        *_columns("created_ns", BigInteger),
+    )
+    op.create_index("experiments_created", "experiments", ["project", "created_ns", "id"])
+
+    op.create_table(
+        "prompt_versions",
+        *_columns("project slug prompt_version", TEXT, primary_key=True),
+        *_columns("name description feature_slug", TEXT),
+        *_columns("created_ns", BigInteger),
+        *_columns("body", TEXT),
+    )
+    op.create_table(
+        "prompt_tags",
+        *_columns("project slug label", TEXT, primary_key=True),
+        *_columns("version", BigInteger),
+        *_columns("prompt_version", TEXT),
+    )
+
+    op.create_table(
+        "evaluators",
+        *_columns("project slug", TEXT, primary_key=True),
+        *_columns("version", BigInteger),
+        *_columns("kind", TEXT),
+        *_columns("created_ns", BigInteger),
+        *_columns("body", TEXT),
+    )
+    op.create_table(
+        "evaluations",
+        *_columns("project trace_id span_id evaluator", TEXT, primary_key=True),
+        *_columns("owner", TEXT),
+        *_columns("due_ns attempts", BigInteger),
+    )
+    op.create_index("evaluations_due", "evaluations", ["due_ns"])
+    op.create_index("evaluations_evaluator", "evaluations", ["project", "evaluator"])
 
     op.create_table(
         "projects", *_columns("name", TEXT, primary_key=True), *_columns("created_ns", BigInteger)

@@ -1,0 +1,98 @@
+"""What an evaluator is given, and what it gives: the interface of built-in evaluators and of plug-ins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import orjson
+
+from spanloom.model import NO_BODY, Json, Span
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """One trace or one step of it. Input, output and ideal output are any JSON, None when there is none.
+
+    `context` is what the trace's retrieval steps found, as text. `latency_ms` is None while it is open; `cost` (US dollars) and
+    tokens of a trace are those of its steps together.
+    """
+
+    input: Json = None
+    output: Json = None
+    ideal_output: Json = None
+    metadata: Mapping[str, Json] = field(default_factory=lambda: NO_BODY)
+    context: Sequence[str] = ()
+    name: str = ""
+    model: str = ""
+    latency_ms: float | None = None
+    cost: float | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A judgement: a score (1 the best, where it is a mark), a word, and why."""
+
+    score: float | None = None
+    label: str | None = None
+    explanation: str | None = None
+
+
+def passed(good: bool, why: str | None = None) -> Result:
+    """The result of a test: 1 and `pass`, or 0 and `fail`."""
+    return Result(float(good), "pass" if good else "fail", why)
+
+
+def not_applicable(why: str) -> Result:
+    """The result where there is nothing to judge by; it has no score."""
+    return Result(None, "not_applicable", why)
+
+
+def subject(span_id: str, spans: Sequence[Span]) -> Subject | None:
+    """The step of this id, or for "" the trace that the spans are all of; None when it is not there."""
+    root = next((span for span in spans if not span.parent_id), None)
+    span = root if not span_id else next((s for s in spans if s.span_id == span_id), None)
+    if span is None:
+        return None
+    steps = spans if span is root else [span]
+    body = span.body
+    return Subject(
+        input=_first(body, "inputs", "input_messages"),
+        output=_first(body, "outputs", "output_messages"),
+        ideal_output=body.get("ideal_output"),
+        metadata=body.get("metadata") or NO_BODY,
+        context=[
+            text_of(other.body["outputs"])
+            for other in spans
+            if other.body.get("log_type") == "retrieval" and other.body.get("outputs") is not None
+        ],
+        name=span.name,
+        model=span.model,
+        latency_ms=span.duration_ms,
+        cost=_sum([step.cost for step in steps]),
+        input_tokens=_sum([step.input_tokens for step in steps]),
+        output_tokens=_sum([step.output_tokens for step in steps]),
+    )
+
+
+def text_of(value: Json) -> str:
+    """Text as it is; anything else as JSON; nothing as ""."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def json_of(value: Json) -> Json:
+    """The JSON that a text holds (SDKs send structures as text); ValueError when it holds none."""
+    return orjson.loads(value) if isinstance(value, str) else value
+
+
+def _first(body: Mapping[str, Json], *keys: str) -> Json:
+    return next((body[key] for key in keys if body.get(key) is not None), None)
+
+
+def _sum(values: Sequence[float | int | None]) -> Json:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None

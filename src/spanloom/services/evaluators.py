@@ -1,0 +1,77 @@
+"""EvaluatorService: what proto/spanloom/v1/evaluator_service.proto promises."""
+
+from __future__ import annotations
+
+from spanloom.errors import not_found
+from spanloom.evaluators.kinds import SettingError, checked_settings, kinds, version
+from spanloom.ingest.checks import Violations, possible_id
+from spanloom.ingest.times import timestamp_from_ns
+from spanloom.model import Evaluator
+from spanloom.services.call import Call
+from spanloom.services.projects import Projects
+from spanloom.services.views.json_fields import put_json
+from spanloom.store.store import Store
+from spanloom.v1 import evaluator_pb2, evaluator_service_pb2
+from spanloom.wire import struct_object
+
+
+class EvaluatorService:
+    """The evaluators of a project."""
+
+    def __init__(self, store: Store) -> None:
+        self._catalog = store.catalog
+        self._projects = Projects(store)
+
+    async def create_evaluator(
+        self, request: evaluator_service_pb2.CreateEvaluatorRequest, call: Call
+    ) -> evaluator_service_pb2.CreateEvaluatorResponse:
+        project = call.project()
+        evaluator = _read(request.evaluator, call.received_ns)
+        await self._projects.ensure(project)
+        await self._catalog.register_evaluator(project, evaluator)
+        return evaluator_service_pb2.CreateEvaluatorResponse(evaluator=_message(evaluator))
+
+    async def list_evaluators(
+        self, request: evaluator_service_pb2.ListEvaluatorsRequest, call: Call
+    ) -> evaluator_service_pb2.ListEvaluatorsResponse:
+        found = await self._catalog.evaluators(call.project())
+        return evaluator_service_pb2.ListEvaluatorsResponse(
+            evaluators=[_message(evaluator) for evaluator in found]
+        )
+
+    async def delete_evaluator(
+        self, request: evaluator_service_pb2.DeleteEvaluatorRequest, call: Call
+    ) -> evaluator_service_pb2.DeleteEvaluatorResponse:
+        project, slug = call.project(), request.slug
+        bad = Violations()
+        if not slug:
+            bad.add("slug", "is required")
+        bad.refuse()
+        if not possible_id(slug) or not await self._catalog.delete_evaluator(project, slug):
+            raise not_found("evaluator", slug[:64])
+        return evaluator_service_pb2.DeleteEvaluatorResponse()
+
+
+def _read(message: evaluator_pb2.Evaluator, created_ns: int) -> Evaluator:
+    bad = Violations("evaluator.")
+    bad.check_id("slug", message.slug)
+    settings = struct_object(message.settings) if message.HasField("settings") else {}
+    bad.check_word("kind", message.kind, tuple(kinds()))
+    if message.kind in kinds():
+        try:
+            settings = checked_settings(kinds()[message.kind], settings)
+        except SettingError as error:
+            bad.add(f"settings.{error.name}", error.problem)
+    bad.refuse()
+    return Evaluator(slug=message.slug, kind=message.kind, created_ns=created_ns, body=settings)
+
+
+def _message(evaluator: Evaluator) -> evaluator_pb2.Evaluator:
+    message = evaluator_pb2.Evaluator(
+        slug=evaluator.slug,
+        kind=evaluator.kind,
+        version=version(evaluator.kind, evaluator.body),
+        created_at=timestamp_from_ns(evaluator.created_ns),
+    )
+    put_json(message, {"settings": dict(evaluator.body)})
+    return message

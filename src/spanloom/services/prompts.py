@@ -1,0 +1,204 @@
+"""PromptService: what proto/spanloom/v1/prompt_service.proto promises."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from typing import Any, NamedTuple
+
+from google.protobuf import json_format
+
+from spanloom.errors import not_found
+from spanloom.ingest.checks import Violations, possible_id
+from spanloom.model import Json, PromptTag, PromptVersion
+from spanloom.services.call import Call
+from spanloom.services.projects import Projects
+from spanloom.services.prompt_versions import PRODUCTION, PromptVersions, variables
+from spanloom.store.store import Store
+from spanloom.v1 import prompt_pb2, prompt_service_pb2
+
+_TAG_IDS = uuid.UUID("2a9f4c0e-6d0b-5c43-9f5e-0d6f3c9b7a11")
+
+
+class PromptService:
+    """Prompts in and out."""
+
+    def __init__(self, store: Store) -> None:
+        self._catalog = store.catalog
+        self._projects = Projects(store)
+
+    async def create_prompt(
+        self, request: prompt_service_pb2.CreatePromptRequest, call: Call
+    ) -> prompt_service_pb2.CreatePromptResponse:
+        project = call.project()
+        _check(request)
+        body: dict[str, Json] = {"text": request.text, "system_text": request.system_text}
+        if request.HasField("model"):
+            body["model"] = json_format.MessageToDict(
+                request.model, preserving_proto_field_name=True
+            )
+        prompt = PromptVersion(
+            slug=request.slug,
+            version=request.version,
+            name=request.name,
+            description=request.description,
+            feature_slug=request.feature_slug,
+            created_ns=call.received_ns,
+            body=body,
+        )
+        await self._projects.ensure(project)
+        added = await self._catalog.add_prompt_version(project, prompt, list(request.tags))
+        tag = request.tags[0] if request.tags else ""
+        return prompt_service_pb2.CreatePromptResponse(prompt=_message(added, tag))
+
+    async def list_prompts(
+        self, request: prompt_service_pb2.ListPromptsRequest, call: Call
+    ) -> prompt_service_pb2.ListPromptsResponse:
+        found = PromptVersions.by_slug(*await self._catalog.prompts(call.project()))
+        return prompt_service_pb2.ListPromptsResponse(
+            prompts=[
+                prompt_pb2.PromptSummary(**_summary(prompt))
+                for prompt in found.values()
+                if request.feature_slug in ("", prompt.newest.feature_slug)
+            ]
+        )
+
+    async def get_prompt(
+        self, request: prompt_service_pb2.GetPromptRequest, call: Call
+    ) -> prompt_service_pb2.GetPromptResponse:
+        prompt = await self._prompt(call.project(), request.slug)
+        chosen = _chosen(prompt, request)
+        return prompt_service_pb2.GetPromptResponse(
+            warning=chosen.warning, prompt=_message(chosen.version, chosen.tag)
+        )
+
+    async def describe_prompt(
+        self, request: prompt_service_pb2.DescribePromptRequest, call: Call
+    ) -> prompt_service_pb2.DescribePromptResponse:
+        prompt = await self._prompt(call.project(), request.slug)
+        if request.version or request.tag or prompt.status == "live":
+            chosen = _chosen(prompt, request)
+        else:
+            chosen = _Chosen(prompt.newest, "", None)
+        body = chosen.version.body
+        return prompt_service_pb2.DescribePromptResponse(
+            warning=chosen.warning,
+            prompt=prompt_pb2.PromptDescription(
+                **_summary(prompt),
+                variables=[
+                    prompt_pb2.PromptVariable(label=name, type="string")
+                    for name in variables(body["text"], body["system_text"])
+                ],
+            ),
+        )
+
+    async def publish_prompt(
+        self, request: prompt_service_pb2.PublishPromptRequest, call: Call
+    ) -> prompt_service_pb2.PublishPromptResponse:
+        project = call.project()
+        bad = Violations()
+        bad.check_id("newTag", request.new_tag)
+        bad.refuse()
+        prompt = await self._prompt(project, request.slug)
+        if request.version or request.tag:
+            version = prompt.exact(request.version, request.tag)
+            if version is None:
+                raise not_found("prompt", f"{request.slug}@{request.version or request.tag}")
+        else:
+            version = prompt.newest
+        tag = PromptTag(slug=request.slug, label=request.new_tag, version=version.version)
+        await self._catalog.tag_prompt(project, tag)
+        # Named by what it is the tag of, so that it stays the same wherever and however often it is set.
+        tag_id = uuid.uuid5(_TAG_IDS, "\0".join((project, request.slug, request.new_tag)))
+        return prompt_service_pb2.PublishPromptResponse(
+            deployment_tag=prompt_pb2.DeploymentTag(id=str(tag_id), label=request.new_tag)
+        )
+
+    async def _prompt(self, project: str, slug: str) -> PromptVersions:
+        bad = Violations()
+        if not slug:
+            bad.add("slug", "is required")
+        bad.refuse()
+        if possible_id(slug):
+            found = PromptVersions.by_slug(*await self._catalog.prompts(project, [slug]))
+            if slug in found:
+                return found[slug]
+        raise not_found("prompt", slug[:64])
+
+
+class _Chosen(NamedTuple):
+    version: PromptVersion
+    tag: str
+    warning: str | None
+
+
+def _chosen(
+    prompt: PromptVersions,
+    request: prompt_service_pb2.GetPromptRequest | prompt_service_pb2.DescribePromptRequest,
+) -> _Chosen:
+    """What GetPrompt gives: its rule stands in the contract."""
+    version = prompt.exact(request.version, request.tag)
+    if version is not None:
+        by_tag = prompt.tags.get(request.tag) == version.version
+        return _Chosen(version, request.tag if by_tag else "", None)
+    version = prompt.resolve(request.version, request.tag)
+    if version is None:
+        raise not_found("prompt", f"{request.slug}@{request.version or request.tag or PRODUCTION}")
+    tag = request.tag if prompt.tags.get(request.tag) == version.version else PRODUCTION
+    asked = [
+        f'{name} "{value}"' for name in ("version", "tag") if (value := getattr(request, name))
+    ]
+    warning = f'No prompt found with the {asked[0]}; the tag "{tag}" is given' if asked else None
+    return _Chosen(version, tag, warning)
+
+
+def _check(request: prompt_service_pb2.CreatePromptRequest) -> None:
+    bad = Violations()
+    bad.check_id("slug", request.slug)
+    if not request.text:
+        bad.add("text", "is required")
+    if request.version:
+        bad.check_id("version", request.version)
+    for index, tag in enumerate(request.tags):
+        bad.check_id(f"tags[{index}]", tag)
+    for field, text in (
+        ("name", request.name),
+        ("description", request.description),
+        ("featureSlug", request.feature_slug),
+    ):
+        bad.check_text(field, text)
+    parameters = request.model.parameters
+    if not (parameters.temperature >= 0 and math.isfinite(parameters.temperature)):
+        bad.add("model.parameters.temperature", "must be a finite number, 0 or more")
+    if parameters.max_length < 0:
+        bad.add("model.parameters.maxLength", "must not be negative")
+    bad.refuse()
+
+
+def _summary(prompt: PromptVersions) -> dict[str, Any]:
+    newest = prompt.newest
+    return {
+        "slug": newest.slug,
+        "name": newest.name,
+        "status": prompt.status,
+        "description": newest.description,
+        "available_versions": [version.version for version in prompt.versions],
+        "available_tags": list(prompt.tags),
+    }
+
+
+def _message(version: PromptVersion, tag: str) -> prompt_pb2.Prompt:
+    """The version as clients need it: every field that they read without asking whether it is there is there."""
+    message = prompt_pb2.Prompt(
+        text=version.body["text"],
+        system_text=version.body["system_text"],
+        version=version.version,
+        tag=tag,
+        slug=version.slug,
+    )
+    json_format.ParseDict(version.body.get("model", {}), message.model)
+    message.model.version = message.model.version or "latest"
+    parameters = message.model.parameters
+    parameters.response_format = parameters.response_format or "text"
+    parameters.SetInParent()
+    return message

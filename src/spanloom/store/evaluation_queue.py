@@ -1,0 +1,125 @@
+"""What waits to be evaluated: taken under a lease, and gone when its result is stored."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, literal, select, update
+
+from spanloom.model import MAX_TIME_NS, Evaluation, Feedback
+from spanloom.store.catalog import Read
+from spanloom.store.dialect import Database
+from spanloom.store.rows import evaluation_rows, feedback_row
+from spanloom.store.tables import evaluations, feedback
+from spanloom.store.versions import Versions
+from spanloom.store.writer import Writer
+
+NEVER_NS = MAX_TIME_NS
+_KEYS = (
+    evaluations.c.project,
+    evaluations.c.trace_id,
+    evaluations.c.span_id,
+    evaluations.c.evaluator,
+)
+
+
+class EvaluationQueue:
+    """Evaluations that wait, of all projects: any number of processes take them, each is run at least once and has one result.
+
+    An evaluation belongs to who took it until its lease ends; if its owner dies, another takes it then. The result and the
+    end of the evaluation are one transaction, and who lost the lease (or whose trace was replaced or deleted meanwhile)
+    stores nothing. Every sentence that `Store` promises of writes holds here too.
+    """
+
+    def __init__(self, database: Database, read: Read, writer: Writer, versions: Versions) -> None:
+        self._database = database
+        self._read = read
+        self._writer = writer
+        self._versions = versions
+
+    async def add(self, project: str, jobs: Sequence[Evaluation]) -> None:
+        """Let these be run; what waits already stays as it is."""
+        found = evaluation_rows(project, jobs, time.time_ns())
+        if found:
+            await self._writer.write({evaluations: found}, rows=len(found))
+
+    async def take(self, owner: str, *, lease_ns: int, limit: int) -> list[Evaluation]:
+        """Some that are due, the longest waiting first, now leased to `owner`, a word that no other take uses."""
+        now = time.time_ns()
+        is_due = evaluations.c.due_ns <= now
+        # A look that takes no lock first: mostly nothing waits.
+        if not await self._read(
+            lambda c: c.execute(select(literal(1)).where(is_due).limit(1)).first()
+        ):
+            return []
+        due = (
+            select(*_KEYS, evaluations.c.attempts)
+            .select_from(evaluations)
+            .where(is_due)
+            .order_by(evaluations.c.due_ns, *_KEYS)
+            .limit(limit)
+        )
+
+        def run(connection: Connection) -> list[Evaluation]:
+            taken = []
+            for project, trace_id, span_id, evaluator, attempts in connection.execute(due).all():
+                job = Evaluation(
+                    project=project,
+                    trace_id=trace_id,
+                    span_id=span_id,
+                    evaluator=evaluator,
+                    attempts=attempts + 1,
+                )
+                lease = (
+                    update(evaluations)
+                    .where(_is(job), is_due)  # another process may have been quicker
+                    .values(owner=owner, due_ns=now + lease_ns, attempts=job.attempts)
+                )
+                if connection.execute(lease).rowcount:
+                    taken.append(job)
+            return taken
+
+        return await self._writer.write(run)  # type: ignore[no-any-return]
+
+    async def finish(
+        self,
+        owner: str,
+        *,
+        results: Mapping[Evaluation, Feedback],
+        later: Mapping[Evaluation, int],
+    ) -> None:
+        """Store results (feedback), each ending its evaluation, and put others back until a time (ns; NEVER_NS: until their
+        evaluator is registered). What `owner` does not hold any more is passed over."""
+        version = self._versions.take(len(results))
+        rows = {
+            job: feedback_row(job.project, result, version + n)
+            for n, (job, result) in enumerate(results.items())
+        }
+
+        def run(connection: Connection) -> None:
+            held = []
+            for job, row in rows.items():
+                statement = delete(evaluations).where(_is(job), evaluations.c.owner == owner)
+                if connection.execute(statement).rowcount:
+                    held.append(row)
+            if held:
+                self._database.upsert(connection, feedback, held)
+            for job, due_ns in later.items():
+                connection.execute(
+                    update(evaluations)
+                    .where(_is(job), evaluations.c.owner == owner)
+                    .values(owner="", due_ns=due_ns)
+                )
+
+        await self._writer.write(run, rows=len(results) + len(later))
+
+    async def waiting(self, project: str) -> int:
+        """How many of a project wait or are being run."""
+        query = select(func.count()).where(evaluations.c.project == project)
+        return await self._read(lambda c: c.execute(query).scalar_one())  # type: ignore[no-any-return]
+
+
+def _is(job: Evaluation) -> ColumnElement[bool]:
+    values = (job.project, job.trace_id, job.span_id, job.evaluator)
+    return and_(*(column == value for column, value in zip(_KEYS, values, strict=True)))

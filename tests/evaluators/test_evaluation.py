@@ -1,0 +1,195 @@
+"""The evaluation loop: sampling, several workers, a worker that dies, evaluators that fail."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from spanloom import evaluation
+from spanloom.evaluators import kinds
+from spanloom.evaluators.kinds import Kind
+from spanloom.evaluators.subject import Result
+from spanloom.ingest.traces import is_sampled
+from spanloom.model import EVALUATION, Evaluation, Evaluator, Feedback, Span
+from spanloom.store.store import Store
+from tests.clients import until
+from tests.databases import DATABASES, new_url
+from tests.server.test_kill import Process
+
+RATE, TRACES = 0.25, 10_000
+P = "default"
+
+
+def a_trace(trace_id: str) -> Span:
+    return Span(
+        trace_id=trace_id,
+        span_id=trace_id,
+        event_id=trace_id,
+        session_id=trace_id,
+        kind="session",
+        body={"outputs": "x"},
+    )
+
+
+async def write(store: Store, count: int, evaluator: str = "e") -> None:
+    await store.ensure_project(P)
+    for n in range(count):
+        job = Evaluation(trace_id=f"t{n}", span_id="", evaluator=evaluator)
+        await store.write_trace(P, [a_trace(f"t{n}")], evaluations=[job])
+
+
+async def results(store: Store) -> list[Feedback]:
+    return list((await store.find_feedback(P, type=EVALUATION, limit=10_000)).items)
+
+
+@pytest.fixture(params=DATABASES)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return new_url(request.param, tmp_path)
+
+
+def on_store(url: str, work: Callable[[Store], Coroutine[Any, Any, None]]) -> None:
+    async def main() -> None:
+        store = await Store.open(url)
+        try:
+            await work(store)
+        finally:
+            await store.close()
+
+    asyncio.run(main())
+
+
+def test_a_quarter_is_a_quarter_and_stays_the_same() -> None:
+    ids = [f"trace-{n}" for n in range(TRACES)]
+    chosen = [is_sampled(trace_id, RATE) for trace_id in ids]
+    assert chosen == [is_sampled(trace_id, RATE) for trace_id in ids]
+    deviation = (TRACES * RATE * (1 - RATE)) ** 0.5
+    assert abs(sum(chosen) - TRACES * RATE) <= 3 * deviation
+    assert all(is_sampled(trace_id, 1) for trace_id in ids)
+    assert not any(is_sampled(trace_id, 0) for trace_id in ids)
+
+
+def test_two_workers_share_the_work_and_one_that_died_is_replaced(url: str) -> None:
+    async def work(store: Store) -> None:
+        await write(store, 50)
+        await store.catalog.register_evaluator(P, Evaluator(slug="e", kind="length"))
+        # A worker takes some and dies.
+        taken = await store.evaluations.take("dead", lease_ns=500_000_000, limit=10)
+        assert len(taken) == 10
+        other = await Store.open(url)
+        workers = [asyncio.create_task(evaluation.evaluate_forever(s)) for s in (store, other)]
+        async with asyncio.timeout(20):
+            while await store.evaluations.waiting(P):  # noqa: ASYNC110 - another process might end it
+                await asyncio.sleep(0.05)
+        found = await results(store)
+        assert sorted(f.target_id for f in found) == sorted(f"t{n}" for n in range(50))
+        # The dead one comes back to life and ends what is no longer its own.
+        late = Feedback(id="late", type=EVALUATION)
+        await store.evaluations.finish("dead", results=dict.fromkeys(taken, late), later={})
+        assert len(await results(store)) == 50
+        for worker in workers:
+            worker.cancel()
+        await asyncio.wait(workers)
+        await other.close()
+
+    on_store(url, work)
+
+
+def test_a_deleted_trace_gets_no_result(url: str) -> None:
+    async def work(store: Store) -> None:
+        await write(store, 1)
+        (job,) = await store.evaluations.take("me", lease_ns=10**10, limit=10)
+        await store.delete_trace(P, "t0")
+        late = Feedback(id="late", type=EVALUATION)
+        await store.evaluations.finish("me", results={job: late}, later={})
+        assert not await results(store)
+
+    on_store(url, work)
+
+
+def test_an_evaluator_that_fails_is_tried_again_then_told(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def fail(*_: Any) -> Result:
+        calls.append(1)
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr(evaluation, "kinds", lambda: {"fails": Kind(fail)})
+    monkeypatch.setattr(evaluation, "_SECOND_NS", 1_000_000)
+    monkeypatch.setattr(evaluation, "LEASE_SECONDS", 1)
+
+    async def work(store: Store) -> None:
+        await write(store, 1)
+        await store.catalog.register_evaluator(P, Evaluator(slug="e", kind="fails"))
+        while await store.evaluations.waiting(P):
+            await evaluation.evaluate_waiting(store, 10_000)
+        (found,) = await results(store)
+        assert found.body["payload"]["label"] == "error"
+        assert "secret" not in str(found.body)
+        assert len(calls) == evaluation.MOST_ATTEMPTS
+
+    on_store(url, work)
+
+
+def test_a_plug_in_adds_a_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Point:
+        def __init__(self, name: str, value: Any) -> None:
+            self.name, self.value = name, value
+
+        def load(self) -> Any:
+            if isinstance(self.value, Exception):
+                raise self.value
+            return self.value
+
+    mine = Kind(lambda *_: Result(1.0))
+    points = [Point("mine", mine), Point("regex", mine), Point("broken", ImportError("no"))]
+    monkeypatch.setattr(kinds, "entry_points", lambda group: points)
+    kinds.kinds.cache_clear()
+    try:
+        assert kinds.kinds()["mine"] is mine
+        assert kinds.kinds()["regex"] is not mine
+        assert "broken" not in kinds.kinds()
+    finally:
+        kinds.kinds.cache_clear()
+
+
+@pytest.mark.parametrize("database", DATABASES)
+def test_kill_9_leaves_each_trace_with_one_result(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPANLOOM_EVALUATION_LEASE", "2")
+    url = new_url(database, tmp_path)
+    first = Process(url)
+    key, count = first.key, 60
+    http = httpx.Client(headers={"authorization": f"Bearer {key}"}, trust_env=False)
+    second = Process(url)
+
+    def post(server: Process, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        answer = http.post(f"http://{server.http}{path}", json=body)
+        answer.raise_for_status()
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def targets() -> list[str]:
+        query = {"project_id": P, "feedback_type": EVALUATION, "limit": 1000}
+        found = post(second, "/feedback/query", query)["result"]
+        return sorted(f["weave_ref"].rpartition("/")[2] for f in found)
+
+    trace = {"evaluators": [{"slug": "a"}], "evaluationConfig": {"sampleRate": 1}, "output": "x"}
+    post(second, "/v1/evaluators", {"slug": "a", "kind": "length"})
+    ids = [post(first, "/monitor/trace", trace)["trace"]["id"] for _ in range(count)]
+    first.kill()
+    try:
+        until(lambda: targets() == sorted(ids), 20)
+        time.sleep(0.5)
+        assert targets() == sorted(ids)
+    finally:
+        http.close()
+        assert second.stop() == 0

@@ -1,0 +1,182 @@
+"""Real Basalt clients, unchanged but for address and key: what they write is read back, and what they ask for they understand."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.clients import until
+from tests.servers import LiveServer
+
+HERE = Path(__file__).parent
+VENVS = Path("build/sdk").absolute()
+MODEL = {
+    "provider": "open-ai",
+    "model": "gpt-4o",
+    "parameters": {"temperature": 0.2, "maxLength": 64},
+}
+
+
+def python_with(package: str) -> Path:
+    """The Python of a venv that holds the package; made once and kept in build/."""
+    venv = VENVS / package.replace("==", "-")
+    ready = venv / ".ready"
+    if not ready.exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", venv], check=True)
+        install = [str(venv / "bin/python"), "-m", "pip", "install", "--quiet", package]
+        subprocess.run(install, check=True, timeout=300)
+        ready.touch()
+    return venv / "bin/python"
+
+
+class Rest:
+    """A project's REST calls with an admin key."""
+
+    def __init__(self, server: LiveServer, project: str) -> None:
+        self.project = project
+        self.key = server.key(project)
+        self.url = f"http://{server.running.http_address}"
+        self._http = httpx.Client(
+            base_url=self.url, headers={"authorization": f"Bearer {self.key}"}, trust_env=False
+        )
+
+    def __call__(self, method: str, path: str, body: Any = None, **query: str) -> Any:
+        answer = self._http.request(method, path, json=body, params=query)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def close(self) -> None:
+        self._http.close()
+
+    def run(self, package: str, program: str) -> dict[str, Any]:
+        """What a client's program printed."""
+        environ = {"BASALT_URL": self.url, "BASALT_KEY": self.key, "PATH": os.environ["PATH"]}
+        done = subprocess.run(
+            [python_with(package), HERE / program],
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        said: dict[str, Any] = json.loads(done.stdout)
+        return said
+
+
+@pytest.fixture
+def rest(request: pytest.FixtureRequest, server: LiveServer) -> Iterator[Rest]:
+    rest = Rest(server, request.node.name[:100])
+    prompt = {
+        "slug": "qa-prompt",
+        "version": "1.2.0",
+        "text": "Hello {{ name }}",
+        "tags": ["production"],
+        "model": MODEL,
+    }
+    rest("POST", "/v1/prompts", prompt)
+    rest("POST", "/v1/evaluators", {"slug": "same", "kind": "exact_match"})
+    yield rest
+    rest.close()
+
+
+PROMPT = {"text": "Hello Ann", "version": "1.2.0", "model": "gpt-4o", "temperature": 0.2}
+
+
+def test_the_rest_client_works_unchanged(rest: Rest) -> None:
+    said = rest.run("basalt-sdk==0.5.2", "basalt_rest.py")
+    assert said["prompt"] == PROMPT
+    assert said["variables"] == ["name"]
+    assert said["prompts"] == [["qa-prompt", "live"]]
+    assert said["tag"] == "staging"
+    assert said["not found"] == ["NotFound", None]
+    assert (said["experiment"]["name"], said["experiment"]["slug"]) == ("exp A", "qa-chatbot")
+    listed = rest("GET", "/v1/traces")["traces"]
+    by_name = {trace.get("name", trace.get("featureSlug")): trace for trace in listed}
+    assert set(by_name) == {"full trace", "failed", "minimal", "qa-prompt"}
+    assert by_name["failed"]["status"] == "ERROR"
+    assert _is_whole(rest("GET", f"/v1/traces/{by_name['full trace']['id']}")["trace"], said)
+    rendered = rest("GET", f"/v1/traces/{by_name['qa-prompt']['id']}")["trace"]
+    assert rendered["input"] == "Hello Ann"
+    assert rendered["logs"][0]["prompt"]["slug"] == "qa-prompt"
+    chat_of = {"project_id": rest.project, "trace_id": by_name["full trace"]["id"]}
+    chat = json.dumps(rest("POST", "/agents/traces/chat", chat_of)["messages"])
+    places = [chat.index(text) for text in ("What is the capital of France?", "search", "lookup")]
+    assert places == sorted(places)
+    assert chat.rindex("Paris") > places[-1]
+    _is_evaluated(rest, said["experiment"]["id"])
+
+
+def _is_whole(trace: dict[str, Any], said: dict[str, Any]) -> bool:
+    expected = {
+        "featureSlug": "qa-chatbot",
+        "input": "What is the capital of France?",
+        "output": "Paris",
+        "idealOutput": "Paris",
+        "metadata": {"k": 1},
+        "user": {"id": "u1", "name": "Ann"},
+        "organization": {"id": "o1", "name": "ACME"},
+        "experiment": {"id": said["experiment"]["id"]},
+        "evaluators": [{"slug": "same"}, {"slug": "unknown"}],
+        "evaluationConfig": {"sampleRate": 0.5},
+        "sampled": True,
+    }
+    assert {name: trace[name] for name in expected} == expected
+    logs = {log["name"]: log for log in trace["logs"]}
+    outer = logs["outer"]["id"]
+    assert {name: log.get("parentId") for name, log in logs.items()} == {
+        "outer": None,
+        "search": outer,
+        "lookup": outer,
+        "gen": outer,
+    }
+    assert {name: log["type"] for name, log in logs.items()} == {
+        "outer": "span",
+        "search": "retrieval",
+        "lookup": "tool",
+        "gen": "generation",
+    }
+    assert logs["search"]["input"] == {"q": "France"}
+    generation = {
+        "output": "Paris",
+        "idealOutput": "Paris",
+        "inputTokens": 10,
+        "outputTokens": 2,
+        "cost": 0.001,
+        "prompt": {"slug": "qa-prompt", "version": "1.2.0"},
+        "variables": [{"label": "name", "value": "Ann"}, {"label": "n", "value": "3"}],
+    }
+    assert {name: logs["gen"][name] for name in generation} == generation
+    return True
+
+
+def _is_evaluated(rest: Rest, experiment_id: str) -> None:
+    def found() -> list[dict[str, Any]]:
+        evaluations: list[dict[str, Any]] = rest("GET", f"/v1/experiments/{experiment_id}")[
+            "evaluations"
+        ]
+        return evaluations
+
+    # The trace and its generation.
+    until(lambda: [(e["evaluator"], e["results"]) for e in found()] == [("same", 2)])
+    assert found()[0]["labels"] == {"pass": 2}
+
+
+def test_the_rest_calls_of_the_new_client_work_unchanged(rest: Rest) -> None:
+    said = rest.run("basalt-sdk==1.1.10", "basalt_otlp.py")
+    experiment = said.pop("experiment")
+    assert said == {
+        "prompt": PROMPT,
+        "variables": ["name"],
+        "prompts": [["qa-prompt", "live"]],
+        "tag": "canary",
+    }
+    found = rest("GET", f"/v1/experiments/{experiment['id']}")["experiment"]
+    assert (found["name"], found["featureSlug"]) == ("exp B", "qa-chatbot")
