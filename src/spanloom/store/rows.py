@@ -13,7 +13,8 @@ import orjson
 from sqlalchemy import BigInteger, Column, Text
 
 from spanloom import errors
-from spanloom.model import MAX_ID_LENGTH, MAX_TIME_NS, Feedback, Json, Key, Span, Trace
+from spanloom.model import MAX_ID_LENGTH, MAX_TIME_NS, Feedback, Json, Key, Span, Trace, uuid7
+from spanloom.patch import Patch
 from spanloom.store import tables
 from spanloom.store.dialect import Row
 
@@ -91,6 +92,12 @@ def feedback_row(project: str, feedback: Feedback, version: int) -> Row:
     _check_wholes("", _named(feedback, tables.feedback.c, BigInteger))
     values = _feedback_values(feedback)
     return (project, values[0], version, *values[1:], _json(feedback.body))
+
+
+def patch_row(project: str, event_id: str, patch: Patch, sequence: int) -> Row:
+    """A row of `patches`. INVALID_ARGUMENT names the field."""
+    check_texts("", {"project": project, "event_id": event_id})
+    return (project, event_id, uuid7(), sequence, _json(patch))
 
 
 def key_row(key: Key) -> Row:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -17,6 +17,8 @@ from spanloom import errors
 from spanloom.model import (
     AgentQuery,
     AgentTotals,
+    Chart,
+    ChartPoint,
     EventQuery,
     Feedback,
     Key,
@@ -26,7 +28,19 @@ from spanloom.model import (
     SpokenQuery,
     Trace,
 )
-from spanloom.store import agent_queries, dialect, filters, migrations, queries, rows, tables
+from spanloom.patch import Patch
+from spanloom.store import (
+    agent_queries,
+    charts,
+    deletes,
+    dialect,
+    filters,
+    migrations,
+    patches,
+    queries,
+    rows,
+    tables,
+)
 from spanloom.store.writer import Writer
 
 log = logging.getLogger("spanloom.store")
@@ -130,6 +144,29 @@ class Store:
         if span_rows:
             work = {tables.spans: span_rows, tables.traces: trace_rows}
             await self._writer.write(work, rows=len(span_rows), size=size)
+            await self._apply_patches(project, {span.event_id for span in spans})
+
+    async def patch_event(self, project: str, event_id: str, patch: Patch) -> None:
+        """Keep a patch (`spanloom.patch`) of an event, and apply it to the event's span now and whenever it is written anew.
+
+        The event need not be there: nothing is listed until it comes. Where several traces hold the event id, it is applied
+        in each. INVALID_ARGUMENT names the field.
+        """
+        row = rows.patch_row(project, event_id, patch, self._versions.take(1))
+        await self._writer.write({tables.patches: [row]}, size=len(row[-1]))
+        await self._apply_patches(project, {event_id})
+
+    async def event_patch(self, project: str, event_id: str) -> Patch:
+        """All patches of an event as one, whether the event is there or not; {} when it has none."""
+        _checked(project=project, event_id=event_id)
+        return await self._read(lambda c: patches.of_event(c, project, event_id))
+
+    async def _apply_patches(self, project: str, event_ids: Collection[str]) -> None:
+        known = await self._read(lambda c: patches.any_of(self._database, c, project, event_ids))
+        while known and await self._writer.write(
+            lambda c: patches.apply(self._database, c, project, known), rows=len(known)
+        ):
+            pass
 
     async def trace_spans(self, project: str, trace_id: str) -> list[Span]:
         """All spans of a trace by start, then span id; [] when unknown."""
@@ -175,6 +212,23 @@ class Store:
 
         return bool(await self._writer.write(run))
 
+    async def delete_event(self, project: str, event_id: str) -> bool:
+        """Remove the spans with this event id, patches and feedback on them; False when there was none."""
+        _checked(project=project, event_id=event_id)
+        return bool(
+            await self._writer.write(lambda c: deletes.event(self._database, c, project, event_id))
+        )
+
+    async def delete_session(self, project: str, session_id: str) -> bool:
+        """Remove the spans with this session id, the rows of traces that have no others, and patches and feedback on all of
+        it; False when there was none."""
+        _checked(project=project, session_id=session_id)
+        return bool(
+            await self._writer.write(
+                lambda c: deletes.session(self._database, c, project, session_id)
+            )
+        )
+
     async def find_event(self, project: str, event_id: str) -> Span | None:
         """The span with this event id; the one written last where several traces hold it."""
         parameters = _checked(project=project, event_id=event_id)
@@ -196,6 +250,29 @@ class Store:
             return Page([rows.to_span(row) for row in page], total)
 
         return await self._read(run)
+
+    async def next_events(
+        self, project: str, query: EventQuery, after: Span | None = None
+    ) -> list[Span]:
+        """The next `limit` events that match, in the order of `find_events`, after one that it gave; `page` is not looked at.
+
+        Going on after the last one gives each event once, and takes no longer the further it goes.
+        """
+        _checked(project=project)
+        found = queries.find_events(filters.conditions(self._database, query), project)
+        if after is not None:
+            found = found.where(queries.after_event(after))
+        found = found.limit(query.limit)
+        return await self._read(lambda c: [rows.to_span(row) for row in c.execute(found)])
+
+    async def chart(self, project: str, query: EventQuery, chart: Chart) -> list[ChartPoint]:
+        """The events that match summed up, by bucket, then group; at most `charts.MOST_POINTS` and one more.
+
+        INVALID_ARGUMENT names `metric` or `group_by`, or a filter as in `find_events`.
+        """
+        _checked(project=project)
+        found = charts.points(self._database, project, query, chart)
+        return await self._read(lambda c: [ChartPoint(*row) for row in c.execute(found)])
 
     async def session_totals(
         self, project: str, session_ids: Sequence[str]

@@ -19,7 +19,10 @@ def event_message(span: Span) -> event_pb2.Event:
 
 
 def fill_event(
-    message: event_pb2.Event | session_pb2.SessionNode | session_service_pb2.GetSessionResponse,
+    message: event_pb2.Event
+    | session_pb2.SessionNode
+    | session_service_pb2.GetSessionResponse
+    | session_service_pb2.StartSessionResponse,
     span: Span,
     levels: int = MAX_LEVELS,
 ) -> None:

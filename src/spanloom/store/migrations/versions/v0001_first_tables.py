@@ -1,4 +1,4 @@
-"""The first tables: spans, traces, feedback, projects, keys."""
+"""The first tables: spans, traces, feedback, patches, projects, keys."""
 
 from __future__ import annotations
 
@@ -86,6 +86,13 @@ def upgrade() -> None:
         *_columns("body", TEXT),
     )
     op.create_index("feedback_target", "feedback", ["project", "target", "target_id"])
+
+    op.create_table(
+        "patches",
+        *_columns("project event_id id", TEXT, primary_key=True),
+        *_columns("sequence", BigInteger),
+        *_columns("body", TEXT),
+    )
 
     op.create_table(
         "projects", *_columns("name", TEXT, primary_key=True), *_columns("created_ns", BigInteger)
