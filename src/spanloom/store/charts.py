@@ -29,7 +29,9 @@ def points(database: Database, project: str, query: EventQuery, chart: Chart) ->
     """Bucket, group, count, value of each point, by bucket, then group."""
     if chart.aggregation not in AGGREGATIONS:
         raise errors.invalid_field("aggregation", f"must be one of {', '.join(AGGREGATIONS)}")
-    begin = spans.c.start_ns - (spans.c.start_ns - chart.offset_ns) % chart.width_ns
+    width = chart.width_ns
+    # Of numbers that are not negative, for SQL's remainder has the sign of what is divided.
+    begin = spans.c.start_ns - (spans.c.start_ns % width + width - chart.offset_ns) % width
     group: ColumnElement[Any] = literal("")
     if chart.group_by:
         group = filters.text_of(database, chart.group_by, "group_by")

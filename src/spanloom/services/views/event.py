@@ -32,7 +32,8 @@ def fill_event(
     message.event_type = span.kind
     message.event_name = span.name
     message.source = body.get("source", "")
-    message.project = body.get("project", "")
+    if "project" in body:
+        message.project = body["project"]
     message.session_id = span.session_id
     message.parent_id = parent_event_id(span)
     message.children_ids.extend(body.get("children_ids", ()))
