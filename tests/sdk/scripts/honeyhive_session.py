@@ -19,6 +19,6 @@ tracer.enrich_session(
     user_properties={"u": "v"},
 )
 event_id = tracer.create_event(
-    event_name="made by hand", event_type="tool", inputs={"a": 1}, outputs={"b": 2}
+    "made by hand", event_type="tool", inputs={"a": 1}, outputs={"b": 2}
 )
 print(json.dumps({"session_id": tracer.session_id, "event_id": event_id}))
