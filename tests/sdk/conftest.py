@@ -25,8 +25,9 @@ def _python_with(requirement: str) -> Path:
     python, done = home / "bin" / "python", home / "installed"
     if not done.exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(home)], check=True)
-        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, requirement], check=True, timeout=600)
+        # uv, for pip tries versions of the old SDK's dependencies for minutes.
+        install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", str(python)]
+        subprocess.run([*install, requirement], check=True, timeout=600)
         done.touch()
     return python
 

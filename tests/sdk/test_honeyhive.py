@@ -102,7 +102,6 @@ def test_the_old_client_reads_back_what_it_wrote(team: Team) -> None:
         {
             "event_id": got["event_id"],
             "event_name": "call",
-            "project": "demo",
             "inputs": {"q": "hi"},
             "metadata": {"cost": 0.1, "x": 1},
         },

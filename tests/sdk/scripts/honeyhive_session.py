@@ -18,7 +18,5 @@ tracer.enrich_session(
     config={"c": 1},
     user_properties={"u": "v"},
 )
-event_id = tracer.create_event(
-    "made by hand", event_type="tool", inputs={"a": 1}, outputs={"b": 2}
-)
+event_id = tracer.create_event("made by hand", event_type="tool", inputs={"a": 1}, outputs={"b": 2})
 print(json.dumps({"session_id": tracer.session_id, "event_id": event_id}))
