@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -32,10 +33,15 @@ class Team:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
+    def close(self) -> None:
+        self._http.close()
+
 
 @pytest.fixture
-def team(server: LiveServer, run_script: RunScript) -> Team:
-    return Team(server, run_script)
+def team(server: LiveServer, run_script: RunScript) -> Iterator[Team]:
+    made = Team(server, run_script)
+    yield made
+    made.close()
 
 
 def holds(found: dict[str, Any], sent: dict[str, Any]) -> None:
