@@ -1,4 +1,4 @@
-"""One client a transport, all with the same `call`: request message in, response message out, or `CallError`.
+"""One client a transport, all with the same `call`: request message in, response message (of a stream: all) out, or `CallError`.
 
 The contract suite is written against `Client` alone. The HTTP client reads the proto annotations by itself, with
 google.protobuf.json_format, so that it is no mirror of the server's transcoder.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import re
 import time
 from dataclasses import dataclass, field
@@ -101,6 +102,9 @@ class DirectClient:
     def call(
         self, method: str, request: Message, *, key: str | None = None, project: str | None = None
     ) -> Any:
+        if method_descriptor(method).server_streaming:
+            return self._stream(method, request, headers(key, project))
+
         async def read() -> Message:
             return request
 
@@ -113,6 +117,23 @@ class DirectClient:
         if isinstance(outcome.result, SpanloomError):
             raise error_from_status(wire_status.rpc_status(outcome.result, outcome.request_id))
         return outcome.result
+
+    def _stream(self, method: str, request: Message, sent: dict[str, str]) -> list[Any]:
+        async def read() -> Message:
+            return request
+
+        async def gather() -> list[Outcome]:
+            outcomes = self._middleware.stream(
+                self._methods[method], sent, read, transport="direct"
+            )
+            return [outcome async for outcome in outcomes]
+
+        answers = []
+        for outcome in asyncio.run_coroutine_threadsafe(gather(), self._loop).result(60):
+            if isinstance(outcome.result, SpanloomError):
+                raise error_from_status(wire_status.rpc_status(outcome.result, outcome.request_id))
+            answers.append(outcome.result)
+        return answers
 
     def close(self) -> None:
         pass
@@ -128,13 +149,15 @@ class GrpcClient:
         self, method: str, request: Message, *, key: str | None = None, project: str | None = None
     ) -> Any:
         descriptor = method_descriptor(method)
-        send: Any = self._channel.unary_unary(
+        streams = descriptor.server_streaming
+        send: Any = (self._channel.unary_stream if streams else self._channel.unary_unary)(
             f"/{PACKAGE}.{method}",
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=response_class(descriptor).FromString,
         )
         try:
-            return send(request, metadata=list(headers(key, project).items()), timeout=60)
+            answer = send(request, metadata=list(headers(key, project).items()), timeout=60)
+            return list(answer) if streams else answer
         except grpc.RpcError as error:
             call: Any = error
             details = dict(call.trailing_metadata() or ()).get("grpc-status-details-bin")
@@ -187,6 +210,11 @@ class HttpClient:
         if answer.status_code != 200:
             raise error_from_body(answer)
         response = response_class(descriptor)()
+        if descriptor.server_streaming:
+            return [
+                json_format.ParseDict(data, response_class(descriptor)())
+                for data in _streamed(answer)
+            ]
         if rule.response_body and isinstance(getattr(response, rule.response_body), HttpBody):
             body = getattr(response, rule.response_body)
             body.content_type, body.data = answer.headers["content-type"], answer.content
@@ -198,6 +226,13 @@ class HttpClient:
 
     def close(self) -> None:
         self.http.close()
+
+
+def _streamed(answer: httpx.Response) -> list[Any]:
+    """One JSON object a line, or (Envoy) a list of them."""
+    if answer.text.startswith("["):
+        return list(answer.json())
+    return [json.loads(line) for line in answer.text.splitlines()]
 
 
 def error_from_body(answer: httpx.Response) -> CallError:

@@ -1,4 +1,4 @@
-"""The command line: `spanloom serve`, `keys`, `migrate`, `chat`. Every option is also a setting `SPANLOOM_<NAME>`."""
+"""The command line: `spanloom serve`, `keys`, `migrate`, `chat`, `export`, `import`. Every option is also a setting `SPANLOOM_<NAME>`."""
 
 from __future__ import annotations
 
@@ -145,6 +145,68 @@ def chat(trace_id: str, project: str, model_tool_calls: bool, database: str | No
         raise click.ClickException(f"no trace {trace_id!r} in project {project!r}")
     turn = trace_chat(trace_id, spans, include_model_tool_calls=model_tool_calls)
     Console().print(draw(turn))
+
+
+@cli.command("export")
+@click.argument("file", type=click.File("wb"), default="-")
+@click.option("--project", default="default", show_default=True)
+@click.option("--session", metavar="ID", help="Only the events of this session.")
+@click.option("--type", "kind", metavar="TYPE", help="Only model, tool, chain or session events.")
+@click.option("--since", metavar="TIME", help="Only events from this time on, as ISO 8601.")
+@click.option("--until", metavar="TIME", help="Only events up to this time.")
+@_database_option
+def export_events(
+    file: Any,
+    project: str,
+    session: str | None,
+    kind: str | None,
+    since: str | None,
+    until: str | None,
+    database: str | None,
+) -> None:
+    """Write events to FILE as JSON lines, newest first; to standard output without FILE."""
+    from spanloom.transfer import Transfer
+
+    equal = {"session_id": session, "event_type": kind}
+    filters = [{"field": f, "operator": "is", "value": v} for f, v in equal.items() if v]
+    asked = {"filters": filters, "dateRange": {"$gte": since, "$lte": until}}
+
+    async def run(store: Any) -> None:
+        transfer = Transfer(store, project)
+        with _progress() as bar:
+            task = bar.add_task("events", total=await transfer.count(asked))
+            async for line in transfer.export(asked):
+                file.write(line)
+                bar.advance(task)
+
+    _with_store(database, run)
+
+
+@cli.command("import")
+@click.argument("file", type=click.File("rb"))
+@click.option("--project", default="default", show_default=True)
+@_database_option
+def import_events(file: Any, project: str, database: str | None) -> None:
+    """Store the events of FILE, which `export` wrote ("-" for standard input). The same file again changes nothing."""
+    from spanloom.transfer import Transfer
+
+    async def run(store: Any) -> None:
+        with _progress() as bar:
+            task = bar.add_task("events", total=None)
+            async for number in Transfer(store, project).load(file):
+                bar.advance(task, number)
+
+    _with_store(database, run, migrate=True)
+
+
+def _progress() -> Any:
+    """A bar on standard error, where that is a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (BarColumn(), MofNCompleteColumn(), "events", TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 def _with_store(

@@ -239,6 +239,31 @@ class EventQuery:
     page: int = 1
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """How events are summed up over time. `metric` and `group_by` are fields as in a filter, "" for no groups.
+
+    `aggregation` is average, sum, min, max, count, or a percentile by nearest rank (p50). Buckets begin at `offset_ns` after
+    1970 and every `width_ns` from there.
+    """
+
+    metric: str = "duration"
+    aggregation: str = "average"
+    group_by: str = ""
+    width_ns: int
+    offset_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ChartPoint:
+    """What the events of one bucket and group come to; `value` None when none of them has the number."""
+
+    start_ns: int
+    group: str
+    count: int
+    value: float | None
+
+
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
     """One page of a list: the items, and the grand total of the filter where the contract asks for it."""

@@ -10,9 +10,8 @@ Source: contract "events and sessions". This is the hot path: each event is read
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import inf
 from typing import NamedTuple, cast
 
 from google.protobuf.message import Message
@@ -20,6 +19,7 @@ from google.protobuf.message import Message
 from spanloom.ingest.checks import Violations
 from spanloom.ingest.times import MAX_TIME_MS, OUT_OF_RANGE, ms_from_ns, ns_from_ms
 from spanloom.model import EVENT_TYPES, MAX_TIME_NS, Json, Span, dashed, uuid7
+from spanloom.patch import column_text, count_of, dollars_of, model_of
 from spanloom.v1 import event_pb2, event_service_pb2, session_pb2
 from spanloom.wire import struct_object, value_object
 
@@ -40,12 +40,12 @@ class ReadEvents:
 
 
 def read_batch(
-    request: event_service_pb2.CreateEventBatchRequest, *, received_ns: int
+    request: event_service_pb2.CreateEventBatchRequest, *, received_ns: int, field: str = "events"
 ) -> ReadEvents:
-    """The spans of a batch. INVALID_ARGUMENT names all that is wrong."""
+    """The spans of a batch. INVALID_ARGUMENT names all that is wrong, the events under `field`."""
     bad = Violations()
     if not request.events:
-        bad.add("events", "is required: at least one event")
+        bad.add(field, "is required: at least one event")
     properties = _properties(request, received_ns, bad)
     given = properties.session_id if properties else ""
     single = ""
@@ -55,14 +55,14 @@ def read_batch(
     spans: list[Span] = []
     first_at: dict[str, int] = {}
     for index, event in enumerate(request.events):
-        at = f"events[{index}]."
+        at = f"{field}[{index}]."
         event_id = _event_id(event)
         session_id = single or _own_session(event, event_id) or given
         if not session_id:
             session_id = _new_session(event_id)
             described.add(session_id)
         if first_at.setdefault(event_id, index) != index:
-            bad.same_id(at + "event_id", f"events[{first_at[event_id]}].event_id")
+            bad.same_id(at + "event_id", f"{field}[{first_at[event_id]}].event_id")
         if properties and event_id == session_id and session_id in described:
             event = _merged(properties, event)
             described.discard(session_id)
@@ -74,12 +74,47 @@ def read_batch(
     return ReadEvents(spans, list(first_at), session_id)
 
 
-def read_event(event: event_pb2.Event, *, received_ns: int) -> Span:
-    """The span of one event. INVALID_ARGUMENT names all that is wrong, under `event`."""
+def read_session_events(
+    session_id: str, events: Sequence[event_pb2.Event], *, received_ns: int, field: str
+) -> ReadEvents:
+    """The spans of events that all belong to one session. INVALID_ARGUMENT names all that is wrong, under `field`."""
+    bad = Violations()
+    bad.check_id("session_id", session_id)
+    if not events:
+        bad.add(field, "is required: at least one event")
+    spans: list[Span] = []
+    first_at: dict[str, int] = {}
+    for index, event in enumerate(events):
+        at = f"{field}[{index}]."
+        event_id = event.event_id or (
+            session_id if event.event_type == "session" else dashed(uuid7())
+        )
+        if first_at.setdefault(event_id, index) != index:
+            bad.same_id(at + "event_id", f"{field}[{first_at[event_id]}].event_id")
+        spans.append(_span(event, event_id, session_id, received_ns, at, bad))
+    bad.refuse()
+    return ReadEvents(spans, list(first_at), session_id)
+
+
+def read_session(
+    properties: session_pb2.SessionProperties, *, received_ns: int, field: str
+) -> Span:
+    """The span of a session that a client starts. INVALID_ARGUMENT names all that is wrong, under `field` ("" for none)."""
+    bad = Violations()
+    event = _session_event(properties, received_ns, f"{field}." if field else "", bad)
+    bad.refuse()
+    session_id = event.session_id or dashed(uuid7())
+    span = _span(event, session_id, session_id, received_ns, "", bad)
+    bad.refuse()
+    return span
+
+
+def read_event(event: event_pb2.Event, *, received_ns: int, field: str = "event") -> Span:
+    """The span of one event. INVALID_ARGUMENT names all that is wrong, under `field`."""
     bad = Violations()
     event_id = _event_id(event)
     session_id = _own_session(event, event_id) or _new_session(event_id)
-    span = _span(event, event_id, session_id, received_ns, "event.", bad)
+    span = _span(event, event_id, session_id, received_ns, f"{field}.", bad)
     bad.refuse()
     return span
 
@@ -118,11 +153,13 @@ def _properties(
     """What the client says of the session, as the event that a session is; None when it says nothing."""
     for name in ("session_properties", "session"):
         if request.HasField(name):
-            sent: session_pb2.SessionProperties = getattr(request, name)
-            break
-    else:
-        return None
-    at = name + "."
+            return _session_event(getattr(request, name), received_ns, name + ".", bad)
+    return None
+
+
+def _session_event(
+    sent: session_pb2.SessionProperties, received_ns: int, at: str, bad: Violations
+) -> event_pb2.Event:
     event = event_pb2.Event(event_type="session")
     for field, value in sent.ListFields():
         if field.name == "session_name":
@@ -130,6 +167,8 @@ def _properties(
             bad.check_text(at + "session_name", value)
         elif field.message_type is not None:
             getattr(event, field.name).CopyFrom(value)
+        elif field.name == "children_ids":
+            event.children_ids.extend(value)
         elif field.name != "event_name" or not sent.session_name:
             setattr(event, field.name, value)
     if not sent.session_name:
@@ -207,11 +246,11 @@ def _span(
         end_ns=times.end_ns,
         duration_ms=times.duration_ms,
         status="ERROR" if event.error else "UNSET",
-        provider=_column(config.get("provider")).lower(),
-        model=_column(config.get("model")) or _column(metadata.get("model")),
-        input_tokens=_count(metadata.get("prompt_tokens")),
-        output_tokens=_count(metadata.get("completion_tokens")),
-        cost=_dollars(metadata.get("cost")),
+        provider=column_text(config.get("provider")).lower(),
+        model=model_of(config, metadata),
+        input_tokens=count_of(metadata.get("prompt_tokens")),
+        output_tokens=count_of(metadata.get("completion_tokens")),
+        cost=dollars_of(metadata.get("cost")),
         body=body,
     )
 
@@ -282,18 +321,3 @@ def _time_ns(ms: float, field: str, bad: Violations) -> int | None:
         return ns_from_ms(ms)
     bad.add(field, OUT_OF_RANGE)
     return None
-
-
-def _column(value: Json) -> str:
-    """A text of the JSON that is also a column, where no NUL can stand."""
-    if not isinstance(value, str):
-        return ""
-    return value.replace("\0", "") if "\0" in value else value
-
-
-def _count(value: Json) -> int | None:
-    return value if type(value) is int and value >= 0 else None
-
-
-def _dollars(value: Json) -> float | None:
-    return float(value) if type(value) in (int, float) and 0 <= value < inf else None

@@ -176,7 +176,7 @@ def _span(span: trace_pb2.Span, scope: str, around: dict[str, Json], received_ns
     duration = get("duration_ms")
     if duration is None and end_ns is not None:
         duration = max(0, end_ns - start_ns) / 1e6
-    texts = (
+    texts: tuple[str, ...] = (
         get("name", source.name),
         get("event_id", span_id),
         get("session_id", trace_id),

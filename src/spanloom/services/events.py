@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from google.protobuf.timestamp_pb2 import Timestamp
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
 
 from spanloom.errors import invalid_field, not_found
 from spanloom.ingest.checks import Violations, possible_id
-from spanloom.ingest.events import read_batch, read_event
-from spanloom.model import MAX_TIME_NS, EventQuery, Filter
+from spanloom.ingest.events import ReadEvents, read_batch, read_event
+from spanloom.ingest.model_events import event_of, events_of
+from spanloom.ingest.times import timestamp_from_ns
+from spanloom.ingest.updates import read_update
+from spanloom.model import EventQuery, Span
 from spanloom.services.call import INSTANCE, Call
 from spanloom.services.conversion import converted
-from spanloom.services.paging import not_negative, page_size
+from spanloom.services.event_query import chart_of, event_query, page_query
 from spanloom.services.projects import Projects
 from spanloom.services.views.event import event_message
+from spanloom.services.views.projection import project as projected
+from spanloom.services.views.projection import wanted
+from spanloom.services.views.schema import schema_message
+from spanloom.store.charts import MOST_POINTS
 from spanloom.store.store import Store
 from spanloom.v1 import event_pb2, event_service_pb2
-from spanloom.wire import value_object
 
-DEFAULT_LIMIT = 1000
-MOST_LIMIT = 7500
+MOST_EXPORTED = 7500
+MOST_FOUND = 1000
 MAX_INT32 = 2**31 - 1
+_STREAMED_AT_ONCE = 250
+_SCHEMA_EVENTS = 1000
 
 
 class EventService:
@@ -32,12 +41,7 @@ class EventService:
     async def create_event_batch(
         self, request: event_service_pb2.CreateEventBatchRequest, call: Call
     ) -> event_service_pb2.CreateEventBatchResponse:
-        project = call.project(_project_of(request, call))
-        read = await converted(
-            len(request.events), lambda: read_batch(request, received_ns=call.received_ns)
-        )
-        await self._projects.ensure(project)
-        await self._store.write_spans(project, read.spans)
+        read = await self._create(request, call, "events")
         return event_service_pb2.CreateEventBatchResponse(
             event_ids=read.event_ids, session_id=read.session_id, success=True
         )
@@ -47,11 +51,46 @@ class EventService:
     ) -> event_service_pb2.CreateEventResponse:
         if not request.HasField("event"):
             raise invalid_field("event", "is required")
-        project = call.project(request.event.project)
-        span = read_event(request.event, received_ns=call.received_ns)
+        event_id = await self._create_one(request.event, call, "event")
+        return event_service_pb2.CreateEventResponse(event_id=event_id, success=True)
+
+    async def create_model_event(
+        self, request: event_service_pb2.CreateModelEventRequest, call: Call
+    ) -> event_service_pb2.CreateModelEventResponse:
+        if not request.HasField("model_event"):
+            raise invalid_field("model_event", "is required")
+        event_id = await self._create_one(event_of(request.model_event), call, "model_event")
+        return event_service_pb2.CreateModelEventResponse(event_id=event_id, success=True)
+
+    async def create_model_event_batch(
+        self, request: event_service_pb2.CreateModelEventBatchRequest, call: Call
+    ) -> event_service_pb2.CreateModelEventBatchResponse:
+        batch = await converted(len(request.model_events), lambda: events_of(request))
+        read = await self._create(batch, call, "model_events")
+        return event_service_pb2.CreateModelEventBatchResponse(
+            event_ids=read.event_ids, session_id=read.session_id, success=True
+        )
+
+    async def update_event(
+        self, request: event_service_pb2.UpdateEventRequest, call: Call
+    ) -> event_service_pb2.UpdateEventResponse:
+        project = call.project(request.project)
+        patch = read_update(request)
         await self._projects.ensure(project)
-        await self._store.write_spans(project, [span])
-        return event_service_pb2.CreateEventResponse(event_id=span.event_id, success=True)
+        if patch:
+            await self._store.patch_event(project, request.event_id, patch)
+        return event_service_pb2.UpdateEventResponse(success=True)
+
+    async def delete_event(
+        self, request: event_service_pb2.DeleteEventRequest, call: Call
+    ) -> event_service_pb2.DeleteEventResponse:
+        project = call.project()
+        event_id = request.event_id
+        if not event_id:
+            raise invalid_field("event_id", "is required")
+        if not possible_id(event_id) or not await self._store.delete_event(project, event_id):
+            raise not_found("event", event_id[:64])
+        return event_service_pb2.DeleteEventResponse(success=True, deleted=event_id)
 
     async def get_event(
         self, request: event_service_pb2.GetEventRequest, call: Call
@@ -68,24 +107,127 @@ class EventService:
     async def export_events(
         self, request: event_service_pb2.ExportEventsRequest, call: Call
     ) -> event_service_pb2.ExportEventsResponse:
-        project = call.project(request.project)
-        page = await self._store.find_events(project, _query(request))
-        events = await converted(
-            len(page.items), lambda: [event_message(span) for span in page.items]
-        )
-        total = min(page.total, MAX_INT32)
+        page = await self._page(request, call, most=MOST_EXPORTED)
         return event_service_pb2.ExportEventsResponse(
-            events=events, total_events=total, count=total
+            events=page.events, total_events=page.total, count=page.total
         )
 
+    async def search_events(
+        self, request: event_service_pb2.SearchEventsRequest, call: Call
+    ) -> event_service_pb2.SearchEventsResponse:
+        page = await self._page(request, call, most=MOST_FOUND)
+        return event_service_pb2.SearchEventsResponse(events=page.events, count=page.total)
 
-def _project_of(request: event_service_pb2.CreateEventBatchRequest, call: Call) -> str:
+    async def list_events(
+        self, request: event_service_pb2.ListEventsRequest, call: Call
+    ) -> event_service_pb2.ListEventsResponse:
+        page = await self._page(request, call, most=MOST_EXPORTED)
+        return event_service_pb2.ListEventsResponse(
+            events=page.events, total_events=page.total, count=page.total
+        )
+
+    async def stream_events(
+        self, request: event_service_pb2.StreamEventsRequest, call: Call
+    ) -> AsyncIterator[event_service_pb2.StreamEventsResponse]:
+        project = call.project(request.project)
+        query = replace(event_query(request), limit=_STREAMED_AT_ONCE)
+        fields = wanted(request.projections)
+        last: Span | None = None
+        while True:
+            spans = await self._store.next_events(project, query, last)
+            for span in spans:
+                event = projected(event_message(span), fields)
+                yield event_service_pb2.StreamEventsResponse(event=event)
+            if len(spans) < query.limit:
+                return
+            last = spans[-1]
+
+    async def get_events_schema(
+        self, request: event_service_pb2.GetEventsSchemaRequest, call: Call
+    ) -> event_service_pb2.GetEventsSchemaResponse:
+        project = call.project(request.project)
+        query = replace(event_query(request), limit=_SCHEMA_EVENTS)
+        spans = await self._store.next_events(project, query)
+        return await converted(len(spans), lambda: schema_message(spans))
+
+    async def get_events_chart(
+        self, request: event_service_pb2.GetEventsChartRequest, call: Call
+    ) -> event_service_pb2.GetEventsChartResponse:
+        project = call.project(request.project)
+        query, chart = chart_of(request)
+        points = await self._store.chart(project, query, chart)
+        if len(points) > MOST_POINTS:
+            raise invalid_field(
+                "bucket",
+                f"makes more than {MOST_POINTS} points: ask for longer buckets or less time",
+            )
+        return event_service_pb2.GetEventsChartResponse(
+            events=[
+                event_service_pb2.EventsChartPoint(
+                    bucket=timestamp_from_ns(point.start_ns),
+                    group=point.group,
+                    value=point.value,
+                    count=min(point.count, MAX_INT32),
+                )
+                for point in points
+            ],
+            total_events=min(sum(point.count for point in points), MAX_INT32),
+        )
+
+    async def _create(
+        self, batch: event_service_pb2.CreateEventBatchRequest, call: Call, field: str
+    ) -> ReadEvents:
+        project = call.project(_project_of(batch, call, field))
+        read = await converted(
+            len(batch.events),
+            lambda: read_batch(batch, received_ns=call.received_ns, field=field),
+        )
+        await self._projects.ensure(project)
+        await self._store.write_spans(project, read.spans)
+        return read
+
+    async def _create_one(self, event: event_pb2.Event, call: Call, field: str) -> str:
+        project = call.project(event.project)
+        span = read_event(event, received_ns=call.received_ns, field=field)
+        await self._projects.ensure(project)
+        await self._store.write_spans(project, [span])
+        return span.event_id
+
+    async def _page(
+        self,
+        request: event_service_pb2.ExportEventsRequest
+        | event_service_pb2.SearchEventsRequest
+        | event_service_pb2.ListEventsRequest,
+        call: Call,
+        *,
+        most: int,
+    ) -> _Page:
+        project = call.project(request.project)
+        query: EventQuery = page_query(request, most=most)
+        fields = wanted(getattr(request, "projections", ()))
+        page = await self._store.find_events(project, query)
+        events = await converted(
+            len(page.items),
+            lambda: [projected(event_message(span), fields) for span in page.items],
+        )
+        return _Page(events, min(page.total, MAX_INT32))
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """One page of events, and how many there are in all."""
+
+    events: list[event_pb2.Event]
+    total: int
+
+
+def _project_of(request: event_service_pb2.CreateEventBatchRequest, call: Call, field: str) -> str:
     """The project that a batch names, "" for none; asked only where that decides (an instance key, no header). A batch goes
     into one project."""
     if call.key_project != INSTANCE or call.header_project:
         return ""
     sent = [
-        (event.project, f"events[{index}].project") for index, event in enumerate(request.events)
+        (event.project, f"{field}[{index}].project") for index, event in enumerate(request.events)
     ]
     sent += [
         (getattr(request, name).project, f"{name}.project")
@@ -101,35 +243,3 @@ def _project_of(request: event_service_pb2.CreateEventBatchRequest, call: Call) 
             bad.add(field, f"names another project than {first}")
     bad.refuse()
     return project
-
-
-def _query(request: event_service_pb2.ExportEventsRequest) -> EventQuery:
-    bad = Violations()
-    for index, sent in enumerate(request.filters):
-        for name in ("field", "operator"):
-            if not getattr(sent, name):
-                bad.add(f"filters[{index}].{name}", "is required")
-    bad.refuse()
-    dates = request.date_range
-    return EventQuery(
-        filters=[_filter(index, sent) for index, sent in enumerate(request.filters)],
-        since_ns=_bound(dates.gte) if dates.HasField("gte") else None,
-        until_ns=_bound(dates.lte) if dates.HasField("lte") else None,
-        limit=page_size("limit", request.limit, default=DEFAULT_LIMIT, most=MOST_LIMIT),
-        page=not_negative("page", request.page) or 1,
-    )
-
-
-def _filter(position: int, sent: event_pb2.EventFilter) -> Filter:
-    return Filter(
-        field=sent.field,
-        operator=sent.operator,
-        value=value_object(sent.value),
-        type=sent.type or "string",
-        position=position,
-    )
-
-
-def _bound(time: Timestamp) -> int:
-    """In nanoseconds; a time that no event can have stands for the nearest beside those that one can."""
-    return max(-1, min(time.seconds * 10**9 + time.nanos, MAX_TIME_NS))

@@ -2,36 +2,133 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from spanloom.errors import invalid_field, not_found
 from spanloom.ingest.checks import possible_id
+from spanloom.ingest.events import read_session, read_session_events
+from spanloom.ingest.updates import read_restart
+from spanloom.model import Span
 from spanloom.services.call import Call
 from spanloom.services.conversion import converted
-from spanloom.services.views.session import session_message
+from spanloom.services.projects import Projects
+from spanloom.services.views.event import fill_event
+from spanloom.services.views.session import ORG_ID, WORKSPACE_ID, session_message
 from spanloom.store.store import Store
-from spanloom.v1 import session_service_pb2
+from spanloom.v1 import event_pb2, session_pb2, session_service_pb2
+
+# Epoch milliseconds past this (the year 5138) are microseconds.
+_MOST_MS = 1e14
 
 
 class SessionService:
-    """Sessions out."""
+    """Sessions in and out."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._projects = Projects(store)
+
+    async def start_session(
+        self, request: session_service_pb2.StartSessionRequest, call: Call
+    ) -> session_service_pb2.StartSessionResponse:
+        properties = _bare(request)
+        properties.MergeFrom(request.session)
+        project = call.project(properties.project)
+        span = read_session(
+            properties,
+            received_ns=call.received_ns,
+            field="session" if request.HasField("session") else "",
+        )
+        await self._projects.ensure(project)
+        session_id = span.session_id
+        if await self._store.find_event(project, session_id) is None:
+            await self._store.write_spans(project, [span])
+        elif patch := read_restart(properties):
+            await self._store.patch_event(project, session_id, patch)
+        # With what was there before it, or said of it before it started.
+        span = await self._store.find_event(project, session_id) or span
+        answer = session_service_pb2.StartSessionResponse(
+            org_id=ORG_ID, workspace_id=WORKSPACE_ID, project_id=project
+        )
+        fill_event(answer, span)
+        return answer
+
+    async def add_session_traces(
+        self, request: session_service_pb2.AddSessionTracesRequest, call: Call
+    ) -> session_service_pb2.AddSessionTracesResponse:
+        project = call.project()
+        if request.events and request.logs:
+            raise invalid_field("logs", "cannot be given together with events")
+        field, events = ("logs", request.logs) if request.logs else ("events", request.events)
+        for event in request.logs:
+            _in_milliseconds(event)
+        read = await converted(
+            len(events),
+            lambda: read_session_events(
+                request.session_id, events, received_ns=call.received_ns, field=field
+            ),
+        )
+        await self._projects.ensure(project)
+        await self._store.write_spans(project, read.spans)
+        return session_service_pb2.AddSessionTracesResponse(
+            event_ids=read.event_ids, session_id=read.session_id, success=True
+        )
 
     async def get_session(
         self, request: session_service_pb2.GetSessionRequest, call: Call
     ) -> session_service_pb2.GetSessionResponse:
         project = call.project()
-        session_id = request.session_id
-        if not session_id:
-            raise invalid_field("session_id", "is required")
-        if not possible_id(session_id):
-            raise not_found("session", session_id[:64])
-        # A trace's id is a session's, too, where the trace is tagged with another one.
-        spans = await self._store.session_spans(
-            project, session_id
-        ) or await self._store.trace_spans(project, session_id)
+        session_id = _known(request.session_id)
+        spans: Sequence[Span] = await self._store.session_spans(project, session_id)
+        if (
+            not spans
+        ):  # A trace's id is a session's, too, where the trace is tagged with another one.
+            spans = await self._store.trace_spans(project, session_id)
         if not spans:
             raise not_found("session", session_id)
+        patch = await self._store.event_patch(project, session_id)
         return await converted(
-            len(spans), lambda: session_message(session_id, spans, project=project)
+            len(spans), lambda: session_message(session_id, spans, project=project, patch=patch)
         )
+
+    async def delete_session(
+        self, request: session_service_pb2.DeleteSessionRequest, call: Call
+    ) -> session_service_pb2.DeleteSessionResponse:
+        project = call.project()
+        session_id = _known(request.session_id)
+        if not (
+            await self._store.delete_session(project, session_id)
+            or await self._store.delete_trace(project, session_id)
+        ):
+            raise not_found("session", session_id)
+        return session_service_pb2.DeleteSessionResponse(success=True, deleted=session_id)
+
+
+def _bare(request: session_service_pb2.StartSessionRequest) -> session_pb2.SessionProperties:
+    """What the request says of the session outside of its field `session`."""
+    properties = session_pb2.SessionProperties()
+    for field, value in request.ListFields():
+        if field.name == "session":
+            continue
+        if field.message_type is not None:
+            getattr(properties, field.name).CopyFrom(value)
+        elif field.name == "children_ids":
+            properties.children_ids.extend(value)
+        else:
+            setattr(properties, field.name, value)
+    return properties
+
+
+def _known(session_id: str) -> str:
+    """An id that can be a session's."""
+    if not session_id:
+        raise invalid_field("session_id", "is required")
+    if not possible_id(session_id):
+        raise not_found("session", session_id[:64])
+    return session_id
+
+
+def _in_milliseconds(event: event_pb2.Event) -> None:
+    for name in ("start_time", "end_time"):
+        if event.HasField(name) and getattr(event, name) > _MOST_MS:
+            setattr(event, name, getattr(event, name) / 1000)

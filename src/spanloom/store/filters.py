@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, func, not_
+from sqlalchemy import ColumnElement, Text, and_, case, cast, func, not_
 
 from spanloom import errors
 from spanloom.model import MAX_TIME_NS, EventQuery, Filter, Json
@@ -42,6 +42,30 @@ def conditions(database: Database, query: EventQuery) -> list[Condition]:
     if query.until_ns is not None:
         found.append(spans.c.start_ns <= query.until_ns)
     return found
+
+
+def number_of(database: Database, field: str, name: str) -> ColumnElement[Any]:
+    """A field of events as a number (times in milliseconds), SQL NULL where it is none. INVALID_ARGUMENT for `name`."""
+    operand = _operand(database, field)
+    if operand is None or "number" not in operand.values:
+        raise errors.invalid_field(name, f"{field!r} is no field that holds a number")
+    column = operand.values["number"][0]
+    return column / 1e6 if "datetime" in operand.values else column
+
+
+def text_of(database: Database, field: str, name: str) -> ColumnElement[Any]:
+    """A field of events as a text, "" where it is none. INVALID_ARGUMENT for `name`."""
+    operand = _operand(database, field)
+    if operand is None or "string" not in operand.values:
+        raise errors.invalid_field(name, f"{field!r} is no field that holds a text")
+    text: ColumnElement[Any] = func.coalesce(operand.values["string"][0], "")
+    if "number" in operand.values:
+        number = cast(operand.values["number"][0], Text)
+        truth = case(
+            (operand.values["boolean"][0], "true"), (~operand.values["boolean"][0], "false")
+        )
+        text = func.coalesce(operand.values["string"][0], number, truth, "")
+    return text
 
 
 def _condition(database: Database, asked: Filter) -> Condition:

@@ -30,10 +30,10 @@ from sqlalchemy import (
     update,
 )
 
-from spanloom.model import EVALUATION, MAX_TIME_NS, TraceQuery
+from spanloom.model import EVALUATION, MAX_TIME_NS, Span, TraceQuery
 from spanloom.store.dialect import Database
 from spanloom.store.rows import FEEDBACK_COLUMNS, KEY_COLUMNS, SPAN_COLUMNS, TRACE_COLUMNS
-from spanloom.store.tables import evaluations, feedback, keys, projects, spans, traces
+from spanloom.store.tables import evaluations, feedback, keys, patches, projects, spans, traces
 
 _project: BindParameter[str] = bindparam("project")
 
@@ -69,8 +69,8 @@ REVOKE_KEY = (
 
 
 def trace_deletes(project: str, trace_id: str) -> list[Delete]:
-    """What removes a trace: feedback on it and on its spans, what waits to be evaluated, its row, its spans (the last, since the
-    first needs them)."""
+    """What removes a trace: feedback on it and on its spans, their patches, what waits to be evaluated, its row, its spans
+    (the last, since the first needs them)."""
     spans_of = select(spans.c.span_id).where(
         spans.c.project == project, spans.c.trace_id == trace_id
     )
@@ -80,8 +80,12 @@ def trace_deletes(project: str, trace_id: str) -> list[Delete]:
         feedback.c.target_id.in_(spans_of),
         feedback.c.trace_id.in_(("", trace_id)),
     )
+    of_trace = patches.c.event_id.in_(
+        select(spans.c.event_id).where(spans.c.project == project, spans.c.trace_id == trace_id)
+    )
     return [
-        delete(feedback).where(feedback.c.project == project, on) for on in (on_trace, on_span)
+        *(delete(feedback).where(feedback.c.project == project, on) for on in (on_trace, on_span)),
+        delete(patches).where(patches.c.project == project, of_trace),
     ] + [
         delete(table).where(table.c.project == project, table.c.trace_id == trace_id)
         for table in (evaluations, traces, spans)
@@ -224,6 +228,18 @@ def find_events(conditions: Sequence[ColumnElement[bool]], project: str) -> Sele
         select(*SPAN_COLUMNS)
         .where(spans.c.project == project, *conditions)
         .order_by(spans.c.start_ns.desc(), spans.c.event_id, spans.c.trace_id, spans.c.span_id)
+    )
+
+
+def after_event(span: Span) -> ColumnElement[bool]:
+    """What comes after an event in the order of `find_events`."""
+    rest = (spans.c.event_id, spans.c.trace_id, spans.c.span_id)
+    return and_(
+        spans.c.start_ns <= span.start_ns,  # for the index
+        or_(
+            spans.c.start_ns < span.start_ns,
+            tuple_(*rest) > tuple_(*map(literal, (span.event_id, span.trace_id, span.span_id))),
+        ),
     )
 
 

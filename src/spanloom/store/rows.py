@@ -22,7 +22,9 @@ from spanloom.model import (
     Key,
     Span,
     Trace,
+    uuid7,
 )
+from spanloom.patch import Patch
 from spanloom.store import tables
 from spanloom.store.dialect import Row
 
@@ -110,6 +112,12 @@ def evaluation_rows(project: str, evaluations: Sequence[Evaluation], due_ns: int
         check_texts("", names)
         found.append((project, *names.values(), "", due_ns, 0))
     return found
+
+
+def patch_row(project: str, event_id: str, patch: Patch, sequence: int) -> Row:
+    """A row of `patches`. INVALID_ARGUMENT names the field."""
+    check_texts("", {"project": project, "event_id": event_id})
+    return (project, event_id, uuid7(), sequence, json_text(patch))
 
 
 def key_row(key: Key) -> Row:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import TypeVar
 
@@ -17,6 +19,8 @@ from spanloom import errors
 from spanloom.model import (
     AgentQuery,
     AgentTotals,
+    Chart,
+    ChartPoint,
     Evaluation,
     EventQuery,
     Feedback,
@@ -28,7 +32,19 @@ from spanloom.model import (
     Trace,
     TraceQuery,
 )
-from spanloom.store import agent_queries, dialect, filters, migrations, queries, rows, tables
+from spanloom.patch import Patch
+from spanloom.store import (
+    agent_queries,
+    charts,
+    deletes,
+    dialect,
+    filters,
+    migrations,
+    patches,
+    queries,
+    rows,
+    tables,
+)
 from spanloom.store.catalog import Catalog
 from spanloom.store.evaluation_queue import EvaluationQueue
 from spanloom.store.versions import Versions
@@ -41,6 +57,8 @@ ALL_TRACES = TraceQuery()
 
 # Threads that read, each with a connection. More would only wait for the interpreter's lock.
 _READERS = 8
+# Seconds that closing waits for calls under way.
+_LONGEST_CLOSE = 30
 
 
 class Store:
@@ -79,6 +97,8 @@ class Store:
         self._writer = Writer(
             database, self._write_engine, queue_rows=queue_rows, queue_bytes=queue_bytes
         )
+        self._calls = threading.Condition()
+        self._active, self._closing = 0, False
         self._versions = Versions()
         self.catalog = Catalog(database, self._read, self._writer, self._versions)
         self.evaluations = EvaluationQueue(database, self._read, self._writer, self._versions)
@@ -111,6 +131,9 @@ class Store:
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
+        with self._calls:
+            self._closing = True
+            self._calls.wait_for(lambda: not self._active, _LONGEST_CLOSE)
         self._writer.close()
         self._readers.shutdown()
         self._read_engine.dispose()
@@ -139,7 +162,32 @@ class Store:
         )
         if span_rows:
             work = {tables.spans: span_rows, tables.traces: trace_rows}
-            await self._writer.write(work, rows=len(span_rows), size=size)
+            with self._accepted():
+                await self._writer.write(work, rows=len(span_rows), size=size)
+                await self._apply_patches(project, {span.event_id for span in spans})
+
+    async def patch_event(self, project: str, event_id: str, patch: Patch) -> None:
+        """Keep a patch (`spanloom.patch`) of an event, and apply it to the event's span now and whenever it is written anew.
+
+        The event need not be there: nothing is listed until it comes. Where several traces hold the event id, it is applied
+        in each. INVALID_ARGUMENT names the field.
+        """
+        row = rows.patch_row(project, event_id, patch, self._versions.take(1))
+        with self._accepted():
+            await self._writer.write({tables.patches: [row]}, size=len(row[-1]))
+            await self._apply_patches(project, {event_id})
+
+    async def event_patch(self, project: str, event_id: str) -> Patch:
+        """All patches of an event as one, whether the event is there or not; {} when it has none."""
+        _checked(project=project, event_id=event_id)
+        return await self._read(lambda c: patches.of_event(c, project, event_id))
+
+    async def _apply_patches(self, project: str, event_ids: Collection[str]) -> None:
+        known = await self._read(lambda c: patches.any_of(self._database, c, project, event_ids))
+        while known and await self._writer.write(
+            lambda c: patches.apply(self._database, c, project, known), rows=len(known)
+        ):
+            pass
 
     async def write_trace(
         self,
@@ -162,18 +210,17 @@ class Store:
             tables.evaluations: rows.evaluation_rows(project, evaluations, time.time_ns()),
         }
         count = sum(map(len, work.values()))
-        if not replace:
-            await self._writer.write(work, rows=count, size=size)
-            return
-        deletes = queries.replaced_deletes(project, spans[0].trace_id, version)
+        replaced = queries.replaced_deletes(project, spans[0].trace_id, version) if replace else ()
 
         def run(connection: Connection) -> None:
-            for statement in deletes:
+            for statement in replaced:
                 connection.execute(statement)
             for table, table_rows in work.items():
                 self._database.upsert(connection, table, table_rows)
 
-        await self._writer.write(run, rows=count, size=size)
+        with self._accepted():
+            await self._writer.write(run if replace else work, rows=count, size=size)
+            await self._apply_patches(project, {span.event_id for span in spans})
 
     async def trace_spans(self, project: str, trace_id: str) -> list[Span]:
         """All spans of a trace by start, then span id; [] when unknown."""
@@ -216,13 +263,30 @@ class Store:
         Feedback on a span which does not say its trace goes too. What is written later for this trace id makes it anew.
         """
         _checked(project=project, trace_id=trace_id)
-        deletes = queries.trace_deletes(project, trace_id)
+        statements = queries.trace_deletes(project, trace_id)
 
         def run(connection: Connection) -> bool:
-            *_, trace_rows, span_rows = (connection.execute(d).rowcount for d in deletes)
+            *_, trace_rows, span_rows = (connection.execute(s).rowcount for s in statements)
             return bool(trace_rows or span_rows)
 
         return bool(await self._writer.write(run))
+
+    async def delete_event(self, project: str, event_id: str) -> bool:
+        """Remove the spans with this event id, patches and feedback on them; False when there was none."""
+        _checked(project=project, event_id=event_id)
+        return bool(
+            await self._writer.write(lambda c: deletes.event(self._database, c, project, event_id))
+        )
+
+    async def delete_session(self, project: str, session_id: str) -> bool:
+        """Remove the spans with this session id, the rows of traces that have no others, and patches and feedback on all of
+        it; False when there was none."""
+        _checked(project=project, session_id=session_id)
+        return bool(
+            await self._writer.write(
+                lambda c: deletes.session(self._database, c, project, session_id)
+            )
+        )
 
     async def find_event(self, project: str, event_id: str) -> Span | None:
         """The span with this event id; the one written last where several traces hold it."""
@@ -245,6 +309,29 @@ class Store:
             return Page([rows.to_span(row) for row in page], total)
 
         return await self._read(run)
+
+    async def next_events(
+        self, project: str, query: EventQuery, after: Span | None = None
+    ) -> list[Span]:
+        """The next `limit` events that match, in the order of `find_events`, after one that it gave; `page` is not looked at.
+
+        Going on after the last one gives each event once, and takes no longer the further it goes.
+        """
+        _checked(project=project)
+        found = queries.find_events(filters.conditions(self._database, query), project)
+        if after is not None:
+            found = found.where(queries.after_event(after))
+        found = found.limit(query.limit)
+        return await self._read(lambda c: [rows.to_span(row) for row in c.execute(found)])
+
+    async def chart(self, project: str, query: EventQuery, chart: Chart) -> list[ChartPoint]:
+        """The events that match summed up, by bucket, then group; at most `charts.MOST_POINTS` and one more.
+
+        INVALID_ARGUMENT names `metric` or `group_by`, or a filter as in `find_events`.
+        """
+        _checked(project=project)
+        found = charts.points(self._database, project, query, chart)
+        return await self._read(lambda c: [ChartPoint(*row) for row in c.execute(found)])
 
     async def session_totals(
         self, project: str, session_ids: Sequence[str]
@@ -421,6 +508,20 @@ class Store:
         return bool(
             await self._writer.write(lambda c: c.execute(queries.REVOKE_KEY, parameters).rowcount)
         )
+
+    @contextmanager
+    def _accepted(self) -> Iterator[None]:
+        """Around a call that writes in more than one step: closing waits for the last; UNAVAILABLE once it has begun."""
+        with self._calls:
+            if self._closing:
+                raise errors.store_unavailable()
+            self._active += 1
+        try:
+            yield
+        finally:
+            with self._calls:
+                self._active -= 1
+                self._calls.notify_all()
 
     async def _read(self, query: Callable[[Connection], T]) -> T:
         try:

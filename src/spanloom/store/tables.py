@@ -169,6 +169,17 @@ evaluations = Table(
     Index("evaluations_evaluator", "project", "evaluator"),
 )
 
+# What updates say of events, as `spanloom.patch` has it; they are applied in the order of `sequence`, then id.
+patches = Table(
+    "patches",
+    metadata,
+    _key("project"),
+    _key("event_id"),
+    _key("id"),
+    _whole("sequence"),
+    _text("body"),
+)
+
 projects = Table("projects", metadata, _key("name"), _whole("created_ns"))
 
 keys = Table(

@@ -112,13 +112,13 @@ class Event(_message.Message):
     def __init__(
         self,
         *,
-        event_id: _builtins.str = ...,
-        event_type: _builtins.str = ...,
-        event_name: _builtins.str = ...,
-        source: _builtins.str = ...,
-        project: _builtins.str = ...,
-        session_id: _builtins.str = ...,
-        parent_id: _builtins.str = ...,
+        event_id: _builtins.str | None = ...,
+        event_type: _builtins.str | None = ...,
+        event_name: _builtins.str | None = ...,
+        source: _builtins.str | None = ...,
+        project: _builtins.str | None = ...,
+        session_id: _builtins.str | None = ...,
+        parent_id: _builtins.str | None = ...,
         children_ids: _abc.Iterable[_builtins.str] | None = ...,
         config: _struct_pb2.Struct | None = ...,
         inputs: _struct_pb2.Struct | None = ...,
@@ -132,9 +132,9 @@ class Event(_message.Message):
         feedback: _struct_pb2.Struct | None = ...,
         user_properties: _struct_pb2.Struct | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_duration", b"_duration", "_end_time", b"_end_time", "_error", b"_error", "_start_time", b"_start_time", "config", b"config", "duration", b"duration", "end_time", b"end_time", "error", b"error", "feedback", b"feedback", "inputs", b"inputs", "metadata", b"metadata", "metrics", b"metrics", "outputs", b"outputs", "start_time", b"start_time", "user_properties", b"user_properties"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_duration", b"_duration", "_end_time", b"_end_time", "_error", b"_error", "_event_id", b"_event_id", "_event_name", b"_event_name", "_event_type", b"_event_type", "_parent_id", b"_parent_id", "_project", b"_project", "_session_id", b"_session_id", "_source", b"_source", "_start_time", b"_start_time", "config", b"config", "duration", b"duration", "end_time", b"end_time", "error", b"error", "event_id", b"event_id", "event_name", b"event_name", "event_type", b"event_type", "feedback", b"feedback", "inputs", b"inputs", "metadata", b"metadata", "metrics", b"metrics", "outputs", b"outputs", "parent_id", b"parent_id", "project", b"project", "session_id", b"session_id", "source", b"source", "start_time", b"start_time", "user_properties", b"user_properties"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duration", b"_duration", "_end_time", b"_end_time", "_error", b"_error", "_start_time", b"_start_time", "children_ids", b"children_ids", "config", b"config", "duration", b"duration", "end_time", b"end_time", "error", b"error", "event_id", b"event_id", "event_name", b"event_name", "event_type", b"event_type", "feedback", b"feedback", "inputs", b"inputs", "metadata", b"metadata", "metrics", b"metrics", "outputs", b"outputs", "parent_id", b"parent_id", "project", b"project", "session_id", b"session_id", "source", b"source", "start_time", b"start_time", "user_properties", b"user_properties"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duration", b"_duration", "_end_time", b"_end_time", "_error", b"_error", "_event_id", b"_event_id", "_event_name", b"_event_name", "_event_type", b"_event_type", "_parent_id", b"_parent_id", "_project", b"_project", "_session_id", b"_session_id", "_source", b"_source", "_start_time", b"_start_time", "children_ids", b"children_ids", "config", b"config", "duration", b"duration", "end_time", b"end_time", "error", b"error", "event_id", b"event_id", "event_name", b"event_name", "event_type", b"event_type", "feedback", b"feedback", "inputs", b"inputs", "metadata", b"metadata", "metrics", b"metrics", "outputs", b"outputs", "parent_id", b"parent_id", "project", b"project", "session_id", b"session_id", "source", b"source", "start_time", b"start_time", "user_properties", b"user_properties"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__duration: _TypeAlias = _typing.Literal["duration"]  # noqa: Y015
     _WhichOneofArgType__duration: _TypeAlias = _typing.Literal["_duration", b"_duration"]  # noqa: Y015
@@ -142,6 +142,20 @@ class Event(_message.Message):
     _WhichOneofArgType__end_time: _TypeAlias = _typing.Literal["_end_time", b"_end_time"]  # noqa: Y015
     _WhichOneofReturnType__error: _TypeAlias = _typing.Literal["error"]  # noqa: Y015
     _WhichOneofArgType__error: _TypeAlias = _typing.Literal["_error", b"_error"]  # noqa: Y015
+    _WhichOneofReturnType__event_id: _TypeAlias = _typing.Literal["event_id"]  # noqa: Y015
+    _WhichOneofArgType__event_id: _TypeAlias = _typing.Literal["_event_id", b"_event_id"]  # noqa: Y015
+    _WhichOneofReturnType__event_name: _TypeAlias = _typing.Literal["event_name"]  # noqa: Y015
+    _WhichOneofArgType__event_name: _TypeAlias = _typing.Literal["_event_name", b"_event_name"]  # noqa: Y015
+    _WhichOneofReturnType__event_type: _TypeAlias = _typing.Literal["event_type"]  # noqa: Y015
+    _WhichOneofArgType__event_type: _TypeAlias = _typing.Literal["_event_type", b"_event_type"]  # noqa: Y015
+    _WhichOneofReturnType__parent_id: _TypeAlias = _typing.Literal["parent_id"]  # noqa: Y015
+    _WhichOneofArgType__parent_id: _TypeAlias = _typing.Literal["_parent_id", b"_parent_id"]  # noqa: Y015
+    _WhichOneofReturnType__project: _TypeAlias = _typing.Literal["project"]  # noqa: Y015
+    _WhichOneofArgType__project: _TypeAlias = _typing.Literal["_project", b"_project"]  # noqa: Y015
+    _WhichOneofReturnType__session_id: _TypeAlias = _typing.Literal["session_id"]  # noqa: Y015
+    _WhichOneofArgType__session_id: _TypeAlias = _typing.Literal["_session_id", b"_session_id"]  # noqa: Y015
+    _WhichOneofReturnType__source: _TypeAlias = _typing.Literal["source"]  # noqa: Y015
+    _WhichOneofArgType__source: _TypeAlias = _typing.Literal["_source", b"_source"]  # noqa: Y015
     _WhichOneofReturnType__start_time: _TypeAlias = _typing.Literal["start_time"]  # noqa: Y015
     _WhichOneofArgType__start_time: _TypeAlias = _typing.Literal["_start_time", b"_start_time"]  # noqa: Y015
     @_typing.overload
@@ -150,6 +164,20 @@ class Event(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__end_time) -> _WhichOneofReturnType__end_time | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__error) -> _WhichOneofReturnType__error | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__event_id) -> _WhichOneofReturnType__event_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__event_name) -> _WhichOneofReturnType__event_name | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__event_type) -> _WhichOneofReturnType__event_type | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__parent_id) -> _WhichOneofReturnType__parent_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__project) -> _WhichOneofReturnType__project | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__session_id) -> _WhichOneofReturnType__session_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__source) -> _WhichOneofReturnType__source | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__start_time) -> _WhichOneofReturnType__start_time | None: ...
 
@@ -170,12 +198,16 @@ class EventFilter(_message.Message):
     `metadata.cost`, `inputs.chat_history.0.content`. Required.
     """
     operator: _builtins.str
-    """How to compare. Required. `is`."""
+    """How to compare. Required. For every type `exists`, `not exists`, `is`; for string also `is not`, `contains`, `not contains`;
+    for number `is not`, `greater than`, `less than`; for datetime `is not`, `after`, `before`.
+    """
     type: _builtins.str
-    """The type of the comparison: `string`. Unset: `string`."""
+    """The type of the comparison: string, number, boolean or datetime. Unset: `string`. A value of another type is unlike any."""
     @_builtins.property
     def value(self) -> _struct_pb2.Value:
-        """What to compare with."""
+        """What to compare with. Numbers and booleans may also come as texts; times as ISO 8601 (UTC unless it has a zone) or as
+        milliseconds since 1970. Null with `is` means `not exists`, with `is not` it means `exists`.
+        """
 
     def __init__(
         self,
@@ -201,6 +233,8 @@ class DateRange(_message.Message):
 
     GTE_FIELD_NUMBER: _builtins.int
     LTE_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def gte(self) -> _timestamp_pb2.Timestamp:
         """Not before this time."""
@@ -209,15 +243,25 @@ class DateRange(_message.Message):
     def lte(self) -> _timestamp_pb2.Timestamp:
         """Not after this time."""
 
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """The same as `gte`, which wins."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """The same as `lte`, which wins."""
+
     def __init__(
         self,
         *,
         gte: _timestamp_pb2.Timestamp | None = ...,
         lte: _timestamp_pb2.Timestamp | None = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["gte", b"gte", "lte", b"lte"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "gte", b"gte", "lte", b"lte", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["gte", b"gte", "lte", b"lte"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "gte", b"gte", "lte", b"lte", "start_time", b"start_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

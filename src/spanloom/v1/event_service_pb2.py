@@ -23,12 +23,15 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from spanloom.v1 import access_pb2 as spanloom_dot_v1_dot_access__pb2
 from spanloom.v1 import event_pb2 as spanloom_dot_v1_dot_event__pb2
+from spanloom.v1 import model_event_pb2 as spanloom_dot_v1_dot_model__event__pb2
 from spanloom.v1 import session_pb2 as spanloom_dot_v1_dot_session__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fspanloom/v1/event_service.proto\x12\x0bspanloom.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x18spanloom/v1/access.proto\x1a\x17spanloom/v1/event.proto\x1a\x19spanloom/v1/session.proto\"\xc7\x02\n\x17\x43reateEventBatchRequest\x12\"\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x12.spanloom.v1.Event\x12\x31\n\x11is_single_session\x18\x02 \x01(\x08H\x00R\x11is_single_session\x88\x01\x01\x12+\n\x0esingle_session\x18\x03 \x01(\x08H\x01R\x0esingle_session\x88\x01\x01\x12N\n\x12session_properties\x18\x04 \x01(\x0b\x32\x1e.spanloom.v1.SessionPropertiesR\x12session_properties\x12/\n\x07session\x18\x05 \x01(\x0b\x32\x1e.spanloom.v1.SessionPropertiesB\x14\n\x12_is_single_sessionB\x11\n\x0f_single_session\"i\n\x18\x43reateEventBatchResponse\x12\x1c\n\tevent_ids\x18\x01 \x03(\tR\tevent_ids\x12\x1e\n\nsession_id\x18\x02 \x01(\tR\nsession_id\x12\x0f\n\x07success\x18\x03 \x01(\x08\"7\n\x12\x43reateEventRequest\x12!\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.spanloom.v1.Event\"B\n\x13\x43reateEventResponse\x12\x1a\n\x08\x65vent_id\x18\x01 \x01(\tR\x08\x65vent_id\x12\x0f\n\x07success\x18\x02 \x01(\x08\"-\n\x0fGetEventRequest\x12\x1a\n\x08\x65vent_id\x18\x01 \x01(\tR\x08\x65vent_id\"5\n\x10GetEventResponse\x12!\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.spanloom.v1.Event\"\x9a\x01\n\x13\x45xportEventsRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12)\n\x07\x66ilters\x18\x02 \x03(\x0b\x32\x18.spanloom.v1.EventFilter\x12*\n\ndate_range\x18\x03 \x01(\x0b\x32\x16.spanloom.v1.DateRange\x12\r\n\x05limit\x18\x04 \x01(\x05\x12\x0c\n\x04page\x18\x05 \x01(\x05\"_\n\x14\x45xportEventsResponse\x12\"\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x12.spanloom.v1.Event\x12\x14\n\x0ctotal_events\x18\x02 \x01(\x05\x12\r\n\x05\x63ount\x18\x03 \x01(\x05\x32\xaa\x04\n\x0c\x45ventService\x12\x97\x01\n\x10\x43reateEventBatch\x12$.spanloom.v1.CreateEventBatchRequest\x1a%.spanloom.v1.CreateEventBatchResponse\"6\x90\x02\x02\xc8\xf3\x18\x01\x82\xd3\xe4\x93\x02)\"\r/events/batch:\x01*Z\x15\"\x10/v1/events/batch:\x01*\x12\x80\x01\n\x0b\x43reateEvent\x12\x1f.spanloom.v1.CreateEventRequest\x1a .spanloom.v1.CreateEventResponse\".\x90\x02\x02\xc8\xf3\x18\x01\x82\xd3\xe4\x93\x02!\"\x07/events:\x01*Z\x13\"\n/v1/events:\x05\x65vent\x12m\n\x08GetEvent\x12\x1c.spanloom.v1.GetEventRequest\x1a\x1d.spanloom.v1.GetEventResponse\"$\x90\x02\x01\xc8\xf3\x18\x02\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/events/{event_id}\x12\x8d\x01\n\x0c\x45xportEvents\x12 .spanloom.v1.ExportEventsRequest\x1a!.spanloom.v1.ExportEventsResponse\"8\x90\x02\x01\xc8\xf3\x18\x02\x82\xd3\xe4\x93\x02+\"\x0e/events/export:\x01*Z\x16\"\x11/v1/events/export:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fspanloom/v1/event_service.proto\x12\x0bspanloom.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18spanloom/v1/access.proto\x1a\x17spanloom/v1/event.proto\x1a\x1dspanloom/v1/model_event.proto\x1a\x19spanloom/v1/session.proto\"\xc7\x02\n\x17\x43reateEventBatchRequest\x12\"\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x12.spanloom.v1.Event\x12\x31\n\x11is_single_session\x18\x02 \x01(\x08H\x00R\x11is_single_session\x88\x01\x01\x12+\n\x0esingle_session\x18\x03 \x01(\x08H\x01R\x0esingle_session\x88\x01\x01\x12N\n\x12session_properties\x18\x04 \x01(\x0b\x32\x1e.spanloom.v1.SessionPropertiesR\x12session_properties\x12/\n\x07session\x18\x05 \x01(\x0b\x32\x1e.spanloom.v1.SessionPropertiesB\x14\n\x12_is_single_sessionB\x11\n\x0f_single_session\"i\n\x18\x43reateEventBatchResponse\x12\x1c\n\tevent_ids\x18\x01 \x03(\tR\tevent_ids\x12\x1e\n\nsession_id\x18\x02 \x01(\tR\nsession_id\x12\x0f\n\x07success\x18\x03 \x01(\x08\"7\n\x12\x43reateEventRequest\x12!\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.spanloom.v1.Event\"B\n\x13\x43reateEventResponse\x12\x1a\n\x08\x65vent_id\x18\x01 \x01(\tR\x08\x65vent_id\x12\x0f\n\x07success\x18\x02 \x01(\x08\"-\n\x0fGetEventRequest\x12\x1a\n\x08\x65vent_id\x18\x01 \x01(\tR\x08\x65vent_id\"5\n\x10GetEventResponse\x12!\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.spanloom.v1.Event\"\xf9\x01\n\x13\x45xportEventsRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12)\n\x07\x66ilters\x18\x02 \x03(\x0b\x32\x18.spanloom.v1.EventFilter\x12*\n\ndate_range\x18\x03 \x01(\x0b\x32\x16.spanloom.v1.DateRange\x12\r\n\x05limit\x18\x04 \x01(\x05\x12\x0c\n\x04page\x18\x05 \x01(\x05\x12\x13\n\x0bprojections\x18\x06 \x03(\t\x12$\n\revaluation_id\x18\x07 \x01(\tR\revaluation_id\x12\"\n\x0cignore_order\x18\x08 \x01(\x08R\x0cignore_order\"_\n\x14\x45xportEventsResponse\x12\"\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x12.spanloom.v1.Event\x12\x14\n\x0ctotal_events\x18\x02 \x01(\x05\x12\r\n\x05\x63ount\x18\x03 \x01(\x05\"T\n\x17\x43reateModelEventRequest\x12\x39\n\x0bmodel_event\x18\x01 \x01(\x0b\x32\x17.spanloom.v1.ModelEventR\x0bmodel_event\"G\n\x18\x43reateModelEventResponse\x12\x1a\n\x08\x65vent_id\x18\x01 \x01(\tR\x08\x65vent_id\x12\x0f\n\x07success\x18\x02 \x01(\x08\"\xe5\x02\n\x1c\x43reateModelEventBatchRequest\x12;\n\x0cmodel_events\x18\x01 \x03(\x0b\x32\x17.spanloom.v1.ModelEventR\x0cmodel_events\x12\x31\n\x11is_single_session\x18\x02 \x01(\x08H\x00R\x11is_single_session\x88\x01\x01\x12+\n\x0esingle_session\x18\x03 \x01(\x08H\x01R\x0esingle_session\x88\x01\x01\x12N\n\x12session_properties\x18\x04 \x01(\x0b\x32\x1e.spanloom.v1.SessionPropertiesR\x12session_properties\x12/\n\x07session\x18\x05 \x01(\x0b\x32\x1e.spanloom.v1.SessionPropertiesB\x14\n\x12_is_single_sessionB\x11\n\x0f_single_session\"n\n\x1d\x43reateModelEventBatchResponse\x12\x1c\n\tevent_ids\x18\x01 \x03(\tR\tevent_ids\x12\x1e\n\nsession_id\x18\x02 \x01(\tR\nsession_id\x12\x0f\n\x07success\x18\x03 \x01(\x08\"\xfb\x04\n\x12UpdateEventRequest\x12\x1a\n\x08\x65vent_id\x18\x01 \x01(\tR\x08\x65vent_id\x12\x0f\n\x07project\x18\x02 \x01(\t\x12)\n\x08metadata\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12(\n\x07metrics\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12)\n\x08\x66\x65\x65\x64\x62\x61\x63k\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\'\n\x06\x63onfig\x18\x06 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x41\n\x0fuser_properties\x18\x07 \x01(\x0b\x32\x17.google.protobuf.StructR\x0fuser_properties\x12\'\n\x07outputs\x18\x08 \x01(\x0b\x32\x16.google.protobuf.Value\x12\'\n\x06inputs\x18\t \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x12\n\x05\x65rror\x18\n \x01(\tH\x00\x88\x01\x01\x12#\n\nevent_name\x18\x0b \x01(\tH\x01R\nevent_name\x88\x01\x01\x12#\n\nstart_time\x18\x0c \x01(\x01H\x02R\nstart_time\x88\x01\x01\x12\x1f\n\x08\x65nd_time\x18\r \x01(\x01H\x03R\x08\x65nd_time\x88\x01\x01\x12\x15\n\x08\x64uration\x18\x0e \x01(\x01H\x04\x88\x01\x01\x12\"\n\x0c\x63hildren_ids\x18\x0f \x03(\tR\x0c\x63hildren_idsB\x08\n\x06_errorB\r\n\x0b_event_nameB\r\n\x0b_start_timeB\x0b\n\t_end_timeB\x0b\n\t_duration\"&\n\x13UpdateEventResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\"0\n\x12\x44\x65leteEventRequest\x12\x1a\n\x08\x65vent_id\x18\x01 \x01(\tR\x08\x65vent_id\"7\n\x13\x44\x65leteEventResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x0f\n\x07\x64\x65leted\x18\x02 \x01(\t\"\xe4\x01\n\x13SearchEventsRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12)\n\x07\x66ilters\x18\x02 \x03(\x0b\x32\x18.spanloom.v1.EventFilter\x12*\n\ndate_range\x18\x03 \x01(\x0b\x32\x16.spanloom.v1.DateRange\x12\r\n\x05limit\x18\x04 \x01(\x05\x12\x0c\n\x04page\x18\x05 \x01(\x05\x12\"\n\x0cignore_order\x18\x06 \x01(\x08R\x0cignore_order\x12$\n\revaluation_id\x18\x07 \x01(\tR\revaluation_id\"I\n\x14SearchEventsResponse\x12\"\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x12.spanloom.v1.Event\x12\r\n\x05\x63ount\x18\x02 \x01(\x05\"\xdd\x01\n\x11ListEventsRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0f\n\x07\x66ilters\x18\x02 \x01(\t\x12*\n\ndate_range\x18\x03 \x01(\x0b\x32\x16.spanloom.v1.DateRange\x12\r\n\x05limit\x18\x04 \x01(\x05\x12\x0c\n\x04page\x18\x05 \x01(\x05\x12\x13\n\x0bprojections\x18\x06 \x03(\t\x12$\n\revaluation_id\x18\x07 \x01(\tR\revaluation_id\x12\"\n\x0cignore_order\x18\x08 \x01(\x08R\x0cignore_order\"]\n\x12ListEventsResponse\x12\"\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x12.spanloom.v1.Event\x12\x14\n\x0ctotal_events\x18\x02 \x01(\x05\x12\r\n\x05\x63ount\x18\x03 \x01(\x05\"\xb8\x01\n\x13StreamEventsRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12)\n\x07\x66ilters\x18\x02 \x03(\x0b\x32\x18.spanloom.v1.EventFilter\x12*\n\ndate_range\x18\x03 \x01(\x0b\x32\x16.spanloom.v1.DateRange\x12\x13\n\x0bprojections\x18\x04 \x03(\t\x12$\n\revaluation_id\x18\x05 \x01(\tR\revaluation_id\"9\n\x14StreamEventsResponse\x12!\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.spanloom.v1.Event\"{\n\x16GetEventsSchemaRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12*\n\ndate_range\x18\x02 \x01(\x0b\x32\x16.spanloom.v1.DateRange\x12$\n\revaluation_id\x18\x03 \x01(\tR\revaluation_id\"\x85\x01\n\x17GetEventsSchemaResponse\x12-\n\x06\x66ields\x18\x01 \x03(\x0b\x32\x1d.spanloom.v1.EventSchemaField\x12\x10\n\x08\x64\x61tasets\x18\x02 \x03(\t\x12)\n\x08mappings\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\"@\n\x10\x45ventSchemaField\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1e\n\nevent_type\x18\x02 \x01(\tR\nevent_type\"\xfe\x01\n\x15GetEventsChartRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0f\n\x07\x66ilters\x18\x02 \x01(\t\x12*\n\ndate_range\x18\x03 \x01(\x0b\x32\x16.spanloom.v1.DateRange\x12\x0e\n\x06metric\x18\x04 \x01(\t\x12\x10\n\x08group_by\x18\x05 \x01(\t\x12\x0e\n\x06\x62ucket\x18\x06 \x01(\t\x12\x13\n\x0b\x61ggregation\x18\x07 \x01(\t\x12$\n\revaluation_id\x18\x08 \x01(\tR\revaluation_id\x12*\n\x10only_experiments\x18\t \x01(\x08R\x10only_experiments\"]\n\x16GetEventsChartResponse\x12-\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1d.spanloom.v1.EventsChartPoint\x12\x14\n\x0ctotal_events\x18\x02 \x01(\x05\"z\n\x10\x45ventsChartPoint\x12*\n\x06\x62ucket\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05group\x18\x02 \x01(\t\x12\x12\n\x05value\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\r\n\x05\x63ount\x18\x04 \x01(\x05\x42\x08\n\x06_value2\xd7\r\n\x0c\x45ventService\x12\x97\x01\n\x10\x43reateEventBatch\x12$.spanloom.v1.CreateEventBatchRequest\x1a%.spanloom.v1.CreateEventBatchResponse\"6\x90\x02\x02\xc8\xf3\x18\x01\x82\xd3\xe4\x93\x02)\"\r/events/batch:\x01*Z\x15\"\x10/v1/events/batch:\x01*\x12\x80\x01\n\x0b\x43reateEvent\x12\x1f.spanloom.v1.CreateEventRequest\x1a .spanloom.v1.CreateEventResponse\".\x90\x02\x02\xc8\xf3\x18\x01\x82\xd3\xe4\x93\x02!\"\x07/events:\x01*Z\x13\"\n/v1/events:\x05\x65vent\x12\x80\x01\n\x10\x43reateModelEvent\x12$.spanloom.v1.CreateModelEventRequest\x1a%.spanloom.v1.CreateModelEventResponse\"\x1f\x90\x02\x02\xc8\xf3\x18\x01\x82\xd3\xe4\x93\x02\x12\"\r/events/model:\x01*\x12\x95\x01\n\x15\x43reateModelEventBatch\x12).spanloom.v1.CreateModelEventBatchRequest\x1a*.spanloom.v1.CreateModelEventBatchResponse\"%\x90\x02\x02\xc8\xf3\x18\x01\x82\xd3\xe4\x93\x02\x18\"\x13/events/model/batch:\x01*\x12\x87\x01\n\x0bUpdateEvent\x12\x1f.spanloom.v1.UpdateEventRequest\x1a .spanloom.v1.UpdateEventResponse\"5\x90\x02\x02\xc8\xf3\x18\x01\x82\xd3\xe4\x93\x02(\x1a\x07/events:\x01*Z\x1a\x1a\x15/v1/events/{event_id}:\x01*\x12\x8c\x01\n\x0b\x44\x65leteEvent\x12\x1f.spanloom.v1.DeleteEventRequest\x1a .spanloom.v1.DeleteEventResponse\":\x90\x02\x02\xc8\xf3\x18\x03\x82\xd3\xe4\x93\x02-*\x15/v1/events/{event_id}Z\x14*\x12/events/{event_id}\x12m\n\x08GetEvent\x12\x1c.spanloom.v1.GetEventRequest\x1a\x1d.spanloom.v1.GetEventResponse\"$\x90\x02\x01\xc8\xf3\x18\x02\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/events/{event_id}\x12\x8d\x01\n\x0c\x45xportEvents\x12 .spanloom.v1.ExportEventsRequest\x1a!.spanloom.v1.ExportEventsResponse\"8\x90\x02\x01\xc8\xf3\x18\x02\x82\xd3\xe4\x93\x02+\"\x0e/events/export:\x01*Z\x16\"\x11/v1/events/export:\x01*\x12x\n\x0cSearchEvents\x12 .spanloom.v1.SearchEventsRequest\x1a!.spanloom.v1.SearchEventsResponse\"#\x90\x02\x01\xc8\xf3\x18\x02\x82\xd3\xe4\x93\x02\x16\"\x11/v1/events/search:\x01*\x12s\n\nListEvents\x12\x1e.spanloom.v1.ListEventsRequest\x1a\x1f.spanloom.v1.ListEventsResponse\"$\x90\x02\x01\xc8\xf3\x18\x02\x82\xd3\xe4\x93\x02\x17\x12\n/v1/eventsZ\t\x12\x07/events\x12z\n\x0cStreamEvents\x12 .spanloom.v1.StreamEventsRequest\x1a!.spanloom.v1.StreamEventsResponse\"#\x90\x02\x01\xc8\xf3\x18\x02\x82\xd3\xe4\x93\x02\x16\"\x11/v1/events/stream:\x01*0\x01\x12~\n\x0fGetEventsSchema\x12#.spanloom.v1.GetEventsSchemaRequest\x1a$.spanloom.v1.GetEventsSchemaResponse\" \x90\x02\x01\xc8\xf3\x18\x02\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/events/schema\x12\x8b\x01\n\x0eGetEventsChart\x12\".spanloom.v1.GetEventsChartRequest\x1a#.spanloom.v1.GetEventsChartResponse\"0\x90\x02\x01\xc8\xf3\x18\x02\x82\xd3\xe4\x93\x02#\x12\r/events/chartZ\x12\x12\x10/v1/events/chartb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,26 +42,84 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EVENTSERVICE'].methods_by_name['CreateEventBatch']._serialized_options = b'\220\002\002\310\363\030\001\202\323\344\223\002)\"\r/events/batch:\001*Z\025\"\020/v1/events/batch:\001*'
   _globals['_EVENTSERVICE'].methods_by_name['CreateEvent']._loaded_options = None
   _globals['_EVENTSERVICE'].methods_by_name['CreateEvent']._serialized_options = b'\220\002\002\310\363\030\001\202\323\344\223\002!\"\007/events:\001*Z\023\"\n/v1/events:\005event'
+  _globals['_EVENTSERVICE'].methods_by_name['CreateModelEvent']._loaded_options = None
+  _globals['_EVENTSERVICE'].methods_by_name['CreateModelEvent']._serialized_options = b'\220\002\002\310\363\030\001\202\323\344\223\002\022\"\r/events/model:\001*'
+  _globals['_EVENTSERVICE'].methods_by_name['CreateModelEventBatch']._loaded_options = None
+  _globals['_EVENTSERVICE'].methods_by_name['CreateModelEventBatch']._serialized_options = b'\220\002\002\310\363\030\001\202\323\344\223\002\030\"\023/events/model/batch:\001*'
+  _globals['_EVENTSERVICE'].methods_by_name['UpdateEvent']._loaded_options = None
+  _globals['_EVENTSERVICE'].methods_by_name['UpdateEvent']._serialized_options = b'\220\002\002\310\363\030\001\202\323\344\223\002(\032\007/events:\001*Z\032\032\025/v1/events/{event_id}:\001*'
+  _globals['_EVENTSERVICE'].methods_by_name['DeleteEvent']._loaded_options = None
+  _globals['_EVENTSERVICE'].methods_by_name['DeleteEvent']._serialized_options = b'\220\002\002\310\363\030\003\202\323\344\223\002-*\025/v1/events/{event_id}Z\024*\022/events/{event_id}'
   _globals['_EVENTSERVICE'].methods_by_name['GetEvent']._loaded_options = None
   _globals['_EVENTSERVICE'].methods_by_name['GetEvent']._serialized_options = b'\220\002\001\310\363\030\002\202\323\344\223\002\027\022\025/v1/events/{event_id}'
   _globals['_EVENTSERVICE'].methods_by_name['ExportEvents']._loaded_options = None
   _globals['_EVENTSERVICE'].methods_by_name['ExportEvents']._serialized_options = b'\220\002\001\310\363\030\002\202\323\344\223\002+\"\016/events/export:\001*Z\026\"\021/v1/events/export:\001*'
-  _globals['_CREATEEVENTBATCHREQUEST']._serialized_start=157
-  _globals['_CREATEEVENTBATCHREQUEST']._serialized_end=484
-  _globals['_CREATEEVENTBATCHRESPONSE']._serialized_start=486
-  _globals['_CREATEEVENTBATCHRESPONSE']._serialized_end=591
-  _globals['_CREATEEVENTREQUEST']._serialized_start=593
-  _globals['_CREATEEVENTREQUEST']._serialized_end=648
-  _globals['_CREATEEVENTRESPONSE']._serialized_start=650
-  _globals['_CREATEEVENTRESPONSE']._serialized_end=716
-  _globals['_GETEVENTREQUEST']._serialized_start=718
-  _globals['_GETEVENTREQUEST']._serialized_end=763
-  _globals['_GETEVENTRESPONSE']._serialized_start=765
-  _globals['_GETEVENTRESPONSE']._serialized_end=818
-  _globals['_EXPORTEVENTSREQUEST']._serialized_start=821
-  _globals['_EXPORTEVENTSREQUEST']._serialized_end=975
-  _globals['_EXPORTEVENTSRESPONSE']._serialized_start=977
-  _globals['_EXPORTEVENTSRESPONSE']._serialized_end=1072
-  _globals['_EVENTSERVICE']._serialized_start=1075
-  _globals['_EVENTSERVICE']._serialized_end=1629
+  _globals['_EVENTSERVICE'].methods_by_name['SearchEvents']._loaded_options = None
+  _globals['_EVENTSERVICE'].methods_by_name['SearchEvents']._serialized_options = b'\220\002\001\310\363\030\002\202\323\344\223\002\026\"\021/v1/events/search:\001*'
+  _globals['_EVENTSERVICE'].methods_by_name['ListEvents']._loaded_options = None
+  _globals['_EVENTSERVICE'].methods_by_name['ListEvents']._serialized_options = b'\220\002\001\310\363\030\002\202\323\344\223\002\027\022\n/v1/eventsZ\t\022\007/events'
+  _globals['_EVENTSERVICE'].methods_by_name['StreamEvents']._loaded_options = None
+  _globals['_EVENTSERVICE'].methods_by_name['StreamEvents']._serialized_options = b'\220\002\001\310\363\030\002\202\323\344\223\002\026\"\021/v1/events/stream:\001*'
+  _globals['_EVENTSERVICE'].methods_by_name['GetEventsSchema']._loaded_options = None
+  _globals['_EVENTSERVICE'].methods_by_name['GetEventsSchema']._serialized_options = b'\220\002\001\310\363\030\002\202\323\344\223\002\023\022\021/v1/events/schema'
+  _globals['_EVENTSERVICE'].methods_by_name['GetEventsChart']._loaded_options = None
+  _globals['_EVENTSERVICE'].methods_by_name['GetEventsChart']._serialized_options = b'\220\002\001\310\363\030\002\202\323\344\223\002#\022\r/events/chartZ\022\022\020/v1/events/chart'
+  _globals['_CREATEEVENTBATCHREQUEST']._serialized_start=251
+  _globals['_CREATEEVENTBATCHREQUEST']._serialized_end=578
+  _globals['_CREATEEVENTBATCHRESPONSE']._serialized_start=580
+  _globals['_CREATEEVENTBATCHRESPONSE']._serialized_end=685
+  _globals['_CREATEEVENTREQUEST']._serialized_start=687
+  _globals['_CREATEEVENTREQUEST']._serialized_end=742
+  _globals['_CREATEEVENTRESPONSE']._serialized_start=744
+  _globals['_CREATEEVENTRESPONSE']._serialized_end=810
+  _globals['_GETEVENTREQUEST']._serialized_start=812
+  _globals['_GETEVENTREQUEST']._serialized_end=857
+  _globals['_GETEVENTRESPONSE']._serialized_start=859
+  _globals['_GETEVENTRESPONSE']._serialized_end=912
+  _globals['_EXPORTEVENTSREQUEST']._serialized_start=915
+  _globals['_EXPORTEVENTSREQUEST']._serialized_end=1164
+  _globals['_EXPORTEVENTSRESPONSE']._serialized_start=1166
+  _globals['_EXPORTEVENTSRESPONSE']._serialized_end=1261
+  _globals['_CREATEMODELEVENTREQUEST']._serialized_start=1263
+  _globals['_CREATEMODELEVENTREQUEST']._serialized_end=1347
+  _globals['_CREATEMODELEVENTRESPONSE']._serialized_start=1349
+  _globals['_CREATEMODELEVENTRESPONSE']._serialized_end=1420
+  _globals['_CREATEMODELEVENTBATCHREQUEST']._serialized_start=1423
+  _globals['_CREATEMODELEVENTBATCHREQUEST']._serialized_end=1780
+  _globals['_CREATEMODELEVENTBATCHRESPONSE']._serialized_start=1782
+  _globals['_CREATEMODELEVENTBATCHRESPONSE']._serialized_end=1892
+  _globals['_UPDATEEVENTREQUEST']._serialized_start=1895
+  _globals['_UPDATEEVENTREQUEST']._serialized_end=2530
+  _globals['_UPDATEEVENTRESPONSE']._serialized_start=2532
+  _globals['_UPDATEEVENTRESPONSE']._serialized_end=2570
+  _globals['_DELETEEVENTREQUEST']._serialized_start=2572
+  _globals['_DELETEEVENTREQUEST']._serialized_end=2620
+  _globals['_DELETEEVENTRESPONSE']._serialized_start=2622
+  _globals['_DELETEEVENTRESPONSE']._serialized_end=2677
+  _globals['_SEARCHEVENTSREQUEST']._serialized_start=2680
+  _globals['_SEARCHEVENTSREQUEST']._serialized_end=2908
+  _globals['_SEARCHEVENTSRESPONSE']._serialized_start=2910
+  _globals['_SEARCHEVENTSRESPONSE']._serialized_end=2983
+  _globals['_LISTEVENTSREQUEST']._serialized_start=2986
+  _globals['_LISTEVENTSREQUEST']._serialized_end=3207
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=3209
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=3302
+  _globals['_STREAMEVENTSREQUEST']._serialized_start=3305
+  _globals['_STREAMEVENTSREQUEST']._serialized_end=3489
+  _globals['_STREAMEVENTSRESPONSE']._serialized_start=3491
+  _globals['_STREAMEVENTSRESPONSE']._serialized_end=3548
+  _globals['_GETEVENTSSCHEMAREQUEST']._serialized_start=3550
+  _globals['_GETEVENTSSCHEMAREQUEST']._serialized_end=3673
+  _globals['_GETEVENTSSCHEMARESPONSE']._serialized_start=3676
+  _globals['_GETEVENTSSCHEMARESPONSE']._serialized_end=3809
+  _globals['_EVENTSCHEMAFIELD']._serialized_start=3811
+  _globals['_EVENTSCHEMAFIELD']._serialized_end=3875
+  _globals['_GETEVENTSCHARTREQUEST']._serialized_start=3878
+  _globals['_GETEVENTSCHARTREQUEST']._serialized_end=4132
+  _globals['_GETEVENTSCHARTRESPONSE']._serialized_start=4134
+  _globals['_GETEVENTSCHARTRESPONSE']._serialized_end=4227
+  _globals['_EVENTSCHARTPOINT']._serialized_start=4229
+  _globals['_EVENTSCHARTPOINT']._serialized_end=4351
+  _globals['_EVENTSERVICE']._serialized_start=4354
+  _globals['_EVENTSERVICE']._serialized_end=6105
 # @@protoc_insertion_point(module_scope)

@@ -6,8 +6,11 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import struct_pb2 as _struct_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from spanloom.v1 import event_pb2 as _event_pb2
+from spanloom.v1 import model_event_pb2 as _model_event_pb2
 from spanloom.v1 import session_pb2 as _session_pb2
 import builtins as _builtins
 import sys
@@ -214,12 +217,19 @@ class ExportEventsRequest(_message.Message):
     DATE_RANGE_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
     PAGE_FIELD_NUMBER: _builtins.int
+    PROJECTIONS_FIELD_NUMBER: _builtins.int
+    EVALUATION_ID_FIELD_NUMBER: _builtins.int
+    IGNORE_ORDER_FIELD_NUMBER: _builtins.int
     project: _builtins.str
     """Names the project where an instance key is used; otherwise ignored."""
     limit: _builtins.int
     """How many events at most, 1 to 7500. Unset or 0: 1000. More than 7500 is read as 7500."""
     page: _builtins.int
     """Which page, from 1. Unset or 0: 1."""
+    evaluation_id: _builtins.str
+    """Only events of this evaluation: those whose `metadata.run_id` it is."""
+    ignore_order: _builtins.bool
+    """Taken for compatibility; the order is always the same."""
     @_builtins.property
     def filters(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.EventFilter]:
         """Conditions that all must hold."""
@@ -227,6 +237,12 @@ class ExportEventsRequest(_message.Message):
     @_builtins.property
     def date_range(self) -> _event_pb2.DateRange:
         """Only events that started within."""
+
+    @_builtins.property
+    def projections(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Which fields to give, by name or dotted path: `inputs`, `metadata.cost`. None: all. Names of no field are ignored; the
+        event's id and type are always given.
+        """
 
     def __init__(
         self,
@@ -236,10 +252,13 @@ class ExportEventsRequest(_message.Message):
         date_range: _event_pb2.DateRange | None = ...,
         limit: _builtins.int = ...,
         page: _builtins.int = ...,
+        projections: _abc.Iterable[_builtins.str] | None = ...,
+        evaluation_id: _builtins.str = ...,
+        ignore_order: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["date_range", b"date_range"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["date_range", b"date_range", "filters", b"filters", "limit", b"limit", "page", b"page", "project", b"project"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["date_range", b"date_range", "evaluation_id", b"evaluation_id", "filters", b"filters", "ignore_order", b"ignore_order", "limit", b"limit", "page", b"page", "project", b"project", "projections", b"projections"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -276,3 +295,771 @@ class ExportEventsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExportEventsResponse: _TypeAlias = ExportEventsResponse  # noqa: Y015
+
+@_typing.final
+class CreateModelEventRequest(_message.Message):
+    """The model call to store."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_EVENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def model_event(self) -> _model_event_pb2.ModelEvent:
+        """The model call. Required."""
+
+    def __init__(
+        self,
+        *,
+        model_event: _model_event_pb2.ModelEvent | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["model_event", b"model_event"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_event", b"model_event"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateModelEventRequest: _TypeAlias = CreateModelEventRequest  # noqa: Y015
+
+@_typing.final
+class CreateModelEventResponse(_message.Message):
+    """What was stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    SUCCESS_FIELD_NUMBER: _builtins.int
+    event_id: _builtins.str
+    """The event's id."""
+    success: _builtins.bool
+    """Always true: a call that failed gives an error."""
+    def __init__(
+        self,
+        *,
+        event_id: _builtins.str = ...,
+        success: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id", "success", b"success"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateModelEventResponse: _TypeAlias = CreateModelEventResponse  # noqa: Y015
+
+@_typing.final
+class CreateModelEventBatchRequest(_message.Message):
+    """The model calls to store."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_EVENTS_FIELD_NUMBER: _builtins.int
+    IS_SINGLE_SESSION_FIELD_NUMBER: _builtins.int
+    SINGLE_SESSION_FIELD_NUMBER: _builtins.int
+    SESSION_PROPERTIES_FIELD_NUMBER: _builtins.int
+    SESSION_FIELD_NUMBER: _builtins.int
+    is_single_session: _builtins.bool
+    """All events share one session: that of `session_properties`, else that of the first event that names one, else a new one.
+    Unset or false: each event belongs to the session it names, and one that names none gets a session of its own.
+    """
+    single_session: _builtins.bool
+    """The same as `is_single_session`; either is enough."""
+    @_builtins.property
+    def model_events(self) -> _containers.RepeatedCompositeFieldContainer[_model_event_pb2.ModelEvent]:
+        """The model calls, in any order. Required."""
+
+    @_builtins.property
+    def session_properties(self) -> _session_pb2.SessionProperties:
+        """What to say of the session (of each new session, when they are not one). With a session id here, events that name no
+        session belong to it.
+        """
+
+    @_builtins.property
+    def session(self) -> _session_pb2.SessionProperties:
+        """The same as `session_properties`, which wins."""
+
+    def __init__(
+        self,
+        *,
+        model_events: _abc.Iterable[_model_event_pb2.ModelEvent] | None = ...,
+        is_single_session: _builtins.bool | None = ...,
+        single_session: _builtins.bool | None = ...,
+        session_properties: _session_pb2.SessionProperties | None = ...,
+        session: _session_pb2.SessionProperties | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_is_single_session", b"_is_single_session", "_single_session", b"_single_session", "is_single_session", b"is_single_session", "session", b"session", "session_properties", b"session_properties", "single_session", b"single_session"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_is_single_session", b"_is_single_session", "_single_session", b"_single_session", "is_single_session", b"is_single_session", "model_events", b"model_events", "session", b"session", "session_properties", b"session_properties", "single_session", b"single_session"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__is_single_session: _TypeAlias = _typing.Literal["is_single_session"]  # noqa: Y015
+    _WhichOneofArgType__is_single_session: _TypeAlias = _typing.Literal["_is_single_session", b"_is_single_session"]  # noqa: Y015
+    _WhichOneofReturnType__single_session: _TypeAlias = _typing.Literal["single_session"]  # noqa: Y015
+    _WhichOneofArgType__single_session: _TypeAlias = _typing.Literal["_single_session", b"_single_session"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__is_single_session) -> _WhichOneofReturnType__is_single_session | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__single_session) -> _WhichOneofReturnType__single_session | None: ...
+
+Global___CreateModelEventBatchRequest: _TypeAlias = CreateModelEventBatchRequest  # noqa: Y015
+
+@_typing.final
+class CreateModelEventBatchResponse(_message.Message):
+    """What was stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_IDS_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    SUCCESS_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """The one session's id; where there are several, that of the last event."""
+    success: _builtins.bool
+    """Always true: a call that failed gives an error."""
+    @_builtins.property
+    def event_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The events' ids, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        event_ids: _abc.Iterable[_builtins.str] | None = ...,
+        session_id: _builtins.str = ...,
+        success: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_ids", b"event_ids", "session_id", b"session_id", "success", b"success"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateModelEventBatchResponse: _TypeAlias = CreateModelEventBatchResponse  # noqa: Y015
+
+@_typing.final
+class UpdateEventRequest(_message.Message):
+    """What to add to an event."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    PROJECT_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    METRICS_FIELD_NUMBER: _builtins.int
+    FEEDBACK_FIELD_NUMBER: _builtins.int
+    CONFIG_FIELD_NUMBER: _builtins.int
+    USER_PROPERTIES_FIELD_NUMBER: _builtins.int
+    OUTPUTS_FIELD_NUMBER: _builtins.int
+    INPUTS_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    EVENT_NAME_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    DURATION_FIELD_NUMBER: _builtins.int
+    CHILDREN_IDS_FIELD_NUMBER: _builtins.int
+    event_id: _builtins.str
+    """The event's id, or a session's. Required."""
+    project: _builtins.str
+    """Names the project where an instance key is used; otherwise ignored."""
+    error: _builtins.str
+    """Replaces the error; empty: there was none."""
+    event_name: _builtins.str
+    """Replaces the name."""
+    start_time: _builtins.float
+    """Replaces the start, in milliseconds since 1970 UTC."""
+    end_time: _builtins.float
+    """Replaces the end, in milliseconds since 1970 UTC."""
+    duration: _builtins.float
+    """Replaces the duration, in milliseconds. Unset, with a start or end: a duration that was their difference follows them."""
+    @_builtins.property
+    def metadata(self) -> _struct_pb2.Struct:
+        """Merged key by key; null removes a key. The same holds for the other four objects."""
+
+    @_builtins.property
+    def metrics(self) -> _struct_pb2.Struct:
+        """Merged key by key."""
+
+    @_builtins.property
+    def feedback(self) -> _struct_pb2.Struct:
+        """Merged key by key."""
+
+    @_builtins.property
+    def config(self) -> _struct_pb2.Struct:
+        """Merged key by key."""
+
+    @_builtins.property
+    def user_properties(self) -> _struct_pb2.Struct:
+        """Merged key by key."""
+
+    @_builtins.property
+    def outputs(self) -> _struct_pb2.Value:
+        """Replaces what came out. Null: stays. What is no object is stored as `{"value": ...}`."""
+
+    @_builtins.property
+    def inputs(self) -> _struct_pb2.Struct:
+        """Replaces what went in."""
+
+    @_builtins.property
+    def children_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Replaces the children. Empty: stays."""
+
+    def __init__(
+        self,
+        *,
+        event_id: _builtins.str = ...,
+        project: _builtins.str = ...,
+        metadata: _struct_pb2.Struct | None = ...,
+        metrics: _struct_pb2.Struct | None = ...,
+        feedback: _struct_pb2.Struct | None = ...,
+        config: _struct_pb2.Struct | None = ...,
+        user_properties: _struct_pb2.Struct | None = ...,
+        outputs: _struct_pb2.Value | None = ...,
+        inputs: _struct_pb2.Struct | None = ...,
+        error: _builtins.str | None = ...,
+        event_name: _builtins.str | None = ...,
+        start_time: _builtins.float | None = ...,
+        end_time: _builtins.float | None = ...,
+        duration: _builtins.float | None = ...,
+        children_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_duration", b"_duration", "_end_time", b"_end_time", "_error", b"_error", "_event_name", b"_event_name", "_start_time", b"_start_time", "config", b"config", "duration", b"duration", "end_time", b"end_time", "error", b"error", "event_name", b"event_name", "feedback", b"feedback", "inputs", b"inputs", "metadata", b"metadata", "metrics", b"metrics", "outputs", b"outputs", "start_time", b"start_time", "user_properties", b"user_properties"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duration", b"_duration", "_end_time", b"_end_time", "_error", b"_error", "_event_name", b"_event_name", "_start_time", b"_start_time", "children_ids", b"children_ids", "config", b"config", "duration", b"duration", "end_time", b"end_time", "error", b"error", "event_id", b"event_id", "event_name", b"event_name", "feedback", b"feedback", "inputs", b"inputs", "metadata", b"metadata", "metrics", b"metrics", "outputs", b"outputs", "project", b"project", "start_time", b"start_time", "user_properties", b"user_properties"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__duration: _TypeAlias = _typing.Literal["duration"]  # noqa: Y015
+    _WhichOneofArgType__duration: _TypeAlias = _typing.Literal["_duration", b"_duration"]  # noqa: Y015
+    _WhichOneofReturnType__end_time: _TypeAlias = _typing.Literal["end_time"]  # noqa: Y015
+    _WhichOneofArgType__end_time: _TypeAlias = _typing.Literal["_end_time", b"_end_time"]  # noqa: Y015
+    _WhichOneofReturnType__error: _TypeAlias = _typing.Literal["error"]  # noqa: Y015
+    _WhichOneofArgType__error: _TypeAlias = _typing.Literal["_error", b"_error"]  # noqa: Y015
+    _WhichOneofReturnType__event_name: _TypeAlias = _typing.Literal["event_name"]  # noqa: Y015
+    _WhichOneofArgType__event_name: _TypeAlias = _typing.Literal["_event_name", b"_event_name"]  # noqa: Y015
+    _WhichOneofReturnType__start_time: _TypeAlias = _typing.Literal["start_time"]  # noqa: Y015
+    _WhichOneofArgType__start_time: _TypeAlias = _typing.Literal["_start_time", b"_start_time"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__duration) -> _WhichOneofReturnType__duration | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__end_time) -> _WhichOneofReturnType__end_time | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__error) -> _WhichOneofReturnType__error | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__event_name) -> _WhichOneofReturnType__event_name | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__start_time) -> _WhichOneofReturnType__start_time | None: ...
+
+Global___UpdateEventRequest: _TypeAlias = UpdateEventRequest  # noqa: Y015
+
+@_typing.final
+class UpdateEventResponse(_message.Message):
+    """The update was stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUCCESS_FIELD_NUMBER: _builtins.int
+    success: _builtins.bool
+    """Always true: a call that failed gives an error."""
+    def __init__(
+        self,
+        *,
+        success: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["success", b"success"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateEventResponse: _TypeAlias = UpdateEventResponse  # noqa: Y015
+
+@_typing.final
+class DeleteEventRequest(_message.Message):
+    """Which event."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    event_id: _builtins.str
+    """The event's id."""
+    def __init__(
+        self,
+        *,
+        event_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteEventRequest: _TypeAlias = DeleteEventRequest  # noqa: Y015
+
+@_typing.final
+class DeleteEventResponse(_message.Message):
+    """What was removed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUCCESS_FIELD_NUMBER: _builtins.int
+    DELETED_FIELD_NUMBER: _builtins.int
+    success: _builtins.bool
+    """Always true: a call that failed gives an error."""
+    deleted: _builtins.str
+    """The event's id."""
+    def __init__(
+        self,
+        *,
+        success: _builtins.bool = ...,
+        deleted: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted", b"deleted", "success", b"success"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteEventResponse: _TypeAlias = DeleteEventResponse  # noqa: Y015
+
+@_typing.final
+class SearchEventsRequest(_message.Message):
+    """Which events, and which page of them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_FIELD_NUMBER: _builtins.int
+    FILTERS_FIELD_NUMBER: _builtins.int
+    DATE_RANGE_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    PAGE_FIELD_NUMBER: _builtins.int
+    IGNORE_ORDER_FIELD_NUMBER: _builtins.int
+    EVALUATION_ID_FIELD_NUMBER: _builtins.int
+    project: _builtins.str
+    """Names the project where an instance key is used; otherwise ignored."""
+    limit: _builtins.int
+    """How many events at most, 1 to 1000. Unset or 0: 1000. More than 1000 is read as 1000."""
+    page: _builtins.int
+    """Which page, from 1. Unset or 0: 1."""
+    ignore_order: _builtins.bool
+    """Taken for compatibility; the order is always the same."""
+    evaluation_id: _builtins.str
+    """Only events of this evaluation: those whose `metadata.run_id` it is."""
+    @_builtins.property
+    def filters(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.EventFilter]:
+        """Conditions that all must hold."""
+
+    @_builtins.property
+    def date_range(self) -> _event_pb2.DateRange:
+        """Only events that started within."""
+
+    def __init__(
+        self,
+        *,
+        project: _builtins.str = ...,
+        filters: _abc.Iterable[_event_pb2.EventFilter] | None = ...,
+        date_range: _event_pb2.DateRange | None = ...,
+        limit: _builtins.int = ...,
+        page: _builtins.int = ...,
+        ignore_order: _builtins.bool = ...,
+        evaluation_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["date_range", b"date_range"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["date_range", b"date_range", "evaluation_id", b"evaluation_id", "filters", b"filters", "ignore_order", b"ignore_order", "limit", b"limit", "page", b"page", "project", b"project"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchEventsRequest: _TypeAlias = SearchEventsRequest  # noqa: Y015
+
+@_typing.final
+class SearchEventsResponse(_message.Message):
+    """One page of events."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    count: _builtins.int
+    """How many events meet the filters in all."""
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]:
+        """The events of this page."""
+
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[_event_pb2.Event] | None = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "events", b"events"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchEventsResponse: _TypeAlias = SearchEventsResponse  # noqa: Y015
+
+@_typing.final
+class ListEventsRequest(_message.Message):
+    """Which events, and which page of them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_FIELD_NUMBER: _builtins.int
+    FILTERS_FIELD_NUMBER: _builtins.int
+    DATE_RANGE_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    PAGE_FIELD_NUMBER: _builtins.int
+    PROJECTIONS_FIELD_NUMBER: _builtins.int
+    EVALUATION_ID_FIELD_NUMBER: _builtins.int
+    IGNORE_ORDER_FIELD_NUMBER: _builtins.int
+    project: _builtins.str
+    """Names the project where an instance key is used; otherwise ignored."""
+    filters: _builtins.str
+    """Conditions that all must hold: the JSON of a list of EventFilter, or of one. A query string cannot hold them otherwise."""
+    limit: _builtins.int
+    """How many events at most, 1 to 7500. Unset or 0: 1000. More than 7500 is read as 7500."""
+    page: _builtins.int
+    """Which page, from 1. Unset or 0: 1."""
+    evaluation_id: _builtins.str
+    """Only events of this evaluation: those whose `metadata.run_id` it is."""
+    ignore_order: _builtins.bool
+    """Taken for compatibility; the order is always the same."""
+    @_builtins.property
+    def date_range(self) -> _event_pb2.DateRange:
+        """Only events that started within."""
+
+    @_builtins.property
+    def projections(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Which fields to give, as in ExportEventsRequest."""
+
+    def __init__(
+        self,
+        *,
+        project: _builtins.str = ...,
+        filters: _builtins.str = ...,
+        date_range: _event_pb2.DateRange | None = ...,
+        limit: _builtins.int = ...,
+        page: _builtins.int = ...,
+        projections: _abc.Iterable[_builtins.str] | None = ...,
+        evaluation_id: _builtins.str = ...,
+        ignore_order: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["date_range", b"date_range"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["date_range", b"date_range", "evaluation_id", b"evaluation_id", "filters", b"filters", "ignore_order", b"ignore_order", "limit", b"limit", "page", b"page", "project", b"project", "projections", b"projections"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListEventsRequest: _TypeAlias = ListEventsRequest  # noqa: Y015
+
+@_typing.final
+class ListEventsResponse(_message.Message):
+    """One page of events."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    TOTAL_EVENTS_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    total_events: _builtins.int
+    """How many events meet the filters in all."""
+    count: _builtins.int
+    """The same as `total_events`."""
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]:
+        """The events of this page."""
+
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[_event_pb2.Event] | None = ...,
+        total_events: _builtins.int = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "events", b"events", "total_events", b"total_events"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListEventsResponse: _TypeAlias = ListEventsResponse  # noqa: Y015
+
+@_typing.final
+class StreamEventsRequest(_message.Message):
+    """Which events."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_FIELD_NUMBER: _builtins.int
+    FILTERS_FIELD_NUMBER: _builtins.int
+    DATE_RANGE_FIELD_NUMBER: _builtins.int
+    PROJECTIONS_FIELD_NUMBER: _builtins.int
+    EVALUATION_ID_FIELD_NUMBER: _builtins.int
+    project: _builtins.str
+    """Names the project where an instance key is used; otherwise ignored."""
+    evaluation_id: _builtins.str
+    """Only events of this evaluation: those whose `metadata.run_id` it is."""
+    @_builtins.property
+    def filters(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.EventFilter]:
+        """Conditions that all must hold."""
+
+    @_builtins.property
+    def date_range(self) -> _event_pb2.DateRange:
+        """Only events that started within."""
+
+    @_builtins.property
+    def projections(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Which fields to give, as in ExportEventsRequest."""
+
+    def __init__(
+        self,
+        *,
+        project: _builtins.str = ...,
+        filters: _abc.Iterable[_event_pb2.EventFilter] | None = ...,
+        date_range: _event_pb2.DateRange | None = ...,
+        projections: _abc.Iterable[_builtins.str] | None = ...,
+        evaluation_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["date_range", b"date_range"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["date_range", b"date_range", "evaluation_id", b"evaluation_id", "filters", b"filters", "project", b"project", "projections", b"projections"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamEventsRequest: _TypeAlias = StreamEventsRequest  # noqa: Y015
+
+@_typing.final
+class StreamEventsResponse(_message.Message):
+    """One event of many."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def event(self) -> _event_pb2.Event:
+        """The event."""
+
+    def __init__(
+        self,
+        *,
+        event: _event_pb2.Event | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamEventsResponse: _TypeAlias = StreamEventsResponse  # noqa: Y015
+
+@_typing.final
+class GetEventsSchemaRequest(_message.Message):
+    """Which events to look at."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_FIELD_NUMBER: _builtins.int
+    DATE_RANGE_FIELD_NUMBER: _builtins.int
+    EVALUATION_ID_FIELD_NUMBER: _builtins.int
+    project: _builtins.str
+    """Names the project where an instance key is used; otherwise ignored."""
+    evaluation_id: _builtins.str
+    """Only events of this evaluation: those whose `metadata.run_id` it is."""
+    @_builtins.property
+    def date_range(self) -> _event_pb2.DateRange:
+        """Only events that started within."""
+
+    def __init__(
+        self,
+        *,
+        project: _builtins.str = ...,
+        date_range: _event_pb2.DateRange | None = ...,
+        evaluation_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["date_range", b"date_range"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["date_range", b"date_range", "evaluation_id", b"evaluation_id", "project", b"project"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetEventsSchemaRequest: _TypeAlias = GetEventsSchemaRequest  # noqa: Y015
+
+@_typing.final
+class GetEventsSchemaResponse(_message.Message):
+    """What fields events have."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIELDS_FIELD_NUMBER: _builtins.int
+    DATASETS_FIELD_NUMBER: _builtins.int
+    MAPPINGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def fields(self) -> _containers.RepeatedCompositeFieldContainer[Global___EventSchemaField]:
+        """The fields, by name, then type of event."""
+
+    @_builtins.property
+    def datasets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The ids of the datasets that events name in `metadata.dataset_id`."""
+
+    @_builtins.property
+    def mappings(self) -> _struct_pb2.Struct:
+        """Taken for compatibility: always empty, for no field stands under another name than its own."""
+
+    def __init__(
+        self,
+        *,
+        fields: _abc.Iterable[Global___EventSchemaField] | None = ...,
+        datasets: _abc.Iterable[_builtins.str] | None = ...,
+        mappings: _struct_pb2.Struct | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["mappings", b"mappings"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["datasets", b"datasets", "fields", b"fields", "mappings", b"mappings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetEventsSchemaResponse: _TypeAlias = GetEventsSchemaResponse  # noqa: Y015
+
+@_typing.final
+class EventSchemaField(_message.Message):
+    """One field of one type of events."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    EVENT_TYPE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The dotted path: `inputs.chat_history.0.content`."""
+    event_type: _builtins.str
+    """model, tool, chain or session."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        event_type: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_type", b"event_type", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EventSchemaField: _TypeAlias = EventSchemaField  # noqa: Y015
+
+@_typing.final
+class GetEventsChartRequest(_message.Message):
+    """Which events to sum up, and how."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_FIELD_NUMBER: _builtins.int
+    FILTERS_FIELD_NUMBER: _builtins.int
+    DATE_RANGE_FIELD_NUMBER: _builtins.int
+    METRIC_FIELD_NUMBER: _builtins.int
+    GROUP_BY_FIELD_NUMBER: _builtins.int
+    BUCKET_FIELD_NUMBER: _builtins.int
+    AGGREGATION_FIELD_NUMBER: _builtins.int
+    EVALUATION_ID_FIELD_NUMBER: _builtins.int
+    ONLY_EXPERIMENTS_FIELD_NUMBER: _builtins.int
+    project: _builtins.str
+    """Names the project where an instance key is used; otherwise ignored."""
+    filters: _builtins.str
+    """Conditions that all must hold: the JSON of a list of EventFilter, or of one. A query string cannot hold them otherwise."""
+    metric: _builtins.str
+    """The number to sum up: a field or a dotted path. Unset: `duration`. Events that have none count in `count` alone."""
+    group_by: _builtins.str
+    """A field or a dotted path whose values are kept apart. Unset: none."""
+    bucket: _builtins.str
+    """How long a bucket is: minute, hour, day, or week (from Monday), in UTC. Unset: hour."""
+    aggregation: _builtins.str
+    """average, sum, min, max, count, or a percentile (nearest rank) p50, p75, p90, p95, p99. Unset: average."""
+    evaluation_id: _builtins.str
+    """Only events of this evaluation: those whose `metadata.run_id` it is."""
+    only_experiments: _builtins.bool
+    """Only events of evaluations: those with a `metadata.run_id`."""
+    @_builtins.property
+    def date_range(self) -> _event_pb2.DateRange:
+        """Only events that started within."""
+
+    def __init__(
+        self,
+        *,
+        project: _builtins.str = ...,
+        filters: _builtins.str = ...,
+        date_range: _event_pb2.DateRange | None = ...,
+        metric: _builtins.str = ...,
+        group_by: _builtins.str = ...,
+        bucket: _builtins.str = ...,
+        aggregation: _builtins.str = ...,
+        evaluation_id: _builtins.str = ...,
+        only_experiments: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["date_range", b"date_range"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aggregation", b"aggregation", "bucket", b"bucket", "date_range", b"date_range", "evaluation_id", b"evaluation_id", "filters", b"filters", "group_by", b"group_by", "metric", b"metric", "only_experiments", b"only_experiments", "project", b"project"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetEventsChartRequest: _TypeAlias = GetEventsChartRequest  # noqa: Y015
+
+@_typing.final
+class GetEventsChartResponse(_message.Message):
+    """The points of a chart."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    TOTAL_EVENTS_FIELD_NUMBER: _builtins.int
+    total_events: _builtins.int
+    """How many events were summed up."""
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___EventsChartPoint]:
+        """The points, by time, then group."""
+
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[Global___EventsChartPoint] | None = ...,
+        total_events: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "total_events", b"total_events"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetEventsChartResponse: _TypeAlias = GetEventsChartResponse  # noqa: Y015
+
+@_typing.final
+class EventsChartPoint(_message.Message):
+    """What the events of one bucket and group come to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUCKET_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    group: _builtins.str
+    """The value of the field that the events are grouped by; empty for events without it."""
+    value: _builtins.float
+    """What they come to. Unset when none of them has the number."""
+    count: _builtins.int
+    """How many events they are."""
+    @_builtins.property
+    def bucket(self) -> _timestamp_pb2.Timestamp:
+        """When the bucket begins."""
+
+    def __init__(
+        self,
+        *,
+        bucket: _timestamp_pb2.Timestamp | None = ...,
+        group: _builtins.str = ...,
+        value: _builtins.float | None = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_value", b"_value", "bucket", b"bucket", "value", b"value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_value", b"_value", "bucket", b"bucket", "count", b"count", "group", b"group", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__value: _TypeAlias = _typing.Literal["value"]  # noqa: Y015
+    _WhichOneofArgType__value: _TypeAlias = _typing.Literal["_value", b"_value"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__value) -> _WhichOneofReturnType__value | None: ...
+
+Global___EventsChartPoint: _TypeAlias = EventsChartPoint  # noqa: Y015

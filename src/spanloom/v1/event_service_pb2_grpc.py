@@ -45,6 +45,26 @@ class EventServiceStub:
                 request_serializer=spanloom_dot_v1_dot_event__service__pb2.CreateEventRequest.SerializeToString,
                 response_deserializer=spanloom_dot_v1_dot_event__service__pb2.CreateEventResponse.FromString,
                 _registered_method=True)
+        self.CreateModelEvent = channel.unary_unary(
+                '/spanloom.v1.EventService/CreateModelEvent',
+                request_serializer=spanloom_dot_v1_dot_event__service__pb2.CreateModelEventRequest.SerializeToString,
+                response_deserializer=spanloom_dot_v1_dot_event__service__pb2.CreateModelEventResponse.FromString,
+                _registered_method=True)
+        self.CreateModelEventBatch = channel.unary_unary(
+                '/spanloom.v1.EventService/CreateModelEventBatch',
+                request_serializer=spanloom_dot_v1_dot_event__service__pb2.CreateModelEventBatchRequest.SerializeToString,
+                response_deserializer=spanloom_dot_v1_dot_event__service__pb2.CreateModelEventBatchResponse.FromString,
+                _registered_method=True)
+        self.UpdateEvent = channel.unary_unary(
+                '/spanloom.v1.EventService/UpdateEvent',
+                request_serializer=spanloom_dot_v1_dot_event__service__pb2.UpdateEventRequest.SerializeToString,
+                response_deserializer=spanloom_dot_v1_dot_event__service__pb2.UpdateEventResponse.FromString,
+                _registered_method=True)
+        self.DeleteEvent = channel.unary_unary(
+                '/spanloom.v1.EventService/DeleteEvent',
+                request_serializer=spanloom_dot_v1_dot_event__service__pb2.DeleteEventRequest.SerializeToString,
+                response_deserializer=spanloom_dot_v1_dot_event__service__pb2.DeleteEventResponse.FromString,
+                _registered_method=True)
         self.GetEvent = channel.unary_unary(
                 '/spanloom.v1.EventService/GetEvent',
                 request_serializer=spanloom_dot_v1_dot_event__service__pb2.GetEventRequest.SerializeToString,
@@ -54,6 +74,31 @@ class EventServiceStub:
                 '/spanloom.v1.EventService/ExportEvents',
                 request_serializer=spanloom_dot_v1_dot_event__service__pb2.ExportEventsRequest.SerializeToString,
                 response_deserializer=spanloom_dot_v1_dot_event__service__pb2.ExportEventsResponse.FromString,
+                _registered_method=True)
+        self.SearchEvents = channel.unary_unary(
+                '/spanloom.v1.EventService/SearchEvents',
+                request_serializer=spanloom_dot_v1_dot_event__service__pb2.SearchEventsRequest.SerializeToString,
+                response_deserializer=spanloom_dot_v1_dot_event__service__pb2.SearchEventsResponse.FromString,
+                _registered_method=True)
+        self.ListEvents = channel.unary_unary(
+                '/spanloom.v1.EventService/ListEvents',
+                request_serializer=spanloom_dot_v1_dot_event__service__pb2.ListEventsRequest.SerializeToString,
+                response_deserializer=spanloom_dot_v1_dot_event__service__pb2.ListEventsResponse.FromString,
+                _registered_method=True)
+        self.StreamEvents = channel.unary_stream(
+                '/spanloom.v1.EventService/StreamEvents',
+                request_serializer=spanloom_dot_v1_dot_event__service__pb2.StreamEventsRequest.SerializeToString,
+                response_deserializer=spanloom_dot_v1_dot_event__service__pb2.StreamEventsResponse.FromString,
+                _registered_method=True)
+        self.GetEventsSchema = channel.unary_unary(
+                '/spanloom.v1.EventService/GetEventsSchema',
+                request_serializer=spanloom_dot_v1_dot_event__service__pb2.GetEventsSchemaRequest.SerializeToString,
+                response_deserializer=spanloom_dot_v1_dot_event__service__pb2.GetEventsSchemaResponse.FromString,
+                _registered_method=True)
+        self.GetEventsChart = channel.unary_unary(
+                '/spanloom.v1.EventService/GetEventsChart',
+                request_serializer=spanloom_dot_v1_dot_event__service__pb2.GetEventsChartRequest.SerializeToString,
+                response_deserializer=spanloom_dot_v1_dot_event__service__pb2.GetEventsChartResponse.FromString,
                 _registered_method=True)
 
 
@@ -80,6 +125,37 @@ class EventServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateModelEvent(self, request, context):
+        """Stores one model call as an event; as CreateEvent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateModelEventBatch(self, request, context):
+        """Stores many model calls as events; as CreateEventBatch.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateEvent(self, request, context):
+        """Adds to an event, or to a session by its id; what is not said stays. Durable when the call returns OK. An update may come
+        before its event, and survives the event's being created again; until the event comes nothing of it is listed. An update
+        does not tell whether its event is there. INVALID_ARGUMENT names each bad field.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteEvent(self, request, context):
+        """Removes an event, and what was said of it: updates and feedback. Its children stay. NOT_FOUND when the project has no such
+        event.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetEvent(self, request, context):
         """Gives one event. NOT_FOUND when the project has no such event.
         """
@@ -90,6 +166,44 @@ class EventServiceServicer:
     def ExportEvents(self, request, context):
         """Gives one page of the events that meet all filters, newest start first (ties by event id), with the grand total of the
         filter. No filters: all events. INVALID_ARGUMENT names a bad filter (`filters[1].operator`). Nothing found is no error.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SearchEvents(self, request, context):
+        """As ExportEvents, with smaller pages and without projections.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListEvents(self, request, context):
+        """As ExportEvents, for a query string.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamEvents(self, request, context):
+        """Gives all events that meet all filters, in the order of ExportEvents, one a message; over REST one JSON object a line. What is
+        written meanwhile may be given or not; nothing is given twice, and nothing that was there is left out. Takes the same memory
+        for any number of events. Read again from the start after an error.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetEventsSchema(self, request, context):
+        """Tells what fields events have: the dotted paths to all values in the newest 1000 events of the range, by type of event.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetEventsChart(self, request, context):
+        """Sums events up over time: one point for each bucket of time and each value of `group_by`, in this order. Buckets without
+        events are left out. INVALID_ARGUMENT names a bad field, or `bucket` when there were more than 10000 points.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -108,6 +222,26 @@ def add_EventServiceServicer_to_server(servicer, server):
                     request_deserializer=spanloom_dot_v1_dot_event__service__pb2.CreateEventRequest.FromString,
                     response_serializer=spanloom_dot_v1_dot_event__service__pb2.CreateEventResponse.SerializeToString,
             ),
+            'CreateModelEvent': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateModelEvent,
+                    request_deserializer=spanloom_dot_v1_dot_event__service__pb2.CreateModelEventRequest.FromString,
+                    response_serializer=spanloom_dot_v1_dot_event__service__pb2.CreateModelEventResponse.SerializeToString,
+            ),
+            'CreateModelEventBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateModelEventBatch,
+                    request_deserializer=spanloom_dot_v1_dot_event__service__pb2.CreateModelEventBatchRequest.FromString,
+                    response_serializer=spanloom_dot_v1_dot_event__service__pb2.CreateModelEventBatchResponse.SerializeToString,
+            ),
+            'UpdateEvent': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateEvent,
+                    request_deserializer=spanloom_dot_v1_dot_event__service__pb2.UpdateEventRequest.FromString,
+                    response_serializer=spanloom_dot_v1_dot_event__service__pb2.UpdateEventResponse.SerializeToString,
+            ),
+            'DeleteEvent': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteEvent,
+                    request_deserializer=spanloom_dot_v1_dot_event__service__pb2.DeleteEventRequest.FromString,
+                    response_serializer=spanloom_dot_v1_dot_event__service__pb2.DeleteEventResponse.SerializeToString,
+            ),
             'GetEvent': grpc.unary_unary_rpc_method_handler(
                     servicer.GetEvent,
                     request_deserializer=spanloom_dot_v1_dot_event__service__pb2.GetEventRequest.FromString,
@@ -117,6 +251,31 @@ def add_EventServiceServicer_to_server(servicer, server):
                     servicer.ExportEvents,
                     request_deserializer=spanloom_dot_v1_dot_event__service__pb2.ExportEventsRequest.FromString,
                     response_serializer=spanloom_dot_v1_dot_event__service__pb2.ExportEventsResponse.SerializeToString,
+            ),
+            'SearchEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchEvents,
+                    request_deserializer=spanloom_dot_v1_dot_event__service__pb2.SearchEventsRequest.FromString,
+                    response_serializer=spanloom_dot_v1_dot_event__service__pb2.SearchEventsResponse.SerializeToString,
+            ),
+            'ListEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEvents,
+                    request_deserializer=spanloom_dot_v1_dot_event__service__pb2.ListEventsRequest.FromString,
+                    response_serializer=spanloom_dot_v1_dot_event__service__pb2.ListEventsResponse.SerializeToString,
+            ),
+            'StreamEvents': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamEvents,
+                    request_deserializer=spanloom_dot_v1_dot_event__service__pb2.StreamEventsRequest.FromString,
+                    response_serializer=spanloom_dot_v1_dot_event__service__pb2.StreamEventsResponse.SerializeToString,
+            ),
+            'GetEventsSchema': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetEventsSchema,
+                    request_deserializer=spanloom_dot_v1_dot_event__service__pb2.GetEventsSchemaRequest.FromString,
+                    response_serializer=spanloom_dot_v1_dot_event__service__pb2.GetEventsSchemaResponse.SerializeToString,
+            ),
+            'GetEventsChart': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetEventsChart,
+                    request_deserializer=spanloom_dot_v1_dot_event__service__pb2.GetEventsChartRequest.FromString,
+                    response_serializer=spanloom_dot_v1_dot_event__service__pb2.GetEventsChartResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -185,6 +344,114 @@ class EventService:
             _registered_method=True)
 
     @staticmethod
+    def CreateModelEvent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/spanloom.v1.EventService/CreateModelEvent',
+            spanloom_dot_v1_dot_event__service__pb2.CreateModelEventRequest.SerializeToString,
+            spanloom_dot_v1_dot_event__service__pb2.CreateModelEventResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateModelEventBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/spanloom.v1.EventService/CreateModelEventBatch',
+            spanloom_dot_v1_dot_event__service__pb2.CreateModelEventBatchRequest.SerializeToString,
+            spanloom_dot_v1_dot_event__service__pb2.CreateModelEventBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateEvent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/spanloom.v1.EventService/UpdateEvent',
+            spanloom_dot_v1_dot_event__service__pb2.UpdateEventRequest.SerializeToString,
+            spanloom_dot_v1_dot_event__service__pb2.UpdateEventResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteEvent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/spanloom.v1.EventService/DeleteEvent',
+            spanloom_dot_v1_dot_event__service__pb2.DeleteEventRequest.SerializeToString,
+            spanloom_dot_v1_dot_event__service__pb2.DeleteEventResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetEvent(request,
             target,
             options=(),
@@ -228,6 +495,141 @@ class EventService:
             '/spanloom.v1.EventService/ExportEvents',
             spanloom_dot_v1_dot_event__service__pb2.ExportEventsRequest.SerializeToString,
             spanloom_dot_v1_dot_event__service__pb2.ExportEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SearchEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/spanloom.v1.EventService/SearchEvents',
+            spanloom_dot_v1_dot_event__service__pb2.SearchEventsRequest.SerializeToString,
+            spanloom_dot_v1_dot_event__service__pb2.SearchEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/spanloom.v1.EventService/ListEvents',
+            spanloom_dot_v1_dot_event__service__pb2.ListEventsRequest.SerializeToString,
+            spanloom_dot_v1_dot_event__service__pb2.ListEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/spanloom.v1.EventService/StreamEvents',
+            spanloom_dot_v1_dot_event__service__pb2.StreamEventsRequest.SerializeToString,
+            spanloom_dot_v1_dot_event__service__pb2.StreamEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetEventsSchema(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/spanloom.v1.EventService/GetEventsSchema',
+            spanloom_dot_v1_dot_event__service__pb2.GetEventsSchemaRequest.SerializeToString,
+            spanloom_dot_v1_dot_event__service__pb2.GetEventsSchemaResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetEventsChart(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/spanloom.v1.EventService/GetEventsChart',
+            spanloom_dot_v1_dot_event__service__pb2.GetEventsChartRequest.SerializeToString,
+            spanloom_dot_v1_dot_event__service__pb2.GetEventsChartResponse.FromString,
             options,
             channel_credentials,
             insecure,

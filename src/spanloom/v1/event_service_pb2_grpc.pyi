@@ -44,11 +44,39 @@ class EventServiceStub:
     """Stores one event durably. The same event id again replaces what was created before. Without a session id the event gets a
     session of its own. INVALID_ARGUMENT names each bad field.
     """
+    CreateModelEvent: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.CreateModelEventRequest, _event_service_pb2.CreateModelEventResponse]
+    """Stores one model call as an event; as CreateEvent."""
+    CreateModelEventBatch: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.CreateModelEventBatchRequest, _event_service_pb2.CreateModelEventBatchResponse]
+    """Stores many model calls as events; as CreateEventBatch."""
+    UpdateEvent: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.UpdateEventRequest, _event_service_pb2.UpdateEventResponse]
+    """Adds to an event, or to a session by its id; what is not said stays. Durable when the call returns OK. An update may come
+    before its event, and survives the event's being created again; until the event comes nothing of it is listed. An update
+    does not tell whether its event is there. INVALID_ARGUMENT names each bad field.
+    """
+    DeleteEvent: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.DeleteEventRequest, _event_service_pb2.DeleteEventResponse]
+    """Removes an event, and what was said of it: updates and feedback. Its children stay. NOT_FOUND when the project has no such
+    event.
+    """
     GetEvent: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.GetEventRequest, _event_service_pb2.GetEventResponse]
     """Gives one event. NOT_FOUND when the project has no such event."""
     ExportEvents: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.ExportEventsRequest, _event_service_pb2.ExportEventsResponse]
     """Gives one page of the events that meet all filters, newest start first (ties by event id), with the grand total of the
     filter. No filters: all events. INVALID_ARGUMENT names a bad filter (`filters[1].operator`). Nothing found is no error.
+    """
+    SearchEvents: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.SearchEventsRequest, _event_service_pb2.SearchEventsResponse]
+    """As ExportEvents, with smaller pages and without projections."""
+    ListEvents: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.ListEventsRequest, _event_service_pb2.ListEventsResponse]
+    """As ExportEvents, for a query string."""
+    StreamEvents: _grpc.UnaryStreamMultiCallable[_event_service_pb2.StreamEventsRequest, _event_service_pb2.StreamEventsResponse]
+    """Gives all events that meet all filters, in the order of ExportEvents, one a message; over REST one JSON object a line. What is
+    written meanwhile may be given or not; nothing is given twice, and nothing that was there is left out. Takes the same memory
+    for any number of events. Read again from the start after an error.
+    """
+    GetEventsSchema: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.GetEventsSchemaRequest, _event_service_pb2.GetEventsSchemaResponse]
+    """Tells what fields events have: the dotted paths to all values in the newest 1000 events of the range, by type of event."""
+    GetEventsChart: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.GetEventsChartRequest, _event_service_pb2.GetEventsChartResponse]
+    """Sums events up over time: one point for each bucket of time and each value of `group_by`, in this order. Buckets without
+    events are left out. INVALID_ARGUMENT names a bad field, or `bucket` when there were more than 10000 points.
     """
 
 @_typing.type_check_only
@@ -67,11 +95,39 @@ class EventServiceAsyncStub(EventServiceStub):
     """Stores one event durably. The same event id again replaces what was created before. Without a session id the event gets a
     session of its own. INVALID_ARGUMENT names each bad field.
     """
+    CreateModelEvent: _aio.UnaryUnaryMultiCallable[_event_service_pb2.CreateModelEventRequest, _event_service_pb2.CreateModelEventResponse]  # type: ignore[assignment]
+    """Stores one model call as an event; as CreateEvent."""
+    CreateModelEventBatch: _aio.UnaryUnaryMultiCallable[_event_service_pb2.CreateModelEventBatchRequest, _event_service_pb2.CreateModelEventBatchResponse]  # type: ignore[assignment]
+    """Stores many model calls as events; as CreateEventBatch."""
+    UpdateEvent: _aio.UnaryUnaryMultiCallable[_event_service_pb2.UpdateEventRequest, _event_service_pb2.UpdateEventResponse]  # type: ignore[assignment]
+    """Adds to an event, or to a session by its id; what is not said stays. Durable when the call returns OK. An update may come
+    before its event, and survives the event's being created again; until the event comes nothing of it is listed. An update
+    does not tell whether its event is there. INVALID_ARGUMENT names each bad field.
+    """
+    DeleteEvent: _aio.UnaryUnaryMultiCallable[_event_service_pb2.DeleteEventRequest, _event_service_pb2.DeleteEventResponse]  # type: ignore[assignment]
+    """Removes an event, and what was said of it: updates and feedback. Its children stay. NOT_FOUND when the project has no such
+    event.
+    """
     GetEvent: _aio.UnaryUnaryMultiCallable[_event_service_pb2.GetEventRequest, _event_service_pb2.GetEventResponse]  # type: ignore[assignment]
     """Gives one event. NOT_FOUND when the project has no such event."""
     ExportEvents: _aio.UnaryUnaryMultiCallable[_event_service_pb2.ExportEventsRequest, _event_service_pb2.ExportEventsResponse]  # type: ignore[assignment]
     """Gives one page of the events that meet all filters, newest start first (ties by event id), with the grand total of the
     filter. No filters: all events. INVALID_ARGUMENT names a bad filter (`filters[1].operator`). Nothing found is no error.
+    """
+    SearchEvents: _aio.UnaryUnaryMultiCallable[_event_service_pb2.SearchEventsRequest, _event_service_pb2.SearchEventsResponse]  # type: ignore[assignment]
+    """As ExportEvents, with smaller pages and without projections."""
+    ListEvents: _aio.UnaryUnaryMultiCallable[_event_service_pb2.ListEventsRequest, _event_service_pb2.ListEventsResponse]  # type: ignore[assignment]
+    """As ExportEvents, for a query string."""
+    StreamEvents: _aio.UnaryStreamMultiCallable[_event_service_pb2.StreamEventsRequest, _event_service_pb2.StreamEventsResponse]  # type: ignore[assignment]
+    """Gives all events that meet all filters, in the order of ExportEvents, one a message; over REST one JSON object a line. What is
+    written meanwhile may be given or not; nothing is given twice, and nothing that was there is left out. Takes the same memory
+    for any number of events. Read again from the start after an error.
+    """
+    GetEventsSchema: _aio.UnaryUnaryMultiCallable[_event_service_pb2.GetEventsSchemaRequest, _event_service_pb2.GetEventsSchemaResponse]  # type: ignore[assignment]
+    """Tells what fields events have: the dotted paths to all values in the newest 1000 events of the range, by type of event."""
+    GetEventsChart: _aio.UnaryUnaryMultiCallable[_event_service_pb2.GetEventsChartRequest, _event_service_pb2.GetEventsChartResponse]  # type: ignore[assignment]
+    """Sums events up over time: one point for each bucket of time and each value of `group_by`, in this order. Buckets without
+    events are left out. INVALID_ARGUMENT names a bad field, or `bucket` when there were more than 10000 points.
     """
 
 class EventServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -101,6 +157,43 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def CreateModelEvent(
+        self,
+        request: _event_service_pb2.CreateModelEventRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_event_service_pb2.CreateModelEventResponse, _abc.Awaitable[_event_service_pb2.CreateModelEventResponse]]:
+        """Stores one model call as an event; as CreateEvent."""
+
+    @_abc_1.abstractmethod
+    def CreateModelEventBatch(
+        self,
+        request: _event_service_pb2.CreateModelEventBatchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_event_service_pb2.CreateModelEventBatchResponse, _abc.Awaitable[_event_service_pb2.CreateModelEventBatchResponse]]:
+        """Stores many model calls as events; as CreateEventBatch."""
+
+    @_abc_1.abstractmethod
+    def UpdateEvent(
+        self,
+        request: _event_service_pb2.UpdateEventRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_event_service_pb2.UpdateEventResponse, _abc.Awaitable[_event_service_pb2.UpdateEventResponse]]:
+        """Adds to an event, or to a session by its id; what is not said stays. Durable when the call returns OK. An update may come
+        before its event, and survives the event's being created again; until the event comes nothing of it is listed. An update
+        does not tell whether its event is there. INVALID_ARGUMENT names each bad field.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteEvent(
+        self,
+        request: _event_service_pb2.DeleteEventRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_event_service_pb2.DeleteEventResponse, _abc.Awaitable[_event_service_pb2.DeleteEventResponse]]:
+        """Removes an event, and what was said of it: updates and feedback. Its children stay. NOT_FOUND when the project has no such
+        event.
+        """
+
+    @_abc_1.abstractmethod
     def GetEvent(
         self,
         request: _event_service_pb2.GetEventRequest,
@@ -116,6 +209,51 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_event_service_pb2.ExportEventsResponse, _abc.Awaitable[_event_service_pb2.ExportEventsResponse]]:
         """Gives one page of the events that meet all filters, newest start first (ties by event id), with the grand total of the
         filter. No filters: all events. INVALID_ARGUMENT names a bad filter (`filters[1].operator`). Nothing found is no error.
+        """
+
+    @_abc_1.abstractmethod
+    def SearchEvents(
+        self,
+        request: _event_service_pb2.SearchEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_event_service_pb2.SearchEventsResponse, _abc.Awaitable[_event_service_pb2.SearchEventsResponse]]:
+        """As ExportEvents, with smaller pages and without projections."""
+
+    @_abc_1.abstractmethod
+    def ListEvents(
+        self,
+        request: _event_service_pb2.ListEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_event_service_pb2.ListEventsResponse, _abc.Awaitable[_event_service_pb2.ListEventsResponse]]:
+        """As ExportEvents, for a query string."""
+
+    @_abc_1.abstractmethod
+    def StreamEvents(
+        self,
+        request: _event_service_pb2.StreamEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_event_service_pb2.StreamEventsResponse], _abc.AsyncIterator[_event_service_pb2.StreamEventsResponse]]:
+        """Gives all events that meet all filters, in the order of ExportEvents, one a message; over REST one JSON object a line. What is
+        written meanwhile may be given or not; nothing is given twice, and nothing that was there is left out. Takes the same memory
+        for any number of events. Read again from the start after an error.
+        """
+
+    @_abc_1.abstractmethod
+    def GetEventsSchema(
+        self,
+        request: _event_service_pb2.GetEventsSchemaRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_event_service_pb2.GetEventsSchemaResponse, _abc.Awaitable[_event_service_pb2.GetEventsSchemaResponse]]:
+        """Tells what fields events have: the dotted paths to all values in the newest 1000 events of the range, by type of event."""
+
+    @_abc_1.abstractmethod
+    def GetEventsChart(
+        self,
+        request: _event_service_pb2.GetEventsChartRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_event_service_pb2.GetEventsChartResponse, _abc.Awaitable[_event_service_pb2.GetEventsChartResponse]]:
+        """Sums events up over time: one point for each bucket of time and each value of `group_by`, in this order. Buckets without
+        events are left out. INVALID_ARGUMENT names a bad field, or `bucket` when there were more than 10000 points.
         """
 
 def add_EventServiceServicer_to_server(servicer: EventServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

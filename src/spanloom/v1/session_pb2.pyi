@@ -41,6 +41,7 @@ class SessionProperties(_message.Message):
     METRICS_FIELD_NUMBER: _builtins.int
     FEEDBACK_FIELD_NUMBER: _builtins.int
     USER_PROPERTIES_FIELD_NUMBER: _builtins.int
+    CHILDREN_IDS_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """The session's id, up to 256 characters: a UUID made by the server when not given."""
     session_name: _builtins.str
@@ -89,6 +90,10 @@ class SessionProperties(_message.Message):
     def user_properties(self) -> _struct_pb2.Struct:
         """Facts about the user."""
 
+    @_builtins.property
+    def children_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The events that are part of the session, as sent."""
+
     def __init__(
         self,
         *,
@@ -108,10 +113,11 @@ class SessionProperties(_message.Message):
         metrics: _struct_pb2.Struct | None = ...,
         feedback: _struct_pb2.Struct | None = ...,
         user_properties: _struct_pb2.Struct | None = ...,
+        children_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_duration", b"_duration", "_end_time", b"_end_time", "_error", b"_error", "_start_time", b"_start_time", "config", b"config", "duration", b"duration", "end_time", b"end_time", "error", b"error", "feedback", b"feedback", "inputs", b"inputs", "metadata", b"metadata", "metrics", b"metrics", "outputs", b"outputs", "start_time", b"start_time", "user_properties", b"user_properties"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duration", b"_duration", "_end_time", b"_end_time", "_error", b"_error", "_start_time", b"_start_time", "config", b"config", "duration", b"duration", "end_time", b"end_time", "error", b"error", "event_name", b"event_name", "feedback", b"feedback", "inputs", b"inputs", "metadata", b"metadata", "metrics", b"metrics", "outputs", b"outputs", "project", b"project", "session_id", b"session_id", "session_name", b"session_name", "source", b"source", "start_time", b"start_time", "user_properties", b"user_properties"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duration", b"_duration", "_end_time", b"_end_time", "_error", b"_error", "_start_time", b"_start_time", "children_ids", b"children_ids", "config", b"config", "duration", b"duration", "end_time", b"end_time", "error", b"error", "event_name", b"event_name", "feedback", b"feedback", "inputs", b"inputs", "metadata", b"metadata", "metrics", b"metrics", "outputs", b"outputs", "project", b"project", "session_id", b"session_id", "session_name", b"session_name", "source", b"source", "start_time", b"start_time", "user_properties", b"user_properties"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__duration: _TypeAlias = _typing.Literal["duration"]  # noqa: Y015
     _WhichOneofArgType__duration: _TypeAlias = _typing.Literal["_duration", b"_duration"]  # noqa: Y015

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf.internal import containers as _containers
+from spanloom.v1 import event_pb2 as _event_pb2
 from spanloom.v1 import session_pb2 as _session_pb2
 import builtins as _builtins
 import sys
@@ -188,3 +189,379 @@ class GetSessionResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__start_time) -> _WhichOneofReturnType__start_time | None: ...
 
 Global___GetSessionResponse: _TypeAlias = GetSessionResponse  # noqa: Y015
+
+@_typing.final
+class StartSessionRequest(_message.Message):
+    """The session to start: under `session`, or its fields bare; what stands in both is taken from `session`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    SESSION_NAME_FIELD_NUMBER: _builtins.int
+    EVENT_NAME_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    PROJECT_FIELD_NUMBER: _builtins.int
+    CONFIG_FIELD_NUMBER: _builtins.int
+    INPUTS_FIELD_NUMBER: _builtins.int
+    OUTPUTS_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    DURATION_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    METRICS_FIELD_NUMBER: _builtins.int
+    FEEDBACK_FIELD_NUMBER: _builtins.int
+    USER_PROPERTIES_FIELD_NUMBER: _builtins.int
+    CHILDREN_IDS_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """The session's id, up to 256 characters: a UUID made by the server when not given."""
+    session_name: _builtins.str
+    """What to call the session."""
+    event_name: _builtins.str
+    """The same as `session_name`, which wins."""
+    source: _builtins.str
+    """Which environment sent it. Unset: "unknown"."""
+    project: _builtins.str
+    """The project's name, kept and given back as sent. The key, not this field, decides where an event is stored; with an
+    instance key it names the project unless the header `x-spanloom-project` does.
+    """
+    error: _builtins.str
+    """What went wrong. Set and not empty: the session's status is ERROR."""
+    start_time: _builtins.float
+    """When the session started, in milliseconds since 1970 UTC. Unset: its earliest event's start."""
+    end_time: _builtins.float
+    """When the session ended, in milliseconds since 1970 UTC. Unset: its latest event's end."""
+    duration: _builtins.float
+    """How long it took, in milliseconds. Unset: its end less its start."""
+    @_builtins.property
+    def session(self) -> _session_pb2.SessionProperties:
+        """The session. May also be a text that holds the JSON object."""
+
+    @_builtins.property
+    def config(self) -> _struct_pb2.Struct:
+        """How the session was set up."""
+
+    @_builtins.property
+    def inputs(self) -> _struct_pb2.Struct:
+        """What went in."""
+
+    @_builtins.property
+    def outputs(self) -> _struct_pb2.Value:
+        """What came out: an object. Anything else is stored as `{"value": ...}`."""
+
+    @_builtins.property
+    def metadata(self) -> _struct_pb2.Struct:
+        """Free facts."""
+
+    @_builtins.property
+    def metrics(self) -> _struct_pb2.Struct:
+        """Measurements of the session, by name."""
+
+    @_builtins.property
+    def feedback(self) -> _struct_pb2.Struct:
+        """What people said of the session."""
+
+    @_builtins.property
+    def user_properties(self) -> _struct_pb2.Struct:
+        """Facts about the user."""
+
+    @_builtins.property
+    def children_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The events that are part of the session, as sent."""
+
+    def __init__(
+        self,
+        *,
+        session: _session_pb2.SessionProperties | None = ...,
+        session_id: _builtins.str = ...,
+        session_name: _builtins.str = ...,
+        event_name: _builtins.str = ...,
+        source: _builtins.str = ...,
+        project: _builtins.str = ...,
+        config: _struct_pb2.Struct | None = ...,
+        inputs: _struct_pb2.Struct | None = ...,
+        outputs: _struct_pb2.Value | None = ...,
+        error: _builtins.str | None = ...,
+        start_time: _builtins.float | None = ...,
+        end_time: _builtins.float | None = ...,
+        duration: _builtins.float | None = ...,
+        metadata: _struct_pb2.Struct | None = ...,
+        metrics: _struct_pb2.Struct | None = ...,
+        feedback: _struct_pb2.Struct | None = ...,
+        user_properties: _struct_pb2.Struct | None = ...,
+        children_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_duration", b"_duration", "_end_time", b"_end_time", "_error", b"_error", "_start_time", b"_start_time", "config", b"config", "duration", b"duration", "end_time", b"end_time", "error", b"error", "feedback", b"feedback", "inputs", b"inputs", "metadata", b"metadata", "metrics", b"metrics", "outputs", b"outputs", "session", b"session", "start_time", b"start_time", "user_properties", b"user_properties"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duration", b"_duration", "_end_time", b"_end_time", "_error", b"_error", "_start_time", b"_start_time", "children_ids", b"children_ids", "config", b"config", "duration", b"duration", "end_time", b"end_time", "error", b"error", "event_name", b"event_name", "feedback", b"feedback", "inputs", b"inputs", "metadata", b"metadata", "metrics", b"metrics", "outputs", b"outputs", "project", b"project", "session", b"session", "session_id", b"session_id", "session_name", b"session_name", "source", b"source", "start_time", b"start_time", "user_properties", b"user_properties"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__duration: _TypeAlias = _typing.Literal["duration"]  # noqa: Y015
+    _WhichOneofArgType__duration: _TypeAlias = _typing.Literal["_duration", b"_duration"]  # noqa: Y015
+    _WhichOneofReturnType__end_time: _TypeAlias = _typing.Literal["end_time"]  # noqa: Y015
+    _WhichOneofArgType__end_time: _TypeAlias = _typing.Literal["_end_time", b"_end_time"]  # noqa: Y015
+    _WhichOneofReturnType__error: _TypeAlias = _typing.Literal["error"]  # noqa: Y015
+    _WhichOneofArgType__error: _TypeAlias = _typing.Literal["_error", b"_error"]  # noqa: Y015
+    _WhichOneofReturnType__start_time: _TypeAlias = _typing.Literal["start_time"]  # noqa: Y015
+    _WhichOneofArgType__start_time: _TypeAlias = _typing.Literal["_start_time", b"_start_time"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__duration) -> _WhichOneofReturnType__duration | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__end_time) -> _WhichOneofReturnType__end_time | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__error) -> _WhichOneofReturnType__error | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__start_time) -> _WhichOneofReturnType__start_time | None: ...
+
+Global___StartSessionRequest: _TypeAlias = StartSessionRequest  # noqa: Y015
+
+@_typing.final
+class StartSessionResponse(_message.Message):
+    """The session as it is stored: the same fields under the same numbers as in SessionNode."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    EVENT_TYPE_FIELD_NUMBER: _builtins.int
+    EVENT_NAME_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    PROJECT_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    PARENT_ID_FIELD_NUMBER: _builtins.int
+    CHILDREN_IDS_FIELD_NUMBER: _builtins.int
+    CONFIG_FIELD_NUMBER: _builtins.int
+    INPUTS_FIELD_NUMBER: _builtins.int
+    OUTPUTS_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    DURATION_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    METRICS_FIELD_NUMBER: _builtins.int
+    FEEDBACK_FIELD_NUMBER: _builtins.int
+    USER_PROPERTIES_FIELD_NUMBER: _builtins.int
+    ORG_ID_FIELD_NUMBER: _builtins.int
+    WORKSPACE_ID_FIELD_NUMBER: _builtins.int
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    event_id: _builtins.str
+    """The session's id: a session is an event, too."""
+    event_type: _builtins.str
+    """session."""
+    event_name: _builtins.str
+    """What the session is called."""
+    source: _builtins.str
+    """Which environment sent it."""
+    project: _builtins.str
+    """The project's name as sent."""
+    session_id: _builtins.str
+    """The session's id."""
+    parent_id: _builtins.str
+    """The event that this one is part of; empty for the session itself."""
+    error: _builtins.str
+    """What went wrong."""
+    start_time: _builtins.float
+    """When it started, in milliseconds since 1970 UTC."""
+    end_time: _builtins.float
+    """When it ended, in milliseconds since 1970 UTC."""
+    duration: _builtins.float
+    """How long it took, in milliseconds."""
+    org_id: _builtins.str
+    """The organization's id: "spanloom" on a self-hosted server."""
+    workspace_id: _builtins.str
+    """The workspace's id: "default" on a self-hosted server."""
+    project_id: _builtins.str
+    """The project that the session is stored in."""
+    @_builtins.property
+    def children_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The events that are part of this one, as sent."""
+
+    @_builtins.property
+    def config(self) -> _struct_pb2.Struct:
+        """How the work was set up: model, provider, hyperparameters, template."""
+
+    @_builtins.property
+    def inputs(self) -> _struct_pb2.Struct:
+        """What went in."""
+
+    @_builtins.property
+    def outputs(self) -> _struct_pb2.Value:
+        """What came out: an object. Anything else is stored as `{"value": ...}`."""
+
+    @_builtins.property
+    def metadata(self) -> _struct_pb2.Struct:
+        """Free facts."""
+
+    @_builtins.property
+    def metrics(self) -> _struct_pb2.Struct:
+        """Measurements of the work, by name."""
+
+    @_builtins.property
+    def feedback(self) -> _struct_pb2.Struct:
+        """What people said of the work; `ground_truth` is the expected output."""
+
+    @_builtins.property
+    def user_properties(self) -> _struct_pb2.Struct:
+        """Facts about the user."""
+
+    def __init__(
+        self,
+        *,
+        event_id: _builtins.str = ...,
+        event_type: _builtins.str = ...,
+        event_name: _builtins.str = ...,
+        source: _builtins.str = ...,
+        project: _builtins.str = ...,
+        session_id: _builtins.str = ...,
+        parent_id: _builtins.str = ...,
+        children_ids: _abc.Iterable[_builtins.str] | None = ...,
+        config: _struct_pb2.Struct | None = ...,
+        inputs: _struct_pb2.Struct | None = ...,
+        outputs: _struct_pb2.Value | None = ...,
+        error: _builtins.str | None = ...,
+        start_time: _builtins.float | None = ...,
+        end_time: _builtins.float | None = ...,
+        duration: _builtins.float | None = ...,
+        metadata: _struct_pb2.Struct | None = ...,
+        metrics: _struct_pb2.Struct | None = ...,
+        feedback: _struct_pb2.Struct | None = ...,
+        user_properties: _struct_pb2.Struct | None = ...,
+        org_id: _builtins.str = ...,
+        workspace_id: _builtins.str = ...,
+        project_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_duration", b"_duration", "_end_time", b"_end_time", "_error", b"_error", "_start_time", b"_start_time", "config", b"config", "duration", b"duration", "end_time", b"end_time", "error", b"error", "feedback", b"feedback", "inputs", b"inputs", "metadata", b"metadata", "metrics", b"metrics", "outputs", b"outputs", "start_time", b"start_time", "user_properties", b"user_properties"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duration", b"_duration", "_end_time", b"_end_time", "_error", b"_error", "_start_time", b"_start_time", "children_ids", b"children_ids", "config", b"config", "duration", b"duration", "end_time", b"end_time", "error", b"error", "event_id", b"event_id", "event_name", b"event_name", "event_type", b"event_type", "feedback", b"feedback", "inputs", b"inputs", "metadata", b"metadata", "metrics", b"metrics", "org_id", b"org_id", "outputs", b"outputs", "parent_id", b"parent_id", "project", b"project", "project_id", b"project_id", "session_id", b"session_id", "source", b"source", "start_time", b"start_time", "user_properties", b"user_properties", "workspace_id", b"workspace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__duration: _TypeAlias = _typing.Literal["duration"]  # noqa: Y015
+    _WhichOneofArgType__duration: _TypeAlias = _typing.Literal["_duration", b"_duration"]  # noqa: Y015
+    _WhichOneofReturnType__end_time: _TypeAlias = _typing.Literal["end_time"]  # noqa: Y015
+    _WhichOneofArgType__end_time: _TypeAlias = _typing.Literal["_end_time", b"_end_time"]  # noqa: Y015
+    _WhichOneofReturnType__error: _TypeAlias = _typing.Literal["error"]  # noqa: Y015
+    _WhichOneofArgType__error: _TypeAlias = _typing.Literal["_error", b"_error"]  # noqa: Y015
+    _WhichOneofReturnType__start_time: _TypeAlias = _typing.Literal["start_time"]  # noqa: Y015
+    _WhichOneofArgType__start_time: _TypeAlias = _typing.Literal["_start_time", b"_start_time"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__duration) -> _WhichOneofReturnType__duration | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__end_time) -> _WhichOneofReturnType__end_time | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__error) -> _WhichOneofReturnType__error | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__start_time) -> _WhichOneofReturnType__start_time | None: ...
+
+Global___StartSessionResponse: _TypeAlias = StartSessionResponse  # noqa: Y015
+
+@_typing.final
+class AddSessionTracesRequest(_message.Message):
+    """Events for one session."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    LOGS_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """The session's id. Wins over the session that an event names."""
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]:
+        """The events; either here or under `logs`."""
+
+    @_builtins.property
+    def logs(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]:
+        """The same as `events`. Here times past the year 5138 are read as microseconds: some tracers send those."""
+
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        events: _abc.Iterable[_event_pb2.Event] | None = ...,
+        logs: _abc.Iterable[_event_pb2.Event] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "logs", b"logs", "session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddSessionTracesRequest: _TypeAlias = AddSessionTracesRequest  # noqa: Y015
+
+@_typing.final
+class AddSessionTracesResponse(_message.Message):
+    """What was stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_IDS_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    SUCCESS_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """The session's id."""
+    success: _builtins.bool
+    """Always true: a call that failed gives an error."""
+    @_builtins.property
+    def event_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The events' ids, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        event_ids: _abc.Iterable[_builtins.str] | None = ...,
+        session_id: _builtins.str = ...,
+        success: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_ids", b"event_ids", "session_id", b"session_id", "success", b"success"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddSessionTracesResponse: _TypeAlias = AddSessionTracesResponse  # noqa: Y015
+
+@_typing.final
+class DeleteSessionRequest(_message.Message):
+    """Which session."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """The session's id."""
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteSessionRequest: _TypeAlias = DeleteSessionRequest  # noqa: Y015
+
+@_typing.final
+class DeleteSessionResponse(_message.Message):
+    """What was removed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUCCESS_FIELD_NUMBER: _builtins.int
+    DELETED_FIELD_NUMBER: _builtins.int
+    success: _builtins.bool
+    """Always true: a call that failed gives an error."""
+    deleted: _builtins.str
+    """The session's id."""
+    def __init__(
+        self,
+        *,
+        success: _builtins.bool = ...,
+        deleted: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted", b"deleted", "success", b"success"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteSessionResponse: _TypeAlias = DeleteSessionResponse  # noqa: Y015

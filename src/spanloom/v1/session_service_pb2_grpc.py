@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class SessionServiceStub:
-    """Gives sessions back as trees of events.
+    """Records sessions and gives them back as trees of events.
     """
 
     def __init__(self, channel):
@@ -35,6 +35,21 @@ class SessionServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.StartSession = channel.unary_unary(
+                '/spanloom.v1.SessionService/StartSession',
+                request_serializer=spanloom_dot_v1_dot_session__service__pb2.StartSessionRequest.SerializeToString,
+                response_deserializer=spanloom_dot_v1_dot_session__service__pb2.StartSessionResponse.FromString,
+                _registered_method=True)
+        self.AddSessionTraces = channel.unary_unary(
+                '/spanloom.v1.SessionService/AddSessionTraces',
+                request_serializer=spanloom_dot_v1_dot_session__service__pb2.AddSessionTracesRequest.SerializeToString,
+                response_deserializer=spanloom_dot_v1_dot_session__service__pb2.AddSessionTracesResponse.FromString,
+                _registered_method=True)
+        self.DeleteSession = channel.unary_unary(
+                '/spanloom.v1.SessionService/DeleteSession',
+                request_serializer=spanloom_dot_v1_dot_session__service__pb2.DeleteSessionRequest.SerializeToString,
+                response_deserializer=spanloom_dot_v1_dot_session__service__pb2.DeleteSessionResponse.FromString,
+                _registered_method=True)
         self.GetSession = channel.unary_unary(
                 '/spanloom.v1.SessionService/GetSession',
                 request_serializer=spanloom_dot_v1_dot_session__service__pb2.GetSessionRequest.SerializeToString,
@@ -43,8 +58,33 @@ class SessionServiceStub:
 
 
 class SessionServiceServicer:
-    """Gives sessions back as trees of events.
+    """Records sessions and gives them back as trees of events.
     """
+
+    def StartSession(self, request, context):
+        """Starts a session: stores the event of type session that stands for it. Durable when the call returns OK. A session that was
+        started before stays as it is but for `metadata` and `user_properties`, which are merged into what it has, key by key; so a
+        retry is safe. Events may come before their session. INVALID_ARGUMENT names each bad field.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddSessionTraces(self, request, context):
+        """Stores events as part of one session, whatever session they name themselves; atomically, as EventService.CreateEventBatch.
+        The session need not have been started. INVALID_ARGUMENT for no events, and for both `events` and `logs`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteSession(self, request, context):
+        """Removes a session with all its events, and what was said of them: updates and feedback. What is written under its id later
+        makes it anew. NOT_FOUND when the project has no such session.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def GetSession(self, request, context):
         """Gives a session with all its events as a tree, children by start. A session that no client described (its events only
@@ -58,6 +98,21 @@ class SessionServiceServicer:
 
 def add_SessionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'StartSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartSession,
+                    request_deserializer=spanloom_dot_v1_dot_session__service__pb2.StartSessionRequest.FromString,
+                    response_serializer=spanloom_dot_v1_dot_session__service__pb2.StartSessionResponse.SerializeToString,
+            ),
+            'AddSessionTraces': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddSessionTraces,
+                    request_deserializer=spanloom_dot_v1_dot_session__service__pb2.AddSessionTracesRequest.FromString,
+                    response_serializer=spanloom_dot_v1_dot_session__service__pb2.AddSessionTracesResponse.SerializeToString,
+            ),
+            'DeleteSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteSession,
+                    request_deserializer=spanloom_dot_v1_dot_session__service__pb2.DeleteSessionRequest.FromString,
+                    response_serializer=spanloom_dot_v1_dot_session__service__pb2.DeleteSessionResponse.SerializeToString,
+            ),
             'GetSession': grpc.unary_unary_rpc_method_handler(
                     servicer.GetSession,
                     request_deserializer=spanloom_dot_v1_dot_session__service__pb2.GetSessionRequest.FromString,
@@ -72,8 +127,89 @@ def add_SessionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SessionService:
-    """Gives sessions back as trees of events.
+    """Records sessions and gives them back as trees of events.
     """
+
+    @staticmethod
+    def StartSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/spanloom.v1.SessionService/StartSession',
+            spanloom_dot_v1_dot_session__service__pb2.StartSessionRequest.SerializeToString,
+            spanloom_dot_v1_dot_session__service__pb2.StartSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddSessionTraces(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/spanloom.v1.SessionService/AddSessionTraces',
+            spanloom_dot_v1_dot_session__service__pb2.AddSessionTracesRequest.SerializeToString,
+            spanloom_dot_v1_dot_session__service__pb2.AddSessionTracesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/spanloom.v1.SessionService/DeleteSession',
+            spanloom_dot_v1_dot_session__service__pb2.DeleteSessionRequest.SerializeToString,
+            spanloom_dot_v1_dot_session__service__pb2.DeleteSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def GetSession(request,

@@ -27,12 +27,25 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class SessionServiceStub:
-    """Gives sessions back as trees of events."""
+    """Records sessions and gives them back as trees of events."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> SessionServiceAsyncStub: ...
+    StartSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.StartSessionRequest, _session_service_pb2.StartSessionResponse]
+    """Starts a session: stores the event of type session that stands for it. Durable when the call returns OK. A session that was
+    started before stays as it is but for `metadata` and `user_properties`, which are merged into what it has, key by key; so a
+    retry is safe. Events may come before their session. INVALID_ARGUMENT names each bad field.
+    """
+    AddSessionTraces: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.AddSessionTracesRequest, _session_service_pb2.AddSessionTracesResponse]
+    """Stores events as part of one session, whatever session they name themselves; atomically, as EventService.CreateEventBatch.
+    The session need not have been started. INVALID_ARGUMENT for no events, and for both `events` and `logs`.
+    """
+    DeleteSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.DeleteSessionRequest, _session_service_pb2.DeleteSessionResponse]
+    """Removes a session with all its events, and what was said of them: updates and feedback. What is written under its id later
+    makes it anew. NOT_FOUND when the project has no such session.
+    """
     GetSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.GetSessionRequest, _session_service_pb2.GetSessionResponse]
     """Gives a session with all its events as a tree, children by start. A session that no client described (its events only
     named it, or its traces were tagged with it) is given with what its events add up to. NOT_FOUND when the project has no
@@ -41,9 +54,22 @@ class SessionServiceStub:
 
 @_typing.type_check_only
 class SessionServiceAsyncStub(SessionServiceStub):
-    """Gives sessions back as trees of events."""
+    """Records sessions and gives them back as trees of events."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
+    StartSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.StartSessionRequest, _session_service_pb2.StartSessionResponse]  # type: ignore[assignment]
+    """Starts a session: stores the event of type session that stands for it. Durable when the call returns OK. A session that was
+    started before stays as it is but for `metadata` and `user_properties`, which are merged into what it has, key by key; so a
+    retry is safe. Events may come before their session. INVALID_ARGUMENT names each bad field.
+    """
+    AddSessionTraces: _aio.UnaryUnaryMultiCallable[_session_service_pb2.AddSessionTracesRequest, _session_service_pb2.AddSessionTracesResponse]  # type: ignore[assignment]
+    """Stores events as part of one session, whatever session they name themselves; atomically, as EventService.CreateEventBatch.
+    The session need not have been started. INVALID_ARGUMENT for no events, and for both `events` and `logs`.
+    """
+    DeleteSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.DeleteSessionRequest, _session_service_pb2.DeleteSessionResponse]  # type: ignore[assignment]
+    """Removes a session with all its events, and what was said of them: updates and feedback. What is written under its id later
+    makes it anew. NOT_FOUND when the project has no such session.
+    """
     GetSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.GetSessionRequest, _session_service_pb2.GetSessionResponse]  # type: ignore[assignment]
     """Gives a session with all its events as a tree, children by start. A session that no client described (its events only
     named it, or its traces were tagged with it) is given with what its events add up to. NOT_FOUND when the project has no
@@ -51,7 +77,38 @@ class SessionServiceAsyncStub(SessionServiceStub):
     """
 
 class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Gives sessions back as trees of events."""
+    """Records sessions and gives them back as trees of events."""
+
+    @_abc_1.abstractmethod
+    def StartSession(
+        self,
+        request: _session_service_pb2.StartSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_session_service_pb2.StartSessionResponse, _abc.Awaitable[_session_service_pb2.StartSessionResponse]]:
+        """Starts a session: stores the event of type session that stands for it. Durable when the call returns OK. A session that was
+        started before stays as it is but for `metadata` and `user_properties`, which are merged into what it has, key by key; so a
+        retry is safe. Events may come before their session. INVALID_ARGUMENT names each bad field.
+        """
+
+    @_abc_1.abstractmethod
+    def AddSessionTraces(
+        self,
+        request: _session_service_pb2.AddSessionTracesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_session_service_pb2.AddSessionTracesResponse, _abc.Awaitable[_session_service_pb2.AddSessionTracesResponse]]:
+        """Stores events as part of one session, whatever session they name themselves; atomically, as EventService.CreateEventBatch.
+        The session need not have been started. INVALID_ARGUMENT for no events, and for both `events` and `logs`.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteSession(
+        self,
+        request: _session_service_pb2.DeleteSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_session_service_pb2.DeleteSessionResponse, _abc.Awaitable[_session_service_pb2.DeleteSessionResponse]]:
+        """Removes a session with all its events, and what was said of them: updates and feedback. What is written under its id later
+        makes it anew. NOT_FOUND when the project has no such session.
+        """
 
     @_abc_1.abstractmethod
     def GetSession(

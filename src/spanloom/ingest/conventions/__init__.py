@@ -8,7 +8,6 @@ is taken. Attributes are looked up once each; what a span has no attributes of c
 from __future__ import annotations
 
 from collections.abc import Callable
-from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from spanloom.ingest.conventions import (
@@ -105,17 +104,18 @@ def _route(key: str) -> _Route:
 
 def read(source: SpanSource) -> Draft:
     """What all conventions together make of a span: canonical fields (`spanloom.ingest.conventions.convention`)."""
-    offers: dict[str, tuple[int, str, Reader, Json]] = {}
-    contested: list[tuple[int, str, Reader, Json]] = []
+    offers: dict[str, tuple[_Ranked, Json]] = {}
+    contested: list[tuple[_Ranked, Json]] = []
     owned: dict[_Own, dict[str, Json]] = {}
     routes = _routes
     for key, value in source.attributes.items():
         rules, owners = routes.get(key) or _route(key)
-        for rank, field, reader in rules:
+        for rule in rules:
+            field = rule[1]
             if field in offers:
-                contested.append((rank, field, reader, value))
+                contested.append((rule, value))
             else:
-                offers[field] = rank, field, reader, value
+                offers[field] = rule, value
         if owners:
             for own in owners:
                 owned.setdefault(own, {})[key] = value
@@ -127,17 +127,14 @@ def read(source: SpanSource) -> Draft:
                 owned.setdefault(own, {})
     draft: Draft = {}
     if not contested and not owned:
-        for field, (_, _, reader, value) in offers.items():
-            if (offer := reader(value)) is not None:
+        for field, (rule, value) in offers.items():
+            if (offer := rule[2](value)) is not None:
                 draft[field] = offer
         return draft
-    turns: list[tuple[Any, ...]] = [
-        *offers.values(),
-        *contested,
-        *((r, "", f, found) for (r, f), found in owned.items()),
-    ]
-    turns.sort(key=itemgetter(0))
-    for _, field, reader, value in turns:
+    turns: list[tuple[tuple[Any, ...], Any]] = [*offers.values(), *contested]
+    turns += [((rank, "", own), found) for (rank, own), found in owned.items()]
+    turns.sort(key=_rank)
+    for (_, field, reader), value in turns:
         if not field:
             for name, offer in reader(source, value, draft).items():
                 if offer is not None:
@@ -145,6 +142,11 @@ def read(source: SpanSource) -> Draft:
         elif field not in draft and (offer := reader(value)) is not None:
             draft[field] = offer
     return draft
+
+
+def _rank(turn: tuple[tuple[Any, ...], Any]) -> int:
+    rank: int = turn[0][0]
+    return rank
 
 
 _register()

@@ -19,7 +19,10 @@ def event_message(span: Span) -> event_pb2.Event:
 
 
 def fill_event(
-    message: event_pb2.Event | session_pb2.SessionNode | session_service_pb2.GetSessionResponse,
+    message: event_pb2.Event
+    | session_pb2.SessionNode
+    | session_service_pb2.GetSessionResponse
+    | session_service_pb2.StartSessionResponse,
     span: Span,
     levels: int = MAX_LEVELS,
 ) -> None:
@@ -29,7 +32,8 @@ def fill_event(
     message.event_type = span.kind
     message.event_name = span.name
     message.source = body.get("source", "")
-    message.project = body.get("project", "")
+    if "project" in body:
+        message.project = body["project"]
     message.session_id = span.session_id
     message.parent_id = parent_event_id(span)
     message.children_ids.extend(body.get("children_ids", ()))

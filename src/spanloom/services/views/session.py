@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from spanloom.ingest.parents import cycle_heads
 from spanloom.ingest.times import ms_from_ns
-from spanloom.model import Json, Span
+from spanloom.model import NO_BODY, Json, Span
+from spanloom.patch import Patch, patched
 from spanloom.services.views.event import fill_event
 from spanloom.services.views.json_fields import put_json
 from spanloom.services.views.whole import session_root, whole_times
@@ -25,13 +26,16 @@ _Node = session_pb2.SessionNode | session_service_pb2.GetSessionResponse
 
 
 def session_message(
-    session_id: str, spans: Sequence[Span], *, project: str
+    session_id: str, spans: Sequence[Span], *, project: str, patch: Patch = NO_BODY
 ) -> session_service_pb2.GetSessionResponse:
     """The session as the root of its events. `spans` are all of the session, by start, at least one. Linear in their number.
 
-    An event whose parent is not here hangs under the session; a cycle is cut at its earliest event.
+    An event whose parent is not here hangs under the session; a cycle is cut at its earliest event. `patch` is what updates say
+    of the session; the store has applied it where the session has a span of its own.
     """
     root, events = session_root(session_id, spans)
+    if root.event_id == session_id:
+        root = patched(root, patch)
     children = _children(root, events)
     top = session_service_pb2.GetSessionResponse()
     waiting: deque[tuple[_Node, Span, int, int]] = deque([(top, root, -1, 1)])

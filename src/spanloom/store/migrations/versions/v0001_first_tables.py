@@ -1,4 +1,4 @@
-"""The first tables: spans, traces, feedback, what evaluation and prompts keep, projects, keys."""
+"""The first tables: spans, traces, feedback, what evaluation and prompts keep, patches, projects, keys."""
 
 from __future__ import annotations
 
@@ -35,8 +35,10 @@ FOUND_BY_INDEX = [
     ("spans", "spans_agent", "300000 30000 3000 1"),
     ("traces", "sqlite_autoindex_traces_1", "100000 10000 1"),
     ("traces", "traces_start", "100000 10000 1 1"),
+    ("traces", "traces_experiment", "10000 5000 500 20 1"),
     ("feedback", "sqlite_autoindex_feedback_1", "10000 1000 1"),
     ("feedback", "feedback_target", "10000 1000 300 2"),
+    ("feedback", "feedback_trace", "10000 1000 300"),
 ]
 
 
@@ -129,6 +131,13 @@ def upgrade() -> None:
     )
     op.create_index("evaluations_due", "evaluations", ["due_ns"])
     op.create_index("evaluations_evaluator", "evaluations", ["project", "evaluator"])
+
+    op.create_table(
+        "patches",
+        *_columns("project event_id id", TEXT, primary_key=True),
+        *_columns("sequence", BigInteger),
+        *_columns("body", TEXT),
+    )
 
     op.create_table(
         "projects", *_columns("name", TEXT, primary_key=True), *_columns("created_ns", BigInteger)

@@ -1,0 +1,148 @@
+"""What the messages that ask for events ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import orjson
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from spanloom.errors import invalid_field
+from spanloom.ingest.checks import Violations
+from spanloom.model import MAX_TIME_NS, Chart, EventQuery, Filter, Json
+from spanloom.services.paging import not_negative, page_size
+from spanloom.v1 import event_pb2, event_service_pb2
+from spanloom.wire import value_object
+
+DEFAULT_LIMIT = 1000
+# The evaluation that an event is part of.
+_RUN_ID = "metadata.run_id"
+
+_HOUR_NS = 3600 * 10**9
+# Width and offset of a bucket; 1970 began on a Thursday.
+_BUCKETS = {
+    "minute": (60 * 10**9, 0),
+    "hour": (_HOUR_NS, 0),
+    "day": (24 * _HOUR_NS, 0),
+    "week": (7 * 24 * _HOUR_NS, 4 * 24 * _HOUR_NS),
+}
+
+Asking = (
+    event_service_pb2.ExportEventsRequest
+    | event_service_pb2.SearchEventsRequest
+    | event_service_pb2.ListEventsRequest
+    | event_service_pb2.StreamEventsRequest
+    | event_service_pb2.GetEventsSchemaRequest
+    | event_service_pb2.GetEventsChartRequest
+)
+
+
+def event_query(request: Asking) -> EventQuery:
+    """The filters, range and evaluation that a request asks for. INVALID_ARGUMENT names `filters[n].field`."""
+    filters = _filters(getattr(request, "filters", ()))
+    if request.evaluation_id:
+        filters.append(
+            Filter(field=_RUN_ID, operator="is", value=request.evaluation_id, position=len(filters))
+        )
+    dates = request.date_range
+    return EventQuery(
+        filters=filters,
+        since_ns=_bound(dates, "gte", "start_time"),
+        until_ns=_bound(dates, "lte", "end_time"),
+    )
+
+
+def page_query(
+    request: event_service_pb2.ExportEventsRequest
+    | event_service_pb2.SearchEventsRequest
+    | event_service_pb2.ListEventsRequest,
+    *,
+    most: int,
+) -> EventQuery:
+    """The same, and the page."""
+    return replace(
+        event_query(request),
+        limit=page_size("limit", request.limit, default=DEFAULT_LIMIT, most=most),
+        page=not_negative("page", request.page) or 1,
+    )
+
+
+def chart_of(
+    request: event_service_pb2.GetEventsChartRequest,
+) -> tuple[EventQuery, Chart]:
+    """The events that a chart is of, and how they are summed up. INVALID_ARGUMENT names the field."""
+    query = event_query(request)
+    if request.only_experiments:
+        experiments = Filter(field=_RUN_ID, operator="exists", value=None)
+        query = replace(query, filters=[*query.filters, experiments])
+    bucket = request.bucket or "hour"
+    if bucket not in _BUCKETS:
+        raise invalid_field("bucket", f"must be one of {', '.join(_BUCKETS)}")
+    width_ns, offset_ns = _BUCKETS[bucket]
+    return query, Chart(
+        metric=request.metric or "duration",
+        aggregation=request.aggregation or "average",
+        group_by=request.group_by,
+        width_ns=width_ns,
+        offset_ns=offset_ns,
+    )
+
+
+def _filters(sent: str | Sequence[event_pb2.EventFilter]) -> list[Filter]:
+    parts: list[Callable[[str], Json]]
+    if isinstance(sent, str):
+        parts = [_part_of_json(item) for item in _list_of_json(sent)]
+    else:
+        parts = [_part_of_message(item) for item in sent]
+    bad = Violations()
+    filters = []
+    for position, part in enumerate(parts):
+        words = {name: part(name) or "" for name in ("field", "operator", "type")}
+        for name, word in words.items():
+            if not isinstance(word, str):
+                bad.add(f"filters[{position}].{name}", "must be a text")
+            elif not word and name != "type":
+                bad.add(f"filters[{position}].{name}", "is required")
+        filters.append(
+            Filter(
+                field=words["field"],
+                operator=words["operator"],
+                value=part("value"),
+                type=words["type"] or "string",
+                position=position,
+            )
+        )
+    bad.refuse()
+    return filters
+
+
+def _part_of_message(sent: event_pb2.EventFilter) -> Callable[[str], Json]:
+    return lambda name: value_object(sent.value) if name == "value" else getattr(sent, name)
+
+
+def _part_of_json(sent: dict[str, Json]) -> Callable[[str], Json]:
+    return sent.get
+
+
+def _list_of_json(text: str) -> list[dict[str, Json]]:
+    if not text.strip():
+        return []
+    try:
+        value: Any = orjson.loads(text)
+    except ValueError:
+        value = None
+    items = [value] if isinstance(value, dict) else value
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise invalid_field("filters", "must be the JSON of a list of filters")
+    return items
+
+
+def _bound(dates: event_pb2.DateRange, *names: str) -> int | None:
+    """In nanoseconds; a time that no event can have stands for the nearest beside those that one can."""
+    for name in names:
+        if dates.HasField(name):  # type: ignore[arg-type]
+            time: Timestamp = getattr(dates, name)
+            return max(-1, min(time.seconds * 10**9 + time.nanos, MAX_TIME_NS))
+    return None

@@ -1,0 +1,109 @@
+"""Events to files and back: JSON lines in the shape of the events API, through the methods of the contract, without a server."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any
+
+import orjson
+
+from spanloom.app import methods
+from spanloom.errors import SpanloomError, invalid_field
+from spanloom.model import uuid7
+from spanloom.server import json_codec
+from spanloom.server.methods import Method
+from spanloom.services.call import Call
+from spanloom.store.store import Store
+
+_BATCH_EVENTS = 500
+_BATCH_BYTES = 8 << 20
+
+
+class Transfer:
+    """Exports and imports the events of one project of a store."""
+
+    def __init__(self, store: Store, project: str) -> None:
+        self._methods = {method.full_name: method for method in methods(store)}
+        self._project = project
+
+    async def count(self, asked: Mapping[str, Any]) -> int:
+        """How many events `export` would give."""
+        method, request = self._request("ExportEvents", {**asked, "limit": 1})
+        answer = await method.answer(request, self._call("read"))
+        return int(answer.total_events)
+
+    async def export(self, asked: Mapping[str, Any]) -> AsyncIterator[bytes]:
+        """Each event as one line of JSON. `asked`: the fields of StreamEventsRequest."""
+        method, request = self._request("StreamEvents", asked)
+        async for answer in method.answer(request, self._call("read")):
+            yield json_codec.to_json(answer.event) + b"\n"
+
+    async def load(self, lines: Iterable[bytes]) -> AsyncIterator[int]:
+        """Store events, a line each, and tell how many lines each step took. The same lines again change nothing.
+
+        INVALID_ARGUMENT names the line that is no event; what stood some hundred lines before it is stored.
+        """
+        batch: list[bytes] = []
+        ids: set[str] = set()
+        size, first = 0, 1
+        for number, line in enumerate(lines, 1):
+            event_id = _event_id(line, number) if line.strip() else ""
+            if batch and (
+                len(batch) >= _BATCH_EVENTS or size + len(line) > _BATCH_BYTES or event_id in ids
+            ):
+                await self._store(batch, first)
+                yield len(batch)
+                batch, ids, size, first = [], set(), 0, number
+            batch.append(line)
+            size += len(line)
+            if event_id:
+                ids.add(event_id)
+        if batch:
+            await self._store(batch, first)
+            yield len(batch)
+
+    async def _store(self, lines: list[bytes], first: int) -> None:
+        held = [line for line in lines if line.strip()]
+        if not held:
+            return
+        numbers = [first + n for n, line in enumerate(lines) if line.strip()]
+        method = self._methods["spanloom.v1.EventService/CreateEventBatch"]
+        body = b'{"events":[' + b",".join(held) + b"]}"
+        try:
+            request = json_codec.parse(body, method.request_class).message
+            await method.answer(request, self._call("ingest"))
+        except json_codec.JsonError as error:
+            raise _at_line(*error.violations[0], numbers) from None
+        except SpanloomError as error:
+            if not error.violations:
+                raise
+            first_bad = error.violations[0]
+            raise _at_line(first_bad.field, first_bad.description, numbers) from None
+
+    def _request(self, name: str, fields: Mapping[str, Any]) -> tuple[Method, Any]:
+        method = self._methods[f"spanloom.v1.EventService/{name}"]
+        return method, json_codec.parse(dict(fields), method.request_class).message
+
+    def _call(self, role: str) -> Call:
+        return Call(
+            request_id=uuid7(), key_project=self._project, role=role, received_ns=time.time_ns()
+        )
+
+
+def _event_id(line: bytes, number: int) -> str:
+    try:
+        event = orjson.loads(line)
+    except ValueError:
+        event = None
+    if not isinstance(event, dict):
+        raise invalid_field(f"line {number}", "is no JSON object")
+    return str(event.get("event_id") or "")
+
+
+def _at_line(field: str, description: str, numbers: list[int]) -> SpanloomError:
+    """A violation by its line instead of its place in a batch."""
+    place, _, rest = field.removeprefix("events[").partition("]")
+    if field.startswith("events[") and place.isdecimal():
+        field = f"line {numbers[int(place)]}{', ' if rest else ''}{rest.removeprefix('.')}"
+    return invalid_field(field, description)

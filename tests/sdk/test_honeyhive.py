@@ -1,0 +1,115 @@
+"""The HoneyHive SDKs against a live server: only the address and the key are set, and all that they wrote is read back."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.clients import HttpClient
+from tests.sdk.conftest import RunScript
+from tests.servers import LiveServer
+
+NEW, OLD = "honeyhive==1.7.0", "honeyhive==0.2.57"
+_numbers = itertools.count(1)
+
+
+class Team:
+    """A project with a key, and the events that are in it."""
+
+    def __init__(self, server: LiveServer, run_script: RunScript) -> None:
+        self.key = server.key(f"team-{next(_numbers)}")
+        self._run_script = run_script
+        self._http = HttpClient(server.running.http_address)
+        self._url = f"http://{server.running.http_address}"
+
+    def run(self, requirement: str, script: str) -> Any:
+        return self._run_script(requirement, script, HH_API_URL=self._url, HH_API_KEY=self.key)
+
+    def get(self, path: str) -> Any:
+        answer = self._http.http.get(path, headers={"authorization": f"Bearer {self.key}"})
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def close(self) -> None:
+        self._http.close()
+
+
+@pytest.fixture
+def team(server: LiveServer, run_script: RunScript) -> Iterator[Team]:
+    made = Team(server, run_script)
+    yield made
+    made.close()
+
+
+def holds(found: dict[str, Any], sent: dict[str, Any]) -> None:
+    assert {name: found.get(name) for name in sent} == sent
+
+
+def test_the_client_reads_back_what_it_wrote(team: Team) -> None:
+    got = team.run(NEW, "honeyhive_client.py")
+    session, event, update = (got["sent"][name] for name in ("session", "event", "update"))
+    name = session.pop("session_name")
+    assert got["started"]["event_id"] == got["started"]["session_id"] == session["session_id"]
+    holds(got["started"], {**session, "event_name": name, "event_type": "session"})
+    assert got["created"] == {"success": True, "event_id": event["event_id"]}
+    assert got["batch"]["success"] is True
+    assert len(got["all"]) == 5
+    assert {e["event_name"] for e in got["by_session"]} == {name, "call"}
+    (found,) = got["by_event"]
+    merged = ("metadata", "feedback", "metrics", "config", "user_properties")
+    expected = {**event, **update, **{m: {**event[m], **update[m]} for m in merged}}
+    holds(found, expected)
+    assert got["by_cost"] == got["by_path"] == got["by_event"]
+    assert {e["event_id"] for e in got["in_range"]} == {event["event_id"], session["session_id"]}
+    assert got["projected"][0]["inputs"] == event["inputs"]
+    assert got["projected"][0]["outputs"] is None
+    assert [e["event_id"] for e in got["paged"]] == [got["all"][1]["event_id"]]
+    assert [e["event_id"] for e in got["listed"]] == [e["event_id"] for e in got["all"][:2]]
+    batched = team.get(f"/v1/sessions/{got['batch']['session_id']}")
+    assert {c["event_name"] for c in batched["children"]} == {"a", "b"}
+    assert (batched["event_name"], batched["metadata"]["m"]) == ("batch", 1)
+
+
+def test_the_tracers_session_is_enriched(team: Team) -> None:
+    got = team.run(NEW, "honeyhive_session.py")
+    session = team.get(f"/v1/events/{got['session_id']}")["event"]
+    holds(
+        session,
+        {
+            "event_name": "enriched",
+            "source": "test",
+            "inputs": {"q": "hi"},
+            "metadata": {"sm": 1},
+            "feedback": {"thumb": "up"},
+            "metrics": {"score": 1},
+            "outputs": {"final": "x"},
+            "config": {"c": 1},
+            "user_properties": {"u": "v"},
+        },
+    )
+    event = team.get(f"/v1/events/{got['event_id']}")["event"]
+    holds(
+        event,
+        {"event_name": "made by hand", "session_id": got["session_id"], "outputs": {"b": 2}},
+    )
+
+
+def test_the_old_client_reads_back_what_it_wrote(team: Team) -> None:
+    got = team.run(OLD, "honeyhive_old.py")
+    assert got["started"] == got["session_id"]
+    assert got["created"] == got["event_id"]
+    assert len(got["batch"]) == got["total"] == 1
+    (found,) = got["found"]
+    holds(
+        found,
+        {
+            "event_id": got["event_id"],
+            "event_name": "call",
+            "inputs": {"q": "hi"},
+            "metadata": {"cost": 0.1, "x": 1},
+        },
+    )
+    assert got["session"]["event_name"] == "old"
