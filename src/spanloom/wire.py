@@ -250,21 +250,32 @@ def value_object(message: Any) -> Any:
     return _read(_value, message)
 
 
+def message_fields(message: Any) -> dict[str, Any]:
+    """The fields that are set in a message of texts, doubles, Structs and Values, by name; as `struct_object`.
+
+    TypeError for a message that has a field of another type.
+    """
+    descriptor = message.DESCRIPTOR
+    layout = _layouts.get(descriptor) or _layouts.setdefault(descriptor, _layout(descriptor))
+    return _read(lambda data: _fields(layout, data), message)  # type: ignore[no-any-return]
+
+
 # The runtime's own reflection takes a microsecond or two a value. Its serializer is native, so the bytes are read here instead,
 # and what came before is known: keys, roles, models and whole configurations repeat from event to event.
 _SHORT = 512
 _entries: dict[bytes, tuple[str, Any]] = {}
+_names: dict[bytes, str] = {}
 _read_double = struct.Struct("<d").unpack_from
 
 
-class _UnknownField(Exception):
-    """The bytes hold a field that struct.proto does not have."""
+class _UnknownFieldError(Exception):
+    """The bytes hold a field that their message type does not have."""
 
 
 def _read(read: Callable[[bytes], Any], message: Any) -> Any:
     try:
         return read(message.SerializeToString())
-    except _UnknownField:
+    except _UnknownFieldError:
         known = type(message)()
         known.CopyFrom(message)
         known.DiscardUnknownFields()
@@ -277,7 +288,7 @@ def _object(data: bytes) -> dict[str, Any]:
     at, end = 0, len(data)
     while at < end:
         if data[at] != 0x0A:
-            raise _UnknownField
+            raise _UnknownFieldError
         size = data[at + 1]
         at += 2
         if size > 127:
@@ -286,32 +297,38 @@ def _object(data: bytes) -> dict[str, Any]:
         at += size
         if size > _SHORT:
             name, value = _entry(entry)
-        elif known := _entries.get(entry):
-            name, value = known
         else:
-            name, value = known = _entry(entry)
-            if len(_entries) >= _MOST_KEYS:
-                _entries.clear()
-            _entries[entry] = known
+            known = _entries.get(entry)
+            if known is None:
+                known = _entry(entry)
+                if len(_entries) >= _MOST_KEYS:
+                    _entries.clear()
+                _entries[entry] = known
+            name, value = known
         out[name] = value
     return out
 
 
 def _entry(data: bytes) -> tuple[str, Any]:
-    if data[0] != 0x0A:
-        raise _UnknownField
     size, at = data[1], 2
     if size > 127:
         size, at = _size(data, 1)
-    value = at + size
-    if data[value] != 0x12:
-        raise _UnknownField
-    name = str(data[at:value], "utf-8")
-    size, at = data[value + 1], value + 2
+    end = at + size
+    key = data[at:end]
+    if data[0] != 0x0A or data[end] != 0x12:
+        raise _UnknownFieldError
+    size, at = data[end + 1], end + 2
     if size > 127:
-        size, at = _size(data, value + 1)
+        size, at = _size(data, end + 1)
     if at + size != len(data):
-        raise _UnknownField
+        raise _UnknownFieldError
+    name = _names.get(key)
+    if name is None:
+        name = key.decode()
+        if len(key) <= _LONGEST_KEY:
+            if len(_names) >= _MOST_KEYS:
+                _names.clear()
+            _names[key] = name
     return name, _value(data, at)
 
 
@@ -320,7 +337,7 @@ def _list(data: bytes) -> list[Any]:
     at, end = 0, len(data)
     while at < end:
         if data[at] != 0x0A:
-            raise _UnknownField
+            raise _UnknownFieldError
         size, at = _size(data, at + 1)
         out.append(_value(data[at : at + size]))
         at += size
@@ -332,29 +349,84 @@ def _value(data: bytes, at: int = 0) -> Any:
     if at == len(data):
         return None
     tag = data[at]
-    if tag == 0x11:
+    if tag in _SIZED:
+        size = data[at + 1]
+        at += 2
+        if size > 127:
+            size, at = _size(data, at - 1)
+        if at + size != len(data):
+            raise _UnknownFieldError
+        if tag == _TEXT:
+            return data[at:].decode()
+        return _object(data[at:]) if tag == _OBJECT else _list(data[at:])
+    if tag == _NUMBER:
         end = at + 9
         value: Any = json_number(_read_double(data, at + 1)[0])
-    elif tag == 0x20 or tag == 0x08:
-        end = at + 2
-        value = None if tag == 0x08 else data[at + 1] != 0
     else:
-        read = _READERS.get(tag)
-        if read is None:
-            raise _UnknownField
-        size, start = _size(data, at + 1)
-        end = start + size
-        value = read(data[start:end])
-    if end != len(data):
-        raise _UnknownField
+        end = at + 2
+        value = None if tag == _NULL else data[at + 1] != 0
+    if end != len(data) or tag not in _FIXED:
+        raise _UnknownFieldError
     return value
 
 
-_READERS: dict[int, Callable[[bytes], Any]] = {
-    _TEXT: bytes.decode,
-    _OBJECT: _object,
-    _LIST: _list,
+_NULL, _NUMBER, _BOOL = 0x08, 0x11, 0x20
+_SIZED, _FIXED = (_TEXT, _OBJECT, _LIST), (_NULL, _NUMBER, _BOOL)
+
+# By tag: a field's name, whether it is repeated, and how its bytes are read (None for a double).
+_Layout = dict[int, tuple[str, bool, Callable[[bytes], Any] | None]]
+_layouts: dict[Any, _Layout] = {}
+
+
+def _layout(descriptor: Any) -> _Layout:
+    layout: _Layout = {}
+    for field in descriptor.fields:
+        if field.type == field.TYPE_DOUBLE:
+            layout[field.number << 3 | 1] = (field.name, False, None)
+        elif field.type == field.TYPE_STRING:
+            layout[field.number << 3 | 2] = (field.name, field.is_repeated, bytes.decode)
+        elif field.message_type is not None and field.message_type.full_name in _READERS:
+            read = _READERS[field.message_type.full_name]
+            layout[field.number << 3 | 2] = (field.name, field.is_repeated, read)
+        else:
+            raise TypeError(f"{field.full_name} is not a text, a double or JSON")
+    return layout
+
+
+_READERS: dict[str, Callable[[bytes], Any]] = {
+    "google.protobuf.Struct": _object,
+    "google.protobuf.ListValue": _list,
+    "google.protobuf.Value": _value,
 }
+
+
+def _fields(layout: _Layout, data: bytes) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    at, end = 0, len(data)
+    while at < end:
+        tag = data[at]
+        at += 1
+        if tag > 127:
+            tag, at = _size(data, at - 1)
+        field = layout.get(tag)
+        if field is None:
+            raise _UnknownFieldError
+        name, repeated, read = field
+        if read is None:
+            out[name] = _read_double(data, at)[0]
+            at += 8
+            continue
+        size = data[at]
+        at += 1
+        if size > 127:
+            size, at = _size(data, at - 1)
+        value = read(data[at : at + size])
+        at += size
+        if repeated:
+            out.setdefault(name, []).append(value)
+        else:
+            out[name] = value
+    return out
 
 
 def _size(data: bytes, at: int) -> tuple[int, int]:
