@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from spanloom.evaluation import evaluate_forever
 from spanloom.evaluators import judge
 from spanloom.server.grpc_server import GrpcServer
 from spanloom.server.keyring import KeyRing, OpenDoor
+from spanloom.server.listeners import listen, reserve, with_port
 from spanloom.server.methods import Method, method_table
 from spanloom.server.middleware import Middleware
 from spanloom.server.rest_app import RestServer
@@ -32,20 +34,37 @@ from spanloom.services.prompts import PromptService
 from spanloom.services.sessions import SessionService
 from spanloom.services.traces import TraceService
 from spanloom.store.store import Store
+from spanloom.supervisor import Supervisor
 
 log = structlog.get_logger("spanloom")
 
 _READY_POLL_SECONDS = 1.0
+# Beyond the drain: for the writer's queue and the database's goodbye.
+_GRACE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class Started:
     """A server that listens. `first_key` is set when this start made the store's first key; it is shown this once."""
 
     grpc_address: str
     http_address: str
     first_key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Running(Started):
+    """One that runs in this process, with its store."""
+
     store: Store
+
+
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """What the workers of one server share: a bound socket that keeps the gRPC port, and one that listens for HTTP."""
+
+    grpc: socket.socket
+    http: socket.socket
 
 
 def methods(store: Store) -> list[Method]:
@@ -66,17 +85,23 @@ def methods(store: Store) -> list[Method]:
     )
 
 
-async def open_store(settings: Settings) -> Store:
+async def open_store(settings: Settings, *, migrate: bool = True) -> Store:
     return await Store.open(
-        settings.database, queue_rows=settings.queue_rows, queue_bytes=settings.queue_bytes
+        settings.database,
+        migrate=migrate,
+        queue_rows=settings.queue_rows,
+        queue_bytes=settings.queue_bytes,
     )
 
 
 @contextlib.asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Running]:
-    """Open the store, listen on both addresses, and on the way out drain, stop and close, in this order."""
+async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIterator[Running]:
+    """Open the store, listen on both addresses, and on the way out drain, stop and close, in this order.
+
+    With `sockets` it is one of several workers, and the store was prepared for them.
+    """
     judge.configure(settings.judge_base_url, settings.judge_api_key, settings.judge_model)
-    store = await open_store(settings)
+    store = await open_store(settings, migrate=sockets is None)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
         middleware = Middleware(
@@ -85,7 +110,12 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             max_in_flight=settings.max_in_flight,
         )
         table = methods(store)
-        grpc_server = GrpcServer(table, middleware, max_request_bytes=settings.max_request_bytes)
+        grpc_server = GrpcServer(
+            table,
+            middleware,
+            max_request_bytes=settings.max_request_bytes,
+            shared_port=sockets is not None,
+        )
         rest_server = RestServer(
             table,
             middleware,
@@ -93,13 +123,16 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             max_request_bytes=settings.max_request_bytes,
             cors_origins=[o.strip() for o in settings.cors_origins.split(",") if o.strip()],
         )
-        grpc_address = await grpc_server.start(settings.grpc_address)
+        grpc_address, http_address = settings.grpc_address, settings.http_address
+        if sockets:
+            grpc_address = with_port(grpc_address, sockets.grpc)
+        grpc_address = await grpc_server.start(grpc_address)
         stack.push_async_callback(grpc_server.stop, settings.drain_timeout)
-        http_address = await rest_server.start(settings.http_address)
+        http_address = await rest_server.start(http_address, sockets.http if sockets else None)
         stack.push_async_callback(rest_server.stop, settings.drain_timeout)
         await grpc_server.set_serving(await store.ready())
         # Last, so that a start that fails has not spent the one time that the key is shown.
-        first_key = None if settings.no_auth else await _first_key(store)
+        first_key = None if settings.no_auth or sockets else await _first_key(store)
         watch = asyncio.create_task(_watch(store, grpc_server))
         stack.callback(watch.cancel)
         if settings.evaluate:
@@ -113,15 +146,48 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         )
 
 
-async def serve(settings: Settings, started: Callable[[Running], None]) -> None:
-    """Run until SIGINT or SIGTERM. `started` is called once both addresses answer."""
+def serve(settings: Settings, started: Callable[[Started], None]) -> bool:
+    """Run until SIGINT or SIGTERM. `started` is called once both addresses answer.
+
+    False if a worker could not start; the log says why.
+    """
+    if settings.workers == 1:
+        asyncio.run(_serve(settings, started))
+        return True
+    # Bound and prepared once, before the workers: these must find one port, one schema and one first key.
+    with reserve(settings.grpc_address) as grpc, listen(settings.http_address) as http:
+        first_key = asyncio.run(_prepare(settings))
+        news = Started(
+            with_port(settings.grpc_address, grpc),
+            with_port(settings.http_address, http),
+            first_key,
+        )
+        supervisor = Supervisor(
+            settings.workers,
+            lambda ready: asyncio.run(_serve(settings, lambda _: ready(), Sockets(grpc, http))),
+            grace=settings.drain_timeout + _GRACE_SECONDS,
+        )
+        return supervisor.run(lambda: started(news))
+
+
+async def _serve(
+    settings: Settings, started: Callable[[Running], None], sockets: Sockets | None = None
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with running(settings) as server:
+    async with running(settings, sockets) as server:
         started(server)
         await stop.wait()
+
+
+async def _prepare(settings: Settings) -> str | None:
+    store = await open_store(settings)
+    try:
+        return await _first_key(store)
+    finally:
+        await store.close()
 
 
 async def _watch(store: Store, grpc_server: GrpcServer) -> None:
