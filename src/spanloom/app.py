@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import json
 import logging
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from typing import Any
 
+import orjson
 import structlog
 
 from spanloom.config import Settings
@@ -151,6 +155,7 @@ def serve(settings: Settings, started: Callable[[Started], None]) -> bool:
 
     False if a worker could not start; the log says why.
     """
+    gc.freeze()  # what was imported stays: no collection need look at it, and workers go on sharing its memory
     if settings.workers == 1:
         asyncio.run(_serve(settings, started))
         return True
@@ -212,6 +217,21 @@ async def _first_key(store: Store) -> str | None:
     return text
 
 
+def _json_line(facts: dict[str, Any], **_: object) -> str:
+    try:
+        return orjson.dumps(facts, default=repr).decode()
+    except TypeError:  # a lone surrogate in somebody's text, or a huge number
+        return json.dumps(facts, default=repr)
+
+
+class _NamedLogger(structlog.WriteLogger):
+    """Writes lines to standard error; the name is for `add_logger_name`."""
+
+    def __init__(self, name: str = "spanloom") -> None:
+        super().__init__(sys.stderr)
+        self.name = name
+
+
 def configure_logging(settings: Settings) -> None:
     """One line a record on standard error, for people (console) or programs (json); libraries' own logs go the same way."""
     shared: list[structlog.typing.Processor] = [
@@ -223,7 +243,7 @@ def configure_logging(settings: Settings) -> None:
     if settings.log_format == "json":
         last: list[structlog.typing.Processor] = [
             structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
+            structlog.processors.JSONRenderer(serializer=_json_line),
         ]
     else:
         last = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
@@ -239,13 +259,10 @@ def configure_logging(settings: Settings) -> None:
     root.setLevel(settings.log_level.upper())
     for chatty in ("alembic", "uvicorn"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
+    # Not by way of logging's records and handlers: a call is one line, and that way costs three times as much.
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[*shared, *last],
+        logger_factory=_NamedLogger,
+        wrapper_class=structlog.make_filtering_bound_logger(root.level),
         cache_logger_on_first_use=True,
     )

@@ -96,9 +96,9 @@ class Supervisor:
     def _wait(self, woken: socket.socket, seconds: float | None) -> None:
         """Until a signal comes, a worker says that it is ready, or the time is over."""
         waiting = {place.ready: place for place in self._places if place.ready >= 0}
-        found, _, _ = select.select([woken, *waiting], [], [], seconds)
+        found, _, _ = select.select([woken.fileno(), *waiting], [], [], seconds)
         for source in found:
-            if source is woken:
+            if source == woken.fileno():
                 woken.recv(4096)
             elif os.read(source, 1):
                 os.close(source)
