@@ -2,8 +2,8 @@
 
     python -m bench.store [postgresql+psycopg://...]
 
-The events are the documented one with ids of their own. A rate is of one caller that waits for each call; "8 callers" share
-their transactions. A URL adds the rates of that database, without a yardstick.
+The events are the documented one with ids of their own; the last column is the ratio to bare sqlite3, the median of several
+rounds. Calls that are made at once share transactions. A URL adds the rates of that database.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import sqlite3
 import sys
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 
 from spanloom.model import Span
@@ -26,6 +27,8 @@ from spanloom.store.store import Store
 EVENT = json.loads(
     (Path(__file__).parent.parent / "tests/data/documented/create_event_batch.json").read_text()
 )["request"]["events"][0]
+YARDSTICK = "bare sqlite3"
+ROUNDS = 7
 BODY = (
     *("config", "inputs", "outputs", "metadata", "metrics", "user_properties", "feedback"),
     *("source", "project", "children_ids"),
@@ -101,34 +104,24 @@ def stored(batches: Sequence[Sequence[Span]], url: str, *, callers: int = 1) -> 
     return asyncio.run(run())
 
 
-def middle(measure: Callable[[], float], runs: int = 5) -> float:
-    return sorted(measure() for _ in range(runs))[runs // 2]
-
-
 def main(urls: Sequence[str]) -> None:
     for size, calls in ((100, 60), (1_000, 10)):
-
-        def batches() -> list[list[Span]]:
-            return [spans(size) for _ in range(calls)]  # noqa: B023
-
-        def in_directory(measure: Callable[[Path], float]) -> float:
-            with TemporaryDirectory() as directory:
-                return measure(Path(directory))
-
-        yardstick = middle(lambda: in_directory(lambda d: bare(batches(), d)))
-        print(f"{size:5} a call  bare sqlite3     {yardstick:9,.0f} spans/s")
-        for callers in (1, 8):
-            rate = middle(
-                lambda: in_directory(
-                    lambda d: stored(batches(), f"sqlite:///{d}/s.db", callers=callers)  # noqa: B023
-                )
-            )
-            print(f"{'':13} store, {callers} callers {rate:9,.0f} spans/s  {rate / yardstick:.2f}")
-        for url in urls:
-            for callers in (1, 8):
-                rate = middle(lambda: stored(batches(), url, callers=callers))  # noqa: B023
-                name = url.partition(":")[0]
-                print(f"{'':13} {name}, {callers} callers {rate:9,.0f} spans/s")
+        rates: dict[str, list[float]] = {}
+        for _ in range(ROUNDS):  # in turns, so that what else the machine does falls on all alike
+            batches = [[spans(size) for _ in range(calls)] for _ in range(3 + 2 * len(urls))]
+            with TemporaryDirectory() as name:
+                directory = Path(name)
+                rates.setdefault(YARDSTICK, []).append(bare(batches.pop(), directory))
+                for number, url in enumerate((f"sqlite:///{directory}/{{}}.db", *urls)):
+                    for callers in (1, 8):
+                        label = f"{url.partition(':')[0]}, {callers} at once"
+                        rate = stored(
+                            batches.pop(), url.format(f"{number}-{callers}"), callers=callers
+                        )
+                        rates.setdefault(label, []).append(rate)
+        for label, measured in rates.items():
+            ratio = median(r / y for r, y in zip(measured, rates[YARDSTICK], strict=True))
+            print(f"{size:5} a call  {label:32} {median(measured):8,.0f} spans/s  {ratio:5.2f}")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from spanloom.evaluation import evaluate_forever
 from spanloom.evaluators import judge
 from spanloom.server.grpc_server import GrpcServer
 from spanloom.server.keyring import KeyRing, OpenDoor
-from spanloom.server.listeners import listen, reserve, with_port
+from spanloom.server.listener import listen, reserve, with_port
 from spanloom.server.methods import Method, method_table
 from spanloom.server.middleware import Middleware
 from spanloom.server.rest_app import RestServer
@@ -161,18 +161,20 @@ def serve(settings: Settings, started: Callable[[Started], None]) -> bool:
         return True
     # Bound and prepared once, before the workers: these must find one port, one schema and one first key.
     with reserve(settings.grpc_address) as grpc, listen(settings.http_address) as http:
-        first_key = asyncio.run(_prepare(settings))
-        news = Started(
-            with_port(settings.grpc_address, grpc),
-            with_port(settings.http_address, http),
-            first_key,
-        )
+        asyncio.run(_with_store(settings, _nothing_more))
+
+        def all_ready() -> None:
+            # Last, so that a start that fails has not spent the one time that the key is shown.
+            first_key = None if settings.no_auth else asyncio.run(_with_store(settings, _first_key))
+            grpc_address = with_port(settings.grpc_address, grpc)
+            started(Started(grpc_address, with_port(settings.http_address, http), first_key))
+
         supervisor = Supervisor(
             settings.workers,
             lambda ready: asyncio.run(_serve(settings, lambda _: ready(), Sockets(grpc, http))),
             grace=settings.drain_timeout + _GRACE_SECONDS,
         )
-        return supervisor.run(lambda: started(news))
+        return supervisor.run(all_ready)
 
 
 async def _serve(
@@ -187,12 +189,18 @@ async def _serve(
         await stop.wait()
 
 
-async def _prepare(settings: Settings) -> str | None:
+async def _with_store(
+    settings: Settings, use: Callable[[Store], Awaitable[str | None]]
+) -> str | None:
     store = await open_store(settings)
     try:
-        return await _first_key(store)
+        return await use(store)
     finally:
         await store.close()
+
+
+async def _nothing_more(_: Store) -> None:
+    """Opening it has made its tables."""
 
 
 async def _watch(store: Store, grpc_server: GrpcServer) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import httpx
@@ -50,8 +51,8 @@ class Served:
                 return line.rpartition(" ")[2].strip()
         raise AssertionError("no first key")
 
-    def workers(self) -> list[psutil.Process]:
-        return psutil.Process(self.process.pid).children()
+    def workers(self) -> list[Any]:
+        return list(psutil.Process(self.process.pid).children())
 
     def ready(self) -> bool:
         return httpx.get(f"http://{self.http}/readyz", trust_env=False).status_code == 200
@@ -105,8 +106,7 @@ def test_writes_through_every_worker_are_one_store(database: str, tmp_path: Path
             timeout=SOON,
         ).json()
         assert {event["event_id"] for event in export["events"]} == written
-        times = [sum(worker.cpu_times()[:2]) for worker in served.workers()]
-        assert len(times) == 2
+        assert len(served.workers()) == 2
         served.process.terminate()
         assert served.process.wait(SOON) == 0
 
@@ -119,7 +119,7 @@ def test_a_dead_worker_is_started_again(tmp_path: Path) -> None:
         assert second in served.workers()
         eventually(served.ready)
         with grpc.insecure_channel(served.grpc) as channel:
-            health = health_pb2_grpc.HealthStub(channel)
+            health: Any = health_pb2_grpc.HealthStub(channel)
             answer = health.Check(
                 health_pb2.HealthCheckRequest(), wait_for_ready=True, timeout=SOON
             )
