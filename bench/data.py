@@ -13,10 +13,13 @@ from google.protobuf import json_format
 from spanloom.v1 import event_service_pb2
 
 _DOCUMENTED = Path(__file__).parent.parent / "tests/data/documented/create_event_batch.json"
+# Of the documented events; without a key it decides where they are stored.
+PROJECT = "Simple RAG"
 
 
-def batch(events: int) -> dict[str, Any]:
-    """The documented request with so many events, all ids new, as a JSON object."""
+def batch(events: int, *, fresh: bool = False) -> dict[str, Any]:
+    """The documented request with so many events as a JSON object: all ids new; `fresh`: what differs between real events,
+    too (questions, answers, explanations, users, counts)."""
     request = json.loads(_DOCUMENTED.read_text())["request"]
     session_id = str(uuid.uuid4())
     request["session_properties"]["session_id"] = session_id
@@ -25,12 +28,47 @@ def batch(events: int) -> dict[str, Any]:
     for _ in range(events):
         event = copy.deepcopy(template)
         event |= {"event_id": str(uuid.uuid4()), "session_id": session_id, "parent_id": session_id}
+        if fresh:
+            _make_new(event)
         request["events"].append(event)
     return dict(request)
 
 
-def messages(count: int, events: int) -> list[event_service_pb2.CreateEventBatchRequest]:
+def _make_new(event: dict[str, Any]) -> None:
+    text, number = event["event_id"], int(event["event_id"][:4], 16)
+    for place, name in (
+        (event["inputs"], "question"),
+        (event["inputs"], "context"),
+        (event["inputs"]["chat_history"][-1], "content"),
+        (event["outputs"], "content"),
+        (event["metrics"], "Answer Faithfulness_explanation"),
+        (event["user_properties"], "user"),
+    ):
+        place[name] += text
+    for name in ("completion_tokens", "prompt_tokens", "total_tokens"):
+        event["metadata"][name] += number
+
+
+def documents(count: int, events: int) -> list[bytes]:
+    """Requests as REST bodies."""
+    return [json.dumps(batch(events)).encode() for _ in range(count)]
+
+
+def messages(
+    count: int, events: int, *, fresh: bool = False
+) -> list[event_service_pb2.CreateEventBatchRequest]:
     return [
-        json_format.ParseDict(batch(events), event_service_pb2.CreateEventBatchRequest())
+        json_format.ParseDict(
+            batch(events, fresh=fresh), event_service_pb2.CreateEventBatchRequest()
+        )
         for _ in range(count)
     ]
+
+
+def single_messages(count: int) -> list[event_service_pb2.CreateEventRequest]:
+    """Requests of one event each."""
+    return [
+        event_service_pb2.CreateEventRequest(event=event)
+        for message in messages(-(-count // 100), 100)
+        for event in message.events
+    ][:count]

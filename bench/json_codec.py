@@ -1,23 +1,20 @@
 """The JSON codec against google.protobuf.json_format, on the documented batch of events; both are measured in the same run.
 
-    python -m bench.json_codec [file with {"request": {"events": [...]}} or a bare body]
-
-Prints milliseconds for a batch of 100 events (the best of many runs) and how many times quicker the codec is.
+A rate is that of the quickest of many runs, in batches of 100 events a second of CPU.
 """
 
 from __future__ import annotations
 
 import gc
 import json
-import sys
 import time
 import uuid
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from google.protobuf import json_format
 
+from bench.figure import Figure
 from spanloom.server.json_codec import parse, to_json
 from tests.server.codec_messages import Batch
 
@@ -74,13 +71,10 @@ EVENT: dict[str, Any] = {
 }
 
 
-def documented_batch(path: str = "") -> bytes:
-    """The body of POST /events/batch with 100 events with ids of their own: like the first event of the file, or of `EVENT`."""
-    document = json.loads(Path(path).read_bytes()) if path else {"events": [EVENT]}
-    body = document.get("request", document)
-    event = body["events"][0]
-    body["events"] = [{**event, "event_id": str(uuid.uuid4())} for _ in range(EVENTS)]
-    return json.dumps(body).encode()
+def documented_batch() -> bytes:
+    """The body of POST /events/batch with 100 events like `EVENT`, with ids of their own."""
+    events = [{**EVENT, "event_id": str(uuid.uuid4())} for _ in range(EVENTS)]
+    return json.dumps({"events": events}).encode()
 
 
 def best(run: Callable[[], object], seconds: float = 2.0) -> float:
@@ -94,35 +88,34 @@ def best(run: Callable[[], object], seconds: float = 2.0) -> float:
     return quickest * 1000
 
 
-def main() -> None:
-    data = documented_batch(*sys.argv[1:2])
+def figures() -> list[Figure]:
+    """Both directions, in milliseconds a batch; the ratio is how many times quicker."""
+    data = documented_batch()
     message = parse(data, Batch).message
     assert message == json_format.Parse(data, Batch())
     assert json.loads(to_json(message)) == json_format.MessageToDict(
         message, always_print_fields_with_no_presence=True
     )
     gc.freeze()
-    rows = [
-        (
+    return [
+        _figure(
             "JSON -> message",
-            best(lambda: parse(data, Batch)),
-            best(lambda: json_format.Parse(data, Batch())),
+            4,
+            lambda: parse(data, Batch),
+            lambda: json_format.Parse(data, Batch()),
         ),
-        (
+        _figure(
             "message -> JSON",
-            best(lambda: to_json(message)),
-            best(lambda: json_format.MessageToJson(message)),
-        ),
-        (
-            "  (json_format on one line)",
-            best(lambda: to_json(message)),
-            best(lambda: json_format.MessageToJson(message, indent=None)),
+            2.5,
+            lambda: to_json(message),
+            lambda: json_format.MessageToJson(message, indent=None),
         ),
     ]
-    print(f"{EVENTS} events, {len(data)} bytes of JSON; milliseconds of CPU")
-    for name, ours, theirs in rows:
-        print(f"{name:28} {ours:7.2f} against {theirs:7.2f}   {theirs / ours:5.1f} times")
 
 
-if __name__ == "__main__":
-    main()
+def _figure(
+    name: str, wanted: float, ours: Callable[[], object], theirs: Callable[[], object]
+) -> Figure:
+    return Figure(
+        f"{name}, {EVENTS} events", 1000 / best(ours), "json_format", 1000 / best(theirs), wanted
+    )

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 
-__version__ = version("spanloom")
+def __getattr__(name: str) -> str:
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib.metadata import version  # slow, and few ask
+
+    return version("spanloom")

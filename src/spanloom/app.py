@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import json
 import logging
 import signal
+import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
+import orjson
 import structlog
 
 from spanloom.config import Settings
@@ -17,6 +22,7 @@ from spanloom.evaluation import evaluate_forever
 from spanloom.evaluators import judge
 from spanloom.server.grpc_server import GrpcServer
 from spanloom.server.keyring import KeyRing, OpenDoor
+from spanloom.server.listener import listen, reserve, with_port
 from spanloom.server.methods import Method, method_table
 from spanloom.server.middleware import Middleware
 from spanloom.server.rest_app import RestServer
@@ -32,20 +38,37 @@ from spanloom.services.prompts import PromptService
 from spanloom.services.sessions import SessionService
 from spanloom.services.traces import TraceService
 from spanloom.store.store import Store
+from spanloom.supervisor import Supervisor
 
 log = structlog.get_logger("spanloom")
 
 _READY_POLL_SECONDS = 1.0
+# Beyond the drain: for the writer's queue and the database's goodbye.
+_GRACE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class Started:
     """A server that listens. `first_key` is set when this start made the store's first key; it is shown this once."""
 
     grpc_address: str
     http_address: str
     first_key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Running(Started):
+    """One that runs in this process, with its store."""
+
     store: Store
+
+
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """What the workers of one server share: a bound socket that keeps the gRPC port, and one that listens for HTTP."""
+
+    grpc: socket.socket
+    http: socket.socket
 
 
 def methods(store: Store) -> list[Method]:
@@ -66,17 +89,23 @@ def methods(store: Store) -> list[Method]:
     )
 
 
-async def open_store(settings: Settings) -> Store:
+async def open_store(settings: Settings, *, migrate: bool = True) -> Store:
     return await Store.open(
-        settings.database, queue_rows=settings.queue_rows, queue_bytes=settings.queue_bytes
+        settings.database,
+        migrate=migrate,
+        queue_rows=settings.queue_rows,
+        queue_bytes=settings.queue_bytes,
     )
 
 
 @contextlib.asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Running]:
-    """Open the store, listen on both addresses, and on the way out drain, stop and close, in this order."""
+async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIterator[Running]:
+    """Open the store, listen on both addresses, and on the way out drain, stop and close, in this order.
+
+    With `sockets` it is one of several workers, and the store was prepared for them.
+    """
     judge.configure(settings.judge_base_url, settings.judge_api_key, settings.judge_model)
-    store = await open_store(settings)
+    store = await open_store(settings, migrate=sockets is None)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
         middleware = Middleware(
@@ -85,7 +114,12 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             max_in_flight=settings.max_in_flight,
         )
         table = methods(store)
-        grpc_server = GrpcServer(table, middleware, max_request_bytes=settings.max_request_bytes)
+        grpc_server = GrpcServer(
+            table,
+            middleware,
+            max_request_bytes=settings.max_request_bytes,
+            shared_port=sockets is not None,
+        )
         rest_server = RestServer(
             table,
             middleware,
@@ -93,13 +127,16 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             max_request_bytes=settings.max_request_bytes,
             cors_origins=[o.strip() for o in settings.cors_origins.split(",") if o.strip()],
         )
-        grpc_address = await grpc_server.start(settings.grpc_address)
+        grpc_address, http_address = settings.grpc_address, settings.http_address
+        if sockets:
+            grpc_address = with_port(grpc_address, sockets.grpc)
+        grpc_address = await grpc_server.start(grpc_address)
         stack.push_async_callback(grpc_server.stop, settings.drain_timeout)
-        http_address = await rest_server.start(settings.http_address)
+        http_address = await rest_server.start(http_address, sockets.http if sockets else None)
         stack.push_async_callback(rest_server.stop, settings.drain_timeout)
         await grpc_server.set_serving(await store.ready())
         # Last, so that a start that fails has not spent the one time that the key is shown.
-        first_key = None if settings.no_auth else await _first_key(store)
+        first_key = None if settings.no_auth or sockets else await _first_key(store)
         watch = asyncio.create_task(_watch(store, grpc_server))
         stack.callback(watch.cancel)
         if settings.evaluate:
@@ -113,15 +150,57 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         )
 
 
-async def serve(settings: Settings, started: Callable[[Running], None]) -> None:
-    """Run until SIGINT or SIGTERM. `started` is called once both addresses answer."""
+def serve(settings: Settings, started: Callable[[Started], None]) -> bool:
+    """Run until SIGINT or SIGTERM. `started` is called once both addresses answer.
+
+    False if a worker could not start; the log says why.
+    """
+    gc.freeze()  # what was imported stays: no collection need look at it, and workers go on sharing its memory
+    if settings.workers == 1:
+        asyncio.run(_serve(settings, started))
+        return True
+    # Bound and prepared once, before the workers: these must find one port, one schema and one first key.
+    with reserve(settings.grpc_address) as grpc, listen(settings.http_address) as http:
+        asyncio.run(_with_store(settings, _nothing_more))
+
+        def all_ready() -> None:
+            # Last, so that a start that fails has not spent the one time that the key is shown.
+            first_key = None if settings.no_auth else asyncio.run(_with_store(settings, _first_key))
+            grpc_address = with_port(settings.grpc_address, grpc)
+            started(Started(grpc_address, with_port(settings.http_address, http), first_key))
+
+        supervisor = Supervisor(
+            settings.workers,
+            lambda ready: asyncio.run(_serve(settings, lambda _: ready(), Sockets(grpc, http))),
+            grace=settings.drain_timeout + _GRACE_SECONDS,
+        )
+        return supervisor.run(all_ready)
+
+
+async def _serve(
+    settings: Settings, started: Callable[[Running], None], sockets: Sockets | None = None
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with running(settings) as server:
+    async with running(settings, sockets) as server:
         started(server)
         await stop.wait()
+
+
+async def _with_store(
+    settings: Settings, use: Callable[[Store], Awaitable[str | None]]
+) -> str | None:
+    store = await open_store(settings)
+    try:
+        return await use(store)
+    finally:
+        await store.close()
+
+
+async def _nothing_more(_: Store) -> None:
+    """Opening it has made its tables."""
 
 
 async def _watch(store: Store, grpc_server: GrpcServer) -> None:
@@ -146,6 +225,21 @@ async def _first_key(store: Store) -> str | None:
     return text
 
 
+def _json_line(facts: dict[str, Any], **_: object) -> str:
+    try:
+        return orjson.dumps(facts, default=repr).decode()
+    except TypeError:  # a lone surrogate in somebody's text, or a huge number
+        return json.dumps(facts, default=repr)
+
+
+class _NamedLogger(structlog.WriteLogger):
+    """Writes lines to standard error; the name is for `add_logger_name`."""
+
+    def __init__(self, name: str = "spanloom") -> None:
+        super().__init__(sys.stderr)
+        self.name = name
+
+
 def configure_logging(settings: Settings) -> None:
     """One line a record on standard error, for people (console) or programs (json); libraries' own logs go the same way."""
     shared: list[structlog.typing.Processor] = [
@@ -157,7 +251,7 @@ def configure_logging(settings: Settings) -> None:
     if settings.log_format == "json":
         last: list[structlog.typing.Processor] = [
             structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
+            structlog.processors.JSONRenderer(serializer=_json_line),
         ]
     else:
         last = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
@@ -173,13 +267,10 @@ def configure_logging(settings: Settings) -> None:
     root.setLevel(settings.log_level.upper())
     for chatty in ("alembic", "uvicorn"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
+    # Not by way of logging's records and handlers: a call is one line, and that way costs three times as much.
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[*shared, *last],
+        logger_factory=_NamedLogger,
+        wrapper_class=structlog.make_filtering_bound_logger(root.level),
         cache_logger_on_first_use=True,
     )

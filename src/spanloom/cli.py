@@ -38,6 +38,7 @@ def cli() -> None:
 @click.option("--grpc-address", metavar="HOST:PORT", help="[default: 127.0.0.1:4317]")
 @click.option("--http-address", metavar="HOST:PORT", help="[default: 127.0.0.1:4318]")
 @_database_option
+@click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes [default: cores].")
 @click.option("--no-auth", is_flag=True, default=None, help="No keys; on loopback addresses only.")
 @click.option("--log-format", type=click.Choice(["console", "json"]))
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
@@ -49,7 +50,7 @@ def serve(**given: Any) -> None:
 
     app.configure_logging(settings)
 
-    def started(server: app.Running) -> None:
+    def started(server: app.Started) -> None:
         click.echo(f"spanloom listens: gRPC {server.grpc_address}, HTTP {server.http_address}")
         click.echo(f"database: {_without_password(settings.database)}")
         if settings.no_auth:
@@ -61,7 +62,8 @@ def serve(**given: Any) -> None:
             click.echo(_TRY.format(http=server.http_address, key=header))
         sys.stdout.flush()
 
-    asyncio.run(app.serve(settings, started))
+    if not app.serve(settings, started):
+        sys.exit(1)
 
 
 _TRY = """\

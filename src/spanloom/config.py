@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
 from spanloom.errors import SetupError
@@ -15,6 +16,15 @@ _KINDS = {bool: "yes or no", int: "a whole number", float: "a number", str: "tex
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
 
 
+# Elsewhere SO_REUSEPORT gives all connections to one of the processes.
+CAN_SHARE_PORTS = sys.platform == "linux"
+
+
+def default_workers() -> int:
+    """As many as there are cores for this process."""
+    return len(os.sched_getaffinity(0)) if CAN_SHARE_PORTS else 1
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Every setting of a server. Sizes are bytes, times are seconds."""
@@ -22,6 +32,7 @@ class Settings:
     database: str = "sqlite:///spanloom.db"
     grpc_address: str = "127.0.0.1:4317"
     http_address: str = "127.0.0.1:4318"
+    workers: int = field(default_factory=default_workers)
     no_auth: bool = False
     max_request_bytes: int = 64 * 1024 * 1024
     request_timeout: float = 60.0
@@ -57,7 +68,10 @@ class Settings:
             raise SetupError(
                 f"log_level must be debug, info, warning or error, not {self.log_level!r}"
             )
+        if self.workers > 1 and not CAN_SHARE_PORTS:
+            raise SetupError("workers must be 1: this system does not share ports fairly")
         for name in (
+            "workers",
             "max_request_bytes",
             "request_timeout",
             "evaluation_lease",
@@ -75,11 +89,11 @@ def load(given: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> S
     """Settings from what was `given` (None = not given), else `SPANLOOM_<NAME>`, else the default."""
     values: dict[str, Any] = {}
     for setting in fields(Settings):
-        name = setting.name
-        if given.get(name) is not None:
-            values[name] = given[name]
-        elif (text := environ.get(PREFIX + name.upper())) is not None:
-            values[name] = _parsed(name, text, type(setting.default))
+        if given.get(setting.name) is not None:
+            values[setting.name] = given[setting.name]
+        elif (text := environ.get(PREFIX + setting.name.upper())) is not None:
+            kind = int if setting.default is MISSING else type(setting.default)
+            values[setting.name] = _parsed(setting.name, text, kind)
     return Settings(**values)
 
 

@@ -10,21 +10,22 @@ Source: contract "events and sessions". This is the hot path: each event is read
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, cast
-
-from google.protobuf.message import Message
+from typing import NamedTuple
 
 from spanloom.ingest.checks import Violations
 from spanloom.ingest.times import MAX_TIME_MS, OUT_OF_RANGE, ms_from_ns, ns_from_ms
 from spanloom.model import EVENT_TYPES, MAX_TIME_NS, Json, Span, dashed, uuid7
 from spanloom.patch import column_text, count_of, dollars_of, model_of
 from spanloom.v1 import event_pb2, event_service_pb2, session_pb2
-from spanloom.wire import struct_object, value_object
+from spanloom.wire import message_fields
 
 UNKNOWN = "unknown"
-_OBJECTS = ("config", "inputs", "metadata", "metrics", "feedback", "user_properties")
+_AS_SENT = (
+    *("config", "inputs", "metadata", "metrics", "feedback", "user_properties"),
+    *("error", "project", "children_ids"),
+)
 # Makes a session's id from its only event's id, so that a repeated create finds the same session (RFC 9562, version 5).
 _SESSION_OF_EVENT = uuid.UUID("6f0e3c2a-5c0b-5d3e-9d55-0d6a4a3f7c11")
 
@@ -175,7 +176,7 @@ def _session_event(
         bad.check_text(at + "event_name", sent.event_name)
     if sent.session_id:
         bad.check_id(at + "session_id", sent.session_id)
-    _times(event, received_ns, at, bad)
+    _times(message_fields(event), received_ns, at, bad)
     return event
 
 
@@ -209,13 +210,15 @@ def _span(
     at: str,
     bad: Violations,
 ) -> Span:
-    kind = event.event_type
-    name = event.event_name
-    parent_id = event.parent_id
-    if event.event_id:
-        bad.check_id(at + "event_id", event.event_id)
-    if event.session_id and event.session_id != event.event_id:
-        bad.check_id(at + "session_id", event.session_id)
+    sent = message_fields(event)
+    kind = sent.get("event_type", "")
+    name = sent.get("event_name", "")
+    parent_id = sent.get("parent_id", "")
+    named_session = sent.get("session_id", "")
+    if "event_id" in sent:
+        bad.check_id(at + "event_id", event_id)
+    if named_session and named_session != sent.get("event_id"):
+        bad.check_id(at + "session_id", named_session)
     if kind not in EVENT_TYPES:
         bad.check_word(at + "event_type", kind, EVENT_TYPES)
     if "\0" in name:
@@ -226,10 +229,10 @@ def _span(
         if parent_id:
             bad.check_id(at + "parent_id", parent_id)
         # The session that the event named may not be the one it belongs to, where the batch is one session.
-        if kind != "session" and parent_id in ("", event.session_id):
+        if kind != "session" and parent_id in ("", named_session):
             parent_id = session_id
-    times = _times(event, received_ns, at, bad)
-    body = _body(event)
+    times = _times(sent, received_ns, at, bad)
+    body = _body(sent)
     if kind == "session" and times.is_default:
         body["unset"] = ["start_time"]
     config = body.get("config", {})
@@ -245,7 +248,7 @@ def _span(
         start_ns=times.start_ns,
         end_ns=times.end_ns,
         duration_ms=times.duration_ms,
-        status="ERROR" if event.error else "UNSET",
+        status="ERROR" if sent.get("error") else "UNSET",
         provider=column_text(config.get("provider")).lower(),
         model=model_of(config, metadata),
         input_tokens=count_of(metadata.get("prompt_tokens")),
@@ -255,23 +258,15 @@ def _span(
     )
 
 
-def _body(event: event_pb2.Event) -> dict[str, Json]:
+def _body(sent: Mapping[str, Json]) -> dict[str, Json]:
     """What the event is given back with, as sent: empty objects stay, unset stays unset."""
-    has = cast(Message, event).HasField
-    body: dict[str, Json] = {"source": event.source or UNKNOWN}
-    for name in _OBJECTS:
-        if has(name):
-            body[name] = struct_object(getattr(event, name))
-    if has("outputs"):
-        outputs = value_object(event.outputs)
-        if outputs is not None:
-            body["outputs"] = outputs if isinstance(outputs, dict) else {"value": outputs}
-    if has("error"):
-        body["error"] = event.error
-    if event.project:
-        body["project"] = event.project
-    if event.children_ids:
-        body["children_ids"] = list(event.children_ids)
+    body: dict[str, Json] = {"source": sent.get("source", UNKNOWN)}
+    for name in _AS_SENT:
+        if name in sent:
+            body[name] = sent[name]
+    outputs = sent.get("outputs")
+    if outputs is not None:
+        body["outputs"] = outputs if isinstance(outputs, dict) else {"value": outputs}
     return body
 
 
@@ -282,17 +277,16 @@ class _Times(NamedTuple):
     is_default: bool  # no start was sent, and none follows from what was
 
 
-def _times(event: event_pb2.Event, received_ns: int, at: str, bad: Violations) -> _Times:
+def _times(sent: Mapping[str, Json], received_ns: int, at: str, bad: Violations) -> _Times:
     """The contract's defaults: start = end - duration, else the time of receipt; end = start + duration, else still open;
     duration = end - start, but not of a session that has no start of its own."""
-    has = event.HasField
     start = end = duration = None
-    if has("start_time"):
-        start = _time_ns(event.start_time, at + "start_time", bad)
-    if has("end_time"):
-        end = _time_ns(event.end_time, at + "end_time", bad)
-    if has("duration"):
-        duration = event.duration
+    if "start_time" in sent:
+        start = _time_ns(sent["start_time"], at + "start_time", bad)
+    if "end_time" in sent:
+        end = _time_ns(sent["end_time"], at + "end_time", bad)
+    if "duration" in sent:
+        duration = sent["duration"]
         if not 0 <= duration <= MAX_TIME_MS:
             bad.add(at + "duration", "must be a finite number of milliseconds, 0 or more")
             duration = None
@@ -307,7 +301,7 @@ def _times(event: event_pb2.Event, received_ns: int, at: str, bad: Violations) -
             if start < 0:
                 bad.add(at + "duration", "is longer than the time from 1970 to end_time")
     if duration is None:
-        if end is not None and not (is_default and event.event_type == "session"):
+        if end is not None and not (is_default and sent.get("event_type") == "session"):
             duration = ms_from_ns(max(0, end - start))
     elif end is None:
         end = start + ns_from_ms(duration)

@@ -28,20 +28,26 @@ Context = grpc.aio.ServicerContext[bytes, bytes]
 class GrpcServer:
     """grpc.aio with one generic handler for each service of the table.
 
-    Messages past `max_request_bytes` are refused with REQUEST_TOO_LARGE. Health is NOT_SERVING until `set_serving(True)`.
+    `shared_port` lets other processes listen on the same port. Messages past `max_request_bytes` are refused with REQUEST_TOO_LARGE. Health is NOT_SERVING until `set_serving(True)`.
     """
 
     def __init__(
-        self, methods: Sequence[Method], middleware: Middleware, *, max_request_bytes: int
+        self,
+        methods: Sequence[Method],
+        middleware: Middleware,
+        *,
+        max_request_bytes: int,
+        shared_port: bool = False,
     ) -> None:
         self._middleware = middleware
+        self._shared_port = shared_port
         self._max_request_bytes = max_request_bytes
         self._server = grpc.aio.server(
             options=[
                 # Twice the limit reaches us, so that the refusal can say why; gRPC itself cuts off what is larger.
                 ("grpc.max_receive_message_length", 2 * max_request_bytes),
                 ("grpc.max_send_message_length", -1),
-                ("grpc.so_reuseport", 0),
+                ("grpc.so_reuseport", int(shared_port)),
             ]
         )
         by_service: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {}
@@ -63,7 +69,8 @@ class GrpcServer:
     async def start(self, address: str) -> str:
         """Listen, and give the address with the port that was bound (port 0 asks for a free one). SetupError when it cannot be."""
         # gRPC tells only standard error why it cannot listen: find out first.
-        listen(address).close()
+        if not self._shared_port:
+            listen(address).close()
         port = self._server.add_insecure_port(address)
         await self.set_serving(False)
         await self._server.start()

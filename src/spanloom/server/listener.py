@@ -1,22 +1,56 @@
-"""A socket that listens, or the reason why there is none."""
+"""Sockets to listen on, for one process or for several, or the reason why there is none."""
 
 from __future__ import annotations
 
 import socket
+import time
 
 from spanloom.errors import SetupError
 
 _BACKLOG = 2048
+# How long a port may stay taken by the workers of a server that was just killed.
+_PATIENCE_SECONDS = 1.0
 
 
 def listen(address: str) -> socket.socket:
-    """A listening TCP socket on HOST:PORT (an IPv6 host in brackets; port 0 asks for a free one). SetupError says why not."""
+    """A listening TCP socket on HOST:PORT (an IPv6 host in brackets; port 0 asks for a free one). SetupError says why not.
+
+    It may be inherited: each connection goes to one of the processes that accept.
+    """
+    listener = _bound(address)
+    listener.listen(_BACKLOG)
+    return listener
+
+
+def reserve(address: str) -> socket.socket:
+    """A bound socket that keeps the port for processes that listen there with SO_REUSEPORT; as `listen`.
+
+    The option comes after bind, so that two servers do not share a port by mistake.
+    """
+    holder = _bound(address)
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    return holder
+
+
+def with_port(address: str, bound: socket.socket) -> str:
+    """The address with the port that was bound."""
+    return f"{address.rpartition(':')[0]}:{bound.getsockname()[1]}"
+
+
+def _bound(address: str) -> socket.socket:
     host, _, port = address.rpartition(":")
     bare = host.removeprefix("[").removesuffix("]")
-    family = socket.AF_INET6 if ":" in bare else socket.AF_INET
-    try:
-        return socket.create_server((bare, int(port)), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        # create_server adds the address to the system's text; we have it already.
-        reason = (error.strerror or str(error)).partition(" (while")[0]
-        raise SetupError(f"cannot listen on {address}: {reason}") from None
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        bound = socket.socket(socket.AF_INET6 if ":" in bare else socket.AF_INET)
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind((bare, int(port)))
+        except OSError as error:
+            bound.close()
+            if time.monotonic() > deadline:
+                reason = error.strerror or str(error)
+                raise SetupError(f"cannot listen on {address}: {reason}") from None
+            time.sleep(0.05)
+        else:
+            return bound

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -18,7 +19,7 @@ from spanloom.errors import SpanloomError
 from spanloom.model import uuid7
 from spanloom.server import status
 from spanloom.server.grpc_server import too_large
-from spanloom.server.listener import listen
+from spanloom.server.listener import listen, with_port
 from spanloom.server.methods import Method
 from spanloom.server.middleware import Middleware, Outcome, as_error
 from spanloom.server.transcode import JSON, PROTOBUF, Route, Transcoder
@@ -168,9 +169,9 @@ class RestServer:
         self._task: asyncio.Task[None] | None = None
         self._server: uvicorn.Server | None = None
 
-    async def start(self, address: str) -> str:
-        """Listen, and give the address with the port that was bound (port 0 asks for a free one). SetupError when it cannot be."""
-        listener = listen(address)
+    async def start(self, address: str, listener: socket.socket | None = None) -> str:
+        """Listen, or serve a socket that listens already; the address with the port that was bound (port 0: a free one)."""
+        listener = listener or listen(address)
         config = uvicorn.Config(
             self._app,
             log_config=None,
@@ -186,7 +187,7 @@ class RestServer:
                 self._task.result()
                 raise RuntimeError("the HTTP server ended while it started")
             await asyncio.sleep(0.005)
-        return f"{address.rpartition(':')[0]}:{listener.getsockname()[1]}"
+        return with_port(address, listener)
 
     async def stop(self, grace: float) -> None:
         """Take no new connections, let requests under way end within `grace` seconds, then cut."""

@@ -5,12 +5,14 @@ A database is named by a URL: `sqlite:///file` or `postgresql+psycopg://...` (`p
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import os
 import sqlite3
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -85,6 +87,10 @@ class Database(ABC):
 
     def lock_schema(self, connection: Connection) -> None:  # noqa: B027
         """Keep other migrations out until this transaction ends."""
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Wait for this writer's turn among the processes that write: each gets it, in the order in which they asked."""
+        return nullcontext()
 
     def after_commit(self, engine: Engine) -> None:  # noqa: B027
         """What the writer has to do for the database between two transactions."""
@@ -164,6 +170,17 @@ class SQLite(Database):
                 part = rows[start : start + size]
                 execute(_insert_values(table, size), tuple(itertools.chain.from_iterable(part)))
                 start += size
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        # SQLite's own wait for another writer polls, with longer and longer sleeps, so that one may wait for seconds while others
+        # write. The kernel wakes those that wait for a file's lock.
+        queue = os.open(f"{self.url.database}-turn", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(queue, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(queue)
 
     def after_commit(self, engine: Engine) -> None:
         # The checkpoints that commits do by themselves stop at the oldest reader's snapshot, so that readers without pause

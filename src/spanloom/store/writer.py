@@ -89,24 +89,39 @@ class Writer:
         self._thread.join()
 
     def _run(self) -> None:
-        while group := self._take():
-            self._answer(group, self._commit(group))
+        while self._wait():
             try:
-                self._database.after_commit(self._engine)
-            except Exception:  # the thread must live, and the calls are answered
-                log.exception("upkeep of the database failed")
+                with self._database.turn():
+                    # Only now: what came while another process wrote goes along.
+                    group = self._take()
+                    self._answer(group, self._commit(group))
+                    self._upkeep()
+            except OSError as error:  # the turn could not be had
+                group = self._take()
+                self._answer(group, [_told(error)] * len(group))
 
-    def _take(self) -> list[_Call]:
-        """The calls that wait, up to a group's size; none when closing and nothing waits."""
-        group: list[_Call] = []
-        rows = 0
+    def _wait(self) -> bool:
+        """Until calls wait; False when closing and none does."""
         with self._wake:
             while not self._queue and not self._closing:
                 self._wake.wait()
+            return bool(self._queue)
+
+    def _take(self) -> list[_Call]:
+        """The calls that wait, up to a group's size."""
+        group: list[_Call] = []
+        rows = 0
+        with self._wake:
             while self._queue and (not group or rows + self._queue[0].rows <= _GROUP_ROWS):
                 rows += self._queue[0].rows
                 group.append(self._queue.popleft())
         return group
+
+    def _upkeep(self) -> None:
+        try:
+            self._database.after_commit(self._engine)
+        except Exception:  # the thread must live, and the calls are answered
+            log.exception("upkeep of the database failed")
 
     def _commit(self, group: Sequence[_Call], *, again: bool = False) -> list[Any]:
         """Write a group in one transaction. What each call gets: a result, or the error to raise."""

@@ -1,0 +1,95 @@
+"""How fast a chat comes out."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import grpc
+import orjson
+
+from bench import data
+from bench.figure import Figure
+from bench.ingest import BATCH, workspace
+from bench.load import grpc_rate
+from bench.server import Server
+from spanloom.v1 import agent_chat_service_pb2
+
+SPANS = 1000
+_CHAT = "/spanloom.v1.AgentChatService/GetTraceChat"
+
+
+def write_trace(server: Server) -> str:
+    """A trace of `SPANS` documented events; its id."""
+    message = data.messages(1, SPANS)[0]
+    grpc_rate(server.grpc_address, BATCH, [message.SerializeToString()], 1)
+    return message.events[0].session_id
+
+
+def chat_seconds(server: Server, trace_id: str, calls: int) -> float:
+    """The median time of GetTraceChat, one call after the other."""
+    request = agent_chat_service_pb2.GetTraceChatRequest(project_id=data.PROJECT, trace_id=trace_id)
+    return asyncio.run(_median(server.grpc_address, request.SerializeToString(), calls))
+
+
+async def _median(address: str, request: bytes, calls: int) -> float:
+    async with grpc.aio.insecure_channel(
+        address, [("grpc.max_receive_message_length", -1)]
+    ) as channel:
+        call: Any = channel.unary_unary(_CHAT)
+        await call(request)
+        times = []
+        for _ in range(calls):
+            started = time.perf_counter()
+            await call(request)
+            times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+def chat(calls: int) -> Figure:
+    """GetTraceChat, against SELECT of the same rows by sqlite3 and orjson.loads of their bodies."""
+    with workspace() as directory:
+        file = directory / "bench.db"
+        with Server(f"sqlite:///{file}") as server:
+            trace_id = write_trace(server)
+            ours = chat_seconds(server, trace_id, calls)
+            bare = _select_seconds(file, trace_id, calls)
+    return Figure(
+        f"GetTraceChat, {SPANS} spans, p50",
+        ours * 1000,
+        "SELECT and orjson.loads of its rows",
+        bare * 1000,
+        4,
+        unit="ms",
+        less_is_better=True,
+    )
+
+
+def _select_seconds(file: Path, trace_id: str, calls: int) -> float:
+    connection = sqlite3.connect(file)
+    query = "SELECT * FROM spans WHERE project = ? AND trace_id = ? ORDER BY start_ns, span_id"
+
+    def read() -> Sequence[object]:
+        return [
+            orjson.loads(row[-1])
+            for row in connection.execute(query, (data.PROJECT, trace_id)).fetchall()
+        ]
+
+    assert len(read()) > SPANS
+    seconds = median_seconds(read, calls)
+    connection.close()
+    return seconds
+
+
+def median_seconds(run: Callable[[], object], times: int) -> float:
+    taken = []
+    for _ in range(times):
+        started = time.perf_counter()
+        run()
+        taken.append(time.perf_counter() - started)
+    return statistics.median(taken)
