@@ -88,7 +88,8 @@ traces = Table(
     _text("organization_id"),
     _text("experiment_id"),
     Index("traces_start", "project", "start_ns", "trace_id"),
-    Index("traces_experiment", "project", "experiment_id", "start_ns", "trace_id"),
+    # Not the project first, here and in feedback_trace: SQLite would take it for a list of the whole project, too.
+    Index("traces_experiment", "experiment_id", "project", "start_ns", "trace_id"),
 )
 
 feedback = Table(
@@ -106,7 +107,7 @@ feedback = Table(
     _whole("created_ns"),
     _text("body"),
     Index("feedback_target", "project", "target", "target_id"),
-    Index("feedback_trace", "project", "trace_id"),
+    Index("feedback_trace", "trace_id", "project"),
 )
 
 experiments = Table(

@@ -79,7 +79,7 @@ def upgrade() -> None:
     )
     op.create_index("traces_start", "traces", ["project", "start_ns", "trace_id"])
     op.create_index(
-        "traces_experiment", "traces", ["project", "experiment_id", "start_ns", "trace_id"]
+        "traces_experiment", "traces", ["experiment_id", "project", "start_ns", "trace_id"]
     )
 
     op.create_table(
@@ -91,7 +91,7 @@ def upgrade() -> None:
         *_columns("body", TEXT),
     )
     op.create_index("feedback_target", "feedback", ["project", "target", "target_id"])
-    op.create_index("feedback_trace", "feedback", ["project", "trace_id"])
+    op.create_index("feedback_trace", "feedback", ["trace_id", "project"])
 
     op.create_table(
         "experiments",
