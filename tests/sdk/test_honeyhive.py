@@ -97,6 +97,41 @@ def test_the_tracers_session_is_enriched(team: Team) -> None:
     )
 
 
+def test_the_tracers_functions_are_a_tree(team: Team) -> None:
+    got = team.run(NEW, "honeyhive_tracer.py")
+    session = team.get(f"/v1/sessions/{got['session_id']}")
+    holds(
+        session,
+        {
+            "event_name": "traced",
+            "source": "test",
+            "feedback": {"thumb": "up"},
+            "metrics": {"score": 1},
+            "outputs": {"final": "x"},
+        },
+    )
+    assert session["metadata"]["sm"] == 1
+    (answer,) = session["children"]
+    holds(
+        answer,
+        {
+            "event_name": "answer",
+            "event_type": "chain",
+            "session_id": got["session_id"],
+            "parent_id": got["session_id"],
+        },
+    )
+    assert answer["inputs"]["question"] == "How warm is it?"
+    assert answer["outputs"] == {"result": "21 degrees"}
+    below = {child["event_name"]: child for child in answer["children"]}
+    lookup = below["lookup"]
+    assert lookup["event_type"] == "tool"
+    assert lookup["inputs"]["city"] == "Paris"
+    assert lookup["outputs"] == {"result": {"temperature": 21}}
+    assert (lookup["metadata"]["looked"], lookup["metrics"]["score"]) == (1, 0.5)
+    assert "no such city" in below["fail"]["error"]
+
+
 def test_the_old_client_reads_back_what_it_wrote(team: Team) -> None:
     got = team.run(OLD, "honeyhive_old.py")
     assert got["started"] == got["session_id"]
