@@ -6,7 +6,7 @@ import ipaddress
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from spanloom.errors import SetupError
@@ -20,11 +20,6 @@ _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
 CAN_SHARE_PORTS = sys.platform == "linux"
 
 
-def default_workers() -> int:
-    """As many as there are cores for this process."""
-    return len(os.sched_getaffinity(0)) if CAN_SHARE_PORTS else 1
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Every setting of a server. Sizes are bytes, times are seconds."""
@@ -32,7 +27,7 @@ class Settings:
     database: str = "sqlite:///spanloom.db"
     grpc_address: str = "127.0.0.1:4317"
     http_address: str = "127.0.0.1:4318"
-    workers: int = field(default_factory=default_workers)
+    workers: int = 1
     no_auth: bool = False
     max_request_bytes: int = 64 * 1024 * 1024
     request_timeout: float = 60.0
@@ -92,8 +87,7 @@ def load(given: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> S
         if given.get(setting.name) is not None:
             values[setting.name] = given[setting.name]
         elif (text := environ.get(PREFIX + setting.name.upper())) is not None:
-            kind = int if setting.default is MISSING else type(setting.default)
-            values[setting.name] = _parsed(setting.name, text, kind)
+            values[setting.name] = _parsed(setting.name, text, type(setting.default))
     return Settings(**values)
 
 

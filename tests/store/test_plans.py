@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from sqlalchemy import Engine, event, text
 
 from spanloom.model import EventQuery, Feedback, Filter
 from spanloom.store import rows, tables
+from spanloom.store.migrations import migrate
 from spanloom.store.store import Store
 from tests.databases import DATABASES, new_url
 from tests.store.conftest import Run
@@ -131,3 +134,16 @@ def test_deleting_a_trace_uses_indexes(filled: Store, run: Run[Any]) -> None:
     plan = explain(filled._write_engine, statements)
     for index in ("feedback_target", "traces_pkey", "spans_pkey"):
         assert f"{index} " in plan, plan
+
+
+def test_sqlite_is_told_of_every_index_of_a_table_or_of_none(tmp_path: Path) -> None:
+    """Of one that it is not told of, it thinks better than of the others, and takes it for what they are there for."""
+    migrate(new_url("sqlite", tmp_path))
+    [file] = tmp_path.glob("*.db")
+    with closing(sqlite3.connect(file)) as connection:
+        told = set(connection.execute("SELECT tbl, idx FROM sqlite_stat1"))
+        indexes = connection.execute(
+            "SELECT tbl_name, name FROM sqlite_master WHERE type = 'index'"
+        )
+        of_told_tables = {row for row in indexes if row[0] in {table for table, _ in told}}
+    assert told == of_told_tables
