@@ -59,17 +59,11 @@ class Usage(NamedTuple):
             return self
         if self is NO_USAGE:
             return other
-        return Usage(
-            _sum(self.input_tokens, other.input_tokens),
-            _sum(self.output_tokens, other.output_tokens),
-            _sum(self.reasoning_tokens, other.reasoning_tokens),
-            _sum(self.input_cost, other.input_cost),
-            _sum(self.output_cost, other.output_cost),
-            _sum(self.total_cost, other.total_cost),
-        )
+        return Usage._make(map(_sum, self, other))
 
 
 NO_USAGE: Final = Usage()
+_UNKNOWN: Final = (None, None, None, None)
 
 
 class Facts(NamedTuple):
@@ -170,8 +164,7 @@ def _facts(span: Span, calls_model: bool, turns: frozenset[str]) -> Facts:
         system=system,
         tool_definitions=reprinted(tools) if (tools := body.get("tool_definitions")) else "",
         call_id=_text(tool.get("call_id")),
-        reasoning=_text(body.get("reasoning"))
-        or reasoning_of([m for m in outputs if m.from_parts]),
+        reasoning=_text(body.get("reasoning")) or _reasoning(outputs),
         content_refs=_texts(body.get("content_refs")),
         usage=_usage(span),
         is_turn=span.kind == "session" and span.operation == "invoke_agent" and _has_io(span),
@@ -252,20 +245,23 @@ def _usage(span: Span) -> Usage:
     input_cost = output_cost = None
     if costs := json_object(body.get("cost_details")):
         input_cost, output_cost = dollars(costs.get("input")), dollars(costs.get("output"))
-    usage = Usage(
+    reasoning_tokens = count(body.get("reasoning_tokens"))
+    total_cost = span.cost if span.cost is not None else _sum(input_cost, output_cost)
+    if (span.input_tokens, span.output_tokens, reasoning_tokens, total_cost) == _UNKNOWN:
+        return NO_USAGE
+    return Usage(
         span.input_tokens,
         span.output_tokens,
-        count(body.get("reasoning_tokens")),
+        reasoning_tokens,
         input_cost,
         output_cost,
-        span.cost if span.cost is not None else _sum(input_cost, output_cost),
+        total_cost,
     )
-    return NO_USAGE if usage == NO_USAGE else usage
 
 
 def count(value: Json) -> int | None:
     """A whole number of JSON, None for anything else."""
-    number = dollars(value)
+    number = None if value is None else dollars(value)
     return None if number is None else int(number)
 
 
@@ -280,6 +276,10 @@ def _sum(a: Number | None, b: Number | None) -> Number | None:
     if a is None or b is None:
         return b if a is None else a
     return a + b
+
+
+def _reasoning(outputs: Sequence[Message]) -> str:
+    return reasoning_of([m for m in outputs if m.from_parts]) if outputs else ""
 
 
 def _system(value: Json) -> str:

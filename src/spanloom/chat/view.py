@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from spanloom.chat.facts import count, derive
+from spanloom.chat.facts import NO_USAGE, count, derive
 from spanloom.chat.json_text import json_object
 from spanloom.chat.payloads import duration_ms
 from spanloom.chat.tools import after_their_requests
@@ -36,7 +36,7 @@ def trace_chat(
         tree = after_their_requests(tree, facts)
     root = root_of(unique)
     started_ns, ended_ns, total_ms = _times(root, unique)
-    usages = [f.usage for f in facts.values()]
+    usages = [f.usage for f in facts.values() if f.usage is not NO_USAGE]
     costs = [usage.total_cost for usage in usages if usage.total_cost is not None]
     of_root = facts[root.span_id]
     return TurnChat(
@@ -75,7 +75,7 @@ def _times(root: Span, spans: Sequence[Span]) -> tuple[int, int, int]:
 
 
 def _total(spans: Sequence[Span], key: str) -> int:
-    return sum(count(span.body.get(key)) or 0 for span in spans)
+    return sum(count(span.body[key]) or 0 for span in spans if key in span.body)
 
 
 def _user_id(root: Span) -> str | None:

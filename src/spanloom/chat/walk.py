@@ -339,7 +339,10 @@ class _Walk:
     def _fallback(self) -> list[ChatMessage]:
         """Where no model call told what the user said: the last user text of the first span that has one, agents first;
         with the references of all spans."""
-        ordered = sorted(self._facts.values(), key=lambda f: (f.act != AGENT, start_key(f.span)))
+        ordered = sorted(
+            (facts for facts in self._facts.values() if facts.inputs),
+            key=lambda facts: (facts.act != AGENT, start_key(facts.span)),
+        )
         for facts in ordered:
             for message in reversed(facts.inputs):
                 if message.role == USER and text_of(message):
