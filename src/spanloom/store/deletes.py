@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, select
 
 from spanloom.store.dialect import Database
-from spanloom.store.tables import feedback, patches, spans, traces
+from spanloom.store.tables import evaluations, feedback, patches, spans, traces
 
 
 def event(database: Database, connection: Connection, project: str, event_id: str) -> bool:
@@ -26,7 +26,8 @@ def session(database: Database, connection: Connection, project: str, session_id
 
 
 def _spans(database: Database, connection: Connection, project: str, which: Any) -> bool:
-    """Remove spans, patches and feedback on them, and the rows of traces that lost their last span."""
+    """Remove spans, what waits to be evaluated of them, patches and feedback on them, and the rows of traces that lost their
+    last span."""
     keys = select(spans.c.trace_id, spans.c.span_id, spans.c.event_id)
     found = connection.execute(keys.where(spans.c.project == project, which)).fetchall()
     if not found:
@@ -34,6 +35,12 @@ def _spans(database: Database, connection: Connection, project: str, which: Any)
     trace_ids, span_ids, event_ids = map(set, zip(*found, strict=True))
     connection.execute(_in(spans, project).where(which))
     connection.execute(_in(patches, project).where(database.among(patches.c.event_id, event_ids)))
+    connection.execute(
+        _in(evaluations, project).where(
+            database.among(evaluations.c.trace_id, trace_ids),
+            database.among(evaluations.c.span_id, span_ids),
+        )
+    )
     _said_of(database, connection, project, "span", span_ids, ("", *trace_ids))
     left = select(spans.c.trace_id).where(
         spans.c.project == project, database.among(spans.c.trace_id, trace_ids)

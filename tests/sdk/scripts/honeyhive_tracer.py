@@ -14,18 +14,18 @@ tracer = HoneyHiveTracer.init(
 )
 
 
-@trace(event_type="tool", tracer=tracer)
+@trace(event_type="tool", event_name="lookup", tracer=tracer)
 def lookup(city: str) -> dict[str, Any]:
     enrich_span(metadata={"looked": 1}, metrics={"score": 0.5}, tracer=tracer)
     return {"temperature": 21}
 
 
-@trace(event_type="tool", tracer=tracer)
+@trace(event_type="tool", event_name="fail", tracer=tracer)
 def fail() -> None:
     raise ValueError("no such city")
 
 
-@trace(event_type="chain", tracer=tracer)
+@trace(event_type="chain", event_name="answer", tracer=tracer)
 def answer(question: str) -> str:
     found = lookup("Paris")
     with contextlib.suppress(ValueError):
