@@ -36,6 +36,7 @@ from spanloom.services.feedback import FeedbackService
 from spanloom.services.otlp import OTLP_SERVICE, OtlpTraceService
 from spanloom.services.prompts import PromptService
 from spanloom.services.sessions import SessionService
+from spanloom.services.trace_export import TraceExportService
 from spanloom.services.traces import TraceService
 from spanloom.store.store import Store
 from spanloom.supervisor import Supervisor
@@ -75,6 +76,7 @@ def methods(store: Store) -> list[Method]:
     """The whole contract, answered from one store."""
     return method_table(
         {
+            "spanloom.v1.TraceExportService": TraceExportService(store),
             "spanloom.v1.TraceService": TraceService(store),
             "spanloom.v1.EventService": EventService(store),
             "spanloom.v1.SessionService": SessionService(store),

@@ -18,6 +18,7 @@ SERVICES = [
     f"{PACKAGE}.{name}"
     for name in (
         "TraceService",
+        "TraceExportService",
         "EventService",
         "SessionService",
         "AgentChatService",

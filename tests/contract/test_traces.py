@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from google.protobuf import json_format
 
-from spanloom.v1 import trace_pb2, trace_service_pb2
+from spanloom.v1 import trace_export_service_pb2, trace_pb2, trace_service_pb2
 from tests.clients import CallError
 from tests.contract.conftest import Project
 
@@ -166,8 +166,8 @@ def test_a_deleted_trace_is_gone(project: Project) -> None:
 def test_a_trace_is_exported_as_otlp_json(project: Project) -> None:
     logs = [{"id": "g", "type": "generation", "name": "say", "output": "a", "inputTokens": 3}]
     project("TraceService/CreateTrace", create_request(id="x", name="bot", logs=logs))
-    request = trace_service_pb2.ExportTraceRequest(trace_id="x")
-    document = project("TraceService/ExportTrace", request).document
+    request = trace_export_service_pb2.ExportTraceRequest(trace_id="x")
+    document = project("TraceExportService/ExportTrace", request).document
     assert document.content_type == "application/json"
     (group,) = json.loads(document.data)["resourceSpans"]
     spans = {span["name"]: span for scope in group["scopeSpans"] for span in scope["spans"]}
@@ -175,7 +175,7 @@ def test_a_trace_is_exported_as_otlp_json(project: Project) -> None:
     assert {len(span["traceId"]) for span in spans.values()} == {32}
     request.trace_id = "nobody"
     with pytest.raises(CallError, match="TRACE_NOT_FOUND"):
-        project("TraceService/ExportTrace", request)
+        project("TraceExportService/ExportTrace", request)
 
 
 @pytest.mark.parametrize(

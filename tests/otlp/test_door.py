@@ -23,6 +23,7 @@ from spanloom.v1 import (
     agent_chat_service_pb2,
     event_service_pb2,
     session_service_pb2,
+    trace_export_service_pb2,
     trace_service_pb2,
 )
 from tests.clients import CallError
@@ -226,8 +227,8 @@ def test_all_that_a_span_has_is_given_back(project: Project) -> None:
     assert otel["links"][0]["span_id"] == (b"s" * 8).hex()
     assert otel["attributes"]["gen_ai.request.model"] == "gpt-4o"
 
-    wanted = trace_service_pb2.ExportTraceRequest(trace_id=TRACE_ID)
-    document = project("TraceService/ExportTrace", wanted).document
+    wanted = trace_export_service_pb2.ExportTraceRequest(trace_id=TRACE_ID)
+    document = project("TraceExportService/ExportTrace", wanted).document
     assert document.content_type == JSON
     back = otlp_json.parse(document.data)
     assert back == message
@@ -235,9 +236,9 @@ def test_all_that_a_span_has_is_given_back(project: Project) -> None:
 
 
 def test_an_unknown_trace_cannot_be_exported(project: Project) -> None:
-    wanted = trace_service_pb2.ExportTraceRequest(trace_id=TRACE_ID)
+    wanted = trace_export_service_pb2.ExportTraceRequest(trace_id=TRACE_ID)
     with pytest.raises(CallError, match="TRACE_NOT_FOUND"):
-        project("TraceService/ExportTrace", wanted)
+        project("TraceExportService/ExportTrace", wanted)
 
 
 def test_a_trace_is_read_by_every_view(project: Project) -> None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
-from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.message import Message
 
 from spanloom.errors import invalid_field, not_found
-from spanloom.ingest import otlp_json
 from spanloom.ingest.checks import Violations, possible_id
 from spanloom.ingest.evaluations import asked_evaluations
 from spanloom.ingest.times import OUT_OF_RANGE, ns_from_timestamp
@@ -18,7 +16,6 @@ from spanloom.model import MAX_TIME_NS, STATUSES, TraceQuery, uuid7
 from spanloom.services import references
 from spanloom.services.call import Call
 from spanloom.services.conversion import converted
-from spanloom.services.otlp_view import traces_data
 from spanloom.services.page_token import page_token, position_of
 from spanloom.services.paging import page_size
 from spanloom.services.projects import Projects
@@ -86,18 +83,6 @@ class TraceService:
             raise not_found("trace", trace_id)
         trace = await converted(len(spans), lambda: trace_message(trace_id, spans))
         return trace_service_pb2.GetTraceResponse(trace=trace)
-
-    async def export_trace(
-        self, request: trace_service_pb2.ExportTraceRequest, call: Call
-    ) -> trace_service_pb2.ExportTraceResponse:
-        project = call.project()
-        trace_id = _trace_id(request.trace_id)
-        spans = await self._store.trace_spans(project, trace_id)
-        if not spans:
-            raise not_found("trace", trace_id)
-        data = await converted(len(spans), lambda: otlp_json.to_json(traces_data(spans)))
-        document = HttpBody(content_type="application/json", data=data)
-        return trace_service_pb2.ExportTraceResponse(document=document)
 
     async def list_traces(
         self, request: trace_service_pb2.ListTracesRequest, call: Call

@@ -23,14 +23,13 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
-from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from spanloom.v1 import access_pb2 as spanloom_dot_v1_dot_access__pb2
 from spanloom.v1 import trace_pb2 as spanloom_dot_v1_dot_trace__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fspanloom/v1/trace_service.proto\x12\x0bspanloom.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18spanloom/v1/access.proto\x1a\x17spanloom/v1/trace.proto\"7\n\x12\x43reateTraceRequest\x12!\n\x05trace\x18\x01 \x01(\x0b\x32\x12.spanloom.v1.Trace\"c\n\x13\x43reateTraceResponse\x12*\n\x05trace\x18\x01 \x01(\x0b\x32\x1b.spanloom.v1.TraceReference\x12\x14\n\x07warning\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\n\n\x08_warning\"\x1c\n\x0eTraceReference\x12\n\n\x02id\x18\x01 \x01(\t\"\x1a\n\x0cLogReference\x12\n\n\x02id\x18\x01 \x01(\t\"\xf0\x04\n\x10\x43reateLogRequest\x12\x0c\n\x04slug\x18\x01 \x01(\t\x12&\n\x06output\x18\x02 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x11\n\x04name\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x14\n\x07version\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x10\n\x03tag\x18\x05 \x01(\tH\x02\x88\x01\x01\x12%\n\x05input\x18\x06 \x01(\x0b\x32\x16.google.protobuf.Value\x12,\n\x0cideal_output\x18\x07 \x01(\x0b\x32\x16.google.protobuf.Value\x12(\n\tvariables\x18\x08 \x03(\x0b\x32\x15.spanloom.v1.Variable\x12.\n\nstart_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x0cinput_tokens\x18\x0b \x01(\x05H\x03\x88\x01\x01\x12\x1a\n\routput_tokens\x18\x0c \x01(\x05H\x04\x88\x01\x01\x12\x11\n\x04\x63ost\x18\r \x01(\x01H\x05\x88\x01\x01\x12/\n\x0corganization\x18\x0e \x01(\x0b\x32\x19.spanloom.v1.Organization\x12\x1f\n\x04user\x18\x0f \x01(\x0b\x32\x11.spanloom.v1.User\x12)\n\x08metadata\x18\x10 \x01(\x0b\x32\x17.google.protobuf.StructB\x07\n\x05_nameB\n\n\x08_versionB\x06\n\x04_tagB\x0f\n\r_input_tokensB\x10\n\x0e_output_tokensB\x07\n\x05_cost\"\x89\x01\n\x11\x43reateLogResponse\x12*\n\x05trace\x18\x01 \x01(\x0b\x32\x1b.spanloom.v1.TraceReference\x12&\n\x03log\x18\x02 \x01(\x0b\x32\x19.spanloom.v1.LogReference\x12\x14\n\x07warning\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\n\n\x08_warning\"#\n\x0fGetTraceRequest\x12\x10\n\x08trace_id\x18\x01 \x01(\t\"5\n\x10GetTraceResponse\x12!\n\x05trace\x18\x01 \x01(\x0b\x32\x12.spanloom.v1.Trace\"&\n\x12\x45xportTraceRequest\x12\x10\n\x08trace_id\x18\x01 \x01(\t\"=\n\x13\x45xportTraceResponse\x12&\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"\xc2\x02\n\x11ListTracesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x33\n\x0fstart_time_from\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11start_time_before\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x66\x65\x61ture_slug\x18\x05 \x01(\t\x12\x0c\n\x04name\x18\x06 \x01(\t\x12\x0f\n\x07user_id\x18\x07 \x01(\t\x12\x17\n\x0forganization_id\x18\x08 \x01(\t\x12\x15\n\rexperiment_id\x18\t \x01(\t\x12\x0e\n\x06status\x18\n \x01(\t\x12\x17\n\x0fmin_duration_ms\x18\x0b \x01(\x01\x12\x0c\n\x04text\x18\x0c \x01(\t\"Q\n\x12ListTracesResponse\x12\"\n\x06traces\x18\x01 \x03(\x0b\x32\x12.spanloom.v1.Trace\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"&\n\x12\x44\x65leteTraceRequest\x12\x10\n\x08trace_id\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteTraceResponse2\xc5\x05\n\x0cTraceService\x12s\n\x0b\x43reateTrace\x12\x1f.spanloom.v1.CreateTraceRequest\x1a .spanloom.v1.CreateTraceResponse\"!\xc8\xf3\x18\x01\x82\xd3\xe4\x93\x02\x17\"\x0e/monitor/trace:\x05trace\x12g\n\tCreateLog\x12\x1d.spanloom.v1.CreateLogRequest\x1a\x1e.spanloom.v1.CreateLogResponse\"\x1b\xc8\xf3\x18\x01\x82\xd3\xe4\x93\x02\x11\"\x0c/monitor/log:\x01*\x12m\n\x08GetTrace\x12\x1c.spanloom.v1.GetTraceRequest\x1a\x1d.spanloom.v1.GetTraceResponse\"$\x90\x02\x01\xc8\xf3\x18\x02\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/traces/{trace_id}\x12\x85\x01\n\x0b\x45xportTrace\x12\x1f.spanloom.v1.ExportTraceRequest\x1a .spanloom.v1.ExportTraceResponse\"3\x90\x02\x01\xc8\xf3\x18\x02\x82\xd3\xe4\x93\x02&\x12\x1a/v1/traces/{trace_id}:otlpb\x08\x64ocument\x12h\n\nListTraces\x12\x1e.spanloom.v1.ListTracesRequest\x1a\x1f.spanloom.v1.ListTracesResponse\"\x19\x90\x02\x01\xc8\xf3\x18\x02\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/traces\x12v\n\x0b\x44\x65leteTrace\x12\x1f.spanloom.v1.DeleteTraceRequest\x1a .spanloom.v1.DeleteTraceResponse\"$\x90\x02\x02\xc8\xf3\x18\x03\x82\xd3\xe4\x93\x02\x17*\x15/v1/traces/{trace_id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fspanloom/v1/trace_service.proto\x12\x0bspanloom.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18spanloom/v1/access.proto\x1a\x17spanloom/v1/trace.proto\"7\n\x12\x43reateTraceRequest\x12!\n\x05trace\x18\x01 \x01(\x0b\x32\x12.spanloom.v1.Trace\"c\n\x13\x43reateTraceResponse\x12*\n\x05trace\x18\x01 \x01(\x0b\x32\x1b.spanloom.v1.TraceReference\x12\x14\n\x07warning\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\n\n\x08_warning\"\x1c\n\x0eTraceReference\x12\n\n\x02id\x18\x01 \x01(\t\"\x1a\n\x0cLogReference\x12\n\n\x02id\x18\x01 \x01(\t\"\xf0\x04\n\x10\x43reateLogRequest\x12\x0c\n\x04slug\x18\x01 \x01(\t\x12&\n\x06output\x18\x02 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x11\n\x04name\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x14\n\x07version\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x10\n\x03tag\x18\x05 \x01(\tH\x02\x88\x01\x01\x12%\n\x05input\x18\x06 \x01(\x0b\x32\x16.google.protobuf.Value\x12,\n\x0cideal_output\x18\x07 \x01(\x0b\x32\x16.google.protobuf.Value\x12(\n\tvariables\x18\x08 \x03(\x0b\x32\x15.spanloom.v1.Variable\x12.\n\nstart_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x0cinput_tokens\x18\x0b \x01(\x05H\x03\x88\x01\x01\x12\x1a\n\routput_tokens\x18\x0c \x01(\x05H\x04\x88\x01\x01\x12\x11\n\x04\x63ost\x18\r \x01(\x01H\x05\x88\x01\x01\x12/\n\x0corganization\x18\x0e \x01(\x0b\x32\x19.spanloom.v1.Organization\x12\x1f\n\x04user\x18\x0f \x01(\x0b\x32\x11.spanloom.v1.User\x12)\n\x08metadata\x18\x10 \x01(\x0b\x32\x17.google.protobuf.StructB\x07\n\x05_nameB\n\n\x08_versionB\x06\n\x04_tagB\x0f\n\r_input_tokensB\x10\n\x0e_output_tokensB\x07\n\x05_cost\"\x89\x01\n\x11\x43reateLogResponse\x12*\n\x05trace\x18\x01 \x01(\x0b\x32\x1b.spanloom.v1.TraceReference\x12&\n\x03log\x18\x02 \x01(\x0b\x32\x19.spanloom.v1.LogReference\x12\x14\n\x07warning\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\n\n\x08_warning\"#\n\x0fGetTraceRequest\x12\x10\n\x08trace_id\x18\x01 \x01(\t\"5\n\x10GetTraceResponse\x12!\n\x05trace\x18\x01 \x01(\x0b\x32\x12.spanloom.v1.Trace\"\xc2\x02\n\x11ListTracesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x33\n\x0fstart_time_from\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11start_time_before\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x66\x65\x61ture_slug\x18\x05 \x01(\t\x12\x0c\n\x04name\x18\x06 \x01(\t\x12\x0f\n\x07user_id\x18\x07 \x01(\t\x12\x17\n\x0forganization_id\x18\x08 \x01(\t\x12\x15\n\rexperiment_id\x18\t \x01(\t\x12\x0e\n\x06status\x18\n \x01(\t\x12\x17\n\x0fmin_duration_ms\x18\x0b \x01(\x01\x12\x0c\n\x04text\x18\x0c \x01(\t\"Q\n\x12ListTracesResponse\x12\"\n\x06traces\x18\x01 \x03(\x0b\x32\x12.spanloom.v1.Trace\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"&\n\x12\x44\x65leteTraceRequest\x12\x10\n\x08trace_id\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteTraceResponse2\xbd\x04\n\x0cTraceService\x12s\n\x0b\x43reateTrace\x12\x1f.spanloom.v1.CreateTraceRequest\x1a .spanloom.v1.CreateTraceResponse\"!\xc8\xf3\x18\x01\x82\xd3\xe4\x93\x02\x17\"\x0e/monitor/trace:\x05trace\x12g\n\tCreateLog\x12\x1d.spanloom.v1.CreateLogRequest\x1a\x1e.spanloom.v1.CreateLogResponse\"\x1b\xc8\xf3\x18\x01\x82\xd3\xe4\x93\x02\x11\"\x0c/monitor/log:\x01*\x12m\n\x08GetTrace\x12\x1c.spanloom.v1.GetTraceRequest\x1a\x1d.spanloom.v1.GetTraceResponse\"$\x90\x02\x01\xc8\xf3\x18\x02\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/traces/{trace_id}\x12h\n\nListTraces\x12\x1e.spanloom.v1.ListTracesRequest\x1a\x1f.spanloom.v1.ListTracesResponse\"\x19\x90\x02\x01\xc8\xf3\x18\x02\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/traces\x12v\n\x0b\x44\x65leteTrace\x12\x1f.spanloom.v1.DeleteTraceRequest\x1a .spanloom.v1.DeleteTraceResponse\"$\x90\x02\x02\xc8\xf3\x18\x03\x82\xd3\xe4\x93\x02\x17*\x15/v1/traces/{trace_id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,40 +42,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRACESERVICE'].methods_by_name['CreateLog']._serialized_options = b'\310\363\030\001\202\323\344\223\002\021\"\014/monitor/log:\001*'
   _globals['_TRACESERVICE'].methods_by_name['GetTrace']._loaded_options = None
   _globals['_TRACESERVICE'].methods_by_name['GetTrace']._serialized_options = b'\220\002\001\310\363\030\002\202\323\344\223\002\027\022\025/v1/traces/{trace_id}'
-  _globals['_TRACESERVICE'].methods_by_name['ExportTrace']._loaded_options = None
-  _globals['_TRACESERVICE'].methods_by_name['ExportTrace']._serialized_options = b'\220\002\001\310\363\030\002\202\323\344\223\002&\022\032/v1/traces/{trace_id}:otlpb\010document'
   _globals['_TRACESERVICE'].methods_by_name['ListTraces']._loaded_options = None
   _globals['_TRACESERVICE'].methods_by_name['ListTraces']._serialized_options = b'\220\002\001\310\363\030\002\202\323\344\223\002\014\022\n/v1/traces'
   _globals['_TRACESERVICE'].methods_by_name['DeleteTrace']._loaded_options = None
   _globals['_TRACESERVICE'].methods_by_name['DeleteTrace']._serialized_options = b'\220\002\002\310\363\030\003\202\323\344\223\002\027*\025/v1/traces/{trace_id}'
-  _globals['_CREATETRACEREQUEST']._serialized_start=219
-  _globals['_CREATETRACEREQUEST']._serialized_end=274
-  _globals['_CREATETRACERESPONSE']._serialized_start=276
-  _globals['_CREATETRACERESPONSE']._serialized_end=375
-  _globals['_TRACEREFERENCE']._serialized_start=377
-  _globals['_TRACEREFERENCE']._serialized_end=405
-  _globals['_LOGREFERENCE']._serialized_start=407
-  _globals['_LOGREFERENCE']._serialized_end=433
-  _globals['_CREATELOGREQUEST']._serialized_start=436
-  _globals['_CREATELOGREQUEST']._serialized_end=1060
-  _globals['_CREATELOGRESPONSE']._serialized_start=1063
-  _globals['_CREATELOGRESPONSE']._serialized_end=1200
-  _globals['_GETTRACEREQUEST']._serialized_start=1202
-  _globals['_GETTRACEREQUEST']._serialized_end=1237
-  _globals['_GETTRACERESPONSE']._serialized_start=1239
-  _globals['_GETTRACERESPONSE']._serialized_end=1292
-  _globals['_EXPORTTRACEREQUEST']._serialized_start=1294
-  _globals['_EXPORTTRACEREQUEST']._serialized_end=1332
-  _globals['_EXPORTTRACERESPONSE']._serialized_start=1334
-  _globals['_EXPORTTRACERESPONSE']._serialized_end=1395
-  _globals['_LISTTRACESREQUEST']._serialized_start=1398
-  _globals['_LISTTRACESREQUEST']._serialized_end=1720
-  _globals['_LISTTRACESRESPONSE']._serialized_start=1722
-  _globals['_LISTTRACESRESPONSE']._serialized_end=1803
-  _globals['_DELETETRACEREQUEST']._serialized_start=1805
-  _globals['_DELETETRACEREQUEST']._serialized_end=1843
-  _globals['_DELETETRACERESPONSE']._serialized_start=1845
-  _globals['_DELETETRACERESPONSE']._serialized_end=1866
-  _globals['_TRACESERVICE']._serialized_start=1869
-  _globals['_TRACESERVICE']._serialized_end=2578
+  _globals['_CREATETRACEREQUEST']._serialized_start=192
+  _globals['_CREATETRACEREQUEST']._serialized_end=247
+  _globals['_CREATETRACERESPONSE']._serialized_start=249
+  _globals['_CREATETRACERESPONSE']._serialized_end=348
+  _globals['_TRACEREFERENCE']._serialized_start=350
+  _globals['_TRACEREFERENCE']._serialized_end=378
+  _globals['_LOGREFERENCE']._serialized_start=380
+  _globals['_LOGREFERENCE']._serialized_end=406
+  _globals['_CREATELOGREQUEST']._serialized_start=409
+  _globals['_CREATELOGREQUEST']._serialized_end=1033
+  _globals['_CREATELOGRESPONSE']._serialized_start=1036
+  _globals['_CREATELOGRESPONSE']._serialized_end=1173
+  _globals['_GETTRACEREQUEST']._serialized_start=1175
+  _globals['_GETTRACEREQUEST']._serialized_end=1210
+  _globals['_GETTRACERESPONSE']._serialized_start=1212
+  _globals['_GETTRACERESPONSE']._serialized_end=1265
+  _globals['_LISTTRACESREQUEST']._serialized_start=1268
+  _globals['_LISTTRACESREQUEST']._serialized_end=1590
+  _globals['_LISTTRACESRESPONSE']._serialized_start=1592
+  _globals['_LISTTRACESRESPONSE']._serialized_end=1673
+  _globals['_DELETETRACEREQUEST']._serialized_start=1675
+  _globals['_DELETETRACEREQUEST']._serialized_end=1713
+  _globals['_DELETETRACERESPONSE']._serialized_start=1715
+  _globals['_DELETETRACERESPONSE']._serialized_end=1736
+  _globals['_TRACESERVICE']._serialized_start=1739
+  _globals['_TRACESERVICE']._serialized_end=2312
 # @@protoc_insertion_point(module_scope)

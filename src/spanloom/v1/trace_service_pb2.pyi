@@ -4,7 +4,6 @@ isort:skip_file
 """
 
 from collections import abc as _abc
-from google.api import httpbody_pb2 as _httpbody_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
@@ -326,52 +325,6 @@ class GetTraceResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetTraceResponse: _TypeAlias = GetTraceResponse  # noqa: Y015
-
-@_typing.final
-class ExportTraceRequest(_message.Message):
-    """Which trace."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    TRACE_ID_FIELD_NUMBER: _builtins.int
-    trace_id: _builtins.str
-    """The trace's id."""
-    def __init__(
-        self,
-        *,
-        trace_id: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["trace_id", b"trace_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ExportTraceRequest: _TypeAlias = ExportTraceRequest  # noqa: Y015
-
-@_typing.final
-class ExportTraceResponse(_message.Message):
-    """The trace for other tools."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    DOCUMENT_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def document(self) -> _httpbody_pb2.HttpBody:
-        """The OTLP/JSON document, and its type."""
-
-    def __init__(
-        self,
-        *,
-        document: _httpbody_pb2.HttpBody | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["document", b"document"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ExportTraceResponse: _TypeAlias = ExportTraceResponse  # noqa: Y015
 
 @_typing.final
 class ListTracesRequest(_message.Message):

@@ -50,11 +50,6 @@ class TraceServiceStub:
                 request_serializer=spanloom_dot_v1_dot_trace__service__pb2.GetTraceRequest.SerializeToString,
                 response_deserializer=spanloom_dot_v1_dot_trace__service__pb2.GetTraceResponse.FromString,
                 _registered_method=True)
-        self.ExportTrace = channel.unary_unary(
-                '/spanloom.v1.TraceService/ExportTrace',
-                request_serializer=spanloom_dot_v1_dot_trace__service__pb2.ExportTraceRequest.SerializeToString,
-                response_deserializer=spanloom_dot_v1_dot_trace__service__pb2.ExportTraceResponse.FromString,
-                _registered_method=True)
         self.ListTraces = channel.unary_unary(
                 '/spanloom.v1.TraceService/ListTraces',
                 request_serializer=spanloom_dot_v1_dot_trace__service__pb2.ListTracesRequest.SerializeToString,
@@ -98,16 +93,6 @@ class TraceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def ExportTrace(self, request, context):
-        """Gives one trace as OpenTelemetry's TracesData in OTLP/JSON, for other tools. Spans that came by OpenTelemetry are given back
-        as they were sent, grouped by resource and scope; all others as spans with GenAI attributes, ids that OpenTelemetry cannot
-        hold being hashed and kept as attributes. In REST the document is the whole body. NOT_FOUND when the project has no such
-        trace.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
     def ListTraces(self, request, context):
         """Lists the project's traces that meet every condition given, newest start first (ties by id, descending), each without its
         logs, input, output and metadata. Paged: pass `next_page_token` on until it is empty. A trace that is written while you page may be missed; none
@@ -142,11 +127,6 @@ def add_TraceServiceServicer_to_server(servicer, server):
                     servicer.GetTrace,
                     request_deserializer=spanloom_dot_v1_dot_trace__service__pb2.GetTraceRequest.FromString,
                     response_serializer=spanloom_dot_v1_dot_trace__service__pb2.GetTraceResponse.SerializeToString,
-            ),
-            'ExportTrace': grpc.unary_unary_rpc_method_handler(
-                    servicer.ExportTrace,
-                    request_deserializer=spanloom_dot_v1_dot_trace__service__pb2.ExportTraceRequest.FromString,
-                    response_serializer=spanloom_dot_v1_dot_trace__service__pb2.ExportTraceResponse.SerializeToString,
             ),
             'ListTraces': grpc.unary_unary_rpc_method_handler(
                     servicer.ListTraces,
@@ -241,33 +221,6 @@ class TraceService:
             '/spanloom.v1.TraceService/GetTrace',
             spanloom_dot_v1_dot_trace__service__pb2.GetTraceRequest.SerializeToString,
             spanloom_dot_v1_dot_trace__service__pb2.GetTraceResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def ExportTrace(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/spanloom.v1.TraceService/ExportTrace',
-            spanloom_dot_v1_dot_trace__service__pb2.ExportTraceRequest.SerializeToString,
-            spanloom_dot_v1_dot_trace__service__pb2.ExportTraceResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -48,12 +48,6 @@ class TraceServiceStub:
     """Gives one trace with all its logs, ordered by start, then id. A trace that came as events or by OpenTelemetry is shown in
     the same shape. NOT_FOUND when the project has no such trace.
     """
-    ExportTrace: _grpc.UnaryUnaryMultiCallable[_trace_service_pb2.ExportTraceRequest, _trace_service_pb2.ExportTraceResponse]
-    """Gives one trace as OpenTelemetry's TracesData in OTLP/JSON, for other tools. Spans that came by OpenTelemetry are given back
-    as they were sent, grouped by resource and scope; all others as spans with GenAI attributes, ids that OpenTelemetry cannot
-    hold being hashed and kept as attributes. In REST the document is the whole body. NOT_FOUND when the project has no such
-    trace.
-    """
     ListTraces: _grpc.UnaryUnaryMultiCallable[_trace_service_pb2.ListTracesRequest, _trace_service_pb2.ListTracesResponse]
     """Lists the project's traces that meet every condition given, newest start first (ties by id, descending), each without its
     logs, input, output and metadata. Paged: pass `next_page_token` on until it is empty. A trace that is written while you page may be missed; none
@@ -83,12 +77,6 @@ class TraceServiceAsyncStub(TraceServiceStub):
     GetTrace: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.GetTraceRequest, _trace_service_pb2.GetTraceResponse]  # type: ignore[assignment]
     """Gives one trace with all its logs, ordered by start, then id. A trace that came as events or by OpenTelemetry is shown in
     the same shape. NOT_FOUND when the project has no such trace.
-    """
-    ExportTrace: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.ExportTraceRequest, _trace_service_pb2.ExportTraceResponse]  # type: ignore[assignment]
-    """Gives one trace as OpenTelemetry's TracesData in OTLP/JSON, for other tools. Spans that came by OpenTelemetry are given back
-    as they were sent, grouped by resource and scope; all others as spans with GenAI attributes, ids that OpenTelemetry cannot
-    hold being hashed and kept as attributes. In REST the document is the whole body. NOT_FOUND when the project has no such
-    trace.
     """
     ListTraces: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.ListTracesRequest, _trace_service_pb2.ListTracesResponse]  # type: ignore[assignment]
     """Lists the project's traces that meet every condition given, newest start first (ties by id, descending), each without its
@@ -134,18 +122,6 @@ class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_trace_service_pb2.GetTraceResponse, _abc.Awaitable[_trace_service_pb2.GetTraceResponse]]:
         """Gives one trace with all its logs, ordered by start, then id. A trace that came as events or by OpenTelemetry is shown in
         the same shape. NOT_FOUND when the project has no such trace.
-        """
-
-    @_abc_1.abstractmethod
-    def ExportTrace(
-        self,
-        request: _trace_service_pb2.ExportTraceRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_trace_service_pb2.ExportTraceResponse, _abc.Awaitable[_trace_service_pb2.ExportTraceResponse]]:
-        """Gives one trace as OpenTelemetry's TracesData in OTLP/JSON, for other tools. Spans that came by OpenTelemetry are given back
-        as they were sent, grouped by resource and scope; all others as spans with GenAI attributes, ids that OpenTelemetry cannot
-        hold being hashed and kept as attributes. In REST the document is the whole body. NOT_FOUND when the project has no such
-        trace.
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,35 @@
+"""TraceExportService: what proto/spanloom/v1/trace_export_service.proto promises."""
+
+from __future__ import annotations
+
+from google.api.httpbody_pb2 import HttpBody
+
+from spanloom.errors import invalid_field, not_found
+from spanloom.ingest import otlp_json
+from spanloom.ingest.checks import possible_id
+from spanloom.services.call import Call
+from spanloom.services.conversion import converted
+from spanloom.services.otlp_view import traces_data
+from spanloom.store.store import Store
+from spanloom.v1 import trace_export_service_pb2
+
+
+class TraceExportService:
+    """Traces for other tools."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def export_trace(
+        self, request: trace_export_service_pb2.ExportTraceRequest, call: Call
+    ) -> trace_export_service_pb2.ExportTraceResponse:
+        project = call.project()
+        trace_id = request.trace_id
+        if not trace_id:
+            raise invalid_field("traceId", "is required")
+        spans = await self._store.trace_spans(project, trace_id) if possible_id(trace_id) else []
+        if not spans:
+            raise not_found("trace", trace_id[:64])
+        data = await converted(len(spans), lambda: otlp_json.to_json(traces_data(spans)))
+        document = HttpBody(content_type="application/json", data=data)
+        return trace_export_service_pb2.ExportTraceResponse(document=document)
