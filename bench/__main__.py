@@ -14,9 +14,9 @@ from bench.figure import Figure
 Row = Callable[[], Iterable[Figure]]
 
 QUICK: dict[str, Row] = {
-    "grpc-100": lambda: [ingest.batches(100, 1, 150, 0.6, fresh=False)],
-    "rest-100": lambda: [ingest.rest_batches(1, 100)],
-    "chat": lambda: [reads.chat(calls=100)],
+    "grpc-100": lambda: [ingest.batches(100, 1, 100, 0.6, fresh=False)],
+    "rest-100": lambda: [ingest.rest_batches(1, 60)],
+    "chat": lambda: [reads.chat(calls=40)],
 }
 FULL: dict[str, Row] = {
     "grpc-100": lambda: [ingest.batches(100, 5, 500, 0.6, fresh=False)],

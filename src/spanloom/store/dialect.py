@@ -89,7 +89,7 @@ class Database(ABC):
         """Keep other migrations out until this transaction ends."""
 
     def turn(self) -> AbstractContextManager[None]:
-        """Wait for this writer's turn among the processes that write: each gets it, in the order in which they asked."""
+        """Wait for this writer's turn among the processes that write."""
         return nullcontext()
 
     def after_commit(self, engine: Engine) -> None:  # noqa: B027
