@@ -79,13 +79,14 @@ async def evaluate_waiting(store: Store, lease_seconds: float = LEASE_SECONDS) -
         )
     )
     later = {job: NEVER_NS for job in jobs if (job.project, job.evaluator) not in evaluators}
-    results = {}
+    results, more = {}, {}
     for job, outcome in zip(registered, outcomes, strict=True):
         if isinstance(outcome, int):
             later[job] = time.time_ns() + outcome
         else:
             results[job] = _feedback(job, evaluators[job.project, job.evaluator], outcome)
-    await store.evaluations.finish(owner, results=results, later=later)
+            more[job] = _of_generations(job, traces[job.project, job.trace_id])
+    await store.evaluations.finish(owner, results=results, later=later, more=more)
     return len(jobs)
 
 
@@ -125,6 +126,17 @@ async def _called(evaluate: Any, *arguments: Any) -> Any:
     if inspect.iscoroutinefunction(evaluate):
         return await evaluate(*arguments)
     return await asyncio.to_thread(evaluate, *arguments)
+
+
+def _of_generations(job: Evaluation, spans: Sequence[Span]) -> list[Evaluation]:
+    """What follows from the evaluation of a trace: the same of each generation in it."""
+    if job.span_id:
+        return []
+    return [
+        Evaluation(trace_id=job.trace_id, span_id=span.span_id, evaluator=job.evaluator)
+        for span in spans
+        if span.kind == "model" and span.parent_id
+    ]
 
 
 def _feedback(job: Evaluation, evaluator: Evaluator, result: Result) -> Feedback:

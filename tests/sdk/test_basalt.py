@@ -83,6 +83,7 @@ def rest(request: pytest.FixtureRequest, server: LiveServer) -> Iterator[Rest]:
     }
     rest("POST", "/v1/prompts", prompt)
     rest("POST", "/v1/evaluators", {"slug": "same", "kind": "exact_match"})
+    rest("POST", "/v1/evaluators", {"slug": "short", "kind": "length", "settings": {"max": 9}})
     yield rest
     rest.close()
 
@@ -111,7 +112,7 @@ def test_the_rest_client_works_unchanged(rest: Rest) -> None:
     places = [chat.index(text) for text in ("What is the capital of France?", "search", "lookup")]
     assert places == sorted(places)
     assert chat.rindex("Paris") > places[-1]
-    _is_evaluated(rest, said["experiment"]["id"])
+    _is_evaluated(rest, said["experiment"]["id"], "same")
 
 
 def _is_whole(trace: dict[str, Any], said: dict[str, Any]) -> bool:
@@ -157,7 +158,7 @@ def _is_whole(trace: dict[str, Any], said: dict[str, Any]) -> bool:
     return True
 
 
-def _is_evaluated(rest: Rest, experiment_id: str) -> None:
+def _is_evaluated(rest: Rest, experiment_id: str, slug: str) -> None:
     def found() -> list[dict[str, Any]]:
         evaluations: list[dict[str, Any]] = rest("GET", f"/v1/experiments/{experiment_id}")[
             "evaluations"
@@ -165,11 +166,11 @@ def _is_evaluated(rest: Rest, experiment_id: str) -> None:
         return evaluations
 
     # The trace and its generation.
-    until(lambda: [(e["evaluator"], e["results"]) for e in found()] == [("same", 2)])
+    until(lambda: [(e["evaluator"], e["results"]) for e in found()] == [(slug, 2)])
     assert found()[0]["labels"] == {"pass": 2}
 
 
-def test_the_rest_calls_of_the_new_client_work_unchanged(rest: Rest) -> None:
+def test_the_new_client_works_unchanged(rest: Rest) -> None:
     said = rest.run("basalt-sdk==1.1.10", "basalt_otlp.py")
     experiment = said.pop("experiment")
     assert said == {
@@ -180,3 +181,15 @@ def test_the_rest_calls_of_the_new_client_work_unchanged(rest: Rest) -> None:
     }
     found = rest("GET", f"/v1/experiments/{experiment['id']}")["experiment"]
     assert (found["name"], found["featureSlug"]) == ("exp B", "qa-chatbot")
+    (listed,) = rest("GET", "/v1/traces", featureSlug="qa-chatbot")["traces"]
+    trace = rest("GET", f"/v1/traces/{listed['id']}")["trace"]
+    assert (trace["input"], trace["output"]) == ("Capital of France?", "Paris")
+    assert trace["sampled"]
+    assert trace["evaluators"] == [{"slug": "short"}]
+    assert trace["experiment"]["id"] == experiment["id"]
+    (generation,) = trace["logs"]
+    assert (generation["type"], generation["name"], generation["output"]) == (
+        *("generation", "ask"),
+        "Paris",
+    )
+    _is_evaluated(rest, experiment["id"], "short")

@@ -1,4 +1,4 @@
-"""What a trace asks to be evaluated."""
+"""What spans ask to be evaluated."""
 
 from __future__ import annotations
 
@@ -8,24 +8,20 @@ from spanloom.model import Evaluation, Span
 
 
 def asked_evaluations(spans: Sequence[Span]) -> list[Evaluation]:
-    """The evaluations that the spans of one trace ask for, each once; none of a trace that was not sampled.
+    """The evaluations that spans ask for by name, each once; none of a trace that was not sampled.
 
-    A span's evaluators judge that span; those of the root judge the trace, and each generation in it. A span says by `sampled`
-    in its body whether its trace was chosen; where it does not, the root says it.
+    The evaluators of a root judge the whole trace, those of another span that span. A span says by `sampled` in its body whether
+    its trace was chosen; where it does not, the root among the spans says it.
     """
-    root = next((span for span in spans if not span.parent_id), None)
-    of_root = _slugs(root) if root else []
-    of_trace = bool(root and root.body.get("sampled"))
+    sampled = {s.trace_id: s.body.get("sampled", False) for s in spans if not s.parent_id}
     found: dict[Evaluation, None] = {}
     for span in spans:
-        if not span.body.get("sampled", of_trace):
-            continue
-        inherited = of_root if span.body.get("log_type") == "generation" else []
-        for slug in [*_slugs(span), *inherited]:
-            span_id = "" if span is root else span.span_id
-            found[Evaluation(trace_id=span.trace_id, span_id=span_id, evaluator=slug)] = None
+        evaluators = span.body.get("evaluators")
+        if evaluators and span.body.get("sampled", sampled.get(span.trace_id)):
+            span_id = span.span_id if span.parent_id else ""
+            for evaluator in evaluators:
+                job = Evaluation(
+                    trace_id=span.trace_id, span_id=span_id, evaluator=evaluator["slug"]
+                )
+                found[job] = None
     return list(found)
-
-
-def _slugs(span: Span) -> list[str]:
-    return [evaluator["slug"] for evaluator in span.body.get("evaluators", ())]

@@ -11,6 +11,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 
 from spanloom.errors import SpanloomError
+from spanloom.ingest.evaluations import asked_evaluations
 from spanloom.ingest.otlp import Received, spans_from
 from spanloom.model import Span
 from spanloom.services.call import INSTANCE, Call
@@ -73,7 +74,7 @@ class OtlpTraceService:
         spans = list(spans)
         while spans:
             try:
-                await self._store.write_spans(project, spans)
+                await self._store.write_spans(project, spans, evaluations=asked_evaluations(spans))
                 break
             except SpanloomError as error:
                 place = _PLACE.match(error.violations[0].field) if error.violations else None

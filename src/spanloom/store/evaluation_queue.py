@@ -16,6 +16,7 @@ from spanloom.store.versions import Versions
 from spanloom.store.writer import Writer
 
 NEVER_NS = MAX_TIME_NS
+NOTHING_MORE: Mapping[Evaluation, Sequence[Evaluation]] = {}
 _KEYS = (
     evaluations.c.project,
     evaluations.c.trace_id,
@@ -37,12 +38,6 @@ class EvaluationQueue:
         self._read = read
         self._writer = writer
         self._versions = versions
-
-    async def add(self, project: str, jobs: Sequence[Evaluation]) -> None:
-        """Let these be run; what waits already stays as it is."""
-        found = evaluation_rows(project, jobs, time.time_ns())
-        if found:
-            await self._writer.write({evaluations: found}, rows=len(found))
 
     async def take(self, owner: str, *, lease_ns: int, limit: int) -> list[Evaluation]:
         """Some that are due, the longest waiting first, now leased to `owner`, a word that no other take uses."""
@@ -88,13 +83,19 @@ class EvaluationQueue:
         *,
         results: Mapping[Evaluation, Feedback],
         later: Mapping[Evaluation, int],
+        more: Mapping[Evaluation, Sequence[Evaluation]] = NOTHING_MORE,
     ) -> None:
-        """Store results (feedback), each ending its evaluation, and put others back until a time (ns; NEVER_NS: until their
-        evaluator is registered). What `owner` does not hold any more is passed over."""
+        """Store results (feedback), each ending its evaluation, with those that follow from it (`more`), and put others back
+        until a time (ns; NEVER_NS: until their evaluator is registered). What `owner` does not hold any more is passed over.
+        """
         version = self._versions.take(len(results))
         rows = {
             job: feedback_row(job.project, result, version + n)
             for n, (job, result) in enumerate(results.items())
+        }
+        now = time.time_ns()
+        following = {
+            job: evaluation_rows(job.project, jobs, now) for job, jobs in more.items() if jobs
         }
 
         def run(connection: Connection) -> None:
@@ -103,6 +104,8 @@ class EvaluationQueue:
                 statement = delete(evaluations).where(_is(job), evaluations.c.owner == owner)
                 if connection.execute(statement).rowcount:
                     held.append(row)
+                    if job in following:
+                        self._database.upsert(connection, evaluations, following[job])
             if held:
                 self._database.upsert(connection, feedback, held)
             for job, due_ns in later.items():

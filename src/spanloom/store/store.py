@@ -149,8 +149,11 @@ class Store:
 
     # Spans
 
-    async def write_spans(self, project: str, spans: Sequence[Span]) -> None:
-        """Store spans, each in place of an earlier one of its identity; the last of one identity in a call wins.
+    async def write_spans(
+        self, project: str, spans: Sequence[Span], *, evaluations: Sequence[Evaluation] = ()
+    ) -> None:
+        """Store spans, each in place of an earlier one of its identity, and what is to be evaluated; the last of one identity in a
+        call wins.
 
         The trace's row is derived here: from the span with parent id "" (the earliest, if the call has several), else, if
         the trace has no row yet, from its earliest span in the call. Values of a body may be `orjson.Fragment`s, which MUST
@@ -161,9 +164,12 @@ class Store:
             project, spans, self._versions.take(len(spans))
         )
         if span_rows:
+            jobs = rows.evaluation_rows(project, evaluations, time.time_ns())
             work = {tables.spans: span_rows, tables.traces: trace_rows}
+            if jobs:
+                work[tables.evaluations] = jobs
             with self._accepted():
-                await self._writer.write(work, rows=len(span_rows), size=size)
+                await self._writer.write(work, rows=len(span_rows) + len(jobs), size=size)
                 await self._apply_patches(project, {span.event_id for span in spans})
 
     async def patch_event(self, project: str, event_id: str, patch: Patch) -> None:
