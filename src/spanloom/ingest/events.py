@@ -260,7 +260,7 @@ def _span(
 
 def _body(sent: Mapping[str, Json]) -> dict[str, Json]:
     """What the event is given back with, as sent: empty objects stay, unset stays unset."""
-    body: dict[str, Json] = {"source": sent.get("source", UNKNOWN)}
+    body: dict[str, Json] = {"source": sent.get("source") or UNKNOWN}
     for name in _AS_SENT:
         if name in sent:
             body[name] = sent[name]
