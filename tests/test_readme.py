@@ -125,10 +125,7 @@ def test_every_node_block_runs(reader: Reader, block: Block) -> None:
     (app / "proto").symlink_to(ROOT / "proto")
     (app / "package.json").write_text("{}")
     install = ["npm", "install", "--silent", "--no-audit", "--no-fund", *NODE_PACKAGES]
-    try:
-        subprocess.run(install, cwd=app, check=True, capture_output=True, timeout=60)
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-        pytest.skip(f"npm cannot install {', '.join(NODE_PACKAGES)} here: {error}")
+    subprocess.run(install, cwd=app, check=True, capture_output=True, timeout=170)
     (app / "call.js").write_text(reader.here(block.text))
     done = reader.run("node", "call.js", cwd=app)
     assert re.fullmatch(r"[0-9a-f]{32}\n", done.stdout)
