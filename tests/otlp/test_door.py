@@ -126,7 +126,7 @@ def test_refusals_are_told_in_the_form_of_the_request(project: Project, content_
 def test_a_full_queue_says_when_to_try_again(server: LiveServer, project: Project) -> None:
     import spanloom.errors as errors
 
-    async def full(*_: Any) -> None:
+    async def full(*_: Any, **__: Any) -> None:
         raise errors.queue_full()
 
     store = server.running.store
