@@ -18,8 +18,8 @@ install: $(VENV)/.dev ## Set up .venv with everything pinned, for work on Spanlo
 run: $(VENV)/.run ## Serve on an embedded SQLite database, gRPC on 4317 and HTTP on 4318
 	$(VENV)/bin/spanloom serve $(ARGS)
 
-test: $(VENV)/.dev ## Run the whole test suite
-	$(PY) -m pytest $(ARGS)
+test: $(VENV)/.dev ## Run the whole test suite, a process a core
+	$(PY) -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 check: ## Run all that a change has to pass: lint, then test
 	@$(MAKE) lint

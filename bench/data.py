@@ -57,12 +57,27 @@ def documents(count: int, events: int) -> list[bytes]:
 def messages(
     count: int, events: int, *, fresh: bool = False
 ) -> list[event_service_pb2.CreateEventBatchRequest]:
-    return [
-        json_format.ParseDict(
-            batch(events, fresh=fresh), event_service_pb2.CreateEventBatchRequest()
-        )
-        for _ in range(count)
-    ]
+    """As `batch`, parsed."""
+    if fresh:
+        return [_parsed(batch(events, fresh=True)) for _ in range(count)]
+    template = _parsed(batch(1))
+    (event,) = template.events
+    made = []
+    for _ in range(count):
+        request = event_service_pb2.CreateEventBatchRequest()
+        request.CopyFrom(template)
+        request.ClearField("events")
+        session_id = request.session_properties.session_id = str(uuid.uuid4())
+        for _ in range(events):
+            event.event_id, event.session_id = str(uuid.uuid4()), session_id
+            event.parent_id = session_id
+            request.events.append(event)
+        made.append(request)
+    return made
+
+
+def _parsed(request: dict[str, Any]) -> event_service_pb2.CreateEventBatchRequest:
+    return json_format.ParseDict(request, event_service_pb2.CreateEventBatchRequest())
 
 
 def single_messages(count: int) -> list[event_service_pb2.CreateEventRequest]:

@@ -193,6 +193,7 @@ def test_the_settings_are_those_of_the_program() -> None:
         else str(f.default)
         for f in dataclasses.fields(config.Settings)
     }
+    real[config.PREFIX + "WORKERS"] = "the cores"
     assert shown == real
 
 

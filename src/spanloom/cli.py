@@ -38,7 +38,9 @@ def cli() -> None:
 @click.option("--grpc-address", metavar="HOST:PORT", help="[default: 127.0.0.1:4317]")
 @click.option("--http-address", metavar="HOST:PORT", help="[default: 127.0.0.1:4318]")
 @_database_option
-@click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes [default: 1].")
+@click.option(
+    "--workers", type=click.IntRange(1), metavar="N", help="Processes [default: the cores]."
+)
 @click.option("--no-auth", is_flag=True, default=None, help="No keys; on loopback addresses only.")
 @click.option("--log-format", type=click.Choice(["console", "json"]))
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))

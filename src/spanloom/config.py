@@ -18,6 +18,8 @@ _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
 
 # Elsewhere SO_REUSEPORT gives all connections to one of the processes.
 CAN_SHARE_PORTS = sys.platform == "linux"
+# The cores that this process may use.
+CORES = len(os.sched_getaffinity(0)) if CAN_SHARE_PORTS else 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +29,7 @@ class Settings:
     database: str = "sqlite:///spanloom.db"
     grpc_address: str = "127.0.0.1:4317"
     http_address: str = "127.0.0.1:4318"
-    workers: int = 1
+    workers: int = CORES
     no_auth: bool = False
     max_request_bytes: int = 64 * 1024 * 1024
     request_timeout: float = 60.0

@@ -58,7 +58,8 @@ EVALUATION = "spanloom.evaluation"
 MAX_TIME_NS = 2**63 - 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Not frozen, though nobody changes one: that makes four times the work of each span, written or read.
+@dataclass(slots=True, kw_only=True)
 class Span:
     """One unit of work. Identity is (project, trace_id, span_id); the project is the store call's, not the span's.
 

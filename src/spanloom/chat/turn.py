@@ -2,6 +2,7 @@
 
 Shapes: contract agent_chat, sections 1.2 and 1.3. Times are nanoseconds since 1970, durations whole milliseconds, costs
 US dollars. An absent text is "", an absent number None; the contract counts null, "", 0 and a missing key as equal.
+None is changed once made, but they are not frozen: that makes four times the work of each.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from spanloom.model import Feedback
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class UserMessage:
     """What a user said, or the agent that gave another agent its task; text is "" when only media were sent."""
 
@@ -22,7 +23,7 @@ class UserMessage:
     content_refs: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class AssistantMessage:
     """What a model said; text is "" when it only reasoned, or failed. `model` answered, else was asked."""
 
@@ -41,7 +42,7 @@ class AssistantMessage:
     content_refs: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class ToolCall:
     """A tool that was called. Where only the request is known, duration is None and status ""."""
 
@@ -54,7 +55,7 @@ class ToolCall:
     content_refs: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class AgentStart:
     """An agent that took up work, or a system prompt that changed. `tool_definitions` is JSON text."""
 
@@ -65,7 +66,7 @@ class AgentStart:
     status: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class AgentHandoff:
     """An agent that handed over to another."""
 
@@ -74,7 +75,7 @@ class AgentHandoff:
     to_agent: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class ContextCompacted:
     """The context was summarized to make room."""
 
@@ -87,7 +88,7 @@ class ContextCompacted:
 Payload = UserMessage | AssistantMessage | ToolCall | AgentStart | AgentHandoff | ContextCompacted
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class ChatMessage:
     """One step of the timeline. User messages have no span; `agent_name` None is a speaker without a name.
 
@@ -110,7 +111,7 @@ class ChatMessage:
         return self.payload.type
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class TurnChat:
     """The chat view of one trace. A trace without spans has no messages, None in its fields, 0 in its totals.
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, get_args
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
@@ -15,59 +16,71 @@ from spanloom.v1 import agent_chat_pb2, agent_chat_service_pb2
 
 MAX_UINT32 = 2**32 - 1
 
-_TURN_FIELDS = (
-    *("root_span_name", "agent_name", "agent_version", "status_code", "provider"),
-    *("total_duration_ms", "total_cost_usd", "total_input_tokens", "total_output_tokens"),
-    *("total_reasoning_tokens", "total_cache_creation_input_tokens"),
-    "total_cache_read_input_tokens",
+# By a field's name: whether it counts in 32 bits.
+_Fields = tuple[tuple[str, bool], ...]
+
+
+def _fields(message: type[Message], names: Iterable[str]) -> _Fields:
+    kinds = message.DESCRIPTOR.fields_by_name
+    return tuple((name, kinds[name].type == FieldDescriptor.TYPE_UINT32) for name in names)
+
+
+_TURN_FIELDS = _fields(
+    agent_chat_service_pb2.GetTraceChatResponse,
+    [
+        *("trace_id", "root_span_name", "agent_name", "agent_version", "status_code", "provider"),
+        *("total_duration_ms", "total_cost_usd", "total_input_tokens", "total_output_tokens"),
+        *("total_reasoning_tokens", "total_cache_creation_input_tokens"),
+        "total_cache_read_input_tokens",
+    ],
 )
-_MESSAGE_FIELDS = (
-    *("type", "span_id", "agent_name", "agent_version", "status_code", "error_type"),
-    "status_message",
+_MESSAGE_FIELDS = _fields(
+    agent_chat_pb2.AgentChatMessage,
+    [
+        *("span_id", "agent_name", "agent_version", "status_code", "error_type"),
+        "status_message",
+    ],
 )
+_PAYLOADS: Mapping[type, tuple[type[Message], _Fields]] = {
+    kind: (message, _fields(message, [field.name for field in fields(kind)]))
+    for kind in get_args(Payload)
+    for message in [getattr(agent_chat_pb2, kind.__name__)]
+}
 
 
 def chat_message(turn: TurnChat) -> agent_chat_service_pb2.GetTraceChatResponse:
     """The turn on the wire: absent texts and numbers are unset, counts past 32 bits stand at their largest."""
-    chat = agent_chat_service_pb2.GetTraceChatResponse(trace_id=turn.trace_id)
-    _copy(turn, chat, _TURN_FIELDS)
+    chat = agent_chat_service_pb2.GetTraceChatResponse(**_set(turn, _TURN_FIELDS))
     if turn.user_id:
         chat.wb_user_id = turn.user_id
     if turn.started_ns is not None:
         chat.started_at.CopyFrom(timestamp_from_ns(turn.started_ns))
     if turn.ended_ns is not None:
         chat.ended_at.CopyFrom(timestamp_from_ns(turn.ended_ns))
-    chat.messages.extend(_step(message) for message in turn.messages)
+    for message in turn.messages:
+        _add(chat, message)
     chat.feedback.extend(feedback_message(feedback) for feedback in turn.feedback or ())
     return chat
 
 
-def _step(message: ChatMessage) -> agent_chat_pb2.AgentChatMessage:
-    step = agent_chat_pb2.AgentChatMessage()
-    _copy(message, step, _MESSAGE_FIELDS)
+def _add(chat: agent_chat_service_pb2.GetTraceChatResponse, message: ChatMessage) -> None:
+    # Made whole by constructors, in native code: a field at a time takes twice as long.
+    values = _set(message, _MESSAGE_FIELDS)
+    payload, payload_fields = _PAYLOADS[type(message.payload)]
+    values[message.type] = payload(**_set(message.payload, payload_fields))
     if message.started_ns is not None:
-        step.started_at.CopyFrom(timestamp_from_ns(message.started_ns))
-    payload = getattr(step, message.type)
-    payload.SetInParent()
-    _copy(message.payload, payload, _payload_fields(message.payload))
-    step.feedback.extend(feedback_message(feedback) for feedback in message.feedback or ())
-    return step
+        values["started_at"] = timestamp_from_ns(message.started_ns)
+    if message.feedback:
+        values["feedback"] = [feedback_message(feedback) for feedback in message.feedback]
+    chat.messages.add(type=message.type, **values)
 
 
-def _payload_fields(payload: Payload) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(payload))
-
-
-def _copy(source: Any, message: Message, names: tuple[str, ...]) -> None:
-    """Copy fields of the same name; None, "" and () stay unset."""
-    kinds = message.DESCRIPTOR.fields_by_name
-    for name in names:
+def _set(source: Any, names: _Fields) -> dict[str, Any]:
+    """The fields of these names as a message takes them; None, "" and () stay unset."""
+    values = {}
+    for name, is_uint32 in names:
         value = getattr(source, name)
-        if value is None or value == "":
+        if value is None or value == "" or value == ():
             continue
-        if isinstance(value, tuple):
-            getattr(message, name).extend(value)
-        elif kinds[name].type == FieldDescriptor.TYPE_UINT32:
-            setattr(message, name, min(value, MAX_UINT32))
-        else:
-            setattr(message, name, value)
+        values[name] = min(value, MAX_UINT32) if is_uint32 else value
+    return values
