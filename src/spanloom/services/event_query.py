@@ -29,6 +29,14 @@ _BUCKETS = {
     "week": (7 * 24 * _HOUR_NS, 4 * 24 * _HOUR_NS),
 }
 
+# Operators of one type only.
+_ORDERS = {
+    "greater than": "number",
+    "less than": "number",
+    "after": "datetime",
+    "before": "datetime",
+}
+
 Asking = (
     event_service_pb2.ExportEventsRequest
     | event_service_pb2.SearchEventsRequest
@@ -99,6 +107,7 @@ def _filters(sent: str | Sequence[event_pb2.EventFilter]) -> list[Filter]:
     bad = Violations()
     filters = []
     for position, part in enumerate(parts):
+        value = part("value")
         words = {name: part(name) or "" for name in ("field", "operator", "type")}
         for name, word in words.items():
             if not isinstance(word, str):
@@ -109,13 +118,22 @@ def _filters(sent: str | Sequence[event_pb2.EventFilter]) -> list[Filter]:
             Filter(
                 field=words["field"],
                 operator=words["operator"],
-                value=part("value"),
-                type=words["type"] or "string",
+                value=value,
+                type=words["type"] or _type_of(words["operator"], value),
                 position=position,
             )
         )
     bad.refuse()
     return filters
+
+
+def _type_of(operator: str, value: Json) -> str:
+    """The type of a comparison that does not say it."""
+    if operator in _ORDERS:
+        return _ORDERS[operator]
+    if isinstance(value, bool):
+        return "boolean"
+    return "number" if isinstance(value, (int, float)) else "string"
 
 
 def _part_of_message(sent: event_pb2.EventFilter) -> Callable[[str], Json]:

@@ -202,7 +202,9 @@ class EventFilter(_message.Message):
     for number `is not`, `greater than`, `less than`; for datetime `is not`, `after`, `before`.
     """
     type: _builtins.str
-    """The type of the comparison: string, number, boolean or datetime. Unset: `string`. A value of another type is unlike any."""
+    """The type of the comparison: string, number, boolean or datetime. Unset: that of the operator or of the value. A value of
+    another type is unlike any; in an event's JSON a datetime is a text in ISO 8601, compared to the millisecond, or a number.
+    """
     @_builtins.property
     def value(self) -> _struct_pb2.Value:
         """What to compare with. Numbers and booleans may also come as texts; times as ISO 8601 (UTC unless it has a zone) or as
