@@ -378,24 +378,19 @@ def test_a_range_of_time_may_be_spelled_three_ways(
     assert ([e.event_id for e in found.events], found.count) == (["1"], 3)
 
 
-@pytest.mark.parametrize(
-    ("operator", "value", "found"),
-    [
-        ("is", 2, ["2"]),
-        ("is", True, ["1"]),
-        ("is", "x", ["0"]),
-        ("greater than", "1", ["2"]),
-        ("after", "2026-01-01", ["3"]),
-        ("is not", None, ["0", "1", "2", "3"]),
-    ],
-)
-def test_a_filter_without_a_type_has_that_of_its_operator_or_value(
-    project: Project, operator: str, value: Any, found: list[str]
-) -> None:
+def test_a_filter_without_a_type_has_that_of_its_operator_or_value(project: Project) -> None:
     values = ("x", True, 2, "2026-02-01T00:00:00+01:00")
     create(project, *({"event_id": str(n), "metadata": {"v": v}} for n, v in enumerate(values)))
-    asked = {"field": "metadata.v", "operator": operator, "value": value}
-    assert sorted(export(project, filters=[asked])) == found
+    for operator, value, found in (
+        ("is", 2, "2"),
+        ("is", True, "1"),
+        ("is", "x", "0"),
+        ("greater than", "1", "2"),
+        ("after", "2026-01-01", "3"),
+        ("is not", None, "0123"),
+    ):
+        asked = {"field": "metadata.v", "operator": operator, "value": value}
+        assert "".join(sorted(export(project, filters=[asked]))) == found
 
 
 def test_projections_leave_the_rest_out(project: Project) -> None:
