@@ -257,6 +257,17 @@ def test_many_updates_of_one_event_all_hold(project: Project) -> None:
     assert all(metadata[f"k{n}"] == n for n in range(40))
 
 
+def test_an_event_that_is_created_again_in_another_session_has_moved(project: Project) -> None:
+    create(project, {"event_id": "e", "session_id": "a"}, {"event_id": "stays", "session_id": "b"})
+    update(project, "e", metadata={"x": 1})
+    create(project, {"event_id": "e", "session_id": "b", "parent_id": "stays"})
+    assert sorted(export(project)) == ["e", "stays"]
+    moved = get(project, "e")
+    assert (moved["session_id"], moved["parent_id"], moved["metadata"]) == ("b", "stays", {"x": 1})
+    with pytest.raises(CallError, match="no session"):
+        send(project, "SessionService/GetSession", session_id="a")
+
+
 def test_a_session_is_updated_by_its_id(project: Project) -> None:
     send(project, "SessionService/StartSession", session={"session_id": "s", "session_name": "n"})
     update(project, "s", metadata={"sm": 1}, outputs={"final": "x"}, feedback={"thumb": "up"})

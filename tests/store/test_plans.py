@@ -87,6 +87,10 @@ QUERIES: dict[str, tuple[Call, str]] = {
     "chart in range": (chart(since_ns=5, until_ns=9), "spans_start"),
     "chart of a type in range": (chart(filters=is_("event_type"), since_ns=5), "spans_kind"),
     "chart of a session": (chart(filters=is_("session_id")), "spans_session"),
+    "events created again": (
+        lambda s, p: s.write_spans(p, [a_span("1", "t1")], events=True),
+        "spans_event",
+    ),
     "patch": (lambda s, p: s.event_patch(p, "e"), "patches_pkey"),
     "conversation": (lambda s, p: s.agents.conversation_turns(p, "t5", limit=5), "spans_session"),
     "messages of a session": (spoken(session_id="s"), "spans_session"),

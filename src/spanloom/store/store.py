@@ -142,14 +142,20 @@ class Store:
     # Spans
 
     async def write_spans(
-        self, project: str, spans: Sequence[Span], *, evaluations: Sequence[Evaluation] = ()
+        self,
+        project: str,
+        spans: Sequence[Span],
+        *,
+        evaluations: Sequence[Evaluation] = (),
+        events: bool = False,
     ) -> None:
         """Store spans, each in place of an earlier one of its identity, and what is to be evaluated; the last of one identity in a
         call wins.
 
         The trace's row is derived here: from the span with parent id "" (the earliest, if the call has several), else, if
         the trace has no row yet, from its earliest span in the call. Values of a body may be `orjson.Fragment`s, which MUST
-        be valid JSON. INVALID_ARGUMENT names `spans[n].field`, n being the position in the call, and for what stands in the
+        be valid JSON. `events`: what was created before under one of the event ids in another trace goes, when the call returns;
+        what was said of it stays. INVALID_ARGUMENT names `spans[n].field`, n being the position in the call, and for what stands in the
         body its key: `spans[n].inputs`.
         """
         span_rows, trace_rows, size = rows.span_rows(
@@ -162,7 +168,7 @@ class Store:
                 work[tables.evaluations] = jobs
             with self._accepted():
                 await self._writer.write(work, rows=len(span_rows) + len(jobs), size=size)
-                await self._apply_patches(project, {span.event_id for span in spans})
+                await self._settle(project, {span.event_id for span in spans}, events=events)
 
     async def patch_event(self, project: str, event_id: str, patch: Patch) -> None:
         """Keep a patch (`spanloom.patch`) of an event, and apply it to the event's span now and whenever it is written anew.
@@ -173,15 +179,50 @@ class Store:
         row = rows.patch_row(project, event_id, patch, self._versions.take(1))
         with self._accepted():
             await self._writer.write({tables.patches: [row]}, size=len(row[-1]))
-            await self._apply_patches(project, {event_id})
+            await self._settle(project, {event_id})
 
     async def event_patch(self, project: str, event_id: str) -> Patch:
         """All patches of an event as one, whether the event is there or not; {} when it has none."""
         checked(project=project, event_id=event_id)
         return await self._read(lambda c: patches.of_event(c, project, event_id))
 
-    async def _apply_patches(self, project: str, event_ids: Collection[str]) -> None:
-        known = await self._read(lambda c: patches.any_of(self._database, c, project, event_ids))
+    async def start_session(self, project: str, session: Span) -> bool:
+        """Store a session's span unless there is an event of its id already; whether it was stored.
+
+        Of calls at once one stores. Errors as `write_spans`.
+        """
+        span_rows, trace_rows, size = rows.span_rows(project, [session], self._versions.take(1))
+        found = {"project": project, "event_id": session.event_id}
+
+        def run(connection: Connection) -> bool:
+            if connection.execute(queries.EVENT, found).first():
+                return False
+            self._database.upsert(connection, tables.spans, span_rows)
+            self._database.upsert(connection, tables.traces, trace_rows)
+            return True
+
+        with self._accepted():
+            stored = bool(await self._writer.write(run, size=size))
+            if stored:
+                await self._settle(project, {session.event_id})
+        return stored
+
+    async def _settle(
+        self, project: str, event_ids: Collection[str], *, events: bool = False
+    ) -> None:
+        """What follows from a write of these events: older spans of `events` go, and patches are applied."""
+        several = queries.repeated_events(self._database, project, event_ids)
+
+        def look(connection: Connection) -> tuple[Sequence[str], Sequence[str]]:
+            repeated = connection.execute(several).scalars().all() if events else ()
+            return repeated, patches.any_of(self._database, connection, project, event_ids)
+
+        repeated, known = await self._read(look)
+        if repeated:
+            await self._writer.write(
+                lambda c: deletes.superseded(self._database, c, project, repeated),
+                rows=len(repeated),
+            )
         while known and await self._writer.write(
             lambda c: patches.apply(self._database, c, project, known), rows=len(known)
         ):
@@ -218,7 +259,7 @@ class Store:
 
         with self._accepted():
             await self._writer.write(run if replace else work, rows=count, size=size)
-            await self._apply_patches(project, {span.event_id for span in spans})
+            await self._settle(project, {span.event_id for span in spans})
 
     async def trace_spans(self, project: str, trace_id: str) -> list[Span]:
         """All spans of a trace by start, then span id; [] when unknown."""

@@ -51,7 +51,7 @@ class Event(_message.Message):
     USER_PROPERTIES_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     """The event's id, up to 256 characters: a UUID made by the server when not given. Creating a known id again replaces
-    what was created before, so a retry is safe.
+    what was created before, in whatever session, so a retry is safe.
     """
     event_type: _builtins.str
     """What kind of work. Required on create; one of model, tool, chain, session."""
