@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -387,6 +388,21 @@ def test_a_range_of_time_may_be_spelled_three_ways(
     assert export(project, dateRange=stretch) == ["3", "2", "1"]
     found = send(project, "EventService/SearchEvents", dateRange=stretch, limit=2, page=2)
     assert ([e.event_id for e in found.events], found.count) == (["1"], 3)
+
+
+def test_a_range_of_time_may_be_told_from_now(project: Project) -> None:
+    now = time.time() * 1000
+    create(project, {"event_id": "new", "start_time": now - 60_000})
+    create(project, {"event_id": "old", "start_time": now - 40 * 86_400_000})
+    assert export(project, dateRange={"relative": "24h"}) == ["new"]
+    assert export(project, dateRange={"relative": "2mo"}) == ["new", "old"]
+    assert export(project, dateRange={"relative": "1d", "$gte": "1970-01-01T00:00:00Z"}) == [
+        "new",
+        "old",
+    ]
+    with pytest.raises(CallError) as refused:
+        export(project, dateRange={"relative": "soon"})
+    assert set(refused.value.violations) == {"date_range.relative"}
 
 
 def test_a_filter_without_a_type_has_that_of_its_operator_or_value(project: Project) -> None:

@@ -237,6 +237,11 @@ class DateRange(_message.Message):
     LTE_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
+    RELATIVE_FIELD_NUMBER: _builtins.int
+    relative: _builtins.str
+    """How far back from now, where neither `gte` nor `start_time` is set: a number of minutes, hours, days, weeks, or months of
+    30 days, like `30m`, `24h`, `7d`, `2w`, `1mo`.
+    """
     @_builtins.property
     def gte(self) -> _timestamp_pb2.Timestamp:
         """Not before this time."""
@@ -260,10 +265,11 @@ class DateRange(_message.Message):
         lte: _timestamp_pb2.Timestamp | None = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
+        relative: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "gte", b"gte", "lte", b"lte", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "gte", b"gte", "lte", b"lte", "start_time", b"start_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "gte", b"gte", "lte", b"lte", "relative", b"relative", "start_time", b"start_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
