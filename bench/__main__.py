@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from bench import ingest, json_codec, reads, whole
+from bench import events, ingest, json_codec, reads, whole
 from bench.figure import Figure
 
 Row = Callable[[], Iterable[Figure]]
@@ -17,6 +17,7 @@ QUICK: dict[str, Row] = {
     "grpc-100": lambda: [ingest.batches(100, 1, 100, 0.6, fresh=False)],
     "rest-100": lambda: [ingest.rest_batches(1, 60)],
     "chat": lambda: [reads.chat(calls=40)],
+    "events": lambda: events.pages(20_000, calls=40),
 }
 FULL: dict[str, Row] = {
     "grpc-100": lambda: [ingest.batches(100, 5, 500, 0.6, fresh=False)],
@@ -26,6 +27,7 @@ FULL: dict[str, Row] = {
     "single": lambda: [ingest.single_events(3, 10_000)],
     "codec": json_codec.figures,
     "chat": lambda: [reads.chat(calls=300)],
+    "events": lambda: events.pages(1_000_000, calls=200),
     "start": lambda: [whole.start(rounds=5)],
     "postgresql": lambda: [ingest.postgres_batches(3, 400)],
     "full": whole.full_store,

@@ -151,8 +151,21 @@ def chat(trace_id: str, project: str, model_tool_calls: bool, database: str | No
     Console().print(draw(turn))
 
 
+def _format_option(command: F) -> F:
+    return click.option(
+        "--format",
+        type=click.Choice(["jsonl", "parquet"]),
+        help="[default: parquet for a file named *.parquet, else jsonl]",
+    )(command)
+
+
+def _format_of(file: Any, given: str | None) -> str:
+    return given or ("parquet" if str(getattr(file, "name", "")).endswith(".parquet") else "jsonl")
+
+
 @cli.command("export")
 @click.argument("file", type=click.File("wb"), default="-")
+@_format_option
 @click.option("--project", default="default", show_default=True)
 @click.option("--session", metavar="ID", help="Only the events of this session.")
 @click.option("--type", "kind", metavar="TYPE", help="Only model, tool, chain or session events.")
@@ -161,6 +174,7 @@ def chat(trace_id: str, project: str, model_tool_calls: bool, database: str | No
 @_database_option
 def export_events(
     file: Any,
+    format: str | None,
     project: str,
     session: str | None,
     kind: str | None,
@@ -168,8 +182,8 @@ def export_events(
     until: str | None,
     database: str | None,
 ) -> None:
-    """Write events to FILE as JSON lines, newest first; to standard output without FILE."""
-    from spanloom.transfer import Transfer
+    """Write events to FILE, newest first, as JSON lines or Parquet; to standard output without FILE."""
+    from spanloom.transfer import Transfer, writing
 
     equal = {"session_id": session, "event_type": kind}
     filters = [{"field": f, "operator": "is", "value": v} for f, v in equal.items() if v]
@@ -179,25 +193,30 @@ def export_events(
         transfer = Transfer(store, project)
         with _progress() as bar:
             task = bar.add_task("events", total=await transfer.count(asked))
-            async for line in transfer.export(asked):
-                file.write(line)
-                bar.advance(task)
+            with writing(file, _format_of(file, format)) as write:
+                async for line in transfer.export(asked):
+                    write(line)
+                    bar.advance(task)
 
     _with_store(database, run)
 
 
 @cli.command("import")
 @click.argument("file", type=click.File("rb"))
+@_format_option
 @click.option("--project", default="default", show_default=True)
 @_database_option
-def import_events(file: Any, project: str, database: str | None) -> None:
+def import_events(file: Any, format: str | None, project: str, database: str | None) -> None:
     """Store the events of FILE, which `export` wrote ("-" for standard input). The same file again changes nothing."""
-    from spanloom.transfer import Transfer
+    from spanloom.transfer import FORMATS, Transfer, reading
+
+    as_format = _format_of(file, format)
 
     async def run(store: Any) -> None:
         with _progress() as bar:
             task = bar.add_task("events", total=None)
-            async for number in Transfer(store, project).load(file):
+            lines = reading(file, as_format)
+            async for number in Transfer(store, project).load(lines, noun=FORMATS[as_format]):
                 bar.advance(task, number)
 
     _with_store(database, run, migrate=True)

@@ -1,10 +1,11 @@
-"""Events to files and back: JSON lines in the shape of the events API, through the methods of the contract, without a server."""
+"""Events to files and back, in the shape of the events API, through the methods of the contract, without a server."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, BinaryIO
 
 import orjson
 
@@ -18,6 +19,31 @@ from spanloom.store.store import Store
 
 _BATCH_EVENTS = 500
 _BATCH_BYTES = 8 << 20
+
+# What a file can be, with what one of its events is called.
+FORMATS = {"jsonl": "line", "parquet": "row"}
+
+
+@contextmanager
+def writing(file: BinaryIO, format: str) -> Iterator[Callable[[bytes], object]]:
+    """What writes one event, a line of JSON, to a file of the format. SetupError when that needs a package that is not there."""
+    if format == "jsonl":
+        file.write(b"")  # so that a file of no events comes into being
+        yield file.write
+        return
+    from spanloom.parquet import EventWriter
+
+    with EventWriter(file) as writer:
+        yield writer.write
+
+
+def reading(file: BinaryIO, format: str) -> Iterable[bytes]:
+    """The events of a file as lines of JSON; errors as `writing`."""
+    if format == "jsonl":
+        return file
+    from spanloom.parquet import read_events
+
+    return read_events(file)
 
 
 class Transfer:
@@ -39,47 +65,47 @@ class Transfer:
         async for answer in method.answer(request, self._call("read")):
             yield json_codec.to_json(answer.event) + b"\n"
 
-    async def load(self, lines: Iterable[bytes]) -> AsyncIterator[int]:
-        """Store events, a line each, and tell how many lines each step took. The same lines again change nothing.
+    async def load(self, lines: Iterable[bytes], *, noun: str = "line") -> AsyncIterator[int]:
+        """Store events, a line each, and tell how many each step stored. The same lines again change nothing.
 
-        INVALID_ARGUMENT names the line that is no event; what stood some hundred lines before it is stored.
+        INVALID_ARGUMENT names the line (by `noun`) that is no event; what stood some hundred lines before it is stored.
         """
-        batch: list[bytes] = []
+        batch: dict[str, bytes] = {}
         ids: set[str] = set()
-        size, first = 0, 1
+        size = 0
         for number, line in enumerate(lines, 1):
-            event_id = _event_id(line, number) if line.strip() else ""
-            if batch and (
-                len(batch) >= _BATCH_EVENTS or size + len(line) > _BATCH_BYTES or event_id in ids
-            ):
-                await self._store(batch, first)
+            if not line.strip():
+                continue
+            place = f"{noun} {number}"
+            event_id = _event_id(line, place)
+            full = len(batch) >= _BATCH_EVENTS or size + len(line) > _BATCH_BYTES
+            if batch and (full or event_id in ids):
+                await self._store(batch)
                 yield len(batch)
-                batch, ids, size, first = [], set(), 0, number
-            batch.append(line)
+                batch, ids, size = {}, set(), 0
+            batch[place] = line
             size += len(line)
             if event_id:
                 ids.add(event_id)
         if batch:
-            await self._store(batch, first)
+            await self._store(batch)
             yield len(batch)
 
-    async def _store(self, lines: list[bytes], first: int) -> None:
-        held = [line for line in lines if line.strip()]
-        if not held:
-            return
-        numbers = [first + n for n, line in enumerate(lines) if line.strip()]
+    async def _store(self, batch: Mapping[str, bytes]) -> None:
+        """Store events by where they stand in the file."""
+        places = list(batch)
         method = self._methods["spanloom.v1.EventService/CreateEventBatch"]
-        body = b'{"events":[' + b",".join(held) + b"]}"
+        body = b'{"events":[' + b",".join(batch.values()) + b"]}"
         try:
             request = json_codec.parse(body, method.request_class).message
             await method.answer(request, self._call("ingest"))
         except json_codec.JsonError as error:
-            raise _at_line(*error.violations[0], numbers) from None
+            raise _at_line(*error.violations[0], places) from None
         except SpanloomError as error:
             if not error.violations:
                 raise
             first_bad = error.violations[0]
-            raise _at_line(first_bad.field, first_bad.description, numbers) from None
+            raise _at_line(first_bad.field, first_bad.description, places) from None
 
     def _request(self, name: str, fields: Mapping[str, Any]) -> tuple[Method, Any]:
         method = self._methods[f"spanloom.v1.EventService/{name}"]
@@ -91,19 +117,19 @@ class Transfer:
         )
 
 
-def _event_id(line: bytes, number: int) -> str:
+def _event_id(line: bytes, place: str) -> str:
     try:
         event = orjson.loads(line)
     except ValueError:
         event = None
     if not isinstance(event, dict):
-        raise invalid_field(f"line {number}", "is no JSON object")
+        raise invalid_field(place, "is no JSON object")
     return str(event.get("event_id") or "")
 
 
-def _at_line(field: str, description: str, numbers: list[int]) -> SpanloomError:
-    """A violation by its line instead of its place in a batch."""
+def _at_line(field: str, description: str, places: list[str]) -> SpanloomError:
+    """A violation by its line in the file instead of its place in a batch."""
     place, _, rest = field.removeprefix("events[").partition("]")
     if field.startswith("events[") and place.isdecimal():
-        field = f"line {numbers[int(place)]}{', ' if rest else ''}{rest.removeprefix('.')}"
+        field = f"{places[int(place)]}{', ' if rest else ''}{rest.removeprefix('.')}"
     return invalid_field(field, description)

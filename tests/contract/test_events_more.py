@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -257,6 +258,17 @@ def test_many_updates_of_one_event_all_hold(project: Project) -> None:
     assert all(metadata[f"k{n}"] == n for n in range(40))
 
 
+def test_an_event_that_is_created_again_in_another_session_has_moved(project: Project) -> None:
+    create(project, {"event_id": "e", "session_id": "a"}, {"event_id": "stays", "session_id": "b"})
+    update(project, "e", metadata={"x": 1})
+    create(project, {"event_id": "e", "session_id": "b", "parent_id": "stays"})
+    assert sorted(export(project)) == ["e", "stays"]
+    moved = get(project, "e")
+    assert (moved["session_id"], moved["parent_id"], moved["metadata"]) == ("b", "stays", {"x": 1})
+    with pytest.raises(CallError, match="no session"):
+        send(project, "SessionService/GetSession", session_id="a")
+
+
 def test_a_session_is_updated_by_its_id(project: Project) -> None:
     send(project, "SessionService/StartSession", session={"session_id": "s", "session_name": "n"})
     update(project, "s", metadata={"sm": 1}, outputs={"final": "x"}, feedback={"thumb": "up"})
@@ -376,6 +388,36 @@ def test_a_range_of_time_may_be_spelled_three_ways(
     assert export(project, dateRange=stretch) == ["3", "2", "1"]
     found = send(project, "EventService/SearchEvents", dateRange=stretch, limit=2, page=2)
     assert ([e.event_id for e in found.events], found.count) == (["1"], 3)
+
+
+def test_a_range_of_time_may_be_told_from_now(project: Project) -> None:
+    now = time.time() * 1000
+    create(project, {"event_id": "new", "start_time": now - 60_000})
+    create(project, {"event_id": "old", "start_time": now - 40 * 86_400_000})
+    assert export(project, dateRange={"relative": "24h"}) == ["new"]
+    assert export(project, dateRange={"relative": "2mo"}) == ["new", "old"]
+    assert export(project, dateRange={"relative": "1d", "$gte": "1970-01-01T00:00:00Z"}) == [
+        "new",
+        "old",
+    ]
+    with pytest.raises(CallError) as refused:
+        export(project, dateRange={"relative": "soon"})
+    assert set(refused.value.violations) == {"date_range.relative"}
+
+
+def test_a_filter_without_a_type_has_that_of_its_operator_or_value(project: Project) -> None:
+    values = ("x", True, 2, "2026-02-01T00:00:00+01:00")
+    create(project, *({"event_id": str(n), "metadata": {"v": v}} for n, v in enumerate(values)))
+    for operator, value, found in (
+        ("is", 2, "2"),
+        ("is", True, "1"),
+        ("is", "x", "0"),
+        ("greater than", "1", "2"),
+        ("after", "2026-01-01", "3"),
+        ("is not", None, "0123"),
+    ):
+        asked = {"field": "metadata.v", "operator": operator, "value": value}
+        assert "".join(sorted(export(project, filters=[asked]))) == found
 
 
 def test_projections_leave_the_rest_out(project: Project) -> None:

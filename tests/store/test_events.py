@@ -7,32 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from spanloom.errors import SpanloomError
-from spanloom.model import EventQuery, Filter, Json, SessionTotals, Span
+from spanloom.model import EventQuery, Filter, SessionTotals, Span
 from spanloom.store.store import Store
 from tests.store.conftest import Run
 from tests.store.samples import FULL, a_span
-
-ODD_KEYS = [
-    'a"b',
-    "a\\b",
-    "a'b",
-    "a b",
-    "$",
-    "[0]",
-    "#",
-    "🙂",
-    "",
-    "0x",
-    "\n",
-    "\0",
-    "%s",
-    ":p",
-    "-1",
-]
 
 
 def is_(field: str, value: Any, *, type: str = "string", operator: str = "is") -> EventQuery:
@@ -97,7 +77,8 @@ def test_the_parent_of_a_root_in_a_session_is_the_session(
 
     assert ids(is_("parent_id", "s")) == ["root", "child"]
     assert ids(is_("parent_id", "root")) == ["grandchild"]
-    assert ids(is_("parent_id", None)) == ["a", "s"]
+    assert ids(is_("parent_id", "t")) == ["a"]
+    assert ids(is_("parent_id", None)) == ["s"]
     assert ids(is_("event_type", "session")) == ["s"]
 
 
@@ -158,7 +139,7 @@ def test_all_filters_hold(store: Store, run: Run[Any], project: str) -> None:
         (Filter(field="error", operator="is", value="x", type="id"), "type", "datetime"),
         (Filter(field="event_id", operator="is", value=1, type="number"), "type", "string"),
         (
-            Filter(field="metadata.at", operator="after", value="2024", type="datetime"),
+            Filter(field="duration", operator="after", value="2024", type="datetime"),
             "type",
             "number",
         ),
@@ -243,104 +224,6 @@ def test_times_and_duration_compare_as_numbers_and_times(
     run(store.write_spans(project, [span]))
     query = is_(field, value, type=type, operator=operator)
     assert run(store.find_events(project, query)).total == int(matches)
-
-
-def holds(body: Json, asked: Filter) -> bool:
-    """What a condition on a body says, without SQL."""
-    value = body
-    for step in asked.field.split("."):
-        if isinstance(value, list) and step.isdecimal() and len(step) < 10:
-            value = value[int(step)] if str(int(step)) == step and int(step) < len(value) else None
-        elif isinstance(value, dict) and not (step.isdecimal() and str(int(step)) == step):
-            value = value.get(step)
-        else:
-            value = None
-    exists, wanted = value is not None, asked.value
-    if asked.operator in ("exists", "not exists") or wanted is None:
-        return exists == (asked.operator in ("exists", "is not"))
-    kinds: dict[str, tuple[type, ...]] = {
-        "string": (str,),
-        "number": (int, float),
-        "boolean": (bool,),
-    }
-    same = isinstance(value, kinds[asked.type]) and (asked.type == "boolean") == isinstance(
-        value, bool
-    )
-    if asked.type == "number":
-        wanted, value = float(wanted), float(value) if same else value
-    return {
-        "is": lambda: same and value == wanted,
-        "is not": lambda: not same or value != wanted,
-        "contains": lambda: same and wanted in value,
-        "not contains": lambda: not same or wanted not in value,
-        "greater than": lambda: same and value > wanted,
-        "less than": lambda: same and value < wanted,
-    }[asked.operator]()
-
-
-KEYS = st.sampled_from(["a", "b", "0", "1", "01", *ODD_KEYS])
-TEXTS = st.text(st.sampled_from('aAb"\\/\0\n%_\x01é🙂u0'), max_size=4)
-NUMBERS = st.sampled_from([0, 1, -1, 2**53, 2**62]) | st.floats(-2, 2) | st.floats(-1e300, 1e300)
-VALUES = st.none() | st.booleans() | NUMBERS | TEXTS
-TREES = st.recursive(
-    VALUES,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
-    max_leaves=8,
-)
-BODIES = st.dictionaries(st.sampled_from(["metadata", "inputs", "error"]), TREES, max_size=3)
-
-
-def paths_of(value: Json, path: str = "") -> list[str]:
-    """Every path in a tree."""
-    items: Any = ()
-    if isinstance(value, dict):
-        items = value.items()
-    elif isinstance(value, list):
-        items = enumerate(value)
-    deeper = [
-        p for key, inner in items for p in paths_of(inner, f"{path}.{key}" if path else str(key))
-    ]
-    return [path, *deeper] if path else deeper
-
-
-@st.composite
-def cases(draw: st.DrawFn) -> tuple[list[Json], list[Filter]]:
-    bodies = draw(st.lists(BODIES, min_size=1, max_size=4))
-    known = sorted({path for body in bodies for path in paths_of(body)}) or ["error"]
-    made = st.lists(KEYS, max_size=2).map(lambda keys: ".".join(["metadata", *keys]))
-    compare = {
-        "string": (("is", "is not", "contains", "not contains"), TEXTS),
-        "number": (("is", "is not", "greater than", "less than"), NUMBERS | NUMBERS.map(repr)),
-        "boolean": (("is",), st.sampled_from([True, False])),
-    }
-    asked = []
-    for position in range(draw(st.integers(1, 6))):
-        kind = draw(st.sampled_from(sorted(compare)))
-        operators, values = compare[kind]
-        operator = draw(st.sampled_from([*operators, "exists", "not exists"]))
-        value = draw(values | st.none() if operator in ("is", "is not") else values)
-        field = draw(st.sampled_from(known) | made)
-        asked.append(
-            Filter(field=field, operator=operator, value=value, type=kind, position=position)
-        )
-    return bodies, asked
-
-
-@settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(cases())
-def test_filters_say_what_plain_code_says(
-    store: Store, run: Run[Any], project: str, case: tuple[list[Json], list[Filter]]
-) -> None:
-    bodies, filters = case
-    run(store.delete_trace(project, "t"))
-    run(store.write_spans(project, [a_span(str(n), body=body) for n, body in enumerate(bodies)]))
-    for asked in filters:
-        found = run(store.find_events(project, EventQuery(filters=[asked])))
-        expected = [str(n) for n, body in enumerate(bodies) if holds(body, asked)]
-        assert sorted(e.event_id for e in found.items) == expected, asked
-        assert found.total == len(expected)
 
 
 def test_a_session_adds_up_its_events(store: Store, run: Run[Any], project: str) -> None:

@@ -359,3 +359,16 @@ def test_a_trace_is_deleted_with_feedback_on_it(store: Store, run: Run[Any], pro
     assert run(store.delete_trace(project, "t")) is False
     run(store.write_spans(project, [a_span("a")]))  # and may come anew
     assert run(store.trace_spans(project, "t")) == [a_span("a")]
+
+
+def test_of_sessions_started_at_once_one_is_stored(
+    store: Store, run: Run[Any], project: str
+) -> None:
+    sessions = [a_span("s", "s", kind="session", name=str(n)) for n in range(8)]
+
+    async def start() -> list[bool]:
+        return await asyncio.gather(*(store.start_session(project, span) for span in sessions))
+
+    stored = run(start())
+    assert sorted(stored) == [False] * 7 + [True]
+    assert run(store.find_event(project, "s")) == sessions[stored.index(True)]

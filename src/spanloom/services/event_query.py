@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -21,13 +23,25 @@ DEFAULT_LIMIT = 1000
 _RUN_ID = "metadata.run_id"
 
 _HOUR_NS = 3600 * 10**9
+_DAY_NS = 24 * _HOUR_NS
 # Width and offset of a bucket; 1970 began on a Thursday.
 _BUCKETS = {
     "minute": (60 * 10**9, 0),
     "hour": (_HOUR_NS, 0),
-    "day": (24 * _HOUR_NS, 0),
-    "week": (7 * 24 * _HOUR_NS, 4 * 24 * _HOUR_NS),
+    "day": (_DAY_NS, 0),
+    "week": (7 * _DAY_NS, 4 * _DAY_NS),
 }
+
+# Operators of one type only.
+_ORDERS = {
+    "greater than": "number",
+    "less than": "number",
+    "after": "datetime",
+    "before": "datetime",
+}
+
+_UNITS_NS = {"m": 60 * 10**9, "h": _HOUR_NS, "d": _DAY_NS, "w": 7 * _DAY_NS, "mo": 30 * _DAY_NS}
+_RELATIVE = re.compile(f"([0-9]{{1,9}}) ?({'|'.join(_UNITS_NS)})")
 
 Asking = (
     event_service_pb2.ExportEventsRequest
@@ -49,7 +63,7 @@ def event_query(request: Asking) -> EventQuery:
     dates = request.date_range
     return EventQuery(
         filters=filters,
-        since_ns=_bound(dates, "gte", "start_time"),
+        since_ns=_since(dates),
         until_ns=_bound(dates, "lte", "end_time"),
     )
 
@@ -99,6 +113,7 @@ def _filters(sent: str | Sequence[event_pb2.EventFilter]) -> list[Filter]:
     bad = Violations()
     filters = []
     for position, part in enumerate(parts):
+        value = part("value")
         words = {name: part(name) or "" for name in ("field", "operator", "type")}
         for name, word in words.items():
             if not isinstance(word, str):
@@ -109,13 +124,22 @@ def _filters(sent: str | Sequence[event_pb2.EventFilter]) -> list[Filter]:
             Filter(
                 field=words["field"],
                 operator=words["operator"],
-                value=part("value"),
-                type=words["type"] or "string",
+                value=value,
+                type=words["type"] or _type_of(words["operator"], value),
                 position=position,
             )
         )
     bad.refuse()
     return filters
+
+
+def _type_of(operator: str, value: Json) -> str:
+    """The type of a comparison that does not say it."""
+    if operator in _ORDERS:
+        return _ORDERS[operator]
+    if isinstance(value, bool):
+        return "boolean"
+    return "number" if isinstance(value, (int, float)) else "string"
 
 
 def _part_of_message(sent: event_pb2.EventFilter) -> Callable[[str], Json]:
@@ -139,10 +163,20 @@ def _list_of_json(text: str) -> list[dict[str, Json]]:
     return items
 
 
+def _since(dates: event_pb2.DateRange) -> int | None:
+    since_ns = _bound(dates, "gte", "start_time")
+    if since_ns is not None or not dates.relative:
+        return since_ns
+    match = _RELATIVE.fullmatch(dates.relative.strip())
+    if not match:
+        raise invalid_field("date_range.relative", "must be like 30m, 24h, 7d, 2w or 1mo")
+    return max(-1, time.time_ns() - int(match[1]) * _UNITS_NS[match[2]])
+
+
 def _bound(dates: event_pb2.DateRange, *names: str) -> int | None:
     """In nanoseconds; a time that no event can have stands for the nearest beside those that one can."""
     for name in names:
         if dates.HasField(name):  # type: ignore[arg-type]
-            time: Timestamp = getattr(dates, name)
-            return max(-1, min(time.seconds * 10**9 + time.nanos, MAX_TIME_NS))
+            bound: Timestamp = getattr(dates, name)
+            return max(-1, min(bound.seconds * 10**9 + bound.nanos, MAX_TIME_NS))
     return None

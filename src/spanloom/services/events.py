@@ -183,14 +183,14 @@ class EventService:
             lambda: read_batch(batch, received_ns=call.received_ns, field=field),
         )
         await self._projects.ensure(project)
-        await self._store.write_spans(project, read.spans)
+        await self._store.write_spans(project, read.spans, events=True)
         return read
 
     async def _create_one(self, event: event_pb2.Event, call: Call, field: str) -> str:
         project = call.project(event.project)
         span = read_event(event, received_ns=call.received_ns, field=field)
         await self._projects.ensure(project)
-        await self._store.write_spans(project, [span])
+        await self._store.write_spans(project, [span], events=True)
         return span.event_id
 
     async def _page(

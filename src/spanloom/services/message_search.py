@@ -33,7 +33,7 @@ async def matches(
     seen: set[tuple[str, str, str]] = set()
     after: tuple[int, str, str] | None = None
     while len(found) < most:
-        spans = await store.speaking_spans(project, query, limit=_BATCH, after=after)
+        spans = await store.agents.speaking_spans(project, query, limit=_BATCH, after=after)
         for match in await converted(len(spans), partial(_in, spans, query.text, roles)):
             key = (match.span.trace_id, match.role, match.digest)
             if key not in seen:

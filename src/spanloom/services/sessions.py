@@ -41,9 +41,8 @@ class SessionService:
         )
         await self._projects.ensure(project)
         session_id = span.session_id
-        if await self._store.find_event(project, session_id) is None:
-            await self._store.write_spans(project, [span])
-        elif patch := read_restart(properties):
+        stored = await self._store.start_session(project, span)
+        if not stored and (patch := read_restart(properties)):
             await self._store.patch_event(project, session_id, patch)
         # With what was there before it, or said of it before it started.
         span = await self._store.find_event(project, session_id) or span
@@ -69,7 +68,7 @@ class SessionService:
             ),
         )
         await self._projects.ensure(project)
-        await self._store.write_spans(project, read.spans)
+        await self._store.write_spans(project, read.spans, events=True)
         return session_service_pb2.AddSessionTracesResponse(
             event_ids=read.event_ids, session_id=read.session_id, success=True
         )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import orjson
 from sqlalchemy import BigInteger, Connection, delete, literal, select, tuple_, update
@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from spanloom.errors import SpanloomError
 from spanloom.model import EVALUATION, Evaluator, Experiment, PromptTag, PromptVersion
 from spanloom.store.dialect import Database
+from spanloom.store.readers import Readers
 from spanloom.store.rows import check_texts, json_text
 from spanloom.store.tables import (
     evaluations,
@@ -30,16 +31,12 @@ from spanloom.store.writer import Writer
 _NUMBERED = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
 
-class Read(Protocol):
-    """Runs a query on one of the store's readers."""
-
-    def __call__(self, query: Callable[[Connection], Any], /) -> Awaitable[Any]: ...
-
-
 class Catalog:
     """Experiments, prompts and evaluators. Every sentence that `Store` promises holds here too."""
 
-    def __init__(self, database: Database, read: Read, writer: Writer, versions: Versions) -> None:
+    def __init__(
+        self, database: Database, read: Readers, writer: Writer, versions: Versions
+    ) -> None:
         self._database = database
         self._read = read
         self._writer = writer
@@ -94,7 +91,7 @@ class Catalog:
                 tuple_(*columns) < tuple_(literal(after[0], BigInteger), literal(after[1]))
             )
         query = query.order_by(*(column.desc() for column in columns)).limit(limit)
-        return await self._read(lambda c: [_to_experiment(row) for row in c.execute(query)])  # type: ignore[no-any-return]
+        return await self._read(lambda c: [_to_experiment(row) for row in c.execute(query)])
 
     async def experiment_results(
         self, project: str, experiment: Experiment
@@ -117,7 +114,7 @@ class Catalog:
                 feedback.c.type == EVALUATION,
             )
         )
-        return await self._read(lambda c: [tuple(row) for row in c.execute(query)])  # type: ignore[no-any-return]
+        return await self._read(lambda c: [tuple(row) for row in c.execute(query)])
 
     # Prompts
 
@@ -197,7 +194,7 @@ class Catalog:
                 ],
             )
 
-        return await self._read(run)  # type: ignore[no-any-return]
+        return await self._read(run)
 
     async def tag_prompt(self, project: str, tag: PromptTag) -> None:
         """Point a tag at a version; it moves if it is there."""

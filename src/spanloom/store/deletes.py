@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, and_, delete, func, select
 
 from spanloom.store.dialect import Database
 from spanloom.store.tables import evaluations, feedback, patches, spans, traces
@@ -25,30 +25,58 @@ def session(database: Database, connection: Connection, project: str, session_id
     return found
 
 
+def superseded(
+    database: Database, connection: Connection, project: str, event_ids: Collection[str]
+) -> None:
+    """Remove what was created before under these events' ids in other traces; what was said of them stays."""
+    newest = (
+        select(spans.c.event_id, func.max(spans.c.version))
+        .where(spans.c.project == project, database.among(spans.c.event_id, event_ids))
+        .group_by(spans.c.event_id)
+    )
+    for event_id, version in connection.execute(newest).fetchall():
+        of_event = and_(spans.c.event_id == event_id, spans.c.span_id == event_id)
+        found = _find(connection, project, and_(of_event, spans.c.version < version))
+        if found:
+            _remove(database, connection, project, found)
+
+
 def _spans(database: Database, connection: Connection, project: str, which: Any) -> bool:
-    """Remove spans, what waits to be evaluated of them, patches and feedback on them, and the rows of traces that lost their
-    last span."""
-    keys = select(spans.c.trace_id, spans.c.span_id, spans.c.event_id)
-    found = connection.execute(keys.where(spans.c.project == project, which)).fetchall()
+    """Remove spans, patches and feedback on them, and on traces that lost their last span."""
+    found = _find(connection, project, which)
     if not found:
         return False
+    gone = _remove(database, connection, project, found)
     trace_ids, span_ids, event_ids = map(set, zip(*found, strict=True))
-    connection.execute(_in(spans, project).where(which))
     connection.execute(_in(patches, project).where(database.among(patches.c.event_id, event_ids)))
-    connection.execute(
-        _in(evaluations, project).where(
-            database.among(evaluations.c.trace_id, trace_ids),
-            database.among(evaluations.c.span_id, span_ids),
-        )
-    )
     _said_of(database, connection, project, "span", span_ids, ("", *trace_ids))
-    left = select(spans.c.trace_id).where(
-        spans.c.project == project, database.among(spans.c.trace_id, trace_ids)
-    )
-    gone = trace_ids - set(connection.execute(left.distinct()).scalars())
-    connection.execute(_in(traces, project).where(database.among(traces.c.trace_id, gone)))
     _said_of(database, connection, project, "trace", gone)
     return True
+
+
+def _find(connection: Connection, project: str, which: Any) -> Sequence[Any]:
+    """Trace id, span id and event id of spans."""
+    keys = select(spans.c.trace_id, spans.c.span_id, spans.c.event_id)
+    return connection.execute(keys.where(spans.c.project == project, which)).fetchall()
+
+
+def _remove(
+    database: Database, connection: Connection, project: str, found: Sequence[Any]
+) -> set[str]:
+    """Remove spans, what waits to be evaluated of them, and the rows of traces that lost their last span; those traces' ids."""
+    of_trace: dict[str, set[str]] = {}
+    for trace_id, span_id, _ in found:
+        of_trace.setdefault(trace_id, set()).add(span_id)
+    for table in (spans, evaluations):
+        for trace_id, span_ids in of_trace.items():
+            in_trace = (table.c.trace_id == trace_id, database.among(table.c.span_id, span_ids))
+            connection.execute(_in(table, project).where(*in_trace))
+    left = select(spans.c.trace_id).where(
+        spans.c.project == project, database.among(spans.c.trace_id, of_trace)
+    )
+    gone = of_trace.keys() - set(connection.execute(left.distinct()).scalars())
+    connection.execute(_in(traces, project).where(database.among(traces.c.trace_id, gone)))
+    return gone
 
 
 def _said_of(

@@ -21,10 +21,13 @@ import orjson
 from sqlalchemy import (
     ARRAY,
     JSON,
+    BigInteger,
     ColumnElement,
     Connection,
+    Date,
     Double,
     Engine,
+    Integer,
     Table,
     Text,
     and_,
@@ -63,6 +66,7 @@ class JsonValue(NamedTuple):
     boolean: ColumnElement[Any]
     present: ColumnElement[bool]  # false for JSON null, too
     filled: ColumnElement[bool]  # an object or array with something in it
+    keyed: ColumnElement[bool]  # an object
 
 
 class Database(ABC):
@@ -106,6 +110,11 @@ class Database(ABC):
     @abstractmethod
     def json(self, document: ColumnElement[Any], path: Sequence[str | int]) -> JsonValue:
         """What stands at a path: keys (text) and array indices (numbers). Keys may hold any character."""
+
+    @abstractmethod
+    def time_ms(self, text: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Milliseconds since 1970, rounded or cut, of an ISO 8601 text (a date, or with a time and an offset; without one UTC);
+        SQL NULL of what is none."""
 
     def readable(self, document: ColumnElement[Any]) -> ColumnElement[Any]:
         r"""A JSON text whose NUL characters are replaced by U+FFFD: SQLite cuts a text at NUL, PostgreSQL refuses it.
@@ -205,6 +214,13 @@ class SQLite(Database):
     def contains(self, haystack: ColumnElement[Any], needle: str) -> ColumnElement[bool]:
         return func.instr(haystack, needle) > 0
 
+    def time_ms(self, text: ColumnElement[Any]) -> ColumnElement[Any]:
+        # Not all that SQLite takes for a time: "now" is one, and any number a day.
+        of_day = text.op("GLOB")("[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*")
+        seconds = cast(func.strftime("%s", text), BigInteger)
+        fraction = cast(func.substr(func.strftime("%f", text), 4), BigInteger)
+        return case((of_day, seconds * 1000 + fraction))
+
     def json(self, document: ColumnElement[Any], path: Sequence[str | int]) -> JsonValue:
         document = self.readable(document)
         kind: ColumnElement[Any] = func.json_type(document)
@@ -228,6 +244,7 @@ class SQLite(Database):
             boolean=case((kind == "true", True), (kind == "false", False)),
             present=func.coalesce(kind, "null") != "null",
             filled=and_(kind.in_(("object", "array")), value.not_in(("{}", "[]"))),
+            keyed=func.coalesce(kind, "null") == "object",
         )
 
 
@@ -277,6 +294,22 @@ class PostgreSQL(Database):
     def contains(self, haystack: ColumnElement[Any], needle: str) -> ColumnElement[bool]:
         return func.strpos(haystack, needle) > 0
 
+    def time_ms(self, text: ColumnElement[Any]) -> ColumnElement[Any]:
+        # By parts: a cast to a time would fail the statement where the text is none.
+        def part(pattern: str) -> ColumnElement[Any]:
+            return cast(func.coalesce(func.substring(text, pattern), "0"), BigInteger)
+
+        month = func.make_date(cast(part("^(....)"), Integer), cast(part("^.{5}(..)"), Integer), 1)
+        days = month - cast("1970-01-01", Date) + part("^.{8}(..)") - 1
+        minutes = part("^.{11}(..)") * 60 + part("^.{14}(..)")
+        offset = part(r"[+-](..):..$") * 60 + part(r"[+-]..:(..)$")
+        minutes -= case((func.substring(text, r"([+-])..:..$") == "-", -offset), else_=offset)
+        fraction = cast(
+            func.rpad(func.coalesce(func.substring(text, r"\.(\d{1,3})"), ""), 3, "0"), BigInteger
+        )
+        ms = ((days * 1440 + minutes) * 60 + part("^.{17}(..)")) * 1000 + fraction
+        return case((text.op("~")(_ISO_TIME), ms))
+
     def json(self, document: ColumnElement[Any], path: Sequence[str | int]) -> JsonValue:
         node: ColumnElement[Any] = cast(self.readable(document), JSON)
         for step in path:
@@ -288,6 +321,7 @@ class PostgreSQL(Database):
             boolean=case((kind == "boolean", value == "true")),
             present=func.coalesce(kind, "null") != "null",
             filled=and_(kind.in_(("object", "array")), value.not_in(("{}", "[]"))),
+            keyed=func.coalesce(kind, "null") == "object",
         )
 
 
@@ -320,6 +354,13 @@ _URLS = "write sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/DATABAS
 _DURABLE_COMMITS = """
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'
 """
+
+
+# As SQLite has it: a day past the month's end is one of the next.
+_ISO_TIME = (
+    r"^(?!0000)\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
+    r"([T ]([01]\d|2[0-4]):[0-5]\d(:[0-5]\d(\.\d+)?)? *([Zz]|[+-](0\d|1[0-4]):[0-5]\d)?)?$"
+)
 
 
 def _is_plain(step: str | int) -> bool:

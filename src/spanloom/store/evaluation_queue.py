@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, literal, select, update
 
 from spanloom.model import MAX_TIME_NS, Evaluation, Feedback
-from spanloom.store.catalog import Read
 from spanloom.store.dialect import Database
+from spanloom.store.readers import Readers
 from spanloom.store.rows import evaluation_rows, feedback_row
 from spanloom.store.tables import evaluations, feedback
 from spanloom.store.versions import Versions
@@ -33,7 +33,9 @@ class EvaluationQueue:
     stores nothing. Every sentence that `Store` promises of writes holds here too.
     """
 
-    def __init__(self, database: Database, read: Read, writer: Writer, versions: Versions) -> None:
+    def __init__(
+        self, database: Database, read: Readers, writer: Writer, versions: Versions
+    ) -> None:
         self._database = database
         self._read = read
         self._writer = writer
@@ -120,7 +122,7 @@ class EvaluationQueue:
     async def waiting(self, project: str) -> int:
         """How many of a project wait or are being run."""
         query = select(func.count()).where(evaluations.c.project == project)
-        return await self._read(lambda c: c.execute(query).scalar_one())  # type: ignore[no-any-return]
+        return await self._read(lambda c: c.execute(query).scalar_one())
 
 
 def _is(job: Evaluation) -> ColumnElement[bool]:

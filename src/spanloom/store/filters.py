@@ -2,7 +2,7 @@
 
 A condition compares the field's value of the condition's type. A value of another type is unlike any other: it is not
 equal to it, contains nothing and is neither less nor more. Absent and null are one, and `is not` and `not contains` hold
-for them. Text is compared by bytes.
+for them. Text is compared by bytes. A time in the JSON is an ISO 8601 text, to the millisecond, or a number of milliseconds.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, and_, case, cast, func, not_
+from sqlalchemy import ColumnElement, Text, and_, case, cast, func, not_, or_
 
 from spanloom import errors
 from spanloom.model import MAX_TIME_NS, EventQuery, Filter, Json
-from spanloom.store.dialect import Database
+from spanloom.store.dialect import Database, JsonValue
 from spanloom.store.rows import check_texts
 from spanloom.store.tables import spans
 
@@ -50,7 +50,7 @@ def number_of(database: Database, field: str, name: str) -> ColumnElement[Any]:
     if operand is None or "number" not in operand.values:
         raise errors.invalid_field(name, f"{field!r} is no field that holds a number")
     column = operand.values["number"][0]
-    return column / 1e6 if "datetime" in operand.values else column
+    return column / 1e6 if field in ("start_time", "end_time") else column
 
 
 def text_of(database: Database, field: str, name: str) -> ColumnElement[Any]:
@@ -109,13 +109,27 @@ def _operand(database: Database, field: str) -> _Operand | None:
         return None
     path = [int(step) if re.fullmatch("0|[1-9][0-9]{0,8}", step) else step for step in rest]
     value = database.json(spans.c.body, [head, *path])
+    if rest and rest[0] == _WRAPPED.get(head):
+        bare = database.json(spans.c.body, [head, *path[1:]])
+        value = _either(database.json(spans.c.body, [head]).keyed, value, bare)
+    elif field == "error":
+        said = database.json(spans.c.body, ["status_message"])
+        value = _either(or_(spans.c.status != "ERROR", value.present), value, said)
     return _Operand(
         value.present,
         {
             "string": (value.text, _string),
             "number": (value.number, _number),
             "boolean": (value.boolean, _boolean),
+            "datetime": (func.coalesce(value.number, database.time_ms(value.text)), _time_ms),
         },
+    )
+
+
+def _either(holds: Condition, first: JsonValue, second: JsonValue) -> JsonValue:
+    """The first where it holds, else the second."""
+    return JsonValue(
+        *(case((holds, one), else_=other) for one, other in zip(first, second, strict=True))
     )
 
 
@@ -163,6 +177,14 @@ def _time(value: Json) -> int:
     return _within_64_bits(microseconds * 1_000)
 
 
+def _time_ms(value: Json) -> float:
+    """Milliseconds; of an ISO 8601 time whole ones, as `Database.time_ms` has them."""
+    try:
+        return _number(value)
+    except ValueError:
+        return float(_time(value) // 1_000_000)
+
+
 def _within_64_bits(value: int) -> int:
     return max(-MAX_TIME_NS, min(value, MAX_TIME_NS))
 
@@ -183,11 +205,15 @@ _COLUMNS: dict[str, _Operand] = {
     "event_type": _text_column(spans.c.kind),
     "event_name": _text_column(spans.c.name),
     "session_id": _text_column(spans.c.session_id),
-    # The parent of a root span in a session is the session.
+    # As the events view has it: the parent of a root is the session.
     "parent_id": _text_column(
         case(
             (
-                and_(spans.c.parent_id == "", spans.c.session_id != spans.c.trace_id),
+                and_(
+                    spans.c.parent_id == "",
+                    spans.c.kind != "session",
+                    spans.c.event_id != spans.c.session_id,
+                ),
                 spans.c.session_id,
             ),
             else_=spans.c.parent_id,
@@ -205,6 +231,9 @@ _BODY = (
     *("inputs", "outputs", "config", "metadata", "metrics", "feedback", "user_properties"),
     *("error", "source", "project", "children_ids"),
 )
+
+# Where the events view puts what went in or out and is no object.
+_WRAPPED = {"inputs": "input", "outputs": "output"}
 
 _OPERATORS: dict[str, Sequence[str]] = {
     "string": ("exists", "not exists", "is", "is not", "contains", "not contains"),

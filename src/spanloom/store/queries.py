@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import orjson
@@ -220,6 +220,16 @@ def find_feedback(project: str, *, ref: str, type: str) -> Select[Any]:
     if type:
         found = found.where(feedback.c.type == type)
     return found.order_by(feedback.c.created_ns.desc(), feedback.c.id.desc())
+
+
+def repeated_events(database: Database, project: str, event_ids: Collection[str]) -> Select[Any]:
+    """Those of the event ids that stand in several spans. The index alone tells."""
+    return (
+        select(spans.c.event_id)
+        .where(spans.c.project == project, database.among(spans.c.event_id, event_ids))
+        .group_by(spans.c.event_id)
+        .having(func.count() > 1)
+    )
 
 
 def find_events(conditions: Sequence[ColumnElement[bool]], project: str) -> Select[Any]:

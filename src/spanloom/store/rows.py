@@ -20,6 +20,7 @@ from spanloom.model import (
     Feedback,
     Json,
     Key,
+    SessionTotals,
     Span,
     Trace,
     uuid7,
@@ -167,6 +168,30 @@ def to_feedback(row: Sequence[Any]) -> Feedback:
 def to_key(row: Sequence[Any]) -> Key:
     """From KEY_COLUMNS."""
     return Key(**dict(zip((c.name for c in KEY_COLUMNS), row, strict=True)))
+
+
+def to_totals(row: Sequence[Any]) -> tuple[str, SessionTotals]:
+    """The session's id and its totals, from `queries.session_totals`."""
+    session_id, events, model_events, tool_events, failed, has_feedback, *sums = row
+    start_ns, end_ns, cost, input_tokens, output_tokens = sums
+    return session_id, SessionTotals(
+        events=events,
+        model_events=model_events,
+        tool_events=tool_events,
+        errors=failed,
+        has_feedback=has_feedback > 0,
+        start_ns=start_ns,
+        end_ns=end_ns,
+        cost=cost,
+        input_tokens=int(input_tokens or 0),
+        output_tokens=int(output_tokens or 0),
+    )
+
+
+def checked(**texts: str) -> dict[str, str]:
+    """The texts as parameters of a query; INVALID_ARGUMENT names one that no database can hold."""
+    check_texts("", texts)
+    return texts
 
 
 def check_texts(where: str, texts: Mapping[str, str]) -> None:

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
-from typing import TypeVar
 
 from sqlalchemy import Connection, insert
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from spanloom import errors
 from spanloom.model import (
-    AgentQuery,
-    AgentTotals,
     Chart,
     ChartPoint,
     Evaluation,
@@ -28,13 +23,11 @@ from spanloom.model import (
     Page,
     SessionTotals,
     Span,
-    SpokenQuery,
     Trace,
     TraceQuery,
 )
 from spanloom.patch import Patch
 from spanloom.store import (
-    agent_queries,
     charts,
     deletes,
     dialect,
@@ -45,18 +38,16 @@ from spanloom.store import (
     rows,
     tables,
 )
+from spanloom.store.agents import Agents
 from spanloom.store.catalog import Catalog
 from spanloom.store.evaluation_queue import EvaluationQueue
+from spanloom.store.readers import READERS, Readers
+from spanloom.store.rows import checked
 from spanloom.store.versions import Versions
 from spanloom.store.writer import Writer
 
-log = logging.getLogger("spanloom.store")
-
-T = TypeVar("T")
 ALL_TRACES = TraceQuery()
 
-# Threads that read, each with a connection. More would only wait for the interpreter's lock.
-_READERS = 8
 # Seconds that closing waits for calls under way.
 _LONGEST_CLOSE = 30
 
@@ -84,22 +75,24 @@ class Store:
     - A database that cannot be reached or refuses raises UNAVAILABLE (errors.store_unavailable); the cause goes to the log
       `spanloom.store`, never to the caller.
 
-    What a project keeps beside traces is in `catalog` and `evaluations`, by the same promises.
+    What is read of conversations and agents is in `agents`, what a project keeps beside traces in `catalog` and `evaluations`,
+    by the same promises.
 
     Safe to use from any number of event loops; the threads are the store's own.
     """
 
     def __init__(self, database: dialect.Database, *, queue_rows: int, queue_bytes: int) -> None:
         self._database = database
-        self._read_engine = database.engine(writer=False, connections=_READERS)
+        self._read_engine = database.engine(writer=False, connections=READERS)
         self._write_engine = database.engine(writer=True, connections=1)
-        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="spanloom-reader")
+        self._read = Readers(self._read_engine)
         self._writer = Writer(
             database, self._write_engine, queue_rows=queue_rows, queue_bytes=queue_bytes
         )
         self._calls = threading.Condition()
         self._active, self._closing = 0, False
         self._versions = Versions()
+        self.agents = Agents(database, self._read)
         self.catalog = Catalog(database, self._read, self._writer, self._versions)
         self.evaluations = EvaluationQueue(database, self._read, self._writer, self._versions)
 
@@ -135,8 +128,7 @@ class Store:
             self._closing = True
             self._calls.wait_for(lambda: not self._active, _LONGEST_CLOSE)
         self._writer.close()
-        self._readers.shutdown()
-        self._read_engine.dispose()
+        self._read.close()
         self._write_engine.dispose()
 
     async def ready(self) -> bool:
@@ -150,14 +142,20 @@ class Store:
     # Spans
 
     async def write_spans(
-        self, project: str, spans: Sequence[Span], *, evaluations: Sequence[Evaluation] = ()
+        self,
+        project: str,
+        spans: Sequence[Span],
+        *,
+        evaluations: Sequence[Evaluation] = (),
+        events: bool = False,
     ) -> None:
         """Store spans, each in place of an earlier one of its identity, and what is to be evaluated; the last of one identity in a
         call wins.
 
         The trace's row is derived here: from the span with parent id "" (the earliest, if the call has several), else, if
         the trace has no row yet, from its earliest span in the call. Values of a body may be `orjson.Fragment`s, which MUST
-        be valid JSON. INVALID_ARGUMENT names `spans[n].field`, n being the position in the call, and for what stands in the
+        be valid JSON. `events`: what was created before under one of the event ids in another trace goes, when the call returns;
+        what was said of it stays. INVALID_ARGUMENT names `spans[n].field`, n being the position in the call, and for what stands in the
         body its key: `spans[n].inputs`.
         """
         span_rows, trace_rows, size = rows.span_rows(
@@ -170,7 +168,7 @@ class Store:
                 work[tables.evaluations] = jobs
             with self._accepted():
                 await self._writer.write(work, rows=len(span_rows) + len(jobs), size=size)
-                await self._apply_patches(project, {span.event_id for span in spans})
+                await self._settle(project, {span.event_id for span in spans}, events=events)
 
     async def patch_event(self, project: str, event_id: str, patch: Patch) -> None:
         """Keep a patch (`spanloom.patch`) of an event, and apply it to the event's span now and whenever it is written anew.
@@ -181,15 +179,50 @@ class Store:
         row = rows.patch_row(project, event_id, patch, self._versions.take(1))
         with self._accepted():
             await self._writer.write({tables.patches: [row]}, size=len(row[-1]))
-            await self._apply_patches(project, {event_id})
+            await self._settle(project, {event_id})
 
     async def event_patch(self, project: str, event_id: str) -> Patch:
         """All patches of an event as one, whether the event is there or not; {} when it has none."""
-        _checked(project=project, event_id=event_id)
+        checked(project=project, event_id=event_id)
         return await self._read(lambda c: patches.of_event(c, project, event_id))
 
-    async def _apply_patches(self, project: str, event_ids: Collection[str]) -> None:
-        known = await self._read(lambda c: patches.any_of(self._database, c, project, event_ids))
+    async def start_session(self, project: str, session: Span) -> bool:
+        """Store a session's span unless there is an event of its id already; whether it was stored.
+
+        Of calls at once one stores. Errors as `write_spans`.
+        """
+        span_rows, trace_rows, size = rows.span_rows(project, [session], self._versions.take(1))
+        found = {"project": project, "event_id": session.event_id}
+
+        def run(connection: Connection) -> bool:
+            if connection.execute(queries.EVENT, found).first():
+                return False
+            self._database.upsert(connection, tables.spans, span_rows)
+            self._database.upsert(connection, tables.traces, trace_rows)
+            return True
+
+        with self._accepted():
+            stored = bool(await self._writer.write(run, size=size))
+            if stored:
+                await self._settle(project, {session.event_id})
+        return stored
+
+    async def _settle(
+        self, project: str, event_ids: Collection[str], *, events: bool = False
+    ) -> None:
+        """What follows from a write of these events: older spans of `events` go, and patches are applied."""
+        several = queries.repeated_events(self._database, project, event_ids)
+
+        def look(connection: Connection) -> tuple[Sequence[str], Sequence[str]]:
+            repeated = connection.execute(several).scalars().all() if events else ()
+            return repeated, patches.any_of(self._database, connection, project, event_ids)
+
+        repeated, known = await self._read(look)
+        if repeated:
+            await self._writer.write(
+                lambda c: deletes.superseded(self._database, c, project, repeated),
+                rows=len(repeated),
+            )
         while known and await self._writer.write(
             lambda c: patches.apply(self._database, c, project, known), rows=len(known)
         ):
@@ -226,18 +259,18 @@ class Store:
 
         with self._accepted():
             await self._writer.write(run if replace else work, rows=count, size=size)
-            await self._apply_patches(project, {span.event_id for span in spans})
+            await self._settle(project, {span.event_id for span in spans})
 
     async def trace_spans(self, project: str, trace_id: str) -> list[Span]:
         """All spans of a trace by start, then span id; [] when unknown."""
-        parameters = _checked(project=project, trace_id=trace_id)
+        parameters = checked(project=project, trace_id=trace_id)
         return await self._read(
             lambda c: [rows.to_span(row) for row in c.execute(queries.TRACE_SPANS, parameters)]
         )
 
     async def session_spans(self, project: str, session_id: str) -> list[Span]:
         """All spans of a session (those with this session id) by start, then span id; [] when unknown."""
-        parameters = _checked(project=project, session_id=session_id)
+        parameters = checked(project=project, session_id=session_id)
         return await self._read(
             lambda c: [rows.to_span(row) for row in c.execute(queries.SESSION_SPANS, parameters)]
         )
@@ -257,9 +290,9 @@ class Store:
         """
         conditions = {f.name: getattr(query, f.name) for f in fields(query)}
         texts = {name: value for name, value in conditions.items() if isinstance(value, str)}
-        _checked(project=project, **texts)
+        checked(project=project, **texts)
         if after is not None:
-            _checked(trace_id=after[1])
+            checked(trace_id=after[1])
         found = queries.list_traces(self._database, project, query, limit=limit, after=after)
         return await self._read(lambda c: [rows.to_trace(row) for row in c.execute(found)])
 
@@ -268,7 +301,7 @@ class Store:
 
         Feedback on a span which does not say its trace goes too. What is written later for this trace id makes it anew.
         """
-        _checked(project=project, trace_id=trace_id)
+        checked(project=project, trace_id=trace_id)
         statements = queries.trace_deletes(project, trace_id)
 
         def run(connection: Connection) -> bool:
@@ -279,7 +312,7 @@ class Store:
 
     async def delete_event(self, project: str, event_id: str) -> bool:
         """Remove the spans with this event id, patches and feedback on them; False when there was none."""
-        _checked(project=project, event_id=event_id)
+        checked(project=project, event_id=event_id)
         return bool(
             await self._writer.write(lambda c: deletes.event(self._database, c, project, event_id))
         )
@@ -287,7 +320,7 @@ class Store:
     async def delete_session(self, project: str, session_id: str) -> bool:
         """Remove the spans with this session id, the rows of traces that have no others, and patches and feedback on all of
         it; False when there was none."""
-        _checked(project=project, session_id=session_id)
+        checked(project=project, session_id=session_id)
         return bool(
             await self._writer.write(
                 lambda c: deletes.session(self._database, c, project, session_id)
@@ -296,7 +329,7 @@ class Store:
 
     async def find_event(self, project: str, event_id: str) -> Span | None:
         """The span with this event id; the one written last where several traces hold it."""
-        parameters = _checked(project=project, event_id=event_id)
+        parameters = checked(project=project, event_id=event_id)
         row = await self._read(lambda c: c.execute(queries.EVENT, parameters).first())
         return rows.to_span(row) if row else None
 
@@ -306,7 +339,7 @@ class Store:
         All filters hold, and the start lies within [since_ns, until_ns]. Newest start first, ties by event id. Events of
         kind session are events, too. INVALID_ARGUMENT names `filters[position].field`, `.operator`, `.type` or `.value`.
         """
-        _checked(project=project)
+        checked(project=project)
         found = queries.find_events(filters.conditions(self._database, query), project)
         offset = (query.page - 1) * query.limit
 
@@ -323,7 +356,7 @@ class Store:
 
         Going on after the last one gives each event once, and takes no longer the further it goes.
         """
-        _checked(project=project)
+        checked(project=project)
         found = queries.find_events(filters.conditions(self._database, query), project)
         if after is not None:
             found = found.where(queries.after_event(after))
@@ -335,7 +368,7 @@ class Store:
 
         INVALID_ARGUMENT names `metric` or `group_by`, or a filter as in `find_events`.
         """
-        _checked(project=project)
+        checked(project=project)
         found = charts.points(self._database, project, query, chart)
         return await self._read(lambda c: [ChartPoint(*row) for row in c.execute(found)])
 
@@ -346,97 +379,11 @@ class Store:
 
         By one aggregate query. Events of kind session are not counted, but feedback on them is feedback on the session.
         """
-        _checked(project=project)
+        checked(project=project)
         for session_id in session_ids:
-            _checked(session_id=session_id)
+            checked(session_id=session_id)
         query = queries.session_totals(self._database, project, session_ids)
-        found = await self._read(lambda c: c.execute(query).fetchall())
-        return {
-            session_id: SessionTotals(
-                events=events,
-                model_events=model_events,
-                tool_events=tool_events,
-                errors=failed,
-                has_feedback=has_feedback > 0,
-                start_ns=start_ns,
-                end_ns=end_ns,
-                cost=cost,
-                input_tokens=int(input_tokens or 0),
-                output_tokens=int(output_tokens or 0),
-            )
-            for (
-                session_id,
-                events,
-                model_events,
-                tool_events,
-                failed,
-                has_feedback,
-                start_ns,
-                end_ns,
-                cost,
-                input_tokens,
-                output_tokens,
-            ) in found
-        }
-
-    # Conversations, messages, agents
-
-    async def conversation_turns(
-        self, project: str, session_id: str, *, limit: int, offset: int = 0
-    ) -> tuple[list[tuple[str, list[Span]]], int]:
-        """One page of a conversation's traces, the newest first by their earliest span in it, and how many there are.
-
-        Of each trace (its id first) the spans that belong to the conversation or to none, by start, then span id.
-        """
-        parameters = {
-            **_checked(project=project, session_id=session_id),
-            "limit": limit,
-            "offset": offset,
-        }
-
-        def run(connection: Connection) -> tuple[list[tuple[str, list[Span]]], int]:
-            total = connection.execute(agent_queries.COUNT_CONVERSATION_TRACES, parameters)
-            number = total.scalar_one()
-            page = connection.execute(agent_queries.CONVERSATION_TRACES, parameters).scalars()
-            turns: dict[str, list[Span]] = {trace_id: [] for trace_id in page}
-            query = agent_queries.turn_spans(self._database, project, session_id, list(turns))
-            for row in connection.execute(query) if turns else ():
-                turns[row.trace_id].append(rows.to_span(row))
-            return list(turns.items()), number
-
-        return await self._read(run)
-
-    async def speaking_spans(
-        self,
-        project: str,
-        query: SpokenQuery,
-        *,
-        limit: int,
-        after: tuple[int, str, str] | None = None,
-    ) -> list[Span]:
-        """Spans that may say what is asked for, newest start first; `after` is (start_ns, trace_id, span_id) of the last seen.
-
-        None that says it is passed over, but one that does not may be among them: its text may stand elsewhere in the body.
-        """
-        _checked(project=project, trace_id=query.trace_id, session_id=query.session_id)
-        texts = (query.text, query.agent_name, query.provider, query.model)
-        if not all(rows.storable(text) for text in texts):
-            return []
-        found = agent_queries.speaking_spans(self._database, project, query, after).limit(limit)
-        return await self._read(lambda c: [rows.to_span(row) for row in c.execute(found)])
-
-    async def find_agents(self, project: str, query: AgentQuery) -> Page[AgentTotals]:
-        """One page of the agents that spans name, or of their versions, and how many there are; by aggregate queries."""
-        _checked(project=project)
-        if not rows.storable(query.agent_name):
-            return Page([])
-        listed, number = agent_queries.agents(self._database, project, query)
-
-        def run(connection: Connection) -> Page[AgentTotals]:
-            found = [AgentTotals(**row._mapping) for row in connection.execute(listed)]
-            return Page(found, connection.execute(number).scalar_one())
-
-        return await self._read(run)
+        return await self._read(lambda c: dict(map(rows.to_totals, c.execute(query))))
 
     # Feedback
 
@@ -447,9 +394,9 @@ class Store:
 
     async def feedback_on(self, project: str, targets: Sequence[tuple[str, str]]) -> list[Feedback]:
         """All feedback on (target, target_id) pairs, oldest first, ties by id; one query for any number of targets."""
-        _checked(project=project)
+        checked(project=project)
         for target, target_id in targets:
-            _checked(target=target, target_id=target_id)
+            checked(target=target, target_id=target_id)
         query = queries.feedback_on(self._database, project, targets)
         return await self._read(lambda c: [rows.to_feedback(row) for row in c.execute(query)])
 
@@ -463,7 +410,7 @@ class Store:
         offset: int = 0,
     ) -> Page[Feedback]:
         """Feedback with this ref and this type ("" stands for any), newest first, ties by id; total is their number."""
-        _checked(project=project, ref=ref, type=type)
+        checked(project=project, ref=ref, type=type)
         found = queries.find_feedback(project, ref=ref, type=type)
 
         def run(connection: Connection) -> Page[Feedback]:
@@ -476,12 +423,12 @@ class Store:
 
     async def ensure_project(self, name: str) -> None:
         """Make the project unless it is there."""
-        row = (_checked(project=name)["project"], time.time_ns())
+        row = (checked(project=name)["project"], time.time_ns())
         await self._writer.write({tables.projects: [row]})
 
     async def has_project(self, name: str) -> bool:
         """Whether `ensure_project` made it."""
-        parameters = _checked(project=name)
+        parameters = checked(project=name)
         return await self._read(
             lambda c: c.execute(queries.PROJECT, parameters).first() is not None
         )
@@ -500,7 +447,7 @@ class Store:
 
     async def find_key(self, key_id: str) -> Key | None:
         """The key with this id, revoked or not."""
-        parameters = _checked(id=key_id)
+        parameters = checked(id=key_id)
         row = await self._read(lambda c: c.execute(queries.KEY, parameters).first())
         return rows.to_key(row) if row else None
 
@@ -510,7 +457,7 @@ class Store:
 
     async def revoke_key(self, key_id: str, revoked_ns: int) -> bool:
         """Revoke a key; of several revocations the first counts. False when there is no such key."""
-        parameters = {"key_id": _checked(id=key_id)["id"], "at_ns": revoked_ns}
+        parameters = {"key_id": checked(id=key_id)["id"], "at_ns": revoked_ns}
         return bool(
             await self._writer.write(lambda c: c.execute(queries.REVOKE_KEY, parameters).rowcount)
         )
@@ -528,29 +475,3 @@ class Store:
             with self._calls:
                 self._active -= 1
                 self._calls.notify_all()
-
-    async def _read(self, query: Callable[[Connection], T]) -> T:
-        try:
-            reading = asyncio.get_running_loop().run_in_executor(self._readers, self._run, query)
-        except RuntimeError:  # closed
-            raise errors.store_unavailable() from None
-        return await reading
-
-    def _run(self, query: Callable[[Connection], T]) -> T:
-        """Run a query on one of the readers' connections; a stale one (the server restarted) is renewed once."""
-        for attempt in (1, 2):
-            try:
-                with self._read_engine.connect() as connection:
-                    return query(connection)
-            except Exception as error:
-                stale = isinstance(error, DBAPIError) and error.connection_invalidated
-                if not stale or attempt == 2:
-                    log.error("a read failed", exc_info=error)
-                    break
-        raise errors.store_unavailable()
-
-
-def _checked(**texts: str) -> dict[str, str]:
-    """The texts as parameters of a query; INVALID_ARGUMENT names one that no database can hold."""
-    rows.check_texts("", texts)
-    return texts

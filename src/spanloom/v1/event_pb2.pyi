@@ -51,7 +51,7 @@ class Event(_message.Message):
     USER_PROPERTIES_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     """The event's id, up to 256 characters: a UUID made by the server when not given. Creating a known id again replaces
-    what was created before, so a retry is safe.
+    what was created before, in whatever session, so a retry is safe.
     """
     event_type: _builtins.str
     """What kind of work. Required on create; one of model, tool, chain, session."""
@@ -202,7 +202,9 @@ class EventFilter(_message.Message):
     for number `is not`, `greater than`, `less than`; for datetime `is not`, `after`, `before`.
     """
     type: _builtins.str
-    """The type of the comparison: string, number, boolean or datetime. Unset: `string`. A value of another type is unlike any."""
+    """The type of the comparison: string, number, boolean or datetime. Unset: that of the operator or of the value. A value of
+    another type is unlike any; in an event's JSON a datetime is a text in ISO 8601, compared to the millisecond, or a number.
+    """
     @_builtins.property
     def value(self) -> _struct_pb2.Value:
         """What to compare with. Numbers and booleans may also come as texts; times as ISO 8601 (UTC unless it has a zone) or as
@@ -235,6 +237,11 @@ class DateRange(_message.Message):
     LTE_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
+    RELATIVE_FIELD_NUMBER: _builtins.int
+    relative: _builtins.str
+    """How far back from now, where neither `gte` nor `start_time` is set: a number of minutes, hours, days, weeks, or months of
+    30 days, like `30m`, `24h`, `7d`, `2w`, `1mo`.
+    """
     @_builtins.property
     def gte(self) -> _timestamp_pb2.Timestamp:
         """Not before this time."""
@@ -258,10 +265,11 @@ class DateRange(_message.Message):
         lte: _timestamp_pb2.Timestamp | None = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
+        relative: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "gte", b"gte", "lte", b"lte", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "gte", b"gte", "lte", b"lte", "start_time", b"start_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "gte", b"gte", "lte", b"lte", "relative", b"relative", "start_time", b"start_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

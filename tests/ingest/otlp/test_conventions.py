@@ -778,13 +778,20 @@ def test_honeyhives_own_fields_win() -> None:
             "honeyhive_inputs.a.1": '{"b": 2}',
             "honeyhive_error": "went wrong",
             "honeyhive_metadata.cost": 0.25,
+            "honeyhive_metadata.prompt_tokens": 10,
+            "honeyhive_metadata.completion_tokens": 4,
+            "honeyhive_config.model": "gpt-4o",
+            "honeyhive_config.provider": "OpenAI",
             "openinference.span.kind": "LLM",
         },
         "span name",
     )
     assert (span.kind, span.event_id, span.name, span.session_id) == ("tool", "e1", "lookup", "s1")
     assert (span.status, span.cost) == ("ERROR", 0.25)
+    assert (span.input_tokens, span.output_tokens) == (10, 4)
+    assert (span.model, span.provider) == ("gpt-4o", "openai")
     assert span.body["inputs"] == {"a": [1, {"b": 2}]}
+    assert span.body["metadata"]["prompt_tokens"] == 10
     assert (span.body["error"], span.body["span_name"]) == ("went wrong", "span name")
 
 

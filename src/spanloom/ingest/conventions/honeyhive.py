@@ -9,8 +9,10 @@ from typing import Any
 
 from spanloom.ingest.conventions.convention import Convention, Draft, Offers, SpanSource
 from spanloom.ingest.conventions.reading import (
+    count,
     dollars,
     identifier,
+    lowered,
     nested,
     number,
     parsed,
@@ -56,6 +58,11 @@ CONVENTION = Convention(
         ("honeyhive_source", "source", text),
         ("honeyhive_metadata.cost", "cost", dollars),
         ("honeyhive_metrics.cost", "cost", dollars),
+        ("honeyhive_metadata.prompt_tokens", "input_tokens", count),
+        ("honeyhive_metadata.completion_tokens", "output_tokens", count),
+        ("honeyhive_config.model", "model", text),
+        ("honeyhive_metadata.model", "model", text),
+        ("honeyhive_config.provider", "provider", lowered),
     ),
     prefixes=tuple(f"{prefix}{end}" for prefix in _OBJECTS for end in (".", "")),
     read=_read,
