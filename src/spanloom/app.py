@@ -18,7 +18,7 @@ import orjson
 import structlog
 
 from spanloom.config import Settings
-from spanloom.evaluation import evaluate_forever
+from spanloom.evaluation import evaluate_until
 from spanloom.evaluators import judge
 from spanloom.server.grpc_server import GrpcServer
 from spanloom.server.keyring import KeyRing, OpenDoor
@@ -141,14 +141,19 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
         first_key = None if settings.no_auth or sockets else await _first_key(store)
         watch = asyncio.create_task(_watch(store, grpc_server))
         stack.callback(watch.cancel)
+        stop, background = asyncio.Event(), []
         if settings.evaluate:
-            evaluating = asyncio.create_task(evaluate_forever(store, settings.evaluation_lease))
-            stack.push_async_callback(_stopped, evaluating)
+            evaluating = evaluate_until(stop, store, settings.evaluation_lease)
+            background.append(asyncio.create_task(evaluating))
+            stack.push_async_callback(_stopped, background[0])
         yield Running(grpc_address, http_address, first_key, store)
         log.info("draining", seconds=settings.drain_timeout)
         middleware.draining = True
+        stop.set()
         await asyncio.gather(
-            grpc_server.stop(settings.drain_timeout), rest_server.stop(settings.drain_timeout)
+            grpc_server.stop(settings.drain_timeout),
+            rest_server.stop(settings.drain_timeout),
+            *(asyncio.wait([task], timeout=settings.drain_timeout) for task in background),
         )
 
 
@@ -256,7 +261,10 @@ def configure_logging(settings: Settings) -> None:
             structlog.processors.JSONRenderer(serializer=_json_line),
         ]
     else:
-        last = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        # Plain, for rich's tracebacks take seconds, on the event loop, and show the values of variables: keys, too.
+        plain = structlog.dev.plain_traceback
+        colors = sys.stderr.isatty()
+        last = [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain)]
     handler = logging.StreamHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

@@ -108,6 +108,7 @@ class Trace:
     user_id: str = ""
     organization_id: str = ""
     experiment_id: str = ""
+    sampled: bool | None = None  # for evaluation; None where nobody asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,13 +189,21 @@ class Evaluator:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """One evaluator to be run on one thing: a trace (`span_id` "") or a span of it. `attempts` counts the runs begun."""
+    """One evaluator to be run on one thing: a trace (`span_id` "") or a span of it. `attempts` counts the runs begun.
+
+    `evaluator` "" is a look at a trace, for what it asks to be evaluated.
+    """
 
     trace_id: str
     span_id: str
     evaluator: str
     project: str = ""
     attempts: int = 0
+
+
+def look_at(trace_id: str) -> Evaluation:
+    """The look at a trace, for what it asks to be evaluated: spans of it came, perhaps not all at once."""
+    return Evaluation(trace_id=trace_id, span_id="", evaluator="")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from spanloom.evaluators import judge
 from spanloom.evaluators.checks import edit_distance
 from spanloom.evaluators.kinds import BUILT_IN, SettingError, checked_settings, version
-from spanloom.evaluators.subject import Result, Subject, subject
+from spanloom.evaluators.subject import Result, Subject, subjects
 from spanloom.model import Span
 
 SCHEMA = {"type": "object", "required": ["a"]}
@@ -109,14 +109,12 @@ def test_a_trace_is_judged_by_all_its_steps() -> None:
         body={"log_type": "retrieval", "outputs": [{"doc": 1}]},
         **ids,
     )
-    whole = subject("", [root, *steps, found])
-    assert whole is not None
+    judged = subjects(["", "a", "none"], [root, *steps, found])
+    assert set(judged) == {"", "a"}
+    whole = judged[""]
     assert (whole.input, whole.output, whole.cost, whole.input_tokens) == ("q", "a", 1.0, 4)
     assert whole.context == ['[{"doc":1}]']
-    step = subject("a", [root, *steps])
-    assert step is not None
-    assert step.cost == 0.5
-    assert subject("none", [root]) is None
+    assert judged["a"].cost == 0.5
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from google.protobuf import json_format
 from hypothesis import given, settings
 
 from spanloom.errors import SpanloomError
-from spanloom.ingest.traces import ReadTrace, is_sampled, read_trace
+from spanloom.ingest.sampling import is_sampled
+from spanloom.ingest.traces import ReadTrace, read_trace
 from spanloom.model import uuid7
 from spanloom.services.views.trace import trace_message
 from spanloom.v1 import trace_pb2

@@ -8,7 +8,6 @@ Source: contract "traces", POST /monitor/trace and /monitor/log.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from google.protobuf.message import Message
 from spanloom.errors import SpanloomError, Violation, invalid
 from spanloom.ingest.checks import Violations
 from spanloom.ingest.parents import cycle_heads
+from spanloom.ingest.sampling import DEFAULT_SAMPLE_RATE, is_sampled
 from spanloom.ingest.times import OUT_OF_RANGE, ns_from_timestamp
 from spanloom.model import Json, Span
 from spanloom.v1 import trace_pb2, trace_service_pb2
@@ -34,7 +34,6 @@ _KINDS = {
     "event": ("chain", ""),
 }
 LOG_TYPES = tuple(_KINDS)
-DEFAULT_SAMPLE_RATE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +126,6 @@ def read_log(
             found[field] = Violation(field, violation.description)
         raise invalid(list(found.values()), error.reason) from None
     return read
-
-
-def is_sampled(trace_id: str, rate: float) -> bool:
-    """Whether a trace is evaluated: the same answer for the same id, `rate` of all ids."""
-    share = int.from_bytes(hashlib.sha256(trace_id.encode()).digest()[:8]) / 2**64
-    return share < rate
 
 
 def _check_trace(trace: trace_pb2.Trace, trace_id: str, bad: Violations) -> None:

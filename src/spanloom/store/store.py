@@ -164,7 +164,7 @@ class Store:
             project, spans, self._versions.take(len(spans))
         )
         if span_rows:
-            jobs = rows.evaluation_rows(project, evaluations, time.time_ns())
+            jobs = rows.evaluation_rows(project, evaluations, self._versions.take(1))
             work = {tables.spans: span_rows, tables.traces: trace_rows}
             if jobs:
                 work[tables.evaluations] = jobs
@@ -213,7 +213,7 @@ class Store:
         work = {
             tables.spans: span_rows,
             tables.traces: trace_rows,
-            tables.evaluations: rows.evaluation_rows(project, evaluations, time.time_ns()),
+            tables.evaluations: rows.evaluation_rows(project, evaluations, version),
         }
         count = sum(map(len, work.values()))
         replaced = queries.replaced_deletes(project, spans[0].trace_id, version) if replace else ()

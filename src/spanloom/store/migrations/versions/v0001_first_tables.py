@@ -76,6 +76,7 @@ def upgrade() -> None:
         *_columns("start_ns", BigInteger),
         *_columns("end_ns", BigInteger, nullable=True),
         *_columns("status session_id user_id organization_id experiment_id", TEXT),
+        *_columns("sampled", BigInteger, nullable=True),
     )
     op.create_index("traces_start", "traces", ["project", "start_ns", "trace_id"])
     op.create_index(
@@ -126,6 +127,7 @@ def upgrade() -> None:
     op.create_table(
         "evaluations",
         *_columns("project trace_id span_id evaluator", TEXT, primary_key=True),
+        *_columns("version", BigInteger),
         *_columns("owner", TEXT),
         *_columns("due_ns attempts", BigInteger),
     )
