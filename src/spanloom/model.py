@@ -22,6 +22,8 @@ A span's `body` is one JSON object for all that has no column. Its keys, by the 
     user, organization         {id?, name?, email?} (Basalt; on the root span)
     feature_slug, chain_slug   text (Basalt; on the root span)
     parent_id                  a log's parentId as sent, where the span hangs under the trace instead (Basalt)
+    computed                   start_time, end_time: times that were not sent, whose column holds what follows from others (Basalt)
+    end_ns_sent                an end before the start, whose column holds the start (Basalt)
     unset                      names of fields that the client left unset and whose column holds a default
     input_messages, output_messages
                                [{role, content? | parts?, finish_reason?}] (OpenTelemetry GenAI)

@@ -222,6 +222,7 @@ def _parents(
 def _root_span(trace: trace_pb2.Trace, trace_id: str, times: _Times) -> Span:
     unset = [name for name in ("name", "feature_slug") if not trace.HasField(name)]
     body: dict[str, Json] = {"unset": unset} if unset else {}
+    _put_times(body, trace, times)
     slug = trace.feature_slug if trace.HasField("feature_slug") else trace.chain_slug
     if slug or trace.HasField("feature_slug"):
         body["feature_slug"] = slug
@@ -262,6 +263,7 @@ def _log_span(log: trace_pb2.Log, trace_id: str, parent_id: str, times: _Times) 
     body: dict[str, Json] = {"log_type": log.type}
     if not log.HasField("name"):
         body["unset"] = ["name"]
+    _put_times(body, log, times)
     if log.HasField("parent_id") and parent_id == trace_id:
         body["parent_id"] = log.parent_id
     _put_common(body, log)
@@ -290,6 +292,17 @@ def _log_span(log: trace_pb2.Log, trace_id: str, parent_id: str, times: _Times) 
         cost=log.cost if log.HasField("cost") else None,
         body=body,
     )
+
+
+def _put_times(body: dict[str, Json], message: Any, times: _Times) -> None:
+    """What the columns do not tell of the times as sent."""
+    computed = [name for name in ("start_time", "end_time") if not message.HasField(name)]
+    if computed:
+        body["computed"] = computed
+    if message.HasField("end_time"):
+        sent = ns_from_timestamp(message.end_time)
+        if sent != times.end_ns:
+            body["end_ns_sent"] = sent
 
 
 def _put_common(body: dict[str, Json], message: Any) -> None:
