@@ -29,6 +29,7 @@ from spanloom.server.rest_app import RestServer
 from spanloom.services import keys
 from spanloom.services.agent_chat import AgentChatService
 from spanloom.services.call import DEFAULT_PROJECT, INSTANCE
+from spanloom.services.datasets import DatasetService
 from spanloom.services.evaluators import EvaluatorService
 from spanloom.services.events import EventService
 from spanloom.services.experiments import ExperimentService
@@ -85,6 +86,7 @@ def methods(store: Store) -> list[Method]:
             "spanloom.v1.ExperimentService": ExperimentService(store),
             "spanloom.v1.PromptService": PromptService(store),
             "spanloom.v1.EvaluatorService": EvaluatorService(store),
+            "spanloom.v1.DatasetService": DatasetService(store),
             OTLP_SERVICE: OtlpTraceService(store),
         },
         roles={OTLP_SERVICE: "ingest"},

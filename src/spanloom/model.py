@@ -180,6 +180,15 @@ class PromptTag:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """A table of examples, without its rows. A row is {values: {column: text}, name?, ideal_output?, metadata?}."""
+
+    slug: str
+    name: str
+    columns: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluator:
     """A program that judges traces and spans which name its slug: a kind with settings (`body`)."""
 

@@ -46,6 +46,7 @@ from spanloom.store import (
     tables,
 )
 from spanloom.store.catalog import Catalog
+from spanloom.store.datasets import Datasets
 from spanloom.store.evaluation_queue import EvaluationQueue
 from spanloom.store.versions import Versions
 from spanloom.store.writer import Writer
@@ -84,7 +85,7 @@ class Store:
     - A database that cannot be reached or refuses raises UNAVAILABLE (errors.store_unavailable); the cause goes to the log
       `spanloom.store`, never to the caller.
 
-    What a project keeps beside traces is in `catalog` and `evaluations`, by the same promises.
+    What a project keeps beside traces is in `catalog`, `datasets` and `evaluations`, by the same promises.
 
     Safe to use from any number of event loops; the threads are the store's own.
     """
@@ -101,6 +102,7 @@ class Store:
         self._active, self._closing = 0, False
         self._versions = Versions()
         self.catalog = Catalog(database, self._read, self._writer, self._versions)
+        self.datasets = Datasets(database, self._read, self._writer, self._versions)
         self.evaluations = EvaluationQueue(database, self._read, self._writer, self._versions)
 
     @classmethod

@@ -156,6 +156,27 @@ evaluators = Table(
     _text("body"),
 )
 
+datasets = Table(
+    "datasets",
+    metadata,
+    _key("project"),
+    _key("slug"),
+    _whole("version"),
+    _text("name"),
+    _text("body"),
+)
+
+# In the order of `sequence`, then id.
+dataset_rows = Table(
+    "dataset_rows",
+    metadata,
+    _key("project"),
+    _key("slug"),
+    _key("id"),
+    _whole("sequence"),
+    _text("body"),
+)
+
 # What is to be evaluated; a row goes when its result is stored. `span_id` "" is the trace itself, `evaluator` "" a look at the
 # trace for what it asks for. A newer row of a key takes it from who runs it.
 evaluations = Table(

@@ -1,4 +1,4 @@
-"""The first tables: spans, traces, feedback, what evaluation and prompts keep, patches, projects, keys."""
+"""The first tables: spans, traces, feedback, what evaluation, prompts and datasets keep, patches, projects, keys."""
 
 from __future__ import annotations
 
@@ -122,6 +122,18 @@ def upgrade() -> None:
         *_columns("version", BigInteger),
         *_columns("kind", TEXT),
         *_columns("created_ns", BigInteger),
+        *_columns("body", TEXT),
+    )
+    op.create_table(
+        "datasets",
+        *_columns("project slug", TEXT, primary_key=True),
+        *_columns("version", BigInteger),
+        *_columns("name body", TEXT),
+    )
+    op.create_table(
+        "dataset_rows",
+        *_columns("project slug id", TEXT, primary_key=True),
+        *_columns("sequence", BigInteger),
         *_columns("body", TEXT),
     )
     op.create_table(
