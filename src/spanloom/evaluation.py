@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import hashlib
 import inspect
+import math
 import threading
 import time
 import uuid
@@ -156,8 +157,7 @@ async def _run(
         async with asyncio.timeout(longest_seconds):
             found: object = await _called(kind.evaluate, judged, evaluator.body)
         if isinstance(found, Result):
-            result: Result = found
-            return result
+            return _checked(found)
         raise TypeError(f"not a Result: {type(found).__name__}")
     except JudgeOffError:
         return _WITHOUT_JUDGE_NS
@@ -172,6 +172,19 @@ async def _run(
     if job.attempts < MOST_ATTEMPTS:
         return _SECOND_NS << job.attempts
     return Result(None, "error", f"the evaluator failed {job.attempts} times; the log says why")
+
+
+def _checked(result: Result) -> Result:
+    """The result as it can be stored; TypeError or ValueError when it cannot be."""
+    score = None if result.score is None else float(result.score)
+    if score is not None and not math.isfinite(score):
+        raise ValueError("the score is not a finite number")
+    texts = []
+    for text in (result.label, result.explanation):
+        if not (text is None or isinstance(text, str)):
+            raise TypeError("label and explanation must be texts")
+        texts.append(text and text.encode(errors="replace").decode())
+    return Result(score, *texts)
 
 
 async def _called(evaluate: Any, *arguments: Any) -> Any:

@@ -6,8 +6,9 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -146,6 +147,34 @@ def test_an_evaluator_that_fails_is_tried_again_then_told(
         assert len(calls) == evaluation.MOST_ATTEMPTS
 
     on_store(url, work)
+
+
+@pytest.mark.parametrize(
+    ("found", "stored"),
+    [
+        (
+            Result(cast(float, Fraction(1, 2)), "\ud800", "why"),
+            {"score": 0.5, "label": "?", "explanation": "why"},
+        ),
+        (Result(float("nan")), {"label": "error"}),
+        (Result(1.0, cast(str, 5)), {"label": "error"}),
+        ("no result", {"label": "error"}),
+    ],
+)
+def test_whatever_an_evaluator_gives_its_trace_gets_a_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: Any, stored: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(evaluation, "kinds", lambda: {"odd": Kind(lambda *_: found)})
+    monkeypatch.setattr(evaluation, "MOST_ATTEMPTS", 1)
+
+    async def work(store: Store) -> None:
+        await write(store, 1)
+        await store.catalog.register_evaluator(P, Evaluator(slug="e", kind="odd"))
+        assert await evaluation.evaluate_waiting(store) == 1
+        (result,) = await results(store)
+        assert stored.items() <= result.body["payload"].items()
+
+    on_store(new_url("sqlite", tmp_path), work)
 
 
 def test_a_plug_in_adds_a_kind(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -235,3 +235,13 @@ def test_a_basalt_trace_inside_another_is_judged_with_its_generations(on_server:
         assert set(await server.results()) == {("early", "short"), ("late", "short")}
 
     on_server(work)
+
+
+def test_a_slug_that_nothing_can_have_is_passed_over(on_server: Any) -> None:
+    async def work(server: Server) -> None:
+        slugs = {"basalt.span.evaluators": ["", "x" * 257, "nul\0", "short"]}
+        await server.export("root", root=slugs)
+        await server.evaluate()
+        assert await server.results() == {("trace", "short"): 1}
+
+    on_server(work)

@@ -65,7 +65,7 @@ def _timestamp(ns: int) -> Timestamp:
     return Timestamp(seconds=ns // 10**9, nanos=ns % 10**9)
 
 
-evaluators = st.lists(columns.map(lambda slug: trace_pb2.EvaluatorReference(slug=slug)), max_size=2)
+evaluators = st.lists(ids.map(lambda slug: trace_pb2.EvaluatorReference(slug=slug)), max_size=2)
 _common = {
     "name": columns,
     "input": json_values,

@@ -287,6 +287,11 @@ LOG = {"id": "x", "type": "span"}
             "INVALID_FIELD",
         ),
         ({"startTime": "1969-12-31T23:59:59Z"}, {"startTime"}, "INVALID_FIELD"),
+        (
+            {"evaluators": [{}], "logs": [{**LOG, "evaluators": [{"slug": "x" * 257}]}]},
+            {"evaluators[0].slug", "logs[0].evaluators[0].slug"},
+            "INVALID_FIELD",
+        ),
         ({"endTime": "2263-01-01T00:00:00Z"}, {"endTime"}, "INVALID_FIELD"),
         ({"logs": [{}]}, {"logs[0].id", "logs[0].type"}, "INVALID_FIELD"),
         ({"logs": [LOG, {"id": "y", "type": "Span"}]}, {"logs[1].type"}, "INVALID_FIELD"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from spanloom.ingest.checks import possible_id
 from spanloom.ingest.sampling import DEFAULT_SAMPLE_RATE, is_sampled
 from spanloom.model import Evaluation, Span
 
@@ -24,6 +25,8 @@ def asked_evaluations(spans: Sequence[Span]) -> list[Evaluation]:
             continue
         targets = [span.span_id if span.parent_id else "", *_inheriting(span, spans)]
         for evaluator in evaluators:
+            if not possible_id(evaluator["slug"]):
+                continue  # no evaluator can be registered under it
             for target in targets:
                 job = Evaluation(trace_id=trace_id, span_id=target, evaluator=evaluator["slug"])
                 found[job] = None

@@ -136,6 +136,7 @@ def _check_trace(trace: trace_pb2.Trace, trace_id: str, bad: Violations) -> None
     bad.check_text("organization.id", trace.organization.id)
     bad.check_text("user.id", trace.user.id)
     bad.check_text("experiment.id", trace.experiment.id)
+    _check_evaluators(trace, "", bad)
     config = trace.evaluation_config
     if config.HasField("sample_rate") and not 0 <= config.sample_rate <= 1:
         bad.add("evaluationConfig.sampleRate", "must be from 0 to 1")
@@ -145,6 +146,7 @@ def _check_log(log: trace_pb2.Log, at: str, bad: Violations) -> None:
     bad.check_id(at + "id", log.id)
     bad.check_word(at + "type", log.type, LOG_TYPES)
     bad.check_text(at + "name", log.name)
+    _check_evaluators(log, at, bad)
     if log.input_tokens < 0:
         bad.add(at + "inputTokens", "must not be negative")
     if log.output_tokens < 0:
@@ -156,6 +158,11 @@ def _check_log(log: trace_pb2.Log, at: str, bad: Violations) -> None:
     for index, variable in enumerate(log.variables):
         if not variable.label:
             bad.add(f"{at}variables[{index}].label", "is required")
+
+
+def _check_evaluators(message: Any, at: str, bad: Violations) -> None:
+    for index, evaluator in enumerate(message.evaluators):
+        bad.check_id(f"{at}evaluators[{index}].slug", evaluator.slug)
 
 
 def _indexes_by_id(logs: Sequence[trace_pb2.Log], trace_id: str, bad: Violations) -> dict[str, int]:

@@ -411,7 +411,7 @@ class EvaluatorReference(_message.Message):
 
     SLUG_FIELD_NUMBER: _builtins.int
     slug: _builtins.str
-    """The evaluator's slug. An unknown slug is kept, and told in the answer's warning."""
+    """The evaluator's slug, 1 to 256 characters. Required. An unknown slug is kept, and told in the answer's warning."""
     def __init__(
         self,
         *,
