@@ -11,7 +11,8 @@ VERDICT = {"score": 0.75, "label": "fine", "explanation": "it says so"}
 
 
 class JudgeEndpoint(ThreadingHTTPServer):
-    """`asked` is what it was asked, with `path` and `key`. It answers while `answers` is set."""
+    """`asked` is what it was asked, with `path` and `key`. It answers while `answers` is set, and refuses a temperature when it
+    is one of a reasoning model (`reasons`)."""
 
     daemon_threads = True
 
@@ -20,6 +21,7 @@ class JudgeEndpoint(ThreadingHTTPServer):
         self.asked: list[dict[str, Any]] = []
         self.answers = threading.Event()
         self.answers.set()
+        self.reasons = False
 
     @property
     def url(self) -> str:
@@ -59,8 +61,9 @@ class _Handler(BaseHTTPRequestHandler):
             "model": request["model"],
             "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
         }
-        data = json.dumps(answer).encode()
-        self.send_response(200)
+        refused = self.server.reasons and "temperature" in request
+        data = json.dumps({"error": {"message": "no temperature"}} if refused else answer).encode()
+        self.send_response(400 if refused else 200)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(data)))
         self.end_headers()

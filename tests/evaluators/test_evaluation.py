@@ -177,24 +177,37 @@ def test_whatever_an_evaluator_gives_its_trace_gets_a_result(
     on_store(new_url("sqlite", tmp_path), work)
 
 
-def test_a_plug_in_adds_a_kind(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Point:
-        def __init__(self, name: str, value: Any) -> None:
-            self.name, self.value = name, value
-
-        def load(self) -> Any:
-            if isinstance(self.value, Exception):
-                raise self.value
-            return self.value
-
-    mine = Kind(lambda *_: Result(1.0))
-    points = [Point("mine", mine), Point("regex", mine), Point("broken", ImportError("no"))]
-    monkeypatch.setattr(kinds, "entry_points", lambda group: points)
+def test_a_plug_in_adds_a_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the entry points of a package that is installed."""
+    info = tmp_path / "plug-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: plug\nVersion: 1.0\n")
+    points = (
+        "mine = plug:mine",
+        "regex = plug:mine",
+        "broken = plug:nothing",
+        "wrong = plug:print",
+    )
+    (info / "entry_points.txt").write_text("\n".join(["[spanloom.evaluators]", *points]))
+    (tmp_path / "plug.py").write_text(
+        "from spanloom.evaluators.kinds import Kind\n"
+        "from spanloom.evaluators.subject import Result\n"
+        "mine = Kind(lambda subject, settings: Result(0.25, 'mine', subject.output))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
     kinds.kinds.cache_clear()
+
+    async def work(store: Store) -> None:
+        await write(store, 1)
+        await store.catalog.register_evaluator(P, Evaluator(slug="e", kind="mine"))
+        await evaluation.evaluate_waiting(store)
+        (result,) = await results(store)
+        payload = result.body["payload"]
+        assert (payload["score"], payload["label"], payload["explanation"]) == (0.25, "mine", "x")
+
     try:
-        assert kinds.kinds()["mine"] is mine
-        assert kinds.kinds()["regex"] is not mine
-        assert "broken" not in kinds.kinds()
+        assert set(kinds.kinds()) == {*kinds.BUILT_IN, "mine"}
+        on_store(new_url("sqlite", tmp_path), work)
     finally:
         kinds.kinds.cache_clear()
 

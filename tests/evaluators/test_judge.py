@@ -16,12 +16,17 @@ SUBJECT = Subject(input="Capital of France?", output="Paris", context=["France: 
 
 
 @pytest.fixture
-def asked() -> Iterator[list[dict[str, Any]]]:
-    """What the endpoint is asked, while judges are on."""
+def endpoint() -> Iterator[JudgeEndpoint]:
+    """Judges are on, and ask this."""
     with JudgeEndpoint() as endpoint:
         judge.configure(endpoint.url, "secret", "small")
-        yield endpoint.asked
+        yield endpoint
         judge.configure("", "", "")
+
+
+@pytest.fixture
+def asked(endpoint: JudgeEndpoint) -> list[dict[str, Any]]:
+    return endpoint.asked
 
 
 @pytest.mark.parametrize("name", ["hallucination", "relevance", "faithfulness", "custom_prompt"])
@@ -39,6 +44,12 @@ def test_a_judge_asks_the_endpoint(asked: list[dict[str, Any]], name: str) -> No
         assert material == "Is Paris right for Capital of France??"
     else:
         assert "<context>\nFrance: Paris\n</context>" in material
+
+
+def test_a_model_that_takes_no_temperature_is_asked_without(endpoint: JudgeEndpoint) -> None:
+    endpoint.reasons = True
+    assert asyncio.run(judge.relevance(SUBJECT, {})) == Result(0.75, "fine", "it says so")
+    assert ["temperature" in request for request in endpoint.asked] == [True, False]
 
 
 def test_faithfulness_needs_a_context(asked: list[dict[str, Any]]) -> None:

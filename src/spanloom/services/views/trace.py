@@ -67,6 +67,8 @@ def listed_trace(trace: Trace) -> trace_pb2.Trace:
         message.name = trace.name
     if trace.feature_slug:
         message.feature_slug = trace.feature_slug
+    if trace.sampled is not None:
+        message.sampled = trace.sampled
     for name in ("user", "organization", "experiment"):
         if value := getattr(trace, name + "_id"):
             getattr(message, name).id = value
