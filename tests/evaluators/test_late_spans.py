@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
+from spanloom import evaluation
 from spanloom.evaluation import evaluate_waiting
+from spanloom.evaluators.kinds import Kind
+from spanloom.evaluators.subject import Result, Subject
 from spanloom.ingest.sampling import is_sampled
 from spanloom.model import EVALUATION, Evaluator
 from spanloom.services.call import Call
@@ -157,6 +160,23 @@ def test_a_span_that_is_completed_is_judged_as_it_is_in_the_end(on_server: Any) 
         await server.export("late")
         await server.evaluate()
         assert (await server.results())["late", "short"] == 0
+
+    on_server(work)
+
+
+def test_what_was_retrieved_late_is_judged_by(on_server: Any) -> None:
+    async def work(server: Server) -> None:
+        judged: list[Subject] = []
+        await server.export("root")
+        await server.evaluate()
+        retrieval = {"basalt.span.kind": "retrieval", "basalt.span.output": "found"}
+        with pytest.MonkeyPatch.context() as patch:
+            kind = Kind(lambda subject, _: judged.append(subject) or Result(1.0))  # type: ignore[func-returns-value]
+            patch.setattr(evaluation, "kinds", lambda: {"length": kind, "json_valid": kind})
+            await server.export("tool", tool={**retrieval, "basalt.span.evaluators": []})
+            await server.evaluate()
+        assert [subject.context for subject in judged] == [["found"]]
+        assert await server.results() == {("trace", "short"): 1}
 
     on_server(work)
 

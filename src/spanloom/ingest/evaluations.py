@@ -42,10 +42,11 @@ def asking_traces(spans: Sequence[Span]) -> tuple[set[str], set[str]]:
         sampled = span.body.get("sampled")
         if sampled is False:
             continue
-        is_judged = span.kind == "model" or not span.parent_id
-        if "evaluators" in span.body or (sampled and is_judged):
+        # A generation is judged itself, and what was retrieved is what others are judged by.
+        matters = span.kind == "model" or span.body.get("log_type") == "retrieval"
+        if "evaluators" in span.body or (sampled and (matters or not span.parent_id)):
             asking.add(span.trace_id)
-        elif span.kind == "model" and span.trace_id not in roots:
+        elif matters and span.trace_id not in roots:
             perhaps.add(span.trace_id)
     return asking, perhaps - asking
 
