@@ -18,7 +18,7 @@ import orjson
 import structlog
 
 from spanloom.config import Settings
-from spanloom.evaluation import evaluate_forever
+from spanloom.evaluation import evaluate_until
 from spanloom.evaluators import judge
 from spanloom.server.grpc_server import GrpcServer
 from spanloom.server.keyring import KeyRing, OpenDoor
@@ -29,6 +29,7 @@ from spanloom.server.rest_app import RestServer
 from spanloom.services import keys
 from spanloom.services.agent_chat import AgentChatService
 from spanloom.services.call import DEFAULT_PROJECT, INSTANCE
+from spanloom.services.datasets import DatasetService
 from spanloom.services.evaluators import EvaluatorService
 from spanloom.services.events import EventService
 from spanloom.services.experiments import ExperimentService
@@ -85,6 +86,7 @@ def methods(store: Store) -> list[Method]:
             "spanloom.v1.ExperimentService": ExperimentService(store),
             "spanloom.v1.PromptService": PromptService(store),
             "spanloom.v1.EvaluatorService": EvaluatorService(store),
+            "spanloom.v1.DatasetService": DatasetService(store),
             OTLP_SERVICE: OtlpTraceService(store),
         },
         roles={OTLP_SERVICE: "ingest"},
@@ -141,14 +143,19 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
         first_key = None if settings.no_auth or sockets else await _first_key(store)
         watch = asyncio.create_task(_watch(store, grpc_server))
         stack.callback(watch.cancel)
+        stop, background = asyncio.Event(), []
         if settings.evaluate:
-            evaluating = asyncio.create_task(evaluate_forever(store, settings.evaluation_lease))
-            stack.push_async_callback(_stopped, evaluating)
+            evaluating = evaluate_until(stop, store, settings.evaluation_lease)
+            background.append(asyncio.create_task(evaluating))
+            stack.push_async_callback(_stopped, background[0])
         yield Running(grpc_address, http_address, first_key, store)
         log.info("draining", seconds=settings.drain_timeout)
         middleware.draining = True
+        stop.set()
         await asyncio.gather(
-            grpc_server.stop(settings.drain_timeout), rest_server.stop(settings.drain_timeout)
+            grpc_server.stop(settings.drain_timeout),
+            rest_server.stop(settings.drain_timeout),
+            *(asyncio.wait([task], timeout=settings.drain_timeout) for task in background),
         )
 
 
@@ -265,7 +272,10 @@ def configure_logging(settings: Settings) -> None:
             structlog.processors.JSONRenderer(serializer=_json_line),
         ]
     else:
-        last = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        # Plain, for rich's tracebacks take seconds, on the event loop, and show the values of variables: keys, too.
+        plain = structlog.dev.plain_traceback
+        colors = sys.stderr.isatty()
+        last = [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain)]
     handler = logging.StreamHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

@@ -7,11 +7,14 @@ ends. The id of a result is a digest of what it is of, so that there is one howe
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import inspect
+import math
+import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -20,9 +23,10 @@ import structlog
 from spanloom.errors import SpanloomError
 from spanloom.evaluators.judge import JudgeOffError
 from spanloom.evaluators.kinds import kinds, version
-from spanloom.evaluators.subject import Result, subject
+from spanloom.evaluators.subject import Result, Subject, digest, subjects
+from spanloom.ingest.evaluations import asked_evaluations
 from spanloom.model import EVALUATION, Evaluation, Evaluator, Feedback, Span
-from spanloom.store.evaluation_queue import NEVER_NS
+from spanloom.store.evaluation_queue import NEVER_NS, Judged
 from spanloom.store.store import Store
 
 log = structlog.get_logger("spanloom.evaluation")
@@ -34,20 +38,27 @@ LEASE_SECONDS = 30.0
 _LONGEST_SHARE = 2 / 3
 _AT_ONCE = 16
 _POLL_SECONDS = 0.25
+_TROUBLED_SECONDS = 1.0
 _WITHOUT_JUDGE_NS = 60 * _SECOND_NS
 
 
-async def evaluate_forever(store: Store, lease_seconds: float = LEASE_SECONDS) -> None:
-    """Evaluate until cancelled; what the database refuses is tried again."""
-    while True:
+async def evaluate_until(
+    stop: asyncio.Event, store: Store, lease_seconds: float = LEASE_SECONDS
+) -> None:
+    """Evaluate until told to stop, and end what is begun; what the database refuses is tried again.
+
+    When cancelled, what is begun is given back at once.
+    """
+    while not stop.is_set():
+        pause = _POLL_SECONDS
         try:
-            busy = await evaluate_waiting(store, lease_seconds)
+            if await evaluate_waiting(store, lease_seconds):
+                continue
         except SpanloomError as error:
             log.warning("evaluation waits for the database", reason=error.reason)
-            await asyncio.sleep(1)
-            continue
-        if not busy:
-            await asyncio.sleep(_POLL_SECONDS)
+            pause = _TROUBLED_SECONDS
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), pause)
 
 
 async def evaluate_waiting(store: Store, lease_seconds: float = LEASE_SECONDS) -> int:
@@ -56,56 +67,97 @@ async def evaluate_waiting(store: Store, lease_seconds: float = LEASE_SECONDS) -
     jobs = await store.evaluations.take(
         owner, lease_ns=int(lease_seconds * _SECOND_NS), limit=_AT_ONCE
     )
-    if not jobs:
-        return 0
-    evaluators: dict[tuple[str, str], Evaluator] = {}
-    for project in {job.project for job in jobs}:
-        slugs = {job.evaluator for job in jobs if job.project == project}
-        for evaluator in await store.catalog.evaluators(project, slugs):
-            evaluators[project, evaluator.slug] = evaluator
-    registered = [job for job in jobs if (job.project, job.evaluator) in evaluators]
-    traces: dict[tuple[str, str], Sequence[Span]] = {}
-    for project, trace_id in {(job.project, job.trace_id) for job in registered}:
-        traces[project, trace_id] = await store.trace_spans(project, trace_id)
+    if jobs:
+        try:
+            await _evaluate(store, owner, jobs, lease_seconds * _LONGEST_SHARE)
+        except asyncio.CancelledError:
+            given_back = dict.fromkeys(jobs, time.time_ns())
+            await asyncio.shield(store.evaluations.finish(owner, results={}, later=given_back))
+            raise
+    return len(jobs)
+
+
+async def _evaluate(
+    store: Store, owner: str, jobs: Sequence[Evaluation], longest_seconds: float
+) -> None:
+    traces: dict[tuple[str, str], Sequence[Span]] = {
+        of: await store.trace_spans(*of) for of in {(job.project, job.trace_id) for job in jobs}
+    }
+    looks = {job: traces[job.project, job.trace_id] for job in jobs if not job.evaluator}
+    more = {look: await _asked(store, look, spans) for look, spans in looks.items()}
+    runs = [job for job in jobs if job.evaluator]
+    evaluators = await _evaluators(store, runs)
+    registered = [job for job in runs if (job.project, job.evaluator) in evaluators]
+    judged = {
+        of: subjects({j.span_id for j in registered if (j.project, j.trace_id) == of}, spans)
+        for of, spans in traces.items()
+    }
     outcomes = await asyncio.gather(
         *(
             _run(
                 job,
                 evaluators[job.project, job.evaluator],
-                traces[job.project, job.trace_id],
-                lease_seconds * _LONGEST_SHARE,
+                judged[job.project, job.trace_id].get(job.span_id),
+                longest_seconds,
             )
             for job in registered
         )
     )
-    later = {job: NEVER_NS for job in jobs if (job.project, job.evaluator) not in evaluators}
-    results, more = {}, {}
+    later = {job: NEVER_NS for job in runs if (job.project, job.evaluator) not in evaluators}
+    results = {}
     for job, outcome in zip(registered, outcomes, strict=True):
         if isinstance(outcome, int):
             later[job] = time.time_ns() + outcome
         else:
-            results[job] = _feedback(job, evaluators[job.project, job.evaluator], outcome)
-            more[job] = _of_generations(job, traces[job.project, job.trace_id])
+            evaluator = evaluators[job.project, job.evaluator]
+            of = judged[job.project, job.trace_id].get(job.span_id)
+            results[job] = _feedback(job, evaluator, of, outcome)
     await store.evaluations.finish(owner, results=results, later=later, more=more)
-    return len(jobs)
+
+
+async def _asked(store: Store, look: Evaluation, spans: Sequence[Span]) -> list[Evaluation]:
+    """What a trace asks for, but for what was found already by the same evaluators, as they are now, on the same subjects."""
+    asked = asked_evaluations(spans) if spans else []
+    if not asked:
+        return []
+    found = await store.evaluations.judged(look.project, look.trace_id)
+    evaluators = await store.catalog.evaluators(look.project, {job.evaluator for job in asked})
+    versions = {e.slug: version(e.kind, e.body) for e in evaluators}
+    digests = {
+        span_id: digest(judged)
+        for span_id, judged in subjects({job.span_id for job in asked}, spans).items()
+    }
+    return [
+        job
+        for job in asked
+        if found.get((job.span_id, job.evaluator))
+        != Judged(versions.get(job.evaluator, ""), digests.get(job.span_id, ""))
+    ]
+
+
+async def _evaluators(store: Store, jobs: Sequence[Evaluation]) -> dict[tuple[str, str], Evaluator]:
+    found: dict[tuple[str, str], Evaluator] = {}
+    for project in {job.project for job in jobs}:
+        slugs = {job.evaluator for job in jobs if job.project == project}
+        for evaluator in await store.catalog.evaluators(project, slugs):
+            found[project, evaluator.slug] = evaluator
+    return found
 
 
 async def _run(
-    job: Evaluation, evaluator: Evaluator, spans: Sequence[Span], longest_seconds: float
+    job: Evaluation, evaluator: Evaluator, judged: Subject | None, longest_seconds: float
 ) -> Result | int:
     """The result, or after how many nanoseconds to try again."""
     kind = kinds().get(evaluator.kind)
     if kind is None:  # its plug-in is not installed here
         return _WITHOUT_JUDGE_NS
-    judged = subject(job.span_id, spans)
     if judged is None:
         return Result(None, "error", "what was to be judged is not there")
     try:
         async with asyncio.timeout(longest_seconds):
             found: object = await _called(kind.evaluate, judged, evaluator.body)
         if isinstance(found, Result):
-            result: Result = found
-            return result
+            return _checked(found)
         raise TypeError(f"not a Result: {type(found).__name__}")
     except JudgeOffError:
         return _WITHOUT_JUDGE_NS
@@ -122,31 +174,52 @@ async def _run(
     return Result(None, "error", f"the evaluator failed {job.attempts} times; the log says why")
 
 
+def _checked(result: Result) -> Result:
+    """The result as it can be stored; TypeError or ValueError when it cannot be."""
+    score = None if result.score is None else float(result.score)
+    if score is not None and not math.isfinite(score):
+        raise ValueError("the score is not a finite number")
+    texts = []
+    for text in (result.label, result.explanation):
+        if not (text is None or isinstance(text, str)):
+            raise TypeError("label and explanation must be texts")
+        texts.append(text and text.encode(errors="replace").decode())
+    return Result(score, *texts)
+
+
 async def _called(evaluate: Any, *arguments: Any) -> Any:
     if inspect.iscoroutinefunction(evaluate):
         return await evaluate(*arguments)
-    return await asyncio.to_thread(evaluate, *arguments)
+    # A thread of its own: one that never ends keeps neither the others nor the end of the process waiting.
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Any] = loop.create_future()
+
+    def tell(set_to: Callable[[Any], None], value: Any) -> None:
+        if not done.done():
+            set_to(value)
+
+    def run() -> None:
+        try:
+            outcome = (done.set_result, evaluate(*arguments))
+        except BaseException as error:  # noqa: BLE001 - told to who waits
+            outcome = (done.set_exception, error)
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(tell, *outcome)
+
+    threading.Thread(target=run, name="spanloom-evaluator", daemon=True).start()
+    return await done
 
 
-def _of_generations(job: Evaluation, spans: Sequence[Span]) -> list[Evaluation]:
-    """What follows from the evaluation of a trace: the same of each generation in it."""
-    if job.span_id:
-        return []
-    return [
-        Evaluation(trace_id=job.trace_id, span_id=span.span_id, evaluator=job.evaluator)
-        for span in spans
-        if span.kind == "model" and span.parent_id
-    ]
-
-
-def _feedback(job: Evaluation, evaluator: Evaluator, result: Result) -> Feedback:
+def _feedback(
+    job: Evaluation, evaluator: Evaluator, judged: Subject | None, result: Result
+) -> Feedback:
     target, target_id = ("span", job.span_id) if job.span_id else ("trace", job.trace_id)
     ref_noun = "agent_span" if job.span_id else "agent_turn"
-    of_evaluator = version(evaluator.kind, evaluator.body)
-    identity = (job.project, job.trace_id, job.span_id, job.evaluator, of_evaluator)
+    # Not the version: what an evaluator finds stands in place of what it found before.
+    identity = (job.project, job.trace_id, job.span_id, job.evaluator)
     payload = {
         "evaluator": job.evaluator,
-        "version": of_evaluator,
+        "version": version(evaluator.kind, evaluator.body),
         "score": result.score,
         "label": result.label,
         "explanation": result.explanation,
@@ -160,5 +233,8 @@ def _feedback(job: Evaluation, evaluator: Evaluator, result: Result) -> Feedback
         type=EVALUATION,
         creator=job.evaluator,
         created_ns=time.time_ns(),
-        body={"payload": {name: value for name, value in payload.items() if value is not None}},
+        body={
+            "payload": {name: value for name, value in payload.items() if value is not None},
+            "subject": digest(judged) if judged else "",
+        },
     )

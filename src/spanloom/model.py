@@ -22,6 +22,8 @@ A span's `body` is one JSON object for all that has no column. Its keys, by the 
     user, organization         {id?, name?, email?} (Basalt; on the root span)
     feature_slug, chain_slug   text (Basalt; on the root span)
     parent_id                  a log's parentId as sent, where the span hangs under the trace instead (Basalt)
+    computed                   start_time, end_time: times that were not sent, whose column holds what follows from others (Basalt)
+    end_ns_sent                an end before the start, whose column holds the start (Basalt)
     unset                      names of fields that the client left unset and whose column holds a default
     input_messages, output_messages
                                [{role, content? | parts?, finish_reason?}] (OpenTelemetry GenAI)
@@ -109,6 +111,7 @@ class Trace:
     user_id: str = ""
     organization_id: str = ""
     experiment_id: str = ""
+    sampled: bool | None = None  # for evaluation; None where nobody asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +181,15 @@ class PromptTag:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """A table of examples, without its rows. A row is {values: {column: text}, name?, ideal_output?, metadata?}."""
+
+    slug: str
+    name: str
+    columns: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluator:
     """A program that judges traces and spans which name its slug: a kind with settings (`body`)."""
 
@@ -189,13 +201,21 @@ class Evaluator:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """One evaluator to be run on one thing: a trace (`span_id` "") or a span of it. `attempts` counts the runs begun."""
+    """One evaluator to be run on one thing: a trace (`span_id` "") or a span of it. `attempts` counts the runs begun.
+
+    `evaluator` "" is a look at a trace, for what it asks to be evaluated.
+    """
 
     trace_id: str
     span_id: str
     evaluator: str
     project: str = ""
     attempts: int = 0
+
+
+def look_at(trace_id: str) -> Evaluation:
+    """The look at a trace, for what it asks to be evaluated: spans of it came, perhaps not all at once."""
+    return Evaluation(trace_id=trace_id, span_id="", evaluator="")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,10 @@ def joined(patches: Iterable[Patch]) -> dict[str, Json]:
     return whole
 
 
+# What a patch says, by its name in a body's lists of what nobody said.
+_SAID = {"start_ns": "start_time", "end_ns": "end_time", "name": "name"}
+
+
 def patched(span: Span, patch: Patch) -> Span:
     """The span with the patch applied."""
     body = dict(span.body)
@@ -44,10 +48,12 @@ def patched(span: Span, patch: Patch) -> Span:
     columns: dict[str, Any] = {**_columns(span, patch, body), **_times(span, patch)}
     if "name" in patch:
         columns["name"] = patch["name"]
-    said = {"start_ns": "start_time", "name": "name"}
-    unset = [name for name in body.get("unset", ()) if name not in {said.get(n) for n in patch}]
-    if "unset" in body and unset != body["unset"]:
-        body["unset"] = unset
+    said = {_SAID[name] for name in _SAID if name in patch}
+    for key in ("unset", "computed"):
+        if said.intersection(body.get(key, ())):
+            body[key] = [name for name in body[key] if name not in said]
+    if "end_time" in said:
+        body.pop("end_ns_sent", None)
     return replace(span, **columns, body=body)
 
 

@@ -26,6 +26,7 @@ SERVICES = [
         "ExperimentService",
         "PromptService",
         "EvaluatorService",
+        "DatasetService",
     )
 ]
 _numbers = itertools.count(1)

@@ -12,6 +12,7 @@ from spanloom.v1 import prompt_service_pb2
 from tests.clients import CallError
 from tests.contract.conftest import Project
 from tests.contract.test_traces import create_request
+from tests.contract.test_traces import get as get_trace
 
 
 def create(project: Project, slug: str = "qa", text: str = "Hello {{ name }}", **more: Any) -> Any:
@@ -150,6 +151,19 @@ def test_every_bad_field_is_named(project: Project) -> None:
         "tags[0]",
         "model.parameters.temperature",
     }
+
+
+def test_a_generation_is_given_back_with_the_prompt_as_it_named_it(project: Project) -> None:
+    create(project, version="1.2.0", tags=["production"])
+    prompts: list[dict[str, str]] = [
+        {"slug": "qa"},
+        {"slug": "qa", "tag": "production"},
+        {"slug": "none", "version": "1"},
+    ]
+    logs = [{"id": str(n), "type": "generation", "prompt": p} for n, p in enumerate(prompts)]
+    project("TraceService/CreateTrace", create_request(id="t", logs=logs))
+    found = [json_format.MessageToDict(log.prompt) for log in get_trace(project, "t").logs]
+    assert found == prompts
 
 
 def test_generations_are_held_against_the_prompts(project: Project) -> None:

@@ -6,13 +6,10 @@ import asyncio
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from spanloom.evaluators import judge
-from spanloom.evaluators.checks import edit_distance
+from spanloom.evaluators import checks, judge
 from spanloom.evaluators.kinds import BUILT_IN, SettingError, checked_settings, version
-from spanloom.evaluators.subject import Result, Subject, subject
+from spanloom.evaluators.subject import Result, Subject, subjects
 from spanloom.model import Span
 
 SCHEMA = {"type": "object", "required": ["a"]}
@@ -70,19 +67,36 @@ def test_a_check_scores(
     assert (result.label == "not_applicable") == (score is None)
 
 
-@given(st.text(max_size=12), st.text(max_size=12))
-def test_the_edit_distance_is_a_distance(a: str, b: str) -> None:
-    distance = edit_distance(a, b)
-    assert distance == edit_distance(b, a)
-    assert (distance == 0) == (a == b)
-    assert abs(len(a) - len(b)) <= distance <= max(len(a), len(b))
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$ref": "http://127.0.0.1:1/schema.json"},
+        {"properties": {"a": {"$ref": "file:///etc/passwd"}}},
+        {"$ref": "other.json"},
+        {"pattern": "("},
+        {"type": "nonsense"},
+    ],
+)
+def test_a_schema_must_stand_alone(schema: dict[str, Any]) -> None:
+    with pytest.raises(SettingError, match=r"^schema: is not a JSON schema"):
+        checked_settings(BUILT_IN["json_schema"], {"schema": schema})
 
 
-def test_a_schema_fetches_nothing() -> None:
-    schema = {"$ref": "http://127.0.0.1:1/schema.json"}
-    kind = BUILT_IN["json_schema"]
-    with pytest.raises(Exception, match=r"127\.0\.0\.1"):
-        kind.evaluate(of(output={}), checked_settings(kind, {"schema": schema}))
+def test_an_error_of_a_schema_tells_where() -> None:
+    schema = {"properties": {"a": {"items": {"$ref": "#/$defs/n"}}}, "$defs": {"n": {"minimum": 3}}}
+    result = checks.json_schema(of(output={"a": [5, 1]}), {"schema": schema})
+    assert result == Result(0.0, "fail", "$.a[1]: 1 is less than the minimum of 3")
+
+
+def test_no_pattern_and_no_text_takes_long() -> None:
+    text = "a" * 50_000 + "!"  # years, by backtracking
+    assert checks.regex(of(output=text), {"pattern": r"^(a+)+$"}).score == 0
+    schema = {"pattern": "^(a|a)*$", "patternProperties": {"^(a+)+$": False}}
+    assert checks.json_schema(of(output=f'"{text}"'), {"schema": schema}).score == 0
+    near = checks.edit_similarity(of(output=text, ideal_output=text[1:]), {})
+    assert near.score == pytest.approx(1, abs=1e-4)
+    with pytest.raises(SettingError, match=r"pattern: .*RE2"):
+        checked_settings(BUILT_IN["regex"], {"pattern": "(?=a)"})
 
 
 def test_a_version_is_of_kind_and_settings() -> None:
@@ -109,14 +123,12 @@ def test_a_trace_is_judged_by_all_its_steps() -> None:
         body={"log_type": "retrieval", "outputs": [{"doc": 1}]},
         **ids,
     )
-    whole = subject("", [root, *steps, found])
-    assert whole is not None
+    judged = subjects(["", "a", "none"], [root, *steps, found])
+    assert set(judged) == {"", "a"}
+    whole = judged[""]
     assert (whole.input, whole.output, whole.cost, whole.input_tokens) == ("q", "a", 1.0, 4)
     assert whole.context == ['[{"doc":1}]']
-    step = subject("a", [root, *steps])
-    assert step is not None
-    assert step.cost == 0.5
-    assert subject("none", [root]) is None
+    assert judged["a"].cost == 0.5
 
 
 @pytest.mark.parametrize(

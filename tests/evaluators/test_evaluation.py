@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -15,11 +17,12 @@ from spanloom import evaluation
 from spanloom.evaluators import kinds
 from spanloom.evaluators.kinds import Kind
 from spanloom.evaluators.subject import Result
-from spanloom.ingest.traces import is_sampled
+from spanloom.ingest.sampling import is_sampled
 from spanloom.model import EVALUATION, Evaluation, Evaluator, Feedback, Span
 from spanloom.store.store import Store
 from tests.clients import until
 from tests.databases import DATABASES, new_url
+from tests.evaluators.endpoint import JudgeEndpoint
 from tests.server.test_kill import Process
 
 RATE, TRACES = 0.25, 10_000
@@ -46,6 +49,14 @@ async def write(store: Store, count: int, evaluator: str = "e") -> None:
 
 async def results(store: Store) -> list[Feedback]:
     return list((await store.find_feedback(P, type=EVALUATION, limit=10_000)).items)
+
+
+@pytest.fixture
+def judge_endpoint() -> Iterator[JudgeEndpoint]:
+    """One that answers when it is let."""
+    with JudgeEndpoint() as endpoint:
+        endpoint.answers.clear()
+        yield endpoint
 
 
 @pytest.fixture(params=DATABASES)
@@ -82,7 +93,8 @@ def test_two_workers_share_the_work_and_one_that_died_is_replaced(url: str) -> N
         taken = await store.evaluations.take("dead", lease_ns=500_000_000, limit=10)
         assert len(taken) == 10
         other = await Store.open(url)
-        workers = [asyncio.create_task(evaluation.evaluate_forever(s)) for s in (store, other)]
+        stop = asyncio.Event()
+        workers = [asyncio.create_task(evaluation.evaluate_until(stop, s)) for s in (store, other)]
         async with asyncio.timeout(20):
             while await store.evaluations.waiting(P):  # noqa: ASYNC110 - another process might end it
                 await asyncio.sleep(0.05)
@@ -92,9 +104,8 @@ def test_two_workers_share_the_work_and_one_that_died_is_replaced(url: str) -> N
         late = Feedback(id="late", type=EVALUATION)
         await store.evaluations.finish("dead", results=dict.fromkeys(taken, late), later={})
         assert len(await results(store)) == 50
-        for worker in workers:
-            worker.cancel()
-        await asyncio.wait(workers)
+        stop.set()
+        await asyncio.gather(*workers)
         await other.close()
 
     on_store(url, work)
@@ -138,38 +149,83 @@ def test_an_evaluator_that_fails_is_tried_again_then_told(
     on_store(url, work)
 
 
-def test_a_plug_in_adds_a_kind(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Point:
-        def __init__(self, name: str, value: Any) -> None:
-            self.name, self.value = name, value
+@pytest.mark.parametrize(
+    ("found", "stored"),
+    [
+        (
+            Result(cast(float, Fraction(1, 2)), "\ud800", "why"),
+            {"score": 0.5, "label": "?", "explanation": "why"},
+        ),
+        (Result(float("nan")), {"label": "error"}),
+        (Result(1.0, cast(str, 5)), {"label": "error"}),
+        ("no result", {"label": "error"}),
+    ],
+)
+def test_whatever_an_evaluator_gives_its_trace_gets_a_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: Any, stored: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(evaluation, "kinds", lambda: {"odd": Kind(lambda *_: found)})
+    monkeypatch.setattr(evaluation, "MOST_ATTEMPTS", 1)
 
-        def load(self) -> Any:
-            if isinstance(self.value, Exception):
-                raise self.value
-            return self.value
+    async def work(store: Store) -> None:
+        await write(store, 1)
+        await store.catalog.register_evaluator(P, Evaluator(slug="e", kind="odd"))
+        assert await evaluation.evaluate_waiting(store) == 1
+        (result,) = await results(store)
+        assert stored.items() <= result.body["payload"].items()
 
-    mine = Kind(lambda *_: Result(1.0))
-    points = [Point("mine", mine), Point("regex", mine), Point("broken", ImportError("no"))]
-    monkeypatch.setattr(kinds, "entry_points", lambda group: points)
+    on_store(new_url("sqlite", tmp_path), work)
+
+
+def test_a_plug_in_adds_a_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the entry points of a package that is installed."""
+    info = tmp_path / "plug-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: plug\nVersion: 1.0\n")
+    points = (
+        "mine = plug:mine",
+        "regex = plug:mine",
+        "broken = plug:nothing",
+        "wrong = plug:print",
+    )
+    (info / "entry_points.txt").write_text("\n".join(["[spanloom.evaluators]", *points]))
+    (tmp_path / "plug.py").write_text(
+        "from spanloom.evaluators.kinds import Kind\n"
+        "from spanloom.evaluators.subject import Result\n"
+        "mine = Kind(lambda subject, settings: Result(0.25, 'mine', subject.output))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
     kinds.kinds.cache_clear()
+
+    async def work(store: Store) -> None:
+        await write(store, 1)
+        await store.catalog.register_evaluator(P, Evaluator(slug="e", kind="mine"))
+        await evaluation.evaluate_waiting(store)
+        (result,) = await results(store)
+        payload = result.body["payload"]
+        assert (payload["score"], payload["label"], payload["explanation"]) == (0.25, "mine", "x")
+
     try:
-        assert kinds.kinds()["mine"] is mine
-        assert kinds.kinds()["regex"] is not mine
-        assert "broken" not in kinds.kinds()
+        assert set(kinds.kinds()) == {*kinds.BUILT_IN, "mine"}
+        on_store(new_url("sqlite", tmp_path), work)
     finally:
         kinds.kinds.cache_clear()
 
 
 @pytest.mark.parametrize("database", DATABASES)
 def test_kill_9_leaves_each_trace_with_one_result(
-    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, judge_endpoint: JudgeEndpoint
 ) -> None:
-    monkeypatch.setenv("SPANLOOM_EVALUATION_LEASE", "2")
+    monkeypatch.setenv("SPANLOOM_EVALUATION_LEASE", "3")
+    monkeypatch.setenv("SPANLOOM_JUDGE_BASE_URL", judge_endpoint.url)
+    monkeypatch.setenv("SPANLOOM_JUDGE_MODEL", "small")
     url = new_url(database, tmp_path)
-    first = Process(url)
-    key, count = first.key, 60
-    http = httpx.Client(headers={"authorization": f"Bearer {key}"}, trust_env=False)
-    second = Process(url)
+    servers = []
+    for name in ("first", "second"):
+        monkeypatch.setenv("SPANLOOM_JUDGE_API_KEY", name)
+        servers.append(Process(url))
+    first, second = servers
+    http = httpx.Client(headers={"authorization": f"Bearer {first.key}"}, trust_env=False)
 
     def post(server: Process, path: str, body: dict[str, Any]) -> dict[str, Any]:
         answer = http.post(f"http://{server.http}{path}", json=body)
@@ -183,13 +239,46 @@ def test_kill_9_leaves_each_trace_with_one_result(
         return sorted(f["weave_ref"].rpartition("/")[2] for f in found)
 
     trace = {"evaluators": [{"slug": "a"}], "evaluationConfig": {"sampleRate": 1}, "output": "x"}
-    post(second, "/v1/evaluators", {"slug": "a", "kind": "length"})
-    ids = [post(first, "/monitor/trace", trace)["trace"]["id"] for _ in range(count)]
+    post(second, "/v1/evaluators", {"slug": "a", "kind": "relevance"})
+    ids = [post(first, "/monitor/trace", trace)["trace"]["id"] for _ in range(30)]
+    # Both run some, and none is answered: what the first has taken dies with it.
+    until(lambda: judge_endpoint.asked_by >= {"Bearer first", "Bearer second"}, 20)
     first.kill()
+    judge_endpoint.answers.set()
     try:
         until(lambda: targets() == sorted(ids), 20)
-        time.sleep(0.5)
+        time.sleep(0.3)
         assert targets() == sorted(ids)
     finally:
         http.close()
         assert second.stop() == 0
+
+
+def test_a_stop_ends_what_is_begun_and_gives_back_the_rest(tmp_path: Path) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(*_: Any) -> Result:
+        begun.set()
+        go_on.wait(20)
+        return Result(1.0)
+
+    async def work(store: Store) -> None:
+        await write(store, 1)
+        await store.catalog.register_evaluator(P, Evaluator(slug="e", kind="slow"))
+        stop = asyncio.Event()
+        task = asyncio.create_task(evaluation.evaluate_until(stop, store))
+        await asyncio.to_thread(begun.wait, 20)
+        task.cancel()
+        await asyncio.wait([task])
+        # Another may have it at once, whatever the lease.
+        task = asyncio.create_task(evaluation.evaluate_until(stop, store))
+        begun.clear()
+        await asyncio.to_thread(begun.wait, 20)
+        stop.set()
+        go_on.set()
+        await asyncio.wait_for(task, 20)
+        assert [f.body["payload"]["score"] for f in await results(store)] == [1.0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, "kinds", lambda: {"slow": Kind(slow)})
+        on_store(new_url("sqlite", tmp_path), work)

@@ -3,61 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
 from spanloom.evaluators import judge
 from spanloom.evaluators.subject import Result, Subject
+from tests.evaluators.endpoint import JudgeEndpoint
 
 SUBJECT = Subject(input="Capital of France?", output="Paris", context=["France: Paris"])
 
 
-class Endpoint(BaseHTTPRequestHandler):
-    asked: list[dict[str, Any]]
-
-    def do_POST(self) -> None:
-        request = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.asked.append({"path": self.path, "key": self.headers["authorization"], **request})
-        verdict = {"score": 0.75, "label": "fine", "explanation": "it says so"}
-        answer = {
-            "id": "1",
-            "object": "chat.completion",
-            "created": 1,
-            "model": request["model"],
-            "choices": [
-                {
-                    "index": 0,
-                    "finish_reason": "stop",
-                    "message": {"role": "assistant", "content": f"Well: {json.dumps(verdict)}"},
-                }
-            ],
-        }
-        data = json.dumps(answer).encode()
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_: Any) -> None:
-        pass
+@pytest.fixture
+def endpoint() -> Iterator[JudgeEndpoint]:
+    """Judges are on, and ask this."""
+    with JudgeEndpoint() as endpoint:
+        judge.configure(endpoint.url, "secret", "small")
+        yield endpoint
+        judge.configure("", "", "")
 
 
 @pytest.fixture
-def asked() -> Iterator[list[dict[str, Any]]]:
-    """What the endpoint is asked, while judges are on."""
-    Endpoint.asked = []
-    with ThreadingHTTPServer(("127.0.0.1", 0), Endpoint) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        judge.configure(f"http://127.0.0.1:{server.server_port}/v1", "secret", "small")
-        yield Endpoint.asked
-        judge.configure("", "", "")
-        server.shutdown()
+def asked(endpoint: JudgeEndpoint) -> list[dict[str, Any]]:
+    return endpoint.asked
 
 
 @pytest.mark.parametrize("name", ["hallucination", "relevance", "faithfulness", "custom_prompt"])
@@ -75,6 +44,12 @@ def test_a_judge_asks_the_endpoint(asked: list[dict[str, Any]], name: str) -> No
         assert material == "Is Paris right for Capital of France??"
     else:
         assert "<context>\nFrance: Paris\n</context>" in material
+
+
+def test_a_model_that_takes_no_temperature_is_asked_without(endpoint: JudgeEndpoint) -> None:
+    endpoint.reasons = True
+    assert asyncio.run(judge.relevance(SUBJECT, {})) == Result(0.75, "fine", "it says so")
+    assert ["temperature" in request for request in endpoint.asked] == [True, False]
 
 
 def test_faithfulness_needs_a_context(asked: list[dict[str, Any]]) -> None:

@@ -82,6 +82,7 @@ def rest(request: pytest.FixtureRequest, server: LiveServer) -> Iterator[Rest]:
         "model": MODEL,
     }
     rest("POST", "/v1/prompts", prompt)
+    rest("POST", "/v1/datasets", {"slug": "qa-set", "columns": ["q"]})
     rest("POST", "/v1/evaluators", {"slug": "same", "kind": "exact_match"})
     rest("POST", "/v1/evaluators", {"slug": "short", "kind": "length", "settings": {"max": 9}})
     yield rest
@@ -168,6 +169,37 @@ def _is_evaluated(rest: Rest, experiment_id: str, slug: str) -> None:
     # The trace and its generation.
     until(lambda: [(e["evaluator"], e["results"]) for e in found()] == [(slug, 2)])
     assert found()[0]["labels"] == {"pass": 2}
+
+
+@pytest.mark.parametrize(
+    ("version", "has_experiments"), [("0.1.1", False), ("0.2.3", True), ("0.4.1", True)]
+)
+def test_older_clients_work_unchanged(rest: Rest, version: str, has_experiments: bool) -> None:
+    said = rest.run(f"basalt-sdk=={version}", "basalt_old.py")
+    experiment_id = said.pop("experiment", None)
+    rows = [[{"q": "a"}, "row", "yes", {"s": 1}]]
+    assert said == {
+        "prompt": ["Hello Ann" if version > "0.4" else "Hello {{ name }}", "gpt-4o"],
+        "variables": ["name"],
+        "prompts": [["qa-prompt", "live"]],
+        **({"datasets": [["qa-set", ["q"]]], "rows": rows} if has_experiments else {}),
+    }
+    (listed,) = rest("GET", "/v1/traces", featureSlug="qa-chatbot")["traces"]
+    trace = rest("GET", f"/v1/traces/{listed['id']}")["trace"]
+    assert (trace["input"], trace["output"]) == ("What is the capital of France?", "Paris")
+    assert (trace["user"], trace["metadata"]) == ({"id": "u1", "name": "Ann"}, {"k": [1, None]})
+    assert ("chainSlug" in trace) != has_experiments
+    logs = {log["name"]: log for log in trace["logs"]}
+    assert {name: log["type"] for name, log in logs.items()} == {
+        "outer": "span",
+        "lookup": "tool",
+        "gen": "generation",
+    }
+    assert {logs[name]["parentId"] for name in ("lookup", "gen")} == {logs["outer"]["id"]}
+    assert logs["gen"]["prompt"] == {"slug": "qa-prompt", "version": "1.2.0"}
+    assert logs["gen"]["variables"] == [{"label": "n", "value": "3"}]
+    if has_experiments:
+        assert trace["experiment"] == {"id": experiment_id}
 
 
 def test_the_new_client_works_unchanged(rest: Rest) -> None:

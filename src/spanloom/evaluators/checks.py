@@ -1,13 +1,17 @@
-"""The evaluators that need nothing but the subject."""
+"""The evaluators that need nothing but the subject.
+
+Whatever settings and subject are, they take time in proportion to the texts, and leave other threads their turn: patterns are matched
+by automata (RE2, and the same kind in JSON schemas), which have no catastrophic cases.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
-import jsonschema
-import referencing
+import jsonschema_rs
+import re2
+from rapidfuzz.distance import Levenshtein
 
 from spanloom.evaluators.subject import (
     Result,
@@ -22,9 +26,8 @@ from spanloom.model import Json
 Settings = Mapping[str, Json]
 
 NO_IDEAL = "there is no ideal output to compare with"
-# Comparing takes time by the product of both lengths, matching in the worst case more: what lies behind is not looked at.
-_LONGEST_COMPARED = 2_000
-_LONGEST_MATCHED = 100_000
+# Comparing takes time by the product of both lengths: what lies behind is not looked at.
+_LONGEST_COMPARED = 20_000
 # How models begin to decline, in English; settings may name others.
 _REFUSALS = (
     "i can't help",
@@ -59,18 +62,8 @@ def edit_similarity(subject: Subject, settings: Settings) -> Result:
         return not_applicable(NO_IDEAL)
     output, ideal = (text[:_LONGEST_COMPARED] for text in _texts(subject, settings))
     longest = max(len(output), len(ideal))
-    distance = edit_distance(output, ideal)
+    distance = Levenshtein.distance(output, ideal)
     return Result(1 - distance / longest if longest else 1.0, None, f"{distance} edits")
-
-
-def edit_distance(a: str, b: str) -> int:
-    """How many characters must be put in, taken out or changed to make one text of the other."""
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        before, row[0] = row[0], i
-        for j, y in enumerate(b, 1):
-            before, row[j] = row[j], min(before + (x != y), row[j] + 1, row[j - 1] + 1)
-    return row[-1]
 
 
 def json_valid(subject: Subject, settings: Settings) -> Result:
@@ -85,11 +78,11 @@ def json_valid(subject: Subject, settings: Settings) -> Result:
 
 
 def check_schema(schema: dict[str, Any]) -> None:
-    """ValueError when this is no JSON schema."""
+    """ValueError when this is no JSON schema, or one that refers to another outside of it."""
     try:
-        jsonschema.validators.validator_for(schema).check_schema(schema)
-    except jsonschema.SchemaError as error:
-        raise ValueError(f"is not a JSON schema: {error.message}") from None
+        _validator(schema)
+    except jsonschema_rs.ValidationError as error:
+        raise ValueError(f"is not a JSON schema that can be used: {error.message}") from None
 
 
 def json_schema(subject: Subject, settings: Settings) -> Result:
@@ -98,18 +91,25 @@ def json_schema(subject: Subject, settings: Settings) -> Result:
         value = json_of(subject.output)
     except ValueError:
         return passed(False, "not JSON")
-    schema = settings["schema"]
-    # An empty registry: a schema cannot make the server fetch another from anywhere.
-    validator = jsonschema.validators.validator_for(schema)(schema, registry=referencing.Registry())
-    error = jsonschema.exceptions.best_match(validator.iter_errors(value))
-    return passed(error is None, error and f"{error.json_path}: {error.message}"[:500])
+    error = next(_validator(settings["schema"]).iter_errors(value), None)
+    return passed(error is None, error and f"{_json_path(error)}: {error.message}"[:500])
 
 
 def regex(subject: Subject, settings: Settings) -> Result:
     """Whether a regular expression is found in the output."""
-    flags = re.IGNORECASE if settings.get("ignore_case") else 0
-    found = re.search(settings["pattern"], text_of(subject.output)[:_LONGEST_MATCHED], flags)
+    pattern = _pattern(settings["pattern"], ignore_case=bool(settings.get("ignore_case")))
+    found = pattern.search(text_of(subject.output))
     return passed(found is not None, found and f"found {found[0][:100]!r}")
+
+
+def check_pattern(pattern: str) -> None:
+    """ValueError when this is no regular expression of RE2's."""
+    try:
+        _pattern(pattern)
+    except re2.error as error:
+        why = error.args[0]
+        why = why.decode(errors="replace") if isinstance(why, bytes) else why
+        raise ValueError(f"is not a regular expression that RE2 knows: {why}") from None
 
 
 def contains(subject: Subject, settings: Settings) -> Result:
@@ -145,6 +145,29 @@ def refusal(subject: Subject, settings: Settings) -> Result:
         if words.casefold() in output:
             return Result(0.0, "refused", f"says {words!r}")
     return Result(1.0, "answered")
+
+
+def _validator(schema: dict[str, Any]) -> Any:
+    return jsonschema_rs.validator_for(
+        schema, retriever=_refuse, pattern_options=jsonschema_rs.RegexOptions()
+    )
+
+
+def _refuse(address: str) -> Any:
+    """A schema cannot make the server fetch another from anywhere."""
+    raise LookupError(f"references to other documents are not followed: {address}")
+
+
+def _json_path(error: Any) -> str:
+    steps = (f"[{s}]" if isinstance(s, int) else f".{s}" for s in error.instance_path)
+    return "$" + "".join(steps)
+
+
+def _pattern(pattern: str, *, ignore_case: bool = False) -> Any:
+    options = re2.Options()
+    options.log_errors = False
+    options.case_sensitive = not ignore_case
+    return re2.compile(pattern, options)
 
 
 def _texts(subject: Subject, settings: Settings) -> tuple[str, str]:

@@ -47,6 +47,7 @@ class VerdictError(Exception):
 class _Endpoint:
     client: Any
     model: str
+    bad_request: type[Exception]
 
 
 _endpoint: _Endpoint | None = None
@@ -70,7 +71,7 @@ def configure(base_url: str, api_key: str, model: str) -> None:
         timeout=TIMEOUT_SECONDS,
         max_retries=0,
     )
-    _endpoint = _Endpoint(client, model)
+    _endpoint = _Endpoint(client, model, openai.BadRequestError)
 
 
 async def hallucination(subject: Subject, settings: Settings) -> Result:
@@ -128,14 +129,18 @@ def verdict(text: str) -> Result:
 async def _ask(question: str, material: str, settings: Settings) -> Result:
     if _endpoint is None:
         raise JudgeOffError("no endpoint is set")
-    answer = await _endpoint.client.chat.completions.create(
-        model=settings.get("model") or _endpoint.model,
-        messages=[
+    request = {
+        "model": settings.get("model") or _endpoint.model,
+        "messages": [
             {"role": "system", "content": f"{question}\n\n{_ANSWER}"},
             {"role": "user", "content": material},
         ],
-        temperature=0,
-    )
+    }
+    create = _endpoint.client.chat.completions.create
+    try:
+        answer = await create(**request, temperature=0)
+    except _endpoint.bad_request:
+        answer = await create(**request)  # reasoning models take no temperature
     return verdict(answer.choices[0].message.content or "")
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -81,7 +80,7 @@ BUILT_IN: Mapping[str, Kind] = {
     "edit_similarity": Kind(checks.edit_similarity, _CASE),
     "json_valid": Kind(checks.json_valid),
     "json_schema": Kind(checks.json_schema, {"schema": Setting(dict, True, checks.check_schema)}),
-    "regex": Kind(checks.regex, {"pattern": Setting(str, True, re.compile), **_CASE}),
+    "regex": Kind(checks.regex, {"pattern": Setting(str, True, checks.check_pattern), **_CASE}),
     "contains": Kind(
         checks.contains, {"texts": Setting(list, True, _texts), "any": Setting(bool), **_CASE}
     ),
@@ -134,8 +133,6 @@ def checked_settings(kind: Kind, settings: Settings) -> dict[str, Json]:
         try:
             if setting.check:
                 setting.check(value)
-        except re.error as error:
-            raise SettingError(name, f"is not a regular expression: {error.msg}") from None
         except ValueError as error:
             raise SettingError(name, str(error)) from None
     return given

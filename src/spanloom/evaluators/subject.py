@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 
 import orjson
 
@@ -50,24 +51,37 @@ def not_applicable(why: str) -> Result:
     return Result(None, "not_applicable", why)
 
 
-def subject(span_id: str, spans: Sequence[Span]) -> Subject | None:
-    """The step of this id, or for "" the trace that the spans are all of; None when it is not there."""
+def subjects(span_ids: Iterable[str], spans: Sequence[Span]) -> dict[str, Subject]:
+    """The steps of these ids, "" for the trace that the spans are all of; what is not there is left out."""
+    context = [
+        text_of(span.body["outputs"])
+        for span in spans
+        if span.body.get("log_type") == "retrieval" and span.body.get("outputs") is not None
+    ]
+    by_id = {span.span_id: span for span in spans}
     root = next((span for span in spans if not span.parent_id), None)
-    span = root if not span_id else next((s for s in spans if s.span_id == span_id), None)
-    if span is None:
-        return None
-    steps = spans if span is root else [span]
+    found = {}
+    for span_id in span_ids:
+        span = by_id.get(span_id) if span_id else root
+        if span is not None:
+            found[span_id] = _subject(span, spans if span is root else [span], context)
+    return found
+
+
+def digest(subject: Subject) -> str:
+    """32 hex digits that tell one subject from another."""
+    content = orjson.dumps([getattr(subject, field.name) for field in fields(subject)])
+    return hashlib.sha256(content).hexdigest()[:32]
+
+
+def _subject(span: Span, steps: Sequence[Span], context: Sequence[str]) -> Subject:
     body = span.body
     return Subject(
         input=_first(body, "inputs", "input_messages"),
         output=_first(body, "outputs", "output_messages"),
         ideal_output=body.get("ideal_output"),
         metadata=body.get("metadata") or NO_BODY,
-        context=[
-            text_of(other.body["outputs"])
-            for other in spans
-            if other.body.get("log_type") == "retrieval" and other.body.get("outputs") is not None
-        ],
+        context=context,
         name=span.name,
         model=span.model,
         latency_ms=span.duration_ms,

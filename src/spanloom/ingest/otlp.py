@@ -31,6 +31,7 @@ from spanloom.ingest import conventions
 from spanloom.ingest.conventions.convention import Draft, SpanSource
 from spanloom.ingest.otlp_attributes import attributes_json, plain_attributes
 from spanloom.ingest.otlp_span import settle
+from spanloom.ingest.sampling import said_sampled
 from spanloom.model import MAX_TIME_NS, Json, Span
 
 STATUS_CODES: Final = ("UNSET", "OK", "ERROR")
@@ -170,6 +171,9 @@ def _span(span: trace_pb2.Span, scope: str, around: dict[str, Json], received_ns
     found = conventions.read(source)
     found.update(draft)
     settle(found, source, start_ns, body)
+    sampled = said_sampled(trace_id, body, is_root=not parent)
+    if sampled is not None:
+        body["sampled"] = sampled
     get = found.get
     if get("error"):
         status = "ERROR"

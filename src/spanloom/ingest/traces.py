@@ -8,7 +8,6 @@ Source: contract "traces", POST /monitor/trace and /monitor/log.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from google.protobuf.message import Message
 from spanloom.errors import SpanloomError, Violation, invalid
 from spanloom.ingest.checks import Violations
 from spanloom.ingest.parents import cycle_heads
+from spanloom.ingest.sampling import DEFAULT_SAMPLE_RATE, is_sampled
 from spanloom.ingest.times import OUT_OF_RANGE, ns_from_timestamp
 from spanloom.model import Json, Span
 from spanloom.v1 import trace_pb2, trace_service_pb2
@@ -34,7 +34,6 @@ _KINDS = {
     "event": ("chain", ""),
 }
 LOG_TYPES = tuple(_KINDS)
-DEFAULT_SAMPLE_RATE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +128,6 @@ def read_log(
     return read
 
 
-def is_sampled(trace_id: str, rate: float) -> bool:
-    """Whether a trace is evaluated: the same answer for the same id, `rate` of all ids."""
-    share = int.from_bytes(hashlib.sha256(trace_id.encode()).digest()[:8]) / 2**64
-    return share < rate
-
-
 def _check_trace(trace: trace_pb2.Trace, trace_id: str, bad: Violations) -> None:
     bad.check_id("id", trace_id)
     bad.check_text("name", trace.name)
@@ -143,6 +136,7 @@ def _check_trace(trace: trace_pb2.Trace, trace_id: str, bad: Violations) -> None
     bad.check_text("organization.id", trace.organization.id)
     bad.check_text("user.id", trace.user.id)
     bad.check_text("experiment.id", trace.experiment.id)
+    _check_evaluators(trace, "", bad)
     config = trace.evaluation_config
     if config.HasField("sample_rate") and not 0 <= config.sample_rate <= 1:
         bad.add("evaluationConfig.sampleRate", "must be from 0 to 1")
@@ -152,6 +146,7 @@ def _check_log(log: trace_pb2.Log, at: str, bad: Violations) -> None:
     bad.check_id(at + "id", log.id)
     bad.check_word(at + "type", log.type, LOG_TYPES)
     bad.check_text(at + "name", log.name)
+    _check_evaluators(log, at, bad)
     if log.input_tokens < 0:
         bad.add(at + "inputTokens", "must not be negative")
     if log.output_tokens < 0:
@@ -163,6 +158,11 @@ def _check_log(log: trace_pb2.Log, at: str, bad: Violations) -> None:
     for index, variable in enumerate(log.variables):
         if not variable.label:
             bad.add(f"{at}variables[{index}].label", "is required")
+
+
+def _check_evaluators(message: Any, at: str, bad: Violations) -> None:
+    for index, evaluator in enumerate(message.evaluators):
+        bad.check_id(f"{at}evaluators[{index}].slug", evaluator.slug)
 
 
 def _indexes_by_id(logs: Sequence[trace_pb2.Log], trace_id: str, bad: Violations) -> dict[str, int]:
@@ -229,6 +229,7 @@ def _parents(
 def _root_span(trace: trace_pb2.Trace, trace_id: str, times: _Times) -> Span:
     unset = [name for name in ("name", "feature_slug") if not trace.HasField(name)]
     body: dict[str, Json] = {"unset": unset} if unset else {}
+    _put_times(body, trace, times)
     slug = trace.feature_slug if trace.HasField("feature_slug") else trace.chain_slug
     if slug or trace.HasField("feature_slug"):
         body["feature_slug"] = slug
@@ -269,6 +270,7 @@ def _log_span(log: trace_pb2.Log, trace_id: str, parent_id: str, times: _Times) 
     body: dict[str, Json] = {"log_type": log.type}
     if not log.HasField("name"):
         body["unset"] = ["name"]
+    _put_times(body, log, times)
     if log.HasField("parent_id") and parent_id == trace_id:
         body["parent_id"] = log.parent_id
     _put_common(body, log)
@@ -297,6 +299,17 @@ def _log_span(log: trace_pb2.Log, trace_id: str, parent_id: str, times: _Times) 
         cost=log.cost if log.HasField("cost") else None,
         body=body,
     )
+
+
+def _put_times(body: dict[str, Json], message: Any, times: _Times) -> None:
+    """What the columns do not tell of the times as sent."""
+    computed = [name for name in ("start_time", "end_time") if not message.HasField(name)]
+    if computed:
+        body["computed"] = computed
+    if message.HasField("end_time"):
+        sent = ns_from_timestamp(message.end_time)
+        if sent != times.end_ns:
+            body["end_ns_sent"] = sent
 
 
 def _put_common(body: dict[str, Json], message: Any) -> None:

@@ -11,9 +11,9 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 
 from spanloom.errors import SpanloomError
-from spanloom.ingest.evaluations import asked_evaluations
+from spanloom.ingest.evaluations import asking_traces
 from spanloom.ingest.otlp import Received, spans_from
-from spanloom.model import Span
+from spanloom.model import Span, look_at
 from spanloom.services.call import INSTANCE, Call
 from spanloom.services.conversion import converted
 from spanloom.services.projects import Projects
@@ -74,7 +74,11 @@ class OtlpTraceService:
         spans = list(spans)
         while spans:
             try:
-                await self._store.write_spans(project, spans, evaluations=asked_evaluations(spans))
+                asking, perhaps = asking_traces(spans)
+                looks = [look_at(trace_id) for trace_id in sorted(asking)]
+                await self._store.write_spans(project, spans, evaluations=looks)
+                if perhaps:
+                    await self._store.evaluations.look_at_sampled(project, perhaps)
                 break
             except SpanloomError as error:
                 place = _PLACE.match(error.violations[0].field) if error.violations else None

@@ -200,5 +200,7 @@ def _message(version: PromptVersion, tag: str) -> prompt_pb2.Prompt:
     message.model.version = message.model.version or "latest"
     parameters = message.model.parameters
     parameters.response_format = parameters.response_format or "text"
+    if not parameters.HasField("top_p"):
+        parameters.top_p = 1.0
     parameters.SetInParent()
     return message

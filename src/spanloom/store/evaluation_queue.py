@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
+import orjson
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, literal, select, update
 
-from spanloom.model import MAX_TIME_NS, Evaluation, Feedback
+from spanloom.model import EVALUATION, MAX_TIME_NS, Evaluation, Feedback, look_at
 from spanloom.store.dialect import Database
 from spanloom.store.readers import Readers
 from spanloom.store.rows import evaluation_rows, feedback_row
-from spanloom.store.tables import evaluations, feedback
+from spanloom.store.tables import evaluations, feedback, traces
 from spanloom.store.versions import Versions
 from spanloom.store.writer import Writer
 
 NEVER_NS = MAX_TIME_NS
 NOTHING_MORE: Mapping[Evaluation, Sequence[Evaluation]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a result is of: the version of its evaluator, and a digest of what that was given."""
+
+    version: str
+    subject: str
+
+
 _KEYS = (
     evaluations.c.project,
     evaluations.c.trace_id,
@@ -28,9 +40,10 @@ _KEYS = (
 class EvaluationQueue:
     """Evaluations that wait, of all projects: any number of processes take them, each is run at least once and has one result.
 
-    An evaluation belongs to who took it until its lease ends; if its owner dies, another takes it then. The result and the
-    end of the evaluation are one transaction, and who lost the lease (or whose trace was replaced or deleted meanwhile)
-    stores nothing. Every sentence that `Store` promises of writes holds here too.
+    An evaluation belongs to who took it until its lease ends; if its owner dies, another takes it then. One that is asked for
+    again while it waits or is run is begun anew. The result and the end of the evaluation are one transaction, and who lost
+    the lease (or whose trace was replaced or deleted meanwhile) stores nothing. Every sentence that `Store` promises of
+    writes holds here too.
     """
 
     def __init__(
@@ -87,27 +100,29 @@ class EvaluationQueue:
         later: Mapping[Evaluation, int],
         more: Mapping[Evaluation, Sequence[Evaluation]] = NOTHING_MORE,
     ) -> None:
-        """Store results (feedback), each ending its evaluation, with those that follow from it (`more`), and put others back
-        until a time (ns; NEVER_NS: until their evaluator is registered). What `owner` does not hold any more is passed over.
+        """Store results (feedback), each ending its evaluation, end looks with what they found to be evaluated (`more`), and put
+        others back until a time (ns; NEVER_NS: until their evaluator is registered). What `owner` does not hold any more is
+        passed over.
         """
         version = self._versions.take(len(results))
         rows = {
             job: feedback_row(job.project, result, version + n)
             for n, (job, result) in enumerate(results.items())
         }
-        now = time.time_ns()
         following = {
-            job: evaluation_rows(job.project, jobs, now) for job, jobs in more.items() if jobs
+            job: evaluation_rows(job.project, jobs, self._versions.take(1))
+            for job, jobs in more.items()
         }
 
         def run(connection: Connection) -> None:
             held = []
-            for job, row in rows.items():
+            for job in (*rows, *following):
                 statement = delete(evaluations).where(_is(job), evaluations.c.owner == owner)
                 if connection.execute(statement).rowcount:
-                    held.append(row)
                     if job in following:
                         self._database.upsert(connection, evaluations, following[job])
+                    else:
+                        held.append(rows[job])
             if held:
                 self._database.upsert(connection, feedback, held)
             for job, due_ns in later.items():
@@ -117,7 +132,37 @@ class EvaluationQueue:
                     .values(owner="", due_ns=due_ns)
                 )
 
-        await self._writer.write(run, rows=len(results) + len(later))
+        await self._writer.write(run, rows=len(results) + len(later) + sum(map(len, more.values())))
+
+    async def look_at_sampled(self, project: str, trace_ids: Collection[str]) -> None:
+        """Look at those of the traces that were chosen for evaluation: more of their spans came."""
+        query = select(traces.c.trace_id).where(
+            traces.c.project == project,
+            self._database.among(traces.c.trace_id, trace_ids),
+            traces.c.sampled == 1,
+        )
+        chosen = await self._read(lambda c: c.execute(query).scalars().all())
+        if chosen:
+            looks = [look_at(trace_id) for trace_id in sorted(chosen)]
+            rows = evaluation_rows(project, looks, self._versions.take(1))
+            await self._writer.write({evaluations: rows}, rows=len(rows))
+
+    async def judged(self, project: str, trace_id: str) -> dict[tuple[str, str], Judged]:
+        """What the results on a trace and its spans are of, by (span id or "", evaluator)."""
+        query = select(feedback.c.target, feedback.c.target_id, feedback.c.creator, feedback.c.body)
+        query = query.where(
+            feedback.c.project == project,
+            feedback.c.trace_id == trace_id,
+            feedback.c.type == EVALUATION,
+        )
+        found = await self._read(lambda c: c.execute(query).fetchall())
+        judged = {}
+        for target, target_id, evaluator, text in found:
+            body = orjson.loads(text)
+            span_id = target_id if target == "span" else ""
+            version = body.get("payload", {}).get("version", "")
+            judged[span_id, evaluator] = Judged(version, body.get("subject", ""))
+        return judged
 
     async def waiting(self, project: str) -> int:
         """How many of a project wait or are being run."""

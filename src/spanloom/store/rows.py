@@ -5,6 +5,7 @@ Whatever a database would refuse is refused here, by name, so that no value fail
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
@@ -46,6 +47,8 @@ _IDS = frozenset(
         *("target", "target_id", "slug", "label", "version", "evaluator"),
     ]
 )
+# How long the spans of a trace are waited for before it is looked at: most come together.
+LOOK_AFTER_NS = 1_000_000_000
 # What a row takes in the queue beside its texts, roughly, in bytes.
 _ROW_OVERHEAD = 500
 
@@ -105,13 +108,16 @@ def feedback_row(project: str, feedback: Feedback, version: int) -> Row:
     return (project, values[0], version, *values[1:], json_text(feedback.body))
 
 
-def evaluation_rows(project: str, evaluations: Sequence[Evaluation], due_ns: int) -> list[Row]:
-    """Rows of `evaluations` that may be taken from a time on. INVALID_ARGUMENT names the field."""
+def evaluation_rows(project: str, evaluations: Sequence[Evaluation], version: int) -> list[Row]:
+    """Rows of `evaluations` that may be taken now, a look once its trace has been quiet for a while. INVALID_ARGUMENT names the
+    field."""
+    now = time.time_ns()
     found = []
     for job in evaluations:
         names = {"trace_id": job.trace_id, "span_id": job.span_id, "evaluator": job.evaluator}
         check_texts("", names)
-        found.append((project, *names.values(), "", due_ns, 0))
+        due_ns = now if job.evaluator else now + LOOK_AFTER_NS
+        found.append((project, *names.values(), version, "", due_ns, 0))
     return found
 
 
@@ -156,7 +162,9 @@ def to_span(row: Sequence[Any]) -> Span:
 
 def to_trace(row: Sequence[Any]) -> Trace:
     """From TRACE_COLUMNS."""
-    return Trace(**dict(zip((c.name for c in TRACE_COLUMNS), row, strict=True)))
+    values = dict(zip((c.name for c in TRACE_COLUMNS), row, strict=True))
+    sampled = values.pop("sampled")
+    return Trace(**values, sampled=None if sampled is None else bool(sampled))
 
 
 def to_feedback(row: Sequence[Any]) -> Feedback:
@@ -280,6 +288,8 @@ def _trace_row(project: str, span: Span, version: int, position: int) -> Row:
         experiment_id=named["experiment.id"],
     )
     trace_id, *values = _trace_values(row)
+    sampled = span.body.get("sampled")
+    values[-1] = int(sampled) if isinstance(sampled, bool) else None
     return (project, trace_id, 0 if span.parent_id else version, *values)
 
 

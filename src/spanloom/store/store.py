@@ -40,6 +40,7 @@ from spanloom.store import (
 )
 from spanloom.store.agents import Agents
 from spanloom.store.catalog import Catalog
+from spanloom.store.datasets import Datasets
 from spanloom.store.evaluation_queue import EvaluationQueue
 from spanloom.store.readers import READERS, Readers
 from spanloom.store.rows import checked
@@ -75,8 +76,8 @@ class Store:
     - A database that cannot be reached or refuses raises UNAVAILABLE (errors.store_unavailable); the cause goes to the log
       `spanloom.store`, never to the caller.
 
-    What is read of conversations and agents is in `agents`, what a project keeps beside traces in `catalog` and `evaluations`,
-    by the same promises.
+    What is read of conversations and agents is in `agents`, what a project keeps beside traces in `catalog`, `datasets` and
+    `evaluations`, by the same promises.
 
     Safe to use from any number of event loops; the threads are the store's own.
     """
@@ -94,6 +95,7 @@ class Store:
         self._versions = Versions()
         self.agents = Agents(database, self._read)
         self.catalog = Catalog(database, self._read, self._writer, self._versions)
+        self.datasets = Datasets(database, self._read, self._writer, self._versions)
         self.evaluations = EvaluationQueue(database, self._read, self._writer, self._versions)
 
     @classmethod
@@ -162,7 +164,7 @@ class Store:
             project, spans, self._versions.take(len(spans))
         )
         if span_rows:
-            jobs = rows.evaluation_rows(project, evaluations, time.time_ns())
+            jobs = rows.evaluation_rows(project, evaluations, self._versions.take(1))
             work = {tables.spans: span_rows, tables.traces: trace_rows}
             if jobs:
                 work[tables.evaluations] = jobs
@@ -246,7 +248,7 @@ class Store:
         work = {
             tables.spans: span_rows,
             tables.traces: trace_rows,
-            tables.evaluations: rows.evaluation_rows(project, evaluations, time.time_ns()),
+            tables.evaluations: rows.evaluation_rows(project, evaluations, version),
         }
         count = sum(map(len, work.values()))
         replaced = queries.replaced_deletes(project, spans[0].trace_id, version) if replace else ()

@@ -87,6 +87,7 @@ traces = Table(
     _text("user_id"),
     _text("organization_id"),
     _text("experiment_id"),
+    _whole("sampled", nullable=True),  # 1, 0, or NULL where nobody asked
     Index("traces_start", "project", "start_ns", "trace_id"),
     # Not the project first, here and in feedback_trace: SQLite would take it for a list of the whole project, too.
     Index("traces_experiment", "experiment_id", "project", "start_ns", "trace_id"),
@@ -155,7 +156,29 @@ evaluators = Table(
     _text("body"),
 )
 
-# What is to be evaluated; a row goes when its result is stored. `span_id` "" is the trace itself.
+datasets = Table(
+    "datasets",
+    metadata,
+    _key("project"),
+    _key("slug"),
+    _whole("version"),
+    _text("name"),
+    _text("body"),
+)
+
+# In the order of `sequence`, then id.
+dataset_rows = Table(
+    "dataset_rows",
+    metadata,
+    _key("project"),
+    _key("slug"),
+    _key("id"),
+    _whole("sequence"),
+    _text("body"),
+)
+
+# What is to be evaluated; a row goes when its result is stored. `span_id` "" is the trace itself, `evaluator` "" a look at the
+# trace for what it asks for. A newer row of a key takes it from who runs it.
 evaluations = Table(
     "evaluations",
     metadata,
@@ -163,6 +186,7 @@ evaluations = Table(
     _key("trace_id"),
     _key("span_id"),
     _key("evaluator"),
+    _whole("version"),
     _text("owner"),  # who runs it, "" for nobody
     _whole("due_ns"),  # when it may be taken: of one that is taken, when its lease ends
     _whole("attempts"),

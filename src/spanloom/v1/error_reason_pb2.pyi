@@ -144,6 +144,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         { "reason": "ERROR_REASON_EVALUATOR_NOT_FOUND", "metadata": { "resource": "evaluator", "name": "hallucination" } }
     """
+    ERROR_REASON_DATASET_NOT_FOUND: _ErrorReason.ValueType  # 28
+    """No such dataset in this project (NOT_FOUND).
+
+        { "reason": "ERROR_REASON_DATASET_NOT_FOUND", "metadata": { "resource": "dataset", "name": "qa-set" } }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused, for programs. Every error carries one google.rpc.ErrorInfo with the domain "spanloom" and one of
@@ -271,5 +276,10 @@ ERROR_REASON_EVALUATOR_NOT_FOUND: ErrorReason.ValueType  # 27
 """No such evaluator in this project (NOT_FOUND).
 
     { "reason": "ERROR_REASON_EVALUATOR_NOT_FOUND", "metadata": { "resource": "evaluator", "name": "hallucination" } }
+"""
+ERROR_REASON_DATASET_NOT_FOUND: ErrorReason.ValueType  # 28
+"""No such dataset in this project (NOT_FOUND).
+
+    { "reason": "ERROR_REASON_DATASET_NOT_FOUND", "metadata": { "resource": "dataset", "name": "qa-set" } }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -127,7 +127,7 @@ class PromptParameters(_message.Message):
     response_format: _builtins.str
     """The form of the answer: text (the default), json or json-object."""
     top_p: _builtins.float
-    """Chooses among the likeliest tokens of this total probability."""
+    """Chooses among the likeliest tokens of this total probability. Unset: 1, all of them; older Basalt clients need a number."""
     top_k: _builtins.float
     """Chooses among so many of the likeliest tokens."""
     frequency_penalty: _builtins.float

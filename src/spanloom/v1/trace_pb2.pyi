@@ -94,13 +94,15 @@ class Trace(_message.Message):
 
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """When the run started. Unset: the earliest log's start, else the time of receipt. REST also reads a time without a zone
-        (UTC) and a number (seconds or milliseconds since 1970, told apart by size).
+        """When the run started. Unset: it stays so here; lists and other views show the earliest log's start, else the time of receipt.
+        REST also reads a time without a zone (UTC) and a number (seconds or milliseconds since 1970, told apart by size).
         """
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """When the run ended. Unset: the latest log's end, else the start. Before the start: accepted as duration 0, with a warning."""
+        """When the run ended. Unset: it stays so here; lists and other views show the latest log's end, else the start. Before the start:
+        accepted as duration 0, with a warning.
+        """
 
     @_builtins.property
     def experiment(self) -> Global___ExperimentReference:
@@ -229,7 +231,7 @@ class Log(_message.Message):
 
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """When the step started. Unset: the trace's start."""
+        """When the step started. Unset: it stays so here; other views show the trace's start."""
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
@@ -409,7 +411,7 @@ class EvaluatorReference(_message.Message):
 
     SLUG_FIELD_NUMBER: _builtins.int
     slug: _builtins.str
-    """The evaluator's slug. An unknown slug is kept, and told in the answer's warning."""
+    """The evaluator's slug, 1 to 256 characters. Required. An unknown slug is kept, and told in the answer's warning."""
     def __init__(
         self,
         *,

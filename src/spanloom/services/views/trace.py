@@ -27,21 +27,17 @@ _JSON_FIELDS = (("inputs", "input"), ("outputs", "output"), ("ideal_output", "id
 def trace_message(trace_id: str, spans: Sequence[Span]) -> trace_pb2.Trace:
     """The trace with its logs. `spans` are all of the trace, by start, then span id; at least one.
 
-    One that came as a trace is given back as it was sent, but for its times, which are given as they were read: with every
-    default of the contract filled in.
+    One that came as a trace is given back as it was sent: what was not stays unset.
     """
     root, others = trace_root(trace_id, spans)
-    start_ns, end_ns = whole_times(root, others)
     body = root.body
     trace = trace_pb2.Trace(
         id=trace_id,
-        start_time=timestamp_from_ns(start_ns),
         logs=[_log(span, root) for span in others],
         status=root.status,
         session_id=root.session_id,
     )
-    if end_ns is not None:
-        trace.end_time.CopyFrom(timestamp_from_ns(end_ns))
+    _put_times(trace, body, *whole_times(root, others))
     unset = body.get("unset", ())
     if "name" not in unset:
         trace.name = root.name
@@ -71,6 +67,8 @@ def listed_trace(trace: Trace) -> trace_pb2.Trace:
         message.name = trace.name
     if trace.feature_slug:
         message.feature_slug = trace.feature_slug
+    if trace.sampled is not None:
+        message.sampled = trace.sampled
     for name in ("user", "organization", "experiment"):
         if value := getattr(trace, name + "_id"):
             getattr(message, name).id = value
@@ -82,11 +80,9 @@ def _log(span: Span, root: Span) -> trace_pb2.Log:
     log = trace_pb2.Log(
         id=span.span_id,
         type=body.get("log_type") or _LOG_TYPES.get(span.kind, "span"),
-        start_time=timestamp_from_ns(span.start_ns),
         status=span.status,
     )
-    if span.end_ns is not None:
-        log.end_time.CopyFrom(timestamp_from_ns(span.end_ns))
+    _put_times(log, body, span.start_ns, span.end_ns)
     if "name" not in body.get("unset", ()):
         log.name = span.name
     if "parent_id" in body:
@@ -105,6 +101,13 @@ def _log(span: Span, root: Span) -> trace_pb2.Log:
         _fill(log.variables.add(), variable)
     _put_common(log, body)
     return log
+
+
+def _put_times(message: Any, body: Any, start_ns: int, end_ns: int | None) -> None:
+    times = {"start_time": start_ns, "end_time": body.get("end_ns_sent", end_ns)}
+    for name, ns in times.items():
+        if ns is not None and name not in body.get("computed", ()):
+            getattr(message, name).CopyFrom(timestamp_from_ns(ns))
 
 
 def _put_common(message: Any, body: Any) -> None:

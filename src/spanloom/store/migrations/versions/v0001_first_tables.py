@@ -1,4 +1,4 @@
-"""The first tables: spans, traces, feedback, what evaluation and prompts keep, patches, projects, keys."""
+"""The first tables: spans, traces, feedback, what evaluation, prompts and datasets keep, patches, projects, keys."""
 
 from __future__ import annotations
 
@@ -77,6 +77,7 @@ def upgrade() -> None:
         *_columns("start_ns", BigInteger),
         *_columns("end_ns", BigInteger, nullable=True),
         *_columns("status session_id user_id organization_id experiment_id", TEXT),
+        *_columns("sampled", BigInteger, nullable=True),
     )
     op.create_index("traces_start", "traces", ["project", "start_ns", "trace_id"])
     op.create_index(
@@ -125,8 +126,21 @@ def upgrade() -> None:
         *_columns("body", TEXT),
     )
     op.create_table(
+        "datasets",
+        *_columns("project slug", TEXT, primary_key=True),
+        *_columns("version", BigInteger),
+        *_columns("name body", TEXT),
+    )
+    op.create_table(
+        "dataset_rows",
+        *_columns("project slug id", TEXT, primary_key=True),
+        *_columns("sequence", BigInteger),
+        *_columns("body", TEXT),
+    )
+    op.create_table(
         "evaluations",
         *_columns("project trace_id span_id evaluator", TEXT, primary_key=True),
+        *_columns("version", BigInteger),
         *_columns("owner", TEXT),
         *_columns("due_ns attempts", BigInteger),
     )

@@ -1,0 +1,115 @@
+"""DatasetService: what proto/spanloom/v1/dataset_service.proto promises."""
+
+from __future__ import annotations
+
+from spanloom.errors import not_found
+from spanloom.ingest.checks import Violations, possible_id
+from spanloom.model import Dataset, Json
+from spanloom.services.call import Call
+from spanloom.services.projects import Projects
+from spanloom.services.views.json_fields import put_json
+from spanloom.store.store import Store
+from spanloom.v1 import dataset_pb2, dataset_service_pb2
+from spanloom.wire import struct_object
+
+
+class DatasetService:
+    """Datasets in and out."""
+
+    def __init__(self, store: Store) -> None:
+        self._datasets = store.datasets
+        self._projects = Projects(store)
+
+    async def create_dataset(
+        self, request: dataset_service_pb2.CreateDatasetRequest, call: Call
+    ) -> dataset_service_pb2.CreateDatasetResponse:
+        project = call.project()
+        bad = Violations()
+        bad.check_id("slug", request.slug)
+        bad.check_text("name", request.name)
+        if not request.columns:
+            bad.add("columns", "is required")
+        for index, column in enumerate(request.columns):
+            bad.check_id(f"columns[{index}]", column)
+            if column in request.columns[:index]:
+                bad.add(f"columns[{index}]", "stands here twice")
+        bad.refuse()
+        name, columns = request.name or request.slug, list(request.columns)
+        dataset = Dataset(slug=request.slug, name=name, columns=columns)
+        await self._projects.ensure(project)
+        await self._datasets.write(project, dataset)
+        return dataset_service_pb2.CreateDatasetResponse(dataset=_summary(dataset))
+
+    async def list_datasets(
+        self, request: dataset_service_pb2.ListDatasetsRequest, call: Call
+    ) -> dataset_service_pb2.ListDatasetsResponse:
+        found = await self._datasets.find(call.project())
+        return dataset_service_pb2.ListDatasetsResponse(datasets=map(_summary, found))
+
+    async def get_dataset(
+        self, request: dataset_service_pb2.GetDatasetRequest, call: Call
+    ) -> dataset_service_pb2.GetDatasetResponse:
+        project = call.project()
+        dataset = await self._dataset(project, request.slug)
+        message = dataset_pb2.Dataset(
+            slug=dataset.slug,
+            name=dataset.name,
+            columns=dataset.columns,
+            rows=map(_row, await self._datasets.rows(project, dataset.slug)),
+        )
+        return dataset_service_pb2.GetDatasetResponse(dataset=message)
+
+    async def create_dataset_item(
+        self, request: dataset_service_pb2.CreateDatasetItemRequest, call: Call
+    ) -> dataset_service_pb2.CreateDatasetItemResponse:
+        project = call.project()
+        dataset = await self._dataset(project, request.slug)
+        bad = Violations()
+        if not request.values:
+            bad.add("values", "is required")
+        bad.refuse()
+        row: dict[str, Json] = {
+            "values": {name: v for name, v in request.values.items() if name in dataset.columns}
+        }
+        for name in ("name", "ideal_output"):
+            if request.HasField(name):
+                row[name] = getattr(request, name)
+        if request.HasField("metadata"):
+            row["metadata"] = struct_object(request.metadata)
+        if not await self._datasets.add_row(project, dataset.slug, row):
+            raise not_found("dataset", dataset.slug)
+        unknown = sorted(set(request.values) - set(dataset.columns))
+        warning = f"The dataset has no column {', '.join(unknown)}; left out" if unknown else None
+        return dataset_service_pb2.CreateDatasetItemResponse(dataset_row=_row(row), warning=warning)
+
+    async def delete_dataset(
+        self, request: dataset_service_pb2.DeleteDatasetRequest, call: Call
+    ) -> dataset_service_pb2.DeleteDatasetResponse:
+        project = call.project()
+        dataset = await self._dataset(project, request.slug)
+        if not await self._datasets.delete(project, dataset.slug):
+            raise not_found("dataset", dataset.slug)
+        return dataset_service_pb2.DeleteDatasetResponse()
+
+    async def _dataset(self, project: str, slug: str) -> Dataset:
+        bad = Violations()
+        if not slug:
+            bad.add("slug", "is required")
+        bad.refuse()
+        found = await self._datasets.find(project, slug) if possible_id(slug) else []
+        if not found:
+            raise not_found("dataset", slug[:64])
+        return found[0]
+
+
+def _summary(dataset: Dataset) -> dataset_pb2.DatasetSummary:
+    return dataset_pb2.DatasetSummary(slug=dataset.slug, name=dataset.name, columns=dataset.columns)
+
+
+def _row(row: dict[str, Json]) -> dataset_pb2.DatasetRow:
+    message = dataset_pb2.DatasetRow(
+        values=row["values"], name=row.get("name"), ideal_output=row.get("ideal_output")
+    )
+    if "metadata" in row:
+        put_json(message, {"metadata": row["metadata"]})
+    return message
