@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import json
 import logging
 import signal
@@ -17,6 +16,7 @@ from typing import Any
 import orjson
 import structlog
 
+from spanloom import garbage
 from spanloom.config import Settings
 from spanloom.evaluation import evaluate_forever
 from spanloom.evaluators import judge
@@ -44,6 +44,8 @@ from spanloom.supervisor import Supervisor
 log = structlog.get_logger("spanloom")
 
 _READY_POLL_SECONDS = 1.0
+# How long a thread that converts something large may keep the event loop waiting; each step of a small call may wait so long.
+_TURN_SECONDS = 0.001
 # Beyond the drain: for the writer's queue and the database's goodbye.
 _GRACE_SECONDS = 5.0
 
@@ -141,6 +143,8 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
         first_key = None if settings.no_auth or sockets else await _first_key(store)
         watch = asyncio.create_task(_watch(store, grpc_server))
         stack.callback(watch.cancel)
+        collecting = asyncio.create_task(garbage.collect_forever(lambda: middleware.is_busy))
+        stack.callback(collecting.cancel)
         if settings.evaluate:
             evaluating = asyncio.create_task(evaluate_forever(store, settings.evaluation_lease))
             stack.push_async_callback(_stopped, evaluating)
@@ -157,7 +161,8 @@ def serve(settings: Settings, started: Callable[[Started], None]) -> bool:
 
     False if a worker could not start; the log says why.
     """
-    gc.freeze()  # what was imported stays: no collection need look at it, and workers go on sharing its memory
+    garbage.settle()
+    sys.setswitchinterval(_TURN_SECONDS)
     if settings.workers == 1:
         asyncio.run(_serve(settings, started))
         return True

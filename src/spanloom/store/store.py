@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import fields
+from functools import partial
 from typing import TypeVar
 
 from sqlalchemy import Connection, insert
@@ -150,7 +151,12 @@ class Store:
     # Spans
 
     async def write_spans(
-        self, project: str, spans: Sequence[Span], *, evaluations: Sequence[Evaluation] = ()
+        self,
+        project: str,
+        spans: Sequence[Span],
+        *,
+        evaluations: Sequence[Evaluation] = (),
+        large: bool = False,
     ) -> None:
         """Store spans, each in place of an earlier one of its identity, and what is to be evaluated; the last of one identity in a
         call wins.
@@ -158,11 +164,12 @@ class Store:
         The trace's row is derived here: from the span with parent id "" (the earliest, if the call has several), else, if
         the trace has no row yet, from its earliest span in the call. Values of a body may be `orjson.Fragment`s, which MUST
         be valid JSON. INVALID_ARGUMENT names `spans[n].field`, n being the position in the call, and for what stands in the
-        body its key: `spans[n].inputs`.
+        body its key: `spans[n].inputs`. The rows of a `large` call, one of megabytes, are made beside the event loop.
         """
-        span_rows, trace_rows, size = rows.span_rows(
-            project, spans, self._versions.take(len(spans))
+        make = partial(
+            rows.span_rows, project, spans, self._versions.take(len(spans)), in_steps=large
         )
+        span_rows, trace_rows, size = await asyncio.to_thread(make) if large else make()
         if span_rows:
             jobs = rows.evaluation_rows(project, evaluations, time.time_ns())
             work = {tables.spans: span_rows, tables.traces: trace_rows}

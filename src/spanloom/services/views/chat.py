@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any
+from functools import cache
+from typing import Any, get_args
 
-from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from spanloom.chat.turn import ChatMessage, Payload, TurnChat
@@ -14,6 +15,8 @@ from spanloom.services.views.feedback import feedback_message
 from spanloom.v1 import agent_chat_pb2, agent_chat_service_pb2
 
 MAX_UINT32 = 2**32 - 1
+_MANY = 1000
+_ORDINARY_TEXT = 4096
 
 _TURN_FIELDS = (
     *("root_span_name", "agent_name", "agent_version", "status_code", "provider"),
@@ -27,6 +30,11 @@ _MESSAGE_FIELDS = (
 )
 
 
+_PAYLOAD_FIELDS = {
+    kind.type: tuple(field.name for field in fields(kind)) for kind in get_args(Payload)
+}
+
+
 def chat_message(turn: TurnChat) -> agent_chat_service_pb2.GetTraceChatResponse:
     """The turn on the wire: absent texts and numbers are unset, counts past 32 bits stand at their largest."""
     chat = agent_chat_service_pb2.GetTraceChatResponse(trace_id=turn.trace_id)
@@ -37,37 +45,50 @@ def chat_message(turn: TurnChat) -> agent_chat_service_pb2.GetTraceChatResponse:
         chat.started_at.CopyFrom(timestamp_from_ns(turn.started_ns))
     if turn.ended_ns is not None:
         chat.ended_at.CopyFrom(timestamp_from_ns(turn.ended_ns))
-    chat.messages.extend(_step(message) for message in turn.messages)
+    for message in turn.messages:
+        _put(message, chat.messages.add())
     chat.feedback.extend(feedback_message(feedback) for feedback in turn.feedback or ())
     return chat
 
 
-def _step(message: ChatMessage) -> agent_chat_pb2.AgentChatMessage:
-    step = agent_chat_pb2.AgentChatMessage()
+def weight_of(turn: TurnChat) -> int:
+    """About how many messages of ordinary size the turn's are."""
+    if len(turn.messages) > _MANY:
+        return len(turn.messages)
+    texts = (
+        value
+        for message in turn.messages
+        for name in _PAYLOAD_FIELDS[message.type]
+        if isinstance(value := getattr(message.payload, name), str)
+    )
+    return len(turn.messages) + sum(map(len, texts)) // _ORDINARY_TEXT
+
+
+def _put(message: ChatMessage, step: agent_chat_pb2.AgentChatMessage) -> None:
     _copy(message, step, _MESSAGE_FIELDS)
     if message.started_ns is not None:
         step.started_at.CopyFrom(timestamp_from_ns(message.started_ns))
     payload = getattr(step, message.type)
     payload.SetInParent()
-    _copy(message.payload, payload, _payload_fields(message.payload))
+    _copy(message.payload, payload, _PAYLOAD_FIELDS[message.type])
     step.feedback.extend(feedback_message(feedback) for feedback in message.feedback or ())
-    return step
 
 
-def _payload_fields(payload: Payload) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(payload))
+@cache
+def _counts_of(descriptor: Descriptor) -> frozenset[str]:
+    return frozenset(f.name for f in descriptor.fields if f.type == FieldDescriptor.TYPE_UINT32)
 
 
 def _copy(source: Any, message: Message, names: tuple[str, ...]) -> None:
     """Copy fields of the same name; None, "" and () stay unset."""
-    kinds = message.DESCRIPTOR.fields_by_name
+    counts = _counts_of(message.DESCRIPTOR)
     for name in names:
         value = getattr(source, name)
         if value is None or value == "":
             continue
         if isinstance(value, tuple):
             getattr(message, name).extend(value)
-        elif kinds[name].type == FieldDescriptor.TYPE_UINT32:
+        elif name in counts:
             setattr(message, name, min(value, MAX_UINT32))
         else:
             setattr(message, name, value)
