@@ -4,15 +4,42 @@ from __future__ import annotations
 
 import json
 import secrets
+import statistics
 import time
 from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from bench import data
+from bench.figure import Figure
+from bench.ingest import BATCH, IN_FLIGHT, workspace
+from bench.load import grpc_rate
+from bench.server import Server
 from spanloom.ingest import otlp_json
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 _SECOND = 10**9
+
+
+def exports(rounds: int, requests: int) -> Figure:
+    """Export of 100 calls of a model a request, against as many events by CreateEventBatch on the same server."""
+    rates, limits, costs = [], [], []
+    for _ in range(rounds):
+        with workspace() as directory, Server(f"sqlite:///{directory}/bench.db") as server:
+            events = [m.SerializeToString() for m in data.messages(requests, 100)]
+            limits.append(grpc_rate(server.grpc_address, BATCH, events, IN_FLIGHT) * 100)
+            bodies = [chats(100).SerializeToString() for _ in range(requests)]
+            before = server.cpu_seconds()
+            rates.append(grpc_rate(server.grpc_address, EXPORT, bodies, IN_FLIGHT) * 100)
+            costs.append((server.cpu_seconds() - before) / (requests * 100) * 1e6)
+    return Figure(
+        "OTLP Export, gRPC, 100 spans a request",
+        statistics.median(rates),
+        "events over gRPC, 100 a request",
+        statistics.median(limits),
+        0.7,
+        note=f"{statistics.median(costs):.0f} us of CPU a span in the server",
+    )
 
 
 def request() -> tuple[ExportTraceServiceRequest, Any]:

@@ -16,7 +16,6 @@ from bench.ingest import workspace
 from bench.server import Server
 from spanloom.v1 import agent_chat_service_pb2
 
-_EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 _CHAT = "/spanloom.v1.AgentChatService/GetTraceChat"
 _PAUSE_SECONDS = 0.005
 _WANTED_SECONDS = 0.2
@@ -24,11 +23,10 @@ _WANTED_SECONDS = 0.2
 
 def longest_waits(spans: int, megabytes: int) -> Iterator[Figure]:
     """For a trace of many spans, and one of a single large message: written and read by every transport."""
-    for what, make in (
-        (f"{spans:,} spans", lambda: otlp.fan(spans)),
-        (f"a message of {megabytes} MB", lambda: otlp.large(megabytes * 2**20)),
+    for what, message in (
+        (f"{spans:,} spans", otlp.fan(spans)),
+        (f"a message of {megabytes} MB", otlp.large(megabytes * 2**20)),
     ):
-        message = make()
         for name, (send, read) in _DOORS.items():
             with workspace() as directory, Server(f"sqlite:///{directory}/bench.db") as server:
                 small = otlp.fan(3)
@@ -121,7 +119,7 @@ def _grpc() -> Any:
         return run
 
     def send(server: Server, message: Any) -> Callable[[], None]:
-        return call(server, _EXPORT, message.SerializeToString())
+        return call(server, otlp.EXPORT, message.SerializeToString())
 
     def read(server: Server, message: Any) -> Callable[[], None]:
         return call(server, _CHAT, _asked(message).SerializeToString())
