@@ -141,7 +141,7 @@ def test_every_view_answers_and_nothing_is_lost(sent: list[trace_pb2.Span]) -> N
     read = stored(received.spans)
     for model_calls in (False, True):
         turn = trace_chat("t", read, include_model_tool_calls=model_calls)
-        json_codec.to_json(chat_message(turn))
+        json_codec.to_json(chat_message(turn, "e/p"))
     json_codec.to_json(trace_message("t", read))
     json_codec.to_json(session_message("t", read, project="p"))
     for span in read:

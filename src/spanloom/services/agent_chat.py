@@ -54,7 +54,7 @@ class AgentChatService:
         turn = await converted(len(spans), partial(_turn, trace_id, spans, request))
         if request.include_feedback and known:
             turn = attach_feedback(turn, await self._feedback_on(project, [turn]))
-        return await converted(weight_of(turn), lambda: chat_message(turn))
+        return await converted(weight_of(turn), lambda: chat_message(turn, request.project_id))
 
     async def get_conversation_chat(
         self, request: pb.GetConversationChatRequest, call: Call
@@ -91,7 +91,9 @@ class AgentChatService:
             on_conversation = (f for f in found if (f.target, f.target_id) == target)
             response.feedback.extend(feedback_message(feedback) for feedback in on_conversation)
         for turn in turns:
-            response.turns.append(await converted(weight_of(turn), partial(chat_message, turn)))
+            response.turns.append(
+                await converted(weight_of(turn), partial(chat_message, turn, request.project_id))
+            )
         response.total_turns = min(total, MAX_UINT32)
         response.has_more = offset + len(page) < total
         costs = [turn.total_cost_usd for turn in turns if turn.total_cost_usd is not None]
@@ -131,7 +133,7 @@ class AgentChatService:
         roles = {each for role in request.roles or ROLES for each in _ROLES[role]}
         found = await matches(self._store, project, query, roles, offset + limit)
         truncated = request.truncate_content or not request.HasField("truncate_content")
-        return search_response(found[offset:], truncated=truncated)
+        return search_response(found[offset:], request.project_id, truncated=truncated)
 
     async def list_agents(self, request: pb.ListAgentsRequest, call: Call) -> pb.ListAgentsResponse:
         project = call.named_project(request.project_id)

@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from spanloom.chat.turn import ChatMessage, Payload, TurnChat
 from spanloom.ingest.times import timestamp_from_ns
 from spanloom.services.views.feedback import feedback_message
+from spanloom.services.views.object_refs import outward
 from spanloom.v1 import agent_chat_pb2, agent_chat_service_pb2
 
 MAX_UINT32 = 2**32 - 1
@@ -35,10 +36,11 @@ _PAYLOAD_FIELDS = {
 }
 
 
-def chat_message(turn: TurnChat) -> agent_chat_service_pb2.GetTraceChatResponse:
-    """The turn on the wire: absent texts and numbers are unset, counts past 32 bits stand at their largest."""
+def chat_message(turn: TurnChat, project_id: str) -> agent_chat_service_pb2.GetTraceChatResponse:
+    """The turn on the wire: absent texts and numbers are unset, counts past 32 bits stand at their largest, references to
+    objects are those that clients of the project know."""
     chat = agent_chat_service_pb2.GetTraceChatResponse(trace_id=turn.trace_id)
-    _copy(turn, chat, _TURN_FIELDS)
+    _copy(turn, chat, _TURN_FIELDS, project_id)
     if turn.user_id:
         chat.wb_user_id = turn.user_id
     if turn.started_ns is not None:
@@ -46,7 +48,7 @@ def chat_message(turn: TurnChat) -> agent_chat_service_pb2.GetTraceChatResponse:
     if turn.ended_ns is not None:
         chat.ended_at.CopyFrom(timestamp_from_ns(turn.ended_ns))
     for message in turn.messages:
-        _put(message, chat.messages.add())
+        _put(message, chat.messages.add(), project_id)
     chat.feedback.extend(feedback_message(feedback) for feedback in turn.feedback or ())
     return chat
 
@@ -64,13 +66,13 @@ def weight_of(turn: TurnChat) -> int:
     return len(turn.messages) + sum(map(len, texts)) // _ORDINARY_TEXT
 
 
-def _put(message: ChatMessage, step: agent_chat_pb2.AgentChatMessage) -> None:
-    _copy(message, step, _MESSAGE_FIELDS)
+def _put(message: ChatMessage, step: agent_chat_pb2.AgentChatMessage, project_id: str) -> None:
+    _copy(message, step, _MESSAGE_FIELDS, project_id)
     if message.started_ns is not None:
         step.started_at.CopyFrom(timestamp_from_ns(message.started_ns))
     payload = getattr(step, message.type)
     payload.SetInParent()
-    _copy(message.payload, payload, _PAYLOAD_FIELDS[message.type])
+    _copy(message.payload, payload, _PAYLOAD_FIELDS[message.type], project_id)
     step.feedback.extend(feedback_message(feedback) for feedback in message.feedback or ())
 
 
@@ -79,7 +81,7 @@ def _counts_of(descriptor: Descriptor) -> frozenset[str]:
     return frozenset(f.name for f in descriptor.fields if f.type == FieldDescriptor.TYPE_UINT32)
 
 
-def _copy(source: Any, message: Message, names: tuple[str, ...]) -> None:
+def _copy(source: Any, message: Message, names: tuple[str, ...], project_id: str) -> None:
     """Copy fields of the same name; None, "" and () stay unset."""
     counts = _counts_of(message.DESCRIPTOR)
     for name in names:
@@ -87,7 +89,11 @@ def _copy(source: Any, message: Message, names: tuple[str, ...]) -> None:
         if value is None or value == "":
             continue
         if isinstance(value, tuple):
-            getattr(message, name).extend(value)
+            getattr(message, name).extend(
+                dict.fromkeys(outward(text, project_id) for text in value)
+            )
+        elif isinstance(value, str):
+            setattr(message, name, outward(value, project_id))
         elif name in counts:
             setattr(message, name, min(value, MAX_UINT32))
         else:
