@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 _YOUNG: Final = 5_000  # new objects between two looks at those alone
@@ -23,12 +23,12 @@ def settle() -> None:
     gc.set_threshold(_YOUNG, 10, 1_000_000)
 
 
-def let_go(items: list[Any] | dict[Any, Any]) -> None:
-    """Empty a large container in steps, when nobody needs what it holds any more."""
+def let_go(items: Sequence[Any] | Mapping[Any, Any]) -> None:
+    """Empty a large list or dict in steps, when nobody needs what it holds any more."""
     if isinstance(items, list):
         while items:
             del items[-_SLICE:]
-    else:
+    elif isinstance(items, dict):
         while items:
             items.popitem()
 
