@@ -58,6 +58,17 @@ def test_a_workflow_starts_no_agent_and_does_not_repeat_what_its_agents_said() -
     assert lines(*spans) == ["User: q", "start(Ada)", "assistant(Ada): final"]
 
 
+def test_the_calls_in_what_a_workflow_gives_back_are_not_its_own() -> None:
+    function = {"name": "look", "arguments": '{"x":1}'}
+    outputs = {
+        "role": "assistant",
+        "content": "a",
+        "tool_calls": [{"id": "1", "function": function}],
+    }
+    root = workflow("w", inputs={"question": "q"}, outputs=outputs)
+    assert lines(root, include_model_tool_calls=True) == ["User: q", "assistant: a"]
+
+
 def test_a_workflow_answers_where_no_agent_told_what_it_said() -> None:
     spans = [
         workflow("w", inputs={"question": "q"}, outputs={"answer": "final"}),

@@ -27,6 +27,7 @@ from spanloom.chat.messages import (
     read_messages,
     reasoning_of,
     system_text,
+    text_of,
 )
 
 if TYPE_CHECKING:
@@ -182,6 +183,9 @@ def _facts(span: Span, calls_model: bool, turns: frozenset[str]) -> Facts:
     agent = json_object(body.get("agent"))
     tool = json_object(body.get("tool"))
     inputs, outputs, system = _said(span, act, log_type)
+    if act == WORKFLOW:
+        # The calls in the history that it gives back are those of the models below it.
+        outputs = [Message(m.role, said) for m in outputs if (said := text_of(m))]
     if is_silent_turn and not inputs:
         inputs = asked_before(body.get("outputs"))
     status, status_message = _status(span)
