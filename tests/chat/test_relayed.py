@@ -65,8 +65,15 @@ def test_the_calls_in_what_a_workflow_gives_back_are_not_its_own() -> None:
         "content": "a",
         "tool_calls": [{"id": "1", "function": function}],
     }
-    root = workflow("w", inputs={"question": "q"}, outputs=outputs)
-    assert lines(root, include_model_tool_calls=True) == ["User: q", "assistant: a"]
+    spans = [
+        workflow("w", inputs={"question": "q"}, outputs=outputs),
+        chat("m", "w", start=1, inputs=[user("q")], outputs=[parts("assistant", call("2"))]),
+    ]
+    assert lines(*spans, include_model_tool_calls=True) == [
+        "User: q",
+        "tool: look()",
+        "assistant: a",
+    ]
 
 
 def test_a_workflow_answers_where_no_agent_told_what_it_said() -> None:
