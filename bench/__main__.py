@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from bench import events, ingest, json_codec, reads, whole
+from bench import events, ingest, json_codec, otlp, reads, waiting, whole
 from bench.figure import Figure
 
 Row = Callable[[], Iterable[Figure]]
@@ -25,9 +25,12 @@ FULL: dict[str, Row] = {
     "grpc-1000": lambda: [ingest.batches(1000, 5, 64, 0.45, fresh=False)],
     "rest-100": lambda: [ingest.rest_batches(3, 400)],
     "single": lambda: [ingest.single_events(3, 10_000)],
+    "otlp-100": lambda: [otlp.exports(3, 200)],
     "codec": json_codec.figures,
     "chat": lambda: [reads.chat(calls=300)],
     "events": lambda: events.pages(1_000_000, calls=200),
+    "chat-100000": lambda: [reads.large_chat(100_000)],
+    "waits": lambda: waiting.longest_waits(100_000, 20),
     "start": lambda: [whole.start(rounds=5)],
     "postgresql": lambda: [ingest.postgres_batches(3, 400)],
     "full": whole.full_store,

@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 import orjson
 
-from bench import data
+from bench import data, otlp
 from bench.figure import Figure
 from bench.ingest import BATCH, workspace
 from bench.load import grpc_rate
@@ -31,9 +31,11 @@ def write_trace(server: Server) -> str:
     return message.events[0].session_id
 
 
-def chat_seconds(server: Server, trace_id: str, calls: int) -> float:
+def chat_seconds(
+    server: Server, trace_id: str, calls: int, *, project: str = data.PROJECT
+) -> float:
     """The median time of GetTraceChat, one call after the other."""
-    request = agent_chat_service_pb2.GetTraceChatRequest(project_id=data.PROJECT, trace_id=trace_id)
+    request = agent_chat_service_pb2.GetTraceChatRequest(project_id=project, trace_id=trace_id)
     return asyncio.run(_median(server.grpc_address, request.SerializeToString(), calls))
 
 
@@ -67,6 +69,28 @@ def chat(calls: int) -> Figure:
         4,
         unit="ms",
         less_is_better=True,
+    )
+
+
+def large_chat(spans: int) -> Figure:
+    """The chat of a trace of so many tool calls, against one of a hundredth of them: the time a span must not grow."""
+    seconds = {}
+    for size in (spans // 100, spans):
+        with workspace() as directory, Server(f"sqlite:///{directory}/bench.db") as server:
+            message = otlp.fan(size)
+            grpc_rate(server.grpc_address, otlp.EXPORT, [message.SerializeToString()], 1)
+            trace_id = message.resource_spans[0].scope_spans[0].spans[0].trace_id.hex()
+            seconds[size] = chat_seconds(server, trace_id, 3, project="default")
+    few, many = seconds.values()
+    return Figure(
+        f"GetTraceChat, {spans:,} spans, a span",
+        many / spans * 1e6,
+        f"of {spans // 100:,} spans",
+        few / (spans // 100) * 1e6,
+        1.5,
+        unit="us",
+        less_is_better=True,
+        note=f"{many:.1f} s",
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import json
 import logging
 import signal
@@ -17,6 +16,7 @@ from typing import Any
 import orjson
 import structlog
 
+from spanloom import garbage
 from spanloom.config import Settings
 from spanloom.evaluation import evaluate_until
 from spanloom.evaluators import judge
@@ -45,6 +45,8 @@ from spanloom.supervisor import Supervisor
 log = structlog.get_logger("spanloom")
 
 _READY_POLL_SECONDS = 1.0
+# How long a thread that converts something large may keep the event loop waiting; each step of a small call may wait so long.
+_TURN_SECONDS = 0.001
 # Beyond the drain: for the writer's queue and the database's goodbye.
 _GRACE_SECONDS = 5.0
 
@@ -144,6 +146,8 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
         watch = asyncio.create_task(_watch(store, grpc_server))
         stack.callback(watch.cancel)
         stop, background = asyncio.Event(), []
+        collecting = asyncio.create_task(garbage.collect_forever(lambda: middleware.is_busy))
+        stack.callback(collecting.cancel)
         if settings.evaluate:
             evaluating = evaluate_until(stop, store, settings.evaluation_lease)
             background.append(asyncio.create_task(evaluating))
@@ -164,7 +168,8 @@ def serve(settings: Settings, started: Callable[[Started], None]) -> bool:
 
     False if a worker could not start; the log says why.
     """
-    _tune()
+    garbage.settle()
+    sys.setswitchinterval(_TURN_SECONDS)
     if settings.workers == 1:
         asyncio.run(_serve(settings, started))
         return True
@@ -184,15 +189,6 @@ def serve(settings: Settings, started: Callable[[Started], None]) -> bool:
             grace=settings.drain_timeout + _GRACE_SECONDS,
         )
         return supervisor.run(all_ready)
-
-
-def _tune() -> None:
-    """Set the interpreter for this process and its workers."""
-    gc.freeze()  # what was imported stays: no collection need look at it, and workers go on sharing its memory
-    # A batch makes thousands of dicts that all live as long as the call: looking among them for cycles is in vain.
-    gc.set_threshold(20_000, 20, 50)
-    # The thread that writes asks for the interpreter's lock after each statement, and waits this long while others compute.
-    sys.setswitchinterval(0.0005)
 
 
 async def _serve(

@@ -1,11 +1,8 @@
-"""Traces of any depth, width and weight, without recursion and in linear time.
-
-The limits are many times what is measured, so that only another order of growth passes them.
-"""
+"""Traces of any depth, width and weight, without recursion and with work that grows as they do."""
 
 from __future__ import annotations
 
-import time
+import sys
 from typing import Any
 
 import pytest
@@ -35,9 +32,7 @@ def test_a_chain_of_many_agents() -> None:
         span(i, i - 1 if i else "", operation="invoke_agent", agent_name=f"a{i}", input_tokens=1)
         for i in range(MANY)
     ]
-    started = time.monotonic()
     turn = trace_chat("t", spans)
-    assert time.monotonic() - started < 30
     assert [m.span_id for m in turn.messages] == [str(i) for i in range(MANY)]
     assert turn.total_input_tokens == MANY
 
@@ -45,17 +40,25 @@ def test_a_chain_of_many_agents() -> None:
 def test_a_fan_of_many_tool_calls() -> None:
     body = {"tool": {"name": "look", "arguments": {"a": 1}, "result": "x"}}
     spans = [span("r", operation="invoke_agent", agent_name="a")]
-    spans += [span(i, "r", operation="execute_tool", body=body) for i in range(MANY // 4)]
-    started = time.monotonic()
+    spans += [span(i, "r", operation="execute_tool", body=body) for i in range(MANY)]
     turn = trace_chat("t", spans)
-    assert time.monotonic() - started < 30
-    assert [m.span_id for m in turn.messages] == ["r", *(str(i) for i in range(MANY // 4))]
+    assert [m.span_id for m in turn.messages] == ["r", *(str(i) for i in range(MANY))]
 
 
-def seconds(spans: list[Span], *, model_calls: bool = True) -> float:
-    started = time.process_time()
-    trace_chat("t", spans, include_model_tool_calls=model_calls)
-    return time.process_time() - started
+def work(spans: list[Span]) -> int:
+    """How many calls and returns the chat takes."""
+    steps = 0
+
+    def count(*_: object) -> None:
+        nonlocal steps
+        steps += 1
+
+    sys.setprofile(count)
+    try:
+        trace_chat("t", spans, include_model_tool_calls=True)
+    finally:
+        sys.setprofile(None)
+    return steps
 
 
 def cycle(n: int) -> list[Span]:
@@ -141,20 +144,15 @@ def parts_of_one_message(n: int) -> list[Span]:
         parts_of_one_message,
     ],
 )
-def test_eight_times_the_spans_take_about_eight_times_as_long(make: Any) -> None:
-    little, much = make(500), make(4_000)
-    seconds(little)
-    least = min(seconds(little) for _ in range(2))
-    assert seconds(much) < 8 * 4 * least + 0.2
+def test_eight_times_the_spans_are_about_eight_times_the_work(make: Any) -> None:
+    assert work(make(2_000)) < 8 * 1.2 * work(make(250))
 
 
 def test_a_message_of_20_megabytes() -> None:
     text = "x" * 20_000_000
     listed = '["' + "x" * 20_000_000 + '"]'
     body = {"input_messages": [{"role": "user", "content": listed}], "output_messages": [text]}
-    started = time.monotonic()
     asked, answered = trace_chat("t", [span("l", operation="chat", body=body)]).messages
-    assert time.monotonic() - started < 10
     assert (asked.payload.text, answered.payload.text) == (text, text)  # type: ignore[union-attr]
 
 
@@ -173,7 +171,5 @@ def test_a_history_replayed_by_every_call_costs_what_it_weighs() -> None:
         return spans
 
     little, much = replayed(75), replayed(300)  # sixteen times the messages
-    seconds(little)
-    least = min(seconds(little) for _ in range(2))
-    assert seconds(much) < 16 * 4 * least + 0.2
+    assert work(much) < 16 * 1.2 * work(little)
     assert len(trace_chat("t", much).messages) == 600

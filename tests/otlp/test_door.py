@@ -278,6 +278,62 @@ def test_a_trace_is_read_by_every_view(project: Project) -> None:
     assert (ada.agent_name, ada.invocation_count) == ("Ada", 1)
 
 
+def test_references_are_shown_as_clients_know_them(project: Project) -> None:
+    inner = "weave-trace-internal:///UHJvamVjdDo0Mg==/object/cat.png:d1"
+    outer = f"weave:///me/{project.name}/object/cat.png:d1"
+    asked = {"role": "user", "parts": [{"type": "uri", "uri": inner, "modality": "image"}]}
+    send(
+        project,
+        request(
+            {
+                **MODEL,
+                "attributes": {
+                    **MODEL["attributes"],  # type: ignore[dict-item]
+                    "weave__content_refs": [inner],
+                    "gen_ai__input__messages": [asked],
+                    "gen_ai__output__messages": [
+                        {
+                            "role": "assistant",
+                            "parts": [{"type": "text", "content": f"See {inner}."}],
+                        }
+                    ],
+                },
+            },
+            {
+                **TOOL,
+                "attributes": {
+                    **TOOL["attributes"],  # type: ignore[dict-item]
+                    "weave__content_refs": [inner],
+                    "gen_ai__tool__call__arguments": {"deep": json.dumps({"image": inner})},
+                    "gen_ai__tool__call__result": inner,
+                },
+            },
+        ),
+    )
+    pb = agent_chat_service_pb2
+    project_id = f"me/{project.name}"
+    turn = project(
+        "AgentChatService/GetTraceChat",
+        pb.GetTraceChatRequest(project_id=project_id, trace_id=TRACE_ID),
+    )
+    tool, user, answer = turn.messages
+    assert list(tool.tool_call.content_refs) == [outer]
+    assert tool.tool_call.tool_result == outer
+    assert outer in tool.tool_call.tool_arguments
+    assert list(user.user_message.content_refs) == [outer]
+    assert answer.assistant_message.text == f"See {outer}."
+    page = project(
+        "AgentChatService/GetConversationChat",
+        pb.GetConversationChatRequest(project_id=project_id, conversation_id="conversation"),
+    )
+    search = project(
+        "AgentChatService/SearchMessages", pb.SearchMessagesRequest(project_id=project_id)
+    )
+    assert list(page.turns) == [turn]
+    for found in (turn, page, search):
+        assert "weave-trace-internal" not in json_format.MessageToJson(found)
+
+
 def test_any_method_takes_and_answers_protobuf(project: Project) -> None:
     create = trace_service_pb2.CreateTraceRequest()
     create.trace.id, create.trace.name = "p", "by protobuf"

@@ -1,76 +1,74 @@
-"""Large traces through the real door and out as a chat: correct, in linear time, and the server answers others meanwhile."""
+"""Large traces through the real door and out as a chat, by every transport and both forms of a body."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import json
+from collections.abc import Iterator
 from typing import Any
 
+import grpc
 import httpx
+import orjson
 import pytest
+from google.protobuf import json_format
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
+from spanloom.ingest import otlp_json
 from spanloom.v1 import agent_chat_service_pb2 as pb
-from tests.otlp.requests import START, TRACE_ID, add_span, attributes, request, steps
+from spanloom.v1.agent_chat_service_pb2_grpc import AgentChatServiceStub
+from tests.otlp.requests import START, add_span, request, steps
 from tests.server.test_kill import Process
 
-SPANS = 30_000
-# Far past what another call waits while a large one is worked on: a server that is stuck answers never.
-MOST_WAIT_SECONDS = 20
+SPANS = 1_500
+
+PROTOBUF, JSON = "application/x-protobuf", "application/json"
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
-    """A server in a process of its own, so that the test's work is not taken for the server's."""
     process = Process(f"sqlite:///{tmp_path_factory.mktemp('scale')}/spanloom.db")
-    # What is loaded and compiled at its first use is no matter of size.
-    through_the_door(process, chain(10, TRACE_ID), TRACE_ID)
     yield process
     process.stop()
 
 
-@contextmanager
-def responsive(server: Process) -> Iterator[None]:
-    """Ask for the server's health all the while; every question must have been answered."""
-    answers: list[int] = []
-    done = threading.Event()
-
-    def ask() -> None:
-        url, timeout = f"http://{server.http}", MOST_WAIT_SECONDS
-        with httpx.Client(base_url=url, timeout=timeout, trust_env=False) as http:
-            while not done.is_set():
-                answers.append(0)
-                answers[-1] = http.get("/healthz").status_code
-                done.wait(0.02)
-
-    asking = threading.Thread(target=ask)
-    asking.start()
-    try:
-        yield
-    finally:
-        done.set()
-        asking.join()
-    assert set(answers) == {200}
-
-
-def through_the_door(server: Process, message: ExportTraceServiceRequest, trace_id: str) -> Any:
-    """Send the spans and ask for their chat, while the server must answer others, too."""
-    body = message.SerializeToString()
-    asked = pb.GetTraceChatRequest(project_id="default", trace_id=trace_id).SerializeToString()
-    headers = {
-        "authorization": f"Bearer {server.key}",
-        "content-type": "application/x-protobuf",
-    }
-    with (
-        responsive(server),
-        httpx.Client(base_url=f"http://{server.http}", timeout=120, trust_env=False) as http,
-    ):
-        answer = http.post("/v1/traces", content=body, headers=headers)
-        assert (answer.status_code, answer.content) == (200, b"")
-        answer = http.post("/agents/traces/chat", content=asked, headers=headers)
+def post(server: Process, path: str, content: bytes, content_type: str) -> bytes:
+    headers = {"authorization": f"Bearer {server.key}", "content-type": content_type}
+    answer = httpx.post(
+        f"http://{server.http}{path}",
+        content=content,
+        headers=headers,
+        timeout=120,
+        trust_env=False,
+    )
     assert answer.status_code == 200, answer.content[:1000]
-    return pb.GetTraceChatResponse.FromString(answer.content)
+    return answer.content
+
+
+def by_protobuf(server: Process, message: ExportTraceServiceRequest, trace_id: str) -> Any:
+    asked = pb.GetTraceChatRequest(project_id="default", trace_id=trace_id)
+    assert post(server, "/v1/traces", message.SerializeToString(), PROTOBUF) == b""
+    answer = post(server, "/agents/traces/chat", asked.SerializeToString(), PROTOBUF)
+    return pb.GetTraceChatResponse.FromString(answer)
+
+
+def by_json(server: Process, message: ExportTraceServiceRequest, trace_id: str) -> Any:
+    asked = orjson.dumps({"project_id": "default", "trace_id": trace_id})
+    assert orjson.loads(post(server, "/v1/traces", otlp_json.to_json(message), JSON)) == {}
+    answer = post(server, "/agents/traces/chat", asked, JSON)
+    return json_format.Parse(answer, pb.GetTraceChatResponse())
+
+
+def by_grpc(server: Process, message: ExportTraceServiceRequest, trace_id: str) -> Any:
+    asked = pb.GetTraceChatRequest(project_id="default", trace_id=trace_id)
+    metadata = (("authorization", f"Bearer {server.key}"),)
+    options = [("grpc.max_receive_message_length", -1)]
+    with grpc.insecure_channel(server.grpc, options) as channel:
+        TraceServiceStub(channel).Export(message, metadata=metadata)
+        return AgentChatServiceStub(channel).GetTraceChat(asked, metadata=metadata)
+
+
+DOORS = [by_protobuf, by_json, by_grpc]
 
 
 def chain(length: int, trace_id: str) -> ExportTraceServiceRequest:
@@ -111,24 +109,22 @@ def fan_chat(found: Any, width: int) -> None:
     assert results == [str(n) for n in range(width)]
 
 
+@pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize(("make", "check"), [(chain, chain_chat), (fan, fan_chat)])
-def test_many_spans(
-    server: Process,
-    make: Callable[[int, str], ExportTraceServiceRequest],
-    check: Callable[[Any, int], None],
-) -> None:
-    trace_id = make.__name__.encode().hex().rjust(32, "a")
-    check(through_the_door(server, make(SPANS, trace_id), trace_id), SPANS)
+def test_many_spans(server: Process, make: Any, check: Any, door: Any) -> None:
+    trace_id = f"{make.__name__}{door.__name__}".encode().hex().rjust(32, "a")[:32]
+    check(door(server, make(SPANS, trace_id), trace_id), SPANS)
 
 
-def test_a_message_of_twenty_megabytes(server: Process) -> None:
-    text = "Größe " * (20 * 2**20 // 8)
+@pytest.mark.parametrize(("door", "megabytes"), [(by_protobuf, 20), (by_json, 3), (by_grpc, 3)])
+def test_a_large_message(server: Process, door: Any, megabytes: int) -> None:
+    text = "Größe " * (megabytes * 2**20 // 8)
     said = [{"role": "assistant", "parts": [{"type": "text", "content": text}]}]
-    trace_id = "d" * 32
-    given = {"gen_ai__operation__name": "chat"}
+    trace_id = door.__name__.encode().hex().rjust(32, "d")
+    given = {
+        "gen_ai__operation__name": "chat",
+        "gen_ai__output__messages": json.dumps(said, ensure_ascii=False),
+    }
     message = request({"id": 1, "trace_id": trace_id, "attributes": given})
-    span = message.resource_spans[0].scope_spans[0].spans[0]
-    span.attributes.extend(attributes(gen_ai__output__messages=said))
-    assert message.ByteSize() > 20 * 2**20
-    found = through_the_door(server, message, trace_id)
-    assert steps(found) == [("assistant_message", text)]
+    assert message.ByteSize() > megabytes * 2**20
+    assert steps(door(server, message, trace_id)) == [("assistant_message", text)]

@@ -45,10 +45,11 @@ class Process:
         )
         assert self.process.stdout is not None
         self.key = ""
-        self.http = ""
+        self.http = self.grpc = ""
         for line in self.process.stdout:
             if "HTTP " in line:
                 self.http = line.rpartition("HTTP ")[2].strip()
+                self.grpc = line.partition("gRPC ")[2].partition(",")[0].strip()
             elif line.startswith("database:") and not first_start(database):
                 return
             elif line.startswith("first key"):

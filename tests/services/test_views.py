@@ -225,7 +225,7 @@ def test_feedback_is_shown_as_it_was_given() -> None:
 
 
 def test_a_chat_of_nothing_is_its_trace_id() -> None:
-    chat = chat_message(TurnChat(trace_id="t"))
+    chat = chat_message(TurnChat(trace_id="t"), "p")
     assert as_dict(chat) == {"trace_id": "t"}
 
 
@@ -259,7 +259,8 @@ def test_every_kind_of_message_has_its_payload_and_no_other() -> None:
                 ChatMessage(payload=p, span_id="x", started_ns=1, status_code="OK")
                 for p in payloads
             ),
-        )
+        ),
+        "p",
     )
     assert (chat.root_span_name, chat.wb_user_id, chat.total_input_tokens) == (
         "root",
@@ -283,6 +284,8 @@ def test_every_kind_of_message_has_its_payload_and_no_other() -> None:
 
 def test_feedback_stands_on_the_chat_and_on_its_messages() -> None:
     message = ChatMessage(payload=UserMessage(text="q"), feedback=(FEEDBACK,))
-    chat = chat_message(TurnChat(trace_id="t", messages=(message,), feedback=(FEEDBACK, FEEDBACK)))
+    chat = chat_message(
+        TurnChat(trace_id="t", messages=(message,), feedback=(FEEDBACK, FEEDBACK)), "p"
+    )
     assert [f.id for f in chat.feedback] == ["f", "f"]
     assert [f.id for f in chat.messages[0].feedback] == ["f"]

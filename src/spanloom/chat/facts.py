@@ -11,7 +11,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
-from spanloom.chat.freeform import answered, arguments_text, asked, result_text
+from spanloom.chat.freeform import (
+    answered,
+    arguments_text,
+    asked,
+    asked_before,
+    result_text,
+)
 from spanloom.chat.json_text import json_object, printed, reprinted
 from spanloom.chat.messages import (
     ASSISTANT,
@@ -21,6 +27,7 @@ from spanloom.chat.messages import (
     read_messages,
     reasoning_of,
     system_text,
+    text_of,
 )
 
 if TYPE_CHECKING:
@@ -30,6 +37,9 @@ Number = TypeVar("Number", int, float)
 
 # What a span does in a chat. OTHER speaks if it has messages: model calls, and whatever wraps them.
 AGENT: Final = "agent"
+WORKFLOW: Final = (
+    "workflow"  # answers for those below it as an agent does, but is nobody who speaks
+)
 TOOL: Final = "tool"
 HANDOFF: Final = "handoff"
 OTHER: Final = "other"
@@ -39,6 +49,8 @@ _LOG_TYPES = {"generation": OTHER, "tool": TOOL, "function": TOOL, "retrieval": 
 _KINDS = {"tool": TOOL, "session": AGENT}
 # Operations whose inputs and outputs are a conversation; those of embeddings, retrieval and the like are not.
 _TALKS = frozenset({"chat", "generate_content", "text_completion"})
+# Fields with which a workflow speaks for itself: it is then a span like any other.
+_OWN_WORDS = ("input_messages", "output_messages", "system_instructions", "tool_definitions")
 _TOOL_PREFIX = "execute_tool "
 _AGENT_PREFIX = "invoke_agent "
 
@@ -121,15 +133,38 @@ def _parents_of_models(spans: Sequence[Span]) -> set[str]:
 
 
 def _silent_turns(spans: Sequence[Span]) -> frozenset[str]:
-    """The chain events at the top of a trace in which no model was recorded: their inputs and outputs are all the chat
-    there is."""
-    if any(span.kind == "model" or span.operation for span in spans):
+    """The topmost chain events with inputs or outputs of a trace in which neither a model nor an agent tells what was
+    said: theirs are all the chat there is."""
+    if any(map(_speaks, spans)):
         return frozenset()
-    inner = {span.span_id for span in spans if span.kind != "session"}
-    return frozenset(
-        span.span_id
-        for span in spans
-        if span.kind == "chain" and span.parent_id not in inner and _has_io(span)
+    chains = {span.span_id: span for span in spans if span.kind == "chain"}
+    telling = {span_id for span_id, span in chains.items() if _has_io(span)}
+    if not telling:
+        return frozenset()
+    parents = {span.span_id: span.parent_id for span in spans if span.kind != "session"}
+    # Whether a span, or one above it, tells or is no chain; each is looked at once.
+    covered: dict[str, bool] = {}
+    for span_id in parents:
+        trail: list[str] = []
+        here = span_id
+        while here in parents and here not in covered:
+            covered[here] = here in telling or here not in chains
+            trail.append(here)
+            if covered[here]:
+                break
+            here = parents[here]
+        if covered.get(here):
+            covered.update(dict.fromkeys(trail, True))
+    return frozenset(span_id for span_id in telling if not covered.get(parents[span_id]))
+
+
+def _speaks(span: Span) -> bool:
+    body = span.body
+    return (
+        "input_messages" in body
+        or "output_messages" in body
+        or (span.kind == "model" and span.operation != "embeddings")
+        or (span.operation == "invoke_agent" and _has_io(span))
     )
 
 
@@ -142,11 +177,17 @@ def _facts(span: Span, calls_model: bool, turns: frozenset[str]) -> Facts:
     log_type = body.get("log_type")
     is_chain_agent = calls_model and not span.operation and not log_type
     act = _act(span, log_type)
-    if is_chain_agent or (span.span_id in turns and not log_type):
+    is_silent_turn = span.span_id in turns and not log_type
+    if is_chain_agent or is_silent_turn:
         act = AGENT
     agent = json_object(body.get("agent"))
     tool = json_object(body.get("tool"))
     inputs, outputs, system = _said(span, act, log_type)
+    if act == WORKFLOW:
+        # The calls in the history that it gives back are those of the models below it.
+        outputs = [Message(m.role, said) for m in outputs if (said := text_of(m))]
+    if is_silent_turn and not inputs:
+        inputs = asked_before(body.get("outputs"))
     status, status_message = _status(span)
     own_agent = span.agent_name or _text(agent.get("id"))
     tool_name, given, back = _tool_texts(span, tool, log_type) if act == TOOL else ("", "", "")
@@ -177,6 +218,8 @@ def _facts(span: Span, calls_model: bool, turns: frozenset[str]) -> Facts:
 def _act(span: Span, log_type: Json) -> str:
     if isinstance(log_type, str) and log_type in _LOG_TYPES:
         return _LOG_TYPES[log_type]
+    if span.operation == "invoke_workflow" and not span.body.keys() & _OWN_WORDS:
+        return WORKFLOW
     if span.operation or log_type:
         return _OPERATIONS.get(span.operation.lower(), OTHER)
     return _KINDS.get(span.kind, OTHER)
@@ -194,11 +237,13 @@ def _said(span: Span, act: str, log_type: Json) -> tuple[Sequence[Message], Sequ
         outputs = [m for m in read_messages(raw, ASSISTANT) if m.role != USER]
     if not _has_io(span) or not _talks(span, act, log_type):
         return inputs, outputs, system
+    # A step that says it is no more than that may hold anything, a workflow's state or the envelope of a message.
+    any_json = span.operation != "chain"
     if not inputs:
-        inputs = asked(body.get("inputs"))
+        inputs = asked(body.get("inputs"), any_json=any_json)
         if act == OTHER:
             system = system or system_text(inputs)
-    return inputs, outputs or answered(body.get("outputs")), system
+    return inputs, outputs or answered(body.get("outputs"), any_json=any_json), system
 
 
 def _talks(span: Span, act: str, log_type: Json) -> bool:
@@ -209,7 +254,7 @@ def _talks(span: Span, act: str, log_type: Json) -> bool:
             or span.operation.lower() in _TALKS
             or (span.kind == "model" and not span.operation)
         )
-    return act == AGENT
+    return act in (AGENT, WORKFLOW)
 
 
 def _tool_texts(span: Span, tool: Mapping[str, Json], log_type: Json) -> tuple[str, str, str]:

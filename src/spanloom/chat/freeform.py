@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from spanloom.model import Json
 
 _HISTORIES: Final = ("chat_history", "messages")
+# Where steps of a workflow pass a history on (LlamaIndex: input).
+_PASSED_ON: Final = (*_HISTORIES, "input")
 _QUESTIONS: Final = (
     "question",
     "query",
@@ -45,9 +47,9 @@ _NOTHING: Final[tuple[Json, ...]] = (None, "", [], {})
 _MAX_DEPTH: Final = 6
 
 
-def asked(inputs: Json) -> list[Message]:
+def asked(inputs: Json, *, any_json: bool = True) -> list[Message]:
     """What a model or an agent was asked: a message history, else the text under a question's key, else the only value;
-    any other JSON is shown as it is. A question beside a history that ends with an answer comes after it."""
+    any other JSON is shown as it is, if `any_json`. A question beside a history that ends with an answer comes after it."""
     inputs = _without_params(inputs)
     if isinstance(inputs, dict) and not _is_message(inputs):
         key = _filled(inputs, _HISTORIES)
@@ -56,26 +58,33 @@ def asked(inputs: Json) -> list[Message]:
             return history
         question = _filled(inputs, _QUESTIONS)
         if question:
-            return [*history, *_messages(inputs[question], USER)]
+            return [*history, *_messages(inputs[question], USER, any_json=any_json)]
         if history:
             return history
-    return _messages(inputs, USER)
+    return _messages(inputs, USER, any_json=any_json)
 
 
-def answered(outputs: Json) -> list[Message]:
+def asked_before(outputs: Json) -> list[Message]:
+    """The questions in a history that a step passed on, where it does not tell what went in."""
+    key = _passed_on(outputs)
+    return asked({"messages": outputs[key]}) if key and isinstance(outputs, dict) else []
+
+
+def answered(outputs: Json, *, any_json: bool = True) -> list[Message]:
     """What a model or an agent answered: a message, the text under an answer's key, else the only value; any other JSON
-    is shown as it is. Of a history, what comes after the last question."""
+    is shown as it is, if `any_json`. Of a history, what comes after the last question."""
     value = outputs
     for _ in range(_MAX_DEPTH):
         key = (
             _filled(value, _ANSWERS) if isinstance(value, dict) and not _is_message(value) else None
         )
+        key = key or _passed_on(value)
         if key is None:
             break
         value = value[key]
         if key == "choices" and isinstance(value, list):
             value = [_choice(choice) for choice in value]
-    messages = _messages(value, ASSISTANT)
+    messages = _messages(value, ASSISTANT, any_json=any_json)
     last = max((i for i, message in enumerate(messages) if message.role == USER), default=-1)
     return messages[last + 1 :]
 
@@ -94,7 +103,7 @@ def result_text(outputs: Json) -> str:
     return reprinted(outputs)
 
 
-def _messages(value: Json, speaker: str) -> list[Message]:
+def _messages(value: Json, speaker: str, *, any_json: bool = True) -> list[Message]:
     """The value as a history, as one message or the parts of one, else as its text."""
     if isinstance(value, dict) and len(value) == 1 and not _is_message(value):
         [value] = value.values()
@@ -105,7 +114,15 @@ def _messages(value: Json, speaker: str) -> list[Message]:
         return read_messages([_with_text(item) for item in items], speaker)
     if items and all(isinstance(item, dict) and is_part(item) for item in items):
         return read_messages([{"role": speaker, "parts": items}], speaker)
-    return [Message(speaker, printed(value))]
+    return [Message(speaker, printed(value))] if any_json or isinstance(value, str) else []
+
+
+def _passed_on(value: Json) -> str | None:
+    """The key of an object under which it holds a history."""
+    if not isinstance(value, dict) or _is_message(value):
+        return None
+    keys = (key for key in _PASSED_ON if isinstance(value.get(key), list))
+    return next((key for key in keys if any(map(_is_message, _items(value[key])))), None)
 
 
 def _items(value: Json) -> list[Json]:
@@ -135,7 +152,7 @@ def _with_text(item: Json) -> Json:
     """A message with its reasoning as a part, and content that is no text or list of parts as JSON text."""
     if not isinstance(item, dict) or isinstance(item.get("parts"), list):
         return item
-    content = item.get("content")
+    content = item.get("content", item.get("blocks"))
     if not isinstance(content, str | list):
         content = printed(content)
     reasoning = _filled(item, _REASONINGS)

@@ -13,6 +13,7 @@ from spanloom.chat.tools import after_their_requests
 from spanloom.chat.tree import root_of, span_tree
 from spanloom.chat.turn import TurnChat
 from spanloom.chat.walk import messages_of
+from spanloom.garbage import let_go
 
 if TYPE_CHECKING:
     from spanloom.model import Span
@@ -39,7 +40,7 @@ def trace_chat(
     usages = [f.usage for f in facts.values() if f.usage is not NO_USAGE]
     costs = [usage.total_cost for usage in usages if usage.total_cost is not None]
     of_root = facts[root.span_id]
-    return TurnChat(
+    turn = TurnChat(
         trace_id=trace_id,
         root_span_name=root.agent_name or root.name or None,
         agent_name=root.agent_name or None,
@@ -58,6 +59,8 @@ def trace_chat(
         total_cache_read_input_tokens=_total(unique, "cache_read_tokens"),
         messages=tuple(messages_of(facts, tree, model_calls=include_model_tool_calls)),
     )
+    let_go(facts)
+    return turn
 
 
 def _times(root: Span, spans: Sequence[Span]) -> tuple[int, int, int]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from spanloom.chat.facts import AGENT, HANDOFF, NO_USAGE, TOOL, Facts, Usage
+from spanloom.chat.facts import AGENT, HANDOFF, NO_USAGE, TOOL, WORKFLOW, Facts, Usage
 from spanloom.chat.handoffs import Handoff, told_agents, transfer_target, with_handoffs
-from spanloom.chat.messages import USER, text_of
+from spanloom.chat.messages import USER, Message, text_of
 from spanloom.chat.payloads import (
     agent_start,
     async_launch,
@@ -23,6 +23,7 @@ from spanloom.chat.payloads import (
     user_refs,
 )
 from spanloom.chat.refs import refs_in
+from spanloom.chat.relayed import with_untold, without_copies
 from spanloom.chat.tools import (
     NOTHING_SAID,
     Call,
@@ -45,6 +46,8 @@ from spanloom.chat.turn import (
 )
 from spanloom.chat.users import USER_NAME, Scope, Users
 
+# Acts whose own answer stands for what was said below them.
+_ANSWER_FOR_OTHERS = (AGENT, WORKFLOW)
 # What an assistant message takes from the span above that repeats its text (Claude Code, and calls recorded twice).
 _REPEATED_FIELDS = (
     "model",
@@ -84,7 +87,7 @@ class _Walk:
         self._users = Users()
         self._messages: list[ChatMessage] = []
         self._handoffs: list[Handoff] = []
-        self._answers: set[str] = set()
+        self._answers: dict[str, str] = {}  # what was answered, and the agent that said it last
         self._system = ""  # the system prompt shown last
         # The index of the agent_start that a model's system prompt may still complete.
         self._open_start: int | None = None
@@ -133,7 +136,7 @@ class _Walk:
             self._start_agent(frame)
         elif facts.act == TOOL:
             self._call_tool(frame)
-        else:
+        elif facts.act != WORKFLOW:
             if facts.act == HANDOFF:
                 self._hand_off(frame, *told_agents(facts.span), is_certain=True)
             self._start_model(frame)
@@ -191,8 +194,9 @@ class _Walk:
 
     def _hear(self, frame: _Frame) -> None:
         facts = frame.facts
-        for message, speaker in self._users.hear(facts.inputs, frame.scope):
+        for message, told_by in self._users.hear(facts.inputs, frame.scope):
             self._open_start = None
+            speaker = self._agent_quoted(message, frame.label) or told_by
             shown = heard(facts, message, speaker, frame.label)
             self._messages.append(shown)
             payload = shown.payload
@@ -200,6 +204,12 @@ class _Walk:
             has_words = not isinstance(payload, UserMessage) or payload.text or payload.content_refs
             if speaker == USER_NAME and has_words:
                 self._users.user_spoke = True
+
+    def _agent_quoted(self, message: Message, label: str) -> str:
+        """The other agent whose words these are: in a group chat, agents hear one another in the user's place."""
+        text = text_of(message).strip() if self._answers else ""
+        said_by = self._answers.get(text, "") if text else ""
+        return said_by if said_by != label else ""
 
     def _leave(self, frame: _Frame, above: _Frame | None) -> None:
         facts = frame.facts
@@ -211,10 +221,11 @@ class _Walk:
         whole = piece_of(facts.outputs)
         is_silent = not (whole.text or facts.reasoning or facts.status == "ERROR")
         # An agent that answers for those below it also tells the first reasoning among them.
-        reasoning = frame.reasoning if facts.act == AGENT else facts.reasoning
+        answers_for_others = facts.act in _ANSWER_FOR_OTHERS
+        reasoning = frame.reasoning if answers_for_others else facts.reasoning
         if reasoning != whole.reasoning:
             whole = whole._replace(reasoning=reasoning)
-        repeated = frame.said.get(whole.text) if frame.said and facts.act != AGENT else None
+        repeated = frame.said.get(whole.text) if frame.said and not answers_for_others else None
         if repeated is not None:
             self._complete(repeated, facts, self._answer(frame, whole, facts.usage))
             is_silent = True
@@ -226,13 +237,13 @@ class _Walk:
         is shown unless it was said word by word."""
         if frame.facts.is_turn and text:
             return text.strip() in self._answers
-        return frame.facts.act == AGENT and frame.spoke
+        return frame.facts.act in _ANSWER_FOR_OTHERS and frame.spoke
 
     def _say(self, frame: _Frame, whole: Piece, above: _Frame | None, *, is_silent: bool) -> None:
         """What a model or agent said, and the calls in it that are shown; usage goes with the first piece."""
         facts = frame.facts
         usage: Usage | None = facts.usage
-        if facts.act == AGENT and not frame.spoke:
+        if facts.act in _ANSWER_FOR_OTHERS and not frame.spoke:
             usage = frame.usage
         owes_message = not is_silent
         for step in self._steps(facts, whole):
@@ -283,9 +294,9 @@ class _Walk:
 
     def _speak(self, frame: _Frame, answer: AssistantMessage, above: _Frame | None) -> None:
         # What a model thought, or that it failed, is no answer; an agent's word is its answer whatever it says.
-        frame.spoke = frame.spoke or answer.text != "" or frame.facts.act == AGENT
+        frame.spoke = frame.spoke or answer.text != "" or frame.facts.act in _ANSWER_FOR_OTHERS
         if answer.text:
-            self._answers.add(answer.text.strip())
+            self._answers[answer.text.strip()] = frame.label
             if above is not None:
                 above.said = above.said or {}
                 above.said[answer.text] = len(self._messages)
@@ -341,7 +352,7 @@ class _Walk:
         with the references of all spans."""
         ordered = sorted(
             (facts for facts in self._facts.values() if facts.inputs),
-            key=lambda facts: (facts.act != AGENT, start_key(facts.span)),
+            key=lambda facts: (facts.act not in _ANSWER_FOR_OTHERS, start_key(facts.span)),
         )
         for facts in ordered:
             for message in reversed(facts.inputs):
@@ -359,4 +370,8 @@ def messages_of(
     facts: Mapping[str, Facts], tree: SpanTree, *, model_calls: bool
 ) -> list[ChatMessage]:
     """The messages of a trace in order. `model_calls` also shows tool calls that only models' messages tell of."""
-    return _Walk(facts, tree, model_calls=model_calls).run()
+    spoken = without_copies(facts)
+    messages = _Walk(spoken, tree, model_calls=model_calls).run()
+    if spoken is not facts and (told := with_untold(facts, messages)) is not None:
+        messages = _Walk(told, tree, model_calls=model_calls).run()
+    return messages

@@ -21,7 +21,7 @@ Sources: opentelemetry/proto/trace/v1/trace.proto; contract agent_chat, section 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -50,6 +50,15 @@ class Received:
 
 def spans_from(request: Any, *, received_ns: int) -> Received:
     """The spans of an ExportTraceServiceRequest, a TracesData, or of ResourceSpans. Never raises on what a client sent."""
+    whole = Received([], [])
+    for part in parts_from(request, received_ns=received_ns, most=1000):
+        whole.spans.extend(part.spans)
+        whole.rejected.extend(part.rejected)
+    return whole
+
+
+def parts_from(request: Any, *, received_ns: int, most: int) -> Iterator[Received]:
+    """As `spans_from`, in parts of at most so many spans: nobody need hold those of a large request all at once."""
     spans: list[Span] = []
     rejected: list[tuple[str, str]] = []
     groups: Iterable[trace_pb2.ResourceSpans] = getattr(request, "resource_spans", request)
@@ -69,7 +78,11 @@ def spans_from(request: Any, *, received_ns: int) -> Received:
                     rejected.append(
                         (f"resource_spans[{r}].scope_spans[{s}].spans[{index}]", reason)
                     )
-    return Received(spans, rejected)
+                if len(spans) == most:
+                    yield Received(spans, rejected)
+                    spans, rejected = [], []
+    if spans or rejected:
+        yield Received(spans, rejected)
 
 
 def resource_json(group: trace_pb2.ResourceSpans) -> dict[str, Json] | None:

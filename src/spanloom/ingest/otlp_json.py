@@ -18,14 +18,17 @@ from typing import Any, Final
 import orjson
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
-from google.protobuf.message_factory import GetMessageClass
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1 import trace_pb2
 
+from spanloom import large_json
 from spanloom.errors import invalid_field
 from spanloom.model import Json
+
+# Puts a JSON value into a message, or raises _FaultError.
+Fill = Callable[[Any, Json], None]
 
 _IDS: Final = {"trace_id": 16, "span_id": 8, "parent_span_id": 8}
 # As deep as protobuf's binary form may nest: a list takes two of its hundred levels.
@@ -39,6 +42,8 @@ _RANGES: Final = {
     _F.TYPE_UINT64: (0, 2**64 - 1),
     _F.TYPE_FIXED64: (0, 2**64 - 1),
 }
+# A span is so many levels of objects and lists below the document.
+_SPAN_LEVEL: Final = 6
 _WIDE: Final = frozenset({_F.TYPE_INT64, _F.TYPE_UINT64, _F.TYPE_FIXED64})
 
 
@@ -56,82 +61,105 @@ class _FaultError(ValueError):
 
 def parse(data: bytes) -> ExportTraceServiceRequest:
     """The request in a JSON document. INVALID_ARGUMENT names the path of what is wrong, like `resourceSpans[0].scopeSpans[1]`."""
+    request = ExportTraceServiceRequest()
     try:
-        document = orjson.loads(data)
-    except ValueError:
-        raise invalid_field("", "the body is not JSON in UTF-8") from None
-    try:
-        request = _READERS[ExportTraceServiceRequest.DESCRIPTOR.full_name](document)
+        document = (
+            large_json.loads(data.decode(), levels=_SPAN_LEVEL)
+            if len(data) > large_json.LARGE
+            else orjson.loads(data)
+        )
+        _FILLERS[ExportTraceServiceRequest.DESCRIPTOR.full_name](request, document)
     except _FaultError as fault:
         path = "".join(s if s[0] == "[" else f".{s}" for s in reversed(fault.path)).lstrip(".")
         raise invalid_field(path, str(fault)) from None
-    assert isinstance(request, ExportTraceServiceRequest)  # noqa: S101  the table's own type
+    except ValueError:
+        raise invalid_field("", "the body is not JSON in UTF-8") from None
     return request
 
 
 def to_json(message: Message) -> bytes:
     """A message of OTLP's trace service, or TracesData, as JSON."""
-    return orjson.dumps(_WRITERS[message.DESCRIPTOR.full_name](message))
+    written = _WRITERS[message.DESCRIPTOR.full_name](message)
+    return b"".join(large_json.dumped(written, levels=_SPAN_LEVEL))
 
 
 # Reading
 
 
-def _message_reader(descriptor: Descriptor) -> Callable[[Json], Message]:
-    make = GetMessageClass(descriptor)
-    table: dict[str, tuple[str, Callable[[Json], Any]]] = {}
+def _message_filler(descriptor: Descriptor) -> Fill:
+    """Fills a message with an object's fields. In place: a message that is made by itself would have to be copied."""
+    table: dict[str, Fill] = {}
 
-    def read(value: Json) -> Message:
+    def fill(message: Any, value: Json) -> None:
         if type(value) is not dict:
             raise _FaultError("must be an object")
-        fields = {}
         for name, inner in value.items():
-            entry = table.get(name)
-            if entry is None or inner is None:
+            put = table.get(name)
+            if put is None or inner is None:
                 continue
-            field, reader = entry
             try:
-                fields[field] = reader(inner)
+                put(message, inner)
             except _FaultError as fault:
                 raise fault.under(name) from None
-        return make(**fields)
 
-    _READERS[descriptor.full_name] = read
+    _FILLERS[descriptor.full_name] = fill
     for field in descriptor.fields:
-        entry = field.name, _field_reader(field)
-        table[field.name] = table[field.camelcase_name] = entry
-    return read
+        table[field.name] = table[field.camelcase_name] = _field_filler(field)
+    return fill
 
 
-def _field_reader(field: FieldDescriptor) -> Callable[[Json], Any]:
-    one: Callable[[Json], Any]
+def _field_filler(field: FieldDescriptor) -> Fill:
+    name = field.name
     if field.message_type is not None:
-        name = field.message_type.full_name
-        one = _READERS.get(name) or _message_reader(field.message_type)
-    elif field.name in _IDS:
-        one = _id_reader(_IDS[field.name])
-    elif field.enum_type is not None:
-        one = _enum_reader(field.enum_type)
-    elif field.type in _RANGES:
-        one = _integer_reader(*_RANGES[field.type])
-    else:
-        one = _SCALARS[field.type]
-    return _list_reader(one) if field.is_repeated else one
+        full_name = field.message_type.full_name
+        one = _FILLERS.get(full_name) or _message_filler(field.message_type)
+        if field.is_repeated:
+            return lambda message, value: _fill_all(getattr(message, name), value, one)
+
+        def fill(message: Any, value: Json) -> None:
+            inner = getattr(message, name)
+            inner.SetInParent()
+            one(inner, value)
+
+        return fill
+    read = _scalar_reader(field)
+    if field.is_repeated:
+        return lambda message, value: getattr(message, name).extend(_read_all(value, read))
+    return lambda message, value: setattr(message, name, read(value))
 
 
-def _list_reader(one: Callable[[Json], Any]) -> Callable[[Json], list[Any]]:
-    def read(value: Json) -> list[Any]:
-        if type(value) is not list:
-            raise _FaultError("must be an array")
-        out = []
-        for index, item in enumerate(value):
-            try:
-                out.append(one(item))
-            except _FaultError as fault:
-                raise fault.under(f"[{index}]") from None
-        return out
+def _scalar_reader(field: FieldDescriptor) -> Callable[[Json], Any]:
+    if field.name in _IDS:
+        return _id_reader(_IDS[field.name])
+    if field.enum_type is not None:
+        return _enum_reader(field.enum_type)
+    if field.type in _RANGES:
+        return _integer_reader(*_RANGES[field.type])
+    return _SCALARS[field.type]
 
-    return read
+
+def _fill_all(holder: Any, value: Json, fill: Fill) -> None:
+    """The elements are given up as they are read: a large document is not held twice."""
+    if type(value) is not list:
+        raise _FaultError("must be an array")
+    for index, item in enumerate(value):
+        try:
+            fill(holder.add(), item)
+            value[index] = None
+        except _FaultError as fault:
+            raise fault.under(f"[{index}]") from None
+
+
+def _read_all(value: Json, read: Callable[[Json], Any]) -> list[Any]:
+    if type(value) is not list:
+        raise _FaultError("must be an array")
+    out = []
+    for index, item in enumerate(value):
+        try:
+            out.append(read(item))
+        except _FaultError as fault:
+            raise fault.under(f"[{index}]") from None
+    return out
 
 
 def _id_reader(size: int) -> Callable[[Json], bytes]:
@@ -227,38 +255,36 @@ _int64 = _integer_reader(*_RANGES[_F.TYPE_INT64])
 _int32 = _integer_reader(*_RANGES[_F.TYPE_INT32])
 
 
-def _read_key_value(value: Json, depth: int = 0) -> KeyValue:
+def _fill_key_value(pair: Any, value: Json, depth: int = 0) -> None:
     """Written out, as is AnyValue: a request is mostly attributes."""
     if type(value) is not dict:
         raise _FaultError("must be an object")
     key = value.get("key")
-    if key is None:
-        key = ""
-    elif type(key) is not str:
-        raise _FaultError("must be a string").under("key")
-    told = value.get("value")
-    if type(told) is dict and len(told) == 1:
-        text = told.get("stringValue")
-        if type(text) is str:
-            return KeyValue(key=key, value=AnyValue(string_value=text))
-    pair = KeyValue(key=key)
+    if key is not None:
+        if type(key) is not str:
+            raise _FaultError("must be a string").under("key")
+        pair.key = key
     index = value.get("keyStrindex", value.get("key_strindex"))
     if index is not None:
         pair.key_strindex = _int32(index)
+    told = value.get("value")
     if told is not None:
         try:
-            pair.value.CopyFrom(_read_any_value(told, depth))
+            _fill_any_value(pair.value, told, depth)
         except _FaultError as fault:
             raise fault.under("value") from None
-    return pair
 
 
-def _read_any_value(value: Json, depth: int = 0) -> AnyValue:
+def _fill_any_value(message: Any, value: Json, depth: int = 0) -> None:
     if type(value) is not dict:
         raise _FaultError("must be an object")
+    text = value.get("stringValue")
+    if type(text) is str and len(value) == 1:
+        message.string_value = text
+        return
     if depth > _MAX_DEPTH:
         raise _FaultError("is nested too deeply")
-    message = AnyValue()
+    message.SetInParent()
     for name, inner in value.items():
         entry = _ANY_FIELDS.get(name)
         if entry is None or inner is None:
@@ -272,18 +298,17 @@ def _read_any_value(value: Json, depth: int = 0) -> AnyValue:
                 raise _FaultError("must be an object")
             holder = getattr(message, field)
             holder.SetInParent()
-            one: Callable[[Json], Any] = partial(
-                _read_any_value if field == "array_value" else _read_key_value, depth=depth + 1
+            one: Fill = partial(
+                _fill_any_value if field == "array_value" else _fill_key_value, depth=depth + 1
             )
             values = inner.get("values")
             if values is not None:
                 try:
-                    holder.values.extend(_list_reader(one)(values))
+                    _fill_all(holder.values, values, one)
                 except _FaultError as fault:
                     raise fault.under("values") from None
         except _FaultError as fault:
             raise fault.under(name) from None
-    return message
 
 
 _ANY_READERS: Final[dict[str, Callable[[Json], Any] | None]] = {
@@ -301,11 +326,11 @@ _ANY_FIELDS: Final = {
     for field in AnyValue.DESCRIPTOR.fields
     for name in (field.name, field.camelcase_name)
 }
-_READERS: Final[dict[str, Callable[[Json], Message]]] = {
-    KeyValue.DESCRIPTOR.full_name: _read_key_value,
-    AnyValue.DESCRIPTOR.full_name: _read_any_value,
+_FILLERS: Final[dict[str, Fill]] = {
+    KeyValue.DESCRIPTOR.full_name: _fill_key_value,
+    AnyValue.DESCRIPTOR.full_name: _fill_any_value,
 }
-_message_reader(ExportTraceServiceRequest.DESCRIPTOR)
+_message_filler(ExportTraceServiceRequest.DESCRIPTOR)
 
 
 # Writing

@@ -14,6 +14,7 @@ from grpc_reflection.v1alpha import reflection
 
 from spanloom.errors import SpanloomError
 from spanloom.server import status
+from spanloom.server.large_message import merge
 from spanloom.server.listener import listen
 from spanloom.server.methods import Method
 from spanloom.server.middleware import Middleware, Outcome
@@ -120,12 +121,12 @@ class GrpcServer:
     async def _read(self, method: Method, data: bytes) -> Message:
         if len(data) > self._max_request_bytes:
             raise too_large(self._max_request_bytes)
+        message = method.request_class()
         try:
-            return await converted(
-                len(data) // 1024, partial(method.request_class.FromString, data)
-            )
+            await converted(len(data) // 1024, partial(merge, message, data))
         except DecodeError:
-            raise malformed(method.request_class()) from None
+            raise malformed(message) from None
+        return message
 
 
 def too_large(limit: int) -> SpanloomError:

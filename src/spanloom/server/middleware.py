@@ -54,6 +54,10 @@ class Middleware:
         self._in_flight = 0
         self.draining = False
 
+    @property
+    def is_busy(self) -> bool:
+        return self._in_flight > 0
+
     async def unary(
         self,
         method: Method,

@@ -30,6 +30,7 @@ NDJSON = "application/x-ndjson"
 _PROTOBUF = (PROTOBUF, "application/protobuf", "application/vnd.google.protobuf")
 # A refused body is still read up to this many times the limit, so that the client gets the answer and not a reset.
 _DISCARD_FACTOR = 4
+_BODY_SLICE = 1 << 18
 # zlib's window size for the encodings of RFC 9110: gzip's own header, or zlib's ("deflate").
 _INFLATE = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
@@ -295,7 +296,12 @@ async def _send(
 ) -> None:
     length = (b"content-length", str(len(body)).encode())
     await _start(send, code, content_type, request_id, [length, *headers])
-    await send({"type": "http.response.body", "body": body})
+    # A large body goes out as the client takes it; one write would copy all of it.
+    last = max(0, len(body) - 1) // _BODY_SLICE * _BODY_SLICE
+    for start in range(0, last, _BODY_SLICE):
+        part = body[start : start + _BODY_SLICE]
+        await send({"type": "http.response.body", "body": part, "more_body": True})
+    await send({"type": "http.response.body", "body": body[last:]})
 
 
 async def _start(

@@ -17,6 +17,7 @@ from spanloom.errors import SpanloomError, Violation, invalid
 from spanloom.ingest import otlp_json
 from spanloom.server import json_codec
 from spanloom.server.http_rule import Binding, Router, bindings, request_fields
+from spanloom.server.large_message import merge
 from spanloom.server.methods import Method
 
 JSON = "application/json"
@@ -128,7 +129,7 @@ def _merge(message: Message, field: str, data: bytes) -> None:
             f"this path reads its body as JSON only: {field} is no message",
         )
     try:
-        part.MergeFromString(data)
+        merge(part, data)
     except DecodeError:
         raise malformed(part) from None
 

@@ -13,14 +13,15 @@ from spanloom.chat.spoken import ROLES, TOOL_CALL, TOOL_RESULT
 from spanloom.chat.turn import TurnChat
 from spanloom.chat.view import trace_chat
 from spanloom.errors import invalid_field
+from spanloom.garbage import let_go
 from spanloom.ingest.checks import Violations, possible_id
-from spanloom.model import MAX_TIME_NS, AgentQuery, AgentTotals, Feedback, Page, SpokenQuery
+from spanloom.model import MAX_TIME_NS, AgentQuery, AgentTotals, Feedback, Page, Span, SpokenQuery
 from spanloom.services.call import Call
 from spanloom.services.conversion import converted
 from spanloom.services.message_search import matches
 from spanloom.services.paging import not_negative, row_limit
 from spanloom.services.views.agent import SORT_FIELDS, agent_message, search_response
-from spanloom.services.views.chat import MAX_UINT32, chat_message
+from spanloom.services.views.chat import MAX_UINT32, chat_message, weight_of
 from spanloom.services.views.feedback import feedback_message
 from spanloom.store.store import Store
 from spanloom.v1 import agent_chat_service_pb2 as pb
@@ -50,15 +51,10 @@ class AgentChatService:
             raise invalid_field("trace_id", "is required")
         known = possible_id(trace_id)
         spans = await self._store.trace_spans(project, trace_id) if known else []
-        turn = await converted(
-            len(spans),
-            lambda: trace_chat(
-                trace_id, spans, include_model_tool_calls=request.include_model_tool_calls
-            ),
-        )
+        turn = await converted(len(spans), partial(_turn, trace_id, spans, request))
         if request.include_feedback and known:
             turn = attach_feedback(turn, await self._feedback_on(project, [turn]))
-        return await converted(len(turn.messages), lambda: chat_message(turn))
+        return await converted(weight_of(turn), lambda: chat_message(turn, request.project_id))
 
     async def get_conversation_chat(
         self, request: pb.GetConversationChatRequest, call: Call
@@ -84,12 +80,7 @@ class AgentChatService:
         turns = [
             await converted(
                 len(spans),
-                partial(
-                    trace_chat,
-                    trace_id,
-                    spans,
-                    include_model_tool_calls=request.include_model_tool_calls,
-                ),
+                partial(_turn, trace_id, spans, request),
             )
             for trace_id, spans in reversed(page)
         ]
@@ -100,7 +91,9 @@ class AgentChatService:
             on_conversation = (f for f in found if (f.target, f.target_id) == target)
             response.feedback.extend(feedback_message(feedback) for feedback in on_conversation)
         for turn in turns:
-            response.turns.append(await converted(len(turn.messages), partial(chat_message, turn)))
+            response.turns.append(
+                await converted(weight_of(turn), partial(chat_message, turn, request.project_id))
+            )
         response.total_turns = min(total, MAX_UINT32)
         response.has_more = offset + len(page) < total
         costs = [turn.total_cost_usd for turn in turns if turn.total_cost_usd is not None]
@@ -140,7 +133,7 @@ class AgentChatService:
         roles = {each for role in request.roles or ROLES for each in _ROLES[role]}
         found = await matches(self._store, project, query, roles, offset + limit)
         truncated = request.truncate_content or not request.HasField("truncate_content")
-        return search_response(found[offset:], truncated=truncated)
+        return search_response(found[offset:], request.project_id, truncated=truncated)
 
     async def list_agents(self, request: pb.ListAgentsRequest, call: Call) -> pb.ListAgentsResponse:
         project = call.named_project(request.project_id)
@@ -198,6 +191,17 @@ class AgentChatService:
                 *targets,
             ],
         )
+
+
+def _turn(
+    trace_id: str,
+    spans: list[Span],
+    request: pb.GetTraceChatRequest | pb.GetConversationChatRequest,
+) -> TurnChat:
+    """The chat of the spans, which are given up."""
+    turn = trace_chat(trace_id, spans, include_model_tool_calls=request.include_model_tool_calls)
+    let_go(spans)
+    return turn
 
 
 def _order(sort_by: Sequence[agent_pb2.AgentSort]) -> list[tuple[str, bool]]:

@@ -12,7 +12,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 
 from spanloom.errors import SpanloomError
 from spanloom.ingest.evaluations import asking_traces
-from spanloom.ingest.otlp import Received, spans_from
+from spanloom.ingest.otlp import parts_from
 from spanloom.model import Span, look_at
 from spanloom.services.call import INSTANCE, Call
 from spanloom.services.conversion import converted
@@ -22,7 +22,7 @@ from spanloom.store.store import Store
 OTLP_SERVICE = trace_service_pb2.DESCRIPTOR.services_by_name["TraceService"].full_name
 
 _MOST_REASONS = 20
-# Spans a write: so many are made into rows in a few milliseconds, which is how long other calls wait.
+# Spans a write. What is larger, or has so many bytes a span, is converted beside the event loop.
 _SPANS_A_WRITE = 500
 # Resource attributes that name the project, the first that is there; of `entity/project` the last part.
 _PROJECT_ATTRIBUTES = ("wandb.project", "honeyhive.project")
@@ -47,18 +47,17 @@ class OtlpTraceService:
         weight = sum(
             len(scope.spans) for group in request.resource_spans for scope in group.scope_spans
         )
+        if weight <= _SPANS_A_WRITE:
+            weight = max(weight, request.ByteSize() // 4096)
+        large = weight > _SPANS_A_WRITE
         rejected: list[tuple[str, str]] = []
         for project, groups in _by_project(request.resource_spans, call).items():
-            received: Received = await converted(
-                max(weight, request.ByteSize() // 4096),
-                partial(spans_from, groups, received_ns=call.received_ns),
-            )
-            rejected += received.rejected
-            if received.spans:
-                await self._projects.ensure(project)
-            for start in range(0, len(received.spans), _SPANS_A_WRITE):
-                part = received.spans[start : start + _SPANS_A_WRITE]
-                rejected += await self._write(project, part)
+            parts = parts_from(groups, received_ns=call.received_ns, most=_SPANS_A_WRITE)
+            while (part := await converted(weight, partial(next, parts, None))) is not None:
+                rejected += part.rejected
+                if part.spans:
+                    await self._projects.ensure(project)
+                rejected += await self._write(project, part.spans, large=large)
         response = trace_service_pb2.ExportTraceServiceResponse()
         if rejected:
             reasons = [f"{where}: {why}" for where, why in rejected[:_MOST_REASONS]]
@@ -68,15 +67,16 @@ class OtlpTraceService:
             response.partial_success.error_message = "; ".join(reasons)
         return response
 
-    async def _write(self, project: str, spans: Sequence[Span]) -> list[tuple[str, str]]:
+    async def _write(
+        self, project: str, spans: list[Span], *, large: bool
+    ) -> list[tuple[str, str]]:
         """Store what can be stored; (span, reason) of each that cannot."""
         rejected: list[tuple[str, str]] = []
-        spans = list(spans)
         while spans:
             try:
                 asking, perhaps = asking_traces(spans)
                 looks = [look_at(trace_id) for trace_id in sorted(asking)]
-                await self._store.write_spans(project, spans, evaluations=looks)
+                await self._store.write_spans(project, spans, evaluations=looks, large=large)
                 if perhaps:
                     await self._store.evaluations.look_at_sampled(project, perhaps)
                 break

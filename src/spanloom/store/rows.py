@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 from sqlalchemy import BigInteger, Column, Text
 
-from spanloom import errors
+from spanloom import errors, large_json
 from spanloom.model import (
     MAX_ID_LENGTH,
     MAX_TIME_NS,
@@ -54,19 +54,19 @@ _ROW_OVERHEAD = 500
 
 
 def span_rows(
-    project: str, spans: Sequence[Span], version: int
+    project: str, spans: Sequence[Span], version: int, *, in_steps: bool = False
 ) -> tuple[list[Row], list[Row], int]:
     """The rows of `spans` and of `traces` that one call writes, and their size in bytes.
 
     The n-th span has version + n. A trace's row comes from its root, the earliest if several, with the root's version;
-    without a root from its earliest span, with version 0. INVALID_ARGUMENT names `spans[n].field`.
+    without a root from its earliest span, with version 0. INVALID_ARGUMENT names `spans[n].field`. `in_steps` as of `json_text`.
     """
     check_texts("", {"project": project})
     rows, size = [], 0
     heads: dict[str, int] = {}
     for position, span in enumerate(spans):
         size += _check_span(span, position)
-        body = json_text(span.body, f"spans[{position}]")
+        body = json_text(span.body, f"spans[{position}]", in_steps=in_steps)
         size += len(body)
         # In the order of the table. Written out, since this is where a write spends its time in Python.
         row = (
@@ -137,6 +137,7 @@ def key_row(key: Key) -> Row:
 
 def to_span(row: Sequence[Any]) -> Span:
     """From SPAN_COLUMNS."""
+    body = row[18]
     return Span(
         trace_id=row[0],
         span_id=row[1],
@@ -156,7 +157,9 @@ def to_span(row: Sequence[Any]) -> Span:
         input_tokens=row[15],
         output_tokens=row[16],
         cost=row[17],
-        body=orjson.loads(row[18]),
+        body=orjson.loads(body)
+        if len(body) < large_json.LARGE
+        else large_json.loads(body, levels=1),
     )
 
 
@@ -300,18 +303,31 @@ def _text(body: Mapping[str, Json], *path: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def json_text(body: Mapping[str, Json], where: str = "") -> str:
+def json_text(body: Mapping[str, Json], where: str = "", *, in_steps: bool = False) -> str:
+    """The JSON of a body; `in_steps` for one that may have megabytes. INVALID_ARGUMENT names `where.key`."""
     try:
-        encoded = orjson.dumps(body if isinstance(body, dict) else dict(body))
-        if b"\\" in encoded and b"\\u" in encoded:
-            # A fragment may hold the escape of half a surrogate pair, which could not be read back.
-            orjson.loads(encoded)
+        plain = body if isinstance(body, dict) else dict(body)
+        if in_steps:
+            members = (
+                f"{orjson.dumps(key).decode()}:{_readable(orjson.dumps(value))}"
+                if isinstance(value, orjson.Fragment)
+                else f"{orjson.dumps(key).decode()}:{orjson.dumps(value).decode()}"
+                for key, value in plain.items()
+            )
+            return f"{{{','.join(members)}}}"
+        return _readable(orjson.dumps(plain))
     except (TypeError, ValueError):
         raise _invalid(
             where,
             _not_json(body.items()),
             "is not JSON that can be stored: text must be valid Unicode, integers fit in 64 bits, and no more than 254 levels nest",
         ) from None
+
+
+def _readable(encoded: bytes) -> str:
+    """JSON as text. A fragment may hold the escape of half a surrogate pair, which could not be read back: ValueError."""
+    if b"\\" in encoded and (b"\\ud" in encoded or b"\\uD" in encoded):
+        orjson.loads(encoded)
     return encoded.decode()
 
 

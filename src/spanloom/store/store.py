@@ -8,6 +8,7 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
+from functools import partial
 
 from sqlalchemy import Connection, insert
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
@@ -150,6 +151,7 @@ class Store:
         *,
         evaluations: Sequence[Evaluation] = (),
         events: bool = False,
+        large: bool = False,
     ) -> None:
         """Store spans, each in place of an earlier one of its identity, and what is to be evaluated; the last of one identity in a
         call wins.
@@ -157,12 +159,14 @@ class Store:
         The trace's row is derived here: from the span with parent id "" (the earliest, if the call has several), else, if
         the trace has no row yet, from its earliest span in the call. Values of a body may be `orjson.Fragment`s, which MUST
         be valid JSON. `events`: what was created before under one of the event ids in another trace goes, when the call returns;
-        what was said of it stays. INVALID_ARGUMENT names `spans[n].field`, n being the position in the call, and for what stands in the
-        body its key: `spans[n].inputs`.
+        what was said of it stays. INVALID_ARGUMENT names `spans[n].field`, n being the position in the call, and for what
+        stands in the body its key: `spans[n].inputs`. The rows of a `large` call, one of megabytes, are made beside the event
+        loop.
         """
-        span_rows, trace_rows, size = rows.span_rows(
-            project, spans, self._versions.take(len(spans))
+        make = partial(
+            rows.span_rows, project, spans, self._versions.take(len(spans)), in_steps=large
         )
+        span_rows, trace_rows, size = await asyncio.to_thread(make) if large else make()
         if span_rows:
             jobs = rows.evaluation_rows(project, evaluations, self._versions.take(1))
             work = {tables.spans: span_rows, tables.traces: trace_rows}

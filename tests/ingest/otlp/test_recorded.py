@@ -66,7 +66,7 @@ def test_the_tool_call_of_every_framework_is_one(name: str) -> None:
         assert tool["result"] == "18C, rain in Paris"
 
 
-@pytest.mark.parametrize("name", [n for n in RECORDED if n not in NO_MODEL])
+@pytest.mark.parametrize("name", RECORDED)
 def test_the_chat_of_every_framework_tells_who_said_what(name: str) -> None:
     traces: dict[str, list[Span]] = {}
     for span in r.recorded(f"frameworks/{name}.json"):

@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from spanloom import large_json
 from spanloom.model import MAX_ID_LENGTH, MAX_TIME_NS, Json
 
 Reader = Callable[[Json], Json]
@@ -121,7 +122,7 @@ def parsed(value: str) -> Json:
     if value[:1] not in ("{", "[") and value.lstrip()[:1] not in ("{", "["):
         return value
     try:
-        found = orjson.loads(value)
+        found = _loaded(value)
     except ValueError:
         found = _parsed_leniently(value)
         if found is None:
@@ -129,6 +130,13 @@ def parsed(value: str) -> Json:
     if value.count("{") + value.count("[") > _MAX_BRACKETS and not _fits(found):
         return value
     return found
+
+
+def _loaded(value: str) -> Json:
+    # Half a surrogate pair, which only orjson refuses, is written as an escape.
+    if len(value) < large_json.LARGE or "\\ud" in value or "\\uD" in value:
+        return orjson.loads(value)
+    return large_json.loads(value, levels=1)
 
 
 def _parsed_leniently(value: str) -> Json:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from spanloom.ingest.times import timestamp_from_ns
 from spanloom.model import AgentTotals, Json
 from spanloom.services.message_search import Match
+from spanloom.services.views.object_refs import outward
 from spanloom.v1 import agent_chat_service_pb2, agent_pb2
 
 MAX_UINT32 = 2**32 - 1
@@ -48,12 +49,13 @@ def agent_message(project: str, totals: AgentTotals) -> agent_pb2.Agent:
 
 
 def search_response(
-    matches: Sequence[Match], *, truncated: bool
+    matches: Sequence[Match], project_id: str, *, truncated: bool
 ) -> agent_chat_service_pb2.SearchMessagesResponse:
     """The matches, newest first, by conversation: the one with the newest comes first."""
     conversations: dict[str, agent_pb2.MatchedConversation] = {}
     for match in matches:
         span = match.span
+        text = outward(match.text, project_id)
         started = timestamp_from_ns(span.start_ns)
         conversation = conversations.setdefault(
             span.session_id,
@@ -68,7 +70,7 @@ def search_response(
             span_id=span.span_id,
             trace_id=span.trace_id,
             role=match.role,
-            content_preview=match.text[:PREVIEW_CHARACTERS] if truncated else match.text,
+            content_preview=text[:PREVIEW_CHARACTERS] if truncated else text,
             content_digest=match.digest,
             started_at=started,
         )

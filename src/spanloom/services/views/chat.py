@@ -12,9 +12,12 @@ from google.protobuf.message import Message
 from spanloom.chat.turn import ChatMessage, Payload, TurnChat
 from spanloom.ingest.times import timestamp_from_ns
 from spanloom.services.views.feedback import feedback_message
+from spanloom.services.views.object_refs import outward
 from spanloom.v1 import agent_chat_pb2, agent_chat_service_pb2
 
 MAX_UINT32 = 2**32 - 1
+_MANY = 1000
+_ORDINARY_TEXT = 4096
 
 # By a field's name: whether it counts in 32 bits.
 _Fields = tuple[tuple[str, bool], ...]
@@ -48,9 +51,10 @@ _PAYLOADS: Mapping[type, tuple[type[Message], _Fields]] = {
 }
 
 
-def chat_message(turn: TurnChat) -> agent_chat_service_pb2.GetTraceChatResponse:
-    """The turn on the wire: absent texts and numbers are unset, counts past 32 bits stand at their largest."""
-    chat = agent_chat_service_pb2.GetTraceChatResponse(**_set(turn, _TURN_FIELDS))
+def chat_message(turn: TurnChat, project_id: str) -> agent_chat_service_pb2.GetTraceChatResponse:
+    """The turn on the wire: absent texts and numbers are unset, counts past 32 bits stand at their largest, references to
+    objects are those that clients of the project know."""
+    chat = agent_chat_service_pb2.GetTraceChatResponse(**_set(turn, _TURN_FIELDS, project_id))
     if turn.user_id:
         chat.wb_user_id = turn.user_id
     if turn.started_ns is not None:
@@ -58,16 +62,31 @@ def chat_message(turn: TurnChat) -> agent_chat_service_pb2.GetTraceChatResponse:
     if turn.ended_ns is not None:
         chat.ended_at.CopyFrom(timestamp_from_ns(turn.ended_ns))
     for message in turn.messages:
-        _add(chat, message)
+        _add(chat, message, project_id)
     chat.feedback.extend(feedback_message(feedback) for feedback in turn.feedback or ())
     return chat
 
 
-def _add(chat: agent_chat_service_pb2.GetTraceChatResponse, message: ChatMessage) -> None:
+def weight_of(turn: TurnChat) -> int:
+    """About how many messages of ordinary size the turn's are."""
+    if len(turn.messages) > _MANY:
+        return len(turn.messages)
+    texts = (
+        value
+        for message in turn.messages
+        for name, _ in _PAYLOADS[type(message.payload)][1]
+        if isinstance(value := getattr(message.payload, name), str)
+    )
+    return len(turn.messages) + sum(map(len, texts)) // _ORDINARY_TEXT
+
+
+def _add(
+    chat: agent_chat_service_pb2.GetTraceChatResponse, message: ChatMessage, project_id: str
+) -> None:
     # Made whole by constructors, in native code: a field at a time takes twice as long.
-    values = _set(message, _MESSAGE_FIELDS)
+    values = _set(message, _MESSAGE_FIELDS, project_id)
     payload, payload_fields = _PAYLOADS[type(message.payload)]
-    values[message.type] = payload(**_set(message.payload, payload_fields))
+    values[message.type] = payload(**_set(message.payload, payload_fields, project_id))
     if message.started_ns is not None:
         values["started_at"] = timestamp_from_ns(message.started_ns)
     if message.feedback:
@@ -75,12 +94,18 @@ def _add(chat: agent_chat_service_pb2.GetTraceChatResponse, message: ChatMessage
     chat.messages.add(type=message.type, **values)
 
 
-def _set(source: Any, names: _Fields) -> dict[str, Any]:
+def _set(source: Any, names: _Fields, project_id: str) -> dict[str, Any]:
     """The fields of these names as a message takes them; None, "" and () stay unset."""
     values = {}
     for name, is_uint32 in names:
         value = getattr(source, name)
         if value is None or value == "" or value == ():
             continue
-        values[name] = min(value, MAX_UINT32) if is_uint32 else value
+        if is_uint32:
+            value = min(value, MAX_UINT32)
+        elif isinstance(value, str):
+            value = outward(value, project_id)
+        elif isinstance(value, tuple):
+            value = dict.fromkeys(outward(text, project_id) for text in value)
+        values[name] = value
     return values

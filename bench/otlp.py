@@ -1,0 +1,146 @@
+"""OTLP requests, and how fast they go in."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import statistics
+import time
+from typing import Any
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from bench import data
+from bench.figure import Figure
+from bench.ingest import BATCH, IN_FLIGHT, workspace
+from bench.load import grpc_rate
+from bench.server import Server
+from spanloom.ingest import otlp_json
+
+EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+_SECOND = 10**9
+
+
+def exports(rounds: int, requests: int) -> Figure:
+    """Export of 100 calls of a model a request, against as many events by CreateEventBatch on the same server."""
+    rates, limits, costs = [], [], []
+    for _ in range(rounds):
+        with workspace() as directory, Server(f"sqlite:///{directory}/bench.db") as server:
+            events = [m.SerializeToString() for m in data.messages(requests, 100)]
+            limits.append(grpc_rate(server.grpc_address, BATCH, events, IN_FLIGHT) * 100)
+            bodies = [chats(100).SerializeToString() for _ in range(requests)]
+            before = server.cpu_seconds()
+            rates.append(grpc_rate(server.grpc_address, EXPORT, bodies, IN_FLIGHT) * 100)
+            costs.append((server.cpu_seconds() - before) / (requests * 100) * 1e6)
+    return Figure(
+        "OTLP Export, gRPC, 100 spans a request",
+        statistics.median(rates),
+        "events over gRPC, 100 a request",
+        statistics.median(limits),
+        0.7,
+        note=f"{statistics.median(costs):.0f} us of CPU a span in the server",
+    )
+
+
+def request() -> tuple[ExportTraceServiceRequest, Any]:
+    """An empty request of one service and instrumentation, and the place of its spans."""
+    message = ExportTraceServiceRequest()
+    group = message.resource_spans.add()
+    _add(group.resource, {"service.name": "bench", "telemetry.sdk.language": "python"})
+    scoped = group.scope_spans.add()
+    scoped.scope.name, scoped.scope.version = "bench.genai", "1.0"
+    return message, scoped
+
+
+def fan(width: int) -> ExportTraceServiceRequest:
+    """An agent that calls a tool so many times."""
+    message, scoped = request()
+    trace_id = secrets.token_bytes(16)
+    agent = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "Ada"}
+    _span(scoped, trace_id, 1, 0, "invoke_agent Ada", agent)
+    for n in range(2, width + 1):
+        tool = {
+            "gen_ai.operation.name": "execute_tool",
+            "gen_ai.tool.name": "look",
+            "gen_ai.tool.call.id": f"call_{n}",
+            "gen_ai.tool.call.arguments": json.dumps({"number": n}),
+            "gen_ai.tool.call.result": f"found {n}",
+        }
+        _span(scoped, trace_id, n, 1, "execute_tool look", tool)
+    return message
+
+
+def large(size: int) -> ExportTraceServiceRequest:
+    """A model that answers with so many bytes."""
+    message, scoped = request()
+    text = "Größe und Maß, " * (size // 17)
+    said = [{"role": "assistant", "parts": [{"type": "text", "content": text}]}]
+    answer = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.output.messages": json.dumps(said, ensure_ascii=False),
+    }
+    _span(scoped, secrets.token_bytes(16), 1, 0, "chat gpt-4o", answer)
+    return message
+
+
+def chats(spans: int) -> ExportTraceServiceRequest:
+    """Calls of a model as instrumentations record them, all ids and texts new, in one trace."""
+    message, scoped = request()
+    trace_id = secrets.token_bytes(16)
+    for n in range(1, spans + 1):
+        mark = secrets.token_hex(8)
+        history = [
+            {"role": "system", "parts": [{"type": "text", "content": "You are helpful."}]},
+            {"role": "user", "parts": [{"type": "text", "content": f"What is in {mark}?"}]},
+        ]
+        said = {"type": "text", "content": f"In {mark} there is what you asked for."}
+        call = {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.provider.name": "openai",
+            "gen_ai.request.model": "gpt-4o-mini",
+            "gen_ai.response.model": "gpt-4o-mini-2024-07-18",
+            "gen_ai.response.id": f"chatcmpl-{mark}",
+            "gen_ai.response.finish_reasons": "stop",
+            "gen_ai.request.temperature": "0.2",
+            "gen_ai.conversation.id": trace_id.hex(),
+            "gen_ai.usage.input_tokens": 40 + n,
+            "gen_ai.usage.output_tokens": 12 + n,
+            "server.address": "api.openai.com",
+            "server.port": 443,
+            "gen_ai.input.messages": json.dumps(history),
+            "gen_ai.output.messages": json.dumps(
+                [{"role": "assistant", "parts": [said], "finish_reason": "stop"}]
+            ),
+        }
+        _span(scoped, trace_id, n, n // 2, "chat gpt-4o-mini", call)
+    return message
+
+
+def document(message: ExportTraceServiceRequest) -> bytes:
+    """A request as OTLP/JSON."""
+    return otlp_json.to_json(message)
+
+
+def _span(
+    scoped: Any, trace_id: bytes, number: int, parent: int, name: str, attributes: dict[str, Any]
+) -> None:
+    start = time.time_ns()
+    span = scoped.spans.add(
+        trace_id=trace_id,
+        span_id=number.to_bytes(8),
+        parent_span_id=parent.to_bytes(8) if parent else b"",
+        name=name,
+        kind=3,
+        start_time_unix_nano=start,
+        end_time_unix_nano=start + _SECOND,
+    )
+    _add(span, attributes)
+
+
+def _add(holder: Any, attributes: dict[str, Any]) -> None:
+    for key, value in attributes.items():
+        pair = holder.attributes.add(key=key)
+        if isinstance(value, int):
+            pair.value.int_value = value
+        else:
+            pair.value.string_value = value

@@ -1,0 +1,124 @@
+"""Large JSON in steps: between two of them other threads get their turn.
+
+A parser or printer written in C keeps the interpreter to itself until it is done, which for 50 MB is a second.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NoReturn
+
+import orjson
+
+# From how many characters or bytes on steps are worth their cost.
+LARGE: Final = 1 << 20
+_SLICE: Final = 1000  # elements of a list
+
+
+def loads(text: str, *, levels: int) -> Any:
+    """The value of a JSON text: so many levels of objects and lists are read a member a step. ValueError where it is no JSON."""
+    try:
+        value, at = _value(text, _skip(text, 0), levels)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if _skip(text, at) != len(text):
+        raise ValueError("more than one value")
+    return value
+
+
+def dumped(value: Any, *, levels: int) -> Iterator[bytes]:
+    """The JSON of a value in pieces to join: so many levels of objects and lists a member a piece, long lists in slices.
+    Raises as `orjson.dumps` does."""
+    if levels and type(value) is dict:
+        opening = b"{"
+        for key, member in value.items():
+            if type(key) is not str:
+                raise TypeError("keys must be texts")
+            yield opening + orjson.dumps(key) + b":"
+            yield from dumped(member, levels=levels - 1)
+            opening = b","
+        yield b"}" if value else b"{}"
+    elif levels and type(value) is list and value:
+        opening = b"["
+        if len(value) > _SLICE:
+            for start in range(0, len(value), _SLICE):
+                yield opening + orjson.dumps(value[start : start + _SLICE])[1:-1]
+                opening = b","
+        else:
+            for member in value:
+                yield opening
+                yield from dumped(member, levels=levels - 1)
+                opening = b","
+        yield b"]"
+    else:
+        yield orjson.dumps(value)
+
+
+def _no_json(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no JSON")
+
+
+_scan: Callable[[str, int], tuple[Any, int]] = vars(json.JSONDecoder(parse_constant=_no_json))[
+    "scan_once"
+]
+_space = re.compile(r"[ \t\n\r]*").match
+
+
+def _skip(text: str, at: int) -> int:
+    if text[at : at + 1] not in " \t\n\r":
+        return at
+    found = _space(text, at)
+    return found.end() if found else at
+
+
+def _value(text: str, at: int, levels: int) -> tuple[Any, int]:
+    opening = text[at : at + 1]
+    if levels and opening == "{":
+        return _object(text, at + 1, levels - 1)
+    if levels and opening == "[":
+        return _list(text, at + 1, levels - 1)
+    try:
+        return _scan(text, at)
+    except StopIteration:
+        raise ValueError("a value is missing") from None
+
+
+def _object(text: str, at: int, levels: int) -> tuple[dict[str, Any], int]:
+    found: dict[str, Any] = {}
+    at = _skip(text, at)
+    if text[at : at + 1] == "}":
+        return found, at + 1
+    while True:
+        if text[at : at + 1] != '"':
+            raise ValueError("a key is missing")
+        key, at = _value(text, at, 0)
+        at = _skip(text, at)
+        if text[at : at + 1] != ":":
+            raise ValueError("a colon is missing")
+        found[key], at = _value(text, _skip(text, at + 1), levels)
+        at = _skip(text, at)
+        mark = text[at : at + 1]
+        at = _skip(text, at + 1)
+        if mark == "}":
+            return found, at
+        if mark != ",":
+            raise ValueError("a comma is missing")
+
+
+def _list(text: str, at: int, levels: int) -> tuple[list[Any], int]:
+    found: list[Any] = []
+    at = _skip(text, at)
+    if text[at : at + 1] == "]":
+        return found, at + 1
+    while True:
+        value, at = _value(text, at, levels)
+        found.append(value)
+        at = _skip(text, at)
+        mark = text[at : at + 1]
+        at = _skip(text, at + 1)
+        if mark == "]":
+            return found, at
+        if mark != ",":
+            raise ValueError("a comma is missing")

@@ -1,0 +1,47 @@
+"""Memory is given back in steps, and collections keep to the young unless all is quiet."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+
+import pytest
+
+from spanloom import garbage
+
+
+def test_containers_are_emptied() -> None:
+    many, named = list(range(1_234)), {n: n for n in range(1_234)}
+    garbage.let_go(many)
+    garbage.let_go(named)
+    assert not many
+    assert not named
+
+
+def test_full_looks_wait_until_nothing_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+    monkeypatch.setattr(garbage, "_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(garbage, "_MOST_SECONDS", 0.01)
+    asked = 0
+
+    def is_busy() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked != 3
+
+    async def run() -> None:
+        twice = asyncio.Event()
+
+        def collect() -> None:
+            looks.append(asked)
+            if len(looks) == 2:
+                twice.set()
+
+        monkeypatch.setattr(gc, "collect", collect)
+        collecting = asyncio.create_task(garbage.collect_forever(is_busy))
+        await twice.wait()
+        collecting.cancel()
+
+    asyncio.run(asyncio.wait_for(run(), 10))
+    assert looks[0] == 3
+    assert looks[1] > 3

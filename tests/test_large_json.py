@@ -1,0 +1,56 @@
+"""JSON in steps is the JSON that comes at once."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spanloom import large_json
+
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+
+
+@given(values, st.integers(0, 4), st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_steps_give_what_one_call_gives(value: Any, levels: int, spaced: bool) -> None:
+    text = json.dumps(value, indent=2 if spaced else None)
+    assert large_json.loads(text, levels=levels) == orjson.loads(text)
+    assert b"".join(large_json.dumped(value, levels=levels)) == orjson.dumps(value)
+
+
+@given(st.text(alphabet='[]{}:,"\\ 1-.eEtrufalsn\n', max_size=12), st.integers(0, 3))
+@settings(max_examples=300, deadline=None)
+def test_what_is_no_json_is_refused(text: str, levels: int) -> None:
+    try:
+        expected = json.loads(text)
+    except ValueError:
+        with pytest.raises(ValueError):
+            large_json.loads(text, levels=levels)
+    else:
+        assert large_json.loads(text, levels=levels) == expected
+
+
+def test_long_lists_are_written_in_slices() -> None:
+    value = {"rows": [{"n": n} for n in range(2_500)], "none": []}
+    pieces = list(large_json.dumped(value, levels=2))
+    assert b"".join(pieces) == orjson.dumps(value)
+    assert max(map(len, pieces)) < len(orjson.dumps(value)) / 2
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "NaN", "[Infinity]", "1 2", '{"a" 1}', ""])
+def test_odd_texts_are_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        large_json.loads(text, levels=2)
