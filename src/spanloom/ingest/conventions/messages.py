@@ -106,13 +106,15 @@ def messages_of(value: Json, role: str, depth: int = 0) -> list[Message] | None:
     if isinstance(value, list):
         if value and all(isinstance(item, list) for item in value) and not _is_pair(value[0]):
             return messages_of(value[0], role, depth + 1)  # LangChain sends a batch of one history
-        found = [message for item in value if (message := message_of(item, role))]
-        if found or not any(isinstance(item, dict) for item in value):
-            return found or None
-        inner = [
-            m for item in value if isinstance(item, dict) for m in _wrapped(item, role, depth) or ()
-        ]
-        return inner or None
+        told = [message_of(item, role) for item in value]
+        has_messages = any(told)
+        found = []
+        for item, message in zip(value, told, strict=True):
+            if message:
+                found.append(message)
+            elif isinstance(item, dict) and (not has_messages or _is_response(item)):
+                found += _wrapped(item, ASSISTANT if has_messages else role, depth) or ()
+        return found or None
     if not isinstance(value, dict):
         return None
     message = message_of(value, role)
@@ -126,6 +128,14 @@ def answers_of(value: Json) -> list[Message] | None:
         return None
     last = max((i for i, m in enumerate(found) if m["role"] in (USER, SYSTEM)), default=-1)
     return found[last + 1 :] or None
+
+
+def asked_and_answered(messages: list[Message]) -> tuple[list[Message], list[Message]]:
+    """A history to which the answer was added: what was asked, and the assistant's words at its end."""
+    end = len(messages)
+    while end and messages[end - 1].get("role") == ASSISTANT:
+        end -= 1
+    return messages[:end], messages[end:]
 
 
 def message_of(item: Json, role: str) -> Message | None:
@@ -295,6 +305,11 @@ _ANSWERS = (
     "answer",
     "result",
 )
+
+
+def _is_response(item: Message) -> bool:
+    """A whole response among messages, as the answer to them: OpenAI's, of the one or of the other API."""
+    return item.get("object") in ("response", "chat.completion")
 
 
 def _choices(inner: Json) -> list[Json]:
