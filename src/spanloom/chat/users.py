@@ -39,7 +39,7 @@ class Scope:
         asked = self.asked
         if inputs:
             asked = frozenset(key_of(m) for m in inputs if m.role == USER) or asked
-        return Scope(caller, asked, self.asked, self.thread)
+        return Scope(caller or self.caller, asked, self.asked, self.thread)
 
 
 class Users:
