@@ -95,9 +95,7 @@ def _paired(
 
 
 # By what a request and an execution are taken for the same, the surer first.
-_KEYS: tuple[
-    tuple[Callable[[Call], tuple[str, str]], Callable[[Facts], tuple[str, str]]], ...
-] = (
+_KEYS: tuple[tuple[Callable[[Call], tuple[str, str]], Callable[[Facts], tuple[str, str]]], ...] = (
     (
         lambda call: (call.name, printed(parsed(call.arguments))),
         lambda f: (f.tool_name, printed(parsed(f.tool_arguments))),

@@ -10,7 +10,6 @@ from spanloom.chat.messages import joined_text
 from spanloom.chat.tools import calls_in
 from spanloom.chat.tree import SpanTree
 
-
 # How many calls before one are looked at: as many as may run at once.
 _NEAR = 8
 

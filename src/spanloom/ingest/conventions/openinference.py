@@ -67,7 +67,9 @@ def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
     llm = tree.get("llm")
     llm = llm if isinstance(llm, dict) else {}
     if draft.get("operation") != "chain":
-        inputs = _messages(llm.get("input_messages"), USER) or _prompts(llm.get("prompts"))
+        inputs = _messages(llm.get("input_messages"), USER) or _prompts(
+            llm.get("prompts", structured(get("llm.prompts")))
+        )
         outputs = _messages(llm.get("output_messages"), ASSISTANT) or _completions(
             llm.get("choices")
         )
