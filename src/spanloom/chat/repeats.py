@@ -17,8 +17,8 @@ _NEAR = 8
 def repeats_inside(tree: SpanTree, facts: Mapping[str, Facts]) -> SpanTree:
     """The tree with each repeated call inside the one that it repeats.
 
-    Siblings are the same call if different instrumentations recorded them, one began before the other ended, and they
-    tell the same answer; where only one tells any, the same number of tokens.
+    Siblings are the same call if different instrumentations recorded them with the same answer of the same model; where
+    only one tells the answer, if the one began before the other ended, and they tell the same number of tokens.
     """
     moved: dict[str, str] = {}
     for siblings in (tree.roots, *tree.children.values()):
@@ -70,13 +70,19 @@ def _is_model(f: Facts) -> bool:
 def _is_same(first: Facts, second: Facts) -> bool:
     if scope_of(first) == scope_of(second):
         return False
-    if first.span.end_ns is not None and second.span.start_ns >= first.span.end_ns:
-        return False
     said = [(joined_text(f.outputs), *_calls(f)) for f in (first, second)]
     if all(map(any, said)):
-        return said[0] == said[1]
+        # A framework's span of a stream may end before the stream begins.
+        return said[0] == said[1] and _is_same_model(first.answer_model, second.answer_model)
+    end_ns = first.span.end_ns
     tokens = [(f.usage.input_tokens, f.usage.output_tokens) for f in (first, second)]
-    return tokens[0] == tokens[1] and tokens[0] != (None, None)
+    is_inside = end_ns is None or second.span.start_ns < end_ns
+    return is_inside and tokens[0] == tokens[1] and tokens[0] != (None, None)
+
+
+def _is_same_model(first: str, second: str) -> bool:
+    """Whether two names may be of one model: the one with a date or a version after the other."""
+    return first.startswith(second) or second.startswith(first)
 
 
 def _calls(f: Facts) -> Iterator[str]:
