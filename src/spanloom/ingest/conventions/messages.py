@@ -25,6 +25,7 @@ from spanloom.model import Json
 Message = dict[str, Any]
 
 USER, ASSISTANT, SYSTEM, TOOL = "user", "assistant", "system", "tool"
+_SPEAKERS = (USER, ASSISTANT, SYSTEM, "developer")
 # How deep an answer or a history may stand inside wrappers.
 _MAX_DEPTH = 6
 
@@ -81,7 +82,17 @@ def _genai_message(item: Json, role: str) -> Message | None:
     said = item.get("role")
     if not isinstance(said, str) or not said:
         return {**item, "role": role}
-    return item if said.islower() else {**item, "role": said.lower()}
+    if said.lower() not in _SPEAKERS:
+        said = _speaker_of(parts) or said
+    return item if said == item["role"] and said.islower() else {**item, "role": said.lower()}
+
+
+def _speaker_of(parts: Json) -> str | None:
+    """Who says parts of one kind: Koog gives the calls of tools the role of their results, and thoughts one of their own."""
+    if not isinstance(parts, list):
+        return None
+    roles = {ROLES_OF_PARTS.get(part["type"]) for part in parts}
+    return roles.pop() if len(roles) == 1 else None
 
 
 def _with_response(part: Part) -> Part:
