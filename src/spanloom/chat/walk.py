@@ -166,7 +166,7 @@ class _Walk:
         self._hear(frame)
         if self._shows_calls:
             for call in calls_after_last_user(facts.inputs):
-                if self._calls.take(call):
+                if self._calls.take_repeated(call):
                     self._request(frame, call, facts.span.start_ns)
 
     def _show_system(self, frame: _Frame) -> None:
