@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from spanloom.chat.facts import NO_USAGE, OTHER, Facts, Usage, scope_of
-from spanloom.chat.messages import joined_text
+from spanloom.chat.messages import CALL_PARTS, Message, joined_text, part_type
 from spanloom.chat.tools import calls_in
 from spanloom.chat.tree import SpanTree
 
@@ -34,6 +34,25 @@ def repeats_inside(tree: SpanTree, facts: Mapping[str, Facts]) -> SpanTree:
     for repeat, original in moved.items():
         children[original] = [*children.get(original, ()), repeat]
     return replace(tree, roots=_without(moved, tree.roots), children=children)
+
+
+def calls_once(tree: SpanTree, facts: Mapping[str, Facts]) -> Mapping[str, Facts]:
+    """The facts without the tool calls of a repeat inside the call that it repeats, which may give them ids of its own."""
+    silenced: dict[str, Facts] = {}
+    for span_id, inner in tree.children.items():
+        outer = facts[span_id]
+        if not _is_model(outer) or not (calls := [*_calls(outer)]):
+            continue
+        for f in (facts[child] for child in inner):
+            if _is_model(f) and scope_of(f) != scope_of(outer) and [*_calls(f)] == calls:
+                silenced[f.span.span_id] = f._replace(outputs=[*map(_without_calls, f.outputs)])
+    return {**facts, **silenced} if silenced else facts
+
+
+def _without_calls(message: Message) -> Message:
+    if isinstance(message.content, str):
+        return message
+    return message._replace(content=[p for p in message.content if part_type(p) not in CALL_PARTS])
 
 
 def counted_usages(tree: SpanTree, facts: Mapping[str, Facts]) -> Iterator[Usage]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from spanloom.chat.executions import completed
-from spanloom.chat.facts import count, derive
+from spanloom.chat.facts import Facts, count, derive
 from spanloom.chat.json_text import json_object
 from spanloom.chat.payloads import duration_ms
-from spanloom.chat.repeats import counted_usages, repeats_inside
+from spanloom.chat.repeats import calls_once, counted_usages, repeats_inside
 from spanloom.chat.tools import after_their_requests
 from spanloom.chat.tree import root_of, span_tree
 from spanloom.chat.turn import TurnChat
@@ -32,8 +32,9 @@ def trace_chat(
     unique = list({span.span_id: span for span in spans}.values())
     if not unique:
         return TurnChat(trace_id=trace_id)
-    facts = completed(derive(unique))
+    facts: Mapping[str, Facts] = derive(unique)
     tree = repeats_inside(span_tree(unique), facts)
+    facts = completed(calls_once(tree, facts))
     if include_model_tool_calls:
         tree = after_their_requests(tree, facts)
     root = root_of(unique)
