@@ -48,7 +48,9 @@ def told(spans: Iterable[Span], *, model_calls: bool = False) -> Iterator[str]:
     for span in spans:
         traces.setdefault(span.trace_id, []).append(span)
     for trace_id in sorted(traces, key=lambda t: min(span.start_ns for span in traces[t])):
-        yield from lines(trace_chat(trace_id, traces[trace_id], include_model_tool_calls=model_calls))
+        yield from lines(
+            trace_chat(trace_id, traces[trace_id], include_model_tool_calls=model_calls)
+        )
 
 
 def lines(turn: TurnChat) -> Iterator[str]:

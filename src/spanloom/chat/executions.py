@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 
 from spanloom.chat.facts import AGENT, OTHER, TOOL, Facts, scope_of
-from spanloom.chat.json_text import parsed, printed
+from spanloom.chat.json_text import parsed, printed, reprinted
 from spanloom.chat.tools import Call, calls_in, results_in
 from spanloom.chat.tree import start_key
 
@@ -111,7 +111,9 @@ def _completed(f: Facts, call_id: str, requests: _Requests) -> Facts:
         return f
     arguments, result = f.tool_arguments, f.tool_result
     if not arguments and not result:
-        arguments, result = call.arguments, results.get(call.call_id, "")
+        arguments, result = reprinted(call.arguments), results.get(call.call_id, "")
     elif call_id and not isinstance(parsed(arguments), dict):
-        arguments = call.arguments  # LangChain's callback tells the only argument without its name
+        arguments = reprinted(
+            call.arguments
+        )  # LangChain's callback tells the only argument without its name
     return f._replace(call_id=call.call_id, tool_arguments=arguments, tool_result=result)

@@ -11,6 +11,7 @@ from spanloom.chat.facts import Facts, count, derive
 from spanloom.chat.json_text import json_object
 from spanloom.chat.payloads import duration_ms
 from spanloom.chat.repeats import calls_once, counted_usages, repeats_inside
+from spanloom.chat.subagents import agents_inside_tools
 from spanloom.chat.tools import after_their_requests
 from spanloom.chat.tree import root_of, span_tree
 from spanloom.chat.turn import TurnChat
@@ -35,6 +36,7 @@ def trace_chat(
     facts: Mapping[str, Facts] = derive(unique)
     tree = repeats_inside(span_tree(unique), facts)
     facts = completed(calls_once(tree, facts))
+    tree = agents_inside_tools(tree, facts)
     if include_model_tool_calls:
         tree = after_their_requests(tree, facts)
     root = root_of(unique)
