@@ -20,6 +20,7 @@ from spanloom.ingest.conventions.reading import an_object
 from spanloom.model import Json
 
 _WATCHED = "openinference.instrumentation.autogen_agentchat"
+_LONGEST = 65_536
 _QUOTED = r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 _PRINTED = re.compile(rf"id='[^']*' source={_QUOTED} .*?\bcontent={_QUOTED} type='\w+'", re.DOTALL)
 
@@ -55,7 +56,8 @@ def _watched(source: SpanSource, draft: Draft) -> Offers:
     """What OpenInference keeps of AutoGen: messages as Python prints them, and what a model said before it called tools
     apart from its answer."""
     given = an_object(source.attributes.get("input.value")) or {}
-    printed = [_PRINTED.match(m) for m in _items(given.get("messages")) if isinstance(m, str)]
+    messages = (m for m in _items(given.get("messages")) if isinstance(m, str))
+    printed = [_PRINTED.match(m) for m in messages if len(m) < _LONGEST]
     told = an_object(source.attributes.get("output.value")) or {}
     thought, outputs = told.get("thought"), draft.get("output_messages")
     if isinstance(thought, str) and thought and outputs:

@@ -59,9 +59,9 @@ def _joined(outputs: list[Message]) -> list[Message]:
     for message in outputs:
         before = whole[-1] if whole else {}
         parts = message.get("parts")
-        if before.get("finish_reason") == "" and isinstance(parts, list) and "parts" in before:
-            parts = _appended(before["parts"], parts)
-            whole[-1] = {**message, "parts": parts}
+        begun = before.get("parts") if before.get("finish_reason") == "" else None
+        if isinstance(begun, list) and isinstance(parts, list):
+            whole[-1] = {**message, "parts": _appended(begun, parts)}
         else:
             whole.append(message)
     return whole
@@ -72,8 +72,9 @@ def _appended(parts: list[Part], more: list[Part]) -> list[Part]:
     for part in more:
         last = joined[-1] if joined else {}
         is_text = part.get("type") in ("text", "reasoning") and last.get("type") == part["type"]
-        if is_text and isinstance(part.get("content"), str) and isinstance(last["content"], str):
-            joined[-1] = {**part, "content": last["content"] + part["content"]}
+        said = last.get("content"), part.get("content")
+        if is_text and isinstance(said[0], str) and isinstance(said[1], str):
+            joined[-1] = {**part, "content": said[0] + said[1]}
         else:
             joined.append(part)
     return joined

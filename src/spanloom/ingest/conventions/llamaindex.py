@@ -30,6 +30,7 @@ _ASKED = re.compile(rf"user_msg={_QUOTED}", re.DOTALL)
 _TOOL_CALL = re.compile(
     rf"ToolCall\(tool_name={_QUOTED}, tool_kwargs=(\{{.*\}}), tool_id={_QUOTED}\)", re.DOTALL
 )
+_LONGEST = 10_000  # many times what the library leaves of it
 _MODEL_EVENTS = ("LLMChat", "LLMCompletion")
 
 
@@ -38,7 +39,7 @@ def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
     if model:
         return _model(nested(pair for fields in model for pair in fields.items()))
     step = source.name.rpartition(".")[2]
-    given = text(source.attributes.get("llamaindex.step.input_summary")) or ""
+    given = (text(source.attributes.get("llamaindex.step.input_summary")) or "")[:_LONGEST]
     told = _output(source)
     if step == "call_tool":
         return _tool(given, told)
