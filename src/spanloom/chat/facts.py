@@ -112,6 +112,11 @@ class Facts(NamedTuple):
         return _text(self.span.body.get("response_model")) or self.span.model
 
 
+def scope_of(facts: Facts) -> str:
+    """What recorded the span: the name of its instrumentation."""
+    return _text(json_object(facts.span.body.get("scope")).get("name"))
+
+
 def derive(spans: Iterable[Span]) -> dict[str, Facts]:
     """The facts of each span by its id. Span ids are unique."""
     spans = list(spans)

@@ -7,13 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from spanloom.chat.json_text import json_object
+from spanloom.chat.json_text import json_object, parsed
 from spanloom.chat.turn import AgentHandoff, AgentStart, ChatMessage, UserMessage
 
 if TYPE_CHECKING:
     from spanloom.model import Json, Span
 
 _TRANSFER: Final = "transfer_to_"
+_TRANSFERS_TO_ANY: Final = frozenset({"transfer_to_agent", "handoff", "handoff_to_agent"})
+_TARGETS: Final = ("agent_name", "to_agent", "agent")
 # Where instrumentations write the two agents of a handoff span.
 _FROM_KEYS: Final = ("from_agent", "gen_ai.handoff.from_agent", "handoff.from_agent")
 _TO_KEYS: Final = ("to_agent", "gen_ai.handoff.to_agent", "handoff.to_agent")
@@ -32,10 +34,15 @@ class Handoff(NamedTuple):
     is_certain: bool
 
 
-def transfer_target(tool_name: str) -> str:
-    """The agent that a tool of the name transfer_to_<agent> hands over to, "" for another tool."""
-    is_transfer = tool_name[: len(_TRANSFER)].lower() == _TRANSFER
-    return tool_name[len(_TRANSFER) :] if is_transfer else ""
+def transfer_target(tool_name: str, arguments: str = "") -> str:
+    """The agent that a tool of the name transfer_to_<agent> hands over to, or the one that the arguments of a tool that is
+    for any agent name (Google ADK: transfer_to_agent, LlamaIndex: handoff); "" for another tool."""
+    name = tool_name.lower()
+    if name in _TRANSFERS_TO_ANY:
+        given = json_object(parsed(arguments))
+        named = (given.get(key) for key in _TARGETS)
+        return next((agent for agent in named if isinstance(agent, str)), "")
+    return tool_name[len(_TRANSFER) :] if name.startswith(_TRANSFER) else ""
 
 
 def told_agents(span: Span) -> tuple[str, str]:

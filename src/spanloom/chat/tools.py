@@ -57,13 +57,20 @@ class ModelCalls:
         self._executed = {f.call_id for f in facts if f.call_id and f.act in (TOOL, AGENT)}
         self._taken: set[str] = set()
         self.results: dict[str, str] = {}
+        self._answered: set[tuple[str, str]] = set()
         for f in facts if with_results else ():
+            self._answered.update((call.name, call.arguments) for call in calls_in(f.outputs))
             for call_id, result in results_in(f.inputs):
                 self.results.setdefault(call_id, result)
 
     def is_executed(self, call: Call) -> bool:
         """Whether a tool or agent span carries the call's id."""
         return call.call_id in self._executed
+
+    def take_repeated(self, call: Call) -> bool:
+        """As `take`, of a call that an input repeats: not if an answer asked for the same, as some instrumentations give it
+        another id there."""
+        return (call.name, call.arguments) not in self._answered and self.take(call)
 
     def take(self, call: Call) -> bool:
         """Whether the call has no span of its own and was not taken before."""

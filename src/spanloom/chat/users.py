@@ -6,13 +6,17 @@ beyond the place up to which the conversation was known; a text that was said tw
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from spanloom.chat.messages import USER, Message, key_of
+from spanloom.chat.messages import USER, Message, key_of, text_of
 
 USER_NAME: Final = "User"
+# Google ADK: "For context: [agent] said: ...".
+_TALE: Final = "For context:"
+_TOLD_OF: Final = re.compile(r"\[([^\[\]\n]+)\] (?:said|called|`)")
 
 
 class Thread(NamedTuple):
@@ -39,7 +43,7 @@ class Scope:
         asked = self.asked
         if inputs:
             asked = frozenset(key_of(m) for m in inputs if m.role == USER) or asked
-        return Scope(caller, asked, self.asked, self.thread)
+        return Scope(caller or self.caller, asked, self.asked, self.thread)
 
 
 class Users:
@@ -77,7 +81,7 @@ class Users:
         scope.thread = self._latest = Thread(keys, speaker)
         if fresh:
             self._last_key = keys[-1]
-        return [(message, speaker) for message, _ in fresh]
+        return [(message, _quoted_agent(message) or speaker) for message, _ in fresh]
 
     def _known(self, keys: Sequence[str], scope: Scope) -> tuple[int, Thread | None]:
         """How many of the keys are known, by the conversation of the scope or else the latest one."""
@@ -93,6 +97,13 @@ class Users:
         """Who opens a conversation: the first prompt of a turn is the user's, and so is one that is passed on."""
         was_asked = bool(scope.asked_around) and key not in scope.asked_around
         return scope.caller if scope.caller and (self.user_spoke or was_asked) else USER_NAME
+
+
+def _quoted_agent(message: Message) -> str:
+    """The agent whose doings another one is told of in the user's place, "" for what is no such tale."""
+    text = text_of(message)
+    told = _TOLD_OF.search(text) if text.startswith(_TALE) else None
+    return told[1] if told else ""
 
 
 def known_length(known: Sequence[str], keys: Sequence[str]) -> int:

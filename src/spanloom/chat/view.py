@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from spanloom.chat.facts import NO_USAGE, count, derive
+from spanloom.chat.executions import completed
+from spanloom.chat.facts import Facts, count, derive
 from spanloom.chat.json_text import json_object
 from spanloom.chat.payloads import duration_ms
+from spanloom.chat.repeats import calls_once, counted_usages, repeats_inside
+from spanloom.chat.subagents import agents_inside_tools
 from spanloom.chat.tools import after_their_requests
 from spanloom.chat.tree import root_of, span_tree
 from spanloom.chat.turn import TurnChat
@@ -31,13 +34,15 @@ def trace_chat(
     unique = list({span.span_id: span for span in spans}.values())
     if not unique:
         return TurnChat(trace_id=trace_id)
-    facts = derive(unique)
-    tree = span_tree(unique)
+    facts: Mapping[str, Facts] = derive(unique)
+    tree = repeats_inside(span_tree(unique), facts)
+    facts = completed(calls_once(tree, facts))
+    tree = agents_inside_tools(tree, facts)
     if include_model_tool_calls:
         tree = after_their_requests(tree, facts)
     root = root_of(unique)
     started_ns, ended_ns, total_ms = _times(root, unique)
-    usages = [f.usage for f in facts.values() if f.usage is not NO_USAGE]
+    usages = list(counted_usages(tree, facts))
     costs = [usage.total_cost for usage in usages if usage.total_cost is not None]
     of_root = facts[root.span_id]
     turn = TurnChat(

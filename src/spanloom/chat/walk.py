@@ -123,7 +123,9 @@ class _Walk:
         outer_label = above.label if above else ""
         scope = above.scope if above else Scope()
         if facts.act in (AGENT, TOOL):
-            scope = scope.inner(outer_label, facts.inputs if facts.act == AGENT else ())
+            # Who asks inside a tool is the agent that called it, or the tool where no agent has a name.
+            caller = outer_label or facts.tool_name
+            scope = scope.inner(caller, facts.inputs if facts.act == AGENT else ())
         frame = _Frame(
             facts=facts,
             label=facts.agent or outer_label or facts.agent_from_name,
@@ -158,7 +160,7 @@ class _Walk:
         facts = frame.facts
         self._emit(facts, frame.label, tool_call(facts))
         if facts.status != "ERROR":
-            self._transfer(frame, facts.tool_name)
+            self._transfer(frame, facts.tool_name, facts.tool_arguments)
 
     def _start_model(self, frame: _Frame) -> None:
         facts = frame.facts
@@ -167,7 +169,7 @@ class _Walk:
         self._hear(frame)
         if self._shows_calls:
             for call in calls_after_last_user(facts.inputs):
-                if self._calls.take(call):
+                if self._calls.take_repeated(call):
                     self._request(frame, call, facts.span.start_ns)
 
     def _show_system(self, frame: _Frame) -> None:
@@ -259,7 +261,7 @@ class _Walk:
         if not self._shows_calls:
             for call in calls_in(facts.outputs):
                 if not self._calls.is_executed(call):
-                    self._transfer(frame, call.name)
+                    self._transfer(frame, call.name, call.arguments)
 
     def _steps(self, facts: Facts, whole: Piece) -> Sequence[Piece | Call]:
         if not self._shows_calls:
@@ -333,10 +335,10 @@ class _Walk:
                 started_ns=started_ns,
             )
         )
-        self._transfer(frame, call.name)
+        self._transfer(frame, call.name, call.arguments)
 
-    def _transfer(self, frame: _Frame, tool_name: str) -> None:
-        if target := transfer_target(tool_name):
+    def _transfer(self, frame: _Frame, tool_name: str, arguments: str) -> None:
+        if target := transfer_target(tool_name, arguments):
             self._hand_off(frame, "", target, is_certain=False)
 
     def _hand_off(self, frame: _Frame, from_agent: str, to_agent: str, *, is_certain: bool) -> None:

@@ -18,6 +18,7 @@ from spanloom.ingest.conventions import (
     koog,
     langfuse,
     langsmith,
+    llamaindex,
     logfire,
     mlflow,
     openinference,
@@ -47,6 +48,7 @@ CONVENTIONS: Final[tuple[Convention, ...]] = (
     openinference.CONVENTION,
     traceloop.CONVENTION,
     autogen.CONVENTION,
+    llamaindex.CONVENTION,
     koog.CONVENTION,
 )
 

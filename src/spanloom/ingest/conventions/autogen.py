@@ -9,17 +9,26 @@ autogen_agentchat/teams/_group_chat/_events.py (recorded from 0.7.5).
 
 from __future__ import annotations
 
+import ast
+import re
 from typing import Any
 
 from spanloom.ingest.conventions.convention import Convention, Draft, Offers, SpanSource
 from spanloom.ingest.conventions.messages import ASSISTANT, TOOL, USER, Message
-from spanloom.ingest.conventions.parts import openai_call, parts_of, tool_response
+from spanloom.ingest.conventions.parts import openai_call, parts_of, text_part, tool_response
 from spanloom.ingest.conventions.reading import an_object
 from spanloom.model import Json
+
+_WATCHED = "openinference.instrumentation.autogen_agentchat"
+_LONGEST = 65_536
+_QUOTED = r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
+_PRINTED = re.compile(rf"id='[^']*' source={_QUOTED} .*?\bcontent={_QUOTED} type='\w+'", re.DOTALL)
 
 
 def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
     get = source.attributes.get
+    if source.scope == _WATCHED:
+        return _watched(source, draft)
     heard = an_object(get("message"))
     recipient = get("recipient_agent_class")
     if heard is None or get("messaging.operation") != "process" or not isinstance(recipient, str):
@@ -41,6 +50,31 @@ def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
         "agent_name": None if by_user else told.get("source"),
         "input_messages" if by_user else "output_messages": [message],
     }
+
+
+def _watched(source: SpanSource, draft: Draft) -> Offers:
+    """What OpenInference keeps of AutoGen: messages as Python prints them, and what a model said before it called tools
+    apart from its answer."""
+    given = an_object(source.attributes.get("input.value")) or {}
+    messages = (m for m in _items(given.get("messages")) if isinstance(m, str))
+    printed = [_PRINTED.match(m) for m in messages if len(m) < _LONGEST]
+    told = an_object(source.attributes.get("output.value")) or {}
+    thought, outputs = told.get("thought"), draft.get("output_messages")
+    if isinstance(thought, str) and thought and outputs:
+        calls = told.get("finish_reason") == "function_calls"
+        part = text_part(thought) if calls else {"type": "reasoning", "content": thought}
+        first, *others = outputs
+        draft["output_messages"] = [{**first, "parts": [part, *first.get("parts", ())]}, *others]
+    said = (_message({"source": _text(p[1]), "content": _text(p[2])}) for p in printed if p)
+    return {"input_messages": [m for m in said if m] or None}
+
+
+def _text(printed: str) -> Json:
+    try:
+        value: Json = ast.literal_eval(printed)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return printed
+    return value
 
 
 def _message(item: Json) -> Message | None:
@@ -79,4 +113,6 @@ def _items(content: Json) -> list[Json]:
     return content if isinstance(content, list) else []
 
 
-CONVENTION = Convention("AutoGen", scopes=("autogen SingleThreadedAgentRuntime",), read=_read)
+CONVENTION = Convention(
+    "AutoGen", scopes=("autogen SingleThreadedAgentRuntime", _WATCHED), read=_read
+)

@@ -76,7 +76,7 @@ class Convention:
 
     `read(source, found, draft)` is called for spans that have attributes with one of `prefixes` (`found`), are of one of
     `scopes` or have events whose name starts with one of `events`; `draft` is what was taken so far; a function
-    may change its operation, where a span says less of itself than it is.
+    may correct it, where a span says less of itself than it is, or other than it means.
     """
 
     name: str

@@ -1,18 +1,27 @@
 """JetBrains' Koog: koog.* beside gen_ai.*.
 
-Source: JetBrains/koog, agents-features-opentelemetry (KoogAttributes, node and subgraph spans); docs.koog.ai, OpenTelemetry support.
+Source: JetBrains/koog, agents-features-opentelemetry (KoogAttributes, GenAIAttributes, the spans; recorded from 1.1); docs.koog.ai,
+OpenTelemetry support.
 """
 
 from __future__ import annotations
 
 from spanloom.ingest.conventions.convention import Convention, Draft, Offers, SpanSource
-from spanloom.ingest.conventions.reading import structured
+from spanloom.ingest.conventions.otel_genai import instructions
+from spanloom.ingest.conventions.reading import decoded, structured
 from spanloom.model import Json
 
 
 def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
-    """A node, a subgraph, a strategy or a planner is a step of a graph, and no more."""
-    return {"operation": "chain"}
+    operation = draft.get("operation")
+    if operation is None:
+        return {"operation": "chain"}  # a strategy, a node, a subgraph or a planner is a step
+    if "tool_result" in draft:
+        draft["tool_result"] = decoded(draft["tool_result"])
+    # The agent that is created tells its instructions once more when it is invoked.
+    if operation == "create_agent":
+        return {}
+    return {"system_instructions": instructions(found.get("system_instructions"))}
 
 
 CONVENTION = Convention(
@@ -23,6 +32,6 @@ CONVENTION = Convention(
         ("koog.subgraph.input", "input_value", structured),
         ("koog.subgraph.output", "output_value", structured),
     ),
-    prefixes=("koog.node.", "koog.subgraph.", "koog.planner."),
+    prefixes=("koog.", "system_instructions"),
     read=_read,
 )

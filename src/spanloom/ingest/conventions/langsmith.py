@@ -50,6 +50,7 @@ CONVENTION = Convention(
         ("langsmith.metadata.session_id", "session_id", identifier),
         ("langsmith.metadata.conversation_id", "session_id", identifier),
         ("langsmith.metadata.thread_id", "session_id", identifier),
+        ("langsmith.metadata.lc_agent_name", "agent_name", text),
         ("langsmith.metadata.ls_model_name", "model", text),
         ("langsmith.metadata.user_id", "user_id", identifier),
     ),

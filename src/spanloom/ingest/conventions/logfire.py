@@ -14,12 +14,21 @@ from spanloom.ingest.conventions.messages import (
     SYSTEM,
     USER,
     Message,
+    asked_and_answered,
     genai_messages,
     messages_of,
     system_of,
 )
 from spanloom.ingest.conventions.otel_events import said_in_events
-from spanloom.ingest.conventions.reading import anything, decoded, dollars, structured, text
+from spanloom.ingest.conventions.reading import (
+    an_object,
+    anything,
+    decoded,
+    dollars,
+    identifier,
+    structured,
+    text,
+)
 from spanloom.model import Json
 
 _RUN = (
@@ -30,8 +39,44 @@ _RUN = (
 )
 
 
+# What the spans of the OpenAI Agents SDK are, by the beginning of their names, which are templates.
+_AGENTS_SDK = "logfire.openai_agents"
+_AGENTS_SDK_SPANS = {
+    "Agent run": ("invoke_agent", "agent_name"),
+    "Function": ("execute_tool", "tool_name"),
+    "Handoff": ("handoff", ""),
+}
+
+
+def _given(value: Json) -> Json:
+    """Logfire writes what is not there as JSON."""
+    return None if value == "null" else value
+
+
+def _agents_sdk(source: SpanSource) -> dict[str, Any]:
+    """An agent, a function or a handoff of the OpenAI Agents SDK; any other span that is no call of a model is a step."""
+    get = source.attributes.get
+    operation, named = _AGENTS_SDK_SPANS.get(source.name.partition(":")[0], ("chain", ""))
+    group, output = _given(get("group_id")), _given(get("output"))
+    offers: dict[str, Any] = {"operation": operation, "session_id": identifier(group)}
+    if source.failed and (error := an_object(get("error"))):
+        offers["status_message"] = text(error.get("message"))
+    if "{" in source.name:
+        offers["name"] = text(get("logfire.msg"))
+    if named:
+        offers[named] = text(get("name"))
+    if operation == "execute_tool":
+        offers["tool_arguments"] = structured(get("input"))
+        offers["tool_result"] = anything(output)
+    elif operation == "handoff":
+        offers["handoff_from"], offers["handoff_to"] = get("from_agent"), get("to_agent")
+    return offers
+
+
 def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
     get = source.attributes.get
+    if source.scope == _AGENTS_SDK and "operation" not in draft and "request_data" not in found:
+        return _agents_sdk(source)
     if "tool_name" in draft or "tool_arguments" in draft:
         return {"operation": "execute_tool"} if "model" not in draft else {}
     offers: dict[str, Any] = {}
@@ -59,6 +104,8 @@ def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
                 offers["model"] = text(model)
             else:
                 outputs = outputs or messages
+    if inputs and not outputs and source.scope == _AGENTS_SDK:
+        inputs, outputs = asked_and_answered(inputs)
     if inputs and "input_messages" not in draft:
         offers["system_instructions"] = system_of(inputs)
     return {**offers, "input_messages": inputs or None, "output_messages": outputs or None}
@@ -108,7 +155,7 @@ CONVENTION = Convention(
         ("pydantic_ai.final_result", "output_value", decoded),
     ),
     prefixes=(*_RUN, "events", "request_data", "response_data", "tool_arguments"),
-    scopes=("pydantic-ai",),
+    scopes=("pydantic-ai", _AGENTS_SDK),
     read=_read,
 )
 

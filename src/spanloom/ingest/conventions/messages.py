@@ -25,6 +25,7 @@ from spanloom.model import Json
 Message = dict[str, Any]
 
 USER, ASSISTANT, SYSTEM, TOOL = "user", "assistant", "system", "tool"
+_SPEAKERS = (USER, ASSISTANT, SYSTEM, "developer")
 # How deep an answer or a history may stand inside wrappers.
 _MAX_DEPTH = 6
 
@@ -81,7 +82,17 @@ def _genai_message(item: Json, role: str) -> Message | None:
     said = item.get("role")
     if not isinstance(said, str) or not said:
         return {**item, "role": role}
-    return item if said.islower() else {**item, "role": said.lower()}
+    if said.lower() not in _SPEAKERS:
+        said = _speaker_of(parts) or said
+    return item if said == item["role"] and said.islower() else {**item, "role": said.lower()}
+
+
+def _speaker_of(parts: Json) -> str | None:
+    """Who says parts of one kind: Koog gives the calls of tools the role of their results, and thoughts one of their own."""
+    if not isinstance(parts, list):
+        return None
+    roles = {ROLES_OF_PARTS.get(part["type"]) for part in parts}
+    return roles.pop() if len(roles) == 1 else None
 
 
 def _with_response(part: Part) -> Part:
@@ -106,13 +117,15 @@ def messages_of(value: Json, role: str, depth: int = 0) -> list[Message] | None:
     if isinstance(value, list):
         if value and all(isinstance(item, list) for item in value) and not _is_pair(value[0]):
             return messages_of(value[0], role, depth + 1)  # LangChain sends a batch of one history
-        found = [message for item in value if (message := message_of(item, role))]
-        if found or not any(isinstance(item, dict) for item in value):
-            return found or None
-        inner = [
-            m for item in value if isinstance(item, dict) for m in _wrapped(item, role, depth) or ()
-        ]
-        return inner or None
+        told = [message_of(item, role) for item in value]
+        has_messages = any(told)
+        found = []
+        for item, message in zip(value, told, strict=True):
+            if message:
+                found.append(message)
+            elif isinstance(item, dict) and (not has_messages or _is_response(item)):
+                found += _wrapped(item, ASSISTANT if has_messages else role, depth) or ()
+        return found or None
     if not isinstance(value, dict):
         return None
     message = message_of(value, role)
@@ -126,6 +139,14 @@ def answers_of(value: Json) -> list[Message] | None:
         return None
     last = max((i for i, m in enumerate(found) if m["role"] in (USER, SYSTEM)), default=-1)
     return found[last + 1 :] or None
+
+
+def asked_and_answered(messages: list[Message]) -> tuple[list[Message], list[Message]]:
+    """A history to which the answer was added: what was asked, and the assistant's words at its end."""
+    end = len(messages)
+    while end and messages[end - 1].get("role") == ASSISTANT:
+        end -= 1
+    return messages[:end], messages[end:]
 
 
 def message_of(item: Json, role: str) -> Message | None:
@@ -295,6 +316,11 @@ _ANSWERS = (
     "answer",
     "result",
 )
+
+
+def _is_response(item: Message) -> bool:
+    """A whole response among messages, as the answer to them: OpenAI's, of the one or of the other API."""
+    return item.get("object") in ("response", "chat.completion")
 
 
 def _choices(inner: Json) -> list[Json]:

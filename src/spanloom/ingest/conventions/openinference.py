@@ -67,7 +67,9 @@ def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
     llm = tree.get("llm")
     llm = llm if isinstance(llm, dict) else {}
     if draft.get("operation") != "chain":
-        inputs = _messages(llm.get("input_messages"), USER) or _prompts(llm.get("prompts"))
+        inputs = _messages(llm.get("input_messages"), USER) or _prompts(
+            llm.get("prompts", structured(get("llm.prompts")))
+        )
         outputs = _messages(llm.get("output_messages"), ASSISTANT) or _completions(
             llm.get("choices")
         )
@@ -94,14 +96,14 @@ def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
 
 
 def _agent_name(source: SpanSource) -> str | None:
-    """The name of an agent that is not in agent.name: its node's in the graph of agents, or LangChain's."""
+    """The name of an agent that is not in agent.name: its node's in the graph of agents."""
     get = source.attributes.get
-    metadata = an_object(get("metadata")) or {}
-    return (
-        text(get("graph.node.name"))
-        or text(metadata.get("lc_agent_name"))
-        or text(get("graph.node.id"))
-    )
+    return text(get("graph.node.name")) or text(get("graph.node.id"))
+
+
+def _langchain_agent(metadata: Json) -> str | None:
+    """The agent that LangChain names in the metadata of all that happens in it."""
+    return text((an_object(metadata) or {}).get("lc_agent_name"))
 
 
 def _is_no_call(source: SpanSource, draft: Draft) -> bool:
@@ -243,6 +245,7 @@ CONVENTION = Convention(
         ("llm.cost.prompt", "input_cost", dollars),
         ("llm.cost.completion", "output_cost", dollars),
         ("agent.name", "agent_name", text),
+        ("metadata", "agent_name", _langchain_agent),
         ("tool.name", "tool_name", text),
         ("tool.description", "tool_description", text),
         ("tool.id", "tool_call_id", identifier),

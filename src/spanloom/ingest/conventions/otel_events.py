@@ -17,6 +17,7 @@ from spanloom.ingest.conventions.messages import (
     TOOL,
     USER,
     Message,
+    asked_and_answered,
     message_of,
     messages_of,
     system_of,
@@ -86,7 +87,8 @@ def event_fields(attributes: Mapping[str, Json]) -> dict[str, Json]:
 def said_in_events(
     events: Iterable[tuple[str, Mapping[str, Json]]],
 ) -> tuple[list[Message] | None, list[Message] | None]:
-    """The messages that events tell, one each: those that went in, and the choices that came out."""
+    """The messages that events tell, one each: those that went in, and the choices that came out. Where no choice is told,
+    the assistant's last words in a row are the answer (Logfire's responses API)."""
     inputs: list[Message] = []
     outputs: list[Message] = []
     for name, fields in events:
@@ -94,6 +96,8 @@ def said_in_events(
             inputs += _told(fields, _ROLES[name])
         elif name == "gen_ai.choice":
             outputs += _choice(fields)
+    if not outputs:
+        inputs, outputs = asked_and_answered(inputs)
     return inputs or None, outputs or None
 
 
