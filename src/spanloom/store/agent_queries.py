@@ -23,12 +23,11 @@ from sqlalchemy import (
 
 from spanloom.model import AGENT_FIGURES, AgentQuery, SpokenQuery
 from spanloom.store.dialect import Database
+from spanloom.store.filters import PLAIN
 from spanloom.store.rows import SPAN_COLUMNS
 from spanloom.store.tables import spans
 
 _EMPTY: ColumnElement[str] = literal_column("''")  # as the partial index says it
-# Text that every JSON writer leaves as it is, at any depth of JSON inside JSON.
-_PLAIN = re.compile(r"[A-Za-z0-9_]+(?: [A-Za-z0-9_]+)*")
 _FOREIGN = re.compile(r"[^\x00-\x7f]+")
 
 _of_conversation = (
@@ -94,7 +93,7 @@ def _may_hold(database: Database, text: str) -> list[ColumnElement[bool]]:
     A part of the text that no writer escapes stands in the body as it is; a letter outside ASCII as it is or as \\uXXXX.
     """
     found = []
-    if plain := max(_PLAIN.findall(text), key=len, default=""):
+    if plain := max(PLAIN.findall(text), key=len, default=""):
         found.append(database.contains(spans.c.body, plain))
     if foreign := max(_FOREIGN.findall(text), key=len, default=""):
         body = spans.c.body

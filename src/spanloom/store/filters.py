@@ -25,6 +25,10 @@ from spanloom.store.tables import spans
 
 Condition = ColumnElement[bool]
 
+# Text that every JSON writer leaves as it is, at any depth of JSON inside JSON.
+PLAIN = re.compile(r"[A-Za-z0-9_]+(?: [A-Za-z0-9_]+)*")
+_INDEX = re.compile("0|[1-9][0-9]{0,8}")
+
 
 @dataclass(frozen=True, slots=True)
 class _Operand:
@@ -98,7 +102,15 @@ def _condition(database: Database, asked: Filter) -> Condition:
         value = read(asked.value)
     except (ValueError, OverflowError):
         raise invalid("value", f"must be a {asked.type}") from None
-    return _COMPARISONS[operator](database, field, value)
+    condition = _COMPARISONS[operator](database, field, value)
+    if asked.field in _COLUMNS or operator in _HOLD_FOR_NULL:
+        return condition
+    # A look at the text first, for the value or else for a key: few bodies have to be parsed.
+    keys = (step for step in asked.field.split(".")[1:] if not _INDEX.fullmatch(step))
+    wanted = PLAIN.findall(value if isinstance(value, str) else ".".join(keys))
+    if not wanted:
+        return condition
+    return and_(database.contains(spans.c.body, max(wanted, key=len)), condition)
 
 
 def _operand(database: Database, field: str) -> _Operand | None:
@@ -107,7 +119,7 @@ def _operand(database: Database, field: str) -> _Operand | None:
     head, *rest = field.replace("\0", "\ufffd").split(".")
     if head not in _BODY:
         return None
-    path = [int(step) if re.fullmatch("0|[1-9][0-9]{0,8}", step) else step for step in rest]
+    path = [int(step) if _INDEX.fullmatch(step) else step for step in rest]
     value = database.json(spans.c.body, [head, *path])
     if rest and rest[0] == _WRAPPED.get(head):
         bare = database.json(spans.c.body, [head, *path[1:]])
@@ -241,6 +253,8 @@ _OPERATORS: dict[str, Sequence[str]] = {
     "boolean": ("exists", "not exists", "is"),
     "datetime": ("exists", "not exists", "is", "is not", "after", "before"),
 }
+
+_HOLD_FOR_NULL = ("is not", "not contains")
 
 _NULL_MEANS = {"is": "not exists", "is not": "exists"}
 
