@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from fractions import Fraction
 from pathlib import Path
+from random import Random
 from typing import Any, cast
 
 import httpx
@@ -17,7 +18,7 @@ from spanloom import evaluation
 from spanloom.evaluators import kinds
 from spanloom.evaluators.kinds import Kind
 from spanloom.evaluators.subject import Result
-from spanloom.ingest.sampling import is_sampled
+from spanloom.ingest.sampling import is_sampled, said_sampled
 from spanloom.model import EVALUATION, Evaluation, Evaluator, Feedback, Span
 from spanloom.store.store import Store
 from tests.clients import until
@@ -83,6 +84,17 @@ def test_a_quarter_is_a_quarter_and_stays_the_same() -> None:
     assert abs(sum(chosen) - TRACES * RATE) <= 3 * deviation
     assert all(is_sampled(trace_id, 1) for trace_id in ids)
     assert not any(is_sampled(trace_id, 0) for trace_id in ids)
+
+
+def test_a_quarter_of_what_comes_by_opentelemetry_is_a_quarter() -> None:
+    ids = [Random(n).randbytes(16).hex() for n in range(TRACES)]
+    facts = {"sample_rate": RATE}
+    chosen = [said_sampled(trace_id, facts, is_root=False) for trace_id in ids]
+    assert chosen == [is_sampled(trace_id, RATE) for trace_id in ids]
+    deviation = (TRACES * RATE * (1 - RATE)) ** 0.5
+    assert abs(sum(map(bool, chosen)) - TRACES * RATE) <= 3 * deviation
+    assert said_sampled(ids[0], {"sample_rate": 0, "experiment": {"id": "e"}}, is_root=True)
+    assert said_sampled(ids[0], {}, is_root=True) is None
 
 
 def test_two_workers_share_the_work_and_one_that_died_is_replaced(url: str) -> None:
