@@ -2,10 +2,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from tests.databases import DATABASES, new_url
 from tests.servers import LiveServer
+
+# No test is timed: machines differ, and bench/ measures.
+hypothesis.settings.register_profile("spanloom")
+hypothesis.settings.load_profile("spanloom")
 
 
 @pytest.fixture(scope="session", params=DATABASES)

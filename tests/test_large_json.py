@@ -24,7 +24,7 @@ values = st.recursive(
 
 
 @given(values, st.integers(0, 4), st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_steps_give_what_one_call_gives(value: Any, levels: int, spaced: bool) -> None:
     text = json.dumps(value, indent=2 if spaced else None)
     assert large_json.loads(text, levels=levels) == orjson.loads(text)
@@ -32,7 +32,7 @@ def test_steps_give_what_one_call_gives(value: Any, levels: int, spaced: bool) -
 
 
 @given(st.text(alphabet='[]{}:,"\\ 1-.eEtrufalsn\n', max_size=12), st.integers(0, 3))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_what_is_no_json_is_refused(text: str, levels: int) -> None:
     try:
         expected = json.loads(text)

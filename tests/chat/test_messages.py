@@ -183,7 +183,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(json_values)
 def test_no_json_makes_reading_raise(raw: Any) -> None:
     for message in read_messages(raw, "user"):

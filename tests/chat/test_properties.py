@@ -148,7 +148,7 @@ def odd_spans(draw: st.DrawFn) -> list[Span]:
     ]
 
 
-@settings(max_examples=35, deadline=None)
+@settings(max_examples=35)
 @given(odd_spans(), st.booleans(), st.randoms(use_true_random=False))
 def test_no_spans_make_it_raise_and_their_order_does_not_matter(
     spans: list[Span], model_calls: bool, shuffle: random.Random
@@ -204,7 +204,7 @@ def as_spans(trace: list[tuple[str, int, str]]) -> list[Span]:
     return spans
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(plain_traces())
 def test_every_answer_of_a_model_every_question_and_every_tool_call_is_there_exactly_once(
     trace: list[tuple[str, int, str]],
@@ -230,7 +230,7 @@ def test_every_answer_of_a_model_every_question_and_every_tool_call_is_there_exa
     assert Counter(m.span_id for m in shown if m.type == "agent_start") == Counter(started)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(plain_traces())
 def test_a_message_comes_after_the_start_or_call_that_it_is_inside_of(
     trace: list[tuple[str, int, str]],

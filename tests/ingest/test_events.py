@@ -43,7 +43,7 @@ def given_back(span: Span) -> event_pb2.Event:
     return event_message(stored([span])[0])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(event=events, event_id=ids, kind=st.sampled_from(EVENT_TYPES))
 def test_an_event_is_given_back_as_sent(event: event_pb2.Event, event_id: str, kind: str) -> None:
     event.event_id, event.event_type = event_id, kind

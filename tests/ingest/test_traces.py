@@ -51,7 +51,7 @@ def as_sent(trace: trace_pb2.Trace) -> trace_pb2.Trace:
     return trace
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(trace=traces())
 def test_a_trace_is_given_back_as_sent(trace: trace_pb2.Trace) -> None:
     assert as_sent(given_back(read(trace))) == as_sent(trace)

@@ -134,7 +134,7 @@ def stored(sent: list[Span]) -> list[Span]:
 
 
 @given(st.lists(spans, min_size=1, max_size=5))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_view_answers_and_nothing_is_lost(sent: list[trace_pb2.Span]) -> None:
     received = spans_from(r.request_of(*sent), received_ns=r.RECEIVED)
     assert not received.rejected
@@ -153,7 +153,7 @@ def test_every_view_answers_and_nothing_is_lost(sent: list[trace_pb2.Span]) -> N
 
 
 @given(st.lists(spans, max_size=3), st.sampled_from(["chat", "generate_content", "", "other"]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_what_a_model_said_is_in_the_chat_whatever_is_beside_it(
     beside: list[trace_pb2.Span], operation: str
 ) -> None:

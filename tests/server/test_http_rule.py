@@ -313,7 +313,7 @@ def _by_definition(texts: list[str], path: str) -> str | None:
     return min(fitting, key=rank, default=None)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(templates(), min_size=1, max_size=6, unique=True),
     st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=5),

@@ -130,7 +130,7 @@ def _every() -> st.SearchStrategy[Any]:
 
 
 everything: st.SearchStrategy[Any] = st.deferred(_every)
-quick = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 
 
 def read(document: Any, **options: Any) -> Any:

@@ -30,7 +30,7 @@ def test_a_large_message_is_read_whole(count: int, size: int) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_cut_or_spoilt_bytes_are_refused_as_the_runtime_refuses_them(data: st.DataObject) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(large_message, "_STEP", 64)

@@ -97,7 +97,7 @@ def test_a_basalt_trace_in_genai_attributes() -> None:
 
 
 @given(events, ids, ids)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_any_event_has_a_rendering(event: event_pb2.Event, event_id: str, session_id: str) -> None:
     event.event_id, event.session_id, event.event_type = event_id, session_id, "model"
     event.ClearField("duration")

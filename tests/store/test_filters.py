@@ -293,9 +293,7 @@ def cases(draw: st.DrawFn) -> tuple[list[Span], list[Filter]]:
     return spans, asked
 
 
-@settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cases())
 def test_filters_say_what_plain_code_says(
     store: Store, run: Run[Any], project: str, case: tuple[list[Span], list[Filter]]

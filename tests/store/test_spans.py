@@ -245,9 +245,7 @@ SPANS = st.builds(
 )
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(SPANS, max_size=5))
 def test_whatever_is_text_and_json_survives(
     store: Store, run: Run[Any], project: str, spans: list[Span]

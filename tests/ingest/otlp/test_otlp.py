@@ -44,7 +44,7 @@ def wire(message: Any) -> bytes:
 
 
 @given(r.requests)
-@settings(max_examples=35, deadline=None)
+@settings(max_examples=35)
 def test_any_request_comes_back_as_it_was_sent(request: ExportTraceServiceRequest) -> None:
     received = spans_from(request, received_ns=r.RECEIVED)
     assert not received.rejected
@@ -170,7 +170,7 @@ ODD = [
     st.sampled_from(["", *SCOPES]),
     st.booleans(),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_no_attributes_make_the_door_raise(
     attributes: dict[str, Any], name: str, scope: str, failed: bool
 ) -> None:

@@ -42,7 +42,7 @@ def without_numbers_names(node: Any) -> Any:
 
 
 @given(r.requests)
-@settings(max_examples=35, deadline=None)
+@settings(max_examples=35)
 def test_json_is_protobufs_own_but_for_hex_ids_and_integer_enums(
     request: ExportTraceServiceRequest,
 ) -> None:
