@@ -14,7 +14,7 @@ import math
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -36,7 +36,8 @@ _SECOND_NS = 1_000_000_000
 LEASE_SECONDS = 30.0
 # Of its lease, what an evaluator may take; one that takes longer has failed, before anybody else may run it.
 _LONGEST_SHARE = 2 / 3
-_AT_ONCE = 16
+_MOST_TAKEN = 16
+_MOST_AT_ONCE = 64
 _POLL_SECONDS = 0.25
 _TROUBLED_SECONDS = 1.0
 _WITHOUT_JUDGE_NS = 60 * _SECOND_NS
@@ -47,72 +48,114 @@ async def evaluate_until(
 ) -> None:
     """Evaluate until told to stop, and end what is begun; what the database refuses is tried again.
 
-    When cancelled, what is begun is given back at once.
+    A slow evaluator keeps no other waiting, as long as fewer than `_MOST_AT_ONCE` run. When cancelled, what is begun is given
+    back at once.
     """
-    while not stop.is_set():
-        pause = _POLL_SECONDS
-        try:
-            if await evaluate_waiting(store, lease_seconds):
-                continue
-        except SpanloomError as error:
-            log.warning("evaluation waits for the database", reason=error.reason)
-            pause = _TROUBLED_SECONDS
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), pause)
+    running: set[asyncio.Task[None]] = set()
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        while not stopped.done():
+            pause = _POLL_SECONDS
+            try:
+                if limit := min(_MOST_TAKEN, _MOST_AT_ONCE - len(running)):
+                    taken, begun = await _begin(store, lease_seconds, limit)
+                    running.update(asyncio.create_task(_logged(run)) for run in begun)
+                    if taken:
+                        continue
+            except SpanloomError as error:
+                log.warning("evaluation waits for the database", reason=error.reason)
+                pause = _TROUBLED_SECONDS
+            first = asyncio.FIRST_COMPLETED
+            await asyncio.wait({stopped, *running}, timeout=pause, return_when=first)
+            running = {task for task in running if not task.done()}
+        await asyncio.gather(*running)
+    finally:
+        for task in (stopped, *running):
+            task.cancel()
+        await asyncio.wait({stopped, *running})
 
 
 async def evaluate_waiting(store: Store, lease_seconds: float = LEASE_SECONDS) -> int:
     """Run some of what is due, and store the results; how many were taken."""
+    taken, begun = await _begin(store, lease_seconds, _MOST_TAKEN)
+    await asyncio.gather(*begun)
+    return taken
+
+
+async def _begin(
+    store: Store, lease_seconds: float, limit: int
+) -> tuple[int, list[Coroutine[Any, Any, None]]]:
+    """Take some of what is due: how many, and the runs of those whose evaluator is registered."""
     owner = uuid.uuid4().hex
-    jobs = await store.evaluations.take(
-        owner, lease_ns=int(lease_seconds * _SECOND_NS), limit=_AT_ONCE
-    )
-    if jobs:
-        try:
-            await _evaluate(store, owner, jobs, lease_seconds * _LONGEST_SHARE)
-        except asyncio.CancelledError:
-            given_back = dict.fromkeys(jobs, time.time_ns())
-            await asyncio.shield(store.evaluations.finish(owner, results={}, later=given_back))
-            raise
-    return len(jobs)
-
-
-async def _evaluate(
-    store: Store, owner: str, jobs: Sequence[Evaluation], longest_seconds: float
-) -> None:
-    traces: dict[tuple[str, str], Sequence[Span]] = {
-        of: await store.trace_spans(*of) for of in {(job.project, job.trace_id) for job in jobs}
-    }
-    looks = {job: traces[job.project, job.trace_id] for job in jobs if not job.evaluator}
-    more = {look: await _asked(store, look, spans) for look, spans in looks.items()}
-    runs = [job for job in jobs if job.evaluator]
-    evaluators = await _evaluators(store, runs)
-    registered = [job for job in runs if (job.project, job.evaluator) in evaluators]
+    lease_ns = int(lease_seconds * _SECOND_NS)
+    jobs = await store.evaluations.take(owner, lease_ns=lease_ns, limit=limit)
+    async with _given_back(store, owner, jobs):
+        traces: dict[tuple[str, str], Sequence[Span]] = {
+            of: await store.trace_spans(*of) for of in {(job.project, job.trace_id) for job in jobs}
+        }
+        looks = [job for job in jobs if not job.evaluator]
+        more = {job: await _asked(store, job, traces[job.project, job.trace_id]) for job in looks}
+        runs = [job for job in jobs if job.evaluator]
+        evaluators = await _evaluators(store, runs)
+        later = {job: NEVER_NS for job in runs if (job.project, job.evaluator) not in evaluators}
+        if later or more:
+            await store.evaluations.finish(owner, results={}, later=later, more=more)
     judged = {
-        of: subjects({j.span_id for j in registered if (j.project, j.trace_id) == of}, spans)
+        of: subjects({job.span_id for job in runs if (job.project, job.trace_id) == of}, spans)
         for of, spans in traces.items()
     }
-    outcomes = await asyncio.gather(
-        *(
-            _run(
-                job,
-                evaluators[job.project, job.evaluator],
-                judged[job.project, job.trace_id].get(job.span_id),
-                longest_seconds,
-            )
-            for job in registered
+    return len(jobs), [
+        _judge(
+            store,
+            owner,
+            job,
+            evaluators[job.project, job.evaluator],
+            judged[job.project, job.trace_id].get(job.span_id),
+            lease_seconds * _LONGEST_SHARE,
         )
-    )
-    later = {job: NEVER_NS for job in runs if (job.project, job.evaluator) not in evaluators}
-    results = {}
-    for job, outcome in zip(registered, outcomes, strict=True):
+        for job in runs
+        if job not in later
+    ]
+
+
+async def _judge(
+    store: Store,
+    owner: str,
+    job: Evaluation,
+    evaluator: Evaluator,
+    judged: Subject | None,
+    longest_seconds: float,
+) -> None:
+    """Run one evaluation, and store what it gave."""
+    async with _given_back(store, owner, [job]):
+        outcome = await _run(job, evaluator, judged, longest_seconds)
+        results, later = {}, {}
         if isinstance(outcome, int):
             later[job] = time.time_ns() + outcome
         else:
-            evaluator = evaluators[job.project, job.evaluator]
-            of = judged[job.project, job.trace_id].get(job.span_id)
-            results[job] = _feedback(job, evaluator, of, outcome)
-    await store.evaluations.finish(owner, results=results, later=later, more=more)
+            results[job] = _feedback(job, evaluator, judged, outcome)
+        await store.evaluations.finish(owner, results=results, later=later)
+
+
+@contextlib.asynccontextmanager
+async def _given_back(store: Store, owner: str, jobs: Sequence[Evaluation]) -> AsyncIterator[None]:
+    """When cancelled, others need not wait for the end of the lease."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        later = dict.fromkeys(jobs, time.time_ns())
+        await asyncio.shield(store.evaluations.finish(owner, results={}, later=later))
+        raise
+
+
+async def _logged(run: Coroutine[Any, Any, None]) -> None:
+    """A run that fails is told in the log; when its lease ends, it is taken again."""
+    try:
+        await run
+    except SpanloomError as error:
+        log.warning("evaluation waits for the database", reason=error.reason)
+    except Exception:
+        log.exception("an evaluation failed")
 
 
 async def _asked(store: Store, look: Evaluation, spans: Sequence[Span]) -> list[Evaluation]:

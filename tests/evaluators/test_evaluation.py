@@ -161,6 +161,37 @@ def test_an_evaluator_that_fails_is_tried_again_then_told(
     on_store(url, work)
 
 
+def test_a_slow_evaluator_keeps_no_other_waiting(tmp_path: Path) -> None:
+    go_on = asyncio.Event()
+
+    async def slow(*_: Any) -> Result:
+        await go_on.wait()
+        return Result(1.0)
+
+    async def work(store: Store) -> None:
+        kinds = {"slow": Kind(slow), "quick": Kind(lambda *_: Result(0.0))}
+        for kind in kinds:
+            await store.catalog.register_evaluator(P, Evaluator(slug=kind, kind=kind))
+        stop = asyncio.Event()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(evaluation, "kinds", lambda: kinds)
+            await write(store, 20, "slow")
+            task = asyncio.create_task(evaluation.evaluate_until(stop, store))
+            await asyncio.sleep(0)
+            await write(store, 20, "quick")
+            async with asyncio.timeout(20):
+                while len(await results(store)) < 20:  # noqa: ASYNC110 - the loop tells nobody
+                    await asyncio.sleep(0.01)
+            assert {f.creator for f in await results(store)} == {"quick"}
+            go_on.set()
+            stop.set()
+            await task
+        # Stopped, it has ended what it had begun.
+        assert len(await results(store)) == 40
+
+    on_store(new_url("sqlite", tmp_path), work)
+
+
 @pytest.mark.parametrize(
     ("found", "stored"),
     [
