@@ -152,10 +152,12 @@ def _with_text(item: Json) -> Json:
     """A message with its reasoning as a part, and content that is no text or list of parts as JSON text."""
     if not isinstance(item, dict) or isinstance(item.get("parts"), list):
         return item
-    content = item.get("content", item.get("blocks"))
-    if not isinstance(content, str | list):
-        content = printed(content)
     reasoning = _filled(item, _REASONINGS)
+    content = item.get("content", item.get("blocks"))
+    if not isinstance(content, (str, list)):
+        content = printed(content)
+    elif reasoning is None and "content" in item:
+        return item
     if reasoning and isinstance(item[reasoning], str):
         parts = content if isinstance(content, list) else [content]
         return {**item, "parts": [{"type": "reasoning", "content": item[reasoning]}, *parts]}
@@ -168,4 +170,7 @@ def _without_params(value: Json) -> Json:
 
 
 def _filled(value: dict[str, Json], keys: tuple[str, ...]) -> str | None:
-    return next((key for key in keys if value.get(key) not in _NOTHING), None)
+    for key in keys:
+        if key in value and value[key] not in _NOTHING:
+            return key
+    return None

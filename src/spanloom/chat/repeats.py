@@ -23,6 +23,8 @@ def repeats_inside(tree: SpanTree, facts: Mapping[str, Facts]) -> SpanTree:
     moved: dict[str, str] = {}
     for siblings in (tree.roots, *tree.children.values()):
         calls = [facts[s] for s in siblings if _is_model(facts[s])] if len(siblings) > 1 else []
+        if len(set(map(scope_of, calls))) < 2:
+            continue
         for place, second in enumerate(calls):
             for first in calls[max(0, place - _NEAR) : place]:
                 if first.span.span_id not in moved and _is_same(first, second):

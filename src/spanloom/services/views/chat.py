@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from spanloom.chat.turn import ChatMessage, Payload, TurnChat
 from spanloom.ingest.times import timestamp_from_ns
 from spanloom.services.views.feedback import feedback_message
-from spanloom.services.views.object_refs import outward
+from spanloom.services.views.object_refs import INNER, outward
 from spanloom.v1 import agent_chat_pb2, agent_chat_service_pb2
 
 MAX_UINT32 = 2**32 - 1
@@ -99,12 +99,13 @@ def _set(source: Any, names: _Fields, project_id: str) -> dict[str, Any]:
     values = {}
     for name, is_uint32 in names:
         value = getattr(source, name)
-        if value is None or value == "" or value == ():
+        if not value and value != 0:
             continue
         if is_uint32:
             value = min(value, MAX_UINT32)
         elif isinstance(value, str):
-            value = outward(value, project_id)
+            if INNER in value:
+                value = outward(value, project_id)
         elif isinstance(value, tuple):
             value = dict.fromkeys(outward(text, project_id) for text in value)
         values[name] = value

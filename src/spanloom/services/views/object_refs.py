@@ -9,14 +9,15 @@ from __future__ import annotations
 import re
 from typing import Final
 
+INNER: Final = "weave-trace-internal:"  # what the other form begins with
 # JSON inside a text may write the slashes as `\/`.
-_inner_project = re.compile(r"weave-trace-internal:(\\?/)\1\1[^/\\\s\"']*")
+_inner_project = re.compile(rf"{INNER}(\\?/)\1\1[^/\\\s\"']*")
 _ENTITY: Final = "spanloom"
 
 
 def outward(text: str, project_id: str) -> str:
     """The text with each inner reference in the form for clients of the project, `entity/project` or its name alone."""
-    if "weave-trace-internal:" not in text:
+    if INNER not in text:
         return text
     names = project_id if "/" in project_id else f"{_ENTITY}/{project_id}"
     entity, _, project = names.rpartition("/")
