@@ -1,6 +1,6 @@
 """Langfuse's attributes: langfuse.*.
 
-Source: langfuse.com, OpenTelemetry, property mapping; @langfuse/tracing, LangfuseOtelSpanAttributes.
+Source: langfuse.com, OpenTelemetry, property mapping; @langfuse/tracing, LangfuseOtelSpanAttributes (recorded from 5.0 with LangGraph).
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from spanloom.ingest.conventions.convention import Convention, Draft, Offers, SpanSource
+from spanloom.ingest.conventions.messages import USER, messages_of, system_of
 from spanloom.ingest.conventions.reading import (
     an_object,
     count,
@@ -53,7 +54,28 @@ def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
             if key.startswith(prefix):
                 metadata = {**metadata, key.removeprefix(prefix): value}
     offers["metadata"] = metadata or None
+    if draft.get("operation") == "chat" and "input_messages" not in draft:
+        offers |= _asked(draft.get("input_value"))
     return offers
+
+
+def _asked(given: Json) -> Offers:
+    """The messages of a generation, among which the SDK puts the definitions of tools."""
+    items = given if isinstance(given, list) else []
+    definitions = [d for item in items if (d := _definition(item))]
+    messages = [item for item in items if not _definition(item)] if definitions else given
+    inputs = messages_of(messages, USER)
+    return {
+        "input_messages": inputs,
+        "tool_definitions": definitions or None,
+        "system_instructions": system_of(inputs or ()),
+    }
+
+
+def _definition(item: Json) -> Json:
+    content = item.get("content") if isinstance(item, dict) and item.get("role") == "tool" else None
+    is_one = isinstance(content, dict) and isinstance(content.get("function"), dict)
+    return content if is_one and "tool_call_id" not in item else None
 
 
 CONVENTION = Convention(
@@ -71,6 +93,7 @@ CONVENTION = Convention(
         ("langfuse.user.id", "user_id", identifier),
     ),
     prefixes=(
+        "langfuse.observation.input",
         "langfuse.observation.usage_details",
         "langfuse.observation.cost_details",
         "langfuse.observation.metadata",

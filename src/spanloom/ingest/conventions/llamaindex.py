@@ -1,4 +1,5 @@
-"""LlamaIndex's own OpenTelemetry spans: what happened stands in their events, as JSON or as Python prints it.
+"""LlamaIndex's own OpenTelemetry spans: what happened stands in their events, as JSON or as Python prints it. OpenInference's
+tell the agent of a workflow's step in such print alone.
 
 Source: run-llama/llama_index, llama-index-observability-otel (recorded from 0.7 with llama-index-core 0.14); its events,
 llama_index/core/instrumentation/events/llm.py. What a step gives on is cut after some 200 characters by the library.
@@ -24,6 +25,8 @@ from spanloom.ingest.conventions.reading import (
 from spanloom.model import Json
 
 _SCOPE = "llamaindex.opentelemetry.tracer"
+_WATCHED = "openinference.instrumentation.llama_index"
+_AGENT = "current_agent_name='"
 _QUOTED = r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 _TEXT_BLOCK = re.compile(rf"TextBlock\(block_type='text', text={_QUOTED}", re.DOTALL)
 _ASKED = re.compile(rf"user_msg={_QUOTED}", re.DOTALL)
@@ -35,6 +38,8 @@ _MODEL_EVENTS = ("LLMChat", "LLMCompletion")
 
 
 def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
+    if source.scope == _WATCHED:
+        return {"agent_name": _agent(source.attributes.get("input.value"))}
     model = [fields for name, fields in source.events if name.startswith(_MODEL_EVENTS)]
     if model:
         return _model(nested(pair for fields in model for pair in fields.items()))
@@ -46,12 +51,18 @@ def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
     if step == "run":
         said = _said(told, ASSISTANT) or _said(told.removesuffix("...") + "')", ASSISTANT)
         return {"operation": "invoke_agent", "output_messages": said}
-    offers: dict[str, Any] = {"operation": "chain"}
+    offers: dict[str, Any] = {"operation": "chain", "agent_name": _agent(given)}
     if step == "init_run" and (asked := _ASKED.search(given)):
         offers["input_messages"] = [{"role": USER, "parts": [text_part(_literal(asked[1]))]}]
     elif step == "run_agent_step":
         offers["output_messages"] = _said(told, ASSISTANT)
     return offers
+
+
+def _agent(printed: Json) -> str | None:
+    """The agent that a step of a workflow is of, by what the step was given."""
+    found = printed.rpartition(_AGENT) if isinstance(printed, str) else ("", "", "")
+    return found[2].partition("'")[0] or None if found[1] else None
 
 
 def _model(told: Mapping[str, Any]) -> Offers:
@@ -121,4 +132,4 @@ def _literal(printed: str) -> Any:
         return printed
 
 
-CONVENTION = Convention("LlamaIndex", scopes=(_SCOPE,), read=_read)
+CONVENTION = Convention("LlamaIndex", scopes=(_SCOPE, _WATCHED), read=_read)
