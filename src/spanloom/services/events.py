@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Any
 
 from spanloom.errors import invalid_field, not_found
 from spanloom.ingest.checks import Violations, possible_id
@@ -11,12 +12,12 @@ from spanloom.ingest.events import ReadEvents, read_batch, read_event
 from spanloom.ingest.model_events import event_of, events_of
 from spanloom.ingest.times import timestamp_from_ns
 from spanloom.ingest.updates import read_update
-from spanloom.model import EventQuery, Span
+from spanloom.model import Span
 from spanloom.services.call import INSTANCE, Call
 from spanloom.services.conversion import converted
 from spanloom.services.event_query import chart_of, event_query, page_query
 from spanloom.services.projects import Projects
-from spanloom.services.views.event import event_message
+from spanloom.services.views.event import event_message, fill_event
 from spanloom.services.views.projection import project as projected
 from spanloom.services.views.projection import wanted
 from spanloom.services.views.schema import schema_message
@@ -107,24 +108,27 @@ class EventService:
     async def export_events(
         self, request: event_service_pb2.ExportEventsRequest, call: Call
     ) -> event_service_pb2.ExportEventsResponse:
-        page = await self._page(request, call, most=MOST_EXPORTED)
-        return event_service_pb2.ExportEventsResponse(
-            events=page.events, total_events=page.total, count=page.total
+        answer = event_service_pb2.ExportEventsResponse()
+        answer.count = answer.total_events = await self._fill(
+            answer.events, request, call, MOST_EXPORTED
         )
+        return answer
 
     async def search_events(
         self, request: event_service_pb2.SearchEventsRequest, call: Call
     ) -> event_service_pb2.SearchEventsResponse:
-        page = await self._page(request, call, most=MOST_FOUND)
-        return event_service_pb2.SearchEventsResponse(events=page.events, count=page.total)
+        answer = event_service_pb2.SearchEventsResponse()
+        answer.count = await self._fill(answer.events, request, call, MOST_FOUND)
+        return answer
 
     async def list_events(
         self, request: event_service_pb2.ListEventsRequest, call: Call
     ) -> event_service_pb2.ListEventsResponse:
-        page = await self._page(request, call, most=MOST_EXPORTED)
-        return event_service_pb2.ListEventsResponse(
-            events=page.events, total_events=page.total, count=page.total
+        answer = event_service_pb2.ListEventsResponse()
+        answer.count = answer.total_events = await self._fill(
+            answer.events, request, call, MOST_EXPORTED
         )
+        return answer
 
     async def stream_events(
         self, request: event_service_pb2.StreamEventsRequest, call: Call
@@ -193,32 +197,28 @@ class EventService:
         await self._store.write_spans(project, [span], events=True)
         return span.event_id
 
-    async def _page(
+    async def _fill(
         self,
+        events: Any,  # a repeated field of Event
         request: event_service_pb2.ExportEventsRequest
         | event_service_pb2.SearchEventsRequest
         | event_service_pb2.ListEventsRequest,
         call: Call,
-        *,
         most: int,
-    ) -> _Page:
+    ) -> int:
+        """Add one page of events; how many there are in all."""
         project = call.project(request.project)
-        query: EventQuery = page_query(request, most=most)
         fields = wanted(getattr(request, "projections", ()))
-        page = await self._store.find_events(project, query)
-        events = await converted(
-            len(page.items),
-            lambda: [projected(event_message(span), fields) for span in page.items],
-        )
-        return _Page(events, min(page.total, MAX_INT32))
+        page = await self._store.find_events(project, page_query(request, most=most))
 
+        def fill() -> None:
+            for span in page.items:
+                event = events.add()
+                fill_event(event, span)
+                projected(event, fields)
 
-@dataclass(frozen=True, slots=True)
-class _Page:
-    """One page of events, and how many there are in all."""
-
-    events: list[event_pb2.Event]
-    total: int
+        await converted(len(page.items), fill)
+        return min(page.total, MAX_INT32)
 
 
 def _project_of(request: event_service_pb2.CreateEventBatchRequest, call: Call, field: str) -> str:
