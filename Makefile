@@ -19,7 +19,7 @@ run: $(VENV)/.run ## Serve on an embedded SQLite database, gRPC on 4317 and HTTP
 	$(VENV)/bin/spanloom serve $(ARGS)
 
 test: $(VENV)/.dev ## Run the whole test suite, a process a core
-	$(PY) -m pytest --numprocesses auto --dist loadfile $(ARGS)
+	$(PY) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: ## Run all that a change has to pass: lint, then test
 	@$(MAKE) lint
