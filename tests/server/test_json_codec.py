@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from google.protobuf import any_pb2, duration_pb2, json_format, struct_pb2
 from google.protobuf.descriptor import FieldDescriptor
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spanloom import wire
@@ -130,7 +130,7 @@ def _every() -> st.SearchStrategy[Any]:
 
 
 everything: st.SearchStrategy[Any] = st.deferred(_every)
-quick = settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=100)
 
 
 def read(document: Any, **options: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from google.protobuf import json_format
@@ -176,13 +175,6 @@ def test_json_that_nests_too_deeply_for_its_level_is_given_as_text() -> None:
     assert '"bottom"' in str(json_format.MessageToDict(node.inputs))
 
 
-def test_a_long_chain_takes_linear_time() -> None:
-    def seconds(count: int) -> float:
-        spans = [session(), *chain(count)]
-        begin = time.process_time()
-        message = session_message("s", spans, project="p")
-        assert sum(depth_of(message)) == count + 1
-        return time.process_time() - begin
-
-    few = min(seconds(4_000) for _ in range(3))
-    assert seconds(16_000) < 10 * few  # four times as many; 16 would be quadratic
+def test_a_long_chain_is_whole() -> None:
+    message = session_message("s", [session(), *chain(16_000)], project="p")
+    assert sum(depth_of(message)) == 16_001

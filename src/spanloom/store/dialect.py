@@ -197,6 +197,11 @@ class SQLite(Database):
         # try again when the log has grown by as much.
         if os.path.getsize(self._log) <= self._log_limit:  # noqa: PTH202 - a tenth of Path's time, each commit
             return
+        self._empty_log(engine)
+        self._log_limit = os.path.getsize(self._log) + _WAL_LIMIT_BYTES  # noqa: PTH202
+
+    def _empty_log(self, engine: Engine) -> None:
+        """Write the log back into the file, once the readers that hold it back let go; wait a second for them."""
         connection = engine.raw_connection()
         try:
             cursor = connection.cursor()
@@ -205,7 +210,6 @@ class SQLite(Database):
             cursor.execute(f"PRAGMA busy_timeout = {PATIENCE_SECONDS * 1000}")
         finally:
             connection.close()
-        self._log_limit = os.path.getsize(self._log) + _WAL_LIMIT_BYTES  # noqa: PTH202
 
     def among(self, column: ColumnElement[Any], values: Iterable[str]) -> ColumnElement[bool]:
         array = func.json_each(orjson.dumps(list(values)).decode()).table_valued("value")

@@ -31,13 +31,13 @@ class Readers:
     async def __call__(self, query: Callable[[Connection], T], /) -> T:
         """What the query returns; UNAVAILABLE when it fails, the cause goes to the log."""
         try:
-            reading = asyncio.get_running_loop().run_in_executor(self._threads, self._run, query)
+            reading = asyncio.get_running_loop().run_in_executor(self._threads, self.run, query)
         except RuntimeError:  # closed
             raise errors.store_unavailable() from None
         return await reading
 
-    def _run(self, query: Callable[[Connection], T]) -> T:
-        """On one of the connections; a stale one (the server restarted) is renewed once."""
+    def run(self, query: Callable[[Connection], T]) -> T:
+        """As calling it, in this thread. A stale connection (the server restarted) is renewed once."""
         for attempt in (1, 2):
             try:
                 with self._engine.connect() as connection:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from functools import partial
+from typing import Any
 
 from sqlalchemy import Connection, insert
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
@@ -37,6 +38,7 @@ from spanloom.store import (
     patches,
     queries,
     rows,
+    settling,
     tables,
 )
 from spanloom.store.agents import Agents
@@ -45,8 +47,9 @@ from spanloom.store.datasets import Datasets
 from spanloom.store.evaluation_queue import EvaluationQueue
 from spanloom.store.readers import READERS, Readers
 from spanloom.store.rows import checked
+from spanloom.store.settling import Written
 from spanloom.store.versions import Versions
-from spanloom.store.writer import Writer
+from spanloom.store.writer import Rows, Statements, Writer
 
 ALL_TRACES = TraceQuery()
 
@@ -85,11 +88,16 @@ class Store:
 
     def __init__(self, database: dialect.Database, *, queue_rows: int, queue_bytes: int) -> None:
         self._database = database
-        self._read_engine = database.engine(writer=False, connections=READERS)
+        # One more for the writer, which looks at what it committed.
+        self._read_engine = database.engine(writer=False, connections=READERS + 1)
         self._write_engine = database.engine(writer=True, connections=1)
         self._read = Readers(self._read_engine)
         self._writer = Writer(
-            database, self._write_engine, queue_rows=queue_rows, queue_bytes=queue_bytes
+            database,
+            self._write_engine,
+            lambda calls: self._read.run(lambda c: settling.due(database, c, calls)),
+            queue_rows=queue_rows,
+            queue_bytes=queue_bytes,
         )
         self._calls = threading.Condition()
         self._active, self._closing = 0, False
@@ -173,8 +181,8 @@ class Store:
             if jobs:
                 work[tables.evaluations] = jobs
             with self._accepted():
-                await self._writer.write(work, rows=len(span_rows) + len(jobs), size=size)
-                await self._settle(project, {span.event_id for span in spans}, events=events)
+                written = Written(project, frozenset(span.event_id for span in spans), events)
+                await self._write(work, written, rows=len(span_rows) + len(jobs), size=size)
 
     async def patch_event(self, project: str, event_id: str, patch: Patch) -> None:
         """Keep a patch (`spanloom.patch`) of an event, and apply it to the event's span now and whenever it is written anew.
@@ -184,8 +192,8 @@ class Store:
         """
         row = rows.patch_row(project, event_id, patch, self._versions.take(1))
         with self._accepted():
-            await self._writer.write({tables.patches: [row]}, size=len(row[-1]))
-            await self._settle(project, {event_id})
+            written = Written(project, frozenset([event_id]))
+            await self._write({tables.patches: [row]}, written, size=len(row[-1]))
 
     async def event_patch(self, project: str, event_id: str) -> Patch:
         """All patches of an event as one, whether the event is there or not; {} when it has none."""
@@ -208,31 +216,25 @@ class Store:
             return True
 
         with self._accepted():
-            stored = bool(await self._writer.write(run, size=size))
-            if stored:
-                await self._settle(project, {session.event_id})
-        return stored
+            written = Written(project, frozenset([session.event_id]))
+            return bool(await self._write(run, written, size=size))
 
-    async def _settle(
-        self, project: str, event_ids: Collection[str], *, events: bool = False
-    ) -> None:
-        """What follows from a write of these events: older spans of `events` go, and patches are applied."""
-        several = queries.repeated_events(self._database, project, event_ids)
-
-        def look(connection: Connection) -> tuple[Sequence[str], Sequence[str]]:
-            repeated = connection.execute(several).scalars().all() if events else ()
-            return repeated, patches.any_of(self._database, connection, project, event_ids)
-
-        repeated, known = await self._read(look)
-        if repeated:
+    async def _write(
+        self, work: Rows | Statements, written: Written, *, rows: int = 1, size: int = 0
+    ) -> Any:
+        """Commit, and do what follows from it: older spans of created events go, and patches are applied."""
+        result, due = await self._writer.write(work, written=written, rows=rows, size=size)
+        project = written.project
+        if due.repeated:
             await self._writer.write(
-                lambda c: deletes.superseded(self._database, c, project, repeated),
-                rows=len(repeated),
+                lambda c: deletes.superseded(self._database, c, project, due.repeated),
+                rows=len(due.repeated),
             )
-        while known and await self._writer.write(
-            lambda c: patches.apply(self._database, c, project, known), rows=len(known)
+        while due.patched and await self._writer.write(
+            lambda c: patches.apply(self._database, c, project, due.patched), rows=len(due.patched)
         ):
             pass
+        return result
 
     async def write_trace(
         self,
@@ -264,8 +266,8 @@ class Store:
                 self._database.upsert(connection, table, table_rows)
 
         with self._accepted():
-            await self._writer.write(run if replace else work, rows=count, size=size)
-            await self._settle(project, {span.event_id for span in spans})
+            written = Written(project, frozenset(span.event_id for span in spans))
+            await self._write(run if replace else work, written, rows=count, size=size)
 
     async def trace_spans(self, project: str, trace_id: str) -> list[Span]:
         """All spans of a trace by start, then span id; [] when unknown."""

@@ -16,11 +16,14 @@ from sqlalchemy.exc import DataError, DBAPIError
 
 from spanloom import errors
 from spanloom.store.dialect import Database, Row
+from spanloom.store.settling import Due, Written
 
 log = logging.getLogger("spanloom.store")
 
 Rows = Mapping[Table, Sequence[Row]]
 Statements = Callable[[Connection], Any]
+# What is due after the commits of several calls, by what each of them wrote.
+Look = Callable[[Sequence[Written]], Sequence[Due]]
 
 # A transaction takes no more rows than this (or one call): no call waits long for others.
 _GROUP_ROWS = 5_000
@@ -31,6 +34,7 @@ class _Call:
     """One call of `write`: rows to upsert, or statements to run in the transaction, and who waits for it."""
 
     work: Rows | Statements
+    written: Written | None
     rows: int
     size: int
     future: asyncio.Future[Any]
@@ -45,10 +49,11 @@ class Writer:
     """
 
     def __init__(
-        self, database: Database, engine: Engine, *, queue_rows: int, queue_bytes: int
+        self, database: Database, engine: Engine, look: Look, *, queue_rows: int, queue_bytes: int
     ) -> None:
         self._database = database
         self._engine = engine
+        self._look = look
         self._max_rows, self._max_size = queue_rows, queue_bytes
         self._rows = self._size = 0  # of all calls not answered yet, those being written included
         self._queue: deque[_Call] = deque()
@@ -61,14 +66,23 @@ class Writer:
     def alive(self) -> bool:
         return self._thread.is_alive() and not self._closing
 
-    async def write(self, work: Rows | Statements, *, rows: int = 1, size: int = 0) -> Any:
+    async def write(
+        self,
+        work: Rows | Statements,
+        *,
+        written: Written | None = None,
+        rows: int = 1,
+        size: int = 0,
+    ) -> Any:
         """Commit the work; for statements, what they return. `rows` and `size` (bytes) are its weight in the queue.
+
+        With `written`, the result is a pair: that, and what is due of those events after the commit.
 
         A call heavier than the whole queue is taken when nothing else waits. When the caller is cancelled, the work may
         have been committed or not.
         """
         loop = asyncio.get_running_loop()
-        call = _Call(work, rows, size, loop.create_future(), loop)
+        call = _Call(work, written, rows, size, loop.create_future(), loop)
         with self._wake:
             if not self.alive:
                 raise errors.store_unavailable()
@@ -94,7 +108,7 @@ class Writer:
                 with self._database.turn():
                     # Only now: what came while another process wrote goes along.
                     group = self._take()
-                    self._answer(group, self._commit(group))
+                    self._answer(group, self._looked_after(group, self._commit(group)))
                     self._upkeep()
             except OSError as error:  # the turn could not be had
                 group = self._take()
@@ -154,6 +168,24 @@ class Writer:
                 results.append(None)
             for table, rows in merged.items():
                 self._database.upsert(connection, table, rows)
+        return results
+
+    def _looked_after(self, group: Sequence[_Call], results: list[Any]) -> list[Any]:
+        """The results, with what is due of those calls that ask for it; one look for the whole group."""
+        asking = [
+            (n, call.written)
+            for n, call in enumerate(group)
+            if call.written is not None and not isinstance(results[n], Exception)
+        ]
+        if not asking:
+            return results
+        try:
+            found = self._look([written for _, written in asking])
+            for (n, _), due in zip(asking, found, strict=True):
+                results[n] = results[n], due
+        except Exception as error:  # noqa: BLE001 - as in _commit
+            for n, _ in asking:
+                results[n] = _told(error)
         return results
 
     def _answer(self, group: Sequence[_Call], results: Sequence[Any]) -> None:
