@@ -187,6 +187,9 @@ def test_an_export_may_be_of_a_part(database: str) -> None:
     assert ids("--since", "2023-11-14T22:13:20.010Z") == {"e10", "e11"}
     assert ids("--until", "2023-11-14T22:13:20.001") == {"e0", "e1"}
     assert ids("--project", "other") == set()
+    refused = run(database, "export", "--since", "last week")
+    assert refused.exit_code == 2
+    assert "Invalid value for --since: must be a time like 2024-" in refused.stderr
 
 
 @pytest.mark.parametrize(

@@ -198,7 +198,14 @@ def export_events(
                     write(line)
                     bar.advance(task)
 
-    _with_store(database, run)
+    try:
+        _with_store(database, run)
+    except SpanloomError as error:
+        options = {"dateRange.$gte": "--since", "dateRange.$lte": "--until"}
+        for bad in error.violations:
+            if bad.field in options:
+                raise click.BadParameter(bad.description, param_hint=options[bad.field]) from None
+        raise
 
 
 @cli.command("import")

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from spanloom.app import methods
-from spanloom.errors import SpanloomError, invalid_field
+from spanloom.errors import SpanloomError, Violation, invalid, invalid_field
 from spanloom.model import uuid7
 from spanloom.server import json_codec
 from spanloom.server.methods import Method
@@ -54,13 +54,13 @@ class Transfer:
         self._project = project
 
     async def count(self, asked: Mapping[str, Any]) -> int:
-        """How many events `export` would give."""
+        """How many events `export` would give. INVALID_ARGUMENT as of `export`."""
         method, request = self._request("ExportEvents", {**asked, "limit": 1})
         answer = await method.answer(request, self._call("read"))
         return int(answer.total_events)
 
     async def export(self, asked: Mapping[str, Any]) -> AsyncIterator[bytes]:
-        """Each event as one line of JSON. `asked`: the fields of StreamEventsRequest."""
+        """Each event as one line of JSON. `asked`: the fields of StreamEventsRequest; INVALID_ARGUMENT names a bad one."""
         method, request = self._request("StreamEvents", asked)
         async for answer in method.answer(request, self._call("read")):
             yield json_codec.to_json(answer.event) + b"\n"
@@ -109,7 +109,10 @@ class Transfer:
 
     def _request(self, name: str, fields: Mapping[str, Any]) -> tuple[Method, Any]:
         method = self._methods[f"spanloom.v1.EventService/{name}"]
-        return method, json_codec.parse(dict(fields), method.request_class).message
+        try:
+            return method, json_codec.parse(dict(fields), method.request_class).message
+        except json_codec.JsonError as error:
+            raise invalid([Violation(*violation) for violation in error.violations]) from None
 
     def _call(self, role: str) -> Call:
         return Call(

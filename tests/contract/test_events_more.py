@@ -402,7 +402,7 @@ def test_a_range_of_time_may_be_told_from_now(project: Project) -> None:
     ]
     with pytest.raises(CallError) as refused:
         export(project, dateRange={"relative": "soon"})
-    assert set(refused.value.violations) == {"date_range.relative"}
+    assert set(refused.value.violations) == {"dateRange.relative"}
 
 
 def test_a_filter_without_a_type_has_that_of_its_operator_or_value(project: Project) -> None:

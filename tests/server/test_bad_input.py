@@ -191,9 +191,17 @@ def test_packed_bodies_are_read(http: httpx.Client, encoding: str) -> None:
     http.delete("/v1/traces/packed").raise_for_status()
 
 
+def test_a_gzip_body_of_several_members_is_read_whole(http: httpx.Client) -> None:
+    content = gzip.compress(b'{"id": "two') + gzip.compress(b' members"}')
+    answer = http.post("/monitor/trace", content=content, headers={"Content-Encoding": "gzip"})
+    assert answer.json() == {"trace": {"id": "two members"}}
+    http.delete("/v1/traces/two members").raise_for_status()
+
+
 def test_a_cut_off_gzip_body_is_malformed(http: httpx.Client) -> None:
     content = gzip.compress(json.dumps({"input": "x" * 1000}).encode())
-    for cut in (content[:-9], content[:11], b"", b"not gzip", content[:20] + b"\0" * 20):
+    cuts = (content[:-9], content[:11], b"", b"not gzip", content[:20] + b"\0" * 20)
+    for cut in (*cuts, content + b"more", content + content[:20]):
         answer = http.post("/monitor/trace", content=cut, headers={"Content-Encoding": "gzip"})
         refused(answer, 400, "MALFORMED_BODY")
 
@@ -239,14 +247,65 @@ def test_unknown_fields_are_ignored_and_listed(http: httpx.Client) -> None:
     http.delete("/v1/traces/u").raise_for_status()
 
 
-def test_broken_http_does_not_hurt(server: LiveServer, http: httpx.Client) -> None:
+def exchange(server: LiveServer, *parts: bytes) -> tuple[str, dict[str, Any]]:
+    """Send bytes as they are: the status line, and the JSON body of the answer."""
     host, port = server.running.http_address.split(":")
-    for garbage in (
+    with socket.create_connection((host, int(port)), timeout=5) as connection:
+        for part in parts:
+            connection.sendall(part)
+        with connection.makefile("rb") as answer:
+            line = answer.readline().decode()
+            headers = dict(h.decode().split(": ") for h in iter(answer.readline, b"\r\n"))
+            return line, json.loads(answer.read(int(headers["content-length"])))
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
         b"\0\xff\r\n\r\n",
-        b"POST /events/batch HTTP/1.1\r\nContent-Length: 10\r\n\r\n{",
-    ):
-        with socket.create_connection((host, int(port)), timeout=5) as connection:
-            connection.sendall(garbage)
+        b"SPAM /events/batch HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /v1/traces?name=" + b"x" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+    ],
+)
+def test_what_is_no_http_is_refused_in_the_one_shape(
+    server: LiveServer, http: httpx.Client, garbage: bytes
+) -> None:
+    line, body = exchange(server, garbage)
+    assert line == "HTTP/1.1 400 Bad Request\r\n"
+    assert (body["statusCode"], body["success"]) == (400, False)
+    assert body["errorCode"] == "ERROR_REASON_MALFORMED_BODY"
+    assert body["error"] == "the request is not valid HTTP/1.1"
+
+
+def test_a_client_that_hangs_up_leaves_no_traceback(
+    server: LiveServer, http: httpx.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    host, port = server.running.http_address.split(":")
+    key = server.key("bad input")
+    with socket.create_connection((host, int(port)), timeout=5) as connection:
+        connection.sendall(
+            f"POST /events/batch HTTP/1.1\r\nAuthorization: Bearer {key}\r\n"
+            "Content-Length: 10\r\n\r\n{".encode()
+        )
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(100) == b""
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == []
+
+
+@pytest.mark.parametrize("offer", ["h2c", "websocket"])
+def test_an_offer_to_upgrade_is_declined_and_the_request_answered(
+    server: LiveServer, http: httpx.Client, offer: str
+) -> None:
+    body = b'{"id": "offered"}'
+    head = (
+        f"POST /monitor/trace HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\n"
+        f"Upgrade: {offer}\r\nHTTP2-Settings: AAEAAEAA\r\nContent-Length: {len(body)}\r\n"
+        f"Authorization: {http.headers['Authorization']}\r\n\r\n"
+    ).encode()
+    for parts in ([head + body], [head, body], [head[:60], head[60:], body[:3], body[3:]]):
+        answer = exchange(server, *parts)
+        assert answer == ("HTTP/1.1 200 OK\r\n", {"trace": {"id": "offered"}})
+    http.delete("/v1/traces/offered").raise_for_status()
 
 
 def test_bytes_that_are_no_message_are_malformed_over_grpc(

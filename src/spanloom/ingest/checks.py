@@ -33,8 +33,8 @@ class Violations:
             raise invalid(self._found, reason)
 
     def same_id(self, field: str, first: str) -> None:
-        """An id that stands twice: here, and before at the path `first`."""
-        self.add(field, f"the same as {self._within}{first}", "DUPLICATE_ID")
+        """An id that stands twice: here, and before at the path `first`, told as it stands within the body."""
+        self.add(field, f"the same as {first}", "DUPLICATE_ID")
 
     def check_id(self, field: str, text: str) -> None:
         """Ids are 1 to 256 characters without NUL; anything else may stand in them."""

@@ -73,7 +73,8 @@ def parse(data: bytes) -> ExportTraceServiceRequest:
         path = "".join(s if s[0] == "[" else f".{s}" for s in reversed(fault.path)).lstrip(".")
         raise invalid_field(path, str(fault)) from None
     except ValueError:
-        raise invalid_field("", "the body is not JSON in UTF-8") from None
+        text = "the body is not JSON in UTF-8; protobuf needs Content-Type: application/x-protobuf"
+        raise invalid_field("", text, "MALFORMED_BODY") from None
     return request
 
 

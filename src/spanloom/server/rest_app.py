@@ -19,6 +19,7 @@ from spanloom.errors import SpanloomError
 from spanloom.model import uuid7
 from spanloom.server import status
 from spanloom.server.grpc_server import too_large
+from spanloom.server.http_protocol import HttpProtocol
 from spanloom.server.listener import listen, with_port
 from spanloom.server.methods import Method
 from spanloom.server.middleware import Middleware, Outcome, as_error
@@ -56,8 +57,10 @@ class RestApp:
         self._max_request_bytes = max_request_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
+        with contextlib.suppress(_ClientGone):
+            await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] in ("/healthz", "/readyz"):
             await self._health(scope["path"], send)
             return
@@ -145,6 +148,10 @@ class RestApp:
         await _send(send, 200 if alive else 503, JSON, body, uuid7(), [])
 
 
+class _ClientGone(asyncio.CancelledError):
+    """The client hung up before its request was whole; nobody waits for an answer."""
+
+
 class RestServer:
     """Runs the app by uvicorn inside the running event loop; signals stay with the caller."""
 
@@ -175,6 +182,8 @@ class RestServer:
         listener = listener or listen(address)
         config = uvicorn.Config(
             self._app,
+            http=HttpProtocol,
+            ws="none",
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -221,7 +230,7 @@ async def _chunks(receive: Receive, most: int) -> AsyncIterator[bytes]:
     while read <= most:
         event = await receive()
         if event["type"] == "http.disconnect":
-            raise asyncio.CancelledError
+            raise _ClientGone
         chunk = event.get("body", b"")
         read += len(chunk)
         yield chunk
@@ -243,14 +252,21 @@ def _inflater(encoding: str) -> Callable[[bytes | None, int], Iterator[bytes]]:
     unpacker = zlib.decompressobj(_INFLATE[name])
 
     def inflate(data: bytes | None, room: int) -> Iterator[bytes]:
+        nonlocal unpacker
         if data is None:
             if not unpacker.eof:
                 raise _broken(name)
             return
-        try:
-            yield unpacker.decompress(data, room)
-        except zlib.error:
-            raise _broken(name) from None
+        while data and room > 0:
+            if unpacker.eof:  # gzip may have several members, one after the other (RFC 1952, 2.2)
+                unpacker = zlib.decompressobj(_INFLATE[name])
+            try:
+                chunk = unpacker.decompress(data, room)
+            except zlib.error:
+                raise _broken(name) from None
+            room -= len(chunk)
+            data = unpacker.unused_data
+            yield chunk
 
     return inflate
 

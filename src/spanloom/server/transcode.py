@@ -139,7 +139,7 @@ def malformed(message: Message) -> SpanloomError:
         "INVALID_ARGUMENT",
         "MALFORMED_BODY",
         f"the request is not a valid {message.DESCRIPTOR.full_name} message"
-        " (broken wire format, or text that is not UTF-8)",
+        " (broken wire format, text that is not UTF-8, or more than 100 levels)",
     )
 
 

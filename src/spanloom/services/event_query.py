@@ -169,7 +169,7 @@ def _since(dates: event_pb2.DateRange) -> int | None:
         return since_ns
     match = _RELATIVE.fullmatch(dates.relative.strip())
     if not match:
-        raise invalid_field("date_range.relative", "must be like 30m, 24h, 7d, 2w or 1mo")
+        raise invalid_field("dateRange.relative", "must be like 30m, 24h, 7d, 2w or 1mo")
     return max(-1, time.time_ns() - int(match[1]) * _UNITS_NS[match[2]])
 
 
