@@ -488,9 +488,12 @@ def test_commits_are_durable_where_the_server_would_not_wait(
     run(store.close())
 
 
-def test_only_utf8_will_do(server_url: str, run: Run[Any]) -> None:
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_only_utf8_will_do(server_url: str, run: Run[Any], encoding: str) -> None:
     with administrator(server_url) as server:
-        name = f"{make_url(server_url).database}_latin"
-        server.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'")
+        name = f"{make_url(server_url).database}_{encoding.lower()}"
+        server.execute(
+            f"CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'"
+        )
     with pytest.raises(ValueError, match="UTF8"):
         run(Store.open(make_url(server_url).set(database=name).render_as_string(False)))

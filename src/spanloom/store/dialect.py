@@ -266,7 +266,8 @@ class PostgreSQL(Database):
             connect_args={} if "connect_timeout" in self.url.query else {"connect_timeout": 10},
         )
 
-        @event.listens_for(engine, "connect")
+        # Before SQLAlchemy asks its own questions, whose answers psycopg gives as bytes where the encoding is SQL_ASCII.
+        @event.listens_for(engine, "connect", insert=True)
         def prepare(connection: Any, _: object) -> None:
             if connection.info.parameter_status("server_encoding") != "UTF8":
                 raise SetupError("the PostgreSQL database must have the encoding UTF8")
