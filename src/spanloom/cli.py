@@ -42,8 +42,12 @@ def cli() -> None:
     "--workers", type=click.IntRange(1), metavar="N", help="Processes [default: the cores]."
 )
 @click.option("--no-auth", is_flag=True, default=None, help="No keys; on loopback addresses only.")
-@click.option("--log-format", type=click.Choice(["console", "json"]))
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
+@click.option("--log-format", type=click.Choice(["console", "json"]), help="[default: console]")
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    help="[default: info]",
+)
 @click.option("--cors-origins", metavar="LIST", help='Comma-separated origins, or "*".')
 def serve(**given: Any) -> None:
     """Run the server until SIGINT or SIGTERM."""

@@ -37,7 +37,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         BadRequest: events[7].event_id: the same as events[2].event_id
     """
     ERROR_REASON_MALFORMED_BODY: _ErrorReason.ValueType  # 3
-    """The body could not be read at all: not JSON, not UTF-8, not the protobuf message, a broken gzip stream
+    """The request could not be read at all: not HTTP/1.1, not JSON, not UTF-8, not the protobuf message, a broken gzip stream
     (INVALID_ARGUMENT).
 
         "the body is not JSON: unexpected end of data at line 1 column 57"
@@ -98,8 +98,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         "Content-Encoding br is not supported; send gzip, deflate or identity"
     """
     ERROR_REASON_QUEUE_FULL: _ErrorReason.ValueType  # 15
-    """More was sent than can be written; nothing of this request was stored (RESOURCE_EXHAUSTED, HTTP 429). RetryInfo and
-    Retry-After say when to try again.
+    """More was sent than can be written, or there were too many calls at once; nothing of this request was stored
+    (RESOURCE_EXHAUSTED, HTTP 429). RetryInfo and Retry-After say when to try again.
 
         RetryInfo: { "retryDelay": "1s" }
     """
@@ -170,7 +170,7 @@ ERROR_REASON_DUPLICATE_ID: ErrorReason.ValueType  # 2
     BadRequest: events[7].event_id: the same as events[2].event_id
 """
 ERROR_REASON_MALFORMED_BODY: ErrorReason.ValueType  # 3
-"""The body could not be read at all: not JSON, not UTF-8, not the protobuf message, a broken gzip stream
+"""The request could not be read at all: not HTTP/1.1, not JSON, not UTF-8, not the protobuf message, a broken gzip stream
 (INVALID_ARGUMENT).
 
     "the body is not JSON: unexpected end of data at line 1 column 57"
@@ -231,8 +231,8 @@ ERROR_REASON_UNSUPPORTED_ENCODING: ErrorReason.ValueType  # 14
     "Content-Encoding br is not supported; send gzip, deflate or identity"
 """
 ERROR_REASON_QUEUE_FULL: ErrorReason.ValueType  # 15
-"""More was sent than can be written; nothing of this request was stored (RESOURCE_EXHAUSTED, HTTP 429). RetryInfo and
-Retry-After say when to try again.
+"""More was sent than can be written, or there were too many calls at once; nothing of this request was stored
+(RESOURCE_EXHAUSTED, HTTP 429). RetryInfo and Retry-After say when to try again.
 
     RetryInfo: { "retryDelay": "1s" }
 """

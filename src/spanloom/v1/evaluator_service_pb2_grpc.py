@@ -59,9 +59,9 @@ class EvaluatorServiceServicer:
     """
 
     def CreateEvaluator(self, request, context):
-        """Registers an evaluator, durably; one of the same slug is replaced. Traces that named the slug before it was there are evaluated
-        now; results that are there stay until their trace is sent again. INVALID_ARGUMENT names a bad kind or setting, such as `evaluator.settings.pattern` (in REST,
-        where the evaluator is the body, `settings.pattern`).
+        """Registers an evaluator, durably; one of the same slug is replaced. Traces that named the slug before it was there are
+        evaluated now; results that are there stay until their trace is sent again. INVALID_ARGUMENT names a bad kind or setting,
+        such as `evaluator.settings.pattern` (in REST, where the evaluator is the body, `settings.pattern`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,9 +36,9 @@ class EvaluatorServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> EvaluatorServiceAsyncStub: ...
     CreateEvaluator: _grpc.UnaryUnaryMultiCallable[_evaluator_service_pb2.CreateEvaluatorRequest, _evaluator_service_pb2.CreateEvaluatorResponse]
-    """Registers an evaluator, durably; one of the same slug is replaced. Traces that named the slug before it was there are evaluated
-    now; results that are there stay until their trace is sent again. INVALID_ARGUMENT names a bad kind or setting, such as `evaluator.settings.pattern` (in REST,
-    where the evaluator is the body, `settings.pattern`).
+    """Registers an evaluator, durably; one of the same slug is replaced. Traces that named the slug before it was there are
+    evaluated now; results that are there stay until their trace is sent again. INVALID_ARGUMENT names a bad kind or setting,
+    such as `evaluator.settings.pattern` (in REST, where the evaluator is the body, `settings.pattern`).
     """
     ListEvaluators: _grpc.UnaryUnaryMultiCallable[_evaluator_service_pb2.ListEvaluatorsRequest, _evaluator_service_pb2.ListEvaluatorsResponse]
     """Lists the project's evaluators, by slug, all at once."""
@@ -55,9 +55,9 @@ class EvaluatorServiceAsyncStub(EvaluatorServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateEvaluator: _aio.UnaryUnaryMultiCallable[_evaluator_service_pb2.CreateEvaluatorRequest, _evaluator_service_pb2.CreateEvaluatorResponse]  # type: ignore[assignment]
-    """Registers an evaluator, durably; one of the same slug is replaced. Traces that named the slug before it was there are evaluated
-    now; results that are there stay until their trace is sent again. INVALID_ARGUMENT names a bad kind or setting, such as `evaluator.settings.pattern` (in REST,
-    where the evaluator is the body, `settings.pattern`).
+    """Registers an evaluator, durably; one of the same slug is replaced. Traces that named the slug before it was there are
+    evaluated now; results that are there stay until their trace is sent again. INVALID_ARGUMENT names a bad kind or setting,
+    such as `evaluator.settings.pattern` (in REST, where the evaluator is the body, `settings.pattern`).
     """
     ListEvaluators: _aio.UnaryUnaryMultiCallable[_evaluator_service_pb2.ListEvaluatorsRequest, _evaluator_service_pb2.ListEvaluatorsResponse]  # type: ignore[assignment]
     """Lists the project's evaluators, by slug, all at once."""
@@ -77,9 +77,9 @@ class EvaluatorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _evaluator_service_pb2.CreateEvaluatorRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_evaluator_service_pb2.CreateEvaluatorResponse, _abc.Awaitable[_evaluator_service_pb2.CreateEvaluatorResponse]]:
-        """Registers an evaluator, durably; one of the same slug is replaced. Traces that named the slug before it was there are evaluated
-        now; results that are there stay until their trace is sent again. INVALID_ARGUMENT names a bad kind or setting, such as `evaluator.settings.pattern` (in REST,
-        where the evaluator is the body, `settings.pattern`).
+        """Registers an evaluator, durably; one of the same slug is replaced. Traces that named the slug before it was there are
+        evaluated now; results that are there stay until their trace is sent again. INVALID_ARGUMENT names a bad kind or setting,
+        such as `evaluator.settings.pattern` (in REST, where the evaluator is the body, `settings.pattern`).
         """
 
     @_abc_1.abstractmethod

@@ -78,8 +78,9 @@ class TraceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateLog(self, request, context):
-        """Stores one call of a prompt as a trace of its own with one generation log, atomically and durably. `slug` and `output`
-        are required. A prompt that cannot be resolved is told in `warning`.
+        """Stores one call of a prompt as a trace of its own with one generation log, atomically and durably. Each call makes a new
+        trace, so a retry may leave two. INVALID_ARGUMENT names each bad field, and a missing `slug` or `output`. A prompt that
+        cannot be resolved is told in `warning`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -95,8 +96,8 @@ class TraceServiceServicer:
 
     def ListTraces(self, request, context):
         """Lists the project's traces that meet every condition given, newest start first (ties by id, descending), each without its
-        logs, input, output and metadata. Paged: pass `next_page_token` on until it is empty. A trace that is written while you page may be missed; none
-        is given twice.
+        logs, input, output and metadata. Paged: pass `next_page_token` on until it is empty. A trace that is written while you
+        page may be missed; none is given twice. INVALID_ARGUMENT for a token of another list.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

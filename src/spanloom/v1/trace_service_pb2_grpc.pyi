@@ -41,8 +41,9 @@ class TraceServiceStub:
     `logs[2].type`); two logs with one id are an error.
     """
     CreateLog: _grpc.UnaryUnaryMultiCallable[_trace_service_pb2.CreateLogRequest, _trace_service_pb2.CreateLogResponse]
-    """Stores one call of a prompt as a trace of its own with one generation log, atomically and durably. `slug` and `output`
-    are required. A prompt that cannot be resolved is told in `warning`.
+    """Stores one call of a prompt as a trace of its own with one generation log, atomically and durably. Each call makes a new
+    trace, so a retry may leave two. INVALID_ARGUMENT names each bad field, and a missing `slug` or `output`. A prompt that
+    cannot be resolved is told in `warning`.
     """
     GetTrace: _grpc.UnaryUnaryMultiCallable[_trace_service_pb2.GetTraceRequest, _trace_service_pb2.GetTraceResponse]
     """Gives one trace with all its logs, ordered by start, then id. A trace that came as events or by OpenTelemetry is shown in
@@ -50,8 +51,8 @@ class TraceServiceStub:
     """
     ListTraces: _grpc.UnaryUnaryMultiCallable[_trace_service_pb2.ListTracesRequest, _trace_service_pb2.ListTracesResponse]
     """Lists the project's traces that meet every condition given, newest start first (ties by id, descending), each without its
-    logs, input, output and metadata. Paged: pass `next_page_token` on until it is empty. A trace that is written while you page may be missed; none
-    is given twice.
+    logs, input, output and metadata. Paged: pass `next_page_token` on until it is empty. A trace that is written while you
+    page may be missed; none is given twice. INVALID_ARGUMENT for a token of another list.
     """
     DeleteTrace: _grpc.UnaryUnaryMultiCallable[_trace_service_pb2.DeleteTraceRequest, _trace_service_pb2.DeleteTraceResponse]
     """Removes a trace, all its spans and the feedback on them, for good. NOT_FOUND when the project has no such trace; so a
@@ -71,8 +72,9 @@ class TraceServiceAsyncStub(TraceServiceStub):
     `logs[2].type`); two logs with one id are an error.
     """
     CreateLog: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.CreateLogRequest, _trace_service_pb2.CreateLogResponse]  # type: ignore[assignment]
-    """Stores one call of a prompt as a trace of its own with one generation log, atomically and durably. `slug` and `output`
-    are required. A prompt that cannot be resolved is told in `warning`.
+    """Stores one call of a prompt as a trace of its own with one generation log, atomically and durably. Each call makes a new
+    trace, so a retry may leave two. INVALID_ARGUMENT names each bad field, and a missing `slug` or `output`. A prompt that
+    cannot be resolved is told in `warning`.
     """
     GetTrace: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.GetTraceRequest, _trace_service_pb2.GetTraceResponse]  # type: ignore[assignment]
     """Gives one trace with all its logs, ordered by start, then id. A trace that came as events or by OpenTelemetry is shown in
@@ -80,8 +82,8 @@ class TraceServiceAsyncStub(TraceServiceStub):
     """
     ListTraces: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.ListTracesRequest, _trace_service_pb2.ListTracesResponse]  # type: ignore[assignment]
     """Lists the project's traces that meet every condition given, newest start first (ties by id, descending), each without its
-    logs, input, output and metadata. Paged: pass `next_page_token` on until it is empty. A trace that is written while you page may be missed; none
-    is given twice.
+    logs, input, output and metadata. Paged: pass `next_page_token` on until it is empty. A trace that is written while you
+    page may be missed; none is given twice. INVALID_ARGUMENT for a token of another list.
     """
     DeleteTrace: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.DeleteTraceRequest, _trace_service_pb2.DeleteTraceResponse]  # type: ignore[assignment]
     """Removes a trace, all its spans and the feedback on them, for good. NOT_FOUND when the project has no such trace; so a
@@ -110,8 +112,9 @@ class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _trace_service_pb2.CreateLogRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_trace_service_pb2.CreateLogResponse, _abc.Awaitable[_trace_service_pb2.CreateLogResponse]]:
-        """Stores one call of a prompt as a trace of its own with one generation log, atomically and durably. `slug` and `output`
-        are required. A prompt that cannot be resolved is told in `warning`.
+        """Stores one call of a prompt as a trace of its own with one generation log, atomically and durably. Each call makes a new
+        trace, so a retry may leave two. INVALID_ARGUMENT names each bad field, and a missing `slug` or `output`. A prompt that
+        cannot be resolved is told in `warning`.
         """
 
     @_abc_1.abstractmethod
@@ -131,8 +134,8 @@ class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_trace_service_pb2.ListTracesResponse, _abc.Awaitable[_trace_service_pb2.ListTracesResponse]]:
         """Lists the project's traces that meet every condition given, newest start first (ties by id, descending), each without its
-        logs, input, output and metadata. Paged: pass `next_page_token` on until it is empty. A trace that is written while you page may be missed; none
-        is given twice.
+        logs, input, output and metadata. Paged: pass `next_page_token` on until it is empty. A trace that is written while you
+        page may be missed; none is given twice. INVALID_ARGUMENT for a token of another list.
         """
 
     @_abc_1.abstractmethod
