@@ -152,6 +152,7 @@ def test_a_body_that_is_no_json_object_is_malformed(http: httpx.Client, content:
         "ERROR_REASON_MALFORMED_BODY",
         "ERROR_REASON_INVALID_FIELD",
     )
+    assert fields(answer.json()) <= {"events"}
 
 
 def test_deep_json_is_refused_not_followed(http: httpx.Client) -> None:

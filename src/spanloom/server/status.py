@@ -91,9 +91,10 @@ def _details(error: SpanloomError, request_id: str) -> list[Message]:
         reason=REASON_PREFIX + error.reason, domain=DOMAIN, metadata=error.metadata
     )
     details: list[Message] = [info]
-    if error.violations:
+    # What is wrong with the body as a whole stands in the message alone: it names no field.
+    if named := [violation for violation in error.violations if violation.field]:
         bad_request = error_details_pb2.BadRequest()
-        for violation in error.violations:
+        for violation in named:
             bad_request.field_violations.add(
                 field=violation.field, description=violation.description
             )
