@@ -309,6 +309,16 @@ def test_an_offer_to_upgrade_is_declined_and_the_request_answered(
     http.delete("/v1/traces/offered").raise_for_status()
 
 
+def test_many_offers_in_one_packet_are_all_answered(server: LiveServer, http: httpx.Client) -> None:
+    host, port = server.running.http_address.split(":")
+    offer = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+    last = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(offer * 1500 + last)
+        with connection.makefile("rb") as answers:
+            assert answers.read().count(b"HTTP/1.1 200 OK") == 1501
+
+
 def test_bytes_that_are_no_message_are_malformed_over_grpc(
     server: LiveServer, http: httpx.Client
 ) -> None:

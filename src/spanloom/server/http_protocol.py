@@ -24,8 +24,10 @@ class HttpProtocol(HttpToolsProtocol):
     """
 
     def data_received(self, data: bytes) -> None:
-        self._received = data
-        super().data_received(data)
+        while data:
+            self._received, self._again = data, b""
+            super().data_received(data)
+            data = self._again
 
     def _should_upgrade(self) -> bool:
         """True: handle the offer below, and nothing of the request before."""
@@ -36,7 +38,7 @@ class HttpProtocol(HttpToolsProtocol):
         rest = self._received[upgrade.args[0] :]
         head = [b"%s %s HTTP/1.1\r\n" % (self.scope["method"].encode(), self.url)]
         head += [b"%s: %s\r\n" % header for header in self.headers if header[0] != b"upgrade"]
-        self.data_received(b"".join([*head, b"\r\n", rest]))
+        self._again = b"".join([*head, b"\r\n", rest])
 
     def _unsupported_upgrade_warning(self) -> None:
         pass  # CONNECT; it is answered as any other wrong method
