@@ -8,8 +8,10 @@ import pytest
 from tests.databases import DATABASES, new_url
 from tests.servers import LiveServer
 
-# No test is timed: machines differ, and bench/ measures.
-hypothesis.settings.register_profile("spanloom")
+# No test is timed, nor the making of its input: machines differ, and bench/ measures.
+hypothesis.settings.register_profile(
+    "spanloom", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("spanloom")
 
 
