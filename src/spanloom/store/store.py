@@ -209,6 +209,7 @@ class Store:
         found = {"project": project, "event_id": session.event_id}
 
         def run(connection: Connection) -> bool:
+            self._database.lock_event(connection, project, session.event_id)
             if connection.execute(queries.EVENT, found).first():
                 return False
             self._database.upsert(connection, tables.spans, span_rows)
