@@ -26,6 +26,7 @@ from spanloom.evaluators.kinds import kinds, version
 from spanloom.evaluators.subject import Result, Subject, digest, subjects
 from spanloom.ingest.evaluations import asked_evaluations
 from spanloom.model import EVALUATION, Evaluation, Evaluator, Feedback, Span
+from spanloom.services.conversion import converted
 from spanloom.store.evaluation_queue import NEVER_NS, Judged
 from spanloom.store.store import Store
 
@@ -174,22 +175,24 @@ async def _logged(run: Coroutine[Any, Any, None]) -> None:
 
 async def _asked(store: Store, look: Evaluation, spans: Sequence[Span]) -> list[Evaluation]:
     """What a trace asks for, but for what was found already by the same evaluators, as they are now, on the same subjects."""
-    asked = asked_evaluations(spans) if spans else []
+    asked = await converted(len(spans), lambda: asked_evaluations(spans)) if spans else []
     if not asked:
         return []
     found = await store.evaluations.judged(look.project, look.trace_id)
     evaluators = await store.catalog.evaluators(look.project, {job.evaluator for job in asked})
     versions = {e.slug: version(e.kind, e.body) for e in evaluators}
-    digests = {
-        span_id: digest(judged)
-        for span_id, judged in subjects({job.span_id for job in asked}, spans).items()
-    }
+    digests = await converted(len(spans) + len(asked), lambda: _digests(asked, spans))
     return [
         job
         for job in asked
         if found.get((job.span_id, job.evaluator))
         != Judged(versions.get(job.evaluator, ""), digests.get(job.span_id, ""))
     ]
+
+
+def _digests(jobs: Sequence[Evaluation], spans: Sequence[Span]) -> dict[str, str]:
+    judged = subjects({job.span_id for job in jobs}, spans)
+    return {span_id: digest(subject) for span_id, subject in judged.items()}
 
 
 async def _evaluators(store: Store, jobs: Sequence[Evaluation]) -> dict[tuple[str, str], Evaluator]:
