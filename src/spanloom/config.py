@@ -39,12 +39,9 @@ class Settings:
     drain_timeout: float = 10.0
     cors_origins: str = ""  # comma-separated; "*" for any; "" switches CORS off
     evaluate: bool = True  # run evaluators in this process
-    evaluation_lease: float = (
-        30.0  # an evaluation whose process died is run by another after this time
-    )
-    judge_base_url: str = (
-        ""  # an OpenAI-compatible endpoint, for evaluators that ask a model; "" switches them off
-    )
+    evaluation_lease: float = 30.0  # then another process may run what one that died had taken
+    # An OpenAI-compatible endpoint, for evaluators that ask a model; "" switches them off.
+    judge_base_url: str = ""
     judge_api_key: str = field(default="", repr=False)
     judge_model: str = "gpt-4o-mini"
     log_format: str = "console"  # or json
