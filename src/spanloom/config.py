@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from spanloom.errors import SetupError
@@ -18,8 +20,22 @@ _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
 
 # Elsewhere SO_REUSEPORT gives all connections to one of the processes.
 CAN_SHARE_PORTS = sys.platform == "linux"
-# The cores that this process may use.
-CORES = len(os.sched_getaffinity(0)) if CAN_SHARE_PORTS else 1
+_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
+def cores() -> int:
+    """The cores that this process may use; the quota of a container counts as so many, rounded up."""
+    if not CAN_SHARE_PORTS:
+        return 1
+    found = len(os.sched_getaffinity(0))
+    try:
+        quota, period = map(int, _CPU_QUOTA.read_text().split())
+        return min(found, max(1, math.ceil(quota / period)))
+    except (OSError, ValueError, ArithmeticError):  # no file, or "max": no quota
+        return found
+
+
+CORES = cores()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
