@@ -19,6 +19,7 @@ from spanloom import evaluation
 from spanloom.evaluators import kinds
 from spanloom.evaluators.kinds import Kind
 from spanloom.evaluators.subject import Result
+from spanloom.ingest.evaluations import asked_evaluations
 from spanloom.ingest.sampling import is_sampled, said_sampled
 from spanloom.model import EVALUATION, Evaluation, Evaluator, Feedback, Span, look_at
 from spanloom.store import rows
@@ -304,12 +305,10 @@ def test_kill_9_leaves_each_trace_with_one_result(
 def test_what_cannot_be_looked_at_stops_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = evaluation.asked_evaluations
-
     def fails_for_one(spans: Sequence[Span]) -> list[Evaluation]:
         if spans[0].trace_id == "t0":
             raise RuntimeError
-        return asked(spans)
+        return asked_evaluations(spans)
 
     monkeypatch.setattr(evaluation, "asked_evaluations", fails_for_one)
     monkeypatch.setattr(rows, "LOOK_AFTER_NS", 0)

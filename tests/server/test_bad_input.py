@@ -129,7 +129,7 @@ def test_a_bad_field_is_named(http: httpx.Client, path: str, body: Any, named: s
     "said", ["Basic \xe9", "Basic !", "Basic /w==", "Basic", "Bearer \xe9", "é"]
 )
 def test_what_is_no_key_is_refused(http: httpx.Client, said: str) -> None:
-    headers = {"authorization": said.encode("latin-1")}
+    headers = {b"authorization": said.encode("latin-1")}
     refused(http.get("/v1/traces", headers=headers), 401, "INVALID_CREDENTIALS")
 
 
