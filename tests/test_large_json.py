@@ -15,7 +15,7 @@ from spanloom import large_json
 values = st.recursive(
     st.none()
     | st.booleans()
-    | st.integers(-(2**53), 2**53)
+    | st.integers(-(2**63), 2**64 - 1)
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
@@ -35,12 +35,23 @@ def test_steps_give_what_one_call_gives(value: Any, levels: int, spaced: bool) -
 @settings(max_examples=300)
 def test_what_is_no_json_is_refused(text: str, levels: int) -> None:
     try:
-        expected = json.loads(text)
+        expected = orjson.loads(text)
     except ValueError:
         with pytest.raises(ValueError):
             large_json.loads(text, levels=levels)
     else:
         assert large_json.loads(text, levels=levels) == expected
+
+
+@pytest.mark.parametrize(
+    "number",
+    [2**63 - 1, 2**63, 2**64 - 1, 2**64, -(2**63), -(2**63) - 1, 10**30, 10**308, 0.5, 1e308],
+)
+@pytest.mark.parametrize("levels", [0, 1])
+def test_numbers_are_what_one_call_gives(number: float, levels: int) -> None:
+    text = f"[{number}]"
+    (found,), (expected,) = large_json.loads(text, levels=levels), orjson.loads(text)
+    assert (type(found), found) == (type(expected), expected)
 
 
 def test_long_lists_are_written_in_slices() -> None:
@@ -50,7 +61,21 @@ def test_long_lists_are_written_in_slices() -> None:
     assert max(map(len, pieces)) < len(orjson.dumps(value)) / 2
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, "NaN", "[Infinity]", "1 2", '{"a" 1}', ""])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        "NaN",
+        "[Infinity]",
+        "1e400",
+        "-1E+400",
+        "9" * 400,
+        "9" * 5_000,
+        "1 2",
+        '{"a" 1}',
+        "",
+    ],
+)
 def test_odd_texts_are_refused(text: str) -> None:
     with pytest.raises(ValueError):
         large_json.loads(text, levels=2)

@@ -150,6 +150,15 @@ def test_a_parquet_file_that_holds_no_events_is_refused(
         run(database, "import", str(file))
 
 
+def test_a_damaged_parquet_file_is_refused(database: str, tmp_path: Path) -> None:
+    file = tmp_path / "bad.parquet"
+    parquet.write_table(pyarrow.table({"event_type": ["tool"] * 10}), file)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:4] + b"\xff" * 40 + whole[44:])
+    with pytest.raises(SpanloomError, match="damaged"):
+        run(database, "import", str(file))
+
+
 def test_a_table_of_some_columns_is_enough(database: str, tmp_path: Path) -> None:
     file = tmp_path / "some.parquet"
     start = datetime(2026, 1, 1, tzinfo=UTC)

@@ -287,7 +287,6 @@ def _cause(error: Exception) -> str:
     """What the database said, where the error comes from there: who runs the program may know, unlike a caller."""
     if error.__cause__ is None:
         return ""
-    said = (
-        getattr(error.__cause__, "orig", None) or error.__cause__
-    )  # SQLAlchemy wraps the driver's
+    # SQLAlchemy wraps the driver's.
+    said = getattr(error.__cause__, "orig", None) or error.__cause__
     return f": {' '.join(str(said).split())}"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from spanloom.errors import SetupError
@@ -18,8 +20,22 @@ _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
 
 # Elsewhere SO_REUSEPORT gives all connections to one of the processes.
 CAN_SHARE_PORTS = sys.platform == "linux"
-# The cores that this process may use.
-CORES = len(os.sched_getaffinity(0)) if CAN_SHARE_PORTS else 1
+_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
+def cores() -> int:
+    """The cores that this process may use; the quota of a container counts as so many, rounded up."""
+    if not CAN_SHARE_PORTS:
+        return 1
+    found = len(os.sched_getaffinity(0))
+    try:
+        quota, period = map(int, _CPU_QUOTA.read_text().split())
+        return min(found, max(1, math.ceil(quota / period)))
+    except (OSError, ValueError, ArithmeticError):  # no file, or "max": no quota
+        return found
+
+
+CORES = cores()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,12 +55,9 @@ class Settings:
     drain_timeout: float = 10.0
     cors_origins: str = ""  # comma-separated; "*" for any; "" switches CORS off
     evaluate: bool = True  # run evaluators in this process
-    evaluation_lease: float = (
-        30.0  # an evaluation whose process died is run by another after this time
-    )
-    judge_base_url: str = (
-        ""  # an OpenAI-compatible endpoint, for evaluators that ask a model; "" switches them off
-    )
+    evaluation_lease: float = 30.0  # then another process may run what one that died had taken
+    # An OpenAI-compatible endpoint, for evaluators that ask a model; "" switches them off.
+    judge_base_url: str = ""
     judge_api_key: str = field(default="", repr=False)
     judge_model: str = "gpt-4o-mini"
     log_format: str = "console"  # or json

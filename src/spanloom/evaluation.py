@@ -26,6 +26,7 @@ from spanloom.evaluators.kinds import kinds, version
 from spanloom.evaluators.subject import Result, Subject, digest, subjects
 from spanloom.ingest.evaluations import asked_evaluations
 from spanloom.model import EVALUATION, Evaluation, Evaluator, Feedback, Span
+from spanloom.services.conversion import converted
 from spanloom.store.evaluation_queue import NEVER_NS, Judged
 from spanloom.store.store import Store
 
@@ -65,6 +66,9 @@ async def evaluate_until(
             except SpanloomError as error:
                 log.warning("evaluation waits for the database", reason=error.reason)
                 pause = _TROUBLED_SECONDS
+            except Exception:  # evaluation must go on while the server does
+                log.exception("evaluations cannot be begun")
+                pause = _TROUBLED_SECONDS
             first = asyncio.FIRST_COMPLETED
             await asyncio.wait({stopped, *running}, timeout=pause, return_when=first)
             running = {task for task in running if not task.done()}
@@ -85,7 +89,7 @@ async def evaluate_waiting(store: Store, lease_seconds: float = LEASE_SECONDS) -
 async def _begin(
     store: Store, lease_seconds: float, limit: int
 ) -> tuple[int, list[Coroutine[Any, Any, None]]]:
-    """Take some of what is due: how many, and the runs of those whose evaluator is registered."""
+    """Take some of what is due: how many, the looks, and the runs of those whose evaluator is registered."""
     owner = uuid.uuid4().hex
     lease_ns = int(lease_seconds * _SECOND_NS)
     jobs = await store.evaluations.take(owner, lease_ns=lease_ns, limit=limit)
@@ -93,18 +97,21 @@ async def _begin(
         traces: dict[tuple[str, str], Sequence[Span]] = {
             of: await store.trace_spans(*of) for of in {(job.project, job.trace_id) for job in jobs}
         }
-        looks = [job for job in jobs if not job.evaluator]
-        more = {job: await _asked(store, job, traces[job.project, job.trace_id]) for job in looks}
         runs = [job for job in jobs if job.evaluator]
         evaluators = await _evaluators(store, runs)
         later = {job: NEVER_NS for job in runs if (job.project, job.evaluator) not in evaluators}
-        if later or more:
-            await store.evaluations.finish(owner, results={}, later=later, more=more)
+        if later:
+            await store.evaluations.finish(owner, results={}, later=later)
     judged = {
         of: subjects({job.span_id for job in runs if (job.project, job.trace_id) == of}, spans)
         for of, spans in traces.items()
     }
-    return len(jobs), [
+    looks = [
+        _look(store, owner, job, traces[job.project, job.trace_id])
+        for job in jobs
+        if not job.evaluator
+    ]
+    return len(jobs), looks + [
         _judge(
             store,
             owner,
@@ -116,6 +123,13 @@ async def _begin(
         for job in runs
         if job not in later
     ]
+
+
+async def _look(store: Store, owner: str, look: Evaluation, spans: Sequence[Span]) -> None:
+    """Ask for what a trace is to be evaluated by."""
+    async with _given_back(store, owner, [look]):
+        more = {look: await _asked(store, look, spans)}
+        await store.evaluations.finish(owner, results={}, later={}, more=more)
 
 
 async def _judge(
@@ -144,7 +158,8 @@ async def _given_back(store: Store, owner: str, jobs: Sequence[Evaluation]) -> A
         yield
     except asyncio.CancelledError:
         later = dict.fromkeys(jobs, time.time_ns())
-        await asyncio.shield(store.evaluations.finish(owner, results={}, later=later))
+        with contextlib.suppress(SpanloomError):  # the cancellation must get through
+            await asyncio.shield(store.evaluations.finish(owner, results={}, later=later))
         raise
 
 
@@ -160,22 +175,24 @@ async def _logged(run: Coroutine[Any, Any, None]) -> None:
 
 async def _asked(store: Store, look: Evaluation, spans: Sequence[Span]) -> list[Evaluation]:
     """What a trace asks for, but for what was found already by the same evaluators, as they are now, on the same subjects."""
-    asked = asked_evaluations(spans) if spans else []
+    asked = await converted(len(spans), lambda: asked_evaluations(spans)) if spans else []
     if not asked:
         return []
     found = await store.evaluations.judged(look.project, look.trace_id)
     evaluators = await store.catalog.evaluators(look.project, {job.evaluator for job in asked})
     versions = {e.slug: version(e.kind, e.body) for e in evaluators}
-    digests = {
-        span_id: digest(judged)
-        for span_id, judged in subjects({job.span_id for job in asked}, spans).items()
-    }
+    digests = await converted(len(spans) + len(asked), lambda: _digests(asked, spans))
     return [
         job
         for job in asked
         if found.get((job.span_id, job.evaluator))
         != Judged(versions.get(job.evaluator, ""), digests.get(job.span_id, ""))
     ]
+
+
+def _digests(jobs: Sequence[Evaluation], spans: Sequence[Span]) -> dict[str, str]:
+    judged = subjects({job.span_id for job in jobs}, spans)
+    return {span_id: digest(subject) for span_id, subject in judged.items()}
 
 
 async def _evaluators(store: Store, jobs: Sequence[Evaluation]) -> dict[tuple[str, str], Evaluator]:

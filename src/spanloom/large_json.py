@@ -6,6 +6,7 @@ A parser or printer written in C keeps the interpreter to itself until it is don
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NoReturn
@@ -15,10 +16,12 @@ import orjson
 # From how many characters or bytes on steps are worth their cost.
 LARGE: Final = 1 << 20
 _SLICE: Final = 1000  # elements of a list
+_SURE_DIGITS: Final = 18  # so many fit in 64 bits, whatever they are
 
 
 def loads(text: str, *, levels: int) -> Any:
-    """The value of a JSON text: so many levels of objects and lists are read a member a step. ValueError where it is no JSON."""
+    """The value of a JSON text, as `orjson.loads` gives it but for lone surrogates, which are read as they are: so many levels
+    of objects and lists are read a member a step. ValueError where it is no JSON."""
     try:
         value, at = _value(text, _skip(text, 0), levels)
     except RecursionError:
@@ -60,9 +63,21 @@ def _no_json(text: str) -> NoReturn:
     raise ValueError(f"{text} is no JSON")
 
 
-_scan: Callable[[str, int], tuple[Any, int]] = vars(json.JSONDecoder(parse_constant=_no_json))[
-    "scan_once"
-]
+def _whole(digits: str) -> int | float:
+    if len(digits) <= _SURE_DIGITS:
+        return int(digits)
+    value = int(digits)
+    return value if -(1 << 63) <= value < 1 << 64 else _fraction(digits)
+
+
+def _fraction(digits: str) -> float:
+    value = float(digits)
+    return value if math.isfinite(value) else _no_json(digits)
+
+
+# As orjson has them: what 64 bits cannot hold is a float, what a float cannot hold is no JSON.
+_decoder = json.JSONDecoder(parse_constant=_no_json, parse_int=_whole, parse_float=_fraction)
+_scan: Callable[[str, int], tuple[Any, int]] = vars(_decoder)["scan_once"]
 _space = re.compile(r"[ \t\n\r]*").match
 
 
@@ -98,13 +113,9 @@ def _object(text: str, at: int, levels: int) -> tuple[dict[str, Any], int]:
         if text[at : at + 1] != ":":
             raise ValueError("a colon is missing")
         found[key], at = _value(text, _skip(text, at + 1), levels)
-        at = _skip(text, at)
-        mark = text[at : at + 1]
-        at = _skip(text, at + 1)
-        if mark == "}":
+        is_last, at = _after_member(text, at, "}")
+        if is_last:
             return found, at
-        if mark != ",":
-            raise ValueError("a comma is missing")
 
 
 def _list(text: str, at: int, levels: int) -> tuple[list[Any], int]:
@@ -115,10 +126,15 @@ def _list(text: str, at: int, levels: int) -> tuple[list[Any], int]:
     while True:
         value, at = _value(text, at, levels)
         found.append(value)
-        at = _skip(text, at)
-        mark = text[at : at + 1]
-        at = _skip(text, at + 1)
-        if mark == "]":
+        is_last, at = _after_member(text, at, "]")
+        if is_last:
             return found, at
-        if mark != ",":
-            raise ValueError("a comma is missing")
+
+
+def _after_member(text: str, at: int, closing: str) -> tuple[bool, int]:
+    """Whether the member before was the last one, and where it goes on."""
+    at = _skip(text, at)
+    mark = text[at : at + 1]
+    if mark not in (closing, ","):
+        raise ValueError("a comma is missing")
+    return mark == closing, _skip(text, at + 1)

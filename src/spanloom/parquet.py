@@ -21,7 +21,7 @@ except ImportError:
     raise SetupError("Parquet needs the package pyarrow: pip install 'spanloom[parquet]'") from None
 
 _TIMES = ("start_time", "end_time")
-_OBJECTS = (*("inputs", "outputs", "config", "metadata", "metrics", "feedback", "user_properties"),)
+_OBJECTS = ("inputs", "outputs", "config", "metadata", "metrics", "feedback", "user_properties")
 _FIELDS: dict[str, Any] = {
     **dict.fromkeys(("event_id", "event_type", "event_name"), pa.string()),
     **dict.fromkeys(("session_id", "parent_id", "source", "project"), pa.string()),
@@ -37,6 +37,8 @@ _PLAIN = {pa.timestamp("ns", "UTC"): pa.int64(), pa.json_(): pa.string()}
 _GROUP_ROWS = 10_000
 _GROUP_BYTES = 16 << 20
 _READ_ROWS = 500
+# What pyarrow raises, somewhere on its way, of a file that no writer left so.
+_DAMAGE = (pa.ArrowException, OSError, ValueError, KeyError)
 
 
 class EventWriter:
@@ -75,16 +77,16 @@ def read_events(file: BinaryIO) -> Iterator[bytes]:
         raise invalid_field("file", "must be a file, not a pipe: Parquet is read from its end")
     try:
         found = ParquetFile(file)
-    except pa.ArrowInvalid:
-        raise invalid_field("file", "is no Parquet file") from None
-    names = [name for name in SCHEMA.names if name in found.schema_arrow.names]
-    if not names:
-        raise invalid_field("file", f"has none of the columns {', '.join(SCHEMA.names)}")
-    for batch in found.iter_batches(_READ_ROWS, columns=names):
-        columns = [_values(name, batch.column(name)) for name in names]
-        for values in zip(*columns, strict=True):
-            row = zip(names, values, strict=True)
-            yield orjson.dumps({name: value for name, value in row if value is not None})
+        names = [name for name in SCHEMA.names if name in found.schema_arrow.names]
+        if not names:
+            raise invalid_field("file", f"has none of the columns {', '.join(SCHEMA.names)}")
+        for batch in found.iter_batches(_READ_ROWS, columns=names):
+            columns = [_values(name, batch.column(name)) for name in names]
+            for values in zip(*columns, strict=True):
+                row = zip(names, values, strict=True)
+                yield orjson.dumps({name: value for name, value in row if value is not None})
+    except _DAMAGE:
+        raise invalid_field("file", "is no Parquet file, or a damaged one") from None
 
 
 def _row(event: dict[str, Any]) -> dict[str, Any]:

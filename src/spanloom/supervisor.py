@@ -52,9 +52,8 @@ class Supervisor:
 
     def run(self, started: Callable[[], None]) -> bool:
         """`started` is called when all workers are ready. False if one died before: then nothing was started."""
-        self._lifeline, self._held = (
-            os.pipe()
-        )  # reading gives the end of file when the supervisor is gone
+        # Reading gives the end of file when the supervisor is gone.
+        self._lifeline, self._held = os.pipe()
         wake, woken = socket.socketpair()
         wake.setblocking(False)
         self._caught: set[int] = set()

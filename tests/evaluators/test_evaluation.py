@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from random import Random
@@ -18,8 +19,10 @@ from spanloom import evaluation
 from spanloom.evaluators import kinds
 from spanloom.evaluators.kinds import Kind
 from spanloom.evaluators.subject import Result
+from spanloom.ingest.evaluations import asked_evaluations
 from spanloom.ingest.sampling import is_sampled, said_sampled
-from spanloom.model import EVALUATION, Evaluation, Evaluator, Feedback, Span
+from spanloom.model import EVALUATION, Evaluation, Evaluator, Feedback, Span, look_at
+from spanloom.store import rows
 from spanloom.store.store import Store
 from tests.clients import until
 from tests.databases import DATABASES, new_url
@@ -123,11 +126,13 @@ def test_two_workers_share_the_work_and_one_that_died_is_replaced(url: str) -> N
     on_store(url, work)
 
 
-def test_a_deleted_trace_gets_no_result(url: str) -> None:
+@pytest.mark.parametrize("by", ["delete_trace", "delete_event", "delete_session"])
+def test_a_deleted_trace_gets_no_result(url: str, by: str) -> None:
     async def work(store: Store) -> None:
         await write(store, 1)
         (job,) = await store.evaluations.take("me", lease_ns=10**10, limit=10)
-        await store.delete_trace(P, "t0")
+        assert await getattr(store, by)(P, "t0")
+        assert not await store.evaluations.waiting(P)
         late = Feedback(id="late", type=EVALUATION)
         await store.evaluations.finish("me", results={job: late}, later={})
         assert not await results(store)
@@ -295,6 +300,35 @@ def test_kill_9_leaves_each_trace_with_one_result(
     finally:
         http.close()
         assert second.stop() == 0
+
+
+def test_what_cannot_be_looked_at_stops_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails_for_one(spans: Sequence[Span]) -> list[Evaluation]:
+        if spans[0].trace_id == "t0":
+            raise RuntimeError
+        return asked_evaluations(spans)
+
+    monkeypatch.setattr(evaluation, "asked_evaluations", fails_for_one)
+    monkeypatch.setattr(rows, "LOOK_AFTER_NS", 0)
+
+    async def work(store: Store) -> None:
+        await store.catalog.register_evaluator(P, Evaluator(slug="e", kind="length"))
+        facts = {"outputs": "x", "sampled": True, "evaluators": [{"slug": "e"}]}
+        spans = [replace(a_trace(f"t{n}"), body=facts) for n in range(3)]
+        await store.write_spans(P, spans, evaluations=[look_at(span.trace_id) for span in spans])
+        stop = asyncio.Event()
+        task = asyncio.create_task(evaluation.evaluate_until(stop, store))
+        async with asyncio.timeout(20):
+            while len(await results(store)) < 2:  # noqa: ASYNC110 - the loop tells nobody
+                await asyncio.sleep(0.01)
+        stop.set()
+        await task
+        assert {f.target_id for f in await results(store)} == {"t1", "t2"}
+        assert await store.evaluations.waiting(P) == 1
+
+    on_store(new_url("sqlite", tmp_path), work)
 
 
 def test_a_stop_ends_what_is_begun_and_gives_back_the_rest(tmp_path: Path) -> None:

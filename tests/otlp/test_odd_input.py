@@ -60,32 +60,13 @@ texts = st.sampled_from(
     ]
     + [json.dumps(message) for message in MESSAGES]
 )
-values = st.recursive(
+values = r.nested_values(
     st.builds(common_pb2.AnyValue, string_value=texts)
     | st.builds(common_pb2.AnyValue)
     | st.sampled_from([r.value(v) for v in (True, 0, 2**63 - 1, -1, 0.5, float("nan"), 1e308)])
     | st.builds(common_pb2.AnyValue, bytes_value=st.sampled_from([b"", b"\xff"])),
-    lambda inner: (
-        st.builds(
-            common_pb2.AnyValue,
-            array_value=st.builds(common_pb2.ArrayValue, values=st.lists(inner, max_size=2)),
-        )
-        | st.builds(
-            common_pb2.AnyValue,
-            kvlist_value=st.builds(
-                common_pb2.KeyValueList,
-                values=st.lists(
-                    st.builds(
-                        common_pb2.KeyValue,
-                        key=st.sampled_from(["role", "content", ""]),
-                        value=inner,
-                    ),
-                    max_size=2,
-                ),
-            ),
-        )
-    ),
-    max_leaves=4,
+    st.sampled_from(["role", "content", ""]),
+    2,
 )
 operations = st.sampled_from(
     ["chat", "invoke_agent", "execute_tool", "invoke_workflow", "handoff", "x"]

@@ -125,6 +125,14 @@ def test_a_bad_field_is_named(http: httpx.Client, path: str, body: Any, named: s
     assert fields(refused(http.post(path, json=body), 400, "INVALID_FIELD")) == named
 
 
+@pytest.mark.parametrize(
+    "said", ["Basic \xe9", "Basic !", "Basic /w==", "Basic", "Bearer \xe9", "é"]
+)
+def test_what_is_no_key_is_refused(http: httpx.Client, said: str) -> None:
+    headers = {b"authorization": said.encode("latin-1")}
+    refused(http.get("/v1/traces", headers=headers), 401, "INVALID_CREDENTIALS")
+
+
 def test_an_id_twice_in_one_batch_is_named(http: httpx.Client) -> None:
     events = [{"event_type": "tool", "event_id": "same"}] * 2
     body = refused(http.post("/events/batch", json={"events": events}), 400, "DUPLICATE_ID")

@@ -28,7 +28,7 @@ from spanloom.server.methods import method_table
 from spanloom.server.middleware import Middleware
 from spanloom.server.rest_app import RestServer
 from spanloom.services.call import Call
-from tests.clients import error_from_body
+from tests.clients import error_from_body, until
 
 LIMIT = 1024 * 1024
 
@@ -69,6 +69,7 @@ class Lab:
     async def count(self, request: Any, call: Call) -> AsyncIterator[Message]:
         for number in range(int(request.value)):
             yield text(request, str(number))
+            await asyncio.sleep(0)
         if request.value == "3":
             raise invalid_field("value", "no more than 2")
 
@@ -205,6 +206,17 @@ def test_an_error_inside_a_stream_is_its_last_line(lab: Bench) -> None:
     with pytest.raises(grpc.RpcError) as refused:
         list(stream)
     assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_a_stream_ends_when_its_client_has_gone(lab: Bench) -> None:
+    with lab.http.stream("POST", "/lab/counts", json=str(10**12)) as answer:
+        assert json.loads(next(answer.iter_lines())) == {"value": "0"}
+        assert lab.middleware.is_busy
+    until(lambda: not lab.middleware.is_busy, 10)
+    stream = lab.grpc("Count", str(10**12))
+    next(stream)
+    stream.cancel()
+    until(lambda: not lab.middleware.is_busy, 10)
 
 
 def test_an_error_before_the_stream_begins_is_a_status(lab: Bench) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import orjson
 import pytest
 
 from spanloom.errors import SpanloomError
@@ -13,14 +12,14 @@ from spanloom.store import rows
 def test_a_body_in_steps_is_the_same_text() -> None:
     body = {
         "a": [1, 2.5, None, {"ü": "😀\\u00e9"}],
-        'k"': orjson.Fragment(b'{"x":1}'),
+        'k"': {"x": 1},
         "": {},
     }
     assert rows.json_text(body, in_steps=True) == rows.json_text(body)
     assert rows.json_text({}, in_steps=True) == "{}"
 
 
-@pytest.mark.parametrize("value", [orjson.Fragment(b'"\\ud800"'), 2**70, "\ud800", {1: 2}])
+@pytest.mark.parametrize("value", [2**70, "\ud800", {1: 2}])
 def test_what_cannot_be_stored_is_refused_in_steps_too(value: object) -> None:
     for in_steps in (False, True):
         with pytest.raises(SpanloomError) as refused:

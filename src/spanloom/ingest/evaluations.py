@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from spanloom.ingest.checks import possible_id
 from spanloom.ingest.sampling import DEFAULT_SAMPLE_RATE, is_sampled
@@ -18,12 +18,15 @@ def asked_evaluations(spans: Sequence[Span]) -> list[Evaluation]:
     """
     trace_id = spans[0].trace_id
     chosen = _is_chosen(trace_id, spans)
+    children: dict[str, list[Span]] = {}
+    for span in spans:
+        children.setdefault(span.parent_id, []).append(span)
     found: dict[Evaluation, None] = {}
     for span in spans:
         evaluators = span.body.get("evaluators")
         if not evaluators or not span.body.get("sampled", chosen):
             continue
-        targets = [span.span_id if span.parent_id else "", *_inheriting(span, spans)]
+        targets = [span.span_id if span.parent_id else "", *_inheriting(span, spans, children)]
         for evaluator in evaluators:
             if not possible_id(evaluator["slug"]):
                 continue  # no evaluator can be registered under it
@@ -58,15 +61,14 @@ def _is_chosen(trace_id: str, spans: Sequence[Span]) -> bool:
     return is_sampled(trace_id, DEFAULT_SAMPLE_RATE)
 
 
-def _inheriting(span: Span, spans: Sequence[Span]) -> Iterator[str]:
+def _inheriting(
+    span: Span, spans: Sequence[Span], children: Mapping[str, Sequence[Span]]
+) -> Iterator[str]:
     """The ids of the generations that are judged by the evaluators of a span, too."""
     if not span.parent_id:
         yield from (s.span_id for s in spans if s.kind == "model" and s.parent_id)
     elif span.operation == "invoke_agent" and "log_type" not in span.body:
         below, seen = [span.span_id], {span.span_id}
-        children: dict[str, list[Span]] = {}
-        for other in spans:
-            children.setdefault(other.parent_id, []).append(other)
         while below:
             for child in children.get(below.pop(), ()):
                 if child.span_id not in seen:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import contextlib
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -109,12 +110,14 @@ class GrpcServer:
         return answer
 
     def _stream(self, method: Method):  # type: ignore[no-untyped-def]  # grpc.aio's handler types are not public
-        async def answer(data: bytes, context: Context) -> AsyncIterator[bytes]:
+        async def answer(data: bytes, context: Context) -> None:
             outcomes = self._middleware.stream(
                 method, _metadata(context), lambda: self._read(method, data), transport=TRANSPORT
             )
-            async for outcome in outcomes:
-                yield await _bytes(outcome, context)
+            # Written here, not yielded: gRPC would leave a generator where it stands when the client cancels.
+            async with contextlib.aclosing(outcomes):
+                async for outcome in outcomes:
+                    await context.write(await _bytes(outcome, context))
 
         return answer
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import time
 from collections.abc import Mapping
 from typing import Protocol
@@ -83,5 +82,5 @@ def _key_text(metadata: Mapping[str, str]) -> str:
 def _basic_password(credentials: str) -> str:
     try:
         return base64.b64decode(credentials, validate=True).decode().partition(":")[2]
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # not base64, or not UTF-8
         return ""

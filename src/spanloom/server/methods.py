@@ -7,7 +7,7 @@ snake_case. A missing one stops the start.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,6 @@ from google.protobuf.message import Message
 
 from spanloom.services.call import Call
 from spanloom.v1 import access_pb2
-
-Unary = Callable[[Any, Call], Awaitable[Message]]
-Stream = Callable[[Any, Call], AsyncIterator[Message]]
 
 
 @dataclass(frozen=True, slots=True)

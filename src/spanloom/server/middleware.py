@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -89,8 +89,9 @@ class Middleware:
 
     async def stream(
         self, method: Method, metadata: Mapping[str, str], read: Read, *, transport: str
-    ) -> AsyncIterator[Outcome]:
-        """Answer one call of a server stream: an outcome a message; an error, if any, is the last outcome."""
+    ) -> AsyncGenerator[Outcome, None]:
+        """Answer one call of a server stream: an outcome a message; an error, if any, is the last outcome. To be closed by who
+        does not read to the end."""
         request_id, started = _request_id(metadata), time.perf_counter()
         project, code, reason = "", "CANCELLED", ""
         self._in_flight += 1

@@ -84,7 +84,8 @@ class RestApp:
 
         if route.method.streams:
             outcomes = self._middleware.stream(route.method, metadata, read, transport=TRANSPORT)
-            await self._send_stream(send, route, outcomes)
+            async with contextlib.aclosing(outcomes):
+                await self._send_stream(receive, send, route, outcomes)
             return
         outcome = await self._middleware.unary(route.method, metadata, read, transport=TRANSPORT)
         result, request_id = outcome.result, outcome.request_id
@@ -102,26 +103,34 @@ class RestApp:
         await _send(send, 200, content_type, body, request_id, _ignored_header(ignored))
 
     async def _send_stream(
-        self, send: Send, route: Route, outcomes: AsyncIterator[Outcome]
+        self, receive: Receive, send: Send, route: Route, outcomes: AsyncIterator[Outcome]
     ) -> None:
-        """One JSON object a line; an error after the first line is a last line `{"error": {...}}`, for the status is sent."""
-        begun = False
-        async for outcome in outcomes:
-            result, request_id = outcome.result, outcome.request_id
-            if isinstance(result, SpanloomError) and not begun:
-                await _send_error(send, self._transcoder.refusal(route, result), request_id, JSON)
-                return
-            if not begun:
-                await _start(send, 200, NDJSON, request_id, [])
-                begun = True
-            if isinstance(result, SpanloomError):
-                line = b'{"error":' + status.rest_body(result, request_id) + b"}"
-            else:
-                line, _ = self._transcoder.write(route, result)
-            await send({"type": "http.response.body", "body": line + b"\n", "more_body": True})
-        if not begun:
-            await _start(send, 200, NDJSON, uuid7(), [])
-        await send({"type": "http.response.body", "body": b""})
+        """One JSON object a line; an error after the first line is a last line `{"error": {...}}`, for the status is sent.
+        Ends when the client has gone: sending would not fail, and go on to the end."""
+        gone: asyncio.Task[None] | None = None
+        try:
+            async for outcome in outcomes:
+                result, request_id = outcome.result, outcome.request_id
+                if gone is None:
+                    if isinstance(result, SpanloomError):
+                        refusal = self._transcoder.refusal(route, result)
+                        await _send_error(send, refusal, request_id, JSON)
+                        return
+                    await _start(send, 200, NDJSON, request_id, [])
+                    gone = asyncio.create_task(_until_gone(receive))
+                if gone.done():
+                    return
+                if isinstance(result, SpanloomError):
+                    line = b'{"error":' + status.rest_body(result, request_id) + b"}"
+                else:
+                    line, _ = self._transcoder.write(route, result)
+                await send({"type": "http.response.body", "body": line + b"\n", "more_body": True})
+            if gone is None:
+                await _start(send, 200, NDJSON, uuid7(), [])
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            if gone is not None:
+                gone.cancel()
 
     async def _body(self, metadata: Mapping[str, str], receive: Receive) -> bytes:
         """The whole body, unpacked. REQUEST_TOO_LARGE as soon as the limit is passed, packed or unpacked."""
@@ -212,6 +221,11 @@ class _QuietServer(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield  # signals are the app's: it drains both servers
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _metadata(scope: Scope) -> dict[str, str]:

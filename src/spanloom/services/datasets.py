@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from spanloom.errors import not_found
+from spanloom.errors import invalid_field, not_found
 from spanloom.ingest.checks import Violations, possible_id
 from spanloom.model import Dataset, Json
 from spanloom.services.call import Call
+from spanloom.services.conversion import converted
 from spanloom.services.projects import Projects
 from spanloom.services.views.json_fields import put_json
 from spanloom.store.store import Store
@@ -29,10 +30,12 @@ class DatasetService:
         bad.check_text("name", request.name)
         if not request.columns:
             bad.add("columns", "is required")
+        seen: set[str] = set()
         for index, column in enumerate(request.columns):
             bad.check_id(f"columns[{index}]", column)
-            if column in request.columns[:index]:
+            if column in seen:
                 bad.add(f"columns[{index}]", "stands here twice")
+            seen.add(column)
         bad.refuse()
         name, columns = request.name or request.slug, list(request.columns)
         dataset = Dataset(slug=request.slug, name=name, columns=columns)
@@ -51,11 +54,15 @@ class DatasetService:
     ) -> dataset_service_pb2.GetDatasetResponse:
         project = call.project()
         dataset = await self._dataset(project, request.slug)
-        message = dataset_pb2.Dataset(
-            slug=dataset.slug,
-            name=dataset.name,
-            columns=dataset.columns,
-            rows=map(_row, await self._datasets.rows(project, dataset.slug)),
+        rows = await self._datasets.rows(project, dataset.slug)
+        message = await converted(
+            len(rows),
+            lambda: dataset_pb2.Dataset(
+                slug=dataset.slug,
+                name=dataset.name,
+                columns=dataset.columns,
+                rows=map(_row, rows),
+            ),
         )
         return dataset_service_pb2.GetDatasetResponse(dataset=message)
 
@@ -64,12 +71,11 @@ class DatasetService:
     ) -> dataset_service_pb2.CreateDatasetItemResponse:
         project = call.project()
         dataset = await self._dataset(project, request.slug)
-        bad = Violations()
         if not request.values:
-            bad.add("values", "is required")
-        bad.refuse()
+            raise invalid_field("values", "is required")
+        columns = set(dataset.columns)
         row: dict[str, Json] = {
-            "values": {name: v for name, v in request.values.items() if name in dataset.columns}
+            "values": {name: v for name, v in request.values.items() if name in columns}
         }
         for name in ("name", "ideal_output"):
             if request.HasField(name):
@@ -78,7 +84,7 @@ class DatasetService:
             row["metadata"] = struct_object(request.metadata)
         if not await self._datasets.add_row(project, dataset.slug, row):
             raise not_found("dataset", dataset.slug)
-        unknown = sorted(set(request.values) - set(dataset.columns))
+        unknown = sorted(set(request.values) - columns)
         warning = f"The dataset has no column {', '.join(unknown)}; left out" if unknown else None
         return dataset_service_pb2.CreateDatasetItemResponse(dataset_row=_row(row), warning=warning)
 
@@ -92,10 +98,8 @@ class DatasetService:
         return dataset_service_pb2.DeleteDatasetResponse()
 
     async def _dataset(self, project: str, slug: str) -> Dataset:
-        bad = Violations()
         if not slug:
-            bad.add("slug", "is required")
-        bad.refuse()
+            raise invalid_field("slug", "is required")
         found = await self._datasets.find(project, slug) if possible_id(slug) else []
         if not found:
             raise not_found("dataset", slug[:64])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from sqlalchemy import Connection
 
 from spanloom.model import AgentQuery, AgentTotals, Page, Span, SpokenQuery
@@ -11,12 +13,12 @@ from spanloom.store.readers import Readers
 from spanloom.store.rows import checked
 
 
+@dataclass(frozen=True, slots=True)
 class Agents:
     """Conversations, what is said in them, and the agents that speak. Every sentence that `Store` promises holds here too."""
 
-    def __init__(self, database: Database, read: Readers) -> None:
-        self._database = database
-        self._read = read
+    _database: Database
+    _read: Readers
 
     async def conversation_turns(
         self, project: str, session_id: str, *, limit: int, offset: int = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -31,16 +32,14 @@ from spanloom.store.writer import Writer
 _NUMBERED = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
 
+@dataclass(frozen=True, slots=True)
 class Catalog:
     """Experiments, prompts and evaluators. Every sentence that `Store` promises holds here too."""
 
-    def __init__(
-        self, database: Database, read: Readers, writer: Writer, versions: Versions
-    ) -> None:
-        self._database = database
-        self._read = read
-        self._writer = writer
-        self._versions = versions
+    _database: Database
+    _read: Readers
+    _writer: Writer
+    _versions: Versions
 
     # Experiments
 

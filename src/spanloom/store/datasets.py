@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import orjson
 from sqlalchemy import Connection, delete, select
@@ -17,16 +17,14 @@ from spanloom.store.versions import Versions
 from spanloom.store.writer import Writer
 
 
+@dataclass(frozen=True, slots=True)
 class Datasets:
     """The datasets of all projects. Every sentence that `Store` promises holds here too."""
 
-    def __init__(
-        self, database: Database, read: Readers, writer: Writer, versions: Versions
-    ) -> None:
-        self._database = database
-        self._read = read
-        self._writer = writer
-        self._versions = versions
+    _database: Database
+    _read: Readers
+    _writer: Writer
+    _versions: Versions
 
     async def write(self, project: str, dataset: Dataset) -> None:
         """Store a dataset, in place of one of its slug; the rows stay."""
@@ -73,19 +71,18 @@ class Datasets:
             .where(dataset_rows.c.project == project, dataset_rows.c.slug == slug)
             .order_by(dataset_rows.c.sequence, dataset_rows.c.id)
         )
-        found = await self._read(lambda c: c.execute(query).scalars().all())
-        return [orjson.loads(body) for body in found]
+        return await self._read(
+            lambda c: [orjson.loads(body) for body in c.execute(query).scalars()]
+        )
 
     async def delete(self, project: str, slug: str) -> bool:
         """Remove a dataset and its rows; False when there was none."""
         check_texts("", {"project": project, "slug": slug})
 
-        def run(connection: Connection) -> Any:
-            return [
-                connection.execute(
-                    delete(table).where(table.c.project == project, table.c.slug == slug)
-                ).rowcount
-                for table in (dataset_rows, datasets)
-            ][-1]
+        def run(connection: Connection) -> bool:
+            for table in (dataset_rows, datasets):
+                of_dataset = (table.c.project == project, table.c.slug == slug)
+                gone = connection.execute(delete(table).where(*of_dataset)).rowcount
+            return bool(gone)
 
         return bool(await self._writer.write(run))

@@ -63,7 +63,7 @@ def _find(connection: Connection, project: str, which: Any) -> Sequence[Any]:
 def _remove(
     database: Database, connection: Connection, project: str, found: Sequence[Any]
 ) -> set[str]:
-    """Remove spans, what waits to be evaluated of them, and the rows of traces that lost their last span; those traces' ids."""
+    """Remove spans, the rows of traces that lost their last span, and what waits to be evaluated of either; those traces' ids."""
     of_trace: dict[str, set[str]] = {}
     for trace_id, span_id, _ in found:
         of_trace.setdefault(trace_id, set()).add(span_id)
@@ -75,7 +75,8 @@ def _remove(
         spans.c.project == project, database.among(spans.c.trace_id, of_trace)
     )
     gone = of_trace.keys() - set(connection.execute(left.distinct()).scalars())
-    connection.execute(_in(traces, project).where(database.among(traces.c.trace_id, gone)))
+    for table in (traces, evaluations):
+        connection.execute(_in(table, project).where(database.among(table.c.trace_id, gone)))
     return gone
 
 

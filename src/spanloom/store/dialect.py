@@ -92,6 +92,9 @@ class Database(ABC):
     def lock_schema(self, connection: Connection) -> None:  # noqa: B027
         """Keep other migrations out until this transaction ends."""
 
+    def lock_event(self, connection: Connection, project: str, event_id: str) -> None:  # noqa: B027
+        """Keep other processes from deciding on what is absent of this event until this transaction ends."""
+
     def turn(self) -> AbstractContextManager[None]:
         """Wait for this writer's turn among the processes that write."""
         return nullcontext()
@@ -292,6 +295,10 @@ class PostgreSQL(Database):
 
     def lock_schema(self, connection: Connection) -> None:
         connection.execute(select(func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
+
+    def lock_event(self, connection: Connection, project: str, event_id: str) -> None:
+        number = func.hashtextextended(f"{project}\n{event_id}", 0)
+        connection.execute(select(func.pg_advisory_xact_lock(number)))
 
     def among(self, column: ColumnElement[Any], values: Iterable[str]) -> ColumnElement[bool]:
         return column == any_(literal(list(values), ARRAY(Text)))

@@ -37,6 +37,7 @@ _KEYS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
 class EvaluationQueue:
     """Evaluations that wait, of all projects: any number of processes take them, each is run at least once and has one result.
 
@@ -46,13 +47,10 @@ class EvaluationQueue:
     writes holds here too.
     """
 
-    def __init__(
-        self, database: Database, read: Readers, writer: Writer, versions: Versions
-    ) -> None:
-        self._database = database
-        self._read = read
-        self._writer = writer
-        self._versions = versions
+    _database: Database
+    _read: Readers
+    _writer: Writer
+    _versions: Versions
 
     async def take(self, owner: str, *, lease_ns: int, limit: int) -> list[Evaluation]:
         """Some that are due, the longest waiting first, now leased to `owner`, a word that no other take uses."""

@@ -308,14 +308,8 @@ def json_text(body: Mapping[str, Json], where: str = "", *, in_steps: bool = Fal
     try:
         plain = body if isinstance(body, dict) else dict(body)
         if in_steps:
-            members = (
-                f"{orjson.dumps(key).decode()}:{_readable(orjson.dumps(value))}"
-                if isinstance(value, orjson.Fragment)
-                else f"{orjson.dumps(key).decode()}:{orjson.dumps(value).decode()}"
-                for key, value in plain.items()
-            )
-            return f"{{{','.join(members)}}}"
-        return _readable(orjson.dumps(plain))
+            return "".join(map(bytes.decode, large_json.dumped(plain, levels=1)))
+        return orjson.dumps(plain).decode()
     except (TypeError, ValueError):
         raise _invalid(
             where,
@@ -324,18 +318,11 @@ def json_text(body: Mapping[str, Json], where: str = "", *, in_steps: bool = Fal
         ) from None
 
 
-def _readable(encoded: bytes) -> str:
-    """JSON as text. A fragment may hold the escape of half a surrogate pair, which could not be read back: ValueError."""
-    if b"\\" in encoded and (b"\\ud" in encoded or b"\\uD" in encoded):
-        orjson.loads(encoded)
-    return encoded.decode()
-
-
 def _not_json(items: Iterable[tuple[str, Json]]) -> str:
     """The first name whose value is not JSON."""
     for name, value in items:
         try:
-            orjson.loads(orjson.dumps({name: value}))
+            orjson.dumps({name: value})
         except (TypeError, ValueError):
             return name if isinstance(name, str) and _encodable(name) else "body"
     return "body"

@@ -165,11 +165,10 @@ class Store:
         call wins.
 
         The trace's row is derived here: from the span with parent id "" (the earliest, if the call has several), else, if
-        the trace has no row yet, from its earliest span in the call. Values of a body may be `orjson.Fragment`s, which MUST
-        be valid JSON. `events`: what was created before under one of the event ids in another trace goes, when the call returns;
-        what was said of it stays. INVALID_ARGUMENT names `spans[n].field`, n being the position in the call, and for what
-        stands in the body its key: `spans[n].inputs`. The rows of a `large` call, one of megabytes, are made beside the event
-        loop.
+        the trace has no row yet, from its earliest span in the call. `events`: what was created before under one of the event
+        ids in another trace goes, when the call returns; what was said of it stays. INVALID_ARGUMENT names `spans[n].field`,
+        n being the position in the call, and for what stands in the body its key: `spans[n].inputs`. The rows of a `large`
+        call, one of megabytes, are made beside the event loop.
         """
         make = partial(
             rows.span_rows, project, spans, self._versions.take(len(spans)), in_steps=large
@@ -209,6 +208,7 @@ class Store:
         found = {"project": project, "event_id": session.event_id}
 
         def run(connection: Connection) -> bool:
+            self._database.lock_event(connection, project, session.event_id)
             if connection.execute(queries.EVENT, found).first():
                 return False
             self._database.upsert(connection, tables.spans, span_rows)

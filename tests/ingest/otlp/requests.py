@@ -101,29 +101,44 @@ def stored(span: Span) -> Span:
     return dataclasses.replace(span, body=orjson.loads(orjson.dumps(dict(span.body))))
 
 
+Values = st.SearchStrategy[common_pb2.AnyValue]
+
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)
 uint32 = st.integers(0, 2**32 - 1)
-any_values = st.recursive(
+
+
+def nested_values(leaves: Values, keys: st.SearchStrategy[str], most: int) -> Values:
+    """AnyValues that hold these leaves in arrays and lists of pairs of at most so many."""
+    return st.recursive(
+        leaves,
+        lambda inner: (
+            st.builds(
+                common_pb2.AnyValue,
+                array_value=st.builds(common_pb2.ArrayValue, values=st.lists(inner, max_size=most)),
+            )
+            | st.builds(
+                common_pb2.AnyValue,
+                kvlist_value=st.builds(
+                    common_pb2.KeyValueList,
+                    values=st.lists(
+                        st.builds(common_pb2.KeyValue, key=keys, value=inner), max_size=most
+                    ),
+                ),
+            )
+        ),
+        max_leaves=2 * most,
+    )
+
+
+any_values = nested_values(
     st.builds(common_pb2.AnyValue)
     | st.builds(common_pb2.AnyValue, string_value=texts)
     | st.builds(common_pb2.AnyValue, bool_value=st.booleans())
     | st.builds(common_pb2.AnyValue, int_value=st.integers(-(2**63), 2**63 - 1))
     | st.builds(common_pb2.AnyValue, double_value=st.floats(allow_nan=False))
     | st.builds(common_pb2.AnyValue, bytes_value=st.binary(max_size=10)),
-    lambda inner: (
-        st.builds(
-            common_pb2.AnyValue,
-            array_value=st.builds(common_pb2.ArrayValue, values=st.lists(inner, max_size=3)),
-        )
-        | st.builds(
-            common_pb2.AnyValue,
-            kvlist_value=st.builds(
-                common_pb2.KeyValueList,
-                values=st.lists(st.builds(common_pb2.KeyValue, key=texts, value=inner), max_size=3),
-            ),
-        )
-    ),
-    max_leaves=6,
+    texts,
+    3,
 )
 attributes = st.lists(
     st.builds(common_pb2.KeyValue, key=texts, value=st.none() | any_values), max_size=4
