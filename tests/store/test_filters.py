@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spanloom.model import EVENT_TYPES, STATUSES, EventQuery, Filter, Json, Span
@@ -293,7 +293,7 @@ def cases(draw: st.DrawFn) -> tuple[list[Span], list[Filter]]:
     return spans, asked
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30)
 @given(cases())
 def test_filters_say_what_plain_code_says(
     store: Store, run: Run[Any], project: str, case: tuple[list[Span], list[Filter]]

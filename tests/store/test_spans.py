@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spanloom.errors import SpanloomError
@@ -237,7 +237,7 @@ SPANS = st.builds(
 )
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 @given(st.lists(SPANS, max_size=5))
 def test_whatever_is_text_and_json_survives(
     store: Store, run: Run[Any], project: str, spans: list[Span]
