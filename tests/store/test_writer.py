@@ -154,7 +154,11 @@ def test_a_full_queue_refuses_at_once_and_stores_nothing(
                 "QUEUE_FULL",
             )
             assert refused.value.retry_after is not None
+            # The next step of a call that was taken.
+            step = asyncio.create_task(store._writer.write(lambda _: "done", rows=0))
+            await asyncio.sleep(0)
         await first
+        assert await step == "done"
         assert len(await store.trace_spans(project, "t")) == 6
         await store.write_spans(project, six(6))  # there is room again
         await store.write_spans(project, six(12) + six(18))  # more than the queue, which is empty

@@ -227,11 +227,10 @@ class Store:
         project = written.project
         if due.repeated:
             await self._writer.write(
-                lambda c: deletes.superseded(self._database, c, project, due.repeated),
-                rows=len(due.repeated),
+                lambda c: deletes.superseded(self._database, c, project, due.repeated), rows=0
             )
         while due.patched and await self._writer.write(
-            lambda c: patches.apply(self._database, c, project, due.patched), rows=len(due.patched)
+            lambda c: patches.apply(self._database, c, project, due.patched), rows=0
         ):
             pass
         return result

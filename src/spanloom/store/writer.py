@@ -78,7 +78,8 @@ class Writer:
 
         With `written`, the result is a pair: that, and what is due of those events after the commit.
 
-        A call heavier than the whole queue is taken when nothing else waits. When the caller is cancelled, the work may
+        A call heavier than the whole queue is taken when nothing else waits, one that weighs no rows (the next step of a call that
+        was taken, which must not be refused any more) always. When the caller is cancelled, the work may
         have been committed or not.
         """
         loop = asyncio.get_running_loop()
@@ -87,7 +88,7 @@ class Writer:
             if not self.alive:
                 raise errors.store_unavailable()
             full = self._rows + rows > self._max_rows or self._size + size > self._max_size
-            if full and self._rows:
+            if full and self._rows and rows:
                 raise errors.queue_full()
             self._rows += rows
             self._size += size
