@@ -130,7 +130,8 @@ class EvaluationQueue:
                     .values(owner="", due_ns=due_ns)
                 )
 
-        await self._writer.write(run, rows=len(results) + len(later) + sum(map(len, more.values())))
+        # Never refused by a full queue: the work is done, and may have cost a call of a model.
+        await self._writer.write(run, rows=0)
 
     async def look_at_sampled(self, project: str, trace_ids: Collection[str]) -> None:
         """Look at those of the traces that were chosen for evaluation: more of their spans came."""
