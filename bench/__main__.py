@@ -14,25 +14,25 @@ from bench.figure import Figure
 Row = Callable[[], Iterable[Figure]]
 
 QUICK: dict[str, Row] = {
-    "grpc-100": lambda: [ingest.batches(100, 1, 100, 0.6, fresh=False)],
-    "rest-100": lambda: [ingest.rest_batches(1, 60)],
-    "chat": lambda: [reads.chat(calls=40)],
+    "grpc-100": lambda: [ingest.batches(100, 3, 100, 0.6, fresh=False)],
+    "rest-100": lambda: [ingest.rest_batches(3, 60)],
+    "chat": lambda: [reads.chat(rounds=5, calls=10)],
     "events": lambda: events.pages(20_000, calls=40),
 }
 FULL: dict[str, Row] = {
-    "grpc-100": lambda: [ingest.batches(100, 5, 500, 0.6, fresh=False)],
-    "grpc-100-new": lambda: [ingest.batches(100, 3, 500, 0.6, fresh=True)],
-    "grpc-1000": lambda: [ingest.batches(1000, 5, 64, 0.45, fresh=False)],
-    "rest-100": lambda: [ingest.rest_batches(3, 400)],
-    "single": lambda: [ingest.single_events(3, 10_000)],
-    "otlp-100": lambda: [otlp.exports(3, 200)],
+    "grpc-100": lambda: [ingest.batches(100, 9, 200, 0.6, fresh=False)],
+    "grpc-100-new": lambda: [ingest.batches(100, 7, 150, 0.6, fresh=True)],
+    "grpc-1000": lambda: [ingest.batches(1000, 7, 32, 0.45, fresh=False)],
+    "rest-100": lambda: [ingest.rest_batches(7, 120)],
+    "single": lambda: [ingest.single_events(7, 2_500)],
+    "otlp-100": lambda: [otlp.exports(7, 100)],
     "codec": json_codec.figures,
-    "chat": lambda: [reads.chat(calls=300)],
+    "chat": lambda: [reads.chat(rounds=15, calls=20)],
     "events": lambda: events.pages(1_000_000, calls=200),
     "chat-100000": lambda: [reads.large_chat(100_000)],
     "waits": lambda: waiting.longest_waits(100_000, 20),
     "start": lambda: [whole.start(rounds=5)],
-    "postgresql": lambda: [ingest.postgres_batches(3, 400)],
+    "postgresql": lambda: [ingest.postgres_batches(5, 150)],
     "full": whole.full_store,
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -33,3 +34,10 @@ class Figure:
             f"ratio {self.ratio:5.2f} (wanted {sign} {self.wanted:g}) {'reached' if self.reached else 'NOT REACHED'}"
             + (f"  [{self.note}]" if self.note else "")
         )
+
+
+def middle(rounds: Iterable[tuple[float, float]]) -> tuple[float, float]:
+    """(measured, limit) of the round with the median ratio. What else a machine does changes from second to second, so what
+    was measured side by side belongs together."""
+    by_ratio = sorted(rounds, key=lambda pair: pair[0] / pair[1])
+    return by_ratio[len(by_ratio) // 2]

@@ -15,7 +15,7 @@ from typing import Any
 import grpc
 
 from bench import data
-from bench.figure import Figure
+from bench.figure import Figure, middle
 from bench.load import grpc_rate, rest_rate
 from bench.raw import postgres_rate, sqlite_rate
 from bench.server import Server
@@ -34,21 +34,22 @@ def workspace() -> Iterator[Path]:
 
 
 def batches(events: int, rounds: int, requests: int, wanted: float, *, fresh: bool) -> Figure:
-    """CreateEventBatch over gRPC, against raw sqlite3; medians of the rounds."""
-    rates, limits, costs = [], [], []
+    """CreateEventBatch over gRPC, against raw sqlite3."""
+    pairs, costs = [], []
     for _ in range(rounds):
         with workspace() as directory:
             bodies = [m.SerializeToString() for m in data.messages(requests, events, fresh=fresh)]
             with Server(f"sqlite:///{directory}/bench.db") as server:
                 before = server.cpu_seconds()
-                rates.append(grpc_rate(server.grpc_address, BATCH, bodies, IN_FLIGHT) * events)
+                rate = grpc_rate(server.grpc_address, BATCH, bodies, IN_FLIGHT) * events
                 costs.append((server.cpu_seconds() - before) / (requests * events) * 1e6)
-            limits.append(sqlite_rate(directory / "bench.db", events))
+            pairs.append((rate, sqlite_rate(directory / "bench.db", events)))
+    rate, limit = middle(pairs)
     return Figure(
         f"CreateEventBatch, gRPC, {events} a request" + (", all texts new" if fresh else ""),
-        statistics.median(rates),
+        rate,
         f"sqlite3 executemany, {events} a commit",
-        statistics.median(limits),
+        limit,
         wanted,
         note=f"{statistics.median(costs):.0f} us of CPU an event in the server",
     )
@@ -56,38 +57,40 @@ def batches(events: int, rounds: int, requests: int, wanted: float, *, fresh: bo
 
 def rest_batches(rounds: int, requests: int) -> Figure:
     """The same over REST, against gRPC on the same server."""
-    rates, limits = [], []
+    pairs = []
     for _ in range(rounds):
         with workspace() as directory, Server(f"sqlite:///{directory}/bench.db") as server:
             bodies = [m.SerializeToString() for m in data.messages(requests, 100)]
-            limits.append(grpc_rate(server.grpc_address, BATCH, bodies, IN_FLIGHT) * 100)
             documents = data.documents(requests, 100)
-            rates.append(
-                rest_rate(server.http_address, "/events/batch", documents, IN_FLIGHT) * 100
-            )
+            limit = grpc_rate(server.grpc_address, BATCH, bodies, IN_FLIGHT) * 100
+            rate = rest_rate(server.http_address, "/events/batch", documents, IN_FLIGHT) * 100
+            pairs.append((rate, limit))
+    rate, limit = middle(pairs)
     return Figure(
         "CreateEventBatch, REST, 100 a request",
-        statistics.median(rates),
+        rate,
         "the same over gRPC",
-        statistics.median(limits),
+        limit,
         0.6,
     )
 
 
 def single_events(rounds: int, requests: int) -> Figure:
     """One event a call, against a server of grpc.aio that gives the bytes back."""
-    rates, limits = [], []
+    pairs = []
     for _ in range(rounds):
         bodies = [m.SerializeToString() for m in data.single_messages(requests)]
         with workspace() as directory, Server(f"sqlite:///{directory}/bench.db") as server:
-            rates.append(grpc_rate(server.grpc_address, SINGLE, bodies, SINGLE_IN_FLIGHT))
+            rate = grpc_rate(server.grpc_address, SINGLE, bodies, SINGLE_IN_FLIGHT)
         with _echo() as address:
-            limits.append(grpc_rate(address, "/bench.Echo/Echo", bodies, SINGLE_IN_FLIGHT))
+            limit = grpc_rate(address, "/bench.Echo/Echo", bodies, SINGLE_IN_FLIGHT)
+        pairs.append((rate, limit))
+    rate, limit = middle(pairs)
     return Figure(
         "CreateEvent, gRPC, 64 in flight",
-        statistics.median(rates),
+        rate,
         "grpc.aio echo of the same bytes",
-        statistics.median(limits),
+        limit,
         0.5,
     )
 
@@ -96,19 +99,20 @@ def postgres_batches(rounds: int, requests: int) -> Figure:
     """CreateEventBatch into PostgreSQL, against COPY."""
     from tests.databases import new_url
 
-    rates, limits = [], []
+    pairs = []
     for _ in range(rounds):
         with workspace() as directory:
             url = new_url("postgresql", directory)
             bodies = [m.SerializeToString() for m in data.messages(requests, 100)]
             with Server(url) as server:
-                rates.append(grpc_rate(server.grpc_address, BATCH, bodies, IN_FLIGHT) * 100)
-            limits.append(postgres_rate(url, 100))
+                rate = grpc_rate(server.grpc_address, BATCH, bodies, IN_FLIGHT) * 100
+            pairs.append((rate, postgres_rate(url, 100)))
+    rate, limit = middle(pairs)
     return Figure(
         "CreateEventBatch, PostgreSQL, 100 a request",
-        statistics.median(rates),
+        rate,
         "COPY, 100 a commit",
-        statistics.median(limits),
+        limit,
         0.3,
     )
 

@@ -14,7 +14,7 @@ import grpc
 import orjson
 
 from bench import data, otlp
-from bench.figure import Figure
+from bench.figure import Figure, middle
 from bench.ingest import BATCH, workspace
 from bench.load import grpc_rate
 from bench.server import Server
@@ -53,14 +53,16 @@ async def _median(address: str, request: bytes, calls: int) -> float:
     return statistics.median(times)
 
 
-def chat(calls: int) -> Figure:
-    """GetTraceChat, against SELECT of the same rows by sqlite3 and orjson.loads of their bodies."""
+def chat(rounds: int, calls: int) -> Figure:
+    """GetTraceChat, against SELECT of the same rows by sqlite3 and orjson.loads of their bodies; so many calls a round."""
     with workspace() as directory:
         file = directory / "bench.db"
         with Server(f"sqlite:///{file}") as server:
             trace_id = write_trace(server)
-            ours = chat_seconds(server, trace_id, calls)
-            bare = _select_seconds(file, trace_id, calls)
+            ours, bare = middle(
+                (chat_seconds(server, trace_id, calls), _select_seconds(file, trace_id, calls))
+                for _ in range(rounds)
+            )
     return Figure(
         f"GetTraceChat, {SPANS} spans, p50",
         ours * 1000,

@@ -38,6 +38,8 @@ RESULT_PARTS = frozenset(
 )
 _SILENT_PARTS = MEDIA_PARTS | {"reasoning"}
 _KNOWN_PARTS = _SILENT_PARTS | CALL_PARTS | RESULT_PARTS | {"text", "thinking"}
+# Keys of a message that is more than a role and a text.
+_RICH = frozenset({"parts", "tool_calls", "tool_call_id"})
 # Roles of items that are a part rather than a message (the OpenAI Responses API's input).
 _ROLES_OF_PARTS = {
     "reasoning": ASSISTANT,
@@ -78,7 +80,15 @@ def _read(item: Json, speaker: str) -> Message | None:
         return Message(speaker, _parts_or_text(item))
     if not isinstance(item, dict):
         return None
-    role = item.get("role")
+    role, text = item.get("role"), item.get("content")
+    if (
+        isinstance(role, str)
+        and isinstance(text, str)
+        and (plain := _ROLES.get(role))
+        and not text.startswith("[")
+        and _RICH.isdisjoint(item)
+    ):
+        return Message(plain, text)  # most messages
     if not role and (part_role := _ROLES_OF_PARTS.get(part_type(item))):
         return Message(part_role, [item])
     parts = item.get("parts")

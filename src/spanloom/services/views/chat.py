@@ -16,7 +16,7 @@ from spanloom.services.views.object_refs import INNER, outward
 from spanloom.v1 import agent_chat_pb2, agent_chat_service_pb2
 
 MAX_UINT32 = 2**32 - 1
-_MANY = 1000
+_MANY = 250
 _ORDINARY_TEXT = 4096
 
 # By a field's name: whether it counts in 32 bits.
