@@ -7,8 +7,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from spanloom.chat.turn import TurnChat
 from spanloom.model import Span
+from spanloom.model.turn import TurnChat
 
 DATA = Path("tests/data/weave")
 OPERATIONS = (

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from spanloom.chat.turn import AgentHandoff
+from spanloom.model.turn import AgentHandoff
 from tests.chat.spans import agent, assistant, call, chat, lines, messages_of, parts, span, tool
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from spanloom.chat.turn import TurnChat
+from spanloom.model.turn import TurnChat
 from tests.chat.spans import agent, assistant, at, chat, lines, span, tool, turn_of, user
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from spanloom.chat.turn import AssistantMessage
+from spanloom.model.turn import AssistantMessage
 from tests.chat.spans import at, lines, messages_of, span, turn_of
 
 DOCUMENTED_HISTORY = [

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from spanloom.chat.turn import AssistantMessage, ToolCall
+from spanloom.model.turn import AssistantMessage, ToolCall
 from tests.chat.spans import (
     agent,
     assistant,

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spanloom.chat.turn import AgentStart, UserMessage
 from spanloom.chat.users import known_length
+from spanloom.model.turn import AgentStart, UserMessage
 from tests.chat.spans import (
     agent,
     assistant,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from spanloom.chat.turn import AgentStart, AssistantMessage, ContextCompacted, ToolCall
+from spanloom.model.turn import AgentStart, AssistantMessage, ContextCompacted, ToolCall
 from tests.chat.spans import (
     agent,
     assistant,

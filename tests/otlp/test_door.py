@@ -18,7 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
-from spanloom.ingest import otlp_json
+from spanloom.codec import otlp_json
 from spanloom.v1 import (
     agent_chat_service_pb2,
     event_service_pb2,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from spanloom.chat.turn import TurnChat
     from spanloom.model import Feedback
+    from spanloom.model.turn import TurnChat
 
 
 def attach_feedback(turn: TurnChat, feedback: Sequence[Feedback]) -> TurnChat:

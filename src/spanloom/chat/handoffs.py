@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from spanloom.chat.json_text import json_object, parsed
-from spanloom.chat.turn import AgentHandoff, AgentStart, ChatMessage, UserMessage
+from spanloom.model.turn import AgentHandoff, AgentStart, ChatMessage, UserMessage
 
 if TYPE_CHECKING:
     from spanloom.model import Json, Span

@@ -9,7 +9,7 @@ from spanloom.chat.facts import Facts, count
 from spanloom.chat.json_text import json_object, parsed
 from spanloom.chat.messages import USER, Message, is_task_notification, joined_text, text_of
 from spanloom.chat.refs import refs_in
-from spanloom.chat.turn import (
+from spanloom.model.turn import (
     AgentStart,
     ChatMessage,
     ContextCompacted,

@@ -35,7 +35,8 @@ from spanloom.chat.tools import (
     pieces_of,
 )
 from spanloom.chat.tree import SpanTree, start_key
-from spanloom.chat.turn import (
+from spanloom.chat.users import USER_NAME, Scope, Users
+from spanloom.model.turn import (
     AgentHandoff,
     AgentStart,
     AssistantMessage,
@@ -44,7 +45,6 @@ from spanloom.chat.turn import (
     ToolCall,
     UserMessage,
 )
-from spanloom.chat.users import USER_NAME, Scope, Users
 
 # Acts whose own answer stands for what was said below them.
 _ANSWER_FOR_OTHERS = (AGENT, WORKFLOW)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import chain
 
-from spanloom.ingest.checks import possible_id
+from spanloom.model.checks import possible_id
 from spanloom.services.prompt_versions import PromptVersions
 from spanloom.store.store import Store
 from spanloom.v1 import trace_pb2
