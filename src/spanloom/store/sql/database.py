@@ -13,6 +13,8 @@ from sqlalchemy.engine import URL
 # All columns of a table, in its order. A list, because the transaction that writes it fills in the version.
 Row = list[Any]
 
+# Versions that a transaction takes at once.
+VERSIONS = 10_000
 # A database that stays locked or does not answer for this long is reported as unavailable.
 PATIENCE_SECONDS = 30
 
@@ -31,6 +33,9 @@ class JsonValue(NamedTuple):
 class Database(ABC):
     """One database and its dialect of SQL. It holds no connection: `engine` makes those."""
 
+    # Whether several transactions may write rows at once.
+    writes_together = False
+
     def __init__(self, url: URL) -> None:
         self.url = url
 
@@ -47,12 +52,19 @@ class Database(ABC):
     # Writing
 
     @abstractmethod
-    def next_versions(self, connection: Connection, count: int) -> int:
-        """The first of `count` new versions in a row; the first statement of every writer's transaction.
+    def begin_writing(self, connection: Connection, *, rows_only: bool) -> int:
+        """Take the writers' lock until the transaction ends, and a block of versions as `next_versions` does.
 
-        It takes the lock that all writers of the database share, in any process and on any machine, and the transaction
-        keeps it until it ends. So the order of versions is the order of commits.
+        The first statement of every writer's transaction. All processes of the database share the lock: a transaction has it
+        alone, but those that write `rows_only` have it together where the database `writes_together`.
         """
+
+    def lock_commits(self, connection: Connection) -> None:  # noqa: B027 - a writer of SQLite is alone
+        """Wait until the transaction may commit: what others that write `rows_only` have committed is seen from here on."""
+
+    @abstractmethod
+    def next_versions(self, connection: Connection) -> int:
+        """The first of the next VERSIONS versions, which no other transaction gets. All earlier blocks are below it."""
 
     @abstractmethod
     def upsert(

@@ -49,9 +49,10 @@ def _delete_older_places(
     older = [
         place
         for *place, version in connection.execute(places).fetchall()
-        if version < created[place[2]]
+        if transaction.is_older(version, than=created[place[2]])
     ]
     if older:
+        transaction.may_change_others()
         deletes.remove_spans(transaction, project, older)
 
 

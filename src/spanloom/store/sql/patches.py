@@ -60,19 +60,22 @@ def _rewrite(transaction: Transaction, project: str, of: dict[str, dict[str, Any
     """Write the spans of events whose patches change them."""
     span_rows: list[Row] = []
     trace_rows: list[Row] = []
-    query = select(*rows.SPAN_COLUMNS).where(
+    query = select(*rows.SPAN_COLUMNS, spans.c.version).where(
         spans.c.project == project, transaction.database.among(spans.c.event_id, of)
     )
     for row in transaction.connection.execute(query).fetchall():
         try:
             span = rows.to_span(row)
             whole = patched(span, of[span.event_id])
-            if whole != span:
-                made = rows.span_rows(project, [whole])
-                span_rows += made.spans
-                trace_rows += made.traces
+            made = rows.span_rows(project, [whole]) if whole != span else None
         except Exception:
             log.exception(_CANNOT, row.event_id, project)
+            continue
+        if made is not None:
+            if not transaction.is_own(row.version):
+                transaction.may_change_others()
+            span_rows += made.spans
+            trace_rows += made.traces
     transaction.rewrite({spans: span_rows, traces: trace_rows})
 
 

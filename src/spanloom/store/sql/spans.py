@@ -62,7 +62,7 @@ class SqlSpans(SpanStore):
             if scans:
                 transaction.scan_if_sampled(project, scans)
 
-        await self._write(write, rows=_count(work), size=made.size)
+        await self._write(write, rows_only=True, rows=_count(work), size=made.size)
         return made.refused
 
     async def write_trace(
@@ -82,7 +82,7 @@ class SqlSpans(SpanStore):
                 transaction.connection.execute(statement)
             transaction.write(work)
 
-        await self._write(write, rows=_count(work), size=made.size)
+        await self._write(write, rows_only=not replace, rows=_count(work), size=made.size)
 
     async def start_session(self, project: str, session: Span) -> bool:
         made = rows.span_rows(project, [session])

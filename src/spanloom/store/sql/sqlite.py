@@ -34,14 +34,16 @@ from sqlalchemy.exc import DBAPIError
 
 from spanloom.errors import SetupError
 from spanloom.store.sql import database
-from spanloom.store.sql.database import Database, JsonValue, Row, into, on_conflict
+from spanloom.store.sql.database import VERSIONS, Database, JsonValue, Row, into, on_conflict
 
 _PAGE_SIZE = 8192
 _CHECKPOINT_PAGES = 4000
 _WAL_LIMIT_BYTES = 128 << 20
 # Rows a statement. Few sizes, so that each is prepared once; the largest stays below SQLite's 32,766 variables.
 _ROWS_A_STATEMENT = (256, 64, 16, 4, 1)
-_NEXT_VERSIONS = "UPDATE sequences SET value = value + ? WHERE name = 'version' RETURNING value - ?"
+_NEXT_VERSIONS = f"""
+UPDATE sequences SET value = value + {VERSIONS} WHERE name = 'version' RETURNING value - {VERSIONS}
+"""  # noqa: S608 - a number
 
 
 class SQLite(Database):
@@ -86,10 +88,12 @@ class SQLite(Database):
 
         return engine
 
-    def next_versions(self, connection: Connection, count: int) -> int:
+    def begin_writing(self, connection: Connection, *, rows_only: bool) -> int:
         # BEGIN IMMEDIATE has taken the lock already.
-        found = connection.exec_driver_sql(_NEXT_VERSIONS, (count, count))
-        return int(found.scalar_one()) + 1
+        return self.next_versions(connection)
+
+    def next_versions(self, connection: Connection) -> int:
+        return int(connection.exec_driver_sql(_NEXT_VERSIONS).scalar_one())
 
     def upsert(
         self, connection: Connection, table: Table, rows: Sequence[Row], *, alone: bool = False

@@ -16,7 +16,7 @@ from spanloom import errors
 from spanloom.store.sql.database import Database
 from spanloom.store.sql.failures import is_lost, public_error
 from spanloom.store.sql.follow_up import follow_up
-from spanloom.store.sql.transaction import Transaction
+from spanloom.store.sql.transaction import RowsOnlyError, Transaction
 
 log = logging.getLogger("spanloom.store")
 
@@ -32,6 +32,7 @@ class _PendingWrite:
     """What one call does, its weight in the queue, and who waits for the result."""
 
     work: Work
+    rows_only: bool
     rows: int
     size: int
     future: asyncio.Future[Any]
@@ -63,12 +64,15 @@ class Writer:
     def alive(self) -> bool:
         return self._thread.is_alive() and not self._closing
 
-    async def __call__(self, work: Work, *, rows: int = 1, size: int = 0) -> Any:
+    async def __call__(
+        self, work: Work, *, rows_only: bool = False, rows: int = 1, size: int = 0
+    ) -> Any:
         """Do the work in a transaction and commit it; what the work returns.
 
         When the caller is cancelled, the work may have been committed or not.
 
         Args:
+            rows_only: the work writes rows of spans, traces and evaluations, and runs no statement.
             rows, size: the weight of the call in the queue; size in bytes. A call larger than the whole queue is accepted only
                 when the queue is empty. `rows=0` is never refused: it stores the result of work that is done already.
 
@@ -77,7 +81,7 @@ class Writer:
             UNAVAILABLE: the database failed, or the store is closed. The work may have been committed or not.
         """
         loop = asyncio.get_running_loop()
-        call = _PendingWrite(work, rows, size, loop.create_future(), loop)
+        call = _PendingWrite(work, rows_only, rows, size, loop.create_future(), loop)
         with self._wake:
             if not self.alive:
                 raise errors.store_unavailable()
@@ -102,11 +106,12 @@ class Writer:
             group: list[_PendingWrite] = []
             try:
                 with self._database.write_lock():
-                    results = self._commit(group)
-                    self._answer(group, results)
+                    # Only now: what came while another process wrote is committed along.
+                    group = self._take()
+                    self._answer(group, self._commit(group))
                     self._upkeep()
             except OSError as error:  # the lock cannot be had
-                group = self._take()
+                group = group or self._take()
                 self._answer(group, [public_error(error)] * len(group))
 
     def _wait(self) -> bool:
@@ -132,29 +137,30 @@ class Writer:
         except Exception:  # the thread must live, and the calls are answered
             log.exception("upkeep of the database failed")
 
-    def _commit(self, group: list[_PendingWrite]) -> list[Any]:
-        """Take a group and write it in one transaction. What each call gets: a result, or the error to raise."""
+    def _commit(self, group: Sequence[_PendingWrite]) -> list[Any]:
+        """Write a group in one transaction. What each call gets: a result, or the error to raise."""
+        rows_only = self._database.writes_together and all(call.rows_only for call in group)
         renewed = alone = False
         while True:
             stage: Literal["begin", "write", "commit"] = "begin"
             try:
                 with self._engine.begin() as connection:
-                    transaction = Transaction(self._database, connection, alone=alone)
-                    if not group:
-                        # Only now: what came while another process wrote is committed along.
-                        group += self._take()
+                    transaction = Transaction(
+                        self._database, connection, rows_only=rows_only, alone=alone
+                    )
                     stage = "write"
                     results = (_each if alone else _together)(transaction, group)
                     stage = "commit"
                 return results
+            except RowsOnlyError:
+                rows_only = False
             except Exception as error:  # noqa: BLE001 - raised to the callers
                 if is_lost(error) and stage != "commit" and not renewed:
                     # The connection was stale: nothing was committed, and a new connection may do.
                     renewed = True
                 elif stage == "write" and not is_lost(error) and not alone and len(group) > 1:
-                    alone = True
+                    alone, rows_only = True, False
                 else:
-                    group += () if group else self._take()
                     return [public_error(error)] * len(group)
 
     def _answer(self, group: Sequence[_PendingWrite], results: Sequence[Any]) -> None:

@@ -20,6 +20,8 @@ VERSIONS = [
     ("dataset_rows", "sequence"),
     ("patches", "sequence"),
 ]
+# Versions are handed out in blocks of this size.
+BLOCK = 10_000
 
 
 def upgrade() -> None:
@@ -29,7 +31,7 @@ def upgrade() -> None:
         found = connection.execute(text(f"SELECT max({column}) FROM {table}")).scalar()  # noqa: S608 - names above
         highest = max(highest, found or 0)
     if connection.dialect.name == "postgresql":
-        op.execute(f"CREATE SEQUENCE versions START WITH {highest + 1}")
+        op.execute(f"CREATE SEQUENCE versions INCREMENT BY {BLOCK} START WITH {highest + 1}")
     else:
         op.create_table(
             "sequences",
@@ -37,5 +39,5 @@ def upgrade() -> None:
             Column("value", BigInteger, nullable=False),
         )
         op.execute(
-            text("INSERT INTO sequences VALUES ('version', :highest)").bindparams(highest=highest)
+            text("INSERT INTO sequences VALUES ('version', :next)").bindparams(next=highest + 1)
         )
