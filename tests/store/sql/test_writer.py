@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import sqlite3
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
-from sqlalchemy import Connection, Engine, event, make_url, select, text
+from sqlalchemy import Connection, event, select
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError, ProgrammingError
 
 from spanloom.errors import SpanloomError
 from spanloom.model import Feedback, Key, Span
-from spanloom.store.sql import database, rows, sqlite, tables
+from spanloom.store.sql import rows, tables
 from spanloom.store.sql.transaction import Transaction
 from spanloom.store.sql.writer import Work
 from spanloom.store.store import Store
-from tests.databases import new_url
 from tests.databases import select as select_from
 from tests.store.conftest import Run
 from tests.store.samples import a_span
@@ -331,234 +326,3 @@ def test_event_loops_that_end_do_not_stop_the_writer(
     thread.join()
     run(store.write_spans(project, [a_span()]))
     assert run(store.ready()) is True
-
-
-# SQLite
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "spanloom.db"
-
-
-@pytest.fixture
-def sqlite_store(file: Path, runner: asyncio.Runner) -> Iterator[Store]:
-    store = runner.run(Store.open(f"sqlite:///{file}"))
-    yield store
-    runner.run(store.close())
-
-
-def test_a_write_waits_for_another_process_that_writes(
-    sqlite_store: Store, file: Path, run: Run[Any]
-) -> None:
-    other = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
-    other.execute("BEGIN IMMEDIATE")
-    threading.Timer(0.3, other.execute, ["COMMIT"]).start()
-    began = time.monotonic()
-    run(sqlite_store.write_spans("p", [a_span()]))
-    assert time.monotonic() - began > 0.2
-    assert run(sqlite_store.trace_spans("p", "t")) == [a_span()]
-    other.close()
-
-
-def test_a_file_that_stays_locked_is_unavailable(
-    file: Path, run: Run[Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.CRITICAL, "spanloom.store")
-    monkeypatch.setattr(database, "PATIENCE_SECONDS", 0.1)
-    store = run(Store.open(f"sqlite:///{file}"))
-    other = sqlite3.connect(file, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(SpanloomError) as refused:
-        run(store.write_spans("p", [a_span()]))
-    assert refused.value.code == "UNAVAILABLE"
-    other.close()
-    run(store.write_spans("p", [a_span()]))
-    run(store.close())
-
-
-def test_commits_are_durable(sqlite_store: Store, run: Run[Any]) -> None:
-    def settings(transaction: Transaction) -> list[Any]:
-        return [
-            transaction.connection.execute(text(f"PRAGMA {name}")).scalar()
-            for name in ("journal_mode", "synchronous")
-        ]
-
-    full = 2
-    assert run(sqlite_store._write(settings)) == ["wal", full]
-
-
-def test_the_log_stays_bounded_though_readers_never_pause(
-    file: Path, run: Run[Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    limit = 1 << 20
-    monkeypatch.setattr(sqlite, "_WAL_LIMIT_BYTES", limit)
-    store = run(Store.open(f"sqlite:///{file}"))
-    stop = threading.Event()
-
-    def read(pause: float) -> None:
-        """With another that begins half a turn later, so that the log is never without a reader."""
-        reader = sqlite3.connect(file, isolation_level=None)
-        time.sleep(pause)
-        while not stop.is_set():
-            reader.execute("BEGIN")
-            reader.execute("SELECT count(*) FROM spans").fetchone()
-            time.sleep(0.02)
-            reader.execute("COMMIT")
-        reader.close()
-
-    readers = [threading.Thread(target=read, args=(pause,)) for pause in (0, 0.01)]
-    for reader in readers:
-        reader.start()
-    sizes = []
-    for number in range(60):
-        run(store.write_spans("p", [a_span(str(number), body={"inputs": "x" * 200_000})]))
-        sizes.append(Path(f"{file}-wal").stat().st_size)
-    stop.set()
-    for reader in readers:
-        reader.join()
-    run(store.close())
-    assert sum(sizes) > 0
-    assert max(sizes) < 8 * limit  # of twice as much
-
-
-def test_a_reader_that_stays_stops_writes_once_not_each_time(
-    file: Path, run: Run[Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sqlite, "_WAL_LIMIT_BYTES", 1 << 20)
-    store = run(Store.open(f"sqlite:///{file}"))
-    reader = sqlite3.connect(file, isolation_level=None)
-    reader.execute("BEGIN")
-    reader.execute("SELECT count(*) FROM spans").fetchone()
-    target = store._database
-    assert isinstance(target, sqlite.SQLite)
-    empty_log, waits = target._empty_log, []
-
-    def wait(engine: Engine) -> None:
-        waits.append(engine)
-        empty_log(engine)
-
-    monkeypatch.setattr(target, "_empty_log", wait)
-    for number in range(7):  # the limit is passed at the fourth
-        run(store.write_spans("p", [a_span(str(number), body={"inputs": "x" * 200_000})]))
-    assert len(waits) == 1
-    reader.close()
-    run(store.close())
-
-
-# PostgreSQL
-
-
-@pytest.fixture
-def server_url(tmp_path: Path) -> str:
-    return new_url("postgresql", tmp_path)
-
-
-@contextmanager
-def administrator(url: str) -> Iterator[psycopg.Connection[Any]]:
-    """A connection to another database of the server."""
-    parsed = make_url(url).set(drivername="postgresql", database="postgres")
-    with psycopg.connect(parsed.render_as_string(False), autocommit=True) as connection:
-        yield connection
-
-
-def disconnect(connection: psycopg.Connection[Any], url: str) -> None:
-    connection.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
-        [make_url(url).database],
-    )
-
-
-def test_a_connection_that_was_cut_is_renewed(server_url: str, run: Run[Any]) -> None:
-    async def go_on() -> None:
-        store = await Store.open(server_url)
-        with administrator(server_url) as server:
-            for number in range(3):
-                await asyncio.gather(*(store.trace_spans("p", "t") for _ in range(20)))
-                disconnect(server, server_url)
-                assert len(await store.trace_spans("p", "t")) == number
-                disconnect(server, server_url)
-                await store.write_spans("p", [a_span(str(number))])
-        await store.close()
-
-    run(go_on())
-
-
-def test_a_write_in_doubt_is_not_acknowledged(
-    server_url: str, run: Run[Any], caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.CRITICAL, "spanloom.store")
-
-    async def write() -> None:
-        store = await Store.open(server_url)
-        with administrator(server_url) as server:
-            tries = []
-
-            def cut(transaction: Transaction) -> None:
-                tries.append(transaction)
-                transaction.write({tables.projects: [["p", 1]]})
-                transaction.flush()
-                disconnect(server, server_url)  # so that nothing answers to COMMIT
-
-            with pytest.raises(SpanloomError) as refused:
-                await store._write(cut)
-            assert refused.value.code == "UNAVAILABLE"
-            assert len(tries) == 1
-        assert select_from(server_url, "SELECT name FROM projects") == []
-        await store.write_spans("p", [a_span()])
-        await store.close()
-
-    run(write())
-
-
-def test_a_server_that_is_away_is_unavailable_until_it_is_back(
-    server_url: str, run: Run[Any], caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.CRITICAL, "spanloom.store")
-
-    async def outlast() -> None:
-        store = await Store.open(server_url)
-        await store.write_spans("p", [a_span("a")])
-        name = make_url(server_url).database
-        with administrator(server_url) as server:
-            server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-            disconnect(server, server_url)
-            for call in (store.write_spans("p", [a_span("b")]), store.trace_spans("p", "t")):
-                with pytest.raises(SpanloomError) as refused:
-                    await call
-                assert refused.value.code == "UNAVAILABLE"
-                assert refused.value.message == "the database is not available"
-            assert await store.ready() is False
-            server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
-        await store.write_spans("p", [a_span("c")])
-        assert [s.span_id for s in await store.trace_spans("p", "t")] == ["a", "c"]
-        assert await store.ready() is True
-        await store.close()
-
-    run(outlast())
-
-
-def test_commits_are_durable_where_the_server_would_not_wait(
-    server_url: str, run: Run[Any]
-) -> None:
-    with administrator(server_url) as server:
-        server.execute(
-            f"ALTER DATABASE {make_url(server_url).database} SET synchronous_commit = off"
-        )
-    store = run(Store.open(server_url))
-    setting = run(
-        store._write(lambda t: t.connection.execute(text("SHOW synchronous_commit")).scalar())
-    )
-    assert setting == "on"
-    run(store.close())
-
-
-@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
-def test_only_utf8_will_do(server_url: str, run: Run[Any], encoding: str) -> None:
-    with administrator(server_url) as server:
-        name = f"{make_url(server_url).database}_{encoding.lower()}"
-        server.execute(
-            f"CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'"
-        )
-    with pytest.raises(ValueError, match="UTF8"):
-        run(Store.open(make_url(server_url).set(database=name).render_as_string(False)))

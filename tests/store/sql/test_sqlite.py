@@ -1,0 +1,136 @@
+"""The writer on SQLite: locks, durability, and the size of the write-ahead log."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from spanloom.errors import SpanloomError
+from spanloom.store.sql import database, sqlite
+from spanloom.store.sql.transaction import Transaction
+from spanloom.store.store import Store
+from tests.store.conftest import Run
+from tests.store.samples import a_span
+
+SOON = (
+    5.0  # seconds; far more than anything here takes unless it waits for what it must not wait for
+)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "spanloom.db"
+
+
+@pytest.fixture
+def sqlite_store(file: Path, runner: asyncio.Runner) -> Iterator[Store]:
+    store = runner.run(Store.open(f"sqlite:///{file}"))
+    yield store
+    runner.run(store.close())
+
+
+def test_a_write_waits_for_another_process_that_writes(
+    sqlite_store: Store, file: Path, run: Run[Any]
+) -> None:
+    other = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    threading.Timer(0.3, other.execute, ["COMMIT"]).start()
+    began = time.monotonic()
+    run(sqlite_store.write_spans("p", [a_span()]))
+    assert time.monotonic() - began > 0.2
+    assert run(sqlite_store.trace_spans("p", "t")) == [a_span()]
+    other.close()
+
+
+def test_a_file_that_stays_locked_is_unavailable(
+    file: Path, run: Run[Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL, "spanloom.store")
+    monkeypatch.setattr(database, "PATIENCE_SECONDS", 0.1)
+    store = run(Store.open(f"sqlite:///{file}"))
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(SpanloomError) as refused:
+        run(store.write_spans("p", [a_span()]))
+    assert refused.value.code == "UNAVAILABLE"
+    other.close()
+    run(store.write_spans("p", [a_span()]))
+    run(store.close())
+
+
+def test_commits_are_durable(sqlite_store: Store, run: Run[Any]) -> None:
+    def settings(transaction: Transaction) -> list[Any]:
+        return [
+            transaction.connection.execute(text(f"PRAGMA {name}")).scalar()
+            for name in ("journal_mode", "synchronous")
+        ]
+
+    full = 2
+    assert run(sqlite_store._write(settings)) == ["wal", full]
+
+
+def test_the_log_stays_bounded_though_readers_never_pause(
+    file: Path, run: Run[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = 1 << 20
+    monkeypatch.setattr(sqlite, "_WAL_LIMIT_BYTES", limit)
+    store = run(Store.open(f"sqlite:///{file}"))
+    stop = threading.Event()
+
+    def read(pause: float) -> None:
+        """With another that begins half a turn later, so that the log is never without a reader."""
+        reader = sqlite3.connect(file, isolation_level=None)
+        time.sleep(pause)
+        while not stop.is_set():
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM spans").fetchone()
+            time.sleep(0.02)
+            reader.execute("COMMIT")
+        reader.close()
+
+    readers = [threading.Thread(target=read, args=(pause,)) for pause in (0, 0.01)]
+    for reader in readers:
+        reader.start()
+    sizes = []
+    for number in range(60):
+        run(store.write_spans("p", [a_span(str(number), body={"inputs": "x" * 200_000})]))
+        sizes.append(Path(f"{file}-wal").stat().st_size)
+    stop.set()
+    for reader in readers:
+        reader.join()
+    run(store.close())
+    assert sum(sizes) > 0
+    assert max(sizes) < 8 * limit  # of twice as much
+
+
+def test_a_reader_that_stays_stops_writes_once_not_each_time(
+    file: Path, run: Run[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "_WAL_LIMIT_BYTES", 1 << 20)
+    store = run(Store.open(f"sqlite:///{file}"))
+    reader = sqlite3.connect(file, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM spans").fetchone()
+    target = store._database
+    assert isinstance(target, sqlite.SQLite)
+    empty_log, waits = target._empty_log, []
+
+    def wait(engine: Engine) -> None:
+        waits.append(engine)
+        empty_log(engine)
+
+    monkeypatch.setattr(target, "_empty_log", wait)
+    for number in range(7):  # the limit is passed at the fourth
+        run(store.write_spans("p", [a_span(str(number), body={"inputs": "x" * 200_000})]))
+    assert len(waits) == 1
+    reader.close()
+    run(store.close())
