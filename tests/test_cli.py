@@ -220,6 +220,16 @@ def test_a_database_that_cannot_be_used_is_told_in_one_line(
     assert "secret" not in said
 
 
+def test_a_second_database_is_refused_in_one_line(tmp_path: Path) -> None:
+    other = "postgresql+psycopg://me:secret@127.0.0.1:1/db"
+    for said in (
+        refused("serve", "--control-database", other, cwd=tmp_path),
+        refused("keys", "list", cwd=tmp_path, SPANLOOM_CONTROL_DATABASE=other),
+    ):
+        assert "not supported yet" in said
+        assert "secret" not in said
+
+
 def test_a_wrong_password_is_told_in_one_line(tmp_path: Path) -> None:
     url = make_url(new_url("postgresql", tmp_path))
     with psycopg.connect(

@@ -98,6 +98,7 @@ def methods(store: Store) -> list[Method]:
 async def open_store(settings: Settings, *, migrate: bool = True) -> Store:
     return await Store.open(
         settings.database,
+        control_url=settings.control_database,
         migrate=migrate,
         queue_rows=settings.queue_rows,
         queue_bytes=settings.queue_bytes,

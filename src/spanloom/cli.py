@@ -39,6 +39,11 @@ def cli() -> None:
 @click.option("--http-address", metavar="HOST:PORT", help="[default: 127.0.0.1:4318]")
 @_database_option
 @click.option(
+    "--control-database",
+    metavar="URL",
+    help="The database of keys, projects and the like [default: that of --database].",
+)
+@click.option(
     "--workers", type=click.IntRange(1), metavar="N", help="Processes [default: the cores]."
 )
 @click.option("--no-auth", is_flag=True, default=None, help="No keys; on loopback addresses only.")
@@ -252,7 +257,9 @@ def _with_store(
     settings = config.load({"database": database})
 
     async def run() -> T:
-        store = await Store.open(settings.database, migrate=migrate)
+        store = await Store.open(
+            settings.database, control_url=settings.control_database, migrate=migrate
+        )
         try:
             return await use(store)
         finally:

@@ -43,6 +43,9 @@ class Settings:
     """Every setting of a server. Sizes are bytes, times are seconds."""
 
     database: str = "sqlite:///spanloom.db"
+    control_database: str = (
+        ""  # keys, projects and all that is not spans; "" for that of `database`
+    )
     grpc_address: str = "127.0.0.1:4317"
     http_address: str = "127.0.0.1:4318"
     workers: int = CORES

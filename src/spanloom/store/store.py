@@ -9,6 +9,7 @@ from spanloom.errors import SetupError
 from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.control import SqlControl
 from spanloom.store.sql.spans import SqlSpans
+from spanloom.store.sql.urls import database
 
 
 class Store(SqlSpans, SqlControl):
@@ -44,7 +45,7 @@ class Store(SqlSpans, SqlControl):
                 the schema is of another version.
             UNAVAILABLE: the database cannot be reached or created; `__cause__` says why.
         """
-        if control_url not in ("", url):
+        if control_url and database(control_url).url != database(url).url:
             raise SetupError(
                 "a control database apart from the database of spans is not supported yet: "
                 "leave control_database out, or give it the same URL"

@@ -146,3 +146,13 @@ def test_a_database_that_cannot_be_reached_is_unavailable(
     with pytest.raises(SpanloomError) as refused:
         run(Store.open(url))
     assert refused.value.code == "UNAVAILABLE"
+
+
+def test_the_control_store_is_in_the_same_database(empty_url: str, run: Run[Any]) -> None:
+    run(run(Store.open(empty_url, control_url=empty_url)).close())
+    spelled = empty_url.replace("postgresql+psycopg:", "postgresql:")
+    run(run(Store.open(empty_url, control_url=spelled)).close())
+    other = "postgresql+psycopg://user:secret@host/other"
+    with pytest.raises(SetupError, match="not supported yet") as refused:
+        run(Store.open(empty_url, control_url=other))
+    assert "secret" not in str(refused.value)
