@@ -6,35 +6,22 @@ import time
 from typing import Any
 
 import pytest
-from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import Message
 
 from spanloom.v1 import (
-    access_pb2,
     agent_chat_service_pb2,
     event_service_pb2,
     feedback_service_pb2,
     session_service_pb2,
     trace_service_pb2,
 )
-from tests.clients import PACKAGE, CallError, method_descriptor, until
-from tests.contract.conftest import SERVICES, Project
-
-METHODS = [
-    f"{service.removeprefix(PACKAGE + '.')}/{method.name}"
-    for service in SERVICES
-    for method in descriptor_pool.Default().FindServiceByName(service).methods
-]
-
-
-def role_of(method: str) -> str:
-    role = method_descriptor(method).GetOptions().Extensions[access_pb2.required_role]
-    return access_pb2.Role.Name(role).removeprefix("ROLE_").lower()
+from tests.clients import CallError, method_descriptor, request_class, until
+from tests.contract.conftest import METHODS, Project
 
 
 def request_for(method: str) -> Message:
     """A request that names things, so that paths with variables can be built."""
-    request = message_factory.GetMessageClass(method_descriptor(method).input_type)()
+    request = request_class(method_descriptor(method))()
     for field in ("trace_id", "event_id", "session_id", "experiment_id", "slug"):
         if field in request.DESCRIPTOR.fields_by_name:
             setattr(request, field, "x")
@@ -43,7 +30,7 @@ def request_for(method: str) -> Message:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_says_which_role_it_needs(method: str) -> None:
-    assert role_of(method) in ("ingest", "read", "admin")
+    assert METHODS[method].role in ("ingest", "read", "admin")
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -68,7 +55,7 @@ def test_no_method_answers_strangers(project: Project, method: str) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_no_method_answers_a_wrong_role(project: Project, method: str) -> None:
-    for role in {"ingest", "read"} - {role_of(method)}:
+    for role in {"ingest", "read"} - {METHODS[method].role}:
         with pytest.raises(CallError) as refused:
             project(method, request_for(method), key=project.server.key(project.name, role))
         assert (refused.value.code, refused.value.reason) == (
