@@ -5,33 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from google.protobuf import json_format
 
 from spanloom.services.references import PROMPT_NOT_FOUND
-from spanloom.v1 import prompt_service_pb2
 from tests.clients import CallError
+from tests.contract.calls import as_dict, create_trace, get_trace
 from tests.contract.conftest import Project
-from tests.contract.test_traces import create_request
-from tests.contract.test_traces import get as get_trace
 
 
 def create(project: Project, slug: str = "qa", text: str = "Hello {{ name }}", **more: Any) -> Any:
-    fields = {"slug": slug, "text": text, **more}
-    request = json_format.ParseDict(fields, prompt_service_pb2.CreatePromptRequest())
-    return project("PromptService/CreatePrompt", request).prompt
+    return project.send("PromptService/CreatePrompt", slug=slug, text=text, **more).prompt
 
 
 def get(project: Project, slug: str = "qa", **which: str) -> Any:
-    request = prompt_service_pb2.GetPromptRequest(slug=slug, **which)
-    return project("PromptService/GetPrompt", request)
+    return project.send("PromptService/GetPrompt", slug=slug, **which)
 
 
 def publish(project: Project, slug: str = "qa", **fields: str) -> Any:
-    request = prompt_service_pb2.PublishPromptRequest(slug=slug, **fields)
-    return project("PromptService/PublishPrompt", request).deployment_tag
+    return project.send("PromptService/PublishPrompt", slug=slug, **fields).deployment_tag
 
 
-def test_a_prompt_is_read_back_as_made(project: Project) -> None:
+def test_create_prompt_makes_what_get_prompt_gives_back(project: Project) -> None:
     model = {
         "provider": "open-ai",
         "model": "gpt-4o",
@@ -46,7 +39,7 @@ def test_a_prompt_is_read_back_as_made(project: Project) -> None:
         },
     }
     create(project, version="1.2.0", systemText="Be {{tone}}", tags=["production"], model=model)
-    answer = json_format.MessageToDict(get(project))
+    answer = as_dict(get(project))
     assert answer == {
         "prompt": {
             "slug": "qa",
@@ -60,7 +53,7 @@ def test_a_prompt_is_read_back_as_made(project: Project) -> None:
     }
 
 
-def test_versions_are_numbered_and_never_change(project: Project) -> None:
+def test_create_prompt_numbers_versions_which_never_change(project: Project) -> None:
     assert [create(project, text=f"t{n}").version for n in range(3)] == ["1.0.0", "1.1.0", "1.2.0"]
     assert create(project, version="3.0.5", text="x").version == "3.0.5"
     assert create(project, text="y").version == "3.1.0"
@@ -74,20 +67,33 @@ def test_versions_are_numbered_and_never_change(project: Project) -> None:
     assert get(project, version="3.0.5").prompt.text == "x"
 
 
-def test_a_prompt_without_a_production_version_is_a_draft(project: Project) -> None:
+def test_create_prompt_names_every_bad_field(project: Project) -> None:
+    with pytest.raises(CallError) as refused:
+        create(project, slug="", text="", tags=[""], model={"parameters": {"temperature": -1}})
+    assert set(refused.value.violations) == {
+        "slug",
+        "text",
+        "tags[0]",
+        "model.parameters.temperature",
+    }
+
+
+def test_list_prompts_shows_a_prompt_without_a_production_version_as_a_draft(
+    project: Project,
+) -> None:
     create(project)
     with pytest.raises(CallError, match="PROMPT_NOT_FOUND"):
         get(project)
     assert get(project, version="1.0.0").prompt.text == "Hello {{ name }}"
-    listed = project("PromptService/ListPrompts", prompt_service_pb2.ListPromptsRequest()).prompts
+    listed = project.send("PromptService/ListPrompts").prompts
     assert [(p.slug, p.name, p.status) for p in listed] == [("qa", "qa", "draft")]
     publish(project, new_tag="production")
     assert get(project).prompt.version == "1.0.0"
-    listed = project("PromptService/ListPrompts", prompt_service_pb2.ListPromptsRequest()).prompts
+    listed = project.send("PromptService/ListPrompts").prompts
     assert [p.status for p in listed] == ["live"]
 
 
-def test_what_is_not_there_falls_back_to_production_with_a_warning(project: Project) -> None:
+def test_get_prompt_falls_back_to_production_with_a_warning(project: Project) -> None:
     create(project, tags=["production"])
     create(project, text="second")
     for which in ({"version": "9.9.9"}, {"tag": "nope"}):
@@ -101,7 +107,7 @@ def test_what_is_not_there_falls_back_to_production_with_a_warning(project: Proj
     assert (refused.value.code, refused.value.reason) == ("NOT_FOUND", "PROMPT_NOT_FOUND")
 
 
-def test_tags_move_and_keep_their_id(project: Project) -> None:
+def test_publish_prompt_moves_tags_which_keep_their_id(project: Project) -> None:
     create(project)
     create(project, text="second")
     first = publish(project, new_tag="staging", version="1.0.0")
@@ -119,7 +125,7 @@ def test_tags_move_and_keep_their_id(project: Project) -> None:
     assert set(refused.value.violations) == {"newTag"}
 
 
-def test_a_description_names_the_variables(project: Project) -> None:
+def test_describe_prompt_names_the_variables(project: Project) -> None:
     create(
         project,
         text="{{ b }} {{a|upper}} {{ b.c }} {% if d %}",
@@ -128,8 +134,7 @@ def test_a_description_names_the_variables(project: Project) -> None:
         description="answers",
         featureSlug="bot",
     )
-    request = prompt_service_pb2.DescribePromptRequest(slug="qa")
-    found = project("PromptService/DescribePrompt", request).prompt
+    found = project.send("PromptService/DescribePrompt", slug="qa").prompt
     assert [(v.label, v.type) for v in found.variables] == [
         ("b", "string"),
         ("a", "string"),
@@ -138,22 +143,10 @@ def test_a_description_names_the_variables(project: Project) -> None:
     assert (found.name, found.description, found.status) == ("QA", "answers", "draft")
     assert list(found.available_versions) == ["1.0.0"]
     for slug, count in (("bot", 1), ("other", 0), ("", 1)):
-        listing = prompt_service_pb2.ListPromptsRequest(feature_slug=slug)
-        assert len(project("PromptService/ListPrompts", listing).prompts) == count
+        assert len(project.send("PromptService/ListPrompts", feature_slug=slug).prompts) == count
 
 
-def test_every_bad_field_is_named(project: Project) -> None:
-    with pytest.raises(CallError) as refused:
-        create(project, slug="", text="", tags=[""], model={"parameters": {"temperature": -1}})
-    assert set(refused.value.violations) == {
-        "slug",
-        "text",
-        "tags[0]",
-        "model.parameters.temperature",
-    }
-
-
-def test_a_generation_is_given_back_with_the_prompt_as_it_named_it(project: Project) -> None:
+def test_create_trace_keeps_a_prompt_as_the_generation_named_it(project: Project) -> None:
     create(project, version="1.2.0", tags=["production"])
     prompts: list[dict[str, str]] = [
         {"slug": "qa"},
@@ -161,17 +154,17 @@ def test_a_generation_is_given_back_with_the_prompt_as_it_named_it(project: Proj
         {"slug": "none", "version": "1"},
     ]
     logs = [{"id": str(n), "type": "generation", "prompt": p} for n, p in enumerate(prompts)]
-    project("TraceService/CreateTrace", create_request(id="t", logs=logs))
-    found = [json_format.MessageToDict(log.prompt) for log in get_trace(project, "t").logs]
+    create_trace(project, id="t", logs=logs)
+    found = [as_dict(log.prompt) for log in get_trace(project, "t").logs]
     assert found == prompts
 
 
-def test_generations_are_held_against_the_prompts(project: Project) -> None:
+def test_create_trace_warns_of_prompts_that_do_not_resolve(project: Project) -> None:
     create(project, version="1.2.0")
 
     def warning(**prompt: str) -> str | None:
         log = {"id": "g", "type": "generation", "prompt": prompt}
-        answer = project("TraceService/CreateTrace", create_request(logs=[log]))
+        answer = create_trace(project, logs=[log])
         return answer.warning if answer.HasField("warning") else None
 
     assert warning(slug="qa", version="1.2.0") is None
