@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import Mock
 
@@ -61,6 +61,11 @@ def client(request: pytest.FixtureRequest, server: LiveServer) -> Iterator[Clien
     made.close()
 
 
+def request_of(method: str, fields: dict[str, Any]) -> Message:
+    """A method's request, from its fields as JSON."""
+    return json_format.ParseDict(fields, request_class(method_descriptor(method))())
+
+
 @dataclass
 class Project:
     """A project of the test's own, and calls with its admin key."""
@@ -75,8 +80,11 @@ class Project:
 
     def send(self, method: str, **fields: Any) -> Any:
         """Call a method with the fields of its request as JSON."""
-        request = request_class(method_descriptor(method))()
-        return self(method, json_format.ParseDict(fields, request))
+        return self(method, request_of(method, fields))
+
+    def direct(self) -> Project:
+        """The same project, called without a transport: for what a test needs before and after its own calls."""
+        return replace(self, client=self.server.direct())
 
     def neighbour(self) -> Project:
         """Another project, which nobody has written to."""
