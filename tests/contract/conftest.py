@@ -1,4 +1,4 @@
-"""The contract's tests run over every transport, on every database, each in a project of its own."""
+"""Every transport and database that the contract's tests run on, and a project for each test."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from tests.envoy import Envoy, descriptor_set
 from tests.servers import LiveServer
 
 TRANSPORTS = ("direct", "grpc", "rest", "envoy")
-# The method table by name: `TraceService/CreateTrace`; a service of another package has its package's name. Tests are
-# made from it before there is a store, and none of these methods is called.
+# The method table by name: `TraceService/CreateTrace`; a service of another package keeps its package.
+# Tests are parametrised by it before there is a store; none of these methods is called.
 METHODS = {method.full_name.removeprefix(f"{PACKAGE}."): method for method in app.methods(Mock())}
 _numbers = itertools.count(1)
 
@@ -83,7 +83,7 @@ class Project:
         return self(method, request_of(method, fields))
 
     def direct(self) -> Project:
-        """The same project, called without a transport: for what a test needs before and after its own calls."""
+        """The same project without a transport, for what a test needs before and after its calls."""
         return replace(self, client=self.server.direct())
 
     def neighbour(self) -> Project:

@@ -1,4 +1,4 @@
-"""AgentChatService: chats of traces and conversations, by its promises in agent_chat_service.proto."""
+"""AgentChatService: GetTraceChat and GetConversationChat, by its promises in its proto file."""
 
 from __future__ import annotations
 

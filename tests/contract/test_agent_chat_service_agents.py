@@ -1,4 +1,4 @@
-"""AgentChatService: ListAgents and ListAgentVersions, by its promises in agent_chat_service.proto."""
+"""AgentChatService: ListAgents and ListAgentVersions, by its promises in its proto file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""AgentChatService: SearchMessages, by its promises in proto/spanloom/v1/agent_chat_service.proto."""
+"""AgentChatService: SearchMessages, by its promises in its proto file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""EvaluatorService, by its promises in its proto file, and the results that traces get in the background."""
+"""EvaluatorService, by its promises in its proto file, and the results that traces get later."""
 
 from __future__ import annotations
 

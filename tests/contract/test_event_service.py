@@ -1,4 +1,4 @@
-"""EventService: create, get and delete events, by its promises in proto/spanloom/v1/event_service.proto."""
+"""EventService: events are created, read and deleted, by its promises in its proto file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""EventService: export, search, list, stream, schema and chart, by its promises in event_service.proto."""
+"""EventService: export, search, list, stream, schema and chart, by its proto file."""
 
 from __future__ import annotations
 

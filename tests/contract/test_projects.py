@@ -1,4 +1,4 @@
-"""Projects are walls: a key reads and changes nothing of another project, whatever its request names."""
+"""Projects are walls: a key reads and changes nothing of another project."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from spanloom.v1 import event_service_pb2, trace_service_pb2
 from tests.clients import CallError
-from tests.contract.calls import as_dict
+from tests.contract.calls import as_dict, create_trace
 from tests.contract.conftest import METHODS, Project, request_of
 from tests.otlp.requests import request as otlp_request
 
@@ -210,6 +210,20 @@ def test_no_method_reads_or_changes_another_project(project: Project, method: st
             with pytest.raises(CallError, match="PROJECT_MISMATCH"):
                 other.send(method, **fields)
     assert read_all(project.direct(), experiment_id) == before
+
+
+def test_a_trace_resolves_names_in_its_own_project(project: Project) -> None:
+    experiment_id = fill(project.direct(), project.name, SECRET)
+    trace = {
+        "featureSlug": "qa",
+        "experiment": {"id": experiment_id},
+        "evaluators": [{"slug": "v"}],
+        "logs": [{"id": "g", "type": "generation", "prompt": {"slug": "p"}}],
+    }
+    assert not create_trace(project, **trace).HasField("warning")
+    warning = create_trace(project.neighbour(), **trace).warning
+    for unknown in ("No experiment found", "No evaluator found", "No prompt found"):
+        assert unknown in warning
 
 
 def test_a_project_header_must_be_the_keys_project(project: Project) -> None:
