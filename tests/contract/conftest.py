@@ -23,14 +23,36 @@ from tests.clients import (
     method_descriptor,
     request_class,
 )
+from tests.databases import DATABASES
 from tests.envoy import Envoy, descriptor_set
 from tests.servers import LiveServer
 
 TRANSPORTS = ("direct", "grpc", "rest", "envoy")
-# The method table by name: `TraceService/CreateTrace`; a service of another package keeps its package.
-# Tests are parametrised by it before there is a store; none of these methods is called.
+# What only --full runs, by transport and database.
+LEFT_OUT = {
+    (transport, database)
+    for transport in TRANSPORTS
+    for database in DATABASES
+    if transport != "direct" and database != "sqlite"
+}
+# The method table by name: `TraceService/CreateTrace`; a service of another package has its
+# package's name. Tests are parametrised by it before there is a store; none of these is called.
 METHODS = {method.full_name.removeprefix(f"{PACKAGE}."): method for method in app.methods(Mock())}
 _numbers = itertools.count(1)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without --full, databases other than SQLite are tried by direct calls only."""
+    if config.getoption("--full"):
+        return
+
+    def is_left_out(item: pytest.Item) -> bool:
+        callspec = getattr(item, "callspec", None)
+        params = callspec.params if callspec else {}
+        return (params.get("client", "direct"), params.get("server", "sqlite")) in LEFT_OUT
+
+    config.hook.pytest_deselected(items=[item for item in items if is_left_out(item)])
+    items[:] = [item for item in items if not is_left_out(item)]
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +105,7 @@ class Project:
         return self(method, request_of(method, fields))
 
     def direct(self) -> Project:
-        """The same project without a transport, for what a test needs before and after its calls."""
+        """The same project by direct calls, for what a test needs before and after its own."""
         return replace(self, client=self.server.direct())
 
     def neighbour(self) -> Project:
