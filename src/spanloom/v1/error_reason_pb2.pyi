@@ -78,12 +78,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_EVENT_NOT_FOUND: _ErrorReason.ValueType  # 10
     """The project has no event with this id (NOT_FOUND).
 
-        ErrorInfo.metadata: { "resource": "event", "name": "7f22137a-dd1b-4b5c-8f0a-2d4d6c9e1f3b" }
+        ErrorInfo.metadata:
+          { "resource": "event", "name": "7f22137a-dd1b-4b5c-8f0a-2d4d6c9e1f3b" }
     """
     ERROR_REASON_SESSION_NOT_FOUND: _ErrorReason.ValueType  # 11
     """The project has no session with this id (NOT_FOUND).
 
-        ErrorInfo.metadata: { "resource": "session", "name": "caf77ace-3417-4da4-944d-f4a0688f3c23" }
+        ErrorInfo.metadata:
+          { "resource": "session", "name": "caf77ace-3417-4da4-944d-f4a0688f3c23" }
     """
     ERROR_REASON_ROUTE_NOT_FOUND: _ErrorReason.ValueType  # 12
     """REST only. No method has this path (NOT_FOUND), or none has it with this HTTP method
@@ -240,12 +242,14 @@ ERROR_REASON_TRACE_NOT_FOUND: ErrorReason.ValueType  # 9
 ERROR_REASON_EVENT_NOT_FOUND: ErrorReason.ValueType  # 10
 """The project has no event with this id (NOT_FOUND).
 
-    ErrorInfo.metadata: { "resource": "event", "name": "7f22137a-dd1b-4b5c-8f0a-2d4d6c9e1f3b" }
+    ErrorInfo.metadata:
+      { "resource": "event", "name": "7f22137a-dd1b-4b5c-8f0a-2d4d6c9e1f3b" }
 """
 ERROR_REASON_SESSION_NOT_FOUND: ErrorReason.ValueType  # 11
 """The project has no session with this id (NOT_FOUND).
 
-    ErrorInfo.metadata: { "resource": "session", "name": "caf77ace-3417-4da4-944d-f4a0688f3c23" }
+    ErrorInfo.metadata:
+      { "resource": "session", "name": "caf77ace-3417-4da4-944d-f4a0688f3c23" }
 """
 ERROR_REASON_ROUTE_NOT_FOUND: ErrorReason.ValueType  # 12
 """REST only. No method has this path (NOT_FOUND), or none has it with this HTTP method
