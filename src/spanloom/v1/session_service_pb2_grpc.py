@@ -111,8 +111,8 @@ class SessionServiceServicer:
 
     def GetSession(self, request, context):
         """Gets a session with all its events as a tree, siblings ordered by start time, in one response.
-        For a session that was never started (it exists because events or traces name it), the root
-        holds totals over its events.
+        For a session that was never started (it exists because events or traces name it), the server
+        derives the root from its events.
 
         Returns NOT_FOUND (ERROR_REASON_SESSION_NOT_FOUND) if the project has no such session.
         """

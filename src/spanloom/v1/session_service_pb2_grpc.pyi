@@ -68,8 +68,8 @@ class SessionServiceStub:
     """
     GetSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.GetSessionRequest, _session_service_pb2.GetSessionResponse]
     """Gets a session with all its events as a tree, siblings ordered by start time, in one response.
-    For a session that was never started (it exists because events or traces name it), the root
-    holds totals over its events.
+    For a session that was never started (it exists because events or traces name it), the server
+    derives the root from its events.
 
     Returns NOT_FOUND (ERROR_REASON_SESSION_NOT_FOUND) if the project has no such session.
     """
@@ -114,8 +114,8 @@ class SessionServiceAsyncStub(SessionServiceStub):
     """
     GetSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.GetSessionRequest, _session_service_pb2.GetSessionResponse]  # type: ignore[assignment]
     """Gets a session with all its events as a tree, siblings ordered by start time, in one response.
-    For a session that was never started (it exists because events or traces name it), the root
-    holds totals over its events.
+    For a session that was never started (it exists because events or traces name it), the server
+    derives the root from its events.
 
     Returns NOT_FOUND (ERROR_REASON_SESSION_NOT_FOUND) if the project has no such session.
     """
@@ -181,8 +181,8 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_session_service_pb2.GetSessionResponse, _abc.Awaitable[_session_service_pb2.GetSessionResponse]]:
         """Gets a session with all its events as a tree, siblings ordered by start time, in one response.
-        For a session that was never started (it exists because events or traces name it), the root
-        holds totals over its events.
+        For a session that was never started (it exists because events or traces name it), the server
+        derives the root from its events.
 
         Returns NOT_FOUND (ERROR_REASON_SESSION_NOT_FOUND) if the project has no such session.
         """
