@@ -23,7 +23,7 @@ test: $(VENV)/.dev ## Run the whole test suite, a process a core
 
 check: ## Run all that a change has to pass: lint, then test
 	@$(MAKE) lint
-	@$(MAKE) test
+	@$(MAKE) test ARGS='--cov --cov-report=term $(ARGS)'
 
 generate: $(VENV)/.dev ## Generate src/spanloom/v1 from proto/
 	$(PY) tools/contract.py generate
