@@ -180,7 +180,7 @@ def test_the_three_documented_calls_are_shown_as_they_are_documented() -> None:
         assert call["path"] in shown
     chat = documented("get_trace_chat")
     assert chat["path"] in shown
-    (body,) = [json.loads(m) for m in re.findall(r"-d '(\{.*?\})'", shown)]
+    (body,) = [json.loads(m) for m in re.findall(r"-d '(\{.*?\})'", shown, re.DOTALL)]
     assert body.keys() == chat["request"].keys()
 
 
