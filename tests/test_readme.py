@@ -21,6 +21,8 @@ from tests.servers import LiveServer
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+LONGEST_LINE = 100
 DOCUMENTED = ROOT / "tests" / "data" / "documented"
 NODE_PACKAGES = ("@grpc/grpc-js", "@grpc/proto-loader")
 
@@ -207,7 +209,13 @@ def test_the_files_on_the_way_of_a_request_are_there() -> None:
     assert [f for f in files if not (ROOT / "src" / "spanloom" / f).is_file()] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_line_of_prose_is_too_long(page: Path) -> None:
+    prose = re.sub(r"(?ms)^```.*?^```$|^\|[^\n]*$", "", page.read_text())
+    assert [line for line in prose.splitlines() if len(line) > LONGEST_LINE] == []
+
+
+@pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text()):
         path, _, anchor = target.partition("#")
