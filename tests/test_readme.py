@@ -209,6 +209,15 @@ def test_the_files_on_the_way_of_a_request_are_there() -> None:
     assert [f for f in files if not (ROOT / "src" / "spanloom" / f).is_file()] == []
 
 
+def test_the_rooms_of_the_architecture_are_those_of_the_package() -> None:
+    section = (ROOT / "docs" / "architecture.md").read_text().partition("## The rooms")[2]
+    rooms = re.findall(r"^\| `([\w.]+)` \|", section.partition("\n## ")[0], re.MULTILINE)
+    package = ROOT / "src" / "spanloom"
+    assert [room for room in rooms if not (package / room).exists()] == []
+    packages = {path.parent.name for path in package.glob("*/__init__.py")} - {"v1"}
+    assert packages <= set(rooms)
+
+
 @pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: str(page.relative_to(ROOT)))
 def test_no_line_of_prose_is_too_long(page: Path) -> None:
     prose = re.sub(r"(?ms)^```.*?^```$|^\|[^\n]*$", "", page.read_text())
