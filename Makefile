@@ -18,12 +18,12 @@ install: $(VENV)/.dev ## Set up .venv with everything pinned, for work on Spanlo
 run: $(VENV)/.run ## Serve on an embedded SQLite database, gRPC on 4317 and HTTP on 4318
 	$(VENV)/bin/spanloom serve $(ARGS)
 
-test: $(VENV)/.dev ## Run the tests, a process a core; ARGS=--full for every transport on every database
+test: $(VENV)/.dev ## Run the tests, a process a core; ARGS=--full: all transports on all databases
 	$(PY) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: ## Run all that a change has to pass: lint, then the full test suite
 	@$(MAKE) lint
-	@$(MAKE) test ARGS='--full $(ARGS)'
+	@$(MAKE) test ARGS='--full --cov --cov-report=term $(ARGS)'
 
 generate: $(VENV)/.dev ## Generate src/spanloom/v1 from proto/
 	$(PY) tools/contract.py generate

@@ -18,8 +18,8 @@ from bench.ingest import workspace
 from bench.reads import median_seconds
 from bench.server import Server
 from bench.store import BODY, EVENT
-from spanloom.server import json_codec
-from spanloom.store import migrations
+from spanloom.codec import json_codec
+from spanloom.store.sql import migrations
 from spanloom.v1 import event_service_pb2
 
 _EXPORT = "/spanloom.v1.EventService/ExportEvents"

@@ -15,7 +15,7 @@ from typing import Any
 from google.protobuf import json_format
 
 from bench.figure import Figure, middle
-from spanloom.server.json_codec import parse, to_json
+from spanloom.codec.json_codec import parse, to_json
 from tests.server.codec_messages import Batch
 
 EVENTS = 100

@@ -15,7 +15,7 @@ from bench.figure import Figure, middle
 from bench.ingest import BATCH, IN_FLIGHT, workspace
 from bench.load import grpc_rate
 from bench.server import Server
-from spanloom.ingest import otlp_json
+from spanloom.codec import otlp_json
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 _SECOND = 10**9

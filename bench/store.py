@@ -20,8 +20,8 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from spanloom.model import Span
-from spanloom.store import migrations, rows, tables
-from spanloom.store.dialect import Row, database
+from spanloom.store.sql import migrations, rows, tables
+from spanloom.store.sql.dialect import Row, database
 from spanloom.store.store import Store
 
 EVENT = json.loads(

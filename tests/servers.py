@@ -12,7 +12,7 @@ from spanloom.config import Settings
 from spanloom.server.keyring import KeyRing
 from spanloom.server.middleware import Middleware
 from spanloom.services import keys
-from spanloom.services.call import INSTANCE
+from spanloom.services.context import INSTANCE
 from tests.clients import DirectClient
 
 T = TypeVar("T")

@@ -7,21 +7,22 @@ import gc
 
 import pytest
 
-from spanloom import garbage
+from spanloom.codec.release import let_go
+from spanloom.server import gc_tuning
 
 
 def test_containers_are_emptied() -> None:
     many, named = list(range(1_234)), {n: n for n in range(1_234)}
-    garbage.let_go(many)
-    garbage.let_go(named)
+    let_go(many)
+    let_go(named)
     assert not many
     assert not named
 
 
 def test_full_looks_wait_until_nothing_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
     looks: list[int] = []
-    monkeypatch.setattr(garbage, "_PAUSE_SECONDS", 0.001)
-    monkeypatch.setattr(garbage, "_MOST_SECONDS", 0.01)
+    monkeypatch.setattr(gc_tuning, "_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(gc_tuning, "_MOST_SECONDS", 0.01)
     asked = 0
 
     def is_busy() -> bool:
@@ -38,7 +39,7 @@ def test_full_looks_wait_until_nothing_is_under_way(monkeypatch: pytest.MonkeyPa
                 twice.set()
 
         monkeypatch.setattr(gc, "collect", collect)
-        collecting = asyncio.create_task(garbage.collect_forever(is_busy))
+        collecting = asyncio.create_task(gc_tuning.collect_forever(is_busy))
         await twice.wait()
         collecting.cancel()
 

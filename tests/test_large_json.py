@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spanloom import large_json
+from spanloom.codec import large_json
 
 values = st.recursive(
     st.none()

@@ -110,7 +110,7 @@ def test_a_parquet_file_has_a_typed_column_for_every_field_of_an_event(
 def test_an_export_is_written_and_read_by_groups_of_rows(
     monkeypatch: pytest.MonkeyPatch, database: str, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("spanloom.parquet._GROUP_ROWS", 500)
+    monkeypatch.setattr("spanloom.operations.parquet._GROUP_ROWS", 500)
     run(database, "import", "-", input=lines(EVENTS))
     file = tmp_path / "events.parquet"
     run(database, "export", str(file))
@@ -179,7 +179,7 @@ def test_without_pyarrow_the_extra_is_named(
     monkeypatch: pytest.MonkeyPatch, database: str, tmp_path: Path
 ) -> None:
     run(database, "import", "-", input=lines(EVENTS[:1]))
-    monkeypatch.delitem(sys.modules, "spanloom.parquet", raising=False)
+    monkeypatch.delitem(sys.modules, "spanloom.operations.parquet", raising=False)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(SetupError, match=r"spanloom\[parquet\]"):
         run(database, "export", str(tmp_path / "events.parquet"))

@@ -16,19 +16,20 @@ from typing import Any
 import orjson
 import structlog
 
-from spanloom import garbage
 from spanloom.config import Settings
-from spanloom.evaluation import evaluate_until
-from spanloom.evaluators import judge
-from spanloom.server.grpc_server import GrpcServer
+from spanloom.evaluation import judge
+from spanloom.evaluation.runner import evaluate_until
+from spanloom.server import gc_tuning
+from spanloom.server.grpc import GrpcServer
+from spanloom.server.http.app import RestServer
 from spanloom.server.keyring import KeyRing, OpenDoor
 from spanloom.server.listener import listen, reserve, with_port
 from spanloom.server.methods import Method, method_table
 from spanloom.server.middleware import Middleware
-from spanloom.server.rest_app import RestServer
+from spanloom.server.supervisor import Supervisor
 from spanloom.services import keys
 from spanloom.services.agent_chat import AgentChatService
-from spanloom.services.call import DEFAULT_PROJECT, INSTANCE
+from spanloom.services.context import DEFAULT_PROJECT, INSTANCE
 from spanloom.services.datasets import DatasetService
 from spanloom.services.evaluators import EvaluatorService
 from spanloom.services.events import EventService
@@ -40,7 +41,6 @@ from spanloom.services.sessions import SessionService
 from spanloom.services.trace_export import TraceExportService
 from spanloom.services.traces import TraceService
 from spanloom.store.store import Store
-from spanloom.supervisor import Supervisor
 
 log = structlog.get_logger("spanloom")
 
@@ -146,7 +146,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
         watch = asyncio.create_task(_watch(store, grpc_server))
         stack.callback(watch.cancel)
         stop, background = asyncio.Event(), []
-        collecting = asyncio.create_task(garbage.collect_forever(lambda: middleware.is_busy))
+        collecting = asyncio.create_task(gc_tuning.collect_forever(lambda: middleware.is_busy))
         stack.callback(collecting.cancel)
         if settings.evaluate:
             evaluating = evaluate_until(stop, store, settings.evaluation_lease)
@@ -168,7 +168,7 @@ def serve(settings: Settings, started: Callable[[Started], None]) -> bool:
 
     False if a worker could not start; the log says why.
     """
-    garbage.settle()
+    gc_tuning.settle()
     sys.setswitchinterval(_TURN_SECONDS)
     if settings.workers == 1:
         asyncio.run(_serve(settings, started))

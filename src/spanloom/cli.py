@@ -102,7 +102,7 @@ def keys() -> None:
 @_database_option
 def create_key(project: str, role: str, database: str | None) -> None:
     """Make a key and print it, alone, on standard output. It is not shown again."""
-    from spanloom.services.call import INSTANCE
+    from spanloom.services.context import INSTANCE
     from spanloom.services.keys import new_key
 
     key, text = new_key(project, role)
@@ -187,7 +187,7 @@ def export_events(
     database: str | None,
 ) -> None:
     """Write events to FILE, newest first, as JSON lines or Parquet; to standard output without FILE."""
-    from spanloom.transfer import Transfer, writing
+    from spanloom.operations.transfer import Transfer, writing
 
     equal = {"session_id": session, "event_type": kind}
     filters = [{"field": f, "operator": "is", "value": v} for f, v in equal.items() if v]
@@ -219,7 +219,7 @@ def export_events(
 @_database_option
 def import_events(file: Any, format: str | None, project: str, database: str | None) -> None:
     """Store the events of FILE, which `export` wrote ("-" for standard input). The same file again changes nothing."""
-    from spanloom.transfer import FORMATS, Transfer, reading
+    from spanloom.operations.transfer import FORMATS, Transfer, reading
 
     as_format = _format_of(file, format)
 

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.text import Text
 
-from spanloom.chat.turn import (
+from spanloom.model.turn import (
     AgentHandoff,
     AgentStart,
     AssistantMessage,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from spanloom.chat.turn import (
+from spanloom.chat.view import trace_chat
+from spanloom.model import Span
+from spanloom.model.turn import (
     AgentHandoff,
     AgentStart,
     AssistantMessage,
@@ -15,8 +17,6 @@ from spanloom.chat.turn import (
     TurnChat,
     UserMessage,
 )
-from spanloom.chat.view import trace_chat
-from spanloom.model import Span
 
 START_NS = 1_800_000_000_000_000_000
 

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from spanloom.chat.turn import (
+from spanloom.chat.view import trace_chat
+from spanloom.model import Span
+from spanloom.model.turn import (
     AgentHandoff,
     AgentStart,
     AssistantMessage,
@@ -22,8 +24,6 @@ from spanloom.chat.turn import (
     TurnChat,
     UserMessage,
 )
-from spanloom.chat.view import trace_chat
-from spanloom.model import Span
 from tests.ingest.otlp.requests import recorded
 
 CHATS = Path("tests/data/otlp/frameworks/chats")

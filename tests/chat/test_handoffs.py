@@ -1,4 +1,7 @@
-"""Handoffs from agent to agent (contract agent_chat, section 3.10)."""
+"""Handoffs from agent to agent.
+
+Rules: docs/contracts/agent_chat.md, section 3.10.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from spanloom.chat.turn import AgentHandoff
+from spanloom.model.turn import AgentHandoff
 from tests.chat.spans import agent, assistant, call, chat, lines, messages_of, parts, span, tool
 
 

@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spanloom.chat.turn import AssistantMessage, ToolCall, UserMessage
 from spanloom.chat.view import trace_chat
 from spanloom.model import Span
+from spanloom.model.turn import AssistantMessage, ToolCall, UserMessage
 from tests.chat.spans import agent, assistant, chat, messages_of, tool, turn_of, user
 
 IDS = [f"s{i}" for i in range(8)]

@@ -26,23 +26,27 @@ def views_of(name: str, kind: str) -> list[dict[str, Any]]:
 
 
 def with_our_differences(name: str, view: dict[str, Any], *, model_calls: bool) -> dict[str, Any]:
-    """What section 3 of the contract changes in a recorded view, spelled out for each trace."""
+    """What docs/contracts/agent_chat.md, section 3, changes in a recorded view, for each trace."""
     messages = view["messages"]
     if name == "02_subagent_handoff":
         call = next(i for i, m in enumerate(messages) if m.get("span_id") == "h")
-        messages[call]["tool_call"]["tool_arguments"] = "{}"  # 3.6
+        # docs/contracts/agent_chat.md, section 3.6
+        messages[call]["tool_call"]["tool_arguments"] = "{}"
         handoff = {k: v for k, v in messages[call].items() if k != "tool_call"}
         handoff |= {
             "type": "agent_handoff",
             "agent_handoff": {"from_agent": "triage", "to_agent": "billing"},
         }
-        messages.insert(call + 1, handoff)  # 3.10
-    if name == "05_errors":  # 3.11
+        # docs/contracts/agent_chat.md, section 3.10
+        messages.insert(call + 1, handoff)
+    if name == "05_errors":
+        # docs/contracts/agent_chat.md, section 3.11
         types = {"root": "AgentFailed", "t1": "TimeoutError", "l2": "openai.RateLimitError"}
         for message in messages:
             if error_type := types.get(message.get("span_id", "")):
                 message["error_type"] = error_type
-    if name == "06_parallel_tools" and model_calls:  # 3.13
+    if name == "06_parallel_tools" and model_calls:
+        # docs/contracts/agent_chat.md, section 3.13
         [call] = [m for m in messages if m.get("tool_call", {}).get("tool_name") == "c"]
         call["tool_call"]["tool_result"] = "C"
     return view

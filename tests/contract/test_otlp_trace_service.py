@@ -7,7 +7,7 @@ import json
 from google.protobuf import json_format
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
-from spanloom.ingest import otlp_json
+from spanloom.codec import otlp_json
 from tests.contract.calls import (
     as_dict,
     export_events,

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from spanloom.evaluators import checks, judge
-from spanloom.evaluators.kinds import BUILT_IN, SettingError, checked_settings, version
-from spanloom.evaluators.subject import Result, Subject, subjects
+from spanloom.evaluation import checks, judge
+from spanloom.evaluation.kinds import BUILT_IN, SettingError, checked_settings, version
+from spanloom.evaluation.subject import Result, Subject, subjects
 from spanloom.model import Span
 
 SCHEMA = {"type": "object", "required": ["a"]}

@@ -15,14 +15,13 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from spanloom import evaluation
-from spanloom.evaluators import kinds
-from spanloom.evaluators.kinds import Kind
-from spanloom.evaluators.subject import Result
-from spanloom.ingest.evaluations import asked_evaluations
-from spanloom.ingest.sampling import is_sampled, said_sampled
+from spanloom.evaluation import kinds, runner
+from spanloom.evaluation.kinds import Kind
+from spanloom.evaluation.subject import Result
 from spanloom.model import EVALUATION, Evaluation, Evaluator, Feedback, Span, look_at
-from spanloom.store import rows
+from spanloom.model.evaluations import asked_evaluations
+from spanloom.model.sampling import is_sampled, said_sampled
+from spanloom.store.sql import rows
 from spanloom.store.store import Store
 from tests.clients import until
 from tests.databases import DATABASES, new_url
@@ -109,7 +108,7 @@ def test_two_workers_share_the_work_and_one_that_died_is_replaced(url: str) -> N
         assert len(taken) == 10
         other = await Store.open(url)
         stop = asyncio.Event()
-        workers = [asyncio.create_task(evaluation.evaluate_until(stop, s)) for s in (store, other)]
+        workers = [asyncio.create_task(runner.evaluate_until(stop, s)) for s in (store, other)]
         async with asyncio.timeout(20):
             while await store.evaluations.waiting(P):  # noqa: ASYNC110 - another process might end it
                 await asyncio.sleep(0.05)
@@ -149,19 +148,19 @@ def test_an_evaluator_that_fails_is_tried_again_then_told(
         calls.append(1)
         raise RuntimeError("secret")
 
-    monkeypatch.setattr(evaluation, "kinds", lambda: {"fails": Kind(fail)})
-    monkeypatch.setattr(evaluation, "_SECOND_NS", 1_000_000)
-    monkeypatch.setattr(evaluation, "LEASE_SECONDS", 1)
+    monkeypatch.setattr(runner, "kinds", lambda: {"fails": Kind(fail)})
+    monkeypatch.setattr(runner, "_SECOND_NS", 1_000_000)
+    monkeypatch.setattr(runner, "LEASE_SECONDS", 1)
 
     async def work(store: Store) -> None:
         await write(store, 1)
         await store.catalog.register_evaluator(P, Evaluator(slug="e", kind="fails"))
         while await store.evaluations.waiting(P):
-            await evaluation.evaluate_waiting(store, 10_000)
+            await runner.evaluate_waiting(store, 10_000)
         (found,) = await results(store)
         assert found.body["payload"]["label"] == "error"
         assert "secret" not in str(found.body)
-        assert len(calls) == evaluation.MOST_ATTEMPTS
+        assert len(calls) == runner.MOST_ATTEMPTS
 
     on_store(url, work)
 
@@ -179,9 +178,9 @@ def test_a_slow_evaluator_keeps_no_other_waiting(tmp_path: Path) -> None:
             await store.catalog.register_evaluator(P, Evaluator(slug=kind, kind=kind))
         stop = asyncio.Event()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(evaluation, "kinds", lambda: kinds)
+            patch.setattr(runner, "kinds", lambda: kinds)
             await write(store, 20, "slow")
-            task = asyncio.create_task(evaluation.evaluate_until(stop, store))
+            task = asyncio.create_task(runner.evaluate_until(stop, store))
             await asyncio.sleep(0)
             await write(store, 20, "quick")
             async with asyncio.timeout(20):
@@ -212,13 +211,13 @@ def test_a_slow_evaluator_keeps_no_other_waiting(tmp_path: Path) -> None:
 def test_whatever_an_evaluator_gives_its_trace_gets_a_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: Any, stored: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(evaluation, "kinds", lambda: {"odd": Kind(lambda *_: found)})
-    monkeypatch.setattr(evaluation, "MOST_ATTEMPTS", 1)
+    monkeypatch.setattr(runner, "kinds", lambda: {"odd": Kind(lambda *_: found)})
+    monkeypatch.setattr(runner, "MOST_ATTEMPTS", 1)
 
     async def work(store: Store) -> None:
         await write(store, 1)
         await store.catalog.register_evaluator(P, Evaluator(slug="e", kind="odd"))
-        assert await evaluation.evaluate_waiting(store) == 1
+        assert await runner.evaluate_waiting(store) == 1
         (result,) = await results(store)
         assert stored.items() <= result.body["payload"].items()
 
@@ -238,8 +237,8 @@ def test_a_plug_in_adds_a_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     )
     (info / "entry_points.txt").write_text("\n".join(["[spanloom.evaluators]", *points]))
     (tmp_path / "plug.py").write_text(
-        "from spanloom.evaluators.kinds import Kind\n"
-        "from spanloom.evaluators.subject import Result\n"
+        "from spanloom.evaluation.kinds import Kind\n"
+        "from spanloom.evaluation.subject import Result\n"
         "mine = Kind(lambda subject, settings: Result(0.25, 'mine', subject.output))\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
@@ -248,7 +247,7 @@ def test_a_plug_in_adds_a_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     async def work(store: Store) -> None:
         await write(store, 1)
         await store.catalog.register_evaluator(P, Evaluator(slug="e", kind="mine"))
-        await evaluation.evaluate_waiting(store)
+        await runner.evaluate_waiting(store)
         (result,) = await results(store)
         payload = result.body["payload"]
         assert (payload["score"], payload["label"], payload["explanation"]) == (0.25, "mine", "x")
@@ -310,7 +309,7 @@ def test_what_cannot_be_looked_at_stops_nothing_else(
             raise RuntimeError
         return asked_evaluations(spans)
 
-    monkeypatch.setattr(evaluation, "asked_evaluations", fails_for_one)
+    monkeypatch.setattr(runner, "asked_evaluations", fails_for_one)
     monkeypatch.setattr(rows, "LOOK_AFTER_NS", 0)
 
     async def work(store: Store) -> None:
@@ -319,7 +318,7 @@ def test_what_cannot_be_looked_at_stops_nothing_else(
         spans = [replace(a_trace(f"t{n}"), body=facts) for n in range(3)]
         await store.write_spans(P, spans, evaluations=[look_at(span.trace_id) for span in spans])
         stop = asyncio.Event()
-        task = asyncio.create_task(evaluation.evaluate_until(stop, store))
+        task = asyncio.create_task(runner.evaluate_until(stop, store))
         async with asyncio.timeout(20):
             while len(await results(store)) < 2:  # noqa: ASYNC110 - the loop tells nobody
                 await asyncio.sleep(0.01)
@@ -343,12 +342,12 @@ def test_a_stop_ends_what_is_begun_and_gives_back_the_rest(tmp_path: Path) -> No
         await write(store, 1)
         await store.catalog.register_evaluator(P, Evaluator(slug="e", kind="slow"))
         stop = asyncio.Event()
-        task = asyncio.create_task(evaluation.evaluate_until(stop, store))
+        task = asyncio.create_task(runner.evaluate_until(stop, store))
         await asyncio.to_thread(begun.wait, 20)
         task.cancel()
         await asyncio.wait([task])
         # Another may have it at once, whatever the lease.
-        task = asyncio.create_task(evaluation.evaluate_until(stop, store))
+        task = asyncio.create_task(runner.evaluate_until(stop, store))
         begun.clear()
         await asyncio.to_thread(begun.wait, 20)
         stop.set()
@@ -357,5 +356,5 @@ def test_a_stop_ends_what_is_begun_and_gives_back_the_rest(tmp_path: Path) -> No
         assert [f.body["payload"]["score"] for f in await results(store)] == [1.0]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluation, "kinds", lambda: {"slow": Kind(slow)})
+        patch.setattr(runner, "kinds", lambda: {"slow": Kind(slow)})
         on_store(new_url("sqlite", tmp_path), work)

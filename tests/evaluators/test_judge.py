@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from spanloom.evaluators import judge
-from spanloom.evaluators.subject import Result, Subject
+from spanloom.evaluation import judge
+from spanloom.evaluation.subject import Result, Subject
 from tests.evaluators.endpoint import JudgeEndpoint
 
 SUBJECT = Subject(input="Capital of France?", output="Paris", context=["France: Paris"])

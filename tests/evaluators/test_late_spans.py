@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
-from spanloom import evaluation
-from spanloom.evaluation import evaluate_waiting
-from spanloom.evaluators.kinds import Kind
-from spanloom.evaluators.subject import Result, Subject
-from spanloom.ingest.sampling import is_sampled
+from spanloom.evaluation import runner
+from spanloom.evaluation.kinds import Kind
+from spanloom.evaluation.runner import evaluate_waiting
+from spanloom.evaluation.subject import Result, Subject
 from spanloom.model import EVALUATION, Evaluator
-from spanloom.services.call import Call
+from spanloom.model.sampling import is_sampled
+from spanloom.services.context import Call
 from spanloom.services.otlp import OtlpTraceService
-from spanloom.store import rows
+from spanloom.store.sql import rows
 from spanloom.store.store import Store
 from tests.databases import DATABASES, new_url
 from tests.ingest.otlp.requests import pairs
@@ -172,7 +172,7 @@ def test_what_was_retrieved_late_is_judged_by(on_server: Any) -> None:
         retrieval = {"basalt.span.kind": "retrieval", "basalt.span.output": "found"}
         with pytest.MonkeyPatch.context() as patch:
             kind = Kind(lambda subject, _: judged.append(subject) or Result(1.0))  # type: ignore[func-returns-value]
-            patch.setattr(evaluation, "kinds", lambda: {"length": kind, "json_valid": kind})
+            patch.setattr(runner, "kinds", lambda: {"length": kind, "json_valid": kind})
             await server.export("tool", tool={**retrieval, "basalt.span.evaluators": []})
             await server.evaluate()
         assert [subject.context for subject in judged] == [["found"]]

@@ -12,11 +12,11 @@ from google.protobuf.struct_pb2 import Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import strategies as st
 
-from spanloom.ingest.times import MAX_TIME_MS
-from spanloom.ingest.traces import LOG_TYPES
+from spanloom.adapters.basalt.read import LOG_TYPES
+from spanloom.codec.struct_wire import struct_wire, value_wire
 from spanloom.model import MAX_TIME_NS, Span
+from spanloom.model.times import MAX_TIME_MS
 from spanloom.v1 import event_pb2, trace_pb2
-from spanloom.wire import struct_wire, value_wire
 
 M = TypeVar("M", bound=Message)
 

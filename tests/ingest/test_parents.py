@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spanloom.ingest.parents import cycle_heads
+from spanloom.model.parents import cycle_heads
 
 graphs = st.integers(1, 12).flatmap(
     lambda size: st.lists(st.none() | st.integers(0, size - 1), min_size=size, max_size=size)

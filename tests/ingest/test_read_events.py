@@ -12,11 +12,11 @@ from google.protobuf.struct_pb2 import Struct, Value
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spanloom.adapters.honeyhive.read import ReadEvents, read_batch, read_event
+from spanloom.adapters.honeyhive.write import event_message
 from spanloom.errors import SpanloomError
-from spanloom.ingest.events import ReadEvents, read_batch, read_event
-from spanloom.ingest.times import MAX_TIME_MS, ms_from_ns, ns_from_ms
 from spanloom.model import EVENT_TYPES, Span
-from spanloom.services.views.event import event_message
+from spanloom.model.times import MAX_TIME_MS, ms_from_ns, ns_from_ms
 from spanloom.v1 import event_pb2, event_service_pb2
 from tests.ingest.strategies import event_times, events, ids, stored
 

@@ -11,11 +11,11 @@ import pytest
 from google.protobuf import json_format
 from hypothesis import given, settings
 
+from spanloom.adapters.basalt.read import ReadTrace, read_trace
+from spanloom.adapters.basalt.write import trace_message
 from spanloom.errors import SpanloomError
-from spanloom.ingest.sampling import is_sampled
-from spanloom.ingest.traces import ReadTrace, read_trace
 from spanloom.model import uuid7
-from spanloom.services.views.trace import trace_message
+from spanloom.model.sampling import is_sampled
 from spanloom.v1 import trace_pb2
 from tests.ingest.strategies import stored, traces
 

@@ -17,7 +17,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
-from spanloom.ingest import otlp_json
+from spanloom.codec import otlp_json
 from spanloom.v1 import (
     trace_service_pb2,
 )

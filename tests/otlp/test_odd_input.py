@@ -10,18 +10,18 @@ from hypothesis import strategies as st
 from opentelemetry.proto.common.v1 import common_pb2
 from opentelemetry.proto.trace.v1 import trace_pb2
 
+from spanloom.adapters.basalt.write import trace_message
+from spanloom.adapters.honeyhive.session import session_message
+from spanloom.adapters.honeyhive.write import event_message
+from spanloom.adapters.otlp.conventions import CONVENTIONS
+from spanloom.adapters.otlp.read import spans_from
+from spanloom.adapters.otlp.write import traces_data
+from spanloom.adapters.weave.chat import chat_message
 from spanloom.chat.spoken import spoken
 from spanloom.chat.view import trace_chat
-from spanloom.ingest.conventions import CONVENTIONS
-from spanloom.ingest.otlp import spans_from
+from spanloom.codec import json_codec
 from spanloom.model import Span
-from spanloom.server import json_codec
-from spanloom.services.otlp_view import traces_data
-from spanloom.services.views.chat import chat_message
-from spanloom.services.views.event import event_message
-from spanloom.services.views.session import session_message
-from spanloom.services.views.trace import trace_message
-from spanloom.store import rows, tables
+from spanloom.store.sql import rows, tables
 from tests.ingest.otlp import requests as r
 
 KEYS = [

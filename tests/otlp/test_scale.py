@@ -14,7 +14,7 @@ from google.protobuf import json_format
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
-from spanloom.ingest import otlp_json
+from spanloom.codec import otlp_json
 from spanloom.v1 import agent_chat_service_pb2 as pb
 from spanloom.v1.agent_chat_service_pb2_grpc import AgentChatServiceStub
 from tests.otlp.requests import START, add_span, request, steps

@@ -21,13 +21,13 @@ from google.protobuf.message import Message
 
 from spanloom.errors import SpanloomError, invalid_field
 from spanloom.model import uuid7
-from spanloom.server.grpc_server import GrpcServer
-from spanloom.server.http_rule import AnnotationError
+from spanloom.server.grpc import GrpcServer
+from spanloom.server.http.app import RestServer
+from spanloom.server.http.router import AnnotationError
 from spanloom.server.keyring import OpenDoor
 from spanloom.server.methods import method_table
 from spanloom.server.middleware import Middleware
-from spanloom.server.rest_app import RestServer
-from spanloom.services.call import Call
+from spanloom.services.context import Call
 from tests.clients import error_from_body, until
 
 LIMIT = 1024 * 1024

@@ -15,7 +15,9 @@ from google.protobuf.descriptor import MethodDescriptor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spanloom.server.http_rule import (
+from spanloom.codec.json_codec import JsonError, parse
+from spanloom.server.http.path_template import TemplateError, Wild, parse_template
+from spanloom.server.http.router import (
     AnnotationError,
     Binding,
     Match,
@@ -23,8 +25,6 @@ from spanloom.server.http_rule import (
     bindings,
     request_fields,
 )
-from spanloom.server.json_codec import JsonError, parse
-from spanloom.server.path_template import TemplateError, Wild, parse_template
 from tests.server.codec_messages import Every, method
 
 

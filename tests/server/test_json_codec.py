@@ -13,8 +13,8 @@ from google.protobuf.descriptor import FieldDescriptor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spanloom import wire
-from spanloom.server.json_codec import (
+from spanloom.codec import struct_wire
+from spanloom.codec.json_codec import (
     MAX_LEVELS,
     MOST_IGNORED,
     MOST_VIOLATIONS,
@@ -188,11 +188,16 @@ def test_what_is_printed_is_read_back(message: Any, lenient: bool) -> None:
 @quick
 @given(st.dictionaries(texts, json_values, max_size=4))
 def test_a_struct_is_written_and_read_as_json_format_does(fields: dict[str, Any]) -> None:
-    message = struct_pb2.Struct.FromString(wire.struct_wire(fields))
+    message = struct_pb2.Struct.FromString(struct_wire.struct_wire(fields))
     assert message == struct(fields)
-    assert wire.struct_object(message) == fields == to_object(message)
-    assert wire.list_object(struct_pb2.ListValue.FromString(wire.list_wire([fields]))) == [fields]
-    assert wire.value_object(struct_pb2.Value.FromString(wire.value_wire(fields))) == fields
+    assert struct_wire.struct_object(message) == fields == to_object(message)
+    assert struct_wire.list_object(
+        struct_pb2.ListValue.FromString(struct_wire.list_wire([fields]))
+    ) == [fields]
+    assert (
+        struct_wire.value_object(struct_pb2.Value.FromString(struct_wire.value_wire(fields)))
+        == fields
+    )
 
 
 # One JSON value after another in every field. What json_format only takes because Python's own conversions do, and the mapping

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from spanloom.server import large_message
+from spanloom.codec import large_message
 from tests.otlp.requests import add_span, request
 
 

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from spanloom.errors import SpanloomError
 from spanloom.services.agent_chat import AgentChatService
-from spanloom.services.call import Call
+from spanloom.services.context import Call
 from spanloom.services.events import EventService
 from spanloom.services.feedback import FeedbackService
 from spanloom.services.sessions import SessionService

@@ -9,11 +9,11 @@ from typing import Any
 from google.protobuf import json_format
 from hypothesis import given, settings
 
-from spanloom.ingest.events import read_batch
-from spanloom.ingest.otlp import spans_from
-from spanloom.ingest.traces import read_trace
+from spanloom.adapters.basalt.read import read_trace
+from spanloom.adapters.honeyhive.read import read_batch
+from spanloom.adapters.otlp.read import spans_from
+from spanloom.adapters.otlp.write import span_id_bytes, trace_id_bytes, traces_data
 from spanloom.model import Span
-from spanloom.services.otlp_view import span_id_bytes, trace_id_bytes, traces_data
 from spanloom.v1 import event_pb2, event_service_pb2, trace_pb2
 from tests.ingest.strategies import events, ids
 

@@ -11,7 +11,7 @@ import pytest
 from google.protobuf import json_format
 
 from spanloom.services import references
-from spanloom.services.call import INSTANCE
+from spanloom.services.context import INSTANCE
 from tests.services.callers import Caller, refusal
 
 DATA = Path("tests/data")

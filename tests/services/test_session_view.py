@@ -6,8 +6,8 @@ from typing import Any
 
 from google.protobuf import json_format
 
+from spanloom.adapters.honeyhive.session import MOST_LEVELS, session_message
 from spanloom.model import Span
-from spanloom.services.views.session import MOST_LEVELS, session_message
 from spanloom.v1 import session_pb2, session_service_pb2
 
 MS = 1_000_000

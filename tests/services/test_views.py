@@ -7,7 +7,12 @@ from typing import Any
 import pytest
 from google.protobuf import json_format
 
-from spanloom.chat.turn import (
+from spanloom.adapters.basalt.write import listed_trace, trace_message
+from spanloom.adapters.honeyhive.write import event_message
+from spanloom.adapters.weave.chat import MAX_UINT32, chat_message
+from spanloom.adapters.weave.feedback import feedback_message
+from spanloom.model import Feedback, Span, Trace
+from spanloom.model.turn import (
     AgentHandoff,
     AgentStart,
     AssistantMessage,
@@ -17,11 +22,6 @@ from spanloom.chat.turn import (
     TurnChat,
     UserMessage,
 )
-from spanloom.model import Feedback, Span, Trace
-from spanloom.services.views.chat import MAX_UINT32, chat_message
-from spanloom.services.views.event import event_message
-from spanloom.services.views.feedback import feedback_message
-from spanloom.services.views.trace import listed_trace, trace_message
 
 MS = 1_000_000
 

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spanloom.adapters.honeyhive.write import event_message
+from spanloom.codec import json_codec
 from spanloom.model import EVENT_TYPES, STATUSES, EventQuery, Filter, Json, Span
-from spanloom.server import json_codec
-from spanloom.services.views.event import event_message
 from spanloom.store.store import Store
 from tests.store.conftest import Run
 from tests.store.samples import a_span

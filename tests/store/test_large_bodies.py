@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from spanloom.codec.large_json import LARGE
 from spanloom.errors import SpanloomError
-from spanloom.large_json import LARGE
-from spanloom.store import rows
+from spanloom.store.sql import rows
 
 
 def test_a_body_in_steps_is_the_same_text() -> None:

@@ -16,11 +16,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from spanloom.errors import SetupError, SpanloomError
-from spanloom.store import migrations
-from spanloom.store.dialect import PATIENCE_SECONDS, database
-from spanloom.store.migrations import HEAD, SchemaError, migrate
+from spanloom.store.sql import migrations
+from spanloom.store.sql.dialect import PATIENCE_SECONDS, database
+from spanloom.store.sql.migrations import HEAD, SchemaError, migrate
+from spanloom.store.sql.tables import metadata
 from spanloom.store.store import Store
-from spanloom.store.tables import metadata
 from tests.databases import DATABASES, new_url
 from tests.store.conftest import Run
 from tests.store.samples import a_span
@@ -64,7 +64,7 @@ def test_any_number_may_migrate_at_once(kind: str, tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(migrate, [url] * 4))
     url = new_url(kind, tmp_path)
-    code = "import sys; from spanloom.store.migrations import migrate; migrate(sys.argv[1])"
+    code = "import sys; from spanloom.store.sql.migrations import migrate; migrate(sys.argv[1])"
     processes = [subprocess.Popen([sys.executable, "-c", code, url]) for _ in range(2)]
     assert [process.wait(PATIENCE_SECONDS) for process in processes] == [0, 0]
 

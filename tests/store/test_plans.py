@@ -24,8 +24,8 @@ from spanloom.model import (
     SpokenQuery,
     TraceQuery,
 )
-from spanloom.store import rows, tables
-from spanloom.store.migrations import migrate
+from spanloom.store.sql import rows, tables
+from spanloom.store.sql.migrations import migrate
 from spanloom.store.store import Store
 from tests.databases import DATABASES, new_url
 from tests.store.conftest import Run

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from spanloom.errors import SpanloomError
 from spanloom.model import EventQuery, Feedback, Filter, Span, Trace
-from spanloom.store import rows, tables
+from spanloom.store.sql import rows, tables
 from spanloom.store.store import Store
 from tests.store.conftest import Run
 from tests.store.samples import FULL, a_span

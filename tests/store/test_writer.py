@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, event, make_url, select, text
 
 from spanloom.errors import SpanloomError
 from spanloom.model import Feedback, Span
-from spanloom.store import dialect, rows, tables
+from spanloom.store.sql import dialect, rows, tables
 from spanloom.store.store import Store
 from tests.databases import new_url
 from tests.store.conftest import Run

@@ -1,4 +1,7 @@
-"""Feedback beside what it judges (contract agent_chat, section 1.5)."""
+"""Feedback beside what it judges.
+
+Rules: docs/contracts/agent_chat.md, section 1.5.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from spanloom.chat.turn import TurnChat
     from spanloom.model import Feedback
+    from spanloom.model.turn import TurnChat
 
 
 def attach_feedback(turn: TurnChat, feedback: Sequence[Feedback]) -> TurnChat:

@@ -1,4 +1,7 @@
-"""Handoffs: one agent passes the turn on to another (contract agent_chat, section 3.10)."""
+"""Handoffs: one agent passes the turn on to another.
+
+Rules: docs/contracts/agent_chat.md, section 3.10.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from spanloom.chat.json_text import json_object, parsed
-from spanloom.chat.turn import AgentHandoff, AgentStart, ChatMessage, UserMessage
+from spanloom.model.turn import AgentHandoff, AgentStart, ChatMessage, UserMessage
 
 if TYPE_CHECKING:
     from spanloom.model import Json, Span

@@ -1,4 +1,7 @@
-"""The messages of the chat, each made from the facts of one span (contract agent_chat, sections 1.3, 2.5, 2.9, 2.10)."""
+"""The messages of the chat, each made from the facts of one span.
+
+Rules: docs/contracts/agent_chat.md, sections 1.3, 2.5, 2.9, 2.10.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from spanloom.chat.facts import Facts, count
 from spanloom.chat.json_text import json_object, parsed
 from spanloom.chat.messages import USER, Message, is_task_notification, joined_text, text_of
 from spanloom.chat.refs import refs_in
-from spanloom.chat.turn import (
+from spanloom.model.turn import (
     AgentStart,
     ChatMessage,
     ContextCompacted,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from spanloom.chat.facts import Facts
 from spanloom.chat.messages import Message, reasoning_of, text_of
-from spanloom.chat.turn import AssistantMessage, ChatMessage, UserMessage
+from spanloom.model.turn import AssistantMessage, ChatMessage, UserMessage
 
 
 def without_copies(facts: Mapping[str, Facts]) -> Mapping[str, Facts]:

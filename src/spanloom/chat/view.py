@@ -1,4 +1,7 @@
-"""The chat view of one trace: its spans as one linear trajectory (contract agent_chat, section 1.2)."""
+"""The chat view of one trace: its spans as one linear trajectory.
+
+Rules: docs/contracts/agent_chat.md, section 1.2.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,9 @@ from spanloom.chat.repeats import calls_once, counted_usages, repeats_inside
 from spanloom.chat.subagents import agents_inside_tools
 from spanloom.chat.tools import after_their_requests
 from spanloom.chat.tree import root_of, span_tree
-from spanloom.chat.turn import TurnChat
 from spanloom.chat.walk import messages_of
-from spanloom.garbage import let_go
+from spanloom.codec.release import let_go
+from spanloom.model.turn import TurnChat
 
 if TYPE_CHECKING:
     from spanloom.model import Span

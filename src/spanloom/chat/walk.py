@@ -1,7 +1,7 @@
 """The one walk from the spans of a trace to its messages, whatever door the spans came through.
 
 Depth first without recursion: a tool's call and an agent's start come before what happened inside, a model's text after it.
-Rules: contract agent_chat, sections 2.5 to 2.10 and 3.
+Rules: docs/contracts/agent_chat.md, sections 2.5 to 2.10 and 3.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ from spanloom.chat.tools import (
     pieces_of,
 )
 from spanloom.chat.tree import SpanTree, start_key
-from spanloom.chat.turn import (
+from spanloom.chat.users import USER_NAME, Scope, Users
+from spanloom.model.turn import (
     AgentHandoff,
     AgentStart,
     AssistantMessage,
@@ -44,7 +45,6 @@ from spanloom.chat.turn import (
     ToolCall,
     UserMessage,
 )
-from spanloom.chat.users import USER_NAME, Scope, Users
 
 # Acts whose own answer stands for what was said below them.
 _ANSWER_FOR_OTHERS = (AGENT, WORKFLOW)

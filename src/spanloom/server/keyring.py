@@ -10,7 +10,7 @@ from typing import Protocol
 from spanloom.errors import SpanloomError
 from spanloom.model import Key
 from spanloom.services import keys
-from spanloom.services.call import INSTANCE
+from spanloom.services.context import INSTANCE
 
 # A revoked key is refused everywhere within this time; a good one costs no query in between.
 CACHE_SECONDS = 1.0

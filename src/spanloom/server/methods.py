@@ -15,7 +15,7 @@ from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 
-from spanloom.services.call import Call
+from spanloom.services.context import Call
 from spanloom.v1 import access_pb2
 
 

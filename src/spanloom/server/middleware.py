@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from spanloom.errors import SpanloomError
 from spanloom.model import uuid7
 from spanloom.server.methods import Method
-from spanloom.services.call import Call
+from spanloom.services.context import Call
 
 log = structlog.get_logger("spanloom.request")
 

@@ -8,21 +8,21 @@ from functools import partial
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from spanloom.adapters.weave.agent import SORT_FIELDS, agent_message, search_response
+from spanloom.adapters.weave.chat import MAX_UINT32, chat_message, weight_of
+from spanloom.adapters.weave.feedback import feedback_message
 from spanloom.chat.feedback import attach_feedback
 from spanloom.chat.spoken import ROLES, TOOL_CALL, TOOL_RESULT
-from spanloom.chat.turn import TurnChat
 from spanloom.chat.view import trace_chat
+from spanloom.codec.conversion import converted
+from spanloom.codec.release import let_go
 from spanloom.errors import invalid_field
-from spanloom.garbage import let_go
-from spanloom.ingest.checks import Violations, possible_id
 from spanloom.model import MAX_TIME_NS, AgentQuery, AgentTotals, Feedback, Page, Span, SpokenQuery
-from spanloom.services.call import Call
-from spanloom.services.conversion import converted
+from spanloom.model.checks import Violations, possible_id
+from spanloom.model.turn import TurnChat
+from spanloom.services.context import Call
 from spanloom.services.message_search import matches
 from spanloom.services.paging import not_negative, row_limit
-from spanloom.services.views.agent import SORT_FIELDS, agent_message, search_response
-from spanloom.services.views.chat import MAX_UINT32, chat_message, weight_of
-from spanloom.services.views.feedback import feedback_message
 from spanloom.store.store import Store
 from spanloom.v1 import agent_chat_service_pb2 as pb
 from spanloom.v1 import agent_pb2

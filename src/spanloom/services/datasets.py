@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from spanloom.codec.conversion import converted
+from spanloom.codec.json_fields import put_json
+from spanloom.codec.struct_wire import struct_object
 from spanloom.errors import invalid_field, not_found
-from spanloom.ingest.checks import Violations, possible_id
 from spanloom.model import Dataset, Json
-from spanloom.services.call import Call
-from spanloom.services.conversion import converted
+from spanloom.model.checks import Violations, possible_id
+from spanloom.services.context import Call
 from spanloom.services.projects import Projects
-from spanloom.services.views.json_fields import put_json
 from spanloom.store.store import Store
 from spanloom.v1 import dataset_pb2, dataset_service_pb2
-from spanloom.wire import struct_object
 
 
 class DatasetService:

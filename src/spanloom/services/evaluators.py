@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from spanloom.codec.json_fields import put_json
+from spanloom.codec.struct_wire import struct_object
+from spanloom.codec.timestamps import timestamp_from_ns
 from spanloom.errors import not_found
-from spanloom.evaluators.kinds import SettingError, checked_settings, kinds, version
-from spanloom.ingest.checks import Violations, possible_id
-from spanloom.ingest.times import timestamp_from_ns
+from spanloom.evaluation.kinds import SettingError, checked_settings, kinds, version
 from spanloom.model import Evaluator
-from spanloom.services.call import Call
+from spanloom.model.checks import Violations, possible_id
+from spanloom.services.context import Call
 from spanloom.services.projects import Projects
-from spanloom.services.views.json_fields import put_json
 from spanloom.store.store import Store
 from spanloom.v1 import evaluator_pb2, evaluator_service_pb2
-from spanloom.wire import struct_object
 
 
 class EvaluatorService:

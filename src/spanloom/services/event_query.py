@@ -11,12 +11,12 @@ from typing import Any
 import orjson
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from spanloom.codec.struct_wire import value_object
 from spanloom.errors import invalid_field
-from spanloom.ingest.checks import Violations
 from spanloom.model import MAX_TIME_NS, Chart, EventQuery, Filter, Json
+from spanloom.model.checks import Violations
 from spanloom.services.paging import not_negative, page_size
 from spanloom.v1 import event_pb2, event_service_pb2
-from spanloom.wire import value_object
 
 DEFAULT_LIMIT = 1000
 # The evaluation that an event is part of.

@@ -6,22 +6,22 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
+from spanloom.adapters.honeyhive.model_events import event_of, events_of
+from spanloom.adapters.honeyhive.projection import project as projected
+from spanloom.adapters.honeyhive.projection import wanted
+from spanloom.adapters.honeyhive.read import ReadEvents, read_batch, read_event
+from spanloom.adapters.honeyhive.schema import schema_message
+from spanloom.adapters.honeyhive.update import read_update
+from spanloom.adapters.honeyhive.write import event_message, fill_event
+from spanloom.codec.conversion import converted
+from spanloom.codec.timestamps import timestamp_from_ns
 from spanloom.errors import invalid_field, not_found
-from spanloom.ingest.checks import Violations, possible_id
-from spanloom.ingest.events import ReadEvents, read_batch, read_event
-from spanloom.ingest.model_events import event_of, events_of
-from spanloom.ingest.times import timestamp_from_ns
-from spanloom.ingest.updates import read_update
 from spanloom.model import Span
-from spanloom.services.call import INSTANCE, Call
-from spanloom.services.conversion import converted
+from spanloom.model.checks import Violations, possible_id
+from spanloom.services.context import INSTANCE, Call
 from spanloom.services.event_query import chart_of, event_query, page_query
 from spanloom.services.projects import Projects
-from spanloom.services.views.event import event_message, fill_event
-from spanloom.services.views.projection import project as projected
-from spanloom.services.views.projection import wanted
-from spanloom.services.views.schema import schema_message
-from spanloom.store.charts import MOST_POINTS
+from spanloom.store.sql.charts import MOST_POINTS
 from spanloom.store.store import Store
 from spanloom.v1 import event_pb2, event_service_pb2
 

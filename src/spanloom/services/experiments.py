@@ -6,15 +6,15 @@ from collections import Counter
 from collections.abc import Iterable
 from statistics import fmean, median
 
+from spanloom.adapters.basalt.write import listed_trace
+from spanloom.codec.timestamps import timestamp_from_ns
 from spanloom.errors import not_found
-from spanloom.ingest.checks import Violations, possible_id
-from spanloom.ingest.times import timestamp_from_ns
 from spanloom.model import Experiment, TraceQuery, dashed, uuid7
-from spanloom.services.call import Call
+from spanloom.model.checks import Violations, possible_id
+from spanloom.services.context import Call
 from spanloom.services.page_token import page_token, position_of
 from spanloom.services.paging import page_size
 from spanloom.services.projects import Projects
-from spanloom.services.views.trace import listed_trace
 from spanloom.store.store import Store
 from spanloom.v1 import experiment_pb2, experiment_service_pb2
 

@@ -10,17 +10,17 @@ from urllib.parse import unquote
 
 from google.protobuf.message import Message
 
-from spanloom.ingest.checks import Violations
-from spanloom.ingest.times import timestamp_from_ns
+from spanloom.adapters.weave.feedback import REFS, SCORER_MAPS, feedback_message
+from spanloom.codec.json_fields import put_json
+from spanloom.codec.struct_wire import struct_object
+from spanloom.codec.timestamps import timestamp_from_ns
 from spanloom.model import MAX_ID_LENGTH, Feedback, Json, dashed, uuid7
-from spanloom.services.call import Call
+from spanloom.model.checks import Violations
+from spanloom.services.context import Call
 from spanloom.services.paging import not_negative, page_size
 from spanloom.services.projects import Projects
-from spanloom.services.views.feedback import REFS, SCORER_MAPS, feedback_message
-from spanloom.services.views.json_fields import put_json
 from spanloom.store.store import Store
 from spanloom.v1 import feedback_service_pb2
-from spanloom.wire import struct_object
 
 DEFAULT_LIMIT = 100
 MOST_LIMIT = 1000

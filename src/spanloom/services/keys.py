@@ -15,7 +15,7 @@ import time
 
 from spanloom.errors import invalid_field
 from spanloom.model import Key
-from spanloom.services.call import INSTANCE, checked_project
+from spanloom.services.context import INSTANCE, checked_project
 
 ROLES = ("ingest", "read", "admin")
 _KEY = re.compile(r"sl_([0-9a-f]{16})_[A-Za-z0-9_-]{43}")

@@ -4,25 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from spanloom.chat.spoken import spoken
-from spanloom.model import Span, SpokenQuery
-from spanloom.services.conversion import converted
+from spanloom.codec.conversion import converted
+from spanloom.model import Match, Span, SpokenQuery
 from spanloom.store.store import Store
 
 _BATCH = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """A message that was found, and the span that it stands on."""
-
-    span: Span
-    role: str
-    text: str
-    digest: str
 
 
 async def matches(

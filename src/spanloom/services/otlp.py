@@ -10,12 +10,12 @@ from typing import Any
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 
+from spanloom.adapters.otlp.read import parts_from
+from spanloom.codec.conversion import converted
 from spanloom.errors import SpanloomError
-from spanloom.ingest.evaluations import asking_traces
-from spanloom.ingest.otlp import parts_from
 from spanloom.model import Span, look_at
-from spanloom.services.call import INSTANCE, Call
-from spanloom.services.conversion import converted
+from spanloom.model.evaluations import asking_traces
+from spanloom.services.context import INSTANCE, Call
 from spanloom.services.projects import Projects
 from spanloom.store.store import Store
 

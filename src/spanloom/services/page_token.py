@@ -10,7 +10,7 @@ import base64
 import hashlib
 
 from spanloom.errors import invalid_field
-from spanloom.ingest.checks import possible_id
+from spanloom.model.checks import possible_id
 
 _DIGEST_BYTES = 12
 _TIME_BYTES = 8

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from google.protobuf import json_format
 
 from spanloom.errors import not_found
-from spanloom.ingest.checks import Violations, possible_id
 from spanloom.model import Json, PromptTag, PromptVersion
-from spanloom.services.call import Call
+from spanloom.model.checks import Violations, possible_id
+from spanloom.services.context import Call
 from spanloom.services.projects import Projects
 from spanloom.services.prompt_versions import PRODUCTION, PromptVersions, variables
 from spanloom.store.store import Store

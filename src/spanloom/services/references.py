@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from itertools import chain
 
-from spanloom.ingest.checks import possible_id
+from spanloom.model.checks import possible_id
 from spanloom.services.prompt_versions import PromptVersions
 from spanloom.store.store import Store
 from spanloom.v1 import trace_pb2
 
-# As the hosted service words it; clients know no other text (contract "traces", section 2).
+# As the hosted service words it; clients know no other text (docs/contracts/traces.md, section 2).
 PROMPT_NOT_FOUND = (
     "No prompt found with the given slug or no production version found or no prompt found with the given version or tag "
     "(production version also missing)"

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from spanloom.adapters.honeyhive.read import read_session, read_session_events
+from spanloom.adapters.honeyhive.session import ORG_ID, WORKSPACE_ID, session_message
+from spanloom.adapters.honeyhive.update import read_restart
+from spanloom.adapters.honeyhive.write import fill_event
+from spanloom.codec.conversion import converted
 from spanloom.errors import invalid_field, not_found
-from spanloom.ingest.checks import possible_id
-from spanloom.ingest.events import read_session, read_session_events
-from spanloom.ingest.updates import read_restart
 from spanloom.model import Span
-from spanloom.services.call import Call
-from spanloom.services.conversion import converted
+from spanloom.model.checks import possible_id
+from spanloom.services.context import Call
 from spanloom.services.projects import Projects
-from spanloom.services.views.event import fill_event
-from spanloom.services.views.session import ORG_ID, WORKSPACE_ID, session_message
 from spanloom.store.store import Store
 from spanloom.v1 import event_pb2, session_pb2, session_service_pb2
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from google.api.httpbody_pb2 import HttpBody
 
+from spanloom.adapters.otlp.write import traces_data
+from spanloom.codec import otlp_json
+from spanloom.codec.conversion import converted
 from spanloom.errors import invalid_field, not_found
-from spanloom.ingest import otlp_json
-from spanloom.ingest.checks import possible_id
-from spanloom.services.call import Call
-from spanloom.services.conversion import converted
-from spanloom.services.otlp_view import traces_data
+from spanloom.model.checks import possible_id
+from spanloom.services.context import Call
 from spanloom.store.store import Store
 from spanloom.v1 import trace_export_service_pb2
 

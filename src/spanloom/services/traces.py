@@ -7,19 +7,20 @@ from typing import cast
 
 from google.protobuf.message import Message
 
+from spanloom.adapters.basalt.read import ReadTrace, read_log, read_trace, trace_around_log
+from spanloom.adapters.basalt.write import listed_trace, trace_message
+from spanloom.codec.conversion import converted
+from spanloom.codec.timestamps import ns_from_timestamp
 from spanloom.errors import invalid_field, not_found
-from spanloom.ingest.checks import Violations, possible_id
-from spanloom.ingest.evaluations import asked_evaluations
-from spanloom.ingest.times import OUT_OF_RANGE, ns_from_timestamp
-from spanloom.ingest.traces import ReadTrace, read_log, read_trace, trace_around_log
 from spanloom.model import MAX_TIME_NS, STATUSES, TraceQuery, uuid7
+from spanloom.model.checks import Violations, possible_id
+from spanloom.model.evaluations import asked_evaluations
+from spanloom.model.times import OUT_OF_RANGE
 from spanloom.services import references
-from spanloom.services.call import Call
-from spanloom.services.conversion import converted
+from spanloom.services.context import Call
 from spanloom.services.page_token import page_token, position_of
 from spanloom.services.paging import page_size
 from spanloom.services.projects import Projects
-from spanloom.services.views.trace import listed_trace, trace_message
 from spanloom.store.store import Store
 from spanloom.v1 import trace_pb2, trace_service_pb2
 

@@ -28,8 +28,8 @@ from spanloom.model import (
     Trace,
     TraceQuery,
 )
-from spanloom.patch import Patch
-from spanloom.store import (
+from spanloom.model.patch import Patch
+from spanloom.store.sql import (
     charts,
     deletes,
     dialect,
@@ -41,15 +41,15 @@ from spanloom.store import (
     settling,
     tables,
 )
-from spanloom.store.agents import Agents
-from spanloom.store.catalog import Catalog
-from spanloom.store.datasets import Datasets
-from spanloom.store.evaluation_queue import EvaluationQueue
-from spanloom.store.readers import READERS, Readers
-from spanloom.store.rows import checked
-from spanloom.store.settling import Written
-from spanloom.store.versions import Versions
-from spanloom.store.writer import Rows, Statements, Writer
+from spanloom.store.sql.agents import Agents
+from spanloom.store.sql.catalog import Catalog
+from spanloom.store.sql.datasets import Datasets
+from spanloom.store.sql.evaluation_queue import EvaluationQueue
+from spanloom.store.sql.readers import READERS, Readers
+from spanloom.store.sql.rows import checked
+from spanloom.store.sql.settling import Written
+from spanloom.store.sql.versions import Versions
+from spanloom.store.sql.writer import Rows, Statements, Writer
 
 ALL_TRACES = TraceQuery()
 
@@ -184,7 +184,7 @@ class Store:
                 await self._write(work, written, rows=len(span_rows) + len(jobs), size=size)
 
     async def patch_event(self, project: str, event_id: str, patch: Patch) -> None:
-        """Keep a patch (`spanloom.patch`) of an event, and apply it to the event's span now and whenever it is written anew.
+        """Keep a patch (`spanloom.model.patch`) of an event, and apply it to the event's span now and whenever it is written anew.
 
         The event need not be there: nothing is listed until it comes. Where several traces hold the event id, it is applied
         in each. INVALID_ARGUMENT names the field.

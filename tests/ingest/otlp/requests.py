@@ -14,8 +14,8 @@ from opentelemetry.proto.common.v1 import common_pb2
 from opentelemetry.proto.resource.v1 import resource_pb2
 from opentelemetry.proto.trace.v1 import trace_pb2
 
-from spanloom.ingest import otlp_json
-from spanloom.ingest.otlp import Received, spans_from
+from spanloom.adapters.otlp.read import Received, spans_from
+from spanloom.codec import otlp_json
 from spanloom.model import MAX_TIME_NS, Span
 
 DATA = Path("tests/data/otlp")

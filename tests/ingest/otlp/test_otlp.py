@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1 import trace_pb2
 
-from spanloom.ingest import conventions
-from spanloom.ingest.otlp import spans_from
+from spanloom.adapters.otlp import conventions
+from spanloom.adapters.otlp.read import spans_from
+from spanloom.adapters.otlp.write import traces_data
 from spanloom.model import MAX_TIME_NS
-from spanloom.services.otlp_view import traces_data
 from tests.ingest.otlp import requests as r
 
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from spanloom.codec import otlp_json
 from spanloom.errors import SpanloomError
-from spanloom.ingest import otlp_json
 from tests.ingest.otlp import requests as r
 
 IDS = ("traceId", "spanId", "parentSpanId", "trace_id", "span_id", "parent_span_id")

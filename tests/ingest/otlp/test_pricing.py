@@ -12,7 +12,7 @@ from genai_prices import Usage, calc_price
 from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import ModelPrice
 
-from spanloom.ingest.pricing import cost_of
+from spanloom.genai.pricing import cost_of
 
 AT_NS = 1_763_629_200_000_000_000
 AT = datetime.fromtimestamp(AT_NS / 1e9, UTC)
@@ -72,5 +72,5 @@ def test_an_unknown_model_costs_nothing_that_is_known() -> None:
 
 
 def test_the_price_list_is_read_when_first_needed() -> None:
-    script = "import sys, spanloom.ingest.otlp; sys.exit('genai_prices' in sys.modules)"
+    script = "import sys, spanloom.adapters.otlp.read; sys.exit('genai_prices' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

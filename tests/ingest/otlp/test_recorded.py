@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from spanloom.chat.turn import AssistantMessage, ChatMessage, ToolCall, UserMessage
+from spanloom.adapters.otlp.write import span_id_bytes, trace_id_bytes
 from spanloom.chat.view import trace_chat
-from spanloom.ingest.conventions.messages import text_of
+from spanloom.genai.messages import text_of
 from spanloom.model import Span
-from spanloom.services.otlp_view import span_id_bytes, trace_id_bytes
+from spanloom.model.turn import AssistantMessage, ChatMessage, ToolCall, UserMessage
 from tests.chat.captured import span_of
 from tests.ingest.otlp import requests as r
 

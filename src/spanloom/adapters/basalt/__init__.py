@@ -1,0 +1,1 @@
+"""Basalt's shapes: traces with logs (docs/contracts/traces.md)."""

@@ -1,0 +1,1 @@
+"""HoneyHive's shapes: events and sessions (docs/contracts/events.md)."""

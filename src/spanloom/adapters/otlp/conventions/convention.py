@@ -1,0 +1,87 @@
+"""What a convention is: a table of attribute keys, and a function for what no table can say.
+
+A convention offers values for these canonical fields; the offer of the first convention that makes one is taken:
+
+    operation            gen_ai.operation.name; "chain" for a step that says it is no more than that
+    kind                 event type: model, tool, chain, session
+    name                 the event's name, where it is not the span's
+    agent_name, agent_id, agent_version, agent_description
+    provider, model, response_model
+    input_tokens, output_tokens, reasoning_tokens, cache_read_tokens, cache_creation_tokens
+    cost, input_cost, output_cost            US dollars
+    input_messages, output_messages          GenAI messages (`spanloom.genai.messages`)
+    system_instructions                      text
+    input_value, output_value                any JSON: what went in and came out of a step of any kind
+    prompt, completion                       the same, of a step that says it is about a model (gen_ai.prompt)
+    tool_name, tool_call_id, tool_type, tool_description, tool_arguments, tool_result, tool_definitions
+    session_id, event_id, duration_ms, error, error_type, status_message
+    content_refs, compaction_summary, compaction_items_before, compaction_items_after
+    handoff_from, handoff_to                 agents
+    relayed                                  true: the messages are a copy of what other spans said
+    and those of a span's body that doors of other contracts fill (`BODY_FIELDS`)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from spanloom.genai.reading import Reader
+from spanloom.model import Json
+
+BODY_FIELDS = (
+    "inputs",
+    "outputs",
+    "metadata",
+    "config",
+    "metrics",
+    "feedback",
+    "user_properties",
+    "error",
+    "source",
+    "log_type",
+    "prompt_used",
+    "variables",
+    "evaluators",
+    "sample_rate",
+    "sampled",
+    "evaluation_config",
+    "experiment",
+    "user",
+    "organization",
+    "feature_slug",
+)
+
+Draft = dict[str, Any]
+Offers = Mapping[str, Json]
+Rule = tuple[str, str, Reader]
+
+
+@dataclass(slots=True)  # made for each span: freezing one costs as much as the rest of it
+class SpanSource:
+    """An OTLP span as ordinary JSON: what conventions read. `events` are (name, attributes)."""
+
+    name: str
+    scope: str
+    attributes: Mapping[str, Json]
+    events: Sequence[tuple[str, Mapping[str, Json]]] = ()
+    failed: bool = False
+    is_root: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Convention:
+    """`rules`: (attribute key, canonical field, reader), the earlier before the later.
+
+    `read(source, found, draft)` is called for spans that have attributes with one of `prefixes` (`found`), are of one of
+    `scopes` or have events whose name starts with one of `events`; `draft` is what was taken so far; a function
+    may correct it, where a span says less of itself than it is, or other than it means.
+    """
+
+    name: str
+    rules: tuple[Rule, ...] = ()
+    prefixes: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
+    events: tuple[str, ...] = ()
+    read: Callable[[SpanSource, dict[str, Json], Draft], Offers] | None = field(default=None)

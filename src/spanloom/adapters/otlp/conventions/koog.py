@@ -1,0 +1,37 @@
+"""JetBrains' Koog: koog.* beside gen_ai.*.
+
+Source: JetBrains/koog, agents-features-opentelemetry (KoogAttributes, GenAIAttributes, the spans; recorded from 1.1); docs.koog.ai,
+OpenTelemetry support.
+"""
+
+from __future__ import annotations
+
+from spanloom.adapters.otlp.conventions.convention import Convention, Draft, Offers, SpanSource
+from spanloom.adapters.otlp.conventions.otel_genai import instructions
+from spanloom.genai.reading import decoded, structured
+from spanloom.model import Json
+
+
+def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
+    operation = draft.get("operation")
+    if operation is None:
+        return {"operation": "chain"}  # a strategy, a node, a subgraph or a planner is a step
+    if "tool_result" in draft:
+        draft["tool_result"] = decoded(draft["tool_result"])
+    # The agent that is created tells its instructions once more when it is invoked.
+    if operation == "create_agent":
+        return {}
+    return {"system_instructions": instructions(found.get("system_instructions"))}
+
+
+CONVENTION = Convention(
+    "Koog",
+    rules=(
+        ("koog.node.input", "input_value", structured),
+        ("koog.node.output", "output_value", structured),
+        ("koog.subgraph.input", "input_value", structured),
+        ("koog.subgraph.output", "output_value", structured),
+    ),
+    prefixes=("koog.", "system_instructions"),
+    read=_read,
+)

@@ -1,0 +1,264 @@
+"""OpenInference's attributes: openinference.span.kind, llm.*, input.value, output.value, tool.*, retrieval.*, embedding.*.
+
+Source: Arize-ai/openinference, spec/semantic_conventions.md (recorded from its instrumentations of the OpenAI Agents SDK, LangGraph,
+LlamaIndex, Agno, BeeAI, AutoGen and Google ADK).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from spanloom.adapters.otlp.conventions.convention import Convention, Draft, Offers, SpanSource
+from spanloom.genai.messages import (
+    ASSISTANT,
+    USER,
+    Message,
+    answers_of,
+    message_of,
+    messages_of,
+    system_of,
+)
+from spanloom.genai.parts import text_part
+from spanloom.genai.reading import (
+    an_object,
+    anything,
+    count,
+    dollars,
+    elements,
+    identifier,
+    lowered,
+    nested,
+    structured,
+    text,
+    word_in,
+)
+from spanloom.model import Json
+
+_OPERATIONS = {
+    "llm": "chat",
+    "agent": "invoke_agent",
+    "tool": "execute_tool",
+    "retriever": "retrieval",
+    "embedding": "embeddings",
+    "reranker": "rerank",
+    "chain": "chain",
+    "guardrail": "chain",
+    "evaluator": "chain",
+    "prompt": "chain",
+}
+# The OpenAI Agents SDK's handoff is a tool's span whose input is one agent and whose output is the other.
+_HANDOFF = re.compile(r"handoff(?: to .*)?", re.DOTALL)
+_SPEAKING = ("chat", "invoke_agent")
+
+
+def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
+    get = source.attributes.get
+    kind = lowered(get("openinference.span.kind"))
+    offers: dict[str, Any] = {}
+    if kind == "tool" and _HANDOFF.fullmatch(source.name):
+        if (
+            draft.get("operation") == "execute_tool"
+            and "gen_ai.operation.name" not in source.attributes
+        ):
+            draft["operation"] = "handoff"
+        return {"handoff_from": text(get("input.value")), "handoff_to": text(get("output.value"))}
+    tree = nested(item for item in found.items() if item[0].startswith(_NESTED))
+    llm = tree.get("llm")
+    llm = llm if isinstance(llm, dict) else {}
+    if draft.get("operation") != "chain":
+        inputs = _messages(llm.get("input_messages"), USER) or _prompts(
+            llm.get("prompts", structured(get("llm.prompts")))
+        )
+        outputs = _messages(llm.get("output_messages"), ASSISTANT) or _completions(
+            llm.get("choices")
+        )
+        reason = text(get("llm.finish_reason"))
+        if outputs and reason:
+            outputs[-1].setdefault("finish_reason", reason)
+        if kind == "llm" and not inputs and not outputs and _is_no_call(source, draft):
+            draft["operation"] = "chain"
+        offers = {
+            "input_messages": inputs,
+            "output_messages": outputs,
+            "system_instructions": system_of(inputs)
+            if inputs and "input_messages" not in draft
+            else None,
+        }
+    if kind == "agent":
+        offers["agent_name"] = _agent_name(source)
+    return {
+        **offers,
+        "tool_definitions": _tools(llm.get("tools")),
+        "output_value": _documents(tree),
+        "input_value": _embedded(tree),
+    }
+
+
+def _agent_name(source: SpanSource) -> str | None:
+    """The name of an agent that is not in agent.name: its node's in the graph of agents."""
+    get = source.attributes.get
+    return text(get("graph.node.name")) or text(get("graph.node.id"))
+
+
+def _langchain_agent(metadata: Json) -> str | None:
+    """The agent that LangChain names in the metadata of all that happens in it."""
+    return text((an_object(metadata) or {}).get("lc_agent_name"))
+
+
+def _is_no_call(source: SpanSource, draft: Draft) -> bool:
+    """A helper of a model's class that is traced as a call (LlamaIndex's _prepare_chat_with_tools): nothing was counted, and
+    neither side is messages."""
+    if (
+        "input_tokens" in draft
+        or "output_tokens" in draft
+        or "gen_ai.operation.name" in source.attributes
+    ):
+        return False
+    get = source.attributes.get
+    return not answers_of(structured(get("output.value"))) or not messages_of(
+        structured(get("input.value")), USER
+    )
+
+
+def _messages(node: Json, role: str) -> list[Message] | None:
+    found = (_message(item, role) for item in elements(node) if isinstance(item, dict))
+    return [message for message in found if message] or None
+
+
+def _message(item: dict[str, Any], role: str) -> Message | None:
+    told = item.get("message")
+    if not isinstance(told, dict):
+        return None
+    blocks: list[Json] = []
+    call_id = told.get("tool_call_id")
+    for content in elements(told.get("contents")):
+        block = content.get("message_content") if isinstance(content, dict) else None
+        if isinstance(block, dict):
+            blocks.append(block)
+        inner = content.get("message") if isinstance(content, dict) else None
+        if isinstance(inner, dict):  # BeeAI's instrumentation
+            call_id = call_id or inner.get("tool_call_id")
+    calls = [c.get("tool_call") for c in elements(told.get("tool_calls")) if isinstance(c, dict)]
+    if name := told.get("function_call_name"):
+        calls.append(
+            {"function": {"name": name, "arguments": told.get("function_call_arguments_json")}}
+        )
+    if not blocks or (call_id and len(blocks) == 1 and isinstance(blocks[0], dict)):
+        text_of_block = blocks[0].get("text") if blocks and isinstance(blocks[0], dict) else None
+        content = told.get("content", text_of_block)
+    else:
+        content = blocks
+    said = told.get("role")
+    flat = {
+        "role": said if isinstance(said, str) and said else role,
+        "content": content,
+        "tool_calls": calls,
+        "tool_call_id": call_id,
+        "name": told.get("name"),
+        "finish_reason": told.get("finish_reason"),
+    }
+    return message_of(flat, role)
+
+
+def _prompts(node: Json) -> list[Message] | None:
+    """llm.prompts of text completions."""
+    said = [p.get("prompt", p) if isinstance(p, dict) else p for p in elements(node)]
+    texts = [
+        t for p in said if isinstance(t := p.get("text") if isinstance(p, dict) else p, str) and t
+    ]
+    return [{"role": USER, "parts": [text_part(t)]} for t in texts] or None
+
+
+def _completions(node: Json) -> list[Message] | None:
+    """llm.choices of text completions."""
+    said = [c.get("completion") for c in elements(node) if isinstance(c, dict)]
+    texts = [t for c in said if isinstance(c, dict) and isinstance(t := c.get("text"), str) and t]
+    return [{"role": ASSISTANT, "parts": [text_part(t)]} for t in texts] or None
+
+
+def _tools(node: Json) -> Json:
+    tools = (tool.get("tool") for tool in elements(node) if isinstance(tool, dict))
+    return [
+        structured(t["json_schema"]) for t in tools if isinstance(t, dict) and t.get("json_schema")
+    ] or None
+
+
+def _documents(tree: dict[str, Any]) -> Json:
+    """What a retriever or a reranker found."""
+    for path in (("retrieval", "documents"), ("reranker", "output_documents")):
+        holder = tree.get(path[0])
+        if isinstance(holder, dict) and path[1] in holder:
+            items = (
+                item.get("document") for item in elements(holder[path[1]]) if isinstance(item, dict)
+            )
+            found = [_flat(item, "document") for item in items if isinstance(item, dict)]
+            return {"documents": found} if found else None
+    return None
+
+
+def _embedded(tree: dict[str, Any]) -> Json:
+    """The texts that were embedded."""
+    holder = tree.get("embedding")
+    items = elements(holder.get("embeddings")) if isinstance(holder, dict) else []
+    inner = (item.get("embedding") for item in items if isinstance(item, dict))
+    texts = [
+        item["text"]
+        for item in inner
+        if isinstance(item, dict) and isinstance(item.get("text"), str)
+    ]
+    return {"texts": texts} if texts else None
+
+
+def _flat(item: dict[str, Any], prefix: str) -> dict[str, Json]:
+    return {key.removeprefix(prefix + "."): structured(value) for key, value in item.items()}
+
+
+_NESTED = (
+    "llm.input_messages.",
+    "llm.output_messages.",
+    "llm.tools.",
+    "llm.prompts.",
+    "llm.choices.",
+    "retrieval.documents.",
+    "reranker.output_documents.",
+    "embedding.embeddings.",
+)
+
+
+CONVENTION = Convention(
+    "OpenInference",
+    rules=(
+        ("openinference.span.kind", "operation", word_in(_OPERATIONS)),
+        ("llm.model_name", "model", text),
+        ("embedding.model_name", "model", text),
+        ("reranker.model_name", "model", text),
+        ("llm.provider", "provider", lowered),
+        ("llm.system", "provider", lowered),
+        ("llm.token_count.prompt", "input_tokens", count),
+        ("llm.token_count.completion", "output_tokens", count),
+        ("llm.token_count.completion_details.reasoning", "reasoning_tokens", count),
+        ("llm.token_count.prompt_details.cache_read", "cache_read_tokens", count),
+        ("llm.token_count.prompt_details.cache_write", "cache_creation_tokens", count),
+        ("llm.token_count.prompt_details.cache_input", "cache_read_tokens", count),
+        ("llm.cost.total", "cost", dollars),
+        ("llm.cost.prompt", "input_cost", dollars),
+        ("llm.cost.completion", "output_cost", dollars),
+        ("agent.name", "agent_name", text),
+        ("metadata", "agent_name", _langchain_agent),
+        ("tool.name", "tool_name", text),
+        ("tool.description", "tool_description", text),
+        ("tool.id", "tool_call_id", identifier),
+        ("tool_call.id", "tool_call_id", identifier),
+        ("tool_call.function.name", "tool_name", text),
+        ("tool_call.function.arguments", "tool_arguments", structured),
+        ("input.value", "input_value", structured),
+        ("output.value", "output_value", structured),
+        ("reranker.query", "input_value", anything),
+        ("session.id", "session_id", identifier),
+        ("user.id", "user_id", identifier),
+        ("metadata", "metadata", an_object),
+    ),
+    prefixes=("openinference.span.kind", *_NESTED),
+    read=_read,
+)

@@ -1,0 +1,146 @@
+"""OpenTelemetry GenAI events on spans: a message an event, or all of a call's content in one.
+
+Sources: open-telemetry/semantic-conventions, docs/gen-ai/gen-ai-events.md, versions 1.26 (gen_ai.content.prompt), 1.28 to 1.36
+(gen_ai.user.message, gen_ai.choice ...) and 1.37 on (gen_ai.client.inference.operation.details). Fields of an event's body
+stand among its attributes, or as JSON in one: `body` (Koog), `gen_ai.event.content` (Azure), `event_body`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from spanloom.adapters.otlp.conventions.convention import Convention, Draft, Offers, SpanSource
+from spanloom.adapters.otlp.conventions.otel_genai import (
+    input_messages,
+    instructions,
+    output_messages,
+)
+from spanloom.genai.messages import (
+    ASSISTANT,
+    SYSTEM,
+    TOOL,
+    USER,
+    Message,
+    asked_and_answered,
+    message_of,
+    messages_of,
+    system_of,
+)
+from spanloom.genai.reading import structured
+from spanloom.model import Json
+
+_ROLES = {
+    "gen_ai.system.message": SYSTEM,
+    "gen_ai.user.message": USER,
+    "gen_ai.assistant.message": ASSISTANT,
+    "gen_ai.tool.message": TOOL,
+}
+_BODIES = ("body", "event_body", "gen_ai.event.content")
+
+
+def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
+    events = [(name, event_fields(attributes)) for name, attributes in source.events]
+    offers: dict[str, Any] = {}
+    for name, fields in events:
+        for key, field, reader in _ATTRIBUTES.get(name, ()):
+            if field not in offers and (value := reader(fields.get(key))) is not None:
+                offers[field] = value
+    inputs, outputs = said_in_events(events)
+    offers.setdefault("input_messages", inputs)
+    offers.setdefault("output_messages", outputs)
+    if inputs and "input_messages" not in draft:
+        offers.setdefault("system_instructions", system_of(inputs))
+    return offers
+
+
+_DETAILS = (
+    ("gen_ai.input.messages", "input_messages", input_messages),
+    ("gen_ai.output.messages", "output_messages", output_messages),
+    ("gen_ai.system_instructions", "system_instructions", instructions),
+    ("gen_ai.tool.definitions", "tool_definitions", structured),
+)
+_ATTRIBUTES = {
+    "gen_ai.client.inference.operation.details": _DETAILS,
+    "gen_ai.client.operation.details": _DETAILS,
+    "gen_ai.content.prompt": (("gen_ai.prompt", "input_messages", input_messages),),
+    "gen_ai.content.completion": (("gen_ai.completion", "output_messages", output_messages),),
+    "gen_ai.tool.input": (
+        ("gen_ai.tool.input", "tool_arguments", structured),
+        ("input", "tool_arguments", structured),
+    ),
+    "gen_ai.tool.output": (
+        ("gen_ai.tool.output", "tool_result", structured),
+        ("output", "tool_result", structured),
+    ),
+}
+
+
+def event_fields(attributes: Mapping[str, Json]) -> dict[str, Json]:
+    """An event's fields: its attributes, and the fields of the body that one of them may hold as JSON."""
+    fields = dict(attributes)
+    for key in _BODIES:
+        body = structured(fields.get(key))
+        if isinstance(body, dict):
+            fields = {**body, **{k: v for k, v in fields.items() if k not in body}}
+        elif isinstance(body, list):
+            fields.setdefault("content", body)
+    return fields
+
+
+def said_in_events(
+    events: Iterable[tuple[str, Mapping[str, Json]]],
+) -> tuple[list[Message] | None, list[Message] | None]:
+    """The messages that events tell, one each: those that went in, and the choices that came out. Where no choice is told,
+    the assistant's last words in a row are the answer (Logfire's responses API)."""
+    inputs: list[Message] = []
+    outputs: list[Message] = []
+    for name, fields in events:
+        if name in _ROLES:
+            inputs += _told(fields, _ROLES[name])
+        elif name == "gen_ai.choice":
+            outputs += _choice(fields)
+    if not outputs:
+        inputs, outputs = asked_and_answered(inputs)
+    return inputs or None, outputs or None
+
+
+def _told(fields: Mapping[str, Json], role: str) -> list[Message]:
+    content = structured(fields.get("content"))
+    if isinstance(content, dict) and ("role" in content or "content" in content):
+        fields, content = {**fields, **content}, content.get("content")
+    said = fields.get("role")
+    item = {
+        **{
+            key: structured(fields[key])
+            for key in ("tool_calls", "id", "name", "tool_call_id")
+            if key in fields
+        },
+        "role": said if isinstance(said, str) and said else role,
+        "content": content,
+    }
+    message = message_of(item, role)
+    return [message] if message else []
+
+
+def _choice(fields: Mapping[str, Json]) -> list[Message]:
+    said = structured(fields.get("message"))
+    if isinstance(said, dict):
+        item = {**said, "role": said.get("role") or ASSISTANT}
+    else:
+        item = {
+            "role": ASSISTANT,
+            "content": structured(fields.get("content")) if said is None else said,
+        }
+    item["role"] = ASSISTANT  # Koog says `tool` of a choice that calls tools
+    if "tool_calls" in fields:
+        item.setdefault("tool_calls", structured(fields["tool_calls"]))
+    item["finish_reason"] = fields.get("finish_reason")
+    message = message_of(item, ASSISTANT)
+    if message is None and isinstance(said, dict):
+        found = messages_of(said, ASSISTANT)
+        message = found[0] if found else None
+    return [message] if message else []
+
+
+CONVENTION = Convention("OpenTelemetry GenAI events", events=("gen_ai.",), read=_read)

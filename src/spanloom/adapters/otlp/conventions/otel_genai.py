@@ -1,0 +1,186 @@
+"""OpenTelemetry GenAI semantic conventions: current attributes, and those of earlier versions still in use.
+
+Sources: open-telemetry/semantic-conventions, docs/gen-ai (gen-ai-spans, gen-ai-agent-spans, gen-ai-events) and docs/registry
+attributes/gen-ai, versions 1.27 to 1.38; OpenLLMetry's semantic_conventions_ai for indexed gen_ai.prompt.N and
+gen_ai.completion.N; SDKs that keep to the prefix with names of their own (OpenLIT, pydantic-ai, Koog) as noted.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from spanloom.adapters.otlp.conventions.convention import (
+    Convention,
+    Draft,
+    Offers,
+    Rule,
+    SpanSource,
+)
+from spanloom.genai.messages import ASSISTANT, TOOL, USER, Message, genai_messages
+from spanloom.genai.parts import openai_call, parts_of, tool_call, tool_response
+from spanloom.genai.reading import (
+    Reader,
+    anything,
+    count,
+    elements,
+    given_dollars,
+    identifier,
+    lowered,
+    nested,
+    structured,
+    text,
+)
+from spanloom.model import Json
+
+
+def input_messages(value: Json) -> list[Message] | None:
+    return genai_messages(value, USER)
+
+
+def output_messages(value: Json) -> list[Message] | None:
+    return genai_messages(value, ASSISTANT)
+
+
+def instructions(value: Json) -> str | None:
+    """gen_ai.system_instructions: a text, a list of texts, or blocks with a content or a text; a line each."""
+    value = structured(value)
+    if isinstance(value, str):
+        return value
+    blocks = value if isinstance(value, list) else [value]
+    said = (
+        block if isinstance(block, str) else block.get("content") or block.get("text")
+        for block in blocks
+        if isinstance(block, str | dict)
+    )
+    return "\n".join(t for t in said if isinstance(t, str) and t) or None
+
+
+# (the key after `gen_ai.`, the field, its reader); weave.* has a key beside each of them.
+FIELDS: tuple[tuple[str, str, Reader], ...] = (
+    ("operation.name", "operation", lowered),
+    ("provider.name", "provider", lowered),
+    ("system", "provider", lowered),
+    ("agent.name", "agent_name", text),
+    ("agent.id", "agent_id", identifier),
+    ("agent.version", "agent_version", identifier),
+    ("agent.description", "agent_description", text),
+    ("request.model", "model", text),
+    ("response.model", "response_model", text),
+    ("usage.input_tokens", "input_tokens", count),
+    ("usage.output_tokens", "output_tokens", count),
+    ("usage.reasoning.output_tokens", "reasoning_tokens", count),
+    ("usage.reasoning_tokens", "reasoning_tokens", count),
+    ("usage.experimental.reasoning_tokens", "reasoning_tokens", count),
+    ("usage.cache_read.input_tokens", "cache_read_tokens", count),
+    ("usage.prompt_tokens_details.cached_tokens", "cache_read_tokens", count),
+    ("usage.input_tokens_details.cached_tokens", "cache_read_tokens", count),
+    ("usage.cache_creation.input_tokens", "cache_creation_tokens", count),
+    ("conversation.id", "session_id", identifier),
+    ("tool.name", "tool_name", text),
+    ("tool.call.id", "tool_call_id", identifier),
+    ("tool.type", "tool_type", text),
+    ("tool.description", "tool_description", text),
+    ("tool.definitions", "tool_definitions", structured),
+    ("tool.call.arguments", "tool_arguments", structured),
+    ("tool.call.result", "tool_result", structured),
+    ("input.messages", "input_messages", input_messages),
+    ("output.messages", "output_messages", output_messages),
+    ("system_instructions", "system_instructions", instructions),
+    ("prompt", "prompt", anything),
+    ("completion", "completion", anything),
+)
+
+_OLDER: tuple[Rule, ...] = (
+    ("gen_ai.usage.prompt_tokens", "input_tokens", count),
+    ("gen_ai.usage.completion_tokens", "output_tokens", count),
+    ("prompt_tokens_details.cached_tokens", "cache_read_tokens", count),
+    ("gen_ai.usage.cache_read_input_tokens", "cache_read_tokens", count),
+    ("gen_ai.usage.cache_creation_input_tokens", "cache_creation_tokens", count),
+    ("gen_ai.usage.output_tokens_details.reasoning_tokens", "reasoning_tokens", count),
+    ("gen_ai.usage.completion_tokens_details.reasoning_tokens", "reasoning_tokens", count),
+    # pydantic-ai and logfire
+    ("gen_ai.usage.details.reasoning_tokens", "reasoning_tokens", count),
+    ("gen_ai.usage.details.cache_read_tokens", "cache_read_tokens", count),
+    ("gen_ai.usage.details.cached_tokens", "cache_read_tokens", count),
+    ("gen_ai.usage.details.cache_write_tokens", "cache_creation_tokens", count),
+    # OpenLIT sends 0 for models whose price it does not know.
+    ("gen_ai.usage.cost", "cost", given_dollars),
+    ("gen_ai.openai.request.model", "model", text),
+    ("gen_ai.tool.input", "tool_arguments", structured),
+    ("gen_ai.tool.output", "tool_result", structured),
+    ("gen_ai.tool.args", "tool_arguments", structured),
+    ("gen_ai.handoff.from_agent", "handoff_from", text),
+    ("gen_ai.handoff.to_agent", "handoff_to", text),
+)
+
+
+def _read_indexed(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
+    """gen_ai.prompt.N.* and gen_ai.completion.N.*."""
+    tree = nested(found.items()).get("gen_ai")
+    tree = tree if isinstance(tree, dict) else {}
+    return {
+        "input_messages": _indexed(tree.get("prompt"), USER),
+        "output_messages": _indexed(tree.get("completion"), ASSISTANT),
+    }
+
+
+def _indexed(node: Json, role: str) -> list[Message] | None:
+    found = (_indexed_message(item, role) for item in elements(node) if isinstance(item, dict))
+    return [message for message in found if message] or None
+
+
+def _indexed_message(item: dict[str, Any], role: str) -> Message | None:
+    said = item.get("role")
+    message: Message = {"role": said.lower() if isinstance(said, str) and said else role}
+    content = item.get("content", item.get("text"))
+    blocks = structured(content)
+    if content == '""':
+        blocks = None  # OpenLLMetry's LangChain writes an empty text as JSON
+    parts = _parts(blocks)
+    if isinstance(reasoning := item.get("reasoning"), str) and reasoning:
+        parts = [{"type": "reasoning", "content": reasoning}, *(parts or parts_of(content))]
+    calls = [call for item in elements(item.get("tool_calls")) if (call := openai_call(item))]
+    if isinstance(function := item.get("function_call"), dict):
+        calls.append(tool_call(None, function.get("name"), function.get("arguments")))
+    if message["role"] == TOOL and item.get("tool_call_id") and not calls:
+        message["parts"] = [tool_response(item["tool_call_id"], blocks, item.get("name"))]
+    elif parts or calls:
+        message["parts"] = [*(parts or parts_of(None if blocks is None else content)), *calls]
+    elif blocks is None:
+        return None
+    else:
+        message["content"] = content
+    if isinstance(reason := item.get("finish_reason"), str) and reason and role == ASSISTANT:
+        message["finish_reason"] = reason
+    return message
+
+
+def _parts(blocks: Json) -> list[dict[str, Any]] | None:
+    """Content that is a list of blocks in JSON (OpenLLMetry), or of tool calls (Koog); an answer in JSON is just its text."""
+    if not isinstance(blocks, list) or not blocks:
+        return None
+    if not all(isinstance(block, dict) and _is_block(block) for block in blocks):
+        return None
+    return parts_of(blocks)
+
+
+def _is_block(block: dict[str, Any]) -> bool:
+    return isinstance(block.get("type"), str) and any(
+        key in block
+        for key in ("text", "content", "function", "image_url", "source", "input", "thinking", "id")
+    )
+
+
+CONVENTION = Convention(
+    "OpenTelemetry GenAI",
+    rules=(
+        *(("gen_ai." + key, field, reader) for key, field, reader in FIELDS),
+        ("error.type", "error_type", text),
+    ),
+)
+OLDER = Convention(
+    "OpenTelemetry GenAI, earlier versions",
+    rules=_OLDER,
+    prefixes=("gen_ai.prompt.", "gen_ai.completion."),
+    read=_read_indexed,
+)

@@ -1,0 +1,318 @@
+"""From what the conventions make of an OTLP span to the canonical one: what they leave open is settled here.
+
+A body's `inputs` and `outputs` (the events and traces views) are what the client named so, else what went in and came out in the
+terms of the step: {chat_history} and {role, content, tool_calls?, finish_reason?} of a model, an agent or a whole workflow, arguments and result of a
+tool, else the values themselves ({"input": ...}, {"output": ...} where they are no objects). Messages past `MOST_COPIED` characters
+stand in `input_messages` and `output_messages` alone.
+
+    body.cost_details    {input?, output?, total, source: "given" | "computed"}
+    body.handoff         {from_agent?, to_agent?}
+    body.relayed         true: the span's messages are a copy of what other spans said
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from spanloom.adapters.otlp.conventions.convention import BODY_FIELDS, Draft, SpanSource
+from spanloom.adapters.otlp.conventions.otel_genai import output_messages
+from spanloom.genai.messages import (
+    USER,
+    answers_of,
+    chat_history,
+    genai_messages,
+    messages_of,
+    reasoning_of,
+)
+from spanloom.genai.pricing import cost_of
+from spanloom.genai.reading import structured
+from spanloom.genai.tool_io import arguments_of, result_of
+from spanloom.model import Json
+
+MODEL_OPERATIONS: Final = frozenset({"chat", "generate_content", "text_completion", "embeddings"})
+TOOL_OPERATIONS: Final = frozenset({"execute_tool", "retrieval", "rerank"})
+MOST_COPIED: Final = 65_536
+
+# docs/contracts/agent_chat.md, section 2.2.
+_NAMED_OPERATIONS = (
+    "chat",
+    "invoke_agent",
+    "execute_tool",
+    "generate_content",
+    "text_completion",
+    "embeddings",
+    "create_agent",
+    "retrieval",
+)
+_AGENT_NAME = "invoke_agent "
+_TOOL_NAME = "execute_tool "
+_SPEAKING = MODEL_OPERATIONS | {"invoke_agent"}
+# What wraps others, and says nothing of its own.
+_STEPS = frozenset({"chain", "invoke_workflow"})
+_TOOL = {
+    "tool_name": "name",
+    "tool_call_id": "call_id",
+    "tool_type": "type",
+    "tool_description": "description",
+    "tool_arguments": "arguments",
+    "tool_result": "result",
+}
+# Where in the body a canonical field stands: (object, key), the object "" for the body itself.
+_PLACES: Final[dict[str, tuple[str, str]]] = {
+    **{field: ("", field) for field in BODY_FIELDS},
+    **{
+        field: ("", field)
+        for field in (
+            "response_model",
+            "reasoning_tokens",
+            "cache_read_tokens",
+            "cache_creation_tokens",
+            "input_messages",
+            "output_messages",
+            "system_instructions",
+            "tool_definitions",
+            "content_refs",
+            "error_type",
+            "status_message",
+            "cost_details",
+            "relayed",
+        )
+    },
+    **{f"agent_{name}": ("agent", name) for name in ("id", "version", "description")},
+    **{
+        f"compaction_{name}": ("compaction", name)
+        for name in ("summary", "items_before", "items_after")
+    },
+    **{field: ("tool", name) for field, name in _TOOL.items()},
+    "handoff_from": ("handoff", "from_agent"),
+    "handoff_to": ("handoff", "to_agent"),
+    "prompt_used": ("", "prompt"),
+}
+
+
+def settle(draft: Draft, source: SpanSource, start_ns: int, body: dict[str, Json]) -> None:
+    """Fill in the draft what follows from the rest of it, and put into the body what the conventions make."""
+    operation = draft["operation"] = _operation(draft, source)
+    if (
+        operation == "invoke_agent"
+        and "agent_name" not in draft
+        and _starts(source.name, _AGENT_NAME)
+    ):
+        draft["agent_name"] = source.name[len(_AGENT_NAME) :]
+    draft.setdefault("kind", _kind(operation))
+    if operation in TOOL_OPERATIONS:
+        _settle_tool(draft, source, operation)
+    else:
+        _settle_messages(draft, source, operation)
+    if source.failed:
+        _settle_error(draft, source.events)
+    _settle_cost(draft, operation, start_ns)
+    if "user_id" in draft and "user" not in draft:
+        draft["user"] = {"id": draft["user_id"]}
+    for field, value in draft.items():
+        place = _PLACES.get(field)
+        if place is None:
+            continue
+        holder, key = place
+        if not holder:
+            body[key] = value
+        elif holder != "tool" or operation not in MODEL_OPERATIONS:
+            # SDKs tell of a model's span, too, which tools it asked for.
+            body.setdefault(holder, {})[key] = value
+    if "output_messages" in draft and (reasoning := reasoning_of(draft["output_messages"])):
+        body["reasoning"] = reasoning
+    _put_inputs(body, draft, operation)
+
+
+def _operation(draft: Draft, source: SpanSource) -> str:
+    """What was said; else what the span's name starts with; else what its attributes can only mean."""
+    if said := draft.get("operation"):
+        is_workflow = (
+            said == "chain"
+            and source.is_root
+            and ("input_value" in draft or "output_value" in draft)
+        )
+        return "invoke_workflow" if is_workflow else str(said)
+    name = source.name.lower()
+    for operation in _NAMED_OPERATIONS:
+        if name.startswith(operation):
+            return operation
+    if "kind" in draft:
+        return ""
+    speaks = any(
+        key in draft for key in ("input_messages", "output_messages", "prompt", "completion")
+    )
+    if "tool_name" in draft and not speaks:
+        return "execute_tool"
+    if "model" in draft and (speaks or "input_tokens" in draft or "output_tokens" in draft):
+        return "chat"
+    return ""
+
+
+def _starts(name: str, prefix: str) -> bool:
+    return name[: len(prefix)].lower() == prefix and len(name) > len(prefix)
+
+
+def _kind(operation: str) -> str:
+    if operation in MODEL_OPERATIONS:
+        return "model"
+    return "tool" if operation in TOOL_OPERATIONS else "chain"
+
+
+def _settle_tool(draft: Draft, source: SpanSource, operation: str) -> None:
+    """A tool's arguments and result, from what went in and came out where they are not named so."""
+    for field, others, unwrap in (
+        ("tool_arguments", ("prompt", "input_value"), arguments_of),
+        ("tool_result", ("completion", "output_value"), result_of),
+    ):
+        for other in (field, *others):
+            if (value := draft.get(other)) is not None:
+                draft[field] = unwrap(value)
+                break
+    if operation == "execute_tool" and "tool_name" not in draft:
+        name = source.name[len(_TOOL_NAME) :] if _starts(source.name, _TOOL_NAME) else source.name
+        if name and "log_type" not in draft:
+            draft["tool_name"] = name
+
+
+def _settle_messages(draft: Draft, source: SpanSource, operation: str) -> None:
+    """The messages of a model or an agent, from what went in and came out where they are not named so."""
+    if operation in _STEPS:
+        for field, other in (("prompt", "input_value"), ("completion", "output_value")):
+            if field in draft:
+                draft.setdefault(other, structured(draft[field]))
+        return
+    if "input_messages" not in draft:
+        if "prompt" in draft:
+            found = genai_messages(draft["prompt"], USER)
+        else:
+            found = messages_of(draft.get("input_value"), USER) if operation in _SPEAKING else None
+        if found:
+            draft["input_messages"] = found
+    if "output_messages" not in draft:
+        if "completion" in draft:
+            found = _completion(draft["completion"])
+        else:
+            # What a failed call left behind is its error.
+            speaks = operation in _SPEAKING and operation != "embeddings" and not source.failed
+            found = answers_of(draft.get("output_value")) if speaks else None
+        if found:
+            draft["output_messages"] = found
+
+
+def _completion(value: Json) -> list[dict[str, Any]] | None:
+    found = output_messages(value)
+    return (answers_of(found) or found) if found and len(found) > 1 else found
+
+
+def _settle_error(draft: Draft, events: Sequence[tuple[str, Mapping[str, Json]]]) -> None:
+    """The error of a failed span that says none, from its last exception event with one."""
+    if "status_message" in draft and "error_type" in draft:
+        return
+    for name, attributes in reversed(events):
+        if name != "exception":
+            continue
+        message, kind = attributes.get("exception.message"), attributes.get("exception.type")
+        if message or kind:
+            if isinstance(message, str) and message:
+                draft.setdefault("status_message", message)
+            if isinstance(kind, str) and kind:
+                draft.setdefault("error_type", kind)
+            return
+
+
+def _settle_cost(draft: Draft, operation: str, start_ns: int) -> None:
+    """The cost that was given, else that of a model's call by the price list. An agent's tokens are those of its models."""
+    parts = {
+        key: draft[field]
+        for key, field in (("input", "input_cost"), ("output", "output_cost"))
+        if field in draft
+    }
+    if "cost" not in draft and len(parts) == 2:
+        draft["cost"] = parts["input"] + parts["output"]
+    if "cost" in draft:
+        draft["cost_details"] = {**parts, "total": draft["cost"], "source": "given"}
+        return
+    model = draft.get("response_model") or draft.get("model")
+    if (operation not in MODEL_OPERATIONS and draft["kind"] != "model") or not model:
+        return
+    if "input_tokens" not in draft and "output_tokens" not in draft:
+        return
+    provider = draft.get("provider", "")
+    for name in (model, draft.get("model")):
+        cost = name and cost_of(
+            provider,
+            name,
+            at_ns=start_ns,
+            input_tokens=draft.get("input_tokens", 0),
+            output_tokens=draft.get("output_tokens", 0),
+            cache_read=draft.get("cache_read_tokens", 0),
+            cache_written=draft.get("cache_creation_tokens", 0),
+        )
+        if cost:
+            break
+    if cost:
+        draft["cost"] = cost.total
+        draft["cost_details"] = {
+            "input": cost.input,
+            "output": cost.output,
+            "total": cost.total,
+            "source": "computed",
+        }
+
+
+def _put_inputs(body: dict[str, Json], draft: Draft, operation: str) -> None:
+    if "inputs" not in body and (value := _inputs(draft, operation)) is not None:
+        body["inputs"] = value
+    if "outputs" not in body and (value := _outputs(draft, operation)) is not None:
+        body["outputs"] = value
+
+
+def _inputs(draft: Draft, operation: str) -> Json:
+    if operation in TOOL_OPERATIONS:
+        return _as_object(draft.get("tool_arguments"), "input")
+    messages = draft.get("input_messages")
+    if operation == "invoke_workflow" and not messages:
+        messages = messages_of(draft.get("input_value"), USER)
+    if messages:
+        return {"chat_history": chat_history(messages)} if _is_short(messages) else None
+    return _as_object(draft.get("input_value"), "input")
+
+
+def _outputs(draft: Draft, operation: str) -> Json:
+    if operation in TOOL_OPERATIONS:
+        return _as_object(draft.get("tool_result"), "result")
+    messages = draft.get("output_messages")
+    if operation == "invoke_workflow" and not messages:
+        messages = answers_of(draft.get("output_value"))
+    if messages:
+        if not _is_short(messages):
+            return None
+        said = chat_history(messages)
+        answer = {
+            **said[-1],
+            "content": "\n".join(
+                m["content"] for m in said if m["content"] and m["role"] != "tool"
+            ),
+        }
+        calls = [call for message in said for call in message.get("tool_calls", ())]
+        return {**answer, "role": "assistant", **({"tool_calls": calls} if calls else {})}
+    return _as_object(draft.get("output_value"), "output")
+
+
+def _as_object(value: Json, key: str) -> Json:
+    return value if value is None or isinstance(value, dict) else {key: value}
+
+
+def _is_short(messages: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the texts of messages are few enough to be copied: a look at their parts, not into them."""
+    size = 0
+    for message in messages:
+        parts = message.get("parts")
+        for part in parts if isinstance(parts, list) else (message,):
+            content = part.get("content", part.get("response")) if isinstance(part, dict) else part
+            size += len(content) if isinstance(content, str) else 256
+            if size > MOST_COPIED:
+                return False
+    return True

@@ -1,0 +1,1 @@
+"""All hand-written encoding: JSON, OTLP JSON, and the wire format of Struct and Value."""

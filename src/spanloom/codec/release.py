@@ -1,0 +1,18 @@
+"""Release of large containers in small steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+_SLICE: Final = 500  # elements that are freed in one step
+
+
+def let_go(items: Sequence[Any] | Mapping[Any, Any]) -> None:
+    """Empty a large list or dict in steps, when nobody needs what it holds any more."""
+    if isinstance(items, list):
+        while items:
+            del items[-_SLICE:]
+    elif isinstance(items, dict):
+        while items:
+            items.popitem()

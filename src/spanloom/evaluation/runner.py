@@ -1,0 +1,300 @@
+"""Evaluation in the background: takes what waits in the store, runs the evaluators, and stores each result as feedback.
+
+Any number of processes may do so on one database. A process that dies leaves what it had taken to the others, when its lease
+ends. The id of a result is a digest of what it is of, so that there is one however often it is made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import inspect
+import math
+import threading
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from typing import Any
+from urllib.parse import quote
+
+import structlog
+
+from spanloom.codec.conversion import converted
+from spanloom.errors import SpanloomError
+from spanloom.evaluation.judge import JudgeOffError
+from spanloom.evaluation.kinds import kinds, version
+from spanloom.evaluation.subject import Result, Subject, digest, subjects
+from spanloom.model import EVALUATION, Evaluation, Evaluator, Feedback, Span
+from spanloom.model.evaluations import asked_evaluations
+from spanloom.store.sql.evaluation_queue import NEVER_NS, Judged
+from spanloom.store.store import Store
+
+log = structlog.get_logger("spanloom.evaluation")
+
+MOST_ATTEMPTS = 5
+_SECOND_NS = 1_000_000_000
+LEASE_SECONDS = 30.0
+# Of its lease, what an evaluator may take; one that takes longer has failed, before anybody else may run it.
+_LONGEST_SHARE = 2 / 3
+_MOST_TAKEN = 16
+_MOST_AT_ONCE = 64
+_POLL_SECONDS = 0.25
+_TROUBLED_SECONDS = 1.0
+_WITHOUT_JUDGE_NS = 60 * _SECOND_NS
+
+
+async def evaluate_until(
+    stop: asyncio.Event, store: Store, lease_seconds: float = LEASE_SECONDS
+) -> None:
+    """Evaluate until told to stop, and end what is begun; what the database refuses is tried again.
+
+    A slow evaluator keeps no other waiting, as long as fewer than `_MOST_AT_ONCE` run. When cancelled, what is begun is given
+    back at once.
+    """
+    running: set[asyncio.Task[None]] = set()
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        while not stopped.done():
+            pause = _POLL_SECONDS
+            try:
+                if limit := min(_MOST_TAKEN, _MOST_AT_ONCE - len(running)):
+                    taken, begun = await _begin(store, lease_seconds, limit)
+                    running.update(asyncio.create_task(_logged(run)) for run in begun)
+                    if taken:
+                        continue
+            except SpanloomError as error:
+                log.warning("evaluation waits for the database", reason=error.reason)
+                pause = _TROUBLED_SECONDS
+            except Exception:  # evaluation must go on while the server does
+                log.exception("evaluations cannot be begun")
+                pause = _TROUBLED_SECONDS
+            first = asyncio.FIRST_COMPLETED
+            await asyncio.wait({stopped, *running}, timeout=pause, return_when=first)
+            running = {task for task in running if not task.done()}
+        await asyncio.gather(*running)
+    finally:
+        for task in (stopped, *running):
+            task.cancel()
+        await asyncio.wait({stopped, *running})
+
+
+async def evaluate_waiting(store: Store, lease_seconds: float = LEASE_SECONDS) -> int:
+    """Run some of what is due, and store the results; how many were taken."""
+    taken, begun = await _begin(store, lease_seconds, _MOST_TAKEN)
+    await asyncio.gather(*begun)
+    return taken
+
+
+async def _begin(
+    store: Store, lease_seconds: float, limit: int
+) -> tuple[int, list[Coroutine[Any, Any, None]]]:
+    """Take some of what is due: how many, the looks, and the runs of those whose evaluator is registered."""
+    owner = uuid.uuid4().hex
+    lease_ns = int(lease_seconds * _SECOND_NS)
+    jobs = await store.evaluations.take(owner, lease_ns=lease_ns, limit=limit)
+    async with _given_back(store, owner, jobs):
+        traces: dict[tuple[str, str], Sequence[Span]] = {
+            of: await store.trace_spans(*of) for of in {(job.project, job.trace_id) for job in jobs}
+        }
+        runs = [job for job in jobs if job.evaluator]
+        evaluators = await _evaluators(store, runs)
+        later = {job: NEVER_NS for job in runs if (job.project, job.evaluator) not in evaluators}
+        if later:
+            await store.evaluations.finish(owner, results={}, later=later)
+    judged = {
+        of: subjects({job.span_id for job in runs if (job.project, job.trace_id) == of}, spans)
+        for of, spans in traces.items()
+    }
+    looks = [
+        _look(store, owner, job, traces[job.project, job.trace_id])
+        for job in jobs
+        if not job.evaluator
+    ]
+    return len(jobs), looks + [
+        _judge(
+            store,
+            owner,
+            job,
+            evaluators[job.project, job.evaluator],
+            judged[job.project, job.trace_id].get(job.span_id),
+            lease_seconds * _LONGEST_SHARE,
+        )
+        for job in runs
+        if job not in later
+    ]
+
+
+async def _look(store: Store, owner: str, look: Evaluation, spans: Sequence[Span]) -> None:
+    """Ask for what a trace is to be evaluated by."""
+    async with _given_back(store, owner, [look]):
+        more = {look: await _asked(store, look, spans)}
+        await store.evaluations.finish(owner, results={}, later={}, more=more)
+
+
+async def _judge(
+    store: Store,
+    owner: str,
+    job: Evaluation,
+    evaluator: Evaluator,
+    judged: Subject | None,
+    longest_seconds: float,
+) -> None:
+    """Run one evaluation, and store what it gave."""
+    async with _given_back(store, owner, [job]):
+        outcome = await _run(job, evaluator, judged, longest_seconds)
+        results, later = {}, {}
+        if isinstance(outcome, int):
+            later[job] = time.time_ns() + outcome
+        else:
+            results[job] = _feedback(job, evaluator, judged, outcome)
+        await store.evaluations.finish(owner, results=results, later=later)
+
+
+@contextlib.asynccontextmanager
+async def _given_back(store: Store, owner: str, jobs: Sequence[Evaluation]) -> AsyncIterator[None]:
+    """When cancelled, others need not wait for the end of the lease."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        later = dict.fromkeys(jobs, time.time_ns())
+        with contextlib.suppress(SpanloomError):  # the cancellation must get through
+            await asyncio.shield(store.evaluations.finish(owner, results={}, later=later))
+        raise
+
+
+async def _logged(run: Coroutine[Any, Any, None]) -> None:
+    """A run that fails is told in the log; when its lease ends, it is taken again."""
+    try:
+        await run
+    except SpanloomError as error:
+        log.warning("evaluation waits for the database", reason=error.reason)
+    except Exception:
+        log.exception("an evaluation failed")
+
+
+async def _asked(store: Store, look: Evaluation, spans: Sequence[Span]) -> list[Evaluation]:
+    """What a trace asks for, but for what was found already by the same evaluators, as they are now, on the same subjects."""
+    asked = await converted(len(spans), lambda: asked_evaluations(spans)) if spans else []
+    if not asked:
+        return []
+    found = await store.evaluations.judged(look.project, look.trace_id)
+    evaluators = await store.catalog.evaluators(look.project, {job.evaluator for job in asked})
+    versions = {e.slug: version(e.kind, e.body) for e in evaluators}
+    digests = await converted(len(spans) + len(asked), lambda: _digests(asked, spans))
+    return [
+        job
+        for job in asked
+        if found.get((job.span_id, job.evaluator))
+        != Judged(versions.get(job.evaluator, ""), digests.get(job.span_id, ""))
+    ]
+
+
+def _digests(jobs: Sequence[Evaluation], spans: Sequence[Span]) -> dict[str, str]:
+    judged = subjects({job.span_id for job in jobs}, spans)
+    return {span_id: digest(subject) for span_id, subject in judged.items()}
+
+
+async def _evaluators(store: Store, jobs: Sequence[Evaluation]) -> dict[tuple[str, str], Evaluator]:
+    found: dict[tuple[str, str], Evaluator] = {}
+    for project in {job.project for job in jobs}:
+        slugs = {job.evaluator for job in jobs if job.project == project}
+        for evaluator in await store.catalog.evaluators(project, slugs):
+            found[project, evaluator.slug] = evaluator
+    return found
+
+
+async def _run(
+    job: Evaluation, evaluator: Evaluator, judged: Subject | None, longest_seconds: float
+) -> Result | int:
+    """The result, or after how many nanoseconds to try again."""
+    kind = kinds().get(evaluator.kind)
+    if kind is None:  # its plug-in is not installed here
+        return _WITHOUT_JUDGE_NS
+    if judged is None:
+        return Result(None, "error", "what was to be judged is not there")
+    try:
+        async with asyncio.timeout(longest_seconds):
+            found: object = await _called(kind.evaluate, judged, evaluator.body)
+        if isinstance(found, Result):
+            return _checked(found)
+        raise TypeError(f"not a Result: {type(found).__name__}")
+    except JudgeOffError:
+        return _WITHOUT_JUDGE_NS
+    except Exception:  # evaluators may raise anything
+        log.exception(
+            "an evaluator failed",
+            project=job.project,
+            trace_id=job.trace_id,
+            evaluator=job.evaluator,
+            attempt=job.attempts,
+        )
+    if job.attempts < MOST_ATTEMPTS:
+        return _SECOND_NS << job.attempts
+    return Result(None, "error", f"the evaluator failed {job.attempts} times; the log says why")
+
+
+def _checked(result: Result) -> Result:
+    """The result as it can be stored; TypeError or ValueError when it cannot be."""
+    score = None if result.score is None else float(result.score)
+    if score is not None and not math.isfinite(score):
+        raise ValueError("the score is not a finite number")
+    texts = []
+    for text in (result.label, result.explanation):
+        if not (text is None or isinstance(text, str)):
+            raise TypeError("label and explanation must be texts")
+        texts.append(text and text.encode(errors="replace").decode())
+    return Result(score, *texts)
+
+
+async def _called(evaluate: Any, *arguments: Any) -> Any:
+    if inspect.iscoroutinefunction(evaluate):
+        return await evaluate(*arguments)
+    # A thread of its own: one that never ends keeps neither the others nor the end of the process waiting.
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Any] = loop.create_future()
+
+    def tell(set_to: Callable[[Any], None], value: Any) -> None:
+        if not done.done():
+            set_to(value)
+
+    def run() -> None:
+        try:
+            outcome = (done.set_result, evaluate(*arguments))
+        except BaseException as error:  # noqa: BLE001 - told to who waits
+            outcome = (done.set_exception, error)
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(tell, *outcome)
+
+    threading.Thread(target=run, name="spanloom-evaluator", daemon=True).start()
+    return await done
+
+
+def _feedback(
+    job: Evaluation, evaluator: Evaluator, judged: Subject | None, result: Result
+) -> Feedback:
+    target, target_id = ("span", job.span_id) if job.span_id else ("trace", job.trace_id)
+    ref_noun = "agent_span" if job.span_id else "agent_turn"
+    # Not the version: what an evaluator finds stands in place of what it found before.
+    identity = (job.project, job.trace_id, job.span_id, job.evaluator)
+    payload = {
+        "evaluator": job.evaluator,
+        "version": version(evaluator.kind, evaluator.body),
+        "score": result.score,
+        "label": result.label,
+        "explanation": result.explanation,
+    }
+    return Feedback(
+        id=hashlib.sha256("\0".join(identity).encode()).hexdigest()[:32],
+        target=target,
+        target_id=target_id,
+        trace_id=job.trace_id,
+        ref=f"weave:///spanloom/{quote(job.project, safe='')}/{ref_noun}/{quote(target_id, safe='')}",
+        type=EVALUATION,
+        creator=job.evaluator,
+        created_ns=time.time_ns(),
+        body={
+            "payload": {name: value for name, value in payload.items() if value is not None},
+            "subject": digest(judged) if judged else "",
+        },
+    )

@@ -1,0 +1,1 @@
+"""The one reader of GenAI message dialects, and prices."""

@@ -1,0 +1,73 @@
+"""The canonical model: plain values that every adapter writes and every view reads."""
+
+from spanloom.model.catalog import (
+    Dataset,
+    Evaluation,
+    Evaluator,
+    Experiment,
+    Key,
+    PromptTag,
+    PromptVersion,
+    look_at,
+)
+from spanloom.model.ids import MAX_ID_LENGTH, dashed, uuid7
+from spanloom.model.query import (
+    AGENT_FIGURES,
+    AgentQuery,
+    AgentTotals,
+    Chart,
+    ChartPoint,
+    EventQuery,
+    Filter,
+    Match,
+    Page,
+    SessionTotals,
+    SpokenQuery,
+    TraceQuery,
+)
+from spanloom.model.span import (
+    EVALUATION,
+    EVENT_TYPES,
+    NO_BODY,
+    STATUSES,
+    Feedback,
+    Json,
+    Span,
+    Trace,
+)
+from spanloom.model.times import MAX_TIME_NS
+
+__all__ = [
+    "AGENT_FIGURES",
+    "EVALUATION",
+    "EVENT_TYPES",
+    "MAX_ID_LENGTH",
+    "MAX_TIME_NS",
+    "NO_BODY",
+    "STATUSES",
+    "AgentQuery",
+    "AgentTotals",
+    "Chart",
+    "ChartPoint",
+    "Dataset",
+    "Evaluation",
+    "Evaluator",
+    "EventQuery",
+    "Experiment",
+    "Feedback",
+    "Filter",
+    "Json",
+    "Key",
+    "Match",
+    "Page",
+    "PromptTag",
+    "PromptVersion",
+    "SessionTotals",
+    "Span",
+    "SpokenQuery",
+    "Trace",
+    "TraceQuery",
+    "dashed",
+    "look_at",
+    "uuid7",
+]

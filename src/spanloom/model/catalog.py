@@ -1,0 +1,93 @@
+"""What a project keeps beside its spans: keys, experiments, prompts, datasets, evaluators and evaluations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from spanloom.model.span import NO_BODY, Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """An API key without its secret. `project` "*" is an instance key. Roles: ingest, read, admin."""
+
+    id: str
+    project: str
+    role: str
+    digest: str
+    created_ns: int
+    revoked_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """A set of traces of one feature that are compared."""
+
+    id: str
+    name: str
+    feature_slug: str
+    created_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptVersion:
+    """One version of a prompt; it never changes. `body` holds text, system_text and model, as PromptService shows them.
+
+    Name, description and feature of a prompt are those of its newest version.
+    """
+
+    slug: str
+    version: str
+    name: str = ""
+    description: str = ""
+    feature_slug: str = ""
+    created_ns: int = 0
+    body: Mapping[str, Json] = field(default_factory=lambda: NO_BODY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptTag:
+    """A name that points at one version of a prompt, and can move."""
+
+    slug: str
+    label: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """A table of examples, without its rows. A row is {values: {column: text}, name?, ideal_output?, metadata?}."""
+
+    slug: str
+    name: str
+    columns: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluator:
+    """A program that judges traces and spans which name its slug: a kind with settings (`body`)."""
+
+    slug: str
+    kind: str
+    created_ns: int = 0
+    body: Mapping[str, Json] = field(default_factory=lambda: NO_BODY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """One evaluator to be run on one thing: a trace (`span_id` "") or a span of it. `attempts` counts the runs begun.
+
+    `evaluator` "" is a look at a trace, for what it asks to be evaluated.
+    """
+
+    trace_id: str
+    span_id: str
+    evaluator: str
+    project: str = ""
+    attempts: int = 0
+
+
+def look_at(trace_id: str) -> Evaluation:
+    """The look at a trace, for what it asks to be evaluated: spans of it came, perhaps not all at once."""
+    return Evaluation(trace_id=trace_id, span_id="", evaluator="")

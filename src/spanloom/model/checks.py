@@ -1,0 +1,66 @@
+"""What every door checks alike: ids, text that becomes a column, and how violations are gathered before a request is refused."""
+
+from __future__ import annotations
+
+from spanloom.errors import Violation, invalid
+from spanloom.model.ids import MAX_ID_LENGTH
+
+MOST_VIOLATIONS = 100
+
+
+class Violations:
+    """What is wrong with one request. `refuse` raises INVALID_ARGUMENT with all of it; the hundredth violation raises at once.
+
+    The reason is DUPLICATE_ID when nothing else is wrong, else INVALID_FIELD. `within` is where in the request all the fields
+    stand, like `trace.`.
+    """
+
+    def __init__(self, within: str = "") -> None:
+        self._within = within
+        self._found: list[Violation] = []
+        self._reasons: set[str] = set()
+
+    def add(self, field: str, description: str, reason: str = "INVALID_FIELD") -> None:
+        self._found.append(Violation(self._within + field, description))
+        self._reasons.add(reason)
+        if len(self._found) >= MOST_VIOLATIONS:
+            self.refuse()
+
+    def refuse(self) -> None:
+        """Raise what was gathered, if anything."""
+        if self._found:
+            reason = self._reasons.pop() if len(self._reasons) == 1 else "INVALID_FIELD"
+            raise invalid(self._found, reason)
+
+    def same_id(self, field: str, first: str) -> None:
+        """An id that stands twice: here, and before at the path `first`, told as it stands within the body."""
+        self.add(field, f"the same as {first}", "DUPLICATE_ID")
+
+    def check_id(self, field: str, text: str) -> None:
+        """Ids are 1 to 256 characters without NUL; anything else may stand in them."""
+        if not text:
+            self.add(field, "is required")
+        elif len(text) > MAX_ID_LENGTH:
+            self.add(field, f"must be at most {MAX_ID_LENGTH} characters, is {len(text)}")
+        self.check_text(field, text)
+
+    def check_text(self, field: str, text: str) -> None:
+        """Text that becomes a column: SQL databases hold no NUL there."""
+        if "\0" in text:
+            self.add(field, "must not contain NUL")
+
+    def check_word(self, field: str, word: str, words: tuple[str, ...]) -> None:
+        """A required word of a closed set."""
+        if word not in words:
+            choice = ", ".join(words)
+            self.add(
+                field,
+                f'"{word[:64]}" is not one of {choice}'
+                if word
+                else f"is required: one of {choice}",
+            )
+
+
+def possible_id(text: str) -> bool:
+    """Whether anything can be stored under this id; a read of an impossible one is answered without asking the store."""
+    return 0 < len(text) <= MAX_ID_LENGTH and "\0" not in text

@@ -1,0 +1,126 @@
+"""Patches: what updates say of an event, kept beside its span and applied to it whenever the span is written.
+
+A patch is one JSON object. Its keys: `metadata`, `metrics`, `feedback`, `config`, `user_properties` (objects, merged key by key;
+null removes a key), `outputs`, `inputs`, `children_ids`, `error` (replaced), `name`, `start_ns`, `end_ns`, `duration_ms` (columns
+of the same names). Patches are idempotent: applied to a span that has them they change nothing. So they need no lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from math import inf
+from typing import Any
+
+from spanloom.model.span import Json, Span
+
+Patch = Mapping[str, Json]
+
+MERGED = ("metadata", "metrics", "feedback", "config", "user_properties")
+_REPLACED = ("outputs", "inputs", "children_ids", "error")
+_NS_PER_MS = 10**6
+
+
+def joined(patches: Iterable[Patch]) -> dict[str, Json]:
+    """One patch that does what these do one after the other."""
+    whole: dict[str, Json] = {}
+    for patch in patches:
+        for name, value in patch.items():
+            whole[name] = {**whole.get(name, {}), **value} if name in MERGED else value
+    return whole
+
+
+# What a patch says, by its name in a body's lists of what nobody said.
+_SAID = {"start_ns": "start_time", "end_ns": "end_time", "name": "name"}
+
+
+def patched(span: Span, patch: Patch) -> Span:
+    """The span with the patch applied."""
+    body = dict(span.body)
+    for name in MERGED:
+        if name in patch:
+            old = body.get(name)
+            new = {**old, **patch[name]} if isinstance(old, dict) else patch[name]
+            body[name] = {
+                key: value for key, value in new.items() if not _removed(patch, name, key)
+            }
+    body.update({name: patch[name] for name in _REPLACED if name in patch})
+    columns: dict[str, Any] = {**_columns(span, patch, body), **_times(span, patch)}
+    if "name" in patch:
+        columns["name"] = patch["name"]
+    said = {_SAID[name] for name in _SAID if name in patch}
+    for key in ("unset", "computed"):
+        if said.intersection(body.get(key, ())):
+            body[key] = [name for name in body[key] if name not in said]
+    if "end_time" in said:
+        body.pop("end_ns_sent", None)
+    return replace(span, **columns, body=body)
+
+
+def _removed(patch: Patch, name: str, key: str) -> bool:
+    return key in patch[name] and patch[name][key] is None
+
+
+def _columns(span: Span, patch: Patch, body: Patch) -> dict[str, Any]:
+    """The columns that follow from what the patch says; the others may come from elsewhere, and stay."""
+    follow: dict[str, Any] = {}
+    config, metadata = patch.get("config", {}), patch.get("metadata", {})
+    if "provider" in config:
+        follow["provider"] = column_text(config["provider"]).lower()
+    if "model" in config or "model" in metadata:
+        follow["model"] = model_of(_object(body, "config"), _object(body, "metadata"))
+    if "prompt_tokens" in metadata:
+        follow["input_tokens"] = count_of(metadata["prompt_tokens"])
+    if "completion_tokens" in metadata:
+        follow["output_tokens"] = count_of(metadata["completion_tokens"])
+    if "cost" in metadata:
+        follow["cost"] = dollars_of(metadata["cost"])
+    if "error" in patch:
+        follow["status"] = "ERROR" if patch["error"] else "UNSET"
+    return follow
+
+
+def _object(body: Patch, name: str) -> Mapping[str, Json]:
+    value = body.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _times(span: Span, patch: Patch) -> dict[str, Any]:
+    # A session without a start of its own begins with its events: nothing is to be reckoned from its column.
+    has_start = "start_ns" in patch or "start_time" not in span.body.get("unset", ())
+    start, end = patch.get("start_ns", span.start_ns), patch.get("end_ns", span.end_ns)
+    if "duration_ms" in patch:
+        duration = patch["duration_ms"]
+        if end is None and has_start:
+            end = start + round(duration * _NS_PER_MS)
+    elif has_start and span.duration_ms == _length(span.start_ns, span.end_ns):
+        duration = _length(start, end)
+    else:
+        duration = span.duration_ms
+    return {"start_ns": start, "end_ns": end, "duration_ms": duration}
+
+
+def _length(start_ns: int, end_ns: int | None) -> float | None:
+    return None if end_ns is None else max(0, end_ns - start_ns) / _NS_PER_MS
+
+
+# How an event's JSON makes its columns.
+
+
+def model_of(config: Mapping[str, Json], metadata: Mapping[str, Json]) -> str:
+    return column_text(config.get("model")) or column_text(metadata.get("model"))
+
+
+def column_text(value: Json) -> str:
+    """A text of the JSON that is also a column, where no NUL can stand."""
+    if not isinstance(value, str):
+        return ""
+    return value.replace("\0", "") if "\0" in value else value
+
+
+def count_of(value: Json) -> int | None:
+    return value if type(value) is int and value >= 0 else None
+
+
+def dollars_of(value: Json) -> float | None:
+    return float(value) if type(value) in (int, float) and 0 <= value < inf else None

@@ -1,0 +1,165 @@
+"""Queries of spans, events, agents and messages, and what they return."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from spanloom.model.span import Json, Span
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceQuery:
+    """Which traces: every condition that is not None or "" holds. `text` is looked for in all that the trace's spans hold."""
+
+    since_ns: int | None = None
+    before_ns: int | None = None
+    feature_slug: str = ""
+    name: str = ""
+    user_id: str = ""
+    organization_id: str = ""
+    experiment_id: str = ""
+    status: str = ""
+    min_duration_ns: int = 0
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """One condition on events, by the contract's words: operator `is`, ...; type string, number, boolean, datetime.
+
+    `field` is an event field or a dotted path into its JSON (`metadata.cost`, `inputs.chat_history.0.content`).
+    `position` is the filter's index in the request, for error paths like `filters[2].field`.
+    """
+
+    field: str
+    operator: str
+    value: Json
+    type: str = "string"
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventQuery:
+    """Which events: all filters hold, start within [since_ns, until_ns]; newest start first (ties by event id); page from 1."""
+
+    filters: Sequence[Filter] = ()
+    since_ns: int | None = None
+    until_ns: int | None = None
+    limit: int = 1000
+    page: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """How events are summed up over time. `metric` and `group_by` are fields as in a filter, "" for no groups.
+
+    `aggregation` is average, sum, min, max, count, or a percentile by nearest rank (p50). Buckets begin at `offset_ns` after
+    1970 and every `width_ns` from there.
+    """
+
+    metric: str = "duration"
+    aggregation: str = "average"
+    group_by: str = ""
+    width_ns: int
+    offset_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ChartPoint:
+    """What the events of one bucket and group come to; `value` None when none of them has the number."""
+
+    start_ns: int
+    group: str
+    count: int
+    value: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page of a list: the items, and the grand total of the filter where the contract asks for it."""
+
+    items: Sequence[T]
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionTotals:
+    """What a session's events add up to. Times are the earliest start and the latest end; cost None when nothing is priced."""
+
+    events: int = 0
+    model_events: int = 0
+    tool_events: int = 0
+    errors: int = 0
+    has_feedback: bool = False
+    start_ns: int | None = None
+    end_ns: int | None = None
+    cost: float | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpokenQuery:
+    """Which spans may say something: all that is given holds; "" and None stand for any.
+
+    `text` may occur somewhere in the body, however it is escaped there; `provider` is compared in lower case;
+    start within [since_ns, before_ns).
+    """
+
+    text: str = ""
+    trace_id: str = ""
+    session_id: str = ""
+    agent_name: str = ""
+    provider: str = ""
+    model: str = ""
+    since_ns: int | None = None
+    before_ns: int | None = None
+
+
+# What agents can be sorted by: the fields of `AgentTotals`.
+AGENT_FIGURES = (
+    *("agent_name", "agent_version", "invocations", "spans", "input_tokens", "output_tokens"),
+    *("duration_ms", "errors", "first_ns", "last_ns", "cost"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentQuery:
+    """Which agents, or with `by_version` which versions of agents; `order` is (one of AGENT_FIGURES, descending) pairs."""
+
+    agent_name: str = ""
+    by_version: bool = False
+    order: Sequence[tuple[str, bool]]
+    limit: int = 100
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentTotals:
+    """What the spans that carry an agent's name add up to; first and last are starts, cost None when nothing is priced."""
+
+    agent_name: str
+    agent_version: str
+    invocations: int
+    spans: int
+    input_tokens: float
+    output_tokens: float
+    duration_ms: float
+    errors: int
+    first_ns: int
+    last_ns: int
+    cost: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A message that a search found, and the span that holds it."""
+
+    span: Span
+    role: str
+    text: str
+    digest: str

@@ -1,0 +1,26 @@
+"""Times as clients send them, epoch milliseconds, to the model's integer nanoseconds, and back."""
+
+from __future__ import annotations
+
+_NS_PER_MS = 10**6
+# The largest time that a signed 64-bit count of nanoseconds can hold (2262-04-11).
+MAX_TIME_NS = 2**63 - 1
+# The last whole millisecond that still has a place in a signed 64-bit count of nanoseconds.
+MAX_TIME_MS = MAX_TIME_NS // _NS_PER_MS
+OUT_OF_RANGE = "must be a time from 1970 to 2262"
+
+
+def ns_from_ms(ms: float) -> int:
+    """Nanoseconds of a time in milliseconds, which must be from 0 to MAX_TIME_MS.
+
+    `ms_from_ns` gives the same double back for every whole millisecond, and for every time after February 1970: from there on
+    neighbouring doubles are more than a nanosecond apart.
+    """
+    whole = int(ms)
+    if whole == ms:
+        return whole * _NS_PER_MS
+    return whole * _NS_PER_MS + round((ms - whole) * _NS_PER_MS)
+
+
+def ms_from_ns(ns: int) -> float:
+    return ns / _NS_PER_MS

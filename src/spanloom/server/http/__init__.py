@@ -1,0 +1,1 @@
+"""HTTP: routes, and REST by the annotations of the contract."""

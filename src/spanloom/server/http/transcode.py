@@ -1,0 +1,157 @@
+"""From HTTP to methods and back: routes, bodies and query strings to request messages, response messages to JSON.
+
+Everything is resolved against the descriptors when the transcoder is made: an annotation that cannot work stops the start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+from google.api.httpbody_pb2 import HttpBody
+from google.protobuf.message import DecodeError, Message
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
+
+from spanloom.codec import json_codec, otlp_json
+from spanloom.codec.large_message import merge
+from spanloom.errors import SpanloomError, Violation, invalid
+from spanloom.server.http.router import Binding, Router, bindings, request_fields
+from spanloom.server.methods import Method
+
+JSON = "application/json"
+PROTOBUF = "application/x-protobuf"
+
+# Messages whose JSON is not protobuf's: OTLP writes ids in hex.
+_READ_JSON: dict[str, Callable[[bytes], Message]] = {
+    trace_service_pb2.ExportTraceServiceRequest.DESCRIPTOR.full_name: otlp_json.parse
+}
+_WRITE_JSON: dict[str, Callable[[Message], bytes]] = {
+    trace_service_pb2.ExportTraceServiceResponse.DESCRIPTOR.full_name: otlp_json.to_json
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What one request is for: the method, the binding that its path met, and the path's variables."""
+
+    method: Method
+    binding: Binding
+    variables: dict[str, str]
+
+
+class Transcoder:
+    """The REST face of the methods. Raises AnnotationError (http_rule) for a rule that cannot be served."""
+
+    def __init__(self, methods: Iterable[Method]) -> None:
+        self._methods: dict[str, Method] = {}
+        all_bindings: list[Binding] = []
+        for method in methods:
+            self._methods[method.descriptor.full_name] = method
+            all_bindings += bindings(method.descriptor)
+        self._router = Router(all_bindings)
+
+    def route(self, http_method: str, raw_path: str) -> Route:
+        """The route of a request; NOT_FOUND for an unknown path, UNIMPLEMENTED (HTTP 405) for a wrong HTTP method."""
+        match = self._router.match(http_method, raw_path)
+        if match is not None:
+            method = self._methods[match.binding.method.full_name]
+            return Route(method, match.binding, match.variables)
+        allowed = ", ".join(self._router.allowed(raw_path))
+        shown = f"no method at {http_method[:20]} {raw_path[:200]}"
+        if allowed:
+            raise SpanloomError(
+                "UNIMPLEMENTED",
+                "ROUTE_NOT_FOUND",
+                f"{shown}; allowed: {allowed}",
+                metadata={"allowed": allowed},
+            )
+        raise SpanloomError("NOT_FOUND", "ROUTE_NOT_FOUND", shown)
+
+    def read(
+        self, route: Route, query: str, body: bytes, content_type: str = JSON
+    ) -> tuple[Message, list[str]]:
+        """The request message, and the names of what the client sent that it has no field for.
+
+        A body of the type PROTOBUF is the message of which JSON would be the body. INVALID_ARGUMENT names each bad field;
+        MALFORMED_BODY is a body that could not be read at all.
+        """
+        binding = route.binding
+        if content_type == PROTOBUF:
+            message, ignored = self.read(route, query, b"")
+            _merge(message, binding.body, body)
+            return message, ignored
+        if body and (read_json := _READ_JSON.get(binding.method.input_type.full_name)):
+            return read_json(body), []
+        try:
+            pairs = parse_qsl(query, keep_blank_values=True, errors="surrogateescape")
+            fields, ignored = request_fields(binding, route.variables, pairs)
+            parsed = json_codec.parse(
+                body, route.method.request_class, body=binding.body, extra=fields
+            )
+        except json_codec.JsonError as error:
+            raise _refusal(error) from None
+        return parsed.message, [*(_in_body(binding, name) for name in parsed.ignored), *ignored]
+
+    def refusal(self, route: Route, error: SpanloomError) -> SpanloomError:
+        """The error as the REST caller sees the fields: where the body is one field, its paths begin inside that field."""
+        if not error.violations or route.binding.body in ("", "*"):
+            return error
+        return invalid(
+            [Violation(_in_body(route.binding, v.field), v.description) for v in error.violations],
+            error.reason,
+        )
+
+    def write(self, route: Route, message: Message, content_type: str = JSON) -> tuple[bytes, str]:
+        """The response's body, JSON or PROTOBUF, and its type; a google.api.HttpBody that is the whole body says its own."""
+        part = (
+            getattr(message, route.binding.response_body)
+            if route.binding.response_body
+            else message
+        )
+        if isinstance(part, HttpBody):
+            return part.data, part.content_type
+        if content_type == PROTOBUF and isinstance(part, Message):
+            return part.SerializeToString(), PROTOBUF
+        if write_json := _WRITE_JSON.get(message.DESCRIPTOR.full_name):
+            return write_json(message), JSON
+        return json_codec.to_json(message, route.binding.response_body), JSON
+
+
+def _merge(message: Message, field: str, data: bytes) -> None:
+    """Read `data` into the message, or into the field of it that is the body."""
+    part = message if field in ("", "*") else getattr(message, field)
+    if not isinstance(part, Message):
+        raise SpanloomError(
+            "INVALID_ARGUMENT",
+            "UNSUPPORTED_ENCODING",
+            f"this path reads its body as JSON only: {field} is no message",
+        )
+    try:
+        merge(part, data)
+    except DecodeError:
+        raise malformed(part) from None
+
+
+def malformed(message: Message) -> SpanloomError:
+    return SpanloomError(
+        "INVALID_ARGUMENT",
+        "MALFORMED_BODY",
+        f"the request is not a valid {message.DESCRIPTOR.full_name} message"
+        " (broken wire format, text that is not UTF-8, or more than 100 levels)",
+    )
+
+
+def _in_body(binding: Binding, path: str) -> str:
+    if binding.body in ("", "*"):
+        return path
+    field = binding.method.input_type.fields_by_name[binding.body].json_name
+    return path.removeprefix(f"{field}.")
+
+
+def _refusal(error: json_codec.JsonError) -> SpanloomError:
+    violations = [Violation(field, description) for field, description in error.violations]
+    if all(not violation.field for violation in violations):
+        text = "; ".join(f"the body {violation.description}" for violation in violations)
+        return SpanloomError("INVALID_ARGUMENT", "MALFORMED_BODY", text, violations=violations)
+    return invalid(violations)

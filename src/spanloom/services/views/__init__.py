@@ -1,1 +1,0 @@
-"""The views: pure functions from canonical values to the messages of the contract, for spans of any door."""

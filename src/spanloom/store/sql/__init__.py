@@ -1,0 +1,1 @@
+"""The store on relational databases: SQLite and PostgreSQL."""

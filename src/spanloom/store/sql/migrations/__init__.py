@@ -1,0 +1,93 @@
+"""The schema's steps. `migrate` takes a database to the newest; nobody needs Alembic's own command or settings."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, inspect, text
+
+from spanloom.errors import SetupError
+from spanloom.store.sql.dialect import Database, database
+
+# The newest step in `versions/`. Known here too, so that a start on a database of today does not import Alembic.
+HEAD = "0001"
+
+
+# Alembic keeps what it works on in module globals.
+_one_at_a_time = threading.Lock()
+
+
+class SchemaError(SetupError):
+    """The database does not have the schema that this version of Spanloom works with. The text says what to do."""
+
+
+def migrate(url: str) -> None:
+    """Make the tables, or take them to the newest step. Nothing happens when they are there already.
+
+    Any number of processes may start at once: one migrates, the others wait for it. A step that fails leaves nothing.
+    SetupError for a URL that names no database, sqlalchemy.exc.OperationalError when it cannot be reached.
+    """
+    migrate_database(database(url))
+
+
+def migrate_database(target: Database) -> None:
+    """As `migrate`."""
+    target.create()
+    with _connection(target, writer=False) as connection:
+        if _step(connection) == HEAD:
+            return
+    with _connection(target, writer=True) as connection, connection.begin():
+        target.lock_schema(connection)
+        if _step(connection) != HEAD:  # another process may have been quicker
+            with _one_at_a_time:
+                _upgrade(connection)
+
+
+def check_database(target: Database) -> None:
+    """SchemaError unless the tables are at the newest step; SetupError when an embedded database has no file."""
+    target.must_exist()
+    with _connection(target, writer=False) as connection:
+        step = _step(connection)
+    if step is None:
+        raise SchemaError("the database has no tables yet: run `spanloom migrate`")
+    if step != HEAD:
+        raise SchemaError(
+            f"the database is at step {step} and this version works with {HEAD}: run `spanloom migrate`"
+        )
+
+
+@contextmanager
+def _connection(target: Database, *, writer: bool) -> Iterator[Connection]:
+    engine = target.engine(writer=writer, connections=1)
+    try:
+        with engine.connect() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def _step(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    step = _step(connection)
+    if step is not None and step not in {
+        script.revision for script in ScriptDirectory.from_config(config).walk_revisions()
+    }:
+        raise SchemaError(
+            f"the database is at step {step}, which only a newer version of Spanloom knows: install that version"
+        )
+    command.upgrade(config, "head")

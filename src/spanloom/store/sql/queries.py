@@ -1,0 +1,264 @@
+"""The statements of the store, each made once. Parameters are bound by name when one runs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import orjson
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Delete,
+    Double,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    case,
+    cast,
+    delete,
+    exists,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+    update,
+)
+
+from spanloom.model import EVALUATION, MAX_TIME_NS, Span, TraceQuery
+from spanloom.store.sql.dialect import Database
+from spanloom.store.sql.rows import FEEDBACK_COLUMNS, KEY_COLUMNS, SPAN_COLUMNS, TRACE_COLUMNS
+from spanloom.store.sql.tables import evaluations, feedback, keys, patches, projects, spans, traces
+
+_project: BindParameter[str] = bindparam("project")
+
+_ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
+
+ALIVE = select(literal(1))
+
+TRACE_SPANS = (
+    select(*SPAN_COLUMNS)
+    .where(spans.c.project == _project, spans.c.trace_id == bindparam("trace_id"))
+    .order_by(spans.c.start_ns, spans.c.span_id)
+)
+SESSION_SPANS = (
+    select(*SPAN_COLUMNS)
+    .where(spans.c.project == _project, spans.c.session_id == bindparam("session_id"))
+    .order_by(spans.c.start_ns, spans.c.span_id, spans.c.trace_id)
+)
+EVENT = (
+    select(*SPAN_COLUMNS)
+    .where(spans.c.project == _project, spans.c.event_id == bindparam("event_id"))
+    .order_by(spans.c.version.desc())
+    .limit(1)
+)
+PROJECT = select(projects.c.name).where(projects.c.name == _project)
+KEY = select(*KEY_COLUMNS).where(keys.c.id == bindparam("id"))
+KEYS = select(*KEY_COLUMNS).order_by(keys.c.created_ns, keys.c.id)
+# The first revocation counts.
+REVOKE_KEY = (
+    update(keys)
+    .where(keys.c.id == bindparam("key_id"))
+    .values(revoked_ns=func.coalesce(keys.c.revoked_ns, bindparam("at_ns")))
+)
+
+
+def trace_deletes(project: str, trace_id: str) -> list[Delete]:
+    """What removes a trace: feedback on it and on its spans, their patches, what waits to be evaluated, its row, its spans
+    (the last, since the first needs them)."""
+    spans_of = select(spans.c.span_id).where(
+        spans.c.project == project, spans.c.trace_id == trace_id
+    )
+    on_trace = and_(feedback.c.target == "trace", feedback.c.target_id == trace_id)
+    on_span = and_(
+        feedback.c.target == "span",
+        feedback.c.target_id.in_(spans_of),
+        feedback.c.trace_id.in_(("", trace_id)),
+    )
+    of_trace = patches.c.event_id.in_(
+        select(spans.c.event_id).where(spans.c.project == project, spans.c.trace_id == trace_id)
+    )
+    return [
+        *(delete(feedback).where(feedback.c.project == project, on) for on in (on_trace, on_span)),
+        delete(patches).where(patches.c.project == project, of_trace),
+    ] + [
+        delete(table).where(table.c.project == project, table.c.trace_id == trace_id)
+        for table in (evaluations, traces, spans)
+    ]
+
+
+def replaced_deletes(project: str, trace_id: str, version: int) -> list[Delete]:
+    """What removes all that a trace written anew no longer has: its spans before this version, and what evaluators found on it
+    or were to look at."""
+    of_trace = {
+        table: and_(table.c.project == project, table.c.trace_id == trace_id)
+        for table in (spans, feedback, evaluations)
+    }
+    return [
+        delete(spans).where(of_trace[spans], spans.c.version < version),
+        delete(feedback).where(of_trace[feedback], feedback.c.type == EVALUATION),
+        delete(evaluations).where(of_trace[evaluations]),
+    ]
+
+
+def list_traces(
+    database: Database,
+    project: str,
+    query: TraceQuery,
+    *,
+    limit: int,
+    after: tuple[int, str] | None,
+) -> Select[Any]:
+    """TRACE_COLUMNS of the traces that the query asks for, newest start first, from behind `after`."""
+    found = select(*TRACE_COLUMNS).where(traces.c.project == project)
+    for name in ("feature_slug", "name", "user_id", "organization_id", "experiment_id", "status"):
+        if value := getattr(query, name):
+            found = found.where(traces.c[name] == value)
+    if query.since_ns is not None:
+        found = found.where(traces.c.start_ns >= query.since_ns)
+    if query.before_ns is not None:
+        found = found.where(traces.c.start_ns < query.before_ns)
+    if query.min_duration_ns:
+        found = found.where(traces.c.end_ns - traces.c.start_ns >= query.min_duration_ns)
+    if query.text:
+        found = found.where(_holds_text(database, query.text))
+    if after is not None:
+        position = tuple_(literal(after[0], BigInteger), literal(after[1]))
+        found = found.where(tuple_(traces.c.start_ns, traces.c.trace_id) < position)
+    return found.order_by(traces.c.start_ns.desc(), traces.c.trace_id.desc()).limit(limit)
+
+
+def _holds_text(database: Database, text: str) -> ColumnElement[bool]:
+    """Whether a span of the trace holds the text in its name or its body, whatever the case of ASCII letters."""
+    plain = text.translate(_ASCII_LOWER)
+    # As the body writes it.
+    escaped = orjson.dumps(text).decode()[1:-1].translate(_ASCII_LOWER)
+    return exists().where(
+        spans.c.project == traces.c.project,
+        spans.c.trace_id == traces.c.trace_id,
+        or_(
+            database.contains(func.lower(spans.c.name), plain),
+            database.contains(func.lower(spans.c.body), escaped),
+        ),
+    )
+
+
+def session_totals(database: Database, project: str, session_ids: Sequence[str]) -> Select[Any]:
+    """A row a session: its id, then the fields of `SessionTotals` in their order."""
+    is_event = spans.c.kind != "session"
+
+    def number(condition: ColumnElement[bool]) -> ColumnElement[int]:
+        return func.sum(case((condition, 1), else_=0))
+
+    def of_events(column: ColumnElement[Any]) -> ColumnElement[Any]:
+        return case((is_event, column))
+
+    # A look at the text first: few bodies have to be parsed.
+    has_feedback = case(
+        (
+            database.contains(spans.c.body, '"feedback":{'),
+            database.json(spans.c.body, ["feedback"]).filled,
+        ),
+        else_=False,
+    )
+    return (
+        select(
+            spans.c.session_id,
+            number(is_event),
+            number(and_(is_event, spans.c.kind == "model")),
+            number(and_(is_event, spans.c.kind == "tool")),
+            number(and_(is_event, spans.c.status == "ERROR")),
+            number(has_feedback),
+            func.min(of_events(spans.c.start_ns)),
+            func.max(of_events(spans.c.end_ns)),
+            func.sum(of_events(spans.c.cost)),
+            # As numbers with a floating point, which do not overflow.
+            func.sum(cast(of_events(spans.c.input_tokens), Double)),
+            func.sum(cast(of_events(spans.c.output_tokens), Double)),
+        )
+        .where(spans.c.project == project, database.among(spans.c.session_id, session_ids))
+        .group_by(spans.c.session_id)
+    )
+
+
+def feedback_on(
+    database: Database, project: str, targets: Sequence[tuple[str, str]]
+) -> Select[Any]:
+    """FEEDBACK_COLUMNS of all feedback on the targets, oldest first."""
+    ids: dict[str, list[str]] = {}
+    for target, target_id in targets:
+        ids.setdefault(target, []).append(target_id)
+    return (
+        select(*FEEDBACK_COLUMNS)
+        .where(
+            feedback.c.project == project,
+            or_(
+                false(),
+                *(
+                    and_(
+                        feedback.c.target == target,
+                        database.among(feedback.c.target_id, among),
+                    )
+                    for target, among in ids.items()
+                ),
+            ),
+        )
+        .order_by(feedback.c.created_ns, feedback.c.id)
+    )
+
+
+def find_feedback(project: str, *, ref: str, type: str) -> Select[Any]:
+    """FEEDBACK_COLUMNS of a project's feedback, newest first; "" stands for any."""
+    found = select(*FEEDBACK_COLUMNS).where(feedback.c.project == project)
+    if ref:
+        found = found.where(feedback.c.ref == ref)
+    if type:
+        found = found.where(feedback.c.type == type)
+    return found.order_by(feedback.c.created_ns.desc(), feedback.c.id.desc())
+
+
+def repeated_events(database: Database, project: str, event_ids: Collection[str]) -> Select[Any]:
+    """Those of the event ids that stand in several spans. The index alone tells."""
+    return (
+        select(spans.c.event_id)
+        .where(spans.c.project == project, database.among(spans.c.event_id, event_ids))
+        .group_by(spans.c.event_id)
+        .having(func.count() > 1)
+    )
+
+
+def find_events(conditions: Sequence[ColumnElement[bool]], project: str) -> Select[Any]:
+    """SPAN_COLUMNS of a project's events, newest start first."""
+    return (
+        select(*SPAN_COLUMNS)
+        .where(spans.c.project == project, *conditions)
+        .order_by(spans.c.start_ns.desc(), spans.c.event_id, spans.c.trace_id, spans.c.span_id)
+    )
+
+
+def after_event(span: Span) -> ColumnElement[bool]:
+    """What comes after an event in the order of `find_events`."""
+    rest = (spans.c.event_id, spans.c.trace_id, spans.c.span_id)
+    return and_(
+        spans.c.start_ns <= span.start_ns,  # for the index
+        or_(
+            spans.c.start_ns < span.start_ns,
+            tuple_(*rest) > tuple_(*map(literal, (span.event_id, span.trace_id, span.span_id))),
+        ),
+    )
+
+
+def page(
+    connection: Connection, found: Select[Any], *, limit: int, offset: int
+) -> tuple[Sequence[Row[Any]], int]:
+    """The rows of one page, and the number of all. They are counted only where the page does not tell."""
+    rows = connection.execute(found.limit(limit).offset(min(offset, MAX_TIME_NS))).fetchall()
+    if len(rows) < limit and (rows or not offset):
+        return rows, offset + len(rows)
+    everything = found.with_only_columns(func.count()).order_by(None)
+    return rows, connection.execute(everything).scalar_one()

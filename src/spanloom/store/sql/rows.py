@@ -1,0 +1,341 @@
+"""Between the model and the tables' rows: pure functions.
+
+Whatever a database would refuse is refused here, by name, so that no value fails the transaction it shares with others.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
+from typing import Any
+
+import orjson
+from sqlalchemy import BigInteger, Column, Text
+
+from spanloom import errors
+from spanloom.codec import large_json
+from spanloom.model import (
+    MAX_ID_LENGTH,
+    MAX_TIME_NS,
+    Evaluation,
+    Feedback,
+    Json,
+    Key,
+    SessionTotals,
+    Span,
+    Trace,
+    uuid7,
+)
+from spanloom.model.patch import Patch
+from spanloom.store.sql import tables
+from spanloom.store.sql.dialect import Row
+
+# What is read, in the order in which the functions below take it.
+SPAN_COLUMNS = [c for c in tables.spans.c if c.name not in ("project", "version")]
+TRACE_COLUMNS = [c for c in tables.traces.c if c.name not in ("project", "version")]
+FEEDBACK_COLUMNS = [c for c in tables.feedback.c if c.name not in ("project", "version")]
+KEY_COLUMNS = list(tables.keys.c)
+
+_trace_values = attrgetter(*(c.name for c in TRACE_COLUMNS))
+_feedback_values = attrgetter(*(c.name for c in FEEDBACK_COLUMNS if c.name != "body"))
+_key_values = attrgetter(*(c.name for c in KEY_COLUMNS))
+
+# Indexed, hence bounded: PostgreSQL refuses an index entry past 2,704 bytes.
+_IDS = frozenset(
+    [
+        *("project", "id", "trace_id", "span_id", "event_id", "session_id", "parent_id", "kind"),
+        *("target", "target_id", "slug", "label", "version", "evaluator"),
+    ]
+)
+# How long the spans of a trace are waited for before it is looked at: most come together.
+LOOK_AFTER_NS = 1_000_000_000
+# What a row takes in the queue beside its texts, roughly, in bytes.
+_ROW_OVERHEAD = 500
+
+
+def span_rows(
+    project: str, spans: Sequence[Span], version: int, *, in_steps: bool = False
+) -> tuple[list[Row], list[Row], int]:
+    """The rows of `spans` and of `traces` that one call writes, and their size in bytes.
+
+    The n-th span has version + n. A trace's row comes from its root, the earliest if several, with the root's version;
+    without a root from its earliest span, with version 0. INVALID_ARGUMENT names `spans[n].field`. `in_steps` as of `json_text`.
+    """
+    check_texts("", {"project": project})
+    rows, size = [], 0
+    heads: dict[str, int] = {}
+    for position, span in enumerate(spans):
+        size += _check_span(span, position)
+        body = json_text(span.body, f"spans[{position}]", in_steps=in_steps)
+        size += len(body)
+        # In the order of the table. Written out, since this is where a write spends its time in Python.
+        row = (
+            project,
+            span.trace_id,
+            span.span_id,
+            version + position,
+            span.event_id,
+            span.session_id,
+            span.parent_id,
+            span.name,
+            span.kind,
+            span.operation,
+            span.start_ns,
+            span.end_ns,
+            span.duration_ms,
+            span.status,
+            span.agent_name,
+            span.provider,
+            span.model,
+            span.input_tokens,
+            span.output_tokens,
+            span.cost,
+            body,
+        )
+        rows.append(row)
+        head = heads.setdefault(span.trace_id, position)
+        if head != position and _rank(span) < _rank(spans[head]):
+            heads[span.trace_id] = position
+    traces = [_trace_row(project, spans[n], version + n, n) for n in heads.values()]
+    return rows, traces, size + len(rows) * _ROW_OVERHEAD
+
+
+def feedback_row(project: str, feedback: Feedback, version: int) -> Row:
+    """A row of `feedback`. INVALID_ARGUMENT names the field."""
+    check_texts("", {"project": project, **_named(feedback, tables.feedback.c, Text)})
+    _check_wholes("", _named(feedback, tables.feedback.c, BigInteger))
+    values = _feedback_values(feedback)
+    return (project, values[0], version, *values[1:], json_text(feedback.body))
+
+
+def evaluation_rows(project: str, evaluations: Sequence[Evaluation], version: int) -> list[Row]:
+    """Rows of `evaluations` that may be taken now, a look once its trace has been quiet for a while. INVALID_ARGUMENT names the
+    field."""
+    now = time.time_ns()
+    found = []
+    for job in evaluations:
+        names = {"trace_id": job.trace_id, "span_id": job.span_id, "evaluator": job.evaluator}
+        check_texts("", names)
+        due_ns = now if job.evaluator else now + LOOK_AFTER_NS
+        found.append((project, *names.values(), version, "", due_ns, 0))
+    return found
+
+
+def patch_row(project: str, event_id: str, patch: Patch, sequence: int) -> Row:
+    """A row of `patches`. INVALID_ARGUMENT names the field."""
+    check_texts("", {"project": project, "event_id": event_id})
+    return (project, event_id, uuid7(), sequence, json_text(patch))
+
+
+def key_row(key: Key) -> Row:
+    """A row of `keys`. INVALID_ARGUMENT names the field."""
+    check_texts("", {"project": key.project, **_named(key, tables.keys.c, Text)})
+    _check_wholes("", _named(key, tables.keys.c, BigInteger))
+    row: Row = _key_values(key)
+    return row
+
+
+def to_span(row: Sequence[Any]) -> Span:
+    """From SPAN_COLUMNS."""
+    body = row[18]
+    return Span(
+        trace_id=row[0],
+        span_id=row[1],
+        event_id=row[2],
+        session_id=row[3],
+        parent_id=row[4],
+        name=row[5],
+        kind=row[6],
+        operation=row[7],
+        start_ns=row[8],
+        end_ns=row[9],
+        duration_ms=row[10],
+        status=row[11],
+        agent_name=row[12],
+        provider=row[13],
+        model=row[14],
+        input_tokens=row[15],
+        output_tokens=row[16],
+        cost=row[17],
+        body=orjson.loads(body)
+        if len(body) < large_json.LARGE
+        else large_json.loads(body, levels=1),
+    )
+
+
+def to_trace(row: Sequence[Any]) -> Trace:
+    """From TRACE_COLUMNS."""
+    values = dict(zip((c.name for c in TRACE_COLUMNS), row, strict=True))
+    sampled = values.pop("sampled")
+    return Trace(**values, sampled=None if sampled is None else bool(sampled))
+
+
+def to_feedback(row: Sequence[Any]) -> Feedback:
+    """From FEEDBACK_COLUMNS."""
+    values = dict(zip((c.name for c in FEEDBACK_COLUMNS), row, strict=True))
+    return Feedback(**{**values, "body": orjson.loads(values["body"])})
+
+
+def to_key(row: Sequence[Any]) -> Key:
+    """From KEY_COLUMNS."""
+    return Key(**dict(zip((c.name for c in KEY_COLUMNS), row, strict=True)))
+
+
+def to_totals(row: Sequence[Any]) -> tuple[str, SessionTotals]:
+    """The session's id and its totals, from `queries.session_totals`."""
+    session_id, events, model_events, tool_events, failed, has_feedback, *sums = row
+    start_ns, end_ns, cost, input_tokens, output_tokens = sums
+    return session_id, SessionTotals(
+        events=events,
+        model_events=model_events,
+        tool_events=tool_events,
+        errors=failed,
+        has_feedback=has_feedback > 0,
+        start_ns=start_ns,
+        end_ns=end_ns,
+        cost=cost,
+        input_tokens=int(input_tokens or 0),
+        output_tokens=int(output_tokens or 0),
+    )
+
+
+def checked(**texts: str) -> dict[str, str]:
+    """The texts as parameters of a query; INVALID_ARGUMENT names one that no database can hold."""
+    check_texts("", texts)
+    return texts
+
+
+def check_texts(where: str, texts: Mapping[str, str]) -> None:
+    """INVALID_ARGUMENT naming `where.name` for a text that some database cannot hold, or an id that is too long."""
+    for name, value in texts.items():
+        if name in _IDS and len(value) > MAX_ID_LENGTH:
+            raise _invalid(where, name, f"is longer than {MAX_ID_LENGTH} characters")
+        if "\0" in value:
+            raise _invalid(where, name, "holds a NUL character")
+        if not _encodable(value):
+            raise _invalid(where, name, "holds a lone surrogate, which is not text")
+
+
+def storable(text: str) -> bool:
+    """Whether a row can hold the text at all: a text with NUL or lone surrogates is found nowhere."""
+    return "\0" not in text and _encodable(text)
+
+
+def _check_span(span: Span, position: int) -> int:
+    """Refuse what cannot be stored; the length of the span's texts. A quick look first, which nearly all spans pass."""
+    texts = (
+        span.trace_id,
+        span.span_id,
+        span.event_id,
+        span.session_id,
+        span.parent_id,
+        span.kind,
+        span.name,
+        span.operation,
+        span.status,
+        span.agent_name,
+        span.provider,
+        span.model,
+    )
+    joined = "".join(texts)
+    if not joined.isascii() or "\0" in joined or max(map(len, texts)) > MAX_ID_LENGTH:
+        check_texts(f"spans[{position}]", _named(span, tables.spans.c, Text))
+    wholes = (
+        span.start_ns | (span.end_ns or 0) | (span.input_tokens or 0) | (span.output_tokens or 0)
+    )
+    if not 0 <= wholes <= MAX_TIME_NS:
+        _check_wholes(f"spans[{position}]", _named(span, tables.spans.c, BigInteger))
+    return len(joined)
+
+
+def _named(
+    value: Span | Feedback | Key, columns: Iterable[Column[Any]], kind: type
+) -> dict[str, Any]:
+    """The value's fields that stand in columns of a kind."""
+    return {
+        c.name: getattr(value, c.name)
+        for c in columns
+        if isinstance(c.type, kind) and c.name not in ("project", "version", "body")
+    }
+
+
+def _check_wholes(where: str, wholes: Mapping[str, int | None]) -> None:
+    for name, value in wholes.items():
+        if value is not None and not -MAX_TIME_NS <= value <= MAX_TIME_NS:
+            raise _invalid(where, name, "does not fit in 64 bits")
+
+
+def _rank(span: Span) -> tuple[bool, int]:
+    """The least is the head of its trace: the earliest root, else the earliest span."""
+    return (span.parent_id != "", span.start_ns)
+
+
+def _trace_row(project: str, span: Span, version: int, position: int) -> Row:
+    named = {
+        "feature_slug": _text(span.body, "feature_slug"),
+        "user.id": _text(span.body, "user", "id"),
+        "organization.id": _text(span.body, "organization", "id"),
+        "experiment.id": _text(span.body, "experiment", "id"),
+    }
+    check_texts(f"spans[{position}]", named)
+    row = Trace(
+        trace_id=span.trace_id,
+        name=span.name,
+        feature_slug=named["feature_slug"],
+        start_ns=span.start_ns,
+        end_ns=span.end_ns,
+        status=span.status,
+        session_id=span.session_id,
+        user_id=named["user.id"],
+        organization_id=named["organization.id"],
+        experiment_id=named["experiment.id"],
+    )
+    trace_id, *values = _trace_values(row)
+    sampled = span.body.get("sampled")
+    values[-1] = int(sampled) if isinstance(sampled, bool) else None
+    return (project, trace_id, 0 if span.parent_id else version, *values)
+
+
+def _text(body: Mapping[str, Json], *path: str) -> str:
+    value: Json = body
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value if isinstance(value, str) else ""
+
+
+def json_text(body: Mapping[str, Json], where: str = "", *, in_steps: bool = False) -> str:
+    """The JSON of a body; `in_steps` for one that may have megabytes. INVALID_ARGUMENT names `where.key`."""
+    try:
+        plain = body if isinstance(body, dict) else dict(body)
+        if in_steps:
+            return "".join(map(bytes.decode, large_json.dumped(plain, levels=1)))
+        return orjson.dumps(plain).decode()
+    except (TypeError, ValueError):
+        raise _invalid(
+            where,
+            _not_json(body.items()),
+            "is not JSON that can be stored: text must be valid Unicode, integers fit in 64 bits, and no more than 254 levels nest",
+        ) from None
+
+
+def _not_json(items: Iterable[tuple[str, Json]]) -> str:
+    """The first name whose value is not JSON."""
+    for name, value in items:
+        try:
+            orjson.dumps({name: value})
+        except (TypeError, ValueError):
+            return name if isinstance(name, str) and _encodable(name) else "body"
+    return "body"
+
+
+def _encodable(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _invalid(where: str, name: str, description: str) -> errors.SpanloomError:
+    return errors.invalid_field(f"{where}.{name}" if where else name, description)
