@@ -117,7 +117,7 @@ def test_a_full_queue_says_when_to_try_again(server: LiveServer, project: Projec
 
     store = server.running.store
     body = request(AGENT).SerializeToString()
-    store.write_spans, real = full, store.write_spans  # type: ignore[method-assign]
+    store.write_spans, real = full, store.write_spans  # type: ignore[method-assign, assignment]
     try:
         answer = post(project, body)
         with grpc.insecure_channel(server.running.grpc_address) as channel:

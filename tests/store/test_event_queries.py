@@ -1,4 +1,4 @@
-"""Finding events: filters, the date range, order and pages; and what sessions add up to."""
+"""Finding events: filters, the date range, order and pages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from spanloom.errors import SpanloomError
-from spanloom.model import EventQuery, Filter, SessionTotals, Span
+from spanloom.model import EventQuery, Filter, Span
 from spanloom.store.store import Store
 from tests.store.conftest import Run
 from tests.store.samples import FULL, a_span
@@ -224,51 +224,3 @@ def test_times_and_duration_compare_as_numbers_and_times(
     run(store.write_spans(project, [span]))
     query = is_(field, value, type=type, operator=operator)
     assert run(store.find_events(project, query)).total == int(matches)
-
-
-def test_a_session_adds_up_its_events(store: Store, run: Run[Any], project: str) -> None:
-    def event(number: int, **fields: Any) -> Span:
-        return a_span(str(number), f"t{number % 2}", session_id="s", **fields)
-
-    events = [
-        event(1, kind="model", start_ns=5, end_ns=9, cost=0.25, input_tokens=10, output_tokens=1),
-        event(2, kind="model", start_ns=7, end_ns=8, cost=0.5, input_tokens=20, status="ERROR"),
-        event(3, kind="tool", start_ns=6, status="ERROR", input_tokens=2**62),
-        event(4, kind="tool", start_ns=6, input_tokens=2**62),
-        event(5, kind="chain", start_ns=6, body={"feedback": {}, "inputs": {"feedback": {"a": 1}}}),
-    ]
-    session = event(
-        6, kind="session", start_ns=1, end_ns=99, cost=7.0, input_tokens=7, status="ERROR"
-    )
-    run(store.write_spans(project, [*events, session, a_span("7", "other", end_ns=3)]))
-    totals = SessionTotals(
-        events=5,
-        model_events=2,
-        tool_events=2,
-        errors=2,
-        has_feedback=False,
-        start_ns=5,
-        end_ns=9,
-        cost=0.75,
-        input_tokens=2**63,  # and 30, which a sum of such numbers does not show
-        output_tokens=1,
-    )
-    assert run(store.session_totals(project, ["s", "unknown"])) == {"s": totals}
-    both = run(store.session_totals(project, ["other", "s"]))
-    assert both == {"s": totals, "other": SessionTotals(events=1, start_ns=1, end_ns=3)}
-    assert run(store.session_totals(project, [])) == {}
-
-
-@pytest.mark.parametrize("kind", ["tool", "session"])
-def test_feedback_on_an_event_or_its_session_is_seen(
-    store: Store, run: Run[Any], project: str, kind: str
-) -> None:
-    run(store.write_spans(project, [a_span(kind=kind, body={"feedback": {"rating": 5}})]))
-    totals = run(store.session_totals(project, ["t"]))["t"]
-    assert totals.has_feedback is True
-    assert totals.events == (kind == "tool")
-
-
-def test_a_session_without_events_has_no_times(store: Store, run: Run[Any], project: str) -> None:
-    run(store.write_spans(project, [a_span(kind="session", end_ns=7)]))
-    assert run(store.session_totals(project, ["t"])) == {"t": SessionTotals()}

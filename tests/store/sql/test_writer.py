@@ -9,18 +9,23 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from sqlalchemy import Connection, Engine, event, make_url, select, text
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError, ProgrammingError
 
 from spanloom.errors import SpanloomError
-from spanloom.model import Feedback, Span
-from spanloom.store.sql import dialect, rows, tables
+from spanloom.model import Feedback, Key, Span
+from spanloom.store.sql import database, rows, sqlite, tables
+from spanloom.store.sql.transaction import Transaction
+from spanloom.store.sql.writer import Work
 from spanloom.store.store import Store
 from tests.databases import new_url
+from tests.databases import select as select_from
 from tests.store.conftest import Run
 from tests.store.samples import a_span
 
@@ -34,11 +39,11 @@ async def held(store: Store) -> AsyncIterator[None]:
     """The writer is inside a transaction meanwhile; what is written waits, and becomes one group."""
     entered, leave = threading.Event(), threading.Event()
 
-    def wait(_: Connection) -> None:
+    def wait(_: Transaction) -> None:
         entered.set()
         assert leave.wait(SOON)
 
-    holding = asyncio.create_task(store._writer.write(wait, rows=0))
+    holding = asyncio.create_task(store._write(wait, rows=0))
     assert await asyncio.to_thread(entered.wait, SOON)
     yield
     leave.set()
@@ -49,7 +54,7 @@ async def waiting(store: Store, *calls: Any) -> list[asyncio.Task[Any]]:
     """The calls, each in the queue, in this order."""
     tasks = [asyncio.create_task(call) for call in calls]
     await asyncio.sleep(0)
-    assert len(store._writer._queue) == len(calls)
+    assert len(store._write._queue) == len(calls)
     return tasks
 
 
@@ -61,9 +66,9 @@ def commits(store: Store) -> Iterator[list[None]]:
     def count(_: Connection) -> None:
         seen.append(None)
 
-    event.listen(store._write_engine, "commit", count)
+    event.listen(store._connections._write_engine, "commit", count)
     yield seen
-    event.remove(store._write_engine, "commit", count)
+    event.remove(store._connections._write_engine, "commit", count)
 
 
 def test_calls_that_wait_are_committed_together(store: Store, run: Run[Any], project: str) -> None:
@@ -80,55 +85,116 @@ def test_calls_that_wait_are_committed_together(store: Store, run: Run[Any], pro
     assert len(run(store.trace_spans(project, "t"))) == 50
 
 
-def poison(project: str) -> dict[Any, Any]:
+def poison(project: str) -> Work:
     """Two rows, of which no database takes the second: its name is NULL."""
-    good, bad = rows.span_rows(project, [a_span("poison 1"), a_span("poison 2")], 1)[0]
-    name = tables.spans.columns.keys().index("name")
-    return {tables.spans: [good, (*bad[:name], None, *bad[name + 1 :])]}
+    good, bad = rows.span_rows(project, [a_span("poison 1"), a_span("poison 2")]).spans
+    bad[tables.spans.columns.keys().index("name")] = None
+    return lambda transaction: transaction.write({tables.spans: [good, bad]})
+
+
+def half(project: str) -> Work:
+    """Work that fails after it has written."""
+
+    def work(transaction: Transaction) -> None:
+        transaction.write({tables.projects: [[f"{project}-half", 1]]})
+        transaction.connection.execute(select(tables.projects.c.name))
+        raise RuntimeError("a mistake")
+
+    return work
 
 
 def test_a_call_that_fails_leaks_into_no_other(
-    store: Store, run: Run[Any], project: str, caplog: pytest.LogCaptureFixture
+    store: Store, url: str, run: Run[Any], project: str
 ) -> None:
-    def half(connection: Connection) -> None:
-        connection.execute(tables.projects.insert().values((f"{project}-half", 1)))
-        raise RuntimeError("secret")
-
     async def write() -> list[Any]:
-        async with held(store):
-            calls = await waiting(
-                store,
-                store.write_spans(project, [a_span("a"), a_span("b")]),
-                store._writer.write(poison(project), rows=2),
-                store.write_spans(project, [a_span("c")]),
-                store._writer.write(half),
-                store.write_feedback(project, Feedback(id="f")),
-                store.ensure_project(project),
-            )
-        return await asyncio.gather(*calls, return_exceptions=True)
+        with commits(store) as seen:
+            async with held(store):
+                calls = await waiting(
+                    store,
+                    store.write_spans(project, [a_span("a"), a_span("b")]),
+                    store._write(poison(project), rows=2),
+                    store.write_spans(project, [a_span("c")]),
+                    store._write(half(project)),
+                    store.write_feedback(project, Feedback(id="f")),
+                    store.ensure_project(project),
+                )
+            results = await asyncio.gather(*calls, return_exceptions=True)
+        assert (
+            len(seen) == 2
+        )  # the one that held the writer, and all of these that could be written
+        return results
 
-    caplog.set_level(logging.CRITICAL, "spanloom.store")
     a, poisoned, c, halved, feedback, ensured = run(write())
-    assert (a, c, feedback, ensured) == (None,) * 4
-    for refused in (poisoned, halved):
-        assert isinstance(refused, SpanloomError)
-        assert refused.code == "UNAVAILABLE"
-        assert "secret" not in refused.message
+    assert (a, c, feedback, ensured) == ([], [], None, None)
+    # Both are mistakes in the program, which no repetition makes good.
+    assert isinstance(poisoned, IntegrityError)
+    assert isinstance(halved, RuntimeError)
     assert [s.span_id for s in run(store.trace_spans(project, "t"))] == ["a", "b", "c"]
     assert run(store.find_feedback(project, limit=9)).total == 1
-    assert run(store.has_project(project)) is True
-    assert run(store.has_project(f"{project}-half")) is False
+    names = "SELECT name FROM projects WHERE name LIKE :names"
+    assert select_from(url, names, names=f"{project}%") == [(project,)]
 
 
-def test_the_cause_of_a_failure_is_logged(
-    store: Store, run: Run[Any], project: str, caplog: pytest.LogCaptureFixture
+def test_a_call_that_refuses_holds_up_no_other(store: Store, run: Run[Any], project: str) -> None:
+    key = Key(id=f"{project}-key", project=project, role="read", digest="d", created_ns=1)
+
+    async def write() -> tuple[list[Any], int]:
+        with commits(store) as seen:
+            async with held(store):
+                calls = await waiting(
+                    store,
+                    store.create_key(key),
+                    store.create_key(replace(key, digest="another")),
+                    store.write_spans(project, [a_span()]),
+                )
+            return await asyncio.gather(*calls, return_exceptions=True), len(seen)
+
+    (first, second, spans), number = run(write())
+    assert (first, spans, number) == (None, [], 2)
+    assert isinstance(second, SpanloomError)
+    assert second.violations[0].field == "id"
+    assert run(store.find_key(key.id)) == key
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (OperationalError("", None, Exception("secret")), "UNAVAILABLE"),
+        (OSError("secret"), "UNAVAILABLE"),
+        (DataError("", None, Exception("secret")), "INVALID_ARGUMENT"),
+        (OverflowError("secret"), "INVALID_ARGUMENT"),
+        (ProgrammingError("", None, Exception("secret")), None),
+        (ZeroDivisionError(), None),
+        (KeyError("secret"), None),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_a_failure_of_the_database_is_reported_and_a_mistake_is_raised(
+    store: Store,
+    run: Run[Any],
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    code: str | None,
 ) -> None:
-    with pytest.raises(SpanloomError):
-        run(store._writer.write(poison(project), rows=2))
-    [record] = [r for r in caplog.records if r.name == "spanloom.store"]
-    assert record.exc_info is not None
-    assert record.exc_info[1] is not None
-    assert "null" in str(record.exc_info[1]).lower()
+    def fail(_: object) -> None:
+        raise error
+
+    for call in (store._read, store._write):
+        caplog.clear()
+        with pytest.raises(Exception) as raised:
+            run(call(fail))
+        logged = [
+            r.exc_info[1] for r in caplog.records if r.name == "spanloom.store" and r.exc_info
+        ]
+        if code is None:
+            assert raised.value is error
+            assert logged == []
+        else:
+            assert isinstance(raised.value, SpanloomError)
+            assert raised.value.code == code
+            assert "secret" not in raised.value.message
+            assert logged == [error]
+    assert run(store.ready()) is True
 
 
 @pytest.mark.parametrize(
@@ -154,8 +220,8 @@ def test_a_full_queue_refuses_at_once_and_stores_nothing(
                 "QUEUE_FULL",
             )
             assert refused.value.retry_after is not None
-            # The next step of a call that was taken.
-            step = asyncio.create_task(store._writer.write(lambda _: "done", rows=0))
+            # It stores the result of work that is done.
+            step = asyncio.create_task(store._write(lambda _: "done", rows=0))
             await asyncio.sleep(0)
         await first
         assert await step == "done"
@@ -172,16 +238,17 @@ def test_reads_do_not_wait_for_a_write_and_do_not_see_it_half_done(
     store: Store, run: Run[Any], project: str
 ) -> None:
     entered, leave = threading.Event(), threading.Event()
-    work = rows.span_rows(project, [a_span("b")], 1)[0]
+    work = rows.span_rows(project, [a_span("b")]).spans
 
-    def slow(connection: Connection) -> None:
-        store._database.upsert(connection, tables.spans, work)
+    def slow(transaction: Transaction) -> None:
+        transaction.write({tables.spans: work})
+        transaction.flush()
         entered.set()
         assert leave.wait(SOON)
 
     async def read() -> list[str]:
         await store.write_spans(project, [a_span("a")])
-        writing = asyncio.create_task(store._writer.write(slow))
+        writing = asyncio.create_task(store._write(slow))
         await asyncio.to_thread(entered.wait, SOON)
         seen = await asyncio.wait_for(store.trace_spans(project, "t"), SOON / 2)
         leave.set()
@@ -255,7 +322,7 @@ def test_event_loops_that_end_do_not_stop_the_writer(
     store: Store, run: Run[Any], project: str
 ) -> None:
     async def leave() -> None:
-        leaving = store._writer.write(lambda _: time.sleep(0.1))
+        leaving = store._write(lambda _: time.sleep(0.1))
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(leaving, 0.01)
 
@@ -264,13 +331,6 @@ def test_event_loops_that_end_do_not_stop_the_writer(
     thread.join()
     run(store.write_spans(project, [a_span()]))
     assert run(store.ready()) is True
-
-
-def test_versions_only_grow(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = store._versions.take(3)
-    monkeypatch.setattr(time, "time_ns", lambda: 5)  # the clock was set back
-    assert store._versions.take(1) >= first + 3
-    assert store._versions.take(0) < store._versions.take(1) < store._versions.take(1)
 
 
 # SQLite
@@ -305,7 +365,7 @@ def test_a_file_that_stays_locked_is_unavailable(
     file: Path, run: Run[Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL, "spanloom.store")
-    monkeypatch.setattr(dialect, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(database, "PATIENCE_SECONDS", 0.1)
     store = run(Store.open(f"sqlite:///{file}"))
     other = sqlite3.connect(file, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -318,21 +378,21 @@ def test_a_file_that_stays_locked_is_unavailable(
 
 
 def test_commits_are_durable(sqlite_store: Store, run: Run[Any]) -> None:
-    def settings(connection: Connection) -> list[Any]:
+    def settings(transaction: Transaction) -> list[Any]:
         return [
-            connection.execute(text(f"PRAGMA {name}")).scalar()
+            transaction.connection.execute(text(f"PRAGMA {name}")).scalar()
             for name in ("journal_mode", "synchronous")
         ]
 
     full = 2
-    assert run(sqlite_store._writer.write(settings)) == ["wal", full]
+    assert run(sqlite_store._write(settings)) == ["wal", full]
 
 
 def test_the_log_stays_bounded_though_readers_never_pause(
     file: Path, run: Run[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limit = 1 << 20
-    monkeypatch.setattr(dialect, "_WAL_LIMIT_BYTES", limit)
+    monkeypatch.setattr(sqlite, "_WAL_LIMIT_BYTES", limit)
     store = run(Store.open(f"sqlite:///{file}"))
     stop = threading.Event()
 
@@ -365,20 +425,20 @@ def test_the_log_stays_bounded_though_readers_never_pause(
 def test_a_reader_that_stays_stops_writes_once_not_each_time(
     file: Path, run: Run[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dialect, "_WAL_LIMIT_BYTES", 1 << 20)
+    monkeypatch.setattr(sqlite, "_WAL_LIMIT_BYTES", 1 << 20)
     store = run(Store.open(f"sqlite:///{file}"))
     reader = sqlite3.connect(file, isolation_level=None)
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM spans").fetchone()
-    database = store._database
-    assert isinstance(database, dialect.SQLite)
-    empty_log, waits = database._empty_log, []
+    target = store._database
+    assert isinstance(target, sqlite.SQLite)
+    empty_log, waits = target._empty_log, []
 
     def wait(engine: Engine) -> None:
         waits.append(engine)
         empty_log(engine)
 
-    monkeypatch.setattr(database, "_empty_log", wait)
+    monkeypatch.setattr(target, "_empty_log", wait)
     for number in range(7):  # the limit is passed at the fourth
         run(store.write_spans("p", [a_span(str(number), body={"inputs": "x" * 200_000})]))
     assert len(waits) == 1
@@ -434,16 +494,17 @@ def test_a_write_in_doubt_is_not_acknowledged(
         with administrator(server_url) as server:
             tries = []
 
-            def cut(connection: Connection) -> None:
-                tries.append(connection)
-                connection.execute(tables.projects.insert().values(("p", 1)))
+            def cut(transaction: Transaction) -> None:
+                tries.append(transaction)
+                transaction.write({tables.projects: [["p", 1]]})
+                transaction.flush()
                 disconnect(server, server_url)  # so that nothing answers to COMMIT
 
             with pytest.raises(SpanloomError) as refused:
-                await store._writer.write(cut)
+                await store._write(cut)
             assert refused.value.code == "UNAVAILABLE"
             assert len(tries) == 1
-        assert await store.has_project("p") is False
+        assert select_from(server_url, "SELECT name FROM projects") == []
         await store.write_spans("p", [a_span()])
         await store.close()
 
@@ -486,7 +547,7 @@ def test_commits_are_durable_where_the_server_would_not_wait(
         )
     store = run(Store.open(server_url))
     setting = run(
-        store._writer.write(lambda c: c.execute(text("SHOW synchronous_commit")).scalar())
+        store._write(lambda t: t.connection.execute(text("SHOW synchronous_commit")).scalar())
     )
     assert setting == "on"
     run(store.close())
