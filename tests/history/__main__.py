@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import random
 import sys
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -33,7 +34,7 @@ def main() -> int:
                 seed=given.seed,
                 seconds=seconds,
                 skew=given.skew,
-                progress=lambda line, name=database: print(f"{name}: {line}", flush=True),
+                progress=partial(print, f"{database}:", flush=True),
             )
         text = f"{database}, {found}"
         print(text, flush=True)

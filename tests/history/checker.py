@@ -9,7 +9,7 @@ history has no explanation, and the operation that ended is a violation; the sea
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from tests.history.model import (
     EMPTY,
@@ -160,33 +160,6 @@ class _Search:
             for used in choices
             if not any(other < used for other in choices)
         }
-
-
-def minimal(operations: Sequence[Operation], violation: Violation) -> list[Operation]:
-    """A smaller history that has the same violation, to be read by people.
-
-    It ends with the violation. Reads are left out, and answers of writes are forgotten (which makes them optional), as long as
-    the operation stays without explanation: each step allows more orders than the step before.
-    """
-    last = violation.operation
-    assert last.ended is not None
-    history = [one for one in operations if one.began <= last.ended]
-
-    def still_violated(candidate: Sequence[Operation]) -> bool:
-        try:
-            return any(found.operation is last for found in check(candidate, most=5_000))
-        except UndecidedError:
-            return False
-
-    for one in [one for one in history if isinstance(one.action, Read) and one is not last]:
-        without = [other for other in history if other is not one]
-        if still_violated(without):
-            history = without
-    for one in [one for one in history if one.ended is not None and one is not last]:
-        weaker = [replace(other, ended=None) if other is one else other for other in history]
-        if still_violated(weaker):
-            history = weaker
-    return sorted(history, key=lambda one: one.began)
 
 
 def _violation(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from tests.history.checker import UndecidedError, Violation, check, minimal
+from tests.history.checker import DUPLICATE, MIXTURE, UNWRITTEN, UndecidedError, check
+from tests.history.minimal import minimal, narrowed
 from tests.history.model import Delete, Operation, Read, ReadFeedback, ReadItems, written
 
 _EXAMPLES_OF_A_KIND = 2
+# Kinds that are about several events or spans; other kinds are named by what a single one shows.
+_OF_SEVERAL = (DUPLICATE, MIXTURE, UNWRITTEN)
 _FAULTS_SHOWN = 10
 
 
@@ -46,9 +49,14 @@ class Report:
             self.undecided += 1
             return
         for violation in found:
-            self.violations[violation.kind] += 1
-            if self.violations[violation.kind] <= _EXAMPLES_OF_A_KIND:
-                self.examples.append(f"object {name}: {example(history, violation)}")
+            of_one, in_one = narrowed(history, violation)
+            kind = violation.kind if violation.kind in _OF_SEVERAL else in_one.kind
+            self.violations[kind] += 1
+            if self.violations[kind] <= _EXAMPLES_OF_A_KIND:
+                text = example(history, minimal(of_one, in_one))
+                self.examples.append(
+                    f"object {name}: {kind}\n  explained would be: {in_one.expected}\n{text}"
+                )
 
     def __str__(self) -> str:
         kills = ", ".join(f"{count} of {kind}" for kind, count in sorted(self.kills.items()))
@@ -67,21 +75,20 @@ class Report:
         return "\n".join(lines)
 
 
-def example(history: Sequence[Operation], violation: Violation) -> str:
-    """A violation with the operations that make it one, for people.
+def example(history: Sequence[Operation], smaller: Sequence[Operation]) -> str:
+    """A minimal history with its violation at the end, for people; `history` is the whole one.
 
     Operations marked `*` cannot be left out; of the others those are shown that wrote what a shown read shows, and deletes.
     """
-    smaller = minimal(history, violation)
     needed = [one for one in smaller if one.ended is not None]
     shown = {word for one in needed if isinstance(one.action, Read) for word in _words(one.action)}
-    real = {(one.began, one.action): one for one in history}
-    start = smaller[0].began
-    lines = [violation.kind, f"  explained would be: {violation.expected}"]
+    ends = {(one.began, one.by): one.ended for one in history}
+    lines = []
     for one in smaller:
         is_needed = one.ended is not None
         if is_needed or isinstance(one.action, Delete) or written([one.action]) & shown:
-            lines.append(_line("*" if is_needed else " ", real[one.began, one.action], start))
+            real = replace(one, ended=ends[one.began, one.by])
+            lines.append(_line("*" if is_needed else " ", real, smaller[0].began))
     return "\n".join(lines)
 
 
