@@ -9,7 +9,7 @@ history has no explanation, and the operation that ended is a violation; the sea
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.history.model import (
     EMPTY,
@@ -70,14 +70,24 @@ def check(operations: Sequence[Operation], most: int = MOST_CONFIGURATIONS) -> l
     return violations
 
 
+def states_before(operations: Sequence[Operation], time: int) -> set[State]:
+    """The states in which the object may be when all operations that ended before the time have had their say."""
+    ended = [one for one in operations if one.ended is not None and one.ended < time]
+    begun = [one for one in operations if one not in ended and one.began < time]
+    search = _Search([*ended, *(replace(one, ended=None) for one in begun)], MOST_CONFIGURATIONS)
+    for moment in search.moments():
+        search.end(moment)
+    return {state for state, _ in search.configurations}
+
+
 class _Search:
     def __init__(self, operations: Sequence[Operation], most: int) -> None:
-        self._operations = operations
+        self._operations = _without_contended_answers(operations)
         self._most = most
         self._open: list[int] = []
         # Operations without an answer, which never end. Those of `_open` that are not here are known to happen.
         self._unanswered = {n for n, one in enumerate(operations) if one.ended is None}
-        self._configurations: set[Configuration] = {(EMPTY, frozenset())}
+        self.configurations: set[Configuration] = {(EMPTY, frozenset())}
         self._steps: dict[tuple[State, int], tuple[State, ...]] = {}
 
     def moments(self) -> Iterator[int]:
@@ -101,19 +111,19 @@ class _Search:
         else:
             operation = self._operations[number]
             violation = _violation(operation, reached, self._operations)
-            kept = self._configurations
+            kept = self.configurations
             if isinstance(operation.action, Read):
                 self._open.remove(number)
             else:
                 self._unanswered.add(number)
-        self._configurations = self._least(kept)
+        self.configurations = self._least(kept)
         self._steps.clear()
         return violation
 
     def _linearized(self, number: int) -> tuple[set[State], set[Configuration]]:
         """All states that the object may be in before the operation ends, and the configurations in which it has happened."""
         kept: set[Configuration] = set()
-        waiting = list(self._configurations)
+        waiting = list(self.configurations)
         visited = set(waiting)
         while waiting:
             state, done = self._with_reads(*waiting.pop())
@@ -162,6 +172,26 @@ class _Search:
         }
 
 
+def _without_contended_answers(operations: Sequence[Operation]) -> list[Operation]:
+    """The operations, where a delete's answer that it deleted says nothing if another delete overlaps it."""
+    deletes = [one for one in operations if isinstance(one.action, Delete)]
+
+    def is_contended(one: Operation) -> bool:
+        return any(
+            (one.ended is None or other.began <= one.ended)
+            and (other.ended is None or one.began <= other.ended)
+            for other in deletes
+            if other is not one
+        )
+
+    return [
+        replace(one, action=replace(one.action, found=None))
+        if isinstance(one.action, Delete) and one.action.found and is_contended(one)
+        else one
+        for one in operations
+    ]
+
+
 def _violation(
     operation: Operation, reached: set[State], history: Sequence[Operation]
 ) -> Violation:
@@ -188,12 +218,13 @@ def _items_violation(
 
 
 def _distance(one: Sequence[Seen], other: Sequence[Seen]) -> int:
+    """How many values differ; an event that only one of them shows counts as more than all values of an event."""
     facts = [
-        {(seen.id, seen.place)} | {(seen.id, n, value) for n, value in enumerate(seen.values)}
-        for seen in (*one, *other)
+        {(seen.id, n, fact) for seen in shown for n, fact in enumerate((seen.place, *seen.values))}
+        for shown in (one, other)
     ]
-    half = len(one)
-    return len(set().union(*facts[:half]) ^ set().union(*facts[half:]))
+    ids = [{seen.id for seen in shown} for shown in (one, other)]
+    return len(facts[0] ^ facts[1]) + 10 * len(ids[0] ^ ids[1])
 
 
 def _kind(read: ReadItems, nearest: Sequence[Seen], actions: Sequence[object]) -> str:

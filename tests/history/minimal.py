@@ -29,8 +29,8 @@ _MOST_CONFIGURATIONS = 2_000
 
 def narrowed(
     history: Sequence[Operation], violation: Violation
-) -> tuple[list[Operation], Violation]:
-    """The history until the violation, of a single event or span where that suffices; and the violation in it."""
+) -> tuple[list[Operation], Violation] | None:
+    """The history of a single event or span until the violation, and the violation in it, where that suffices."""
     end = violation.operation.ended
     assert end is not None
     until = [
@@ -43,7 +43,7 @@ def narrowed(
         found = _violation_at(end, of_item)
         if found is not None:
             return of_item, found
-    return until, violation
+    return None
 
 
 def minimal(history: Sequence[Operation], violation: Violation) -> list[Operation]:

@@ -30,7 +30,7 @@ What the operations do:
 - Deleting an event, a session or a trace deletes its spans, the updates of their events and the feedback on them, as one
   step. Feedback on the conversation is deleted with the session; where only the trace is deleted, it may be deleted or kept.
   What was deleted stays deleted until something that is later than the delete, or overlaps it, writes it again. A delete
-  answers NOT_FOUND exactly where nothing is there.
+  answers NOT_FOUND exactly where nothing is there; but of deletes that overlap, each may answer that it deleted.
 - Feedback with an id replaces feedback with this id, and is kept until it or its target is deleted; its target need not be
   there.
 

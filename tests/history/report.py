@@ -6,13 +6,22 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from tests.history.checker import DUPLICATE, MIXTURE, UNWRITTEN, UndecidedError, check
+from tests.history.checker import (
+    DUPLICATE,
+    MIXTURE,
+    UNWRITTEN,
+    UndecidedError,
+    Violation,
+    check,
+    states_before,
+)
 from tests.history.minimal import minimal, narrowed
 from tests.history.model import Delete, Operation, Read, ReadFeedback, ReadItems, written
 
 _EXAMPLES_OF_A_KIND = 2
 # Kinds that are about several events or spans; other kinds are named by what a single one shows.
 _OF_SEVERAL = (DUPLICATE, MIXTURE, UNWRITTEN)
+_STATES_SHOWN = 4
 _FAULTS_SHOWN = 10
 
 
@@ -49,14 +58,14 @@ class Report:
             self.undecided += 1
             return
         for violation in found:
-            of_one, in_one = narrowed(history, violation)
-            kind = violation.kind if violation.kind in _OF_SEVERAL else in_one.kind
+            of_one = narrowed(history, violation)
+            kind = violation.kind
+            if of_one is not None and kind not in _OF_SEVERAL:
+                kind = of_one[1].kind
             self.violations[kind] += 1
             if self.violations[kind] <= _EXAMPLES_OF_A_KIND:
-                text = example(history, minimal(of_one, in_one))
-                self.examples.append(
-                    f"object {name}: {kind}\n  explained would be: {in_one.expected}\n{text}"
-                )
+                example = _of_one(history, *of_one) if of_one else _of_all(history, violation)
+                self.examples.append(f"object {name}: {kind}\n{example}")
 
     def __str__(self) -> str:
         kills = ", ".join(f"{count} of {kind}" for kind, count in sorted(self.kills.items()))
@@ -75,20 +84,42 @@ class Report:
         return "\n".join(lines)
 
 
-def example(history: Sequence[Operation], smaller: Sequence[Operation]) -> str:
-    """A minimal history with its violation at the end, for people; `history` is the whole one.
+def _of_one(
+    history: Sequence[Operation], of_item: Sequence[Operation], violation: Violation
+) -> str:
+    """The minimal history of one event or span, with the violation at its end, for people.
 
     Operations marked `*` cannot be left out; of the others those are shown that wrote what a shown read shows, and deletes.
     """
+    smaller = minimal(of_item, violation)
     needed = [one for one in smaller if one.ended is not None]
     shown = {word for one in needed if isinstance(one.action, Read) for word in _words(one.action)}
     ends = {(one.began, one.by): one.ended for one in history}
-    lines = []
+    lines = [f"  explained would be: {violation.expected}"]
     for one in smaller:
         is_needed = one.ended is not None
         if is_needed or isinstance(one.action, Delete) or written([one.action]) & shown:
             real = replace(one, ended=ends[one.began, one.by])
             lines.append(_line("*" if is_needed else " ", real, smaller[0].began))
+    return "\n".join(lines)
+
+
+def _of_all(history: Sequence[Operation], violation: Violation) -> str:
+    """The states that the object may have had when the violation began, and what happened from then on, for people."""
+    last = violation.operation
+    assert last.ended is not None
+    states = sorted(map(repr, states_before(history, last.began)))
+    since = [one for one in history if one.ended is None or one.ended >= last.began]
+    lines = [
+        *(f"  before: {state}" for state in states[:_STATES_SHOWN]),
+        *([f"  or {len(states)} states in all"] if len(states) > _STATES_SHOWN else []),
+        f"  explained would be: {violation.expected}",
+    ]
+    lines += [
+        _line("*" if one is last else " ", one, last.began)
+        for one in sorted(since, key=lambda one: one.began)
+        if one.began <= last.ended
+    ]
     return "\n".join(lines)
 
 

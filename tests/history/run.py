@@ -217,6 +217,8 @@ def _action(step: Step, answer: Answer, report: Report) -> Action | None:
     if outcome in (Outcome.NOT_SENT, Outcome.OVERLOADED):
         return None
     action = None
+    if outcome is Outcome.UNKNOWN and step.is_read:
+        return None
     if outcome is not Outcome.FAULT:
         action = step.explain(outcome, {} if answer.body is None else answer.body)
     if action is None or outcome is Outcome.FAILED:

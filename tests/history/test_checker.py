@@ -225,7 +225,15 @@ def test_a_delete_that_overlaps_a_write_may_be_before_it() -> None:
     ]
     assert kinds([*operations, Operation(50, 60, read("2", "2"))]) == []
     assert kinds([*operations, Operation(50, 60, read())]) == []
-    assert kinds([*operations, Operation(50, 60, read("1", "1"))]) == [checker.RETURNED]
+    assert kinds([*operations, Operation(50, 60, read("1", "1"))]) == [checker.STALE]
+
+
+def test_deletes_that_overlap_may_both_have_deleted() -> None:
+    delete = Delete("event", "e", True)
+    both = [Operation(10, 30, delete), Operation(20, 40, delete)]
+    assert kinds([*history(create("1")), *both]) == []
+    after = [Operation(10, 30, delete), Operation(31, 40, delete)]
+    assert kinds([*history(create("1")), *after]) == [checker.ANSWER]
 
 
 def test_the_search_goes_on_after_a_violation() -> None:
@@ -251,12 +259,13 @@ def test_the_minimal_history_shows_what_matters() -> None:
     assert violation == Violation(
         checker.LOST_UPDATE, operations[7], repr((Seen("e", "s", ("2", "u")),))
     )
-    smaller = minimal(*narrowed(operations, violation))
+    of_event = narrowed(operations, violation)
+    assert of_event is not None
+    smaller = minimal(*of_event)
     assert operations[8] not in smaller
-    of_event = replace(read("2", "2"), id="e")
-    assert [one.action for one in smaller if isinstance(one.action, ReadItems)] == [of_event]
-    answered = [one.action for one in smaller if one.ended is not None]
-    assert answered == [update("u"), of_event]
+    last = replace(read("2", "2"), id="e")
+    assert [one.action for one in smaller if isinstance(one.action, ReadItems)] == [last]
+    assert [one.action for one in smaller if one.ended is not None] == [update("u"), last]
 
 
 def _random_action(rng: random.Random, marker: str) -> Action:
