@@ -1,22 +1,18 @@
-"""The objects that the clients write and read: for each the calls that there are, and what their answers mean to the model.
-
-A step is one operation before it is carried out: the call, and the action that it is, depending on the outcome.
-"""
+"""The objects that the clients write and read: for each the calls that there are, and what their answers mean to the model."""
 
 from __future__ import annotations
 
 import itertools
-import json
 import random
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import quote
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
+from tests.history import steps
 from tests.history.client import Call, Outcome
 from tests.history.model import (
     INPUT,
@@ -25,47 +21,21 @@ from tests.history.model import (
     OUTPUT,
     Action,
     Create,
-    Delete,
-    GiveFeedback,
     Operation,
-    ReadFeedback,
-    ReadItems,
     ReadResult,
     Replace,
     Seen,
     Target,
-    Update,
-    in_order,
 )
 from tests.history.servers import PROJECT
+from tests.history.steps import OF_EVENT, Json, Step
 
 EVALUATOR = "versions"
 # Its score tells which version of a trace it judged: 1 - version / _MOST_VERSIONS.
 EVALUATOR_BODY = {"slug": EVALUATOR, "kind": "edit_similarity", "settings": {}}
 _MOST_VERSIONS = 500
 _START_MS = 1_767_225_600_000
-_EVENTS = "spanloom.v1.EventService"
-_TRACES = "spanloom.v1.TraceService"
 _OTLP = "opentelemetry.proto.collector.trace.v1.TraceService/Export"
-
-# Where an event's JSON has the fields of the model, each in a key `m`.
-_OF_EVENT = {INPUT: "inputs", METADATA: "metadata", METRIC: "metrics", OUTPUT: "outputs"}
-EVENT_FIELDS = tuple(_OF_EVENT)
-_KIND_OF_REF = {"span": "agent_span", "trace": "agent_turn", "conversation": "agent_conversation"}
-
-Json = Any
-# The action of an outcome; None where no valid answer is like this.
-Explain = Callable[[Outcome, Json], Action | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A call, and what it is to the model. `parts`: what it is where it is several writes that are not one."""
-
-    call: Call
-    explain: Explain
-    is_read: bool = False
-    parts: tuple[Action, ...] = ()
 
 
 @dataclass
@@ -107,32 +77,21 @@ class Object:
     # Steps that several kinds of objects have
 
     def update(self, rng: random.Random) -> Step:
-        return _update(rng.choice(self.items), (METADATA, METRIC, OUTPUT), self.markers.new(), rng)
+        return steps.update(
+            rng.choice(self.items), (METADATA, METRIC, OUTPUT), self.markers.new(), rng
+        )
 
     def get_event(self, rng: random.Random) -> Step:
-        return get_event(rng.choice(self.items))
+        return steps.get_event(rng.choice(self.items))
 
     def delete_event(self, rng: random.Random) -> Step:
-        event_id = rng.choice(self.items)
-        call = Call(
-            *("DELETE", f"/v1/events/{event_id}"),
-            method=f"{_EVENTS}/DeleteEvent",
-            message={"event_id": event_id},
-        )
-        return _delete("event", event_id, call)
+        return steps.delete_event(rng.choice(self.items))
 
     def delete_session(self, rng: random.Random) -> Step:
-        session_id = rng.choice(self.places)
-        return _delete("session", session_id, Call("DELETE", f"/session/{session_id}"))
+        return steps.delete_session(rng.choice(self.places))
 
     def delete_trace(self, rng: random.Random) -> Step:
-        trace_id = rng.choice(self.places)
-        call = Call(
-            *("DELETE", f"/v1/traces/{trace_id}"),
-            method=f"{_TRACES}/DeleteTrace",
-            message={"trace_id": trace_id},
-        )
-        return _delete("trace", trace_id, call)
+        return steps.delete_trace(rng.choice(self.places))
 
     def targets(self) -> list[Target]:
         """What feedback is given on."""
@@ -140,16 +99,16 @@ class Object:
 
     def give_feedback(self, rng: random.Random) -> Step:
         target = rng.choice(self.targets())
-        return _give_feedback(f"{target[1]}-f{rng.randrange(2)}", target, self.markers.new())
+        return steps.give_feedback(f"{target[1]}-f{rng.randrange(2)}", target, self.markers.new())
 
     def read_feedback(self, rng: random.Random) -> Step:
-        return read_feedback(rng.choice(self.targets()))
+        return steps.read_feedback(rng.choice(self.targets()))
 
     def read_session(self, rng: random.Random) -> Step:
-        return read_session(rng.choice(self.places), self.items)
+        return steps.read_session(rng.choice(self.places), self.items)
 
     def read_chat(self, rng: random.Random) -> Step:
-        return read_chat(rng.choice(self.places))
+        return steps.read_chat(rng.choice(self.places))
 
 
 class EventGroup(Object):
@@ -171,12 +130,12 @@ class EventGroup(Object):
         return [*super().targets(), *(("conversation", session) for session in self.places)]
 
     def final_steps(self) -> Iterator[Step]:
-        yield read_events("event_name", self.name, None, 0)
-        yield from map(get_event, self.items)
+        yield steps.read_events("event_name", self.name, None, 0)
+        yield from map(steps.get_event, self.items)
         for session in self.places:
-            yield read_session(session, self.items)
-            yield read_chat(session)
-        yield from map(read_feedback, self.targets())
+            yield steps.read_session(session, self.items)
+            yield steps.read_chat(session)
+        yield from map(steps.read_feedback, self.targets())
 
     def create(self, rng: random.Random) -> Step:
         marker = self.markers.new()
@@ -184,10 +143,10 @@ class EventGroup(Object):
         event = self._event(event_id, session, marker)
         call = Call(
             *("POST", "/events", {"event": event}),
-            method=f"{_EVENTS}/CreateEvent",
+            method=f"{steps.EVENTS}/CreateEvent",
             message={"event": event},
         )
-        return _write(Create(marker, ((event_id, session),)), call)
+        return steps.write(Create(marker, ((event_id, session),)), call)
 
     def create_batch(self, rng: random.Random) -> Step:
         marker = self.markers.new()
@@ -197,15 +156,17 @@ class EventGroup(Object):
         )
         body = {"events": [self._event(*item, marker) for item in items]}
         call = Call(
-            *("POST", "/events/batch", body), method=f"{_EVENTS}/CreateEventBatch", message=body
+            *("POST", "/events/batch", body),
+            method=f"{steps.EVENTS}/CreateEventBatch",
+            message=body,
         )
-        return _write(Create(marker, items), call)
+        return steps.write(Create(marker, items), call)
 
     def read_all(self, rng: random.Random) -> Step:
         if rng.random() < 0.3:
             session = rng.choice(self.places)
-            return read_events("session_id", session, session, rng.randrange(4))
-        return read_events("event_name", self.name, None, rng.randrange(4))
+            return steps.read_events("session_id", session, session, rng.randrange(4))
+        return steps.read_events("event_name", self.name, None, rng.randrange(4))
 
     def _event(self, event_id: str, session: str, marker: str) -> dict[str, Json]:
         # The event's id is among the inputs, so that no two events of a chat say the same.
@@ -217,7 +178,7 @@ class EventGroup(Object):
             "source": "history",
             "start_time": _START_MS,
             "duration": 5,
-            **{name: {"m": marker} for name in _OF_EVENT.values()},
+            **{name: {"m": marker} for name in OF_EVENT.values()},
             "inputs": {"m": marker, "event": event_id},
         }
 
@@ -245,10 +206,10 @@ class SentTrace(Object):
 
     def final_steps(self) -> Iterator[Step]:
         yield self._get_trace()
-        yield read_events("session_id", self.name, self.name, 0, (INPUT, METADATA))
-        yield read_session(self.name, self.items, (INPUT, METADATA))
-        yield read_chat(self.name)
-        yield from map(read_feedback, self.targets())
+        yield steps.read_events("session_id", self.name, self.name, 0, (INPUT, METADATA))
+        yield steps.read_session(self.name, self.items, (INPUT, METADATA))
+        yield steps.read_chat(self.name)
+        yield from map(steps.read_feedback, self.targets())
 
     def send(self, rng: random.Random) -> Step:
         with self._lock:
@@ -278,26 +239,26 @@ class SentTrace(Object):
         }
         call = Call(
             *("POST", "/monitor/trace", trace),
-            method=f"{_TRACES}/CreateTrace",
+            method=f"{steps.TRACES}/CreateTrace",
             message={"trace": trace},
         )
-        return _write(Replace(marker, self.name, (self.name, *logs)), call)
+        return steps.write(Replace(marker, self.name, (self.name, *logs)), call)
 
     def update(self, rng: random.Random) -> Step:
-        return _update(rng.choice(self.items), (METADATA,), self.markers.new(), rng)
+        return steps.update(rng.choice(self.items), (METADATA,), self.markers.new(), rng)
 
     def get_event(self, rng: random.Random) -> Step:
-        return get_event(rng.choice(self.items), (INPUT, METADATA))
+        return steps.get_event(rng.choice(self.items), (INPUT, METADATA))
 
     def get_trace(self, rng: random.Random) -> Step:
         return self._get_trace()
 
     def read_all(self, rng: random.Random) -> Step:
         fields = (INPUT, METADATA)
-        return read_events("session_id", self.name, self.name, rng.randrange(4), fields)
+        return steps.read_events("session_id", self.name, self.name, rng.randrange(4), fields)
 
     def read_session(self, rng: random.Random) -> Step:
-        return read_session(self.name, self.items, (INPUT, METADATA))
+        return steps.read_session(self.name, self.items, (INPUT, METADATA))
 
     def read_result(self, rng: random.Random) -> Step:
         return self.result_step()
@@ -326,18 +287,22 @@ class SentTrace(Object):
     def _get_trace(self) -> Step:
         call = Call(
             *("GET", f"/v1/traces/{self.name}"),
-            method=f"{_TRACES}/GetTrace",
+            method=f"{steps.TRACES}/GetTrace",
             message={"trace_id": self.name},
         )
 
         def spans(answer: Json) -> list[Seen]:
             trace = answer["trace"]
             return [
-                Seen(span["id"], self.name, (_marker(span, "input"), _marker(span, "metadata")))
+                Seen(
+                    span["id"],
+                    self.name,
+                    (steps.marker(span, "input"), steps.marker(span, "metadata")),
+                )
                 for span in (trace, *trace.get("logs", ()))
             ]
 
-        return _read(call, (INPUT, METADATA), spans, place=self.name)
+        return steps.read(call, (INPUT, METADATA), spans, place=self.name)
 
 
 class ExportedTrace(Object):
@@ -358,12 +323,12 @@ class ExportedTrace(Object):
 
     def final_steps(self) -> Iterator[Step]:
         (trace_id,) = self.places
-        yield read_events("session_id", trace_id, trace_id, 0)
-        yield from map(get_event, self.items)
-        yield read_session(trace_id, self.items)
-        yield read_chat(trace_id)
+        yield steps.read_events("session_id", trace_id, trace_id, 0)
+        yield from map(steps.get_event, self.items)
+        yield steps.read_session(trace_id, self.items)
+        yield steps.read_chat(trace_id)
         yield self._read_otlp()
-        yield from map(read_feedback, self.targets())
+        yield from map(steps.read_feedback, self.targets())
 
     def export(self, rng: random.Random) -> Step:
         marker = self.markers.new()
@@ -380,7 +345,7 @@ class ExportedTrace(Object):
                 end_time_unix_nano=_START_MS * 10**6 + 5,
             )
             attributes = {"honeyhive_event_type": "tool"}
-            attributes |= {f"honeyhive_{name}.m": marker for name in _OF_EVENT.values()}
+            attributes |= {f"honeyhive_{name}.m": marker for name in OF_EVENT.values()}
             attributes["honeyhive_inputs.event"] = span_id
             span.attributes.extend(
                 KeyValue(key=key, value=AnyValue(string_value=value))
@@ -397,7 +362,7 @@ class ExportedTrace(Object):
 
     def read_all(self, rng: random.Random) -> Step:
         (trace_id,) = self.places
-        return read_events("session_id", trace_id, trace_id, rng.randrange(4))
+        return steps.read_events("session_id", trace_id, trace_id, rng.randrange(4))
 
     def read_otlp(self, rng: random.Random) -> Step:
         return self._read_otlp()
@@ -413,150 +378,6 @@ class ExportedTrace(Object):
                         value = attributes["honeyhive_inputs.m"]["stringValue"]
                         yield Seen(span["spanId"].lower(), trace_id, (value,))
 
-        return _read(Call("GET", f"/v1/traces/{trace_id}:otlp"), (INPUT,), spans, place=trace_id)
-
-
-KINDS: tuple[type[Object], ...] = (EventGroup, SentTrace, ExportedTrace)
-
-
-def get_event(event_id: str, fields: tuple[str, ...] = EVENT_FIELDS) -> Step:
-    """A read of one event."""
-    call = Call(
-        *("GET", f"/v1/events/{event_id}"),
-        method=f"{_EVENTS}/GetEvent",
-        message={"event_id": event_id},
-    )
-    return _read(call, fields, lambda answer: [_event(answer["event"], fields)], id=event_id)
-
-
-def read_events(
-    name: str,
-    value: str,
-    place: str | None,
-    way: int,
-    fields: tuple[str, ...] = EVENT_FIELDS,
-) -> Step:
-    """A read of all events whose field `name` has the value, by one of four methods."""
-    condition = {"field": name, "operator": "is", "value": value, "type": "string"}
-    body = {"filters": [condition], "limit": 100}
-    query = f"limit=100&filters={quote(json.dumps([condition]))}"
-    call = (
-        Call("POST", "/events/export", body, method=f"{_EVENTS}/ExportEvents", message=body),
-        Call("POST", "/v1/events/export", body),
-        Call("POST", "/v1/events/search", body),
-        Call("GET", f"/v1/events?{query}"),
-    )[way]
-    return _read(
-        call,
-        fields,
-        lambda answer: [_event(e, fields) for e in answer.get("events", ())],
-        place=place,
-    )
-
-
-def read_session(
-    session_id: str, items: Sequence[str], fields: tuple[str, ...] = EVENT_FIELDS
-) -> Step:
-    """A read of a session's tree."""
-
-    def events(answer: Json) -> Iterator[Seen]:
-        waiting = [answer]
-        while waiting:
-            node = waiting.pop()
-            waiting += node.get("children", ())
-            if node["event_id"] in items:
-                yield _event(node, fields)
-
-    return _read(Call("GET", f"/session/{session_id}"), fields, events, place=session_id)
-
-
-def read_chat(trace_id: str) -> Step:
-    """A read of a trace's chat: a tool call for each tool's span, and what the user says to a trace with an input."""
-    body = {"project_id": PROJECT, "trace_id": trace_id}
-
-    def calls(answer: Json) -> Iterator[Seen]:
-        for message in answer.get("messages", ()):
-            if message["type"] == "tool_call":
-                arguments = json.loads(message["tool_call"]["tool_arguments"])
-                yield Seen(message["span_id"], trace_id, (arguments["m"],))
-            elif message["type"] == "user_message":
-                yield Seen(trace_id, trace_id, (message["user_message"]["text"],))
-
-    return _read(Call("POST", "/agents/traces/chat", body), (INPUT,), calls, place=trace_id)
-
-
-def read_feedback(target: Target) -> Step:
-    """A read of the feedback on a target."""
-    body = {"project_id": PROJECT, "weave_ref": _ref(target), "feedback_type": "mark"}
-
-    def explain(outcome: Outcome, answer: Json) -> Action | None:
-        if outcome is not Outcome.OK:
-            return None
-        found = [(one["id"], one["payload"]["m"]) for one in answer.get("result", ())]
-        return ReadFeedback(target, tuple(sorted(found)))
-
-    return Step(Call("POST", "/feedback/query", body), explain, is_read=True)
-
-
-def _give_feedback(feedback_id: str, target: Target, marker: str) -> Step:
-    body = {
-        "project_id": PROJECT,
-        "id": feedback_id,
-        "weave_ref": _ref(target),
-        "feedback_type": "mark",
-        "payload": {"m": marker},
-    }
-    call = Call("POST", "/feedback/create", body)
-    return _write(GiveFeedback(feedback_id, target, marker), call)
-
-
-def _update(event_id: str, fields: Iterable[str], marker: str, rng: random.Random) -> Step:
-    values: dict[str, str | None] = {}
-    for name in rng.sample([*fields], rng.randrange(1, len([*fields]) + 1)):
-        is_removal = name != OUTPUT and rng.random() < 0.15
-        values[name] = None if is_removal else marker
-    body = {
-        "event_id": event_id,
-        **{_OF_EVENT[name]: {"m": value} for name, value in values.items()},
-    }
-    verb_path = rng.choice([("PUT", "/events"), ("PUT", f"/v1/events/{event_id}")])
-    call = Call(*verb_path, body, method=f"{_EVENTS}/UpdateEvent", message=body)
-    return _write(Update(event_id, tuple(values.items())), call)
-
-
-def _write(action: Action, call: Call) -> Step:
-    return Step(call, lambda outcome, _: None if outcome is Outcome.NOT_FOUND else action)
-
-
-def _delete(kind: str, id: str, call: Call) -> Step:
-    found = {Outcome.OK: True, Outcome.NOT_FOUND: False}
-    return Step(call, lambda outcome, _: Delete(kind, id, found.get(outcome)))
-
-
-def _read(
-    call: Call,
-    fields: tuple[str, ...],
-    seen: Callable[[Json], Iterable[Seen]],
-    *,
-    id: str | None = None,
-    place: str | None = None,
-) -> Step:
-    def explain(outcome: Outcome, answer: Json) -> Action | None:
-        found = seen(answer) if outcome is Outcome.OK else ()
-        return ReadItems(fields, in_order(found), id, place)
-
-    return Step(call, explain, is_read=True)
-
-
-def _event(event: Mapping[str, Json], fields: tuple[str, ...]) -> Seen:
-    values = tuple(_marker(event, _OF_EVENT[name]) for name in fields)
-    return Seen(event["event_id"], event["session_id"], values)
-
-
-def _marker(holder: Mapping[str, Json], name: str) -> str | None:
-    value: str | None = (holder.get(name) or {}).get("m")
-    return value
-
-
-def _ref(target: Target) -> str:
-    return f"weave:///history/{PROJECT}/{_KIND_OF_REF[target[0]]}/{quote(target[1], safe='')}"
+        return steps.read(
+            Call("GET", f"/v1/traces/{trace_id}:otlp"), (INPUT,), spans, place=trace_id
+        )

@@ -24,10 +24,10 @@ from tests.history.objects import (
     Markers,
     Object,
     SentTrace,
-    Step,
 )
 from tests.history.report import Report
 from tests.history.servers import EVALUATION_LEASE, Server, Servers, new_key
+from tests.history.steps import Step
 
 CLIENTS = 8
 ROUND_SECONDS = 30.0
@@ -42,7 +42,7 @@ _BETWEEN_KILLS = (1.5, 4.0)
 _KILLS = ("worker", "worker", "worker", "server", "all")
 _PAUSE = 0.02
 _LONGEST_JUDGING = 4 * EVALUATION_LEASE
-_MOST_READ_AGAIN = 300
+_READ_AGAIN_OF_A_ROUND = 10
 
 CHANGED = "what was read in an earlier round has changed since"
 
@@ -65,10 +65,10 @@ def run(
     servers = Servers(database, directory, rng, skew)
     key = new_key(database)
     read_last: list[tuple[Object, Last]] = []
-    end = time.monotonic() + seconds
     names = itertools.count(1)
     try:
         servers.start()
+        end = time.monotonic() + seconds
         client = Client(key, rng)
         call = Call("POST", "/v1/evaluators", EVALUATOR_BODY)
         assert client.call(servers.all[0], call).outcome is Outcome.OK
@@ -76,18 +76,18 @@ def run(
         for number in itertools.count(1):
             one = _Round(servers, key, f"{seed}-{number}", names, report)
             one.work(min(ROUND_SECONDS, end - time.monotonic()))
-            read_last += one.read_all()
+            found = one.read_all()
+            read_last += rng.sample(found, min(len(found), _READ_AGAIN_OF_A_ROUND))
             for target in one.objects:
                 report.add(target.name, target.operations)
+                target.operations.clear()
             progress(
                 f"round {number}: {report.operations} operations, "
                 f"{report.violations.total()} violations"
             )
             if time.monotonic() + ROUND_SECONDS / 2 > end:
                 break
-        again = rng.sample(read_last, min(len(read_last), _MOST_READ_AGAIN))
-        if number > 1:
-            _read_again(servers, key, again, report)
+        _read_again(servers, key, read_last, report)
     finally:
         servers.kill("all")
     report.kills = servers.kills
@@ -244,6 +244,8 @@ def _read_again(
         client = Client(key, random.Random(target.name))
         for step, before in last:
             answer = client.call(servers.all[0], step.call)
+            if answer.outcome not in (Outcome.OK, Outcome.NOT_FOUND):
+                continue
             now = step.explain(answer.outcome, {} if answer.body is None else answer.body)
             if now != before:
                 report.violations[CHANGED] += 1
