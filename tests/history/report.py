@@ -116,7 +116,7 @@ def _of_all(history: Sequence[Operation], violation: Violation) -> str:
         f"  explained would be: {violation.expected}",
     ]
     lines += [
-        _line("*" if one is last else " ", one, last.began)
+        _line("*" if one == last else " ", one, last.began)
         for one in sorted(since, key=lambda one: one.began)
         if one.began <= last.ended
     ]
