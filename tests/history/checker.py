@@ -1,9 +1,11 @@
-"""Decides whether the recorded history of one object is linearizable: a pure function, which knows no server.
+"""Decides whether the recorded history of one object is linearizable: a pure function, which knows
+no server.
 
-The search goes through the history in time. It keeps every configuration in which the object may be: a state, and which of
-the operations under way have taken effect. When an operation ends, it must have taken effect in each configuration that is
-kept (just-in-time linearization, as Lowe describes it in "Testing for linearizability", 2017). When none is left, the
-history has no explanation, and the operation that ended is a violation; the search goes on without it.
+The search goes through the history in time. It keeps every configuration in which the object may
+be: a state, and which of the operations under way have taken effect. When an operation ends, it
+must have taken effect in each configuration that is kept (just-in-time linearization, as Lowe
+describes it in "Testing for linearizability", 2017). When none is left, the history has no
+explanation, and the operation that ended is a violation; the search goes on without it.
 """
 
 from __future__ import annotations
@@ -45,7 +47,9 @@ ANSWER = "a delete's answer contradicts what was there"
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """An operation that no order of the operations explains. `expected`: the nearest answer that one would explain."""
+    """An operation that no order of the operations explains. `expected`: the nearest answer that
+    one would explain.
+    """
 
     kind: str
     operation: Operation
@@ -71,7 +75,9 @@ def check(operations: Sequence[Operation], most: int = MOST_CONFIGURATIONS) -> l
 
 
 def states_before(operations: Sequence[Operation], time: int) -> set[State]:
-    """The states in which the object may be when all operations that ended before the time have had their say."""
+    """The states in which the object may be when all operations that ended before the time have had
+    their say.
+    """
     ended = [one for one in operations if one.ended is not None and one.ended < time]
     begun = [one for one in operations if one not in ended and one.began < time]
     search = _Search([*ended, *(replace(one, ended=None) for one in begun)], MOST_CONFIGURATIONS)
@@ -85,13 +91,16 @@ class _Search:
         self._operations = _without_contended_answers(operations)
         self._most = most
         self._open: list[int] = []
-        # Operations without an answer, which never end. Those of `_open` that are not here are known to happen.
+        # Operations without an answer, which never end. Those of `_open` that are not here are
+        # known to happen.
         self._unanswered = {n for n, one in enumerate(operations) if one.ended is None}
         self.configurations: set[Configuration] = {(EMPTY, frozenset())}
         self._steps: dict[tuple[State, int], tuple[State, ...]] = {}
 
     def moments(self) -> Iterator[int]:
-        """Each operation that ends, when it ends; what begins meanwhile is opened. At one instant, beginnings are first."""
+        """Each operation that ends, when it ends; what begins meanwhile is opened. At one instant,
+        beginnings are first.
+        """
         began = [(one.began, 0, n) for n, one in enumerate(self._operations)]
         ended = [
             (one.ended, 1, n) for n, one in enumerate(self._operations) if one.ended is not None
@@ -103,7 +112,9 @@ class _Search:
                 self._open.append(number)
 
     def end(self, number: int) -> Violation | None:
-        """Keep the configurations in which the operation has taken effect; the violation where there is none."""
+        """Keep the configurations in which the operation has taken effect; the violation where
+        there is none.
+        """
         reached, kept = self._linearized(number)
         violation = None
         if kept:
@@ -121,7 +132,9 @@ class _Search:
         return violation
 
     def _linearized(self, number: int) -> tuple[set[State], set[Configuration]]:
-        """All states that the object may be in before the operation ends, and the configurations in which it has happened."""
+        """All states that the object may be in before the operation ends, and the configurations in
+        which it has happened.
+        """
         kept: set[Configuration] = set()
         waiting = list(self.configurations)
         visited = set(waiting)
@@ -143,7 +156,9 @@ class _Search:
         return {state for state, _ in visited}, kept
 
     def _with_reads(self, state: State, done: frozenset[int]) -> Configuration:
-        """The configuration with every read under way that it explains: a read that changes nothing never waits in vain."""
+        """The configuration with every read under way that it explains: a read that changes nothing
+        never waits in vain.
+        """
         explained = [
             n
             for n in self._open
@@ -160,7 +175,9 @@ class _Search:
         return self._steps[key]
 
     def _least(self, configurations: Iterable[Configuration]) -> set[Configuration]:
-        """Without those that another one makes needless: the same, with fewer of the unanswered operations used up."""
+        """Without those that another one makes needless: the same, with fewer of the unanswered
+        operations used up.
+        """
         alike: dict[Configuration, list[frozenset[int]]] = {}
         for state, done in configurations:
             alike.setdefault((state, done - self._unanswered), []).append(done & self._unanswered)
@@ -173,7 +190,9 @@ class _Search:
 
 
 def _without_contended_answers(operations: Sequence[Operation]) -> list[Operation]:
-    """The operations, where a delete's answer that it deleted says nothing if another delete overlaps it."""
+    """The operations, where a delete's answer that it deleted says nothing if another delete
+    overlaps it.
+    """
     deletes = [one for one in operations if isinstance(one.action, Delete)]
 
     def is_contended(one: Operation) -> bool:
@@ -218,7 +237,9 @@ def _items_violation(
 
 
 def _distance(one: Sequence[Seen], other: Sequence[Seen]) -> int:
-    """How many values differ; an event that only one of them shows counts as more than all values of an event."""
+    """How many values differ; an event that only one of them shows counts as more than all values
+    of an event.
+    """
     facts = [
         {(seen.id, n, fact) for seen in shown for n, fact in enumerate((seen.place, *seen.values))}
         for shown in (one, other)
@@ -228,7 +249,9 @@ def _distance(one: Sequence[Seen], other: Sequence[Seen]) -> int:
 
 
 def _kind(read: ReadItems, nearest: Sequence[Seen], actions: Sequence[object]) -> str:
-    """The kind of a violation, by how what was seen differs from the nearest answer that can be explained."""
+    """The kind of a violation, by how what was seen differs from the nearest answer that can be
+    explained.
+    """
     seen = {one.id: one for one in read.seen}
     expected = {one.id: one for one in nearest}
     values = {value for one in read.seen for value in one.values if value is not None}
@@ -261,7 +284,9 @@ def _kind(read: ReadItems, nearest: Sequence[Seen], actions: Sequence[object]) -
 
 
 def _is_mixture(read: ReadItems, actions: Sequence[object]) -> bool:
-    """Whether spans of a trace that is sent as a whole come from several versions, or are a part of one."""
+    """Whether spans of a trace that is sent as a whole come from several versions, or are a part of
+    one.
+    """
     versions = {action.marker: action for action in actions if isinstance(action, Replace)}
     shown = {value for one in read.seen for value in one.values if value in versions}
     ids = {one.id for one in read.seen}

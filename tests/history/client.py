@@ -85,7 +85,8 @@ _BY_GRPC = {
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call: by REST as `verb` and `path` with a JSON body, by gRPC, where it has a method, with `message` as its JSON.
+    """One call: by REST as `verb` and `path` with a JSON body, by gRPC, where it has a method, with
+    `message` as its JSON.
 
     A Message as the body is an OTLP request, sent as it is.
     """

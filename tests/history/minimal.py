@@ -1,7 +1,7 @@
 """Makes the history of a violation smaller, so that people can read it.
 
-Each step makes a history that allows more than the one before: whatever orders explain the larger history explain the smaller
-one. So what the smaller one cannot explain, the larger one cannot.
+Each step makes a history that allows more than the one before: whatever orders explain the larger
+history explain the smaller one. So what the smaller one cannot explain, the larger one cannot.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ _MOST_CONFIGURATIONS = 2_000
 def narrowed(
     history: Sequence[Operation], violation: Violation
 ) -> tuple[list[Operation], Violation] | None:
-    """The history of a single event or span until the violation, and the violation in it, where that suffices."""
+    """The history of a single event or span until the violation, and the violation in it, where
+    that suffices.
+    """
     end = violation.operation.ended
     assert end is not None
     until = [
@@ -49,7 +51,8 @@ def narrowed(
 def minimal(history: Sequence[Operation], violation: Violation) -> list[Operation]:
     """A smaller history, by time, of a narrowed violation.
 
-    Reads are left out where the others suffice. A write whose answer does not matter has none: its `ended` is None.
+    Reads are left out where the others suffice. A write whose answer does not matter has none: its
+    `ended` is None.
     """
     end = violation.operation.ended
     assert end is not None

@@ -1,38 +1,49 @@
-"""What Spanloom promises about writes and reads, as a model that a recorded history has to agree with.
+"""What Spanloom promises about writes and reads, as a model that a recorded history has to agree
+with.
 
-The promise in one sentence: every object is linearizable. Each acknowledged operation takes effect at one instant between
-its invocation and its answer, and every read shows the effects of exactly the operations whose instants are before its own.
-An object is what can be written together: a group of events that share sessions, or one trace. In particular:
+The promise in one sentence: every object is linearizable. Each acknowledged operation takes effect
+at one instant between its invocation and its answer, and every read shows the effects of exactly
+the operations whose instants are before its own. An object is what can be written together: a group
+of events that share sessions, or one trace. In particular:
 
 - Durable: an acknowledged write survives kill -9 of one process or of all of them, at any moment.
-- Read-your-writes and monotonic reads across processes: a read sees every write that was acknowledged before the read began,
-  and everything that a read which ended before saw, whichever servers, workers and transports were used.
-- The last committed write wins: a write that began after another one was acknowledged wins over it, whatever the clocks of
-  the servers say. Writes that overlap in time may be in either order, but every reader sees the same order.
-- An operation without an answer (the process was killed, the deadline was exceeded, the server answered UNAVAILABLE) may
-  have happened, may happen later, or may never happen; it happens at most once, and as a whole.
-- A refused operation changes nothing. The one liberty: where a delete answers NOT_FOUND, updates and feedback that waited
-  for the absent event may be deleted or kept.
+- Read-your-writes and monotonic reads across processes: a read sees every write that was
+  acknowledged before the read began, and everything that a read which ended before saw, whichever
+  servers, workers and transports were used.
+- The last committed write wins: a write that began after another one was acknowledged wins over it,
+  whatever the clocks of the servers say. Writes that overlap in time may be in either order, but
+  every reader sees the same order.
+- An operation without an answer (the process was killed, the deadline was exceeded, the server
+  answered UNAVAILABLE) may have happened, may happen later, or may never happen; it happens at most
+  once, and as a whole.
+- A refused operation changes nothing. The one liberty: where a delete answers NOT_FOUND, updates
+  and feedback that waited for the absent event may be deleted or kept.
 
 What the operations do:
 
-- Creating an event replaces what earlier creates of this event id said, and nothing of what updates said. An event is in one
-  session at a time and is never listed twice: created again with another session id, it moves.
+- Creating an event replaces what earlier creates of this event id said, and nothing of what updates
+  said. An event is in one session at a time and is never listed twice: created again with another
+  session id, it moves.
 - A batch is atomic: no read shows a part of it, and a crash leaves all of it or nothing.
-- An update merges `metadata` and `metrics` key by key (null removes a key) and replaces `outputs`. It is kept when the event
-  is created again, also when the update came before the event. One update is atomic.
-- A span that is exported by OTLP replaces the span with its trace id and span id. The spans of one request need not
-  become visible together. Updates of its event persist over it as over creates.
-- A trace that is sent again with its id replaces the earlier version as a whole: no read shows a mixture of two versions.
-  Updates and the feedback of people are kept; the results of evaluators are deleted with the version that they judged.
-- An evaluator's result becomes visible some time after its trace was sent. It is always the result of the current version,
-  it stays until the trace is sent again or deleted, and it is not lost: once nothing is written any more, it comes.
-- Deleting an event, a session or a trace deletes its spans, the updates of their events and the feedback on them, as one
-  step. Feedback on the conversation is deleted with the session; where only the trace is deleted, it may be deleted or kept.
-  What was deleted stays deleted until something that is later than the delete, or overlaps it, writes it again. A delete
-  answers NOT_FOUND exactly where nothing is there; but of deletes that overlap, each may answer that it deleted.
-- Feedback with an id replaces feedback with this id, and is kept until it or its target is deleted; its target need not be
-  there.
+- An update merges `metadata` and `metrics` key by key (null removes a key) and replaces `outputs`.
+  It is kept when the event is created again, also when the update came before the event. One update
+  is atomic.
+- A span that is exported by OTLP replaces the span with its trace id and span id. The spans of one
+  request need not become visible together. Updates of its event persist over it as over creates.
+- A trace that is sent again with its id replaces the earlier version as a whole: no read shows a
+  mixture of two versions. Updates and the feedback of people are kept; the results of evaluators
+  are deleted with the version that they judged.
+- An evaluator's result becomes visible some time after its trace was sent. It is always the result
+  of the current version, it stays until the trace is sent again or deleted, and it is not lost:
+  once nothing is written any more, it comes.
+- Deleting an event, a session or a trace deletes its spans, the updates of their events and the
+  feedback on them, as one step. Feedback on the conversation is deleted with the session; where
+  only the trace is deleted, it may be deleted or kept. What was deleted stays deleted until
+  something that is later than the delete, or overlaps it, writes it again. A delete answers
+  NOT_FOUND exactly where nothing is there; but of deletes that overlap, each may answer that it
+  deleted.
+- Feedback with an id replaces feedback with this id, and is kept until it or its target is deleted;
+  its target need not be there.
 
 Every write carries a marker that no other write has, so that a read tells which writes it saw.
 """
@@ -77,7 +88,9 @@ class Given(NamedTuple):
 
 
 class State(NamedTuple):
-    """One object at one instant. `judged`: the traces whose present version has the evaluator's result."""
+    """One object at one instant. `judged`: the traces whose present version has the evaluator's
+    result.
+    """
 
     items: frozenset[Item] = frozenset()
     updates: frozenset[Updated] = frozenset()
@@ -146,7 +159,9 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Deletes an "event", "session" or "trace". `found`: whether the answer says that it was there; None without an answer."""
+    """Deletes an "event", "session" or "trace". `found`: whether the answer says that it was there;
+    None without an answer.
+    """
 
     kind: str
     id: str
@@ -195,7 +210,9 @@ class GiveFeedback:
 
 @dataclass(frozen=True, slots=True)
 class ReadItems:
-    """Reads the events or spans with this `id`, or in this `place`, or all; `seen` is as `in_order` sorts it."""
+    """Reads the events or spans with this `id`, or in this `place`, or all; `seen` is as `in_order`
+    sorts it.
+    """
 
     fields: tuple[str, ...]
     seen: tuple[Seen, ...]
@@ -236,7 +253,8 @@ class ReadFeedback:
 
 @dataclass(frozen=True, slots=True)
 class ReadResult:
-    """Reads the evaluator's result on a trace: the marker of the version that it judged, None for no result.
+    """Reads the evaluator's result on a trace: the marker of the version that it judged, None for
+    no result.
 
     `settled`: it was waited for, long after the last write.
     """
@@ -266,7 +284,8 @@ Action = Write | Read
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One recorded operation. Times are nanoseconds of one monotonic clock; `ended` is None where no answer came.
+    """One recorded operation. Times are nanoseconds of one monotonic clock; `ended` is None where
+    no answer came.
 
     `by` says who asked whom, for people.
     """

@@ -1,4 +1,6 @@
-"""The objects that the clients write and read: for each the calls that there are, and what their answers mean to the model."""
+"""The objects that the clients write and read: for each the calls that there are, and what their
+answers mean to the model.
+"""
 
 from __future__ import annotations
 
@@ -184,7 +186,9 @@ class EventGroup(Object):
 
 
 class SentTrace(Object):
-    """One trace that is sent again and again as a whole, each time with other logs, and judged by an evaluator."""
+    """One trace that is sent again and again as a whole, each time with other logs, and judged by
+    an evaluator.
+    """
 
     STEPS = (
         *((20, "send"), (10, "update"), (4, "give_feedback")),

@@ -27,7 +27,9 @@ _FAULTS_SHOWN = 10
 
 @dataclass
 class Report:
-    """What a run did and found. `faults`: valid calls that were refused; `examples`: minimal histories of violations."""
+    """What a run did and found. `faults`: valid calls that were refused; `examples`: minimal
+    histories of violations.
+    """
 
     seed: int
     objects: int = 0
@@ -89,7 +91,8 @@ def _of_one(
 ) -> str:
     """The minimal history of one event or span, with the violation at its end, for people.
 
-    Operations marked `*` cannot be left out; of the others those are shown that wrote what a shown read shows, and deletes.
+    Operations marked `*` cannot be left out; of the others those are shown that wrote what a shown
+    read shows, and deletes.
     """
     smaller = minimal(of_item, violation)
     needed = [one for one in smaller if one.ended is not None]
@@ -105,7 +108,9 @@ def _of_one(
 
 
 def _of_all(history: Sequence[Operation], violation: Violation) -> str:
-    """The states that the object may have had when the violation began, and what happened from then on, for people."""
+    """The states that the object may have had when the violation began, and what happened from then
+    on, for people.
+    """
     last = violation.operation
     assert last.ended is not None
     states = sorted(map(repr, states_before(history, last.began)))

@@ -1,8 +1,10 @@
-"""Clients write and read at random while servers are killed; then the history of every object is checked.
+"""Clients write and read at random while servers are killed; then the history of every object is
+checked.
 
-A run is a number of rounds on one database. In each round, clients work on a few objects at a time, so that many operations
-on one object overlap; an object is retired after some operations. The round ends with a kill of all servers, reads of all its
-objects, and the check. At the end of the run, objects of earlier rounds are read once more.
+A run is a number of rounds on one database. In each round, clients work on a few objects at a time,
+so that many operations on one object overlap; an object is retired after some operations. The round
+ends with a kill of all servers, reads of all its objects, and the check. At the end of the run,
+objects of earlier rounds are read once more.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ SKEW = 3600.0
 # What is worked on at a time, and how many operations each object gets.
 _AT_A_TIME: tuple[type[Object], ...] = (EventGroup, EventGroup, SentTrace, ExportedTrace)
 _OPERATIONS_AN_OBJECT = 70
-# How many of the writes have a deadline that is too short for many of them, and how short (seconds).
+# How many of the writes have a deadline that is too short for many of them, and how short
+# (seconds).
 _SHORT_DEADLINES = 0.04
 _SHORT = (0.001, 0.02)
 _BETWEEN_KILLS = (1.5, 4.0)
@@ -59,7 +62,9 @@ def run(
     skew: float = SKEW,
     progress: Callable[[str], None] = lambda line: None,
 ) -> Report:
-    """Work on a new database for about so many seconds, and check it all; `directory` takes the servers' logs."""
+    """Work on a new database for about so many seconds, and check it all; `directory` takes the
+    servers' logs.
+    """
     rng = random.Random(seed)
     report = Report(seed)
     servers = Servers(database, directory, rng, skew)
@@ -210,7 +215,9 @@ class _Round:
 
 
 def _action(step: Step, answer: Answer, report: Report) -> Action | None:
-    """What a step was to the model; None where it changed nothing and showed nothing. Notes what should not be."""
+    """What a step was to the model; None where it changed nothing and showed nothing. Notes what
+    should not be.
+    """
     outcome = answer.outcome
     if outcome is Outcome.OVERLOADED:
         report.overloads.append(answer.text)

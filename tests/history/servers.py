@@ -1,4 +1,6 @@
-"""`spanloom serve` several times on one database, each with a clock of its own, to be killed at any moment."""
+"""`spanloom serve` several times on one database, each with a clock of its own, to be killed at any
+moment.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def new_key(database: str) -> str:
 
 @dataclass
 class Server:
-    """One `spanloom serve`. While it is down, `http` is "". `clock`: by how many seconds its clock is wrong."""
+    """One `spanloom serve`. While it is down, `http` is "". `clock`: by how many seconds its clock
+    is wrong.
+    """
 
     name: str
     database: str
@@ -91,7 +95,9 @@ class Server:
         self._process = None
 
     def kill_worker(self, rng: random.Random) -> bool:
-        """kill -9 of one worker, which the supervisor starts again; False where the server is one process."""
+        """kill -9 of one worker, which the supervisor starts again; False where the server is one
+        process.
+        """
         workers = self._workers()
         if workers:
             with suppress(psutil.NoSuchProcess):
@@ -135,7 +141,9 @@ class Servers:
         return [server for server in self.all if server.http]
 
     def start(self) -> None:
-        """Start those that are down. When all are, another one may have the clock that is behind: time goes back for it."""
+        """Start those that are down. When all are, another one may have the clock that is behind:
+        time goes back for it.
+        """
         if not self.up():
             clocks = [-self._skew, 0.0]
             self._rng.shuffle(clocks)
@@ -146,7 +154,7 @@ class Servers:
                 server.start()
 
     def kill(self, kind: str) -> None:
-        """Kill one "worker", one "server" or "all"; `start` starts again what no supervisor does."""
+        """Kill one "worker", one "server" or "all"; only workers are started again by themselves."""
         if kind == "worker":
             if not any(server.kill_worker(self._rng) for server in self.up()):
                 return

@@ -1,4 +1,6 @@
-"""Operations before they are carried out: the call, and the action that it is to the model, depending on the outcome."""
+"""Operations before they are carried out: the call, and the action that it is to the model,
+depending on the outcome.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ Explain = Callable[[Outcome, Json], Action | None]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A call, and what it is to the model. `parts`: what it is where it is several writes that are not one."""
+    """A call, and what it is to the model. `parts`: what it is where it is several writes that are
+    not one.
+    """
 
     call: Call
     explain: Explain
@@ -102,7 +106,9 @@ def read_session(
 
 
 def read_chat(trace_id: str) -> Step:
-    """A read of a trace's chat: a tool call for each tool's span, and what the user says to a trace with an input."""
+    """A read of a trace's chat: a tool call for each tool's span, and what the user says to a trace
+    with an input.
+    """
     body = {"project_id": PROJECT, "trace_id": trace_id}
 
     def spans(answer: Json) -> Iterator[Seen]:

@@ -1,4 +1,6 @@
-"""The checker finds what is wrong in small histories made by hand, and accepts every history of a correct store."""
+"""The checker finds what is wrong in small histories made by hand, and accepts every history of a
+correct store.
+"""
 
 from __future__ import annotations
 
@@ -287,7 +289,9 @@ def _random_action(rng: random.Random, marker: str) -> Action:
 
 
 def _run(seed: int, clients: int = 4, count: int = 40) -> list[Operation]:
-    """A history of a store that is correct: each operation takes effect at one instant between its beginning and its end."""
+    """A history of a store that is correct: each operation takes effect at one instant between its
+    beginning and its end.
+    """
     rng = random.Random(seed)
     free, state = [0] * clients, EMPTY
     planned = []

@@ -1,4 +1,6 @@
-"""A short run of the history checker on every database: what servers answer is what the model allows."""
+"""A short run of the history checker on every database: what servers answer is what the model
+allows.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Sets the clock of a server apart from the machine's: Python imports this module first where its directory is on PYTHONPATH.
+"""Sets the clock of a server apart from the machine's: Python imports this module first where its
+directory is on PYTHONPATH.
 
 HISTORY_CLOCK_OFFSET is in seconds. Only the wall clock is set apart; time.monotonic is not.
 """
