@@ -20,7 +20,9 @@ def notes(tag: str, changelog: str) -> str:
     match = _TAG.fullmatch(tag)
     if match is None:
         raise ValueError(f"{tag} is not a tag of a release, vX.Y.Z")
-    sections = {version: text.strip() for version, text in _SECTION.findall(changelog)}
+    sections: dict[str, str] = {
+        version: text.strip() for version, text in _SECTION.findall(changelog)
+    }
     if not sections.get(match[1]):
         raise ValueError(f"CHANGELOG.md says nothing below '## {match[1]}'")
     return sections[match[1]] + "\n"
