@@ -1,7 +1,7 @@
 """Runs a real Envoy, with any configuration or as a transcoder.
 
-The transcoder serves a gRPC server over REST. It is the second opinion on the contract's REST mapping: what Envoy makes of the
-same descriptors.
+The transcoder serves a gRPC server over REST. It is the second opinion on the contract's REST
+mapping: what Envoy makes of the same descriptors.
 """
 
 from __future__ import annotations

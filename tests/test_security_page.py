@@ -46,7 +46,7 @@ def test_the_roles_are_those_of_the_methods(tmp_path: Path) -> None:
 
 @pytest.fixture
 def judge() -> Iterator[str]:
-    """An endpoint that repeats what it was asked instead of judging, so that each evaluation fails."""
+    """An endpoint that repeats what it was asked instead of judging, so each evaluation fails."""
 
     class Parrot(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:

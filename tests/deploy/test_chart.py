@@ -1,4 +1,4 @@
-"""The Helm chart: what it renders is recorded in charts/*.yaml, is valid for Kubernetes, and agrees with the server."""
+"""The Helm chart: what it renders is recorded, valid for Kubernetes, and agrees with the server."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def container(name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_chart_renders_what_is_recorded(name: str) -> None:
-    """After a change on purpose: write the output of the command that this shows to charts/<name>.yaml."""
+    """After a change on purpose, write the output of the command to charts/<name>.yaml."""
     command = template(RECORDED / f"{name}.values.yaml")
     done = helm(*command)
     assert done.returncode == 0, done.stderr

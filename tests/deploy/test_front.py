@@ -340,11 +340,11 @@ def test_a_try_that_takes_too_long_is_ended_and_not_repeated(
 
 
 class Scripted:
-    """A gRPC and an HTTP server that answer as a path says, and count. `calls` counts them by protocol and path.
+    """A gRPC and an HTTP server that answer as a path says, and count calls by protocol and path.
 
-    A gRPC method answers with the code that is its name, an HTTP path with its status. SLOW and /slow answer after a second,
-    STREAM sends its second and last message then, /cut closes the connection unanswered. `answers` gives a path other answers,
-    one after the other.
+    A gRPC method answers with the code that is its name, an HTTP path with its status. SLOW and
+    /slow answer after a second, STREAM sends its second and last message then, and /cut closes the
+    connection unanswered. `answers` gives a path other answers, one after the other.
     """
 
     def __init__(self, answers: Mapping[str, Iterable[str]]) -> None:

@@ -13,9 +13,13 @@ app.kubernetes.io/name: spanloom
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
+{{- define "spanloom.version" -}}
+{{- .Values.image.tag | default .Chart.AppVersion -}}
+{{- end -}}
+
 {{- define "spanloom.labels" -}}
 {{ include "spanloom.selector" . }}
-app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | quote }}
+app.kubernetes.io/version: {{ include "spanloom.version" . | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
