@@ -8,7 +8,7 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	$$python -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$python && break; done)
 
-.PHONY: help install run test test-history check generate format lint bench bench-quick lock clean
+.PHONY: help install run test test-history check generate format lint bench bench-quick lock dist clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ bench-quick: $(VENV)/.dev ## Measure the same in short
 lock: $(VENV)/.dev ## Pin the dependencies of pyproject.toml anew; ARGS=--upgrade takes the newest
 	$(COMPILE) --output-file requirements.lock
 	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+
+dist: $(VENV)/.dev ## Build the wheel and the source archive into dist/
+	$(VENV)/bin/uv build --quiet --out-dir dist
 
 clean: ## Remove all that make made
 	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -47,7 +47,7 @@ def old_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     else:
         plain = make_url(url).set(drivername="postgresql").render_as_string(False)
         with psycopg.connect(plain) as connection:
-            connection.execute(content)  # type: ignore[arg-type]
+            connection.execute(content)
     return url
 
 
