@@ -154,7 +154,7 @@ class Servers:
                 server.start()
 
     def kill(self, kind: str) -> None:
-        """Kill one "worker", one "server" or "all"; only workers are started again by themselves."""
+        """Kill one "worker", one "server" or "all"; only workers come back by themselves."""
         if kind == "worker":
             if not any(server.kill_worker(self._rng) for server in self.up()):
                 return
