@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import subprocess
 import time
 from contextlib import closing
@@ -98,7 +99,10 @@ class EnvoyProcess:
                     http.request("GET", "/listeners?format=json")
                     listeners = json.load(http.getresponse())["listener_statuses"]
                 address = listeners[0]["local_address"]["socket_address"]
-                return f"{address['address']}:{address['port_value']}"
+                # Envoy lists a listener before its worker accepts connections.
+                place = str(address["address"]), int(address["port_value"])
+                socket.create_connection(place, timeout=5).close()
+                return f"{place[0]}:{place[1]}"
             except (OSError, HTTPException, ValueError, KeyError, IndexError):
                 time.sleep(0.02)  # it is not there yet, or already gone
         raise RuntimeError(f"Envoy did not start:\n{self._log.read_text()}")
