@@ -2,13 +2,13 @@
 
 VENV := .venv
 PY := $(VENV)/bin/python
-# Arguments for the command of run, test, bench and lock: make test ARGS='-k chat'
+# Arguments for the command of run, test, test-history, bench and lock: make test ARGS='-k chat'
 ARGS ?=
 PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	$$python -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$python && break; done)
 
-.PHONY: help install run test check generate format lint bench bench-quick lock clean
+.PHONY: help install run test test-history check generate format lint bench bench-quick lock dist clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,12 +18,15 @@ install: $(VENV)/.dev ## Set up .venv with everything pinned, for work on Spanlo
 run: $(VENV)/.run ## Serve on an embedded SQLite database, gRPC on 4317 and HTTP on 4318
 	$(VENV)/bin/spanloom serve $(ARGS)
 
-test: $(VENV)/.dev ## Run the whole test suite, a process a core
+test: $(VENV)/.dev ## Run the tests, a process a core; ARGS=--full: all transports on all databases
 	$(PY) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
-check: ## Run all that a change has to pass: lint, then test
+test-history: $(VENV)/.dev ## Check at random that writes keep their promises; ARGS=--minutes=60
+	$(PY) -m tests.history $(ARGS)
+
+check: ## Run all that a change has to pass: lint, then the full test suite
 	@$(MAKE) lint
-	@$(MAKE) test ARGS='--cov --cov-report=term $(ARGS)'
+	@$(MAKE) test ARGS='--full --cov --cov-report=term $(ARGS)'
 
 generate: $(VENV)/.dev ## Generate src/spanloom/v1 and docs/api.md from proto/
 	$(PY) tools/contract.py generate
@@ -49,6 +52,9 @@ bench-quick: $(VENV)/.dev ## Measure the same in short
 lock: $(VENV)/.dev ## Pin the dependencies of pyproject.toml anew; ARGS=--upgrade takes the newest
 	$(COMPILE) --output-file requirements.lock
 	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+
+dist: $(VENV)/.dev ## Build the wheel and the source archive into dist/
+	$(VENV)/bin/uv build --quiet --out-dir dist
 
 clean: ## Remove all that make made
 	rm -rf $(VENV) build dist third_party

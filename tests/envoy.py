@@ -1,6 +1,7 @@
-"""Runs a real Envoy whose gRPC-JSON transcoder serves a gRPC server over REST.
+"""Runs a real Envoy, with any configuration or as a transcoder.
 
-It is the second opinion on the contract's REST mapping: what Envoy makes of the same descriptors.
+The transcoder serves a gRPC server over REST. It is the second opinion on the contract's REST
+mapping: what Envoy makes of the same descriptors.
 """
 
 from __future__ import annotations
@@ -46,19 +47,17 @@ def descriptor_set(*files: FileDescriptor) -> bytes:
     return result.SerializeToString()
 
 
-class Envoy:
-    """A running Envoy, as a context manager; `address` is where it serves HTTP.
+class EnvoyProcess:
+    """A running Envoy, as a context manager; `address` is where its first listener listens.
 
     Args:
-        descriptors: a FileDescriptorSet with all imports, see `descriptor_set`.
-        services: full names of the services to serve.
-        upstream: IP:PORT of a gRPC server without TLS.
+        config: a bootstrap configuration, with an admin address.
     """
 
     address: str
 
-    def __init__(self, descriptors: bytes, services: list[str], upstream: str) -> None:
-        self._config = _config(descriptors, services, upstream)
+    def __init__(self, config: dict[str, Any]) -> None:
+        self._config = config
         self._directory = TemporaryDirectory(prefix="envoy-")
         self._log = Path(self._directory.name, "log")
 
@@ -112,6 +111,19 @@ class Envoy:
             self._process.kill()
             self._process.wait()
         self._directory.cleanup()
+
+
+class Envoy(EnvoyProcess):
+    """An Envoy that transcodes.
+
+    Args:
+        descriptors: a FileDescriptorSet with all imports, see `descriptor_set`.
+        services: full names of the services to serve.
+        upstream: IP:PORT of a gRPC server without TLS.
+    """
+
+    def __init__(self, descriptors: bytes, services: list[str], upstream: str) -> None:
+        super().__init__(_config(descriptors, services, upstream))
 
 
 def _config(descriptors: bytes, services: list[str], upstream: str) -> dict[str, Any]:

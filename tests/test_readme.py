@@ -21,7 +21,10 @@ from tests.servers import LiveServer
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
-DOCUMENTS = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [
+    *(README, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 LONGEST_LINE = 100
 DOCUMENTED = ROOT / "tests" / "data" / "documented"
 NODE_PACKAGES = ("@grpc/grpc-js", "@grpc/proto-loader")

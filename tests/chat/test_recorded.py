@@ -56,7 +56,9 @@ def with_our_differences(name: str, view: dict[str, Any], *, model_calls: bool) 
 @pytest.mark.parametrize("name", TRACES)
 def test_a_recorded_trace_gives_the_recorded_view(name: str, model_calls: bool) -> None:
     spans = [span_of(captured) for captured in spans_of(name)]
-    for view in views_of(name, "oracle.model_tool_calls" if model_calls else "oracle"):
+    views = views_of(name, "oracle.model_tool_calls" if model_calls else "oracle")
+    assert views
+    for view in views:
         view.pop("feedback", None)
         turn = trace_chat(
             view["trace_id"],
@@ -77,6 +79,7 @@ def test_recorded_feedback_stands_on_the_trace_and_on_every_message_of_its_span(
     ]
     spans = [span_of(captured) for captured in spans_of("01_multi_turn_tools")]
     view = json.loads((DATA / "01_multi_turn_tools.oracle.feedback.json").read_text())
+    assert any(turn["feedback"] for turn in view["turns"])
     for expected in view["turns"]:
         of_trace = [span for span in spans if span.trace_id == expected["trace_id"]]
         turn = attach_feedback(trace_chat(expected["trace_id"], of_trace), feedback)

@@ -8,7 +8,7 @@ from spanloom.model.catalog import (
     Key,
     PromptTag,
     PromptVersion,
-    look_at,
+    trace_scan,
 )
 from spanloom.model.ids import MAX_ID_LENGTH, dashed, uuid7
 from spanloom.model.query import (
@@ -21,7 +21,6 @@ from spanloom.model.query import (
     Filter,
     Match,
     Page,
-    SessionTotals,
     SpokenQuery,
     TraceQuery,
 )
@@ -62,12 +61,11 @@ __all__ = [
     "Page",
     "PromptTag",
     "PromptVersion",
-    "SessionTotals",
     "Span",
     "SpokenQuery",
     "Trace",
     "TraceQuery",
     "dashed",
-    "look_at",
+    "trace_scan",
     "uuid7",
 ]

@@ -19,7 +19,7 @@ from sqlalchemy import ColumnElement, Text, and_, case, cast, func, not_, or_
 
 from spanloom import errors
 from spanloom.model import MAX_TIME_NS, EventQuery, Filter, Json
-from spanloom.store.sql.dialect import Database, JsonValue
+from spanloom.store.sql.database import Database, JsonValue
 from spanloom.store.sql.rows import check_texts
 from spanloom.store.sql.tables import spans
 
