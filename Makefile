@@ -28,7 +28,7 @@ check: ## Run all that a change has to pass: lint, then the full test suite
 	@$(MAKE) lint
 	@$(MAKE) test ARGS='--full --cov --cov-report=term $(ARGS)'
 
-generate: $(VENV)/.dev ## Generate src/spanloom/v1 from proto/
+generate: $(VENV)/.dev ## Generate src/spanloom/v1 and docs/api.md from proto/
 	$(PY) tools/contract.py generate
 
 format: $(VENV)/.dev ## Format the Python and the proto files
@@ -57,7 +57,8 @@ dist: $(VENV)/.dev ## Build the wheel and the source archive into dist/
 	$(VENV)/bin/uv build --quiet --out-dir dist
 
 clean: ## Remove all that make made
-	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist third_party
+	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 COMPILE = $(VENV)/bin/uv pip compile pyproject.toml $(ARGS) --quiet --universal --python-version 3.11 \
 	--no-header --no-annotate
@@ -70,4 +71,5 @@ $(VENV)/.run: requirements.lock pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.run requirements-dev.lock
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements-dev.lock
+	$(PY) tools/contract.py googleapis
 	touch $@

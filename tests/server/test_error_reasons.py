@@ -174,12 +174,28 @@ FAILURES: dict[str, Callable[[Caller], Any]] = {
 }
 
 
+# Reasons of methods that the server does not serve yet.
+LATER = {
+    *("SPAN_NOT_FOUND", "TEXT_NOT_FOUND", "CONVERSATION_NOT_FOUND", "REVIEW_NOT_FOUND"),
+    *("EXPIRED_CURSOR", "INVALID_CURSOR", "READER_TOO_SLOW", "UNKNOWN_FIELD"),
+    *("WRITTEN_BY_ANOTHER_API", "REQUEST_ID_REUSED"),
+}
+
+
 def test_every_reason_has_an_example_and_a_failure() -> None:
     reasons = {
         name.removeprefix("ERROR_REASON_") for name, _ in error_reason_pb2.ErrorReason.items()
-    }
-    assert set(FAILURES) == reasons - {"UNSPECIFIED"}
-    assert all(EXAMPLES[reason] for reason in FAILURES)
+    } - {"UNSPECIFIED"}
+    assert set(FAILURES) == reasons - LATER
+    assert all(EXAMPLES[reason] for reason in reasons)
+
+
+def test_no_served_method_names_a_reason_that_has_no_failure_yet(live: LiveServer) -> None:
+    served = {method.partition("/")[0] for method in live.direct()._methods}
+    for file in PROTO.parent.glob("*_service.proto"):
+        text = file.read_text()
+        if served.intersection(re.findall(r"^service (\w+)", text, re.MULTILINE)):
+            assert LATER.isdisjoint(re.findall(r"ERROR_REASON_(\w+)", text)), file.name
 
 
 @pytest.mark.parametrize("reason", FAILURES)

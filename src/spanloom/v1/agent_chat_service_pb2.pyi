@@ -20,6 +20,11 @@ if sys.version_info >= (3, 11):
 else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
+if sys.version_info >= (3, 13):
+    from warnings import deprecated as _deprecated
+else:
+    from typing_extensions import deprecated as _deprecated
+
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
@@ -461,8 +466,16 @@ class ListAgentsRequest(_message.Message):
     """The maximum number of agents, 0 to 10,000. Default: 100."""
     offset: _builtins.int
     """The number of agents to skip, 0 or more. Default: 0."""
-    include_costs: _builtins.bool
-    """Accepted for compatibility and ignored. Costs are always returned."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def include_costs(self) -> _builtins.bool:
+        """Accepted for compatibility and ignored. Costs are always returned."""
+
+    @include_costs.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def include_costs(self, value: _builtins.bool) -> None:
+        """Accepted for compatibility and ignored. Costs are always returned."""
+
     @_builtins.property
     def filters(self) -> Global___ListAgentsRequest.Filters:
         """The conditions."""
@@ -542,8 +555,16 @@ class ListAgentVersionsRequest(_message.Message):
     """The maximum number of versions, 0 to 10,000. Default: 100."""
     offset: _builtins.int
     """The number of versions to skip, 0 or more. Default: 0."""
-    include_costs: _builtins.bool
-    """Accepted for compatibility and ignored. Costs are always returned."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def include_costs(self) -> _builtins.bool:
+        """Accepted for compatibility and ignored. Costs are always returned."""
+
+    @include_costs.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def include_costs(self, value: _builtins.bool) -> None:
+        """Accepted for compatibility and ignored. Costs are always returned."""
+
     @_builtins.property
     def sort_by(self) -> _containers.RepeatedCompositeFieldContainer[_agent_pb2.AgentSort]:
         """The sort keys, the most significant first. Default: `last_seen`, descending."""

@@ -168,6 +168,66 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         ErrorInfo.metadata: { "resource": "dataset", "name": "qa-set" }
     """
+    ERROR_REASON_SPAN_NOT_FOUND: _ErrorReason.ValueType  # 29
+    """The project has no span with these ids (NOT_FOUND).
+
+        ErrorInfo.metadata:
+          { "resource": "span", "name": "01a21eb68c2f75409fb4c72a59878c2d/00f067aa0ba902b7" }
+    """
+    ERROR_REASON_TEXT_NOT_FOUND: _ErrorReason.ValueType  # 30
+    """The span has no value at this path (NOT_FOUND).
+
+        ErrorInfo.metadata: { "resource": "text", "name": "input.chat_history.7.content" }
+    """
+    ERROR_REASON_CONVERSATION_NOT_FOUND: _ErrorReason.ValueType  # 31
+    """The project has no conversation with this id (NOT_FOUND).
+
+        ErrorInfo.metadata:
+          { "resource": "conversation", "name": "caf77ace-3417-4da4-944d-f4a0688f3c23" }
+    """
+    ERROR_REASON_REVIEW_NOT_FOUND: _ErrorReason.ValueType  # 32
+    """The project has no review with this id (NOT_FOUND).
+
+        ErrorInfo.metadata:
+          { "resource": "review", "name": "01a21eb6-8c2f-7540-9fb4-c72a59878c2d" }
+    """
+    ERROR_REASON_EXPIRED_CURSOR: _ErrorReason.ValueType  # 33
+    """The cursor is older than the server's log of changes (OUT_OF_RANGE). Read the current state
+    with a list method, and follow the changes without a cursor.
+
+        ErrorInfo.metadata: { "oldest_cursor_time": "2026-11-26T20:57:00Z" }
+    """
+    ERROR_REASON_INVALID_CURSOR: _ErrorReason.ValueType  # 34
+    """This server did not issue the cursor, or issued it for another project or another method
+    (INVALID_ARGUMENT).
+
+        BadRequest: cursor: not a cursor of this method
+    """
+    ERROR_REASON_READER_TOO_SLOW: _ErrorReason.ValueType  # 35
+    """The reader of a stream is so far behind that the server ended the stream (ABORTED). Resume from
+    the cursor of the last response, and read faster or with a narrower filter.
+
+        ErrorInfo.metadata: { "spans_behind": "10001", "limit_spans": "10000" }
+    """
+    ERROR_REASON_UNKNOWN_FIELD: _ErrorReason.ValueType  # 36
+    """REST only. The URL or the body of a call has a name that is no field of the request
+    (INVALID_ARGUMENT). Methods with the shapes of other products ignore such names instead, and
+    list them in the header `x-ignored-fields`.
+
+        BadRequest: pagesize: not a field of the request; the nearest is pageSize
+    """
+    ERROR_REASON_WRITTEN_BY_ANOTHER_API: _ErrorReason.ValueType  # 37
+    """The key has the role ingest and may not replace or update a span that was written through
+    another API (PERMISSION_DENIED).
+
+        BadRequest: spans[3]: was written through another API
+    """
+    ERROR_REASON_REQUEST_ID_REUSED: _ErrorReason.ValueType  # 38
+    """An earlier call had this `request_id` and a different request (INVALID_ARGUMENT). A repeated
+    call must equal the first one.
+
+        BadRequest: requestId: the id of a call with a different request
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason for an error, for programs. Every error that Spanloom itself returns carries one
@@ -178,12 +238,12 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
 
     Every method can return MALFORMED_BODY, MISSING_CREDENTIALS, INVALID_CREDENTIALS,
     ROLE_NOT_ALLOWED, PROJECT_MISMATCH, REQUEST_TOO_LARGE, QUEUE_FULL, STORE_UNAVAILABLE,
-    SHUTTING_DOWN, DEADLINE_EXCEEDED and INTERNAL. The comments of the methods name only the other
-    errors.
+    SHUTTING_DOWN, DEADLINE_EXCEEDED and INTERNAL. In REST, every method of SpanService, ChatService,
+    QueryService and ReviewService can also return UNKNOWN_FIELD. The comments of the methods name
+    only the other errors.
 
-    New values may be added. Existing values keep their names and numbers. The numbers 20 to 23 are
-    not used. In the examples, quoted texts are the error's message, and lines that begin with a
-    detail's name show that detail.
+    New values may be added. Existing values keep their names and numbers. In the examples, quoted
+    texts are the error's message, and lines that begin with a detail's name show that detail.
     """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
@@ -331,5 +391,65 @@ ERROR_REASON_DATASET_NOT_FOUND: ErrorReason.ValueType  # 28
 """The project has no dataset with this slug (NOT_FOUND).
 
     ErrorInfo.metadata: { "resource": "dataset", "name": "qa-set" }
+"""
+ERROR_REASON_SPAN_NOT_FOUND: ErrorReason.ValueType  # 29
+"""The project has no span with these ids (NOT_FOUND).
+
+    ErrorInfo.metadata:
+      { "resource": "span", "name": "01a21eb68c2f75409fb4c72a59878c2d/00f067aa0ba902b7" }
+"""
+ERROR_REASON_TEXT_NOT_FOUND: ErrorReason.ValueType  # 30
+"""The span has no value at this path (NOT_FOUND).
+
+    ErrorInfo.metadata: { "resource": "text", "name": "input.chat_history.7.content" }
+"""
+ERROR_REASON_CONVERSATION_NOT_FOUND: ErrorReason.ValueType  # 31
+"""The project has no conversation with this id (NOT_FOUND).
+
+    ErrorInfo.metadata:
+      { "resource": "conversation", "name": "caf77ace-3417-4da4-944d-f4a0688f3c23" }
+"""
+ERROR_REASON_REVIEW_NOT_FOUND: ErrorReason.ValueType  # 32
+"""The project has no review with this id (NOT_FOUND).
+
+    ErrorInfo.metadata:
+      { "resource": "review", "name": "01a21eb6-8c2f-7540-9fb4-c72a59878c2d" }
+"""
+ERROR_REASON_EXPIRED_CURSOR: ErrorReason.ValueType  # 33
+"""The cursor is older than the server's log of changes (OUT_OF_RANGE). Read the current state
+with a list method, and follow the changes without a cursor.
+
+    ErrorInfo.metadata: { "oldest_cursor_time": "2026-11-26T20:57:00Z" }
+"""
+ERROR_REASON_INVALID_CURSOR: ErrorReason.ValueType  # 34
+"""This server did not issue the cursor, or issued it for another project or another method
+(INVALID_ARGUMENT).
+
+    BadRequest: cursor: not a cursor of this method
+"""
+ERROR_REASON_READER_TOO_SLOW: ErrorReason.ValueType  # 35
+"""The reader of a stream is so far behind that the server ended the stream (ABORTED). Resume from
+the cursor of the last response, and read faster or with a narrower filter.
+
+    ErrorInfo.metadata: { "spans_behind": "10001", "limit_spans": "10000" }
+"""
+ERROR_REASON_UNKNOWN_FIELD: ErrorReason.ValueType  # 36
+"""REST only. The URL or the body of a call has a name that is no field of the request
+(INVALID_ARGUMENT). Methods with the shapes of other products ignore such names instead, and
+list them in the header `x-ignored-fields`.
+
+    BadRequest: pagesize: not a field of the request; the nearest is pageSize
+"""
+ERROR_REASON_WRITTEN_BY_ANOTHER_API: ErrorReason.ValueType  # 37
+"""The key has the role ingest and may not replace or update a span that was written through
+another API (PERMISSION_DENIED).
+
+    BadRequest: spans[3]: was written through another API
+"""
+ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 38
+"""An earlier call had this `request_id` and a different request (INVALID_ARGUMENT). A repeated
+call must equal the first one.
+
+    BadRequest: requestId: the id of a call with a different request
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -18,6 +18,11 @@ if sys.version_info >= (3, 11):
 else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
+if sys.version_info >= (3, 13):
+    from warnings import deprecated as _deprecated
+else:
+    from typing_extensions import deprecated as _deprecated
+
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
@@ -275,10 +280,12 @@ class DateRange(_message.Message):
         """The latest time."""
 
     @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """An alias of `gte`. Ignored if `gte` is set."""
 
     @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
     def end_time(self) -> _timestamp_pb2.Timestamp:
         """An alias of `lte`. Ignored if `lte` is set."""
 

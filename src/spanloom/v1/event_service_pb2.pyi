@@ -21,6 +21,11 @@ if sys.version_info >= (3, 11):
 else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
+if sys.version_info >= (3, 13):
+    from warnings import deprecated as _deprecated
+else:
+    from typing_extensions import deprecated as _deprecated
+
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
@@ -39,8 +44,16 @@ class CreateEventBatchRequest(_message.Message):
     of the first event that names one, else a new session. If false (the default), each event
     belongs to the session that it names, and an event that names none gets a session of its own.
     """
-    single_session: _builtins.bool
-    """An alias of `is_single_session`. True if either is true."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def single_session(self) -> _builtins.bool:
+        """An alias of `is_single_session`. True if either is true."""
+
+    @single_session.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def single_session(self, value: _builtins.bool) -> None:
+        """An alias of `is_single_session`. True if either is true."""
+
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]:
         """The events, in any order. Required, at least one."""
@@ -52,6 +65,7 @@ class CreateEventBatchRequest(_message.Message):
         """
 
     @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
     def session(self) -> _session_pb2.SessionProperties:
         """An alias of `session_properties`. Ignored if `session_properties` is set."""
 
@@ -90,8 +104,16 @@ class CreateEventBatchResponse(_message.Message):
     SUCCESS_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """The id of the session. If the events belong to several sessions, the session of the last event."""
-    success: _builtins.bool
-    """Always true: a failed call returns an error."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def success(self) -> _builtins.bool:
+        """Always true: a failed call returns an error."""
+
+    @success.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def success(self, value: _builtins.bool) -> None:
+        """Always true: a failed call returns an error."""
+
     @_builtins.property
     def event_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The ids of the events, in the order of the request."""
@@ -147,8 +169,16 @@ class CreateEventResponse(_message.Message):
     SUCCESS_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     """The id of the event."""
-    success: _builtins.bool
-    """Always true: a failed call returns an error."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def success(self) -> _builtins.bool:
+        """Always true: a failed call returns an error."""
+
+    @success.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def success(self, value: _builtins.bool) -> None:
+        """Always true: a failed call returns an error."""
+
     def __init__(
         self,
         *,
@@ -235,8 +265,16 @@ class ExportEventsRequest(_message.Message):
     """The number of the page. The first is 1. 0 means 1."""
     evaluation_id: _builtins.str
     """Return only events of this evaluation: those whose `metadata.run_id` equals it."""
-    ignore_order: _builtins.bool
-    """Accepted for compatibility and ignored. The order is always the same."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def ignore_order(self) -> _builtins.bool:
+        """Accepted for compatibility and ignored. The order is always the same."""
+
+    @ignore_order.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def ignore_order(self, value: _builtins.bool) -> None:
+        """Accepted for compatibility and ignored. The order is always the same."""
+
     @_builtins.property
     def filters(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.EventFilter]:
         """The conditions. An event must meet all of them."""
@@ -282,8 +320,16 @@ class ExportEventsResponse(_message.Message):
     COUNT_FIELD_NUMBER: _builtins.int
     total_events: _builtins.int
     """The number of events that match, over all pages, capped at 2,147,483,647."""
-    count: _builtins.int
-    """The same value as `total_events`."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def count(self) -> _builtins.int:
+        """The same value as `total_events`."""
+
+    @count.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def count(self, value: _builtins.int) -> None:
+        """The same value as `total_events`."""
+
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]:
         """The events of this page."""
@@ -337,8 +383,16 @@ class CreateModelEventResponse(_message.Message):
     SUCCESS_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     """The id of the event."""
-    success: _builtins.bool
-    """Always true: a failed call returns an error."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def success(self) -> _builtins.bool:
+        """Always true: a failed call returns an error."""
+
+    @success.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def success(self, value: _builtins.bool) -> None:
+        """Always true: a failed call returns an error."""
+
     def __init__(
         self,
         *,
@@ -369,8 +423,16 @@ class CreateModelEventBatchRequest(_message.Message):
     of the first event that names one, else a new session. If false (the default), each event
     belongs to the session that it names, and an event that names none gets a session of its own.
     """
-    single_session: _builtins.bool
-    """An alias of `is_single_session`. True if either is true."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def single_session(self) -> _builtins.bool:
+        """An alias of `is_single_session`. True if either is true."""
+
+    @single_session.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def single_session(self, value: _builtins.bool) -> None:
+        """An alias of `is_single_session`. True if either is true."""
+
     @_builtins.property
     def model_events(self) -> _containers.RepeatedCompositeFieldContainer[_model_event_pb2.ModelEvent]:
         """The model calls, in any order. Required, at least one."""
@@ -382,6 +444,7 @@ class CreateModelEventBatchRequest(_message.Message):
         """
 
     @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
     def session(self) -> _session_pb2.SessionProperties:
         """An alias of `session_properties`. Ignored if `session_properties` is set."""
 
@@ -420,8 +483,16 @@ class CreateModelEventBatchResponse(_message.Message):
     SUCCESS_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """The id of the session. If the events belong to several sessions, the session of the last event."""
-    success: _builtins.bool
-    """Always true: a failed call returns an error."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def success(self) -> _builtins.bool:
+        """Always true: a failed call returns an error."""
+
+    @success.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def success(self, value: _builtins.bool) -> None:
+        """Always true: a failed call returns an error."""
+
     @_builtins.property
     def event_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The ids of the events, in the order of the request."""
@@ -570,8 +641,16 @@ class UpdateEventResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SUCCESS_FIELD_NUMBER: _builtins.int
-    success: _builtins.bool
-    """Always true: a failed call returns an error."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def success(self) -> _builtins.bool:
+        """Always true: a failed call returns an error."""
+
+    @success.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def success(self, value: _builtins.bool) -> None:
+        """Always true: a failed call returns an error."""
+
     def __init__(
         self,
         *,
@@ -615,8 +694,16 @@ class DeleteEventResponse(_message.Message):
 
     SUCCESS_FIELD_NUMBER: _builtins.int
     DELETED_FIELD_NUMBER: _builtins.int
-    success: _builtins.bool
-    """Always true: a failed call returns an error."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def success(self) -> _builtins.bool:
+        """Always true: a failed call returns an error."""
+
+    @success.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def success(self, value: _builtins.bool) -> None:
+        """Always true: a failed call returns an error."""
+
     deleted: _builtins.str
     """The id of the event."""
     def __init__(
@@ -656,8 +743,16 @@ class SearchEventsRequest(_message.Message):
     """
     page: _builtins.int
     """The number of the page. The first is 1. 0 means 1."""
-    ignore_order: _builtins.bool
-    """Accepted for compatibility and ignored. The order is always the same."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def ignore_order(self) -> _builtins.bool:
+        """Accepted for compatibility and ignored. The order is always the same."""
+
+    @ignore_order.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def ignore_order(self, value: _builtins.bool) -> None:
+        """Accepted for compatibility and ignored. The order is always the same."""
+
     evaluation_id: _builtins.str
     """Return only events of this evaluation: those whose `metadata.run_id` equals it."""
     @_builtins.property
@@ -745,8 +840,16 @@ class ListEventsRequest(_message.Message):
     """The number of the page. The first is 1. 0 means 1."""
     evaluation_id: _builtins.str
     """Return only events of this evaluation: those whose `metadata.run_id` equals it."""
-    ignore_order: _builtins.bool
-    """Accepted for compatibility and ignored. The order is always the same."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def ignore_order(self) -> _builtins.bool:
+        """Accepted for compatibility and ignored. The order is always the same."""
+
+    @ignore_order.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def ignore_order(self, value: _builtins.bool) -> None:
+        """Accepted for compatibility and ignored. The order is always the same."""
+
     @_builtins.property
     def date_range(self) -> _event_pb2.DateRange:
         """The range in which the events started."""
@@ -786,8 +889,16 @@ class ListEventsResponse(_message.Message):
     COUNT_FIELD_NUMBER: _builtins.int
     total_events: _builtins.int
     """The number of events that match, over all pages, capped at 2,147,483,647."""
-    count: _builtins.int
-    """The same value as `total_events`."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def count(self) -> _builtins.int:
+        """The same value as `total_events`."""
+
+    @count.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def count(self, value: _builtins.int) -> None:
+        """The same value as `total_events`."""
+
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]:
         """The events of this page."""
@@ -929,6 +1040,7 @@ class GetEventsSchemaResponse(_message.Message):
         """The ids of datasets that these events name in `metadata.dataset_id`."""
 
     @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
     def mappings(self) -> _struct_pb2.Struct:
         """Always empty. Present for compatibility: no field has an alternative name."""
 

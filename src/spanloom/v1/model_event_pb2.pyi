@@ -17,6 +17,11 @@ if sys.version_info >= (3, 10):
 else:
     from typing_extensions import TypeAlias as _TypeAlias
 
+if sys.version_info >= (3, 13):
+    from warnings import deprecated as _deprecated
+else:
+    from typing_extensions import deprecated as _deprecated
+
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
@@ -101,8 +106,16 @@ class ModelEvent(_message.Message):
     """The duration of the work in milliseconds, 0 or more. If unset: `end_time` minus `start_time`."""
     model: _builtins.str
     """The model that was called. Ignored if `model_name` is set."""
-    model_name: _builtins.str
-    """An alias of `model`."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def model_name(self) -> _builtins.str:
+        """An alias of `model`."""
+
+    @model_name.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def model_name(self, value: _builtins.str) -> None:
+        """An alias of `model`."""
+
     model_version: _builtins.str
     """The version of the model."""
     provider: _builtins.str

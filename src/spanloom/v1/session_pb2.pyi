@@ -17,6 +17,11 @@ if sys.version_info >= (3, 10):
 else:
     from typing_extensions import TypeAlias as _TypeAlias
 
+if sys.version_info >= (3, 13):
+    from warnings import deprecated as _deprecated
+else:
+    from typing_extensions import deprecated as _deprecated
+
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
@@ -46,8 +51,16 @@ class SessionProperties(_message.Message):
     """The session's id, 1 to 256 characters. If unset, the server generates a UUID."""
     session_name: _builtins.str
     """A display name. If unset: "unknown"."""
-    event_name: _builtins.str
-    """An alias of `session_name`. Ignored if `session_name` is set."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def event_name(self) -> _builtins.str:
+        """An alias of `session_name`. Ignored if `session_name` is set."""
+
+    @event_name.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def event_name(self, value: _builtins.str) -> None:
+        """An alias of `session_name`. Ignored if `session_name` is set."""
+
     source: _builtins.str
     """The environment that sent the session. If unset: "unknown"."""
     project: _builtins.str

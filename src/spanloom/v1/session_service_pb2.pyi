@@ -19,6 +19,11 @@ if sys.version_info >= (3, 11):
 else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
+if sys.version_info >= (3, 13):
+    from warnings import deprecated as _deprecated
+else:
+    from typing_extensions import deprecated as _deprecated
+
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
@@ -229,8 +234,16 @@ class StartSessionRequest(_message.Message):
     """The session's id, 1 to 256 characters. If unset, the server generates a UUID."""
     session_name: _builtins.str
     """A display name. If unset: "unknown"."""
-    event_name: _builtins.str
-    """An alias of `session_name`. Ignored if `session_name` is set."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def event_name(self) -> _builtins.str:
+        """An alias of `session_name`. Ignored if `session_name` is set."""
+
+    @event_name.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def event_name(self, value: _builtins.str) -> None:
+        """An alias of `session_name`. Ignored if `session_name` is set."""
+
     source: _builtins.str
     """The environment that sent the session. If unset: "unknown"."""
     project: _builtins.str
@@ -488,6 +501,7 @@ class AddSessionTracesRequest(_message.Message):
         """The events. Required, unless `logs` is set."""
 
     @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
     def logs(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]:
         """An alias of `events`, for tracers that send microseconds: a `start_time` or `end_time` above
         10^14 (the year 5138 in milliseconds) is read as microseconds.
@@ -519,8 +533,16 @@ class AddSessionTracesResponse(_message.Message):
     SUCCESS_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """The session's id."""
-    success: _builtins.bool
-    """Always true: a failed call returns an error."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def success(self) -> _builtins.bool:
+        """Always true: a failed call returns an error."""
+
+    @success.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def success(self, value: _builtins.bool) -> None:
+        """Always true: a failed call returns an error."""
+
     @_builtins.property
     def event_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The ids of the events, in the order of the request."""
@@ -570,8 +592,16 @@ class DeleteSessionResponse(_message.Message):
 
     SUCCESS_FIELD_NUMBER: _builtins.int
     DELETED_FIELD_NUMBER: _builtins.int
-    success: _builtins.bool
-    """Always true: a failed call returns an error."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def success(self) -> _builtins.bool:
+        """Always true: a failed call returns an error."""
+
+    @success.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def success(self, value: _builtins.bool) -> None:
+        """Always true: a failed call returns an error."""
+
     deleted: _builtins.str
     """The session's id."""
     def __init__(

@@ -18,6 +18,11 @@ if sys.version_info >= (3, 11):
 else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
+if sys.version_info >= (3, 13):
+    from warnings import deprecated as _deprecated
+else:
+    from typing_extensions import deprecated as _deprecated
+
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
@@ -60,8 +65,16 @@ class Trace(_message.Message):
     """A display name. If unset, lists and the other views use the feature slug."""
     feature_slug: _builtins.str
     """The feature that the trace belongs to. A feature exists as soon as a trace names it."""
-    chain_slug: _builtins.str
-    """The former name of `feature_slug`. Used if `feature_slug` is unset, and returned as sent."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def chain_slug(self) -> _builtins.str:
+        """The former name of `feature_slug`. Used if `feature_slug` is unset, and returned as sent."""
+
+    @chain_slug.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def chain_slug(self, value: _builtins.str) -> None:
+        """The former name of `feature_slug`. Used if `feature_slug` is unset, and returned as sent."""
+
     status: _builtins.str
     """Output only. UNSET, OK or ERROR."""
     session_id: _builtins.str
