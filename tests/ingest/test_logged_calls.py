@@ -10,7 +10,7 @@ from google.protobuf import json_format
 from spanloom.adapters.basalt.read import read_log, trace_around_log
 from spanloom.errors import SpanloomError
 from spanloom.v1 import trace_pb2, trace_service_pb2
-from tests.ingest.test_traces import RECEIVED_NS, SECOND, given_back
+from tests.ingest.test_read_traces import RECEIVED_NS, SECOND, given_back
 
 
 def log_request(**fields: Any) -> trace_service_pb2.CreateLogRequest:

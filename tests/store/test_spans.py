@@ -43,8 +43,10 @@ def test_unknown_ids_find_nothing(store: Store, run: Run[Any], project: str) -> 
     assert run(store.delete_trace(project, "t")) is False
 
 
-def test_writing_nothing_is_no_error(store: Store, run: Run[Any], project: str) -> None:
+def test_writing_nothing_changes_nothing(store: Store, run: Run[Any], project: str) -> None:
+    run(store.write_spans(project, [FULL]))
     run(store.write_spans(project, []))
+    assert run(store.trace_spans(project, "trace")) == [FULL]
 
 
 def test_the_same_span_again_replaces_the_whole_row(

@@ -2,7 +2,7 @@
 
 A span of the OpenTelemetry GenAI conventions carries an operation and messages. One of the Basalt or HoneyHive door
 carries a kind or a log type, inputs and outputs; what they mean in a chat stands in the tables and rules here, and
-nowhere else. Rules: contract agent_chat, sections 2.2 and 2.10, and design, "Agent chat".
+nowhere else. Rules: docs/contracts/agent_chat.md, sections 2.2, 2.10 and 3.12.
 """
 
 from __future__ import annotations

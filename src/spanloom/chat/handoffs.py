@@ -1,4 +1,7 @@
-"""Handoffs: one agent passes the turn on to another (contract agent_chat, section 3.10)."""
+"""Handoffs: one agent passes the turn on to another.
+
+Rules: docs/contracts/agent_chat.md, section 3.10.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """GenAI messages in any JSON shape, read into (role, content), and the text that a chat shows of them.
 
-Rules: contract agent_chat, sections 2.3, 2.6 and 3.8; shapes: the OpenTelemetry GenAI semantic conventions.
+Rules: docs/contracts/agent_chat.md, sections 2.3, 2.6 and 3.8;
+shapes: the OpenTelemetry GenAI semantic conventions.
 """
 
 from __future__ import annotations

@@ -60,7 +60,8 @@ def _without_calls(message: Message) -> Message:
 def counted_usages(tree: SpanTree, facts: Mapping[str, Facts]) -> Iterator[Usage]:
     """The usage of each span, but for a step or a call that only repeats the tokens of those inside it.
 
-    An agent's own figures count beside those of its calls, as the contract has it (agent_chat, section 1.2); what an agent
+    An agent's own figures count beside those of its calls (docs/contracts/agent_chat.md,
+    section 1.2); what an agent
     or a tool inside a call used is its own.
     """
     below: dict[str, tuple[int, int]] = {}

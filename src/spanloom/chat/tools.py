@@ -1,6 +1,6 @@
 """Tool calls as models ask for them: which were carried out, what came back, and where they stand in the text.
 
-Rules: contract agent_chat, sections 2.7 and 3.13.
+Rules: docs/contracts/agent_chat.md, sections 2.7 and 3.13.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The chat view of one trace: its spans as one linear trajectory (contract agent_chat, section 1.2)."""
+"""The chat view of one trace: its spans as one linear trajectory.
+
+Rules: docs/contracts/agent_chat.md, section 1.2.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The one walk from the spans of a trace to its messages, whatever door the spans came through.
 
 Depth first without recursion: a tool's call and an agent's start come before what happened inside, a model's text after it.
-Rules: contract agent_chat, sections 2.5 to 2.10 and 3.
+Rules: docs/contracts/agent_chat.md, sections 2.5 to 2.10 and 3.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from spanloom.services.prompt_versions import PromptVersions
 from spanloom.store.control import ControlStore
 from spanloom.v1 import trace_pb2
 
-# As the hosted service words it; clients know no other text (contract "traces", section 2).
+# As the hosted service words it; clients know no other text (docs/contracts/traces.md, section 2).
 PROMPT_NOT_FOUND = (
     "No prompt found with the given slug or no production version found or no prompt found with the given version or tag "
     "(production version also missing)"

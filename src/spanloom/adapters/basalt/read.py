@@ -3,7 +3,7 @@
 The trace is the root span (span id = event id = session id = trace id), its logs are the spans below. The body's keys are
 those of `spanloom.model`.
 
-Source: contract "traces", POST /monitor/trace and /monitor/log.
+Source: docs/contracts/traces.md, section 2.
 """
 
 from __future__ import annotations

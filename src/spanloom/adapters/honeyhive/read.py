@@ -4,7 +4,8 @@ An event is a span of the trace whose id is the session's. A session has a span 
 client described it; otherwise the views make one from its events. The body's keys are those of `spanloom.model`, and on a
 session `unset`: ["start_time"] where no start was sent and the column holds a default.
 
-Source: contract "events and sessions". This is the hot path: each event is read in one pass.
+Source: docs/contracts/events.md, sections 1.2 to 1.4.
+This is the hot path: each event is read in one pass.
 """
 
 from __future__ import annotations

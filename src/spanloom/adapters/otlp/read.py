@@ -16,7 +16,7 @@ can be made again (`spanloom.adapters.otlp.write`); what is zero, empty or unset
     parent_id_sent      the parent's id as sent, where it is all zeros
     unset               ["start_time"] where none was sent
 
-Sources: opentelemetry/proto/trace/v1/trace.proto; contract agent_chat, section 2.1.
+Sources: opentelemetry/proto/trace/v1/trace.proto; docs/contracts/agent_chat.md, section 2.1.
 """
 
 from __future__ import annotations
