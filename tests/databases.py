@@ -1,4 +1,5 @@
-"""Real databases for the tests: an SQLite file, and a PostgreSQL server that lives as long as the test run."""
+"""Real databases for the tests: an SQLite file, and a PostgreSQL server that lives as long as the
+test run."""
 
 from __future__ import annotations
 

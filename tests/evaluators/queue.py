@@ -1,4 +1,5 @@
-"""The queue of evaluations as a test sees it: how many wait, and a run of the loop until none does."""
+"""The queue of evaluations as a test sees it: how many wait, and a run of the loop until none
+does."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from tests.databases import select
 
 
 def waiting(url: str) -> int:
-    """How many evaluations wait or are being run, but for those whose evaluator is not registered."""
+    """How many evaluations wait or are being run, but for those whose evaluator is not
+    registered."""
     counted = "SELECT count(*) FROM evaluations WHERE due_ns < :never"
     [(found,)] = select(url, counted, never=NEVER_NS)
     return int(found)

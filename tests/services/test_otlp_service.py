@@ -20,7 +20,8 @@ BAD = {"langfuse.user.id": "a\0b"}
 
 
 def request(*bad: int, count: int) -> Any:
-    """So many spans, each of a trace of its own; those at the given places have a user whose id no column can hold."""
+    """So many spans, each of a trace of its own; those at the given places have a user whose id no
+    column can hold."""
     spans = []
     for number in range(count):
         span = span_message(f"span {number}", BAD if number in bad else {})

@@ -1,4 +1,5 @@
-"""Every test here runs on each database. They share it and keep apart by projects of their own, as clients do."""
+"""Every test here runs on each database. They share it and keep apart by projects of their own, as
+clients do."""
 
 from __future__ import annotations
 

@@ -8,7 +8,8 @@ from spanloom.model import Span
 
 
 def a_span(span_id: str = "a", trace_id: str = "t", **fields: Any) -> Span:
-    """A root span whose event id is its span id and which has no session of its own, unless told otherwise."""
+    """A root span whose event id is its span id and which has no session of its own, unless told
+    otherwise."""
     given = {"event_id": span_id, "session_id": trace_id, "start_ns": 1, **fields}
     return Span(trace_id=trace_id, span_id=span_id, **given)
 

@@ -1,4 +1,5 @@
-"""The consistency model of `SpanStore`, where two writes meet: in one process, in two, and where a process is killed."""
+"""The consistency model of `SpanStore`, where two writes meet: in one process, in two, and where a
+process is killed."""
 
 from __future__ import annotations
 
@@ -335,7 +336,8 @@ async def _change(store: Store, project: str, name: str, number: int) -> None:
 
 
 def change(url: str, project: str, name: str, acknowledged: Connection) -> None:
-    """Change objects one after the other, and say of each change when it begins and when it is stored."""
+    """Change objects one after the other, and say of each change when it begins and when it is
+    stored."""
 
     async def main() -> None:
         store = await Store.open(url, migrate=False)
@@ -348,7 +350,8 @@ def change(url: str, project: str, name: str, acknowledged: Connection) -> None:
 
 
 def _last(said: list[tuple[int, bool]], key: int, kinds: set[int]) -> tuple[int, int]:
-    """Of the changes of one object: the last that was acknowledged, and the last that was begun; -1 for none."""
+    """Of the changes of one object: the last that was acknowledged, and the last that was begun; -1
+    for none."""
     mine = [(n, done) for n, done in said if n % 3 == key and n % 5 in kinds]
     return (
         max((n for n, done in mine if done), default=-1),

@@ -23,7 +23,8 @@ _processes.set_forkserver_preload(["tests.store.test_kill"])
 
 
 def write(url: str, project: str, name: str, calls: int, acknowledged: Connection) -> None:
-    """Write traces of SPANS spans from several callers at once, and say of each when it is stored."""
+    """Write traces of SPANS spans from several callers at once, and say of each when it is
+    stored."""
 
     async def caller(store: Store, number: int) -> None:
         for call in range(calls):

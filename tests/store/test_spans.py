@@ -1,4 +1,5 @@
-"""Spans and the traces they make: what is written is what is read, once, and in its project alone."""
+"""Spans and the traces they make: what is written is what is read, once, and in its project
+alone."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ async def evaluate_until(
 async def _begin(
     store: Store, lease_seconds: float, limit: int
 ) -> tuple[int, list[Coroutine[Any, Any, None]]]:
-    """Take some of what is due: how many, the looks, and the runs of those whose evaluator is registered."""
+    """Take some of what is due: how many, the scans, and the runs of those whose evaluator is registered."""
     owner = uuid.uuid4().hex
     lease_ns = int(lease_seconds * _SECOND_NS)
     jobs = await store.evaluations.take(owner, lease_ns=lease_ns, limit=limit)
@@ -99,12 +99,12 @@ async def _begin(
         of: subjects({job.span_id for job in runs if (job.project, job.trace_id) == of}, spans)
         for of, spans in traces.items()
     }
-    looks = [
-        _look(store, owner, job, traces[job.project, job.trace_id])
+    scans = [
+        _scan(store, owner, job, traces[job.project, job.trace_id])
         for job in jobs
         if not job.evaluator
     ]
-    return len(jobs), looks + [
+    return len(jobs), scans + [
         _judge(
             store,
             owner,
@@ -118,10 +118,10 @@ async def _begin(
     ]
 
 
-async def _look(store: Store, owner: str, look: Evaluation, spans: Sequence[Span]) -> None:
+async def _scan(store: Store, owner: str, scan: Evaluation, spans: Sequence[Span]) -> None:
     """Ask for what a trace is to be evaluated by."""
-    async with _given_back(store, owner, [look]):
-        more = {look: await _asked(store, look, spans)}
+    async with _given_back(store, owner, [scan]):
+        more = {scan: await _asked(store, scan, spans)}
         await store.evaluations.finish(owner, results={}, later={}, more=more)
 
 
@@ -166,13 +166,13 @@ async def _logged(run: Coroutine[Any, Any, None]) -> None:
         log.exception("an evaluation failed")
 
 
-async def _asked(store: Store, look: Evaluation, spans: Sequence[Span]) -> list[Evaluation]:
+async def _asked(store: Store, scan: Evaluation, spans: Sequence[Span]) -> list[Evaluation]:
     """What a trace asks for, but for what was found already by the same evaluators, as they are now, on the same subjects."""
     asked = await converted(len(spans), lambda: asked_evaluations(spans)) if spans else []
     if not asked:
         return []
-    found = await store.evaluations.judged(look.project, look.trace_id)
-    evaluators = await store.catalog.evaluators(look.project, {job.evaluator for job in asked})
+    found = await store.evaluations.judged(scan.project, scan.trace_id)
+    evaluators = await store.catalog.evaluators(scan.project, {job.evaluator for job in asked})
     versions = {e.slug: version(e.kind, e.body) for e in evaluators}
     digests = await converted(len(spans) + len(asked), lambda: _digests(asked, spans))
     return [

@@ -1,8 +1,10 @@
-"""Patches: what updates say of an event, kept beside its span and applied to it whenever the span is written.
+"""Patches: what updates say of an event, kept beside its span and applied to it whenever the span
+is written.
 
-A patch is one JSON object. Its keys: `metadata`, `metrics`, `feedback`, `config`, `user_properties` (objects, merged key by key;
-null removes a key), `outputs`, `inputs`, `children_ids`, `error` (replaced), `name`, `start_ns`, `end_ns`, `duration_ms` (columns
-of the same names). Patches are idempotent: applied to a span that has them they change nothing. So they need no lock.
+A patch is one JSON object. Its keys: `metadata`, `metrics`, `feedback`, `config`, `user_properties`
+(objects, merged key by key; null removes a key), `outputs`, `inputs`, `children_ids`, `error`
+(replaced), `name`, `start_ns`, `end_ns`, `duration_ms` (columns of the same names). Patches are
+idempotent: applied to a span that has them they change nothing. So they need no lock.
 """
 
 from __future__ import annotations
@@ -63,7 +65,8 @@ def _removed(patch: Patch, name: str, key: str) -> bool:
 
 
 def _columns(span: Span, patch: Patch, body: Patch) -> dict[str, Any]:
-    """The columns that follow from what the patch says; the others may come from elsewhere, and stay."""
+    """The columns that follow from what the patch says; the others may come from elsewhere, and
+    stay."""
     follow: dict[str, Any] = {}
     config, metadata = patch.get("config", {}), patch.get("metadata", {})
     if "provider" in config:
@@ -87,13 +90,15 @@ def _object(body: Patch, name: str) -> Mapping[str, Json]:
 
 
 def _times(span: Span, patch: Patch) -> dict[str, Any]:
-    # A session without a start of its own begins with its events: nothing is to be reckoned from its column.
+    # A session without a start of its own begins with its events: nothing is to be reckoned from
+    # its column.
     has_start = "start_ns" in patch or "start_time" not in span.body.get("unset", ())
     start, end = patch.get("start_ns", span.start_ns), patch.get("end_ns", span.end_ns)
     if "duration_ms" in patch:
         duration = patch["duration_ms"]
         if end is None and has_start:
-            # The start may be the event's own: the update alone did not tell that the end is out of range.
+            # The start may be the event's own: the update alone did not tell that the end is out of
+            # range.
             end = min(start + round(duration * _NS_PER_MS), MAX_TIME_NS)
     elif has_start and span.duration_ms == _length(span.start_ns, span.end_ns):
         duration = _length(start, end)

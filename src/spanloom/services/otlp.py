@@ -23,16 +23,18 @@ OTLP_SERVICE = trace_service_pb2.DESCRIPTOR.services_by_name["TraceService"].ful
 _MOST_REASONS = 20
 # Spans a write. What is larger, or has so many bytes a span, is converted beside the event loop.
 _SPANS_A_WRITE = 500
-# Resource attributes that name the project, the first that is there; of `entity/project` the last part.
+# Resource attributes that name the project, the first that is there; of `entity/project` the last
+# part.
 _PROJECT_ATTRIBUTES = ("wandb.project", "honeyhive.project")
 
 
 class OtlpTraceService:
     """Spans of any OpenTelemetry SDK or collector.
 
-    Spans that cannot be stored are reported in `partial_success`, and the others are stored. A large request is stored in parts:
-    one that is answered with an error may have been stored up to a part, and the error says so. Sending it again is safe, since
-    a span replaces the one of its ids; so a span that is sent while it is open is completed by the one that is sent when it ends.
+    Spans that cannot be stored are reported in `partial_success`, and the others are stored. A
+    large request is stored in parts: one that is answered with an error may have been stored up to
+    a part, and the error says so. Sending it again is safe, since a span replaces the one of its
+    ids; so a span that is sent while it is open is completed by the one that is sent when it ends.
     """
 
     def __init__(self, store: Store) -> None:
@@ -110,7 +112,8 @@ def _after(stored: int, error: SpanloomError) -> SpanloomError:
 
 
 def _by_project(groups: Sequence[ResourceSpans], call: Call) -> dict[str, list[ResourceSpans]]:
-    """The groups by the project they go to. Resources decide only for an instance key that names none."""
+    """The groups by the project they go to. Resources decide only for an instance key that names
+    none."""
     if call.key_project != INSTANCE or call.header_project:
         return {call.project(): list(groups)}
     found: dict[str, list[ResourceSpans]] = {}

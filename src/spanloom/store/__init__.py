@@ -1,1 +1,2 @@
-"""The store: one SQL schema over several databases. `Store` in `store.py` is the contract; nothing else leaves this room."""
+"""The store, in two contracts: `SpanStore` in spans.py, `ControlStore` in control.py. `Store` in
+store.py opens both; sql/ implements them on SQLite and PostgreSQL."""

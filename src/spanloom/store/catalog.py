@@ -1,4 +1,5 @@
-"""The contract of what a project keeps beside its traces: experiments, prompts, evaluators, datasets."""
+"""The contract of what a project keeps beside its traces: experiments, prompts, evaluators,
+datasets."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ class Catalog(Protocol):
     async def experiment_results(
         self, project: str, experiment: Experiment
     ) -> list[tuple[str, str | None, float | None]]:
-        """(evaluator, label, score) of every result on the traces of the experiment's feature that name the experiment."""
+        """(evaluator, label, score) of every result on the traces of the experiment's feature that
+        name the experiment."""
         ...
 
     # Prompts
@@ -49,8 +51,8 @@ class Catalog(Protocol):
     ) -> PromptVersion:
         """Store a version and point the tags at it.
 
-        Version "" becomes the next one. Name, description and feature that are "" become those of the newest version before. The
-        same version with the same body again only sets the tags.
+        Version "" becomes the next one. Name, description and feature that are "" become those of
+        the newest version before. The same version with the same body again only sets the tags.
 
         Returns:
             What was stored.
@@ -63,7 +65,8 @@ class Catalog(Protocol):
     async def prompts(
         self, project: str, slugs: Iterable[str] | None = None
     ) -> tuple[list[PromptVersion], list[PromptTag]]:
-        """The versions, by slug and the newest first, and the tags, by slug and label, of these prompts, or of all (None)."""
+        """The versions, by slug and the newest first, and the tags, by slug and label, of these
+        prompts, or of all (None)."""
         ...
 
     async def tag_prompt(self, project: str, tag: PromptTag) -> None:
@@ -73,7 +76,8 @@ class Catalog(Protocol):
     # Evaluators
 
     async def register_evaluator(self, project: str, evaluator: Evaluator) -> None:
-        """Store an evaluator, in place of one with its slug; all evaluations that wait for the slug may be taken at once."""
+        """Store an evaluator, in place of one with its slug; all evaluations that wait for the slug
+        may be taken at once."""
         ...
 
     async def evaluators(self, project: str, slugs: Iterable[str] | None = None) -> list[Evaluator]:
@@ -86,7 +90,8 @@ class Catalog(Protocol):
 
 
 class Datasets(Protocol):
-    """The datasets of all projects, and their rows. All that `ControlStore` promises holds here too."""
+    """The datasets of all projects, and their rows. All that `ControlStore` promises holds here
+    too."""
 
     async def write(self, project: str, dataset: Dataset) -> None:
         """Store a dataset, in place of one with its slug; its rows are kept."""

@@ -13,9 +13,11 @@ from spanloom.store.sql.urls import database
 
 
 class Store(SqlSpans, SqlControl):
-    """The store of spans (`SpanStore`) and the control store (`ControlStore`) in one SQL database: SQLite or PostgreSQL.
+    """The store of spans (`SpanStore`) and the control store (`ControlStore`) in one SQL database:
+    SQLite or PostgreSQL.
 
-    Safe to use from any number of event loops; its threads are its own. Calls after `close` raise UNAVAILABLE.
+    Safe to use from any number of event loops; its threads are its own. Calls after `close` raise
+    UNAVAILABLE.
     """
 
     def __init__(self, connections: Connections) -> None:
@@ -33,16 +35,18 @@ class Store(SqlSpans, SqlControl):
         queue_rows: int = 50_000,
         queue_bytes: int = 64 << 20,
     ) -> Self:
-        """Open the database of a URL: `sqlite:///FILE` (created when absent) or `postgresql+psycopg://...`.
+        """Open the database of a URL: `sqlite:///FILE` (created when absent) or
+        `postgresql+psycopg://...`.
 
         Args:
-            control_url: the database of the control store; "" means that of `url`, and another is not supported yet.
+            control_url: the database of the control store; "" means that of `url`, and another is
+                not supported yet.
             migrate: create the tables or take them to the newest schema first.
             queue_rows, queue_bytes: the bounds of the queue before the writer.
 
         Raises:
-            SetupError: a URL names no database that can be used; or, without `migrate`, the file or the tables are absent, or
-                the schema is of another version.
+            SetupError: a URL names no database that can be used; or, without `migrate`, the file or
+                the tables are absent, or the schema is of another version.
             UNAVAILABLE: the database cannot be reached or created; `__cause__` says why.
         """
         if control_url and database(control_url).url != database(url).url:

@@ -2,8 +2,8 @@
 
     python -m tests.store.sql.make_database
 
-The files are named by the schema step. Run this once a step, before a new step is added: each file stays as the code of its time
-made it, and test_old_databases.py upgrades it.
+The files are named by the schema step. Run this once a step, before a new step is added: each file
+stays as the code of its time made it, and test_old_databases.py upgrades it.
 """
 
 from __future__ import annotations
@@ -160,7 +160,8 @@ def fill(server: LiveServer) -> None:
 
 
 def dump(url: str) -> str:
-    """The statements that make a PostgreSQL database anew, without the settings and commands that are for psql."""
+    """The statements that make a PostgreSQL database anew, without the settings and commands that
+    are for psql."""
     program = POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION] / "pg_dump"
     options = ("--inserts", "--no-owner", "--no-privileges", "--no-comments")
     source = make_url(url).set(drivername="postgresql").render_as_string(False)

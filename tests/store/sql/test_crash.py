@@ -1,4 +1,5 @@
-"""A process that is killed between any two statements of a write leaves the state before the write or the state after it."""
+"""A process that is killed between any two statements of a write leaves the state before the write
+or the state after it."""
 
 from __future__ import annotations
 
@@ -72,7 +73,8 @@ async def state(store: Store, url: str, project: str) -> dict[str, Any]:
 
 
 def write_and_die(url: str, project: str, name: str, step: int) -> None:
-    """Do the write, and be killed before its step of this number: a statement, or the commit, or the answer."""
+    """Do the write, and be killed before its step of this number: a statement, or the commit, or
+    the answer."""
     steps = 0
 
     def count(*_: Any) -> None:

@@ -1,4 +1,5 @@
-"""Databases that earlier versions wrote are upgraded, and all that is in them can be read. `make_database.py` makes the files."""
+"""Databases that earlier versions wrote are upgraded, and all that is in them can be read.
+`make_database.py` makes the files."""
 
 from __future__ import annotations
 

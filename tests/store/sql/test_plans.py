@@ -1,4 +1,5 @@
-"""Every query finds its rows by an index made for it. What the database says of the very statements that ran."""
+"""Every query finds its rows by an index made for it. What the database says of the very statements
+that ran."""
 
 from __future__ import annotations
 
@@ -164,7 +165,8 @@ def explain(engine: Engine, statements: list[tuple[str, Any]]) -> str:
 def filled(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Store]:
-    """Three projects of a thousand spans; known to PostgreSQL, which looks at its tables now and then, by ANALYZE."""
+    """Three projects of a thousand spans; known to PostgreSQL, which looks at its tables now and
+    then, by ANALYZE."""
     url = new_url(request.param, tmp_path_factory.mktemp("plans"))
     with asyncio.Runner() as runner:
         store = runner.run(Store.open(url))
@@ -255,7 +257,8 @@ def test_a_write_finds_what_it_changes_by_indexes(filled: Store, run: Run[Any], 
 
 
 def test_sqlite_is_told_of_every_index_of_a_table_or_of_none(tmp_path: Path) -> None:
-    """Of one that it is not told of, it thinks better than of the others, and takes it for what they are there for."""
+    """Of one that it is not told of, it thinks better than of the others, and takes it for what
+    they are there for."""
     migrate(new_url("sqlite", tmp_path))
     [file] = tmp_path.glob("*.db")
     with closing(sqlite3.connect(file)) as connection:

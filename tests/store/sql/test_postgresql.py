@@ -119,7 +119,8 @@ def test_a_server_that_is_away_is_unavailable_until_it_is_back(
 
 
 def blocking() -> tuple[Work, threading.Event, threading.Event]:
-    """Work that keeps its transaction open when it is run first, and the events that it is in it and that it may go on."""
+    """Work that keeps its transaction open when it is run first, and the events that it is in it
+    and that it may go on."""
     entered, leave = threading.Event(), threading.Event()
 
     def work(transaction: Transaction) -> str:
@@ -179,7 +180,8 @@ def test_a_lock_that_is_held_for_too_long_is_unavailable(
 
 
 def test_two_processes_insert_spans_at_the_same_time(server_url: str, run: Run[Any]) -> None:
-    """The second is not kept waiting by the first, which has not committed; and it sees it before it commits itself."""
+    """The second is not kept waiting by the first, which has not committed; and it sees it before
+    it commits itself."""
 
     async def write() -> None:
         first, second = await Store.open(server_url), await Store.open(server_url)

@@ -31,7 +31,8 @@ SOON = (
 
 @asynccontextmanager
 async def held(store: Store) -> AsyncIterator[None]:
-    """The writer is inside a transaction meanwhile; what is written waits, and becomes one group."""
+    """The writer is inside a transaction meanwhile; what is written waits, and becomes one
+    group."""
     entered, leave = threading.Event(), threading.Event()
 
     def wait(_: Transaction) -> None:

@@ -63,7 +63,8 @@ def turn_spans(
 def speaking_spans(
     database: Database, project: str, query: SpokenQuery, after: tuple[int, str, str] | None
 ) -> Select[Any]:
-    """SPAN_COLUMNS of the spans that may say it, newest start first; `after` is (start_ns, trace_id, span_id) of one."""
+    """SPAN_COLUMNS of the spans that may say it, newest start first; `after` is (start_ns,
+    trace_id, span_id) of one."""
     where = [spans.c.project == project, *_may_hold(database, query.text)]
     for column, value in (
         (spans.c.trace_id, query.trace_id),
@@ -90,7 +91,8 @@ def speaking_spans(
 def _may_hold(database: Database, text: str) -> list[ColumnElement[bool]]:
     """Conditions that each body meets which holds the text in any of JSON's spellings.
 
-    A part of the text that no writer escapes stands in the body as it is; a letter outside ASCII as it is or as \\uXXXX.
+    A part of the text that no writer escapes stands in the body as it is; a letter outside ASCII as
+    it is or as \\uXXXX.
     """
     found = []
     if plain := max(PLAIN.findall(text), key=len, default=""):
@@ -102,7 +104,8 @@ def _may_hold(database: Database, text: str) -> list[ColumnElement[bool]]:
 
 
 def agents(database: Database, project: str, query: AgentQuery) -> tuple[Select[Any], Select[Any]]:
-    """A row an agent (or version), its columns the fields of `AgentTotals`; and the number of such rows."""
+    """A row an agent (or version), its columns the fields of `AgentTotals`; and the number of such
+    rows."""
     version: ColumnElement[Any] = _EMPTY
     if query.by_version:
         told = database.json(spans.c.body, ["agent", "version"]).text

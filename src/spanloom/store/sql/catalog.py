@@ -260,7 +260,8 @@ def _completed(prompt: PromptVersion, before: Sequence[PromptVersion]) -> Prompt
 
 
 def _next_version(taken: set[str]) -> str:
-    """One more in the second place than the highest; names that are not three numbers do not count."""
+    """One more in the second place than the highest; names that are not three numbers do not
+    count."""
     numbers = [tuple(map(int, m.groups())) for v in taken if (m := _NUMBERED.fullmatch(v))]
     if not numbers:
         return "1.0.0"
@@ -272,6 +273,7 @@ def _version_exists(prompt: PromptVersion) -> SpanloomError:
     return SpanloomError(
         "ALREADY_EXISTS",
         "PROMPT_VERSION_EXISTS",
-        f"the prompt {prompt.slug!r} has a version {prompt.version!r} with another content; versions never change",
+        f"the prompt {prompt.slug!r} has a version {prompt.version!r} with another content; "
+        "versions never change",
         metadata={"slug": prompt.slug, "version": prompt.version},
     )

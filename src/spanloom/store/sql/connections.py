@@ -16,7 +16,8 @@ from spanloom.store.sql.writer import Writer
 
 
 class Connections:
-    """An open database. `read` runs a query, `write` runs work in a transaction; both are safe from any event loop."""
+    """An open database. `read` runs a query, `write` runs work in a transaction; both are safe from
+    any event loop."""
 
     def __init__(self, database: Database, *, queue_rows: int, queue_bytes: int) -> None:
         self.database = database

@@ -1,4 +1,5 @@
-"""What differs between the databases: `sqlite.py` and `postgresql.py` implement `Database`, and nothing else knows them."""
+"""What differs between the databases: `sqlite.py` and `postgresql.py` implement `Database`, and
+nothing else knows them."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, Engine, Table, case, func
 from sqlalchemy.engine import URL
 
-# All columns of a table, in its order. A list, because the transaction that writes it fills in the version.
+# All columns of a table, in its order. A list, because the transaction that writes it fills in the
+# version.
 Row = list[Any]
 
 # Versions that a transaction takes at once.
@@ -20,7 +22,8 @@ PATIENCE_SECONDS = 30
 
 
 class JsonValue(NamedTuple):
-    """The value at a path of a JSON text, by its type: each is SQL NULL when the value is of another type or absent."""
+    """The value at a path of a JSON text, by its type: each is SQL NULL when the value is of
+    another type or absent."""
 
     text: ColumnElement[Any]
     number: ColumnElement[Any]
@@ -47,24 +50,29 @@ class Database(ABC):
 
     @abstractmethod
     def engine(self, *, writer: bool, connections: int) -> Engine:
-        """A pool of at most `connections`. A writer's transaction takes its locks when it begins."""
+        """A pool of at most `connections`. A writer's transaction takes its locks when it
+        begins."""
 
     # Writing
 
     @abstractmethod
     def begin_writing(self, connection: Connection, *, rows_only: bool) -> int:
-        """Take the writers' lock until the transaction ends, and a block of versions as `next_versions` does.
+        """Take the writers' lock until the transaction ends, and a block of versions as
+        `next_versions` does.
 
-        The first statement of every writer's transaction. All processes of the database share the lock: a transaction has it
-        alone, but those that write `rows_only` have it together where the database `writes_together`.
+        The first statement of every writer's transaction. All processes of the database share the
+        lock: a transaction has it alone, but those that write `rows_only` have it together where
+        the database `writes_together`.
         """
 
-    def lock_commits(self, connection: Connection) -> None:  # noqa: B027 - a writer of SQLite is alone
-        """Wait until the transaction may commit: what others that write `rows_only` have committed is seen from here on."""
+    def lock_commits(self, connection: Connection) -> None:  # noqa: B027 - SQLite: alone
+        """Wait until the transaction may commit: what others that write `rows_only` have committed
+        is seen from here on."""
 
     @abstractmethod
     def next_versions(self, connection: Connection) -> int:
-        """The first of the next VERSIONS versions, which no other transaction gets. All earlier blocks are below it."""
+        """The first of the next VERSIONS versions, which no other transaction gets. All earlier
+        blocks are below it."""
 
     @abstractmethod
     def upsert(
@@ -72,15 +80,16 @@ class Database(ABC):
     ) -> None:
         """Write whole rows in their order; see `tables.py` for which row of a key stays.
 
-        When it fails, the transaction may be lost with it. `alone`: what was written before in the transaction survives a
-        failure, for a caller that rolls back to a savepoint.
+        When it fails, the transaction may be lost with it. `alone`: what was written before in the
+        transaction survives a failure, for a caller that rolls back to a savepoint.
         """
 
-    def lock_schema(self, connection: Connection) -> None:  # noqa: B027 - a writer of SQLite is alone
+    def lock_schema(self, connection: Connection) -> None:  # noqa: B027 - SQLite: alone
         """Keep other migrations out until this transaction ends."""
 
     def write_lock(self) -> AbstractContextManager[None]:
-        """Held around a transaction, so that processes of one machine write one after the other without polling."""
+        """Held around a transaction, so that processes of one machine write one after the other
+        without polling."""
         return nullcontext()
 
     def after_commit(self, engine: Engine) -> None:  # noqa: B027 - a server does its own upkeep
@@ -90,7 +99,8 @@ class Database(ABC):
 
     @abstractmethod
     def among(self, column: ColumnElement[Any], values: Iterable[str]) -> ColumnElement[bool]:
-        """Whether `column` is one of any number of texts; one parameter, so that one statement serves every number."""
+        """Whether `column` is one of any number of texts; one parameter, so that one statement
+        serves every number."""
 
     @abstractmethod
     def contains(self, haystack: ColumnElement[Any], needle: str) -> ColumnElement[bool]:
@@ -102,11 +112,12 @@ class Database(ABC):
 
     @abstractmethod
     def time_ms(self, text: ColumnElement[Any]) -> ColumnElement[Any]:
-        """Milliseconds since 1970, rounded or cut, of an ISO 8601 text (a date, or a date and time with an offset; without
-        one UTC); SQL NULL of any other text."""
+        """Milliseconds since 1970, rounded or cut, of an ISO 8601 text (a date, or a date and time
+        with an offset; without one UTC); SQL NULL of any other text."""
 
     def readable(self, document: ColumnElement[Any]) -> ColumnElement[Any]:
-        r"""A JSON text whose NUL characters are replaced by U+FFFD: SQLite cuts a text at NUL, PostgreSQL refuses it.
+        r"""A JSON text whose NUL characters are replaced by U+FFFD: SQLite cuts a text at NUL,
+        PostgreSQL refuses it.
 
         U+0001 marks escaped backslashes meanwhile: JSON text never contains it unescaped.
         """
@@ -122,9 +133,11 @@ def into(table: Table) -> str:
 
 
 def on_conflict(table: Table) -> str:
-    """The part of an INSERT that replaces a row of the same key, where the table's rows have versions.
+    """The part of an INSERT that replaces a row of the same key, where the table's rows have
+    versions.
 
-    Versions are not compared: the row that is written last is the newest. Version 0 marks a placeholder, which replaces none.
+    Versions are not compared: the row that is written last is the newest. Version 0 marks a
+    placeholder, which replaces none.
     """
     if "version" not in table.c:
         return "ON CONFLICT DO NOTHING"

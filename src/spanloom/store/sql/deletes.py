@@ -36,8 +36,8 @@ def trace(transaction: Transaction, project: str, trace_id: str) -> bool:
 def remove_spans(
     transaction: Transaction, project: str, found: Sequence[Sequence[str]]
 ) -> set[str]:
-    """Delete spans (trace id, span id, event id), the rows of traces that lost their last span, and what waits to be evaluated of
-    either.
+    """Delete spans (trace id, span id, event id), the rows of traces that lost their last span, and
+    what waits to be evaluated of either.
 
     Returns:
         The ids of those traces.
@@ -60,7 +60,8 @@ def remove_spans(
 
 
 def _spans(transaction: Transaction, project: str, which: Any) -> bool:
-    """Delete spans, patches and feedback on them, and feedback on traces that lost their last span."""
+    """Delete spans, patches and feedback on them, and feedback on traces that lost their last
+    span."""
     connection = transaction.connection
     keys = select(spans.c.trace_id, spans.c.span_id, spans.c.event_id)
     found = connection.execute(keys.where(spans.c.project == project, which)).fetchall()

@@ -25,9 +25,11 @@ _UNREACHED = (DBAPIError, TimeoutError, OSError)
 
 
 def public_error(error: Exception) -> Exception:
-    """The error to raise to the caller: INVALID_ARGUMENT, UNAVAILABLE, or, for a mistake in the program, the error itself.
+    """The error to raise to the caller: INVALID_ARGUMENT, UNAVAILABLE, or, for a mistake in the
+    program, the error itself.
 
-    The cause of the first two is logged here and not shown to the caller; the third is logged by whoever answers the call.
+    The cause of the first two is logged here and not shown to the caller; the third is logged by
+    whoever answers the call.
     """
     if isinstance(error, errors.SpanloomError):
         return error

@@ -1,6 +1,7 @@
-"""What follows from a write, in its own transaction: updates that the events had before, older places of events, scans of traces.
+"""What follows from a write, in its transaction: older places of events are deleted, updates that
+the events already have are applied, and sampled traces are scanned for evaluators.
 
-One look for all calls of a group, since a query costs more than what it looks at.
+One query finds what there is to do for all calls of a group: a query costs more than its rows.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from spanloom.store.sql.transaction import Transaction
 def follow_up(transaction: Transaction) -> None:
     """Do what follows from all that the transaction wrote so far.
 
-    Afterwards the database looks as if each call had been alone. Whatever deletes by what an event's or a trace's spans say
-    needs this before it looks.
+    Afterwards the database is as if each call had been written alone. A deletion needs this first:
+    it decides by the spans that an event, a session or a trace has.
     """
     for project, unfinished in transaction.take_unfinished().items():
         if unfinished.created:
@@ -33,7 +34,8 @@ def follow_up(transaction: Transaction) -> None:
 def _delete_older_places(
     transaction: Transaction, project: str, created: Mapping[str, int]
 ) -> None:
-    """Delete the spans that were written before under ids of created events, in other traces. Updates and feedback are kept."""
+    """Delete the spans that were written before under ids of created events, in other traces.
+    Updates and feedback are kept."""
     database, connection = transaction.database, transaction.connection
     repeated = list(
         connection.execute(queries.repeated_events(database, project, created)).scalars()

@@ -1,6 +1,8 @@
-"""Updates of events: patches in a table of their own, and spans written again with their patches applied.
+"""Updates of events: patches in a table of their own, and spans written again with their patches
+applied.
 
-Both are in one transaction: that of the patch for the spans that are there, that of the span for the patches that came before it.
+Both are in one transaction: that of the patch for the spans that are there, that of the span for
+the patches that came before it.
 """
 
 from __future__ import annotations
@@ -34,8 +36,8 @@ def of_event(connection: Connection, project: str, event_id: str) -> dict[str, o
 def apply(transaction: Transaction, project: str, event_ids: Collection[str]) -> None:
     """Write the spans of these events with their patches.
 
-    An event whose patches cannot be applied keeps its spans as they are, and the log names it: what is stored of one event
-    must not refuse the writes of others.
+    An event whose patches cannot be applied keeps its spans as they are, and the log names it: what
+    is stored of one event must not refuse the writes of others.
     """
     wanted = _patches(project).where(transaction.database.among(patches.c.event_id, event_ids))
     of_event: dict[str, list[Any]] = {}

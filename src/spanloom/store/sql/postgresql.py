@@ -40,16 +40,19 @@ from spanloom.store.sql.database import Database, JsonValue, Row, into, on_confl
 _SCHEMA_LOCK = 0x5350_4C4D
 _WRITERS_LOCK = 0x5350_4C57
 _COMMITS_LOCK = 0x5350_4C43
-# Versions are a sequence, whose step is a block of VERSIONS. A row that every commit updates would leave a dead version each
-# time, which all later commits pass while an old snapshot (a long export) is open: 20 us a commit more with each 1,000 commits.
+# Versions are a sequence, whose step is a block of VERSIONS. A row that every commit updates would
+# leave a dead version each time, which all later commits pass while an old snapshot (a long export)
+# is open: 20 us a commit more with each 1,000 commits.
 _NEXT_VERSIONS = "SELECT nextval('versions')"
 _LOCKED = "WITH locked AS MATERIALIZED (SELECT {}(%s)) {} FROM locked"
 _ALONE = _LOCKED.format("pg_advisory_xact_lock", _NEXT_VERSIONS)
 _TOGETHER = _LOCKED.format("pg_advisory_xact_lock_shared", _NEXT_VERSIONS)
-# A process that is stopped inside a transaction holds the writers' lock: the server ends its session.
+# A process that is stopped inside a transaction holds the writers' lock: the server ends its
+# session.
 _IDLE_SECONDS = 10
 _DURABLE_COMMITS = """
-SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'
+SELECT set_config('synchronous_commit', 'on', false)
+WHERE current_setting('synchronous_commit') = 'off'
 """
 # As SQLite has it: a day past the month's end is one of the next.
 _ISO_TIME = (
@@ -74,7 +77,8 @@ class PostgreSQL(Database):
             connect_args={} if "connect_timeout" in self.url.query else {"connect_timeout": 10},
         )
 
-        # Before SQLAlchemy asks its own questions, whose answers psycopg gives as bytes where the encoding is SQL_ASCII.
+        # Before SQLAlchemy asks its own questions, whose answers psycopg gives as bytes where the
+        # encoding is SQL_ASCII.
         @event.listens_for(engine, "connect", insert=True)
         def prepare(connection: Any, _: object) -> None:
             if connection.info.parameter_status("server_encoding") != "UTF8":
@@ -105,7 +109,8 @@ class PostgreSQL(Database):
     def upsert(
         self, connection: Connection, table: Table, rows: Sequence[Row], *, alone: bool = False
     ) -> None:
-        # One statement may not write a row twice: of one key the last, but a placeholder replaces none.
+        # One statement may not write a row twice: of one key the last, but a placeholder replaces
+        # none.
         width = len(table.primary_key)
         versioned = "version" in table.c
         newest: dict[tuple[Any, ...], Row] = {}
@@ -163,7 +168,8 @@ class PostgreSQL(Database):
 
 @cache
 def _insert_records(table: Table, dialect: Dialect) -> str:
-    """INSERT of any number of rows that come as one JSON array of objects: one round trip, and no work a value here."""
+    """INSERT of any number of rows that come as one JSON array of objects: one round trip, and no
+    work a value here."""
     record = ", ".join(f"{c.name} {c.type.compile(dialect)}" for c in table.columns)
-    source = f"SELECT * FROM json_to_recordset(%s::json) AS records({record})"  # noqa: S608 - no value
+    source = f"SELECT * FROM json_to_recordset(%s::json) AS records({record})"  # noqa: S608 - names
     return f"INSERT {into(table)} {source} {on_conflict(table)}"

@@ -65,8 +65,8 @@ REVOKE_KEY = (
 
 
 def trace_deletes(project: str, trace_id: str) -> list[Delete]:
-    """Deletes of a trace: feedback on it and on its spans, their patches, its waiting evaluations, its row, and its spans, last
-    because the first deletes look for them."""
+    """Deletes of a trace: feedback on it and on its spans, their patches, its waiting evaluations,
+    its row, and its spans, last because the first deletes look for them."""
     spans_of = select(spans.c.span_id).where(
         spans.c.project == project, spans.c.trace_id == trace_id
     )
@@ -89,7 +89,8 @@ def trace_deletes(project: str, trace_id: str) -> list[Delete]:
 
 
 def replaced_deletes(project: str, trace_id: str) -> list[Delete]:
-    """Deletes of a trace that is about to be written anew: its spans, its row, the feedback of evaluators, waiting evaluations."""
+    """Deletes of a trace that is about to be written anew: its spans, its row, the feedback of
+    evaluators, waiting evaluations."""
     of_trace = {
         table: and_(table.c.project == project, table.c.trace_id == trace_id)
         for table in (spans, traces, feedback, evaluations)
@@ -110,7 +111,8 @@ def list_traces(
     limit: int,
     after: tuple[int, str] | None,
 ) -> Select[Any]:
-    """TRACE_COLUMNS of the traces that the query asks for, newest start first, from behind `after`."""
+    """TRACE_COLUMNS of the traces that the query asks for, newest start first, from behind
+    `after`."""
     found = select(*TRACE_COLUMNS).where(traces.c.project == project)
     for name in ("feature_slug", "name", "user_id", "organization_id", "experiment_id", "status"):
         if value := getattr(query, name):
@@ -130,7 +132,8 @@ def list_traces(
 
 
 def _holds_text(database: Database, text: str) -> ColumnElement[bool]:
-    """Whether a span of the trace holds the text in its name or its body, whatever the case of ASCII letters."""
+    """Whether a span of the trace holds the text in its name or its body, whatever the case of
+    ASCII letters."""
     plain = text.translate(_ASCII_LOWER)
     # As the body writes it.
     escaped = orjson.dumps(text).decode()[1:-1].translate(_ASCII_LOWER)
@@ -214,7 +217,8 @@ def after_event(span: Span) -> ColumnElement[bool]:
 def page(
     connection: Connection, found: Select[Any], *, limit: int, offset: int
 ) -> tuple[Sequence[Row[Any]], int]:
-    """The rows of one page, and the number of all. They are counted only where the page does not tell."""
+    """The rows of one page, and the number of all. They are counted only where the page does not
+    tell."""
     rows = connection.execute(found.limit(limit).offset(min(offset, MAX_TIME_NS))).fetchall()
     if len(rows) < limit and (rows or not offset):
         return rows, offset + len(rows)

@@ -26,7 +26,8 @@ class Readers:
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="spanloom-reader")
 
     async def __call__(self, query: Callable[[Connection], T], /) -> T:
-        """What the query returns. A failure of the database is UNAVAILABLE; any other is raised as it is."""
+        """What the query returns. A failure of the database is UNAVAILABLE; any other is raised as
+        it is."""
         try:
             reading = asyncio.get_running_loop().run_in_executor(self._threads, self._run, query)
         except RuntimeError:  # closed
@@ -34,7 +35,8 @@ class Readers:
         return await reading
 
     def _run(self, query: Callable[[Connection], T]) -> T:
-        """As calling it, in this thread. A stale connection (the server restarted) is renewed once."""
+        """As calling it, in this thread. A stale connection (the server restarted) is renewed
+        once."""
         renewed = False
         while True:
             try:

@@ -1,6 +1,7 @@
 """Between the model and the tables' rows: pure functions.
 
-Whatever a database would refuse is refused here, by name, so that no value fails the transaction it shares with others.
+Whatever a database would refuse is refused here, by name, so that no value fails the transaction it
+shares with others.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ _IDS = frozenset(
 )
 # A trace is scanned for evaluations so long after its last span came: most spans come together.
 SCAN_AFTER_NS = 1_000_000_000
-# In the place of a version: the transaction that writes the row puts its version there, or leaves the placeholder's.
+# In the place of a version: the transaction that writes the row puts its version there, or leaves
+# the placeholder's.
 NUMBERED_LATER = 1
 _PLACEHOLDER = 0
 # What a row takes in the queue beside its texts, roughly, in bytes.
@@ -58,7 +60,8 @@ _ROW_OVERHEAD = 500
 
 
 class SpanRows(NamedTuple):
-    """What one call writes: rows of `spans` and of `traces`, their size in bytes, and the spans that no row can hold."""
+    """What one call writes: rows of `spans` and of `traces`, their size in bytes, and the spans
+    that no row can hold."""
 
     spans: list[Row]
     traces: list[Row]
@@ -71,7 +74,8 @@ def span_rows(
 ) -> SpanRows:
     """The rows of spans and of their traces, each span encoded once.
 
-    A trace's row comes from its root, the earliest if several; without a root from its earliest span, as a placeholder.
+    A trace's row comes from its root, the earliest if several; without a root from its earliest
+    span, as a placeholder.
 
     Args:
         partial: a span that cannot be stored is reported in `refused`, and the others have rows.
@@ -101,7 +105,8 @@ def span_rows(
             rows.append(None)
             continue
         size += length + len(body)
-        # In the order of the table. Written out, since this is where a write spends its time in Python.
+        # In the order of the table. Written out, since this is where a write spends its time in
+        # Python.
         row: Row = [
             project,
             span.trace_id,
@@ -136,7 +141,8 @@ def span_rows(
         except errors.SpanloomError as error:
             refuse(head, error)
             rows[head] = None
-            # The next of the trace that can tell it. Rare: a user's or an experiment's id that no column can hold.
+            # The next of the trace that can tell it. Rare: a user's or an experiment's id that no
+            # column can hold.
             for position in _by_rank(spans, rows, spans[head].trace_id):
                 try:
                     traces.append(_trace_row(project, spans[position]))
@@ -158,8 +164,8 @@ def feedback_row(project: str, feedback: Feedback) -> Row:
 
 
 def evaluation_rows(project: str, evaluations: Sequence[Evaluation]) -> list[Row]:
-    """Rows of `evaluations` that may be taken now; a scan, once its trace has been quiet for a while. INVALID_ARGUMENT names the
-    field."""
+    """Rows of `evaluations` that may be taken now; a scan, once its trace has been quiet for a
+    while. INVALID_ARGUMENT names the field."""
     now = time.time_ns()
     found = []
     for job in evaluations:
@@ -236,7 +242,8 @@ def checked(**texts: str) -> dict[str, str]:
 
 
 def check_texts(where: str, texts: Mapping[str, str]) -> None:
-    """INVALID_ARGUMENT naming `where.name` for a text that some database cannot hold, or an id that is too long."""
+    """INVALID_ARGUMENT naming `where.name` for a text that some database cannot hold, or an id that
+    is too long."""
     for name, value in texts.items():
         if name in _IDS and len(value) > MAX_ID_LENGTH:
             raise _invalid(where, name, f"is longer than {MAX_ID_LENGTH} characters")
@@ -247,12 +254,14 @@ def check_texts(where: str, texts: Mapping[str, str]) -> None:
 
 
 def storable(text: str) -> bool:
-    """Whether a row can hold the text at all: a text with NUL or lone surrogates is found nowhere."""
+    """Whether a row can hold the text at all: a text with NUL or lone surrogates is found
+    nowhere."""
     return "\0" not in text and _encodable(text)
 
 
 def _check_span(span: Span) -> int:
-    """Refuse what cannot be stored; the length of the span's texts. A cheap check first, which nearly all spans pass."""
+    """Refuse what cannot be stored; the length of the span's texts. A cheap check first, which
+    nearly all spans pass."""
     texts = (
         span.trace_id,
         span.span_id,
@@ -338,7 +347,8 @@ def _text(body: Mapping[str, Json], *path: str) -> str:
 
 
 def json_text(body: Mapping[str, Json], *, in_steps: bool = False) -> str:
-    """The JSON of a body; `in_steps` for one that may have megabytes. INVALID_ARGUMENT names the key."""
+    """The JSON of a body; `in_steps` for one that may have megabytes. INVALID_ARGUMENT names the
+    key."""
     try:
         plain = body if isinstance(body, dict) else dict(body)
         if in_steps:
@@ -348,7 +358,8 @@ def json_text(body: Mapping[str, Json], *, in_steps: bool = False) -> str:
         raise _invalid(
             "",
             _not_json(body.items()),
-            "is not JSON that can be stored: text must be valid Unicode, integers fit in 64 bits, and no more than 254 levels nest",
+            "is not JSON that can be stored: text must be valid Unicode, integers fit in 64 bits, "
+            "and no more than 254 levels nest",
         ) from None
 
 

@@ -39,7 +39,8 @@ from spanloom.store.sql.database import VERSIONS, Database, JsonValue, Row, into
 _PAGE_SIZE = 8192
 _CHECKPOINT_PAGES = 4000
 _WAL_LIMIT_BYTES = 128 << 20
-# Rows a statement. Few sizes, so that each is prepared once; the largest stays below SQLite's 32,766 variables.
+# Rows a statement. Few sizes, so that each is prepared once; the largest stays below SQLite's
+# 32,766 variables.
 _ROWS_A_STATEMENT = (256, 64, 16, 4, 1)
 _NEXT_VERSIONS = f"""
 UPDATE sequences SET value = value + {VERSIONS} WHERE name = 'version' RETURNING value - {VERSIONS}
@@ -98,8 +99,9 @@ class SQLite(Database):
     def upsert(
         self, connection: Connection, table: Table, rows: Sequence[Row], *, alone: bool = False
     ) -> None:
-        # Many rows a statement, because sqlite3 releases the interpreter's lock once a step and, when other threads are
-        # busy, waits up to 5 ms to get it back: a step a row would write 500 rows a second then.
+        # Many rows a statement, because sqlite3 releases the interpreter's lock once a step and,
+        # when other threads are busy, waits up to 5 ms to get it back: a step a row would write 500
+        # rows a second then.
         execute = connection.connection.dbapi_connection.execute  # type: ignore[union-attr]
         start = 0
         try:
@@ -114,9 +116,10 @@ class SQLite(Database):
 
     @contextmanager
     def write_lock(self) -> Iterator[None]:
-        # SQLite's own wait for another writer polls, with longer and longer sleeps, so that a process may wait for seconds while
-        # others write. The kernel wakes the processes that wait for a file's lock.
-        queue = os.open(f"{self.url.database}-turn", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        # SQLite's own wait for another writer polls, with longer and longer sleeps, so that a
+        # process may wait for seconds while others write. The kernel wakes the processes that wait
+        # for a file's lock.
+        queue = os.open(f"{self.url.database}-lock", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(queue, fcntl.LOCK_EX)
             yield
@@ -124,10 +127,11 @@ class SQLite(Database):
             os.close(queue)
 
     def after_commit(self, engine: Engine) -> None:
-        # The checkpoints that commits do by themselves stop at the oldest reader's snapshot, so that readers without pause
-        # would let the log grow for ever. Past a limit, wait a second for those readers; if that is not enough, continue, and
-        # try again when the log has grown by the limit again.
-        if os.path.getsize(self._log) <= self._log_limit:  # noqa: PTH202 - a tenth of Path's time, each commit
+        # The checkpoints that commits do by themselves stop at the oldest reader's snapshot, so
+        # that readers without pause would let the log grow for ever. Past a limit, wait a second
+        # for those readers; if that is not enough, continue, and try again when the log has grown
+        # by the limit again.
+        if os.path.getsize(self._log) <= self._log_limit:  # noqa: PTH202 - a tenth of Path's time
             return
         self._empty_log(engine)
         self._log_limit = os.path.getsize(self._log) + _WAL_LIMIT_BYTES  # noqa: PTH202
@@ -167,7 +171,8 @@ class SQLite(Database):
             if len(plain) == len(path):
                 kind, value = func.json_type(document, where), func.json_extract(document, where)
                 break
-            # SQLite's path language cannot write the next key (before 3.45): find it among the object's members.
+            # SQLite's path language cannot write the next key (before 3.45): find it among the
+            # object's members.
             member = func.json_each(document, where).table_valued("key", "value", "type")
             named = select(member.c.type, member.c.value).where(member.c.key == path[len(plain)])
             kind = named.with_only_columns(member.c.type).scalar_subquery()
@@ -185,7 +190,8 @@ class SQLite(Database):
 
 
 def _is_plain(step: str | int) -> bool:
-    """Whether SQLite's path language can write a step: a key that JSON writes without an escape, or an index."""
+    """Whether SQLite's path language can write a step: a key that JSON writes without an escape, or
+    an index."""
     return isinstance(step, int) or (step != "" and orjson.dumps(step) == f'"{step}"'.encode())
 
 
@@ -193,12 +199,13 @@ def _is_plain(step: str | int) -> bool:
 def _insert_values(table: Table, rows: int, alone: bool) -> str:
     """INSERT of so many rows, a `?` a value.
 
-    OR ROLLBACK, because a statement of many rows that could fail alone has to keep a copy of every page it changes.
+    OR ROLLBACK, because a statement of many rows that could fail alone has to keep a copy of every
+    page it changes.
     """
     row = f"({', '.join('?' * len(table.columns))})"
     values = ", ".join([row] * rows)
     failing = "ABORT" if alone else "ROLLBACK"
-    return f"INSERT OR {failing} {into(table)} VALUES {values} {on_conflict(table)}"  # noqa: S608 - no value
+    return f"INSERT OR {failing} {into(table)} VALUES {values} {on_conflict(table)}"  # noqa: S608
 
 
 def _wrapped(error: sqlite3.Error) -> BaseException:
@@ -207,7 +214,8 @@ def _wrapped(error: sqlite3.Error) -> BaseException:
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Switch to the write-ahead log. The page size counts for a new file only: two events fit a page, which measured best."""
+    """Switch to the write-ahead log. The page size counts for a new file only: two events fit a
+    page, which measured best."""
     connection.execute(f"PRAGMA page_size = {_PAGE_SIZE}")
     deadline = time.monotonic() + database.PATIENCE_SECONDS
     while True:

@@ -1,8 +1,8 @@
 """The tables, as every database has them; `migrations/` makes them.
 
-Key columns come first and `version` after them: a table with a version keeps the newest row of a key, one without keeps
-the first. Rows are written whole, and nothing relies on foreign keys or row locks, so that an engine that merges rows by
-version (ClickHouse's ReplacingMergeTree) can hold the same tables.
+Key columns come first and `version` after them: of a table with a version the row of a key that is
+written last is kept, of a table without one the first. Rows are written whole, and nothing relies
+on foreign keys.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Column, Double, Index, MetaData, Table, Text, text
 
-# Compared by bytes and with case on every database: SQLite does so by itself, PostgreSQL in collation C.
+# Compared by bytes and with case on every database: SQLite does so by itself, PostgreSQL in
+# collation C.
 TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 
 metadata = MetaData()
@@ -56,7 +57,8 @@ spans = Table(
     _whole("input_tokens", nullable=True),
     _whole("output_tokens", nullable=True),
     _real("cost"),
-    # JSON as text: on PostgreSQL json took 15 percent and jsonb 20 percent off the rate of ingest, and jsonb refuses \u0000.
+    # JSON as text: on PostgreSQL json took 15 percent and jsonb 20 percent off the rate of ingest,
+    # and jsonb refuses \u0000.
     _text("body"),
     Index("spans_event", "project", "event_id"),
     Index("spans_session", "project", "session_id", "start_ns"),
@@ -89,7 +91,8 @@ traces = Table(
     _text("experiment_id"),
     _whole("sampled", nullable=True),  # 1, 0, or NULL where nobody asked
     Index("traces_start", "project", "start_ns", "trace_id"),
-    # Not the project first, here and in feedback_trace: SQLite would take it for a list of the whole project, too.
+    # Not the project first, here and in feedback_trace: SQLite would take it for a list of the
+    # whole project, too.
     Index("traces_experiment", "experiment_id", "project", "start_ns", "trace_id"),
 )
 
@@ -177,8 +180,9 @@ dataset_rows = Table(
     _text("body"),
 )
 
-# What is to be evaluated; a row goes when its result is stored. `span_id` "" is the trace itself, `evaluator` "" a look at the
-# trace for what it asks for. A newer row of a key takes it from who runs it.
+# What is to be evaluated; a row is deleted when its result is stored. `span_id` "" is the trace
+# itself, `evaluator` "" a scan of the trace for evaluators. A newer row of a key takes it from the
+# process that runs it.
 evaluations = Table(
     "evaluations",
     metadata,
@@ -194,7 +198,8 @@ evaluations = Table(
     Index("evaluations_evaluator", "project", "evaluator"),
 )
 
-# What updates say of events, as `spanloom.model.patch` has it; they are applied in the order of `sequence`, then id.
+# What updates say of events, as `spanloom.model.patch` has it; they are applied in the order of
+# `sequence`, then id.
 patches = Table(
     "patches",
     metadata,

@@ -1,4 +1,5 @@
-"""A transaction of the writer: it gives rows their versions, and writes the rows of many calls at once."""
+"""A transaction of the writer: it gives rows their versions, and writes the rows of many calls at
+once."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from spanloom.store.sql.tables import metadata, patches, spans, traces
 
 Rows = Mapping[Table, Sequence[Row]]
 
-# Where a row has its version, in the tables that have one: behind the key. `patches` and `dataset_rows` call it `sequence`.
+# Where a row has its version, in the tables that have one: behind the key. `patches` and
+# `dataset_rows` call it `sequence`.
 _VERSION_AT = {
     table: len(table.primary_key)
     for table in metadata.tables.values()
@@ -23,7 +25,8 @@ _EVENT_AT = {table: table.columns.keys().index("event_id") for table in (spans, 
 
 
 class RowsOnlyError(Exception):
-    """A transaction that writes rows only has to change a row that it did not write. Nothing of it is committed."""
+    """A transaction that writes rows only has to change a row that it did not write. Nothing of it
+    is committed."""
 
 
 @dataclass(slots=True)
@@ -38,12 +41,14 @@ class Unfinished:
 class Transaction:
     """The writer's open transaction.
 
-    It begins with the lock of all writers: no other process writes to the database while it is open. Transactions that write
-    rows of spans and nothing else (`rows_only`) do so at the same time: the database orders two rows of one key, and each sees
-    what the others have committed before it looks for what follows, for they commit one after the other. Such a transaction
-    never changes a row that it did not write: it could wait for another that waits for it.
+    It begins with the lock of all writers: no other process writes to the database while it is
+    open. Transactions that write rows of spans and nothing else (`rows_only`) do so at the same
+    time: the database orders two rows of one key, and each sees what the others have committed
+    before it looks for what follows, for they commit one after the other. Such a transaction never
+    changes a row that it did not write: it could wait for another that waits for it.
 
-    Rows are kept until a statement asks for `connection`, so that calls that only write rows share their INSERTs.
+    Rows are kept until a statement asks for `connection`, so that calls that only write rows share
+    their INSERTs.
     """
 
     def __init__(
@@ -83,7 +88,8 @@ class Transaction:
             self._upsert(table)
 
     def write(self, rows: Rows, *, created: bool = False) -> None:
-        """Write rows of one project that have to be followed up. `created`: an event id names one event in all traces."""
+        """Write rows of one project that have to be followed up. `created`: an event id names one
+        event in all traces."""
         self.rewrite(rows)
         for table, at in _EVENT_AT.items():
             if of_table := rows.get(table):
@@ -105,7 +111,8 @@ class Transaction:
         self._unfinished[project].scans |= trace_ids
 
     def is_older(self, version: int, than: int) -> bool:
-        """Whether a row was written before one that this transaction wrote: by it, or by another that has committed."""
+        """Whether a row was written before one that this transaction wrote: by it, or by another
+        that has committed."""
         return version < than or not self.is_own(version)
 
     def is_own(self, version: int) -> bool:
@@ -123,7 +130,8 @@ class Transaction:
         return found
 
     def forget(self) -> None:
-        """What was written since the last follow-up was rolled back, perhaps with versions that it took."""
+        """What was written since the last follow-up was rolled back, perhaps with versions that it
+        took."""
         self._rows.clear()
         self._unfinished.clear()
         self._next = self._end = 0

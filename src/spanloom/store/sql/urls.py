@@ -1,4 +1,5 @@
-"""The database of a URL: `sqlite:///file` or `postgresql+psycopg://...` (`postgresql://` means the same)."""
+"""The database of a URL: `sqlite:///file` or `postgresql+psycopg://...` (`postgresql://` means the
+same)."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ _URLS = "write sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/DATABAS
 
 
 def database(url: str) -> Database:
-    """The database of a URL; SetupError (which never repeats a password) when there is none for it."""
+    """The database of a URL; SetupError (which never repeats a password) when there is none for
+    it."""
     try:
         parsed = make_url(url)
     except ArgumentError:

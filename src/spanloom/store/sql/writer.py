@@ -1,4 +1,5 @@
-"""One thread writes for everyone: what waits is committed together, and each call is answered when its rows are durable."""
+"""One thread writes for everyone: what waits is committed together, and each call is answered when
+its rows are durable."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ from spanloom.store.sql.transaction import RowsOnlyError, Transaction
 
 log = logging.getLogger("spanloom.store")
 
-# What a call does in the transaction. It refuses by returning a SpanloomError, before it has written anything.
+# What a call does in the transaction. It refuses by returning a SpanloomError, before it has
+# written anything.
 Work = Callable[[Transaction], Any]
 
 # A transaction takes no more rows than this (or one call): no call waits long for others.
@@ -42,9 +44,10 @@ class _PendingWrite:
 class Writer:
     """Group commit over one connection, behind a queue that is bounded in rows and bytes.
 
-    The calls of a group are committed in the order in which they came, each with what follows from it (`follow_up`). Each is
-    all or nothing, whatever shares its transaction: when a statement fails, the transaction is rolled back and the group is
-    written again with a savepoint a call, so that the call which cannot be written fails alone.
+    The calls of a group are committed in the order in which they came, each with what follows from
+    it (`follow_up`). Each is all or nothing, whatever shares its transaction: when a statement
+    fails, the transaction is rolled back and the group is written again with a savepoint a call, so
+    that the call which cannot be written fails alone.
     """
 
     def __init__(
@@ -73,12 +76,14 @@ class Writer:
 
         Args:
             rows_only: the work writes rows of spans, traces and evaluations, and runs no statement.
-            rows, size: the weight of the call in the queue; size in bytes. A call larger than the whole queue is accepted only
-                when the queue is empty. `rows=0` is never refused: it stores the result of work that is done already.
+            rows, size: the weight of the call in the queue; size in bytes. A call larger than the
+                whole queue is accepted only when the queue is empty. `rows=0` is never refused: it
+                stores the result of work that is done already.
 
         Raises:
             RESOURCE_EXHAUSTED: the queue is full; nothing is stored.
-            UNAVAILABLE: the database failed, or the store is closed. The work may have been committed or not.
+            UNAVAILABLE: the database failed, or the store is closed. The work may have been
+                committed or not.
         """
         loop = asyncio.get_running_loop()
         call = _PendingWrite(work, rows_only, rows, size, loop.create_future(), loop)
@@ -138,7 +143,8 @@ class Writer:
             log.exception("upkeep of the database failed")
 
     def _commit(self, group: Sequence[_PendingWrite]) -> list[Any]:
-        """Write a group in one transaction. What each call gets: a result, or the error to raise."""
+        """Write a group in one transaction. What each call gets: a result, or the error to
+        raise."""
         rows_only = self._database.writes_together and all(call.rows_only for call in group)
         renewed = alone = False
         while True:
@@ -187,7 +193,8 @@ def _together(transaction: Transaction, group: Sequence[_PendingWrite]) -> list[
 
 
 def _each(transaction: Transaction, group: Sequence[_PendingWrite]) -> list[Any]:
-    """Write one call after the other, each under a savepoint: what fails is undone, and is the call's result."""
+    """Write one call after the other, each under a savepoint: what fails is undone, and is the
+    call's result."""
     results: list[Any] = []
     for call in group:
         savepoint = transaction.connection.begin_nested()

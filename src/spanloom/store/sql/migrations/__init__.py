@@ -1,4 +1,5 @@
-"""The schema's steps. `migrate` takes a database to the newest; nobody needs Alembic's own command or settings."""
+"""The schema's steps. `migrate` takes a database to the newest; nobody needs Alembic's own command
+or settings."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from spanloom.errors import SetupError
 from spanloom.store.sql.database import Database
 from spanloom.store.sql.urls import database
 
-# The newest step in `versions/`. Known here too, so that a start on a database of today does not import Alembic.
+# The newest step in `versions/`. Known here too, so that a start on a database of today does not
+# import Alembic.
 HEAD = "0002"
 
 
@@ -22,14 +24,17 @@ _one_at_a_time = threading.Lock()
 
 
 class SchemaError(SetupError):
-    """The database does not have the schema that this version of Spanloom works with. The text says what to do."""
+    """The database does not have the schema that this version of Spanloom works with. The text says
+    what to do."""
 
 
 def migrate(url: str) -> None:
-    """Make the tables, or take them to the newest step. Nothing happens when they are there already.
+    """Make the tables, or take them to the newest step. Nothing happens when they are there
+    already.
 
-    Any number of processes may start at once: one migrates, the others wait for it. A step that fails leaves nothing.
-    SetupError for a URL that names no database, sqlalchemy.exc.OperationalError when it cannot be reached.
+    Any number of processes may start at once: one migrates, the others wait for it. A step that
+    fails leaves nothing. SetupError for a URL that names no database,
+    sqlalchemy.exc.OperationalError when it cannot be reached.
     """
     migrate_database(database(url))
 
@@ -48,7 +53,8 @@ def migrate_database(target: Database) -> None:
 
 
 def check_database(target: Database) -> None:
-    """SchemaError unless the tables are at the newest step; SetupError when an embedded database has no file."""
+    """SchemaError unless the tables are at the newest step; SetupError when an embedded database
+    has no file."""
     target.must_exist()
     with _connection(target, writer=False) as connection:
         step = _step(connection)
@@ -56,7 +62,8 @@ def check_database(target: Database) -> None:
         raise SchemaError("the database has no tables yet: run `spanloom migrate`")
     if step != HEAD:
         raise SchemaError(
-            f"the database is at step {step} and this version works with {HEAD}: run `spanloom migrate`"
+            f"the database is at step {step} and this version works with {HEAD}: "
+            "run `spanloom migrate`"
         )
 
 
@@ -89,6 +96,7 @@ def _upgrade(connection: Connection) -> None:
         script.revision for script in ScriptDirectory.from_config(config).walk_revisions()
     }:
         raise SchemaError(
-            f"the database is at step {step}, which only a newer version of Spanloom knows: install that version"
+            f"the database is at step {step}, which only a newer version of Spanloom knows: "
+            "install that version"
         )
     command.upgrade(config, "head")

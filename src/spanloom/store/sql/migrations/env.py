@@ -1,4 +1,5 @@
-"""What Alembic runs: the steps in `versions/`, on the connection (and in the transaction) that `migrate` hands over."""
+"""What Alembic runs: the steps in `versions/`, on the connection (and in the transaction) that
+`migrate` hands over."""
 
 from __future__ import annotations
 

@@ -28,8 +28,8 @@ def upgrade() -> None:
     connection = op.get_bind()
     highest = 0
     for table, column in VERSIONS:
-        found = connection.execute(text(f"SELECT max({column}) FROM {table}")).scalar()  # noqa: S608 - names above
-        highest = max(highest, found or 0)
+        statement = f"SELECT max({column}) FROM {table}"  # noqa: S608 - names above
+        highest = max(highest, connection.execute(text(statement)).scalar() or 0)
     if connection.dialect.name == "postgresql":
         op.execute(f"CREATE SEQUENCE versions INCREMENT BY {BLOCK} START WITH {highest + 1}")
     else:
