@@ -147,6 +147,8 @@ def test_update_event_updates_a_session_that_nobody_started(project: Project) ->
         ({"event_id": "x" * 257}, "event_id"),
         ({"event_id": "e", "end_time": -1}, "end_time"),
         ({"event_id": "e", "duration": -1}, "duration"),
+        # Each is in range, and the end that they make is not.
+        ({"event_id": "e", "start_time": 9e12, "duration": 4e12}, "duration"),
         ({"event_id": "e", "event_name": "\0"}, "event_name"),
     ],
 )
@@ -156,6 +158,22 @@ def test_update_event_names_a_bad_field(
     with pytest.raises(CallError) as refused:
         update_event(project, **fields)
     assert set(refused.value.violations) == {field}
+
+
+def test_update_event_past_the_end_of_time_ends_there(project: Project) -> None:
+    """The start is the event's own, so that the update alone does not show it."""
+    update_event(project, "e", duration=4e12)
+    create_events(
+        project,
+        {"event_id": "e", "event_type": "tool", "session_id": "s", "start_time": 9e12},
+        EVENT | {"event_id": "other"},
+    )
+    update_event(project, "other", error="boom")
+    update_event(project, "e", error="boom")
+    found = get_event(project, "e")
+    assert (found["duration"], found["error"]) == (4e12, "boom")
+    assert found["end_time"] == pytest.approx(2**63 / 1e6)
+    assert get_event(project, "other")["error"] == "boom"
 
 
 def test_update_event_and_delete_event_do_not_touch_other_projects(project: Project) -> None:

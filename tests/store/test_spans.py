@@ -169,6 +169,29 @@ def test_what_no_database_can_hold_is_refused_by_name(
     assert run(store.trace_spans(project, "t")) == []  # all or nothing
 
 
+def test_what_can_be_stored_of_a_call_is_stored_and_the_rest_is_returned(
+    store: Store, run: Run[Any], project: str
+) -> None:
+    spans = [
+        a_span("a"),
+        a_span("b", name="nul\0"),
+        a_span("c", body={"inputs": {"a": [2**64]}}),
+        a_span("d"),
+        a_span("e", trace_id="x" * 257),
+    ]
+    refused = run(store.write_spans(project, spans, partial=True))
+    assert [(one.index, one.field) for one in refused] == [
+        (1, "name"),
+        (2, "inputs"),
+        (4, "trace_id"),
+    ]
+    assert refused[0].description == "holds a NUL character"
+    assert [span.span_id for span in run(store.trace_spans(project, "t"))] == ["a", "d"]
+    refused = run(store.write_spans(project, spans[1:3], partial=True))
+    assert [one.index for one in refused] == [0, 1]
+    assert list(run(store.write_spans(project, spans[:1], partial=True))) == []
+
+
 @pytest.mark.parametrize("value", ["a\0b", "\ud800", "x" * 257])
 def test_what_cannot_be_an_id_is_refused_by_name_when_reading(
     store: Store, run: Run[Any], value: str
