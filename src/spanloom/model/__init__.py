@@ -25,15 +25,19 @@ from spanloom.model.query import (
     SpokenQuery,
     TraceQuery,
 )
+from spanloom.model.genai import Json
 from spanloom.model.span import (
     EVALUATION,
     EVENT_TYPES,
     NO_BODY,
     STATUSES,
     Feedback,
-    Json,
+    GenAi,
+    Io,
+    Sent,
     Span,
     Trace,
+    TraceFacts,
 )
 from spanloom.model.times import MAX_TIME_NS
 
@@ -57,6 +61,10 @@ __all__ = [
     "Feedback",
     "Filter",
     "Json",
+    "TraceFacts",
+    "Sent",
+    "Io",
+    "GenAi",
     "Key",
     "Match",
     "Page",

@@ -29,7 +29,9 @@ from spanloom.model import (
 )
 from spanloom.model.patch import Patch
 from spanloom.store.sql import tables
+from spanloom.store.sql.bodies import body_of, parts_of
 from spanloom.store.sql.dialect import Row
+from spanloom.store.sql.lift import lifted
 
 # What is read, in the order in which the functions below take it.
 SPAN_COLUMNS = [c for c in tables.spans.c if c.name not in ("project", "version")]
@@ -50,6 +52,8 @@ _IDS = frozenset(
 )
 # How long the spans of a trace are waited for before it is looked at: most come together.
 LOOK_AFTER_NS = 1_000_000_000
+# So many levels of a large body are read and written a member a step: its parts, and their fields.
+_BODY_LEVELS = 2
 # What a row takes in the queue beside its texts, roughly, in bytes.
 _ROW_OVERHEAD = 500
 
@@ -67,7 +71,7 @@ def span_rows(
     heads: dict[str, int] = {}
     for position, span in enumerate(spans):
         size += _check_span(span, position)
-        body = json_text(span.body, f"spans[{position}]", in_steps=in_steps)
+        body = json_text(body_of(span), f"spans[{position}]", in_steps=in_steps)
         size += len(body)
         # In the order of the table. Written out, since this is where a write spends its time in Python.
         row = (
@@ -138,7 +142,13 @@ def key_row(key: Key) -> Row:
 
 def to_span(row: Sequence[Any]) -> Span:
     """From SPAN_COLUMNS."""
-    body = row[18]
+    text = row[18]
+    if len(text) < large_json.LARGE:
+        body = orjson.loads(text)
+    else:
+        body = large_json.loads(text, levels=_BODY_LEVELS)
+    if "sent" not in body:
+        body = lifted(body, row[0], row[1], row[7])
     return Span(
         trace_id=row[0],
         span_id=row[1],
@@ -158,9 +168,7 @@ def to_span(row: Sequence[Any]) -> Span:
         input_tokens=row[15],
         output_tokens=row[16],
         cost=row[17],
-        body=orjson.loads(body)
-        if len(body) < large_json.LARGE
-        else large_json.loads(body, levels=1),
+        **parts_of(body),
     )
 
 
@@ -272,11 +280,12 @@ def _rank(span: Span) -> tuple[bool, int]:
 
 
 def _trace_row(project: str, span: Span, version: int, position: int) -> Row:
+    said = span.trace
     named = {
-        "feature_slug": _text(span.body, "feature_slug"),
-        "user.id": _text(span.body, "user", "id"),
-        "organization.id": _text(span.body, "organization", "id"),
-        "experiment.id": _text(span.body, "experiment", "id"),
+        "feature_slug": said.feature_slug or "",
+        "user.id": (said.user and said.user.id) or "",
+        "organization.id": (said.organization and said.organization.id) or "",
+        "experiment.id": said.experiment_id or "",
     }
     check_texts(f"spans[{position}]", named)
     row = Trace(
@@ -292,16 +301,8 @@ def _trace_row(project: str, span: Span, version: int, position: int) -> Row:
         experiment_id=named["experiment.id"],
     )
     trace_id, *values = _trace_values(row)
-    sampled = span.body.get("sampled")
-    values[-1] = int(sampled) if isinstance(sampled, bool) else None
+    values[-1] = None if said.sampled is None else int(said.sampled)
     return (project, trace_id, 0 if span.parent_id else version, *values)
-
-
-def _text(body: Mapping[str, Json], *path: str) -> str:
-    value: Json = body
-    for name in path:
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value if isinstance(value, str) else ""
 
 
 def json_text(body: Mapping[str, Json], where: str = "", *, in_steps: bool = False) -> str:
@@ -309,7 +310,7 @@ def json_text(body: Mapping[str, Json], where: str = "", *, in_steps: bool = Fal
     try:
         plain = body if isinstance(body, dict) else dict(body)
         if in_steps:
-            return "".join(map(bytes.decode, large_json.dumped(plain, levels=1)))
+            return "".join(map(bytes.decode, large_json.dumped(plain, levels=_BODY_LEVELS)))
         return orjson.dumps(plain).decode()
     except (TypeError, ValueError):
         raise _invalid(
