@@ -1,0 +1,154 @@
+"""GenAI messages as the JSON of the OpenTelemetry GenAI conventions, and back without loss.
+
+    {"role", "parts" | "content", "name"?, "finish_reason"?}
+    {"type": "text", "content"}    {"type": "reasoning", "content"}
+    {"type": "tool_call", "id"?, "name", "arguments"?}
+    {"type": "tool_call_response", "id"?, "name"?, "response"}
+    {"type": "uri", "uri", "modality"?, "mime_type"?}
+    {"type": "blob", "content", "modality"?, "mime_type"?}
+    {"type": "file", "file_id", "modality"?, "mime_type"?}
+
+A message that was sent with other keys, or in other words, is written as it was sent.
+
+Source: open-telemetry/semantic-conventions, docs/gen-ai, the JSON schemas of gen_ai.input.messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Final
+
+from spanloom.genai.blocks import openai_call, part_of, parts_of, tool_call, tool_result
+from spanloom.genai.reading import parsed
+from spanloom.model.genai import (
+    GenAiMessage,
+    Json,
+    MediaPart,
+    OtherPart,
+    Part,
+    ReasoningPart,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+)
+
+_MEDIA_VALUE: Final = {"uri": "uri", "blob": "content", "file": "file_id"}
+
+
+def messages_to_json(messages: Iterable[GenAiMessage]) -> list[Json]:
+    """The messages as a list of JSON objects."""
+    return [message_to_json(message) for message in messages]
+
+
+def message_to_json(message: GenAiMessage) -> Json:
+    """One message as a JSON object."""
+    if message.sent is not None:
+        return message.sent
+    out: dict[str, Json] = {"role": message.role}
+    if message.as_content:
+        out["content"] = _content(message.parts)
+    else:
+        out["parts"] = [part_to_json(part) for part in message.parts]
+    if message.name:
+        out["name"] = message.name
+    if message.finish_reason:
+        out["finish_reason"] = message.finish_reason
+    return out
+
+
+def _content(parts: tuple[Part, ...]) -> Json:
+    """One text is written as text, all else as a list; so is a text that would be read as a list."""
+    if not parts:
+        return ""
+    first = parts[0]
+    if len(parts) == 1 and isinstance(first, TextPart) and first.content[:1] not in ("", "["):
+        return first.content
+    return [part_to_json(part) for part in parts]
+
+
+def part_to_json(part: Part) -> Json:
+    """One part as JSON."""
+    match part:
+        case TextPart(content):
+            return {"type": "text", "content": content}
+        case ReasoningPart(content):
+            return {"type": "reasoning", "content": content}
+        case ToolCallPart():
+            out: dict[str, Json] = {"type": "tool_call"}
+            if part.id:
+                out["id"] = part.id
+            out["name"] = part.name
+            if part.arguments is not None:
+                out["arguments"] = part.arguments
+            return out
+        case ToolResultPart():
+            out = {"type": "tool_call_response"}
+            if part.id:
+                out["id"] = part.id
+            if part.name:
+                out["name"] = part.name
+            return {**out, "response": part.result}
+        case MediaPart():
+            out = {"type": part.kind, _MEDIA_VALUE[part.kind]: part.value}
+            if part.modality:
+                out["modality"] = part.modality
+            if part.mime_type:
+                out["mime_type"] = part.mime_type
+            return out
+        case OtherPart(value):
+            return value
+
+
+def messages_from_json(value: Json) -> tuple[GenAiMessage, ...]:
+    """The messages that `messages_to_json` wrote. Never raises; what is no message is left out."""
+    if not isinstance(value, list):
+        return ()
+    return tuple(
+        message_from_json(item)
+        for item in value
+        if isinstance(item, dict) and isinstance(item.get("role"), str)
+    )
+
+
+def message_from_json(item: dict[str, Json]) -> GenAiMessage:
+    """One message: an object with a role, and `parts` or `content`."""
+    content, parts = item.get("content"), item.get("parts")
+    as_content = not isinstance(parts, list)
+    if as_content and isinstance(content, str) and content[:1] != "[" and len(item) == 2:
+        return GenAiMessage(item["role"], (TextPart(content),) if content else (), as_content=True)
+    message = GenAiMessage(
+        item["role"],
+        message_parts(item, parts_in_text(content) if as_content else parts),
+        text(item.get("name")),
+        text(item.get("finish_reason")),
+        as_content,
+    )
+    return message if message_to_json(message) == item else replace(message, sent=item)
+
+
+def message_parts(item: Mapping[str, Json], content: Json) -> tuple[Part, ...]:
+    """The parts of a message's content, and the calls and the result that the message has beside it (OpenAI)."""
+    call_id = item.get("tool_call_id")
+    if isinstance(call_id, str) and item["role"] == "tool":
+        return (tool_result(call_id, content, item.get("name")),)
+    parts = parts_of(content)
+    if isinstance(calls := item.get("tool_calls"), list):
+        parts += tuple(part for call in calls if (part := openai_call(call)) is not None)
+    if isinstance(call := item.get("function_call"), dict):
+        parts += (tool_call("", call.get("name"), call.get("arguments")),)
+    return parts
+
+
+def parts_in_text(content: Json) -> Json:
+    """The parts that a text holds as JSON; a text that holds any other list is just that text."""
+    if not isinstance(content, str) or content[:1] != "[":
+        return content
+    parts = parsed(content)
+    if isinstance(parts, list) and any(not isinstance(part_of(part), OtherPart) for part in parts):
+        return parts
+    return content
+
+
+def text(value: Json) -> str:
+    return value if isinstance(value, str) else ""
