@@ -15,9 +15,12 @@ Source: open-telemetry/semantic-conventions, docs/gen-ai, the JSON schemas of ge
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Final
 
+from spanloom.genai.blocks import openai_call, part_of, parts_of, tool_call, tool_result
+from spanloom.genai.reading import parsed
 from spanloom.model.genai import (
     GenAiMessage,
     Json,
@@ -30,7 +33,7 @@ from spanloom.model.genai import (
     ToolResultPart,
 )
 
-MEDIA_VALUE: Final = {"uri": "uri", "blob": "content", "file": "file_id"}
+_MEDIA_VALUE: Final = {"uri": "uri", "blob": "content", "file": "file_id"}
 
 
 def messages_to_json(messages: Iterable[GenAiMessage]) -> list[Json]:
@@ -87,7 +90,7 @@ def part_to_json(part: Part) -> Json:
                 out["name"] = part.name
             return {**out, "response": part.result}
         case MediaPart():
-            out = {"type": part.kind, MEDIA_VALUE[part.kind]: part.value}
+            out = {"type": part.kind, _MEDIA_VALUE[part.kind]: part.value}
             if part.modality:
                 out["modality"] = part.modality
             if part.mime_type:
@@ -110,7 +113,42 @@ def messages_from_json(value: Json) -> tuple[GenAiMessage, ...]:
 
 def message_from_json(item: dict[str, Json]) -> GenAiMessage:
     """One message: an object with a role, and `parts` or `content`."""
-    role, content = item["role"].lower(), item.get("content")
-    if len(item) == 2 and isinstance(content, str) and content[:1] != "[" and role == item["role"]:
-        return GenAiMessage(role, (TextPart(content),) if content else (), as_content=True)
-    return message_of_fields(role, item)
+    content, parts = item.get("content"), item.get("parts")
+    as_content = not isinstance(parts, list)
+    if as_content and isinstance(content, str) and content[:1] != "[" and len(item) == 2:
+        return GenAiMessage(item["role"], (TextPart(content),) if content else (), as_content=True)
+    message = GenAiMessage(
+        item["role"],
+        message_parts(item, parts_in_text(content) if as_content else parts),
+        text(item.get("name")),
+        text(item.get("finish_reason")),
+        as_content,
+    )
+    return message if message_to_json(message) == item else replace(message, sent=item)
+
+
+def message_parts(item: Mapping[str, Json], content: Json) -> tuple[Part, ...]:
+    """The parts of a message's content, and the calls and the result that the message has beside it (OpenAI)."""
+    call_id = item.get("tool_call_id")
+    if isinstance(call_id, str) and item["role"] == "tool":
+        return (tool_result(call_id, content, item.get("name")),)
+    parts = parts_of(content)
+    if isinstance(calls := item.get("tool_calls"), list):
+        parts += tuple(part for call in calls if (part := openai_call(call)) is not None)
+    if isinstance(call := item.get("function_call"), dict):
+        parts += (tool_call("", call.get("name"), call.get("arguments")),)
+    return parts
+
+
+def parts_in_text(content: Json) -> Json:
+    """The parts that a text holds as JSON; a text that holds any other list is just that text."""
+    if not isinstance(content, str) or content[:1] != "[":
+        return content
+    parts = parsed(content)
+    if isinstance(parts, list) and any(not isinstance(part_of(part), OtherPart) for part in parts):
+        return parts
+    return content
+
+
+def text(value: Json) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,11 +1,11 @@
 """What a span says in the terms of the OpenTelemetry GenAI conventions: messages, tools, agents, usage.
 
-An absent text is "", an absent number or JSON value None. `spanloom.genai.json` writes messages as the conventions'
-JSON and reads them back; `spanloom.genai.read` makes them of any other dialect.
+An absent text is "", an absent number or JSON value None. `spanloom.genai.json` writes messages as
+the conventions' JSON and reads them back; `spanloom.genai.read` makes them of any other dialect.
 
-`sent` of a message is the JSON object that it was read from, where the other fields would not give that object back: it
-has keys of its own, or says the same under other names. Else it is None. Whoever changes a field of a message must change
-`sent` too, or drop it.
+`sent` of a message is the JSON object that it was read from, where the other fields would not give
+that object back: it has keys of its own, or says the same under other names. Else it is None.
+Whoever changes a field of a message must change `sent` too, or drop it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class ReasoningPart:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallPart:
-    """A model's request to call a tool. `arguments` is any JSON, as the model gave it; None where it gave none."""
+    """A model's request to call a tool. `arguments` is any JSON; None where the model gave none."""
 
     id: str = ""
     name: str = ""
@@ -41,7 +41,7 @@ class ToolCallPart:
 
 @dataclass(frozen=True, slots=True)
 class ToolResultPart:
-    """What a tool returned, as a model was given it. `result` is any JSON; `id` is that of the call."""
+    """What a tool returned, as a model was given it: any JSON. `id` is that of the call."""
 
     id: str = ""
     name: str = ""
@@ -52,8 +52,8 @@ class ToolResultPart:
 class MediaPart:
     """An image, a recording, a video or a document.
 
-    `value` is its address (kind uri), its base64 (blob) or the provider's id of it (file). `modality` is image, audio,
-    video or document, `mime_type` like image/png.
+    `value` is its address (kind uri), its base64 (blob) or the provider's id of it (file).
+    `modality` is image, audio, video or document, `mime_type` like image/png.
     """
 
     kind: Literal["uri", "blob", "file"]
@@ -76,9 +76,9 @@ Part = TextPart | ReasoningPart | ToolCallPart | ToolResultPart | MediaPart | Ot
 class GenAiMessage:
     """One message of a conversation.
 
-    `role` is user, assistant, system or tool, or in lower case what the client called it. `finish_reason` is why the
-    model stopped. `as_content` tells that the client sent the parts under `content`, not under `parts`: reasoning is
-    shown of the latter alone (contract agent_chat, section 2.2).
+    `role` is user, assistant, system or tool, or what else the client called it. `finish_reason` is
+    why the model stopped. `as_content` tells that the client sent the parts under `content`, not
+    under `parts`: reasoning is shown of the latter alone (contract agent_chat, section 2.2).
     """
 
     role: str
@@ -91,7 +91,7 @@ class GenAiMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
-    """The tool that a span executed. `arguments` and `result` are any JSON, None where the span does not have them."""
+    """The tool that a span executed. `arguments` and `result` are any JSON, None where absent."""
 
     name: str = ""
     call_id: str = ""
@@ -112,10 +112,10 @@ class Agent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What a model's call used beside the span's columns (input and output tokens, cost), which include all of these.
+    """What a model's call used, beside the span's columns: these tokens and costs are parts of those.
 
-    Costs are US dollars. `cost_source` is "given" where the client sent the cost, "computed" where it follows from the
-    price list, "" where there is none.
+    Costs are US dollars. `cost_source` is "given" where the client sent the cost, "computed" where
+    it follows from the price list, "" where there is none.
     """
 
     reasoning_tokens: int | None = None
@@ -128,7 +128,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compaction:
-    """A conversation that was summarized to make room; how many items it had before and after."""
+    """A conversation that was summarized to make room; the number of items before and after."""
 
     summary: str = ""
     items_before: int | None = None
