@@ -8,7 +8,7 @@ nowhere else. Rules: contract agent_chat, sections 2.2 and 2.10, and design, "Ag
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from spanloom.chat.freeform import (
@@ -23,12 +23,12 @@ from spanloom.chat.messages import (
     ASSISTANT,
     USER,
     Message,
-    part_text,
     read_messages,
     reasoning_of,
     system_text,
     text_of,
 )
+from spanloom.model.genai import Agent, Tool
 
 if TYPE_CHECKING:
     from spanloom.model import Json, Span
@@ -75,6 +75,8 @@ class Usage(NamedTuple):
 
 
 NO_USAGE: Final = Usage()
+_NO_AGENT: Final = Agent()
+_NO_TOOL: Final = Tool()
 _UNKNOWN: Final = (None, None, None, None)
 
 
@@ -109,12 +111,12 @@ class Facts(NamedTuple):
     @property
     def answer_model(self) -> str:
         """The model that answered, else the one that was asked."""
-        return _text(self.span.body.get("response_model")) or self.span.model
+        return self.span.genai.response_model or self.span.model
 
 
 def scope_of(facts: Facts) -> str:
     """What recorded the span: the name of its instrumentation."""
-    return _text(json_object(facts.span.body.get("scope")).get("name"))
+    return facts.span.instrumentation
 
 
 def derive(spans: Iterable[Span]) -> dict[str, Facts]:
@@ -164,54 +166,51 @@ def _silent_turns(spans: Sequence[Span]) -> frozenset[str]:
 
 
 def _speaks(span: Span) -> bool:
-    body = span.body
     return (
-        "input_messages" in body
-        or "output_messages" in body
+        span.genai.input_messages is not None
+        or span.genai.output_messages is not None
         or (span.kind == "model" and span.operation != "embeddings")
         or (span.operation == "invoke_agent" and _has_io(span))
     )
 
 
 def _has_io(span: Span) -> bool:
-    return "inputs" in span.body or "outputs" in span.body
+    return span.io.inputs is not None or span.io.outputs is not None
 
 
 def _facts(span: Span, calls_model: bool, turns: frozenset[str]) -> Facts:
-    body = span.body
-    log_type = body.get("log_type")
+    log_type = span.log_type
     is_chain_agent = calls_model and not span.operation and not log_type
     act = _act(span, log_type)
     is_silent_turn = span.span_id in turns and not log_type
     if is_chain_agent or is_silent_turn:
         act = AGENT
-    agent = json_object(body.get("agent"))
-    tool = json_object(body.get("tool"))
+    agent, tool = span.genai.agent or _NO_AGENT, span.genai.tool or _NO_TOOL
     inputs, outputs, system = _said(span, act, log_type)
     if act == WORKFLOW:
         # The calls in the history that it gives back are those of the models below it.
         outputs = [Message(m.role, said) for m in outputs if (said := text_of(m))]
     if is_silent_turn and not inputs:
-        inputs = asked_before(body.get("outputs"))
+        inputs = asked_before(span.io.outputs)
     status, status_message = _status(span)
-    own_agent = span.agent_name or _text(agent.get("id"))
+    own_agent = span.agent_name or agent.id
     tool_name, given, back = _tool_texts(span, tool, log_type) if act == TOOL else ("", "", "")
     return Facts(
         span=span,
         act=act,
         agent=own_agent or (span.name if is_chain_agent else ""),
         agent_from_name=_agent_from_name(span.name) if act == AGENT else "",
-        agent_version=_text(agent.get("version")),
+        agent_version=agent.version,
         status=status,
         status_message=status_message,
-        error_type=_text(body.get("error_type")),
+        error_type=span.error_type,
         inputs=inputs,
         outputs=outputs,
         system=system,
-        tool_definitions=reprinted(tools) if (tools := body.get("tool_definitions")) else "",
-        call_id=_text(tool.get("call_id")),
-        reasoning=_text(body.get("reasoning")) or _reasoning(outputs),
-        content_refs=_texts(body.get("content_refs")),
+        tool_definitions=reprinted(tools) if (tools := span.genai.tool_definitions) else "",
+        call_id=tool.call_id,
+        reasoning=span.genai.reasoning or _reasoning(outputs),
+        content_refs=span.genai.content_refs,
         usage=_usage(span),
         is_turn=span.kind == "session" and span.operation == "invoke_agent" and _has_io(span),
         tool_name=tool_name,
@@ -220,38 +219,39 @@ def _facts(span: Span, calls_model: bool, turns: frozenset[str]) -> Facts:
     )
 
 
-def _act(span: Span, log_type: Json) -> str:
-    if isinstance(log_type, str) and log_type in _LOG_TYPES:
+def _act(span: Span, log_type: str) -> str:
+    if log_type in _LOG_TYPES:
         return _LOG_TYPES[log_type]
-    if span.operation == "invoke_workflow" and not span.body.keys() & _OWN_WORDS:
+    if span.operation == "invoke_workflow" and not any(
+        getattr(span.genai, name) for name in _OWN_WORDS
+    ):
         return WORKFLOW
     if span.operation or log_type:
         return _OPERATIONS.get(span.operation.lower(), OTHER)
     return _KINDS.get(span.kind, OTHER)
 
 
-def _said(span: Span, act: str, log_type: Json) -> tuple[Sequence[Message], Sequence[Message], str]:
+def _said(span: Span, act: str, log_type: str) -> tuple[Sequence[Message], Sequence[Message], str]:
     """What went in, what came out, and the system prompt."""
-    body = span.body
     inputs: Sequence[Message] = ()
     outputs: Sequence[Message] = ()
-    system = _system(body.get("system_instructions"))
-    if raw := body.get("input_messages"):
+    system = span.genai.system_instructions
+    if raw := span.genai.input_messages:
         inputs = read_messages(raw, USER)
-    if raw := body.get("output_messages"):
+    if raw := span.genai.output_messages:
         outputs = [m for m in read_messages(raw, ASSISTANT) if m.role != USER]
     if not _has_io(span) or not _talks(span, act, log_type):
         return inputs, outputs, system
     # A step that says it is no more than that may hold anything, a workflow's state or the envelope of a message.
     any_json = span.operation != "chain"
     if not inputs:
-        inputs = asked(body.get("inputs"), any_json=any_json)
+        inputs = asked(span.io.inputs, any_json=any_json)
         if act == OTHER:
             system = system or system_text(inputs)
-    return inputs, outputs or answered(body.get("outputs"), any_json=any_json), system
+    return inputs, outputs or answered(span.io.outputs, any_json=any_json), system
 
 
-def _talks(span: Span, act: str, log_type: Json) -> bool:
+def _talks(span: Span, act: str, log_type: str) -> bool:
     """Whether free-form inputs and outputs are a conversation."""
     if act == OTHER:
         return (
@@ -262,25 +262,24 @@ def _talks(span: Span, act: str, log_type: Json) -> bool:
     return act in (AGENT, WORKFLOW)
 
 
-def _tool_texts(span: Span, tool: Mapping[str, Json], log_type: Json) -> tuple[str, str, str]:
+def _tool_texts(span: Span, tool: Tool, log_type: str) -> tuple[str, str, str]:
     """The tool's name, what it was given, and what it gave back."""
-    name = _text(tool.get("name")) or span.name.removeprefix(_TOOL_PREFIX) or _text(log_type)
-    given, back = tool.get("arguments"), tool.get("result")
+    name = tool.name or span.name.removeprefix(_TOOL_PREFIX) or log_type
+    given, back = tool.arguments, tool.result
     return (
         name,
-        arguments_text(span.body.get("inputs")) if given is None else reprinted(given),
-        result_text(span.body.get("outputs")) if back is None else reprinted(back),
+        arguments_text(span.io.inputs) if given is None else reprinted(given),
+        result_text(span.io.outputs) if back is None else reprinted(back),
     )
 
 
 def _status(span: Span) -> tuple[str, str]:
     """The status, and its text. An event with an error failed; a Basalt log tells its error in the metadata."""
-    body = span.body
-    error = body.get("error")
+    error: Json = span.io.error
     status = "ERROR" if error else span.status
-    message = _text(body.get("status_message"))
+    message = span.status_message
     if status == "ERROR" and not message:
-        error = error or json_object(body.get("metadata")).get("error")
+        error = error or json_object(span.io.metadata).get("error")
         if isinstance(error, dict) and isinstance(error.get("message"), str):
             error = error["message"]
         message = printed(error)
@@ -291,11 +290,10 @@ def _usage(span: Span) -> Usage:
     """A session's own figures are those of its events, so they do not count again."""
     if span.kind == "session" and not span.operation:
         return NO_USAGE
-    body = span.body
-    input_cost = output_cost = None
-    if costs := json_object(body.get("cost_details")):
-        input_cost, output_cost = dollars(costs.get("input")), dollars(costs.get("output"))
-    reasoning_tokens = count(body.get("reasoning_tokens"))
+    input_cost = output_cost = reasoning_tokens = None
+    if (used := span.genai.usage) is not None:
+        input_cost, output_cost = used.input_cost, used.output_cost
+        reasoning_tokens = used.reasoning_tokens
     total_cost = span.cost if span.cost is not None else _sum(input_cost, output_cost)
     if (span.input_tokens, span.output_tokens, reasoning_tokens, total_cost) == _UNKNOWN:
         return NO_USAGE
@@ -332,22 +330,5 @@ def _reasoning(outputs: Sequence[Message]) -> str:
     return reasoning_of([m for m in outputs if m.from_parts]) if outputs else ""
 
 
-def _system(value: Json) -> str:
-    """A text, or a list of texts and of blocks with a text."""
-    if isinstance(value, list):
-        return "\n".join(filter(None, map(part_text, value)))
-    return _text(value)
-
-
 def _agent_from_name(name: str) -> str:
     return name.removeprefix(_AGENT_PREFIX) if name.startswith(_AGENT_PREFIX) else ""
-
-
-def _text(value: Json) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _texts(value: Json) -> tuple[str, ...]:
-    if isinstance(value, str):
-        return (value,)
-    return tuple(v for v in value if isinstance(v, str)) if isinstance(value, list) else ()

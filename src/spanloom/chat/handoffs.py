@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -11,14 +11,11 @@ from spanloom.chat.json_text import json_object, parsed
 from spanloom.model.turn import AgentHandoff, AgentStart, ChatMessage, UserMessage
 
 if TYPE_CHECKING:
-    from spanloom.model import Json, Span
+    from spanloom.model import Span
 
 _TRANSFER: Final = "transfer_to_"
 _TRANSFERS_TO_ANY: Final = frozenset({"transfer_to_agent", "handoff", "handoff_to_agent"})
 _TARGETS: Final = ("agent_name", "to_agent", "agent")
-# Where instrumentations write the two agents of a handoff span.
-_FROM_KEYS: Final = ("from_agent", "gen_ai.handoff.from_agent", "handoff.from_agent")
-_TO_KEYS: Final = ("to_agent", "gen_ai.handoff.to_agent", "handoff.to_agent")
 _ARROWS: Final = ("→", "->")
 
 
@@ -48,10 +45,10 @@ def transfer_target(tool_name: str, arguments: str = "") -> str:
 def told_agents(span: Span) -> tuple[str, str]:
     """From which agent to which a handoff span hands over, "" where it does not tell.
 
-    The attributes tell it, else a span name like `Handoff: a → b`, `a -> b.handoff` or `handoff to b`.
+    Its handoff tells it, else a span name like `Handoff: a → b`, `a -> b.handoff` or `handoff to b`.
     """
-    tellers = [json_object(span.body.get(key)) for key in ("handoff", "attributes")]
-    from_agent, to_agent = _first(tellers, _FROM_KEYS), _first(tellers, _TO_KEYS)
+    told = span.genai.handoff
+    from_agent, to_agent = (told.from_agent, told.to_agent) if told else ("", "")
     if to_agent:
         return from_agent, to_agent
     name = span.name.removesuffix(".handoff")
@@ -114,9 +111,3 @@ def _settle(
 def _slug(name: str) -> str:
     """Agent names as tool names spell them: letters and digits in lower case, `_` for the rest."""
     return "_".join(re.findall(r"[^\W_]+", name.lower()))
-
-
-def _first(tellers: Iterable[Mapping[str, Json]], keys: Iterable[str]) -> str:
-    keys = tuple(keys)
-    found = (teller.get(key) for teller in tellers for key in keys)
-    return next((name for name in found if name and isinstance(name, str)), "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from spanloom.chat.facts import Facts, count
+from spanloom.chat.facts import Facts
 from spanloom.chat.json_text import json_object, parsed
 from spanloom.chat.messages import USER, Message, is_task_notification, joined_text, text_of
 from spanloom.chat.refs import refs_in
@@ -88,17 +88,14 @@ def tool_call(facts: Facts) -> ToolCall:
 
 def compaction(span: Span) -> ContextCompacted | None:
     """The compaction that an agent span tells of: it has a summary, or items before it."""
-    told = json_object(span.body.get("compaction"))
-    if not told:
+    told = span.genai.compaction
+    if told is None or not (told.summary or (told.items_before or 0) > 0):
         return None
-    summary = told.get("summary")
-    before = count(told.get("items_before"))
-    compacted = ContextCompacted(
-        compaction_summary=summary if isinstance(summary, str) else "",
-        compaction_items_before=before,
-        compaction_items_after=count(told.get("items_after")),
+    return ContextCompacted(
+        compaction_summary=told.summary,
+        compaction_items_before=told.items_before,
+        compaction_items_after=told.items_after,
     )
-    return compacted if compacted.compaction_summary or (before or 0) > 0 else None
 
 
 def async_launch(facts: Facts) -> ToolCall | None:

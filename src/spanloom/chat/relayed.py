@@ -1,4 +1,4 @@
-"""Copies of what was said: the messages of a bus, beside the spans of those that spoke (body.relayed)."""
+"""Copies of what was said: the messages of a bus, beside the spans of those that spoke (`GenAi.relayed`)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def with_untold(
 
 
 def _relays(facts: Facts) -> bool:
-    return facts.span.body.get("relayed") is True
+    return facts.span.genai.relayed
 
 
 def _has_words(facts: Facts) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from spanloom.chat.executions import completed
-from spanloom.chat.facts import Facts, count, derive
+from spanloom.chat.facts import Facts, derive
 from spanloom.chat.json_text import json_object
 from spanloom.chat.payloads import duration_ms
 from spanloom.chat.repeats import calls_once, counted_usages, repeats_inside
@@ -72,8 +72,7 @@ def _times(root: Span, spans: Sequence[Span]) -> tuple[int, int, int]:
     """Start, end (0 while open) and whole milliseconds of the root; a session takes those not said from its events."""
     start, end = root.start_ns, root.end_ns
     if root.kind == "session" and not root.operation:
-        unset = root.body.get("unset")
-        if not start or (isinstance(unset, list) and "start_time" in unset):
+        if not start or root.start_unknown:
             start = min((span.start_ns for span in spans if span.start_ns), default=0)
         if end is None:
             end = max((span.end_ns for span in spans if span.end_ns is not None), default=None)
@@ -83,14 +82,14 @@ def _times(root: Span, spans: Sequence[Span]) -> tuple[int, int, int]:
 
 
 def _total(spans: Sequence[Span], key: str) -> int:
-    return sum(count(span.body[key]) or 0 for span in spans if key in span.body)
+    return sum(getattr(span.genai.usage, key) or 0 for span in spans if span.genai.usage)
 
 
 def _user_id(root: Span) -> str | None:
     """Who the turn was for: the trace's user, else the user that the event's properties name."""
-    properties = json_object(root.body.get("user_properties"))
+    properties = json_object(root.io.user_properties)
     ids = (
-        json_object(root.body.get("user")).get("id"),
+        root.trace.user and root.trace.user.id,
         *(properties.get(key) for key in ("user_id", "user", "id")),
     )
     return next((user_id for user_id in ids if user_id and isinstance(user_id, str)), None)

@@ -10,6 +10,7 @@ from spanloom.model.catalog import (
     PromptVersion,
     look_at,
 )
+from spanloom.model.genai import Json
 from spanloom.model.ids import MAX_ID_LENGTH, dashed, uuid7
 from spanloom.model.query import (
     AGENT_FIGURES,
@@ -25,7 +26,6 @@ from spanloom.model.query import (
     SpokenQuery,
     TraceQuery,
 )
-from spanloom.model.genai import Json
 from spanloom.model.span import (
     EVALUATION,
     EVENT_TYPES,
@@ -60,20 +60,20 @@ __all__ = [
     "Experiment",
     "Feedback",
     "Filter",
-    "Json",
-    "TraceFacts",
-    "Sent",
-    "Io",
     "GenAi",
+    "Io",
+    "Json",
     "Key",
     "Match",
     "Page",
     "PromptTag",
     "PromptVersion",
+    "Sent",
     "SessionTotals",
     "Span",
     "SpokenQuery",
     "Trace",
+    "TraceFacts",
     "TraceQuery",
     "dashed",
     "look_at",

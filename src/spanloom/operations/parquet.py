@@ -12,6 +12,13 @@ from typing import Any, BinaryIO
 import orjson
 
 from spanloom.errors import SetupError, invalid_field
+from spanloom.model.span import (
+    EVENT_COLUMNS,
+    EVENT_LISTS,
+    EVENT_OBJECTS,
+    EVENT_TEXTS,
+    EVENT_VALUES,
+)
 from spanloom.model.times import ms_from_ns, ns_from_ms
 
 try:
@@ -21,15 +28,14 @@ except ImportError:
     raise SetupError("Parquet needs the package pyarrow: pip install 'spanloom[parquet]'") from None
 
 _TIMES = ("start_time", "end_time")
-_OBJECTS = ("inputs", "outputs", "config", "metadata", "metrics", "feedback", "user_properties")
+_OBJECTS = (*EVENT_VALUES, *EVENT_OBJECTS)
 _FIELDS: dict[str, Any] = {
-    **dict.fromkeys(("event_id", "event_type", "event_name"), pa.string()),
-    **dict.fromkeys(("session_id", "parent_id", "source", "project"), pa.string()),
+    **dict.fromkeys(EVENT_COLUMNS, pa.string()),
     **dict.fromkeys(_TIMES, pa.timestamp("ns", "UTC")),
     "duration": pa.float64(),
-    "error": pa.string(),
+    **dict.fromkeys(EVENT_TEXTS, pa.string()),
     **dict.fromkeys(_OBJECTS, pa.json_()),
-    "children_ids": pa.list_(pa.string()),
+    **dict.fromkeys(EVENT_LISTS, pa.list_(pa.string())),
 }
 SCHEMA = pa.schema(_FIELDS)
 # As Python has the values.

@@ -249,6 +249,7 @@ def _root_span(trace: trace_pb2.Trace, trace_id: str, times: _Times) -> Span:
     is_experiment = trace.HasField("experiment")
     rate = 1.0 if is_experiment else DEFAULT_SAMPLE_RATE if said_rate is None else said_rate
     io = _io(trace)
+    status, status_message = _status(io)
     return Span(
         trace_id=trace_id,
         span_id=trace_id,
@@ -260,7 +261,8 @@ def _root_span(trace: trace_pb2.Trace, trace_id: str, times: _Times) -> Span:
         start_ns=times.start_ns,
         end_ns=times.end_ns,
         duration_ms=times.duration_ms,
-        **_status(io),
+        status=status,
+        status_message=status_message,
         io=io,
         trace=TraceFacts(
             feature_slug=slug if slug or trace.HasField("feature_slug") else None,
@@ -284,6 +286,7 @@ def _log_span(log: trace_pb2.Log, trace_id: str, parent_id: str, times: _Times) 
     if log.HasField("parent_id") and parent_id == trace_id:
         sent["parent_id"] = log.parent_id
     io = _io(log)
+    status, status_message = _status(io)
     genai = NO_GENAI
     if log.variables or log.HasField("prompt"):
         prompt = log.prompt
@@ -308,7 +311,8 @@ def _log_span(log: trace_pb2.Log, trace_id: str, parent_id: str, times: _Times) 
         start_ns=times.start_ns,
         end_ns=times.end_ns,
         duration_ms=times.duration_ms,
-        **_status(io),
+        status=status,
+        status_message=status_message,
         input_tokens=log.input_tokens if log.HasField("input_tokens") else None,
         output_tokens=log.output_tokens if log.HasField("output_tokens") else None,
         cost=log.cost if log.HasField("cost") else None,
@@ -340,13 +344,13 @@ def _io(message: Any) -> Io:
     )
 
 
-def _status(io: Io) -> dict[str, str]:
+def _status(io: Io) -> tuple[str, str]:
     """An `error` in the metadata is the status, and its text the status message."""
     error = io.metadata.get("error") if io.metadata else None
     if not error:
-        return {}
+        return "UNSET", ""
     text = error.get("message") if isinstance(error, dict) else error
-    return {"status": "ERROR", "status_message": text if isinstance(text, str) else ""}
+    return "ERROR", text if isinstance(text, str) else ""
 
 
 def _evaluators(message: Any) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The HoneyHive door for model calls: `ModelEvent` messages to `Event` messages, by the contract's table of names."""
+"""HoneyHive model calls: `ModelEvent` messages to `Event` messages, by the contract's table of names."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def _sum_up(top: _Node, root: Span, others: Sequence[Span]) -> None:
     totals: dict[str, Json] = {
         "num_events": len(events),
         "num_model_events": sum(span.kind == "model" for span in events),
-        "has_feedback": any(span.body.get("feedback") for span in (root, *events)),
+        "has_feedback": any(span.io.feedback for span in (root, *events)),
         "prompt_tokens": tokens_in,
         "completion_tokens": tokens_out,
         "total_tokens": tokens_in + tokens_out,

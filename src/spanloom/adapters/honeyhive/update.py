@@ -1,4 +1,4 @@
-"""The HoneyHive door for updates: what a client adds to an event, as a patch (`spanloom.model.patch`)."""
+"""HoneyHive updates to patches (`spanloom.model.patch`): what a client adds to an event."""
 
 from __future__ import annotations
 

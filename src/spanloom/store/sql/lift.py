@@ -38,7 +38,9 @@ _FROM_AGENT: Final = ("from_agent", "gen_ai.handoff.from_agent", "handoff.from_a
 _TO_AGENT: Final = ("to_agent", "gen_ai.handoff.to_agent", "handoff.to_agent")
 
 
-def lifted(body: Mapping[str, Json], trace_id: str, span_id: str, operation: str) -> dict[str, Json]:
+def lifted(
+    body: Mapping[str, Json], trace_id: str, span_id: str, operation: str
+) -> dict[str, Json]:
     """The body in the layout of `bodies`."""
     new: dict[str, Json] = {
         name: body[name] for name in (*IO_FIELDS, *_SINGLES_KEPT) if body.get(name) is not None

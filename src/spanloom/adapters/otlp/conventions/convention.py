@@ -18,7 +18,16 @@ A convention offers values for these canonical fields; the offer of the first co
     content_refs, compaction_summary, compaction_items_before, compaction_items_after
     handoff_from, handoff_to                 agents
     relayed                                  true: the messages are a copy of what other spans said
-    and those of a span's body that doors of other contracts fill (`BODY_FIELDS`)
+    inputs, outputs, metadata, config, metrics, feedback, user_properties, error, source
+                                             the values of an event (`spanloom.model.span.Io`)
+    log_type, feature_slug, sample_rate, sampled
+                                             what Basalt says, as in the model
+    user, organization                       {id?, name?}; user_id: the id of a user of whom no more is known
+    experiment                               {id}
+    evaluators                               [{slug}]
+    evaluation_config                        {sample_rate}: the rate as the client gave it
+    prompt_used                              {slug, version?, tag?}
+    variables                                [{label, value}]
 """
 
 from __future__ import annotations
@@ -29,29 +38,6 @@ from typing import Any
 
 from spanloom.genai.reading import Reader
 from spanloom.model import Json
-
-BODY_FIELDS = (
-    "inputs",
-    "outputs",
-    "metadata",
-    "config",
-    "metrics",
-    "feedback",
-    "user_properties",
-    "error",
-    "source",
-    "log_type",
-    "prompt_used",
-    "variables",
-    "evaluators",
-    "sample_rate",
-    "sampled",
-    "evaluation_config",
-    "experiment",
-    "user",
-    "organization",
-    "feature_slug",
-)
 
 Draft = dict[str, Any]
 Offers = Mapping[str, Json]
