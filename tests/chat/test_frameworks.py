@@ -112,7 +112,7 @@ def test_what_arrived_of_a_trace_is_told_before_its_roots_come(name: str) -> Non
     spans = recorded(f"frameworks/chats/{name}.json")
     answers = set(answers_of(expected(name)))
     without_roots = [span for span in spans if span.parent_id]
-    if all(span.body.get("output_messages") is None for span in spans if not span.parent_id):
+    if all(span.genai.output_messages is None for span in spans if not span.parent_id):
         assert set(answers_of(told(without_roots))) == answers
 
 

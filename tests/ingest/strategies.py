@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-import orjson
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -17,6 +15,7 @@ from spanloom.codec.struct_wire import struct_wire, value_wire
 from spanloom.model import MAX_TIME_NS, Span
 from spanloom.model.times import MAX_TIME_MS
 from spanloom.v1 import event_pb2, trace_pb2
+from tests.parts import through_a_row
 
 M = TypeVar("M", bound=Message)
 
@@ -39,7 +38,7 @@ json_values = values.map(lambda value: Value.FromString(value_wire(value)))
 def stored(spans: Iterable[Span]) -> list[Span]:
     """The spans as a store gives them back: through JSON text, ordered by start, then id."""
     return sorted(
-        (dataclasses.replace(s, body=orjson.loads(orjson.dumps(dict(s.body)))) for s in spans),
+        map(through_a_row, spans),
         key=lambda span: (span.start_ns, span.span_id.encode()),
     )
 

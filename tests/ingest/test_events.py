@@ -12,7 +12,7 @@ from google.protobuf.struct_pb2 import Struct, Value
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spanloom.adapters.honeyhive.read import ReadEvents, read_batch, read_event
+from spanloom.adapters.honeyhive.read import ParsedEvents, read_batch, read_event
 from spanloom.adapters.honeyhive.write import event_message
 from spanloom.errors import SpanloomError
 from spanloom.model import EVENT_TYPES, Span
@@ -25,7 +25,7 @@ RECEIVED_NS = 1_800_000_000 * 10**9
 RECEIVED_MS = 1_800_000_000_000.0
 
 
-def read(*sent: dict[str, Any] | event_pb2.Event, **fields: Any) -> ReadEvents:
+def read(*sent: dict[str, Any] | event_pb2.Event, **fields: Any) -> ParsedEvents:
     request = json_format.ParseDict(fields, event_service_pb2.CreateEventBatchRequest())
     for event in sent:
         if isinstance(event, dict):
@@ -174,8 +174,8 @@ def test_outputs_that_are_no_object_are_wrapped() -> None:
         ({}, {}),
         ({"a": 1}, {"a": 1}),
     ):
-        assert read_one(outputs=sent).body["outputs"] == kept
-    assert "outputs" not in read_one(outputs=None).body
+        assert read_one(outputs=sent).io.outputs == kept
+    assert read_one(outputs=None).io.outputs is None
 
 
 TOOL = {"event_type": "tool"}

@@ -11,7 +11,7 @@ import pytest
 from google.protobuf import json_format
 from hypothesis import given, settings
 
-from spanloom.adapters.basalt.read import ReadTrace, read_trace
+from spanloom.adapters.basalt.read import ParsedTrace, read_trace
 from spanloom.adapters.basalt.write import trace_message
 from spanloom.errors import SpanloomError
 from spanloom.model import uuid7
@@ -27,12 +27,12 @@ def parse(fields: dict[str, Any]) -> trace_pb2.Trace:
     return json_format.ParseDict(fields, trace_pb2.Trace(), ignore_unknown_fields=True)
 
 
-def read(fields: dict[str, Any] | trace_pb2.Trace) -> ReadTrace:
+def read(fields: dict[str, Any] | trace_pb2.Trace) -> ParsedTrace:
     trace = parse(fields) if isinstance(fields, dict) else fields
     return read_trace(trace, trace_id=trace.id or "made", received_ns=RECEIVED_NS)
 
 
-def given_back(result: ReadTrace) -> trace_pb2.Trace:
+def given_back(result: ParsedTrace) -> trace_pb2.Trace:
     return trace_message(result.spans[0].trace_id, stored(result.spans))
 
 
@@ -125,7 +125,7 @@ def test_the_feature_is_the_feature_slug_else_the_chain_slug(
     fields: dict[str, Any], slug: str, name: str
 ) -> None:
     root = read(fields).spans[0]
-    assert root.body.get("feature_slug", "") == slug
+    assert (root.trace.feature_slug or "") == slug
     assert root.name == name
 
 
@@ -193,7 +193,7 @@ def test_an_error_in_the_metadata_is_the_status(
 ) -> None:
     fields = {"metadata": {"error": error}}
     for span in read({**fields, "logs": [{"id": "1", "type": "span", **fields}]}).spans:
-        assert (span.status, span.body.get("status_message")) == (status, message)
+        assert (span.status, span.status_message) == (status, message or "")
 
 
 def test_cycles_are_cut_at_their_earliest_log_and_lost_logs_hang_under_the_trace() -> None:
@@ -243,9 +243,12 @@ def test_a_long_cycle_is_no_trouble() -> None:
 def test_the_sample_rate_is_kept_as_sent_and_as_decided(
     fields: dict[str, Any], kept: dict[str, float] | None, rate: float
 ) -> None:
-    body = read({"id": "t", **fields}).spans[0].body
-    assert body.get("evaluation_config") == kept
-    assert (body["sample_rate"], body["sampled"]) == (rate, is_sampled("t", rate))
+    result = read({"id": "t", **fields})
+    back = given_back(result)
+    config = back.evaluation_config if back.HasField("evaluation_config") else None
+    assert config == (None if kept is None else trace_pb2.EvaluationConfig(**kept))
+    said = result.spans[0].trace
+    assert (said.sample_rate, said.sampled) == (rate, is_sampled("t", rate))
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 0.9, 1.0])

@@ -91,7 +91,7 @@ def test_a_basalt_trace_in_genai_attributes() -> None:
     # Read again, they are the same turn.
     again = spans_from(traces_data(read.spans), received_ns=RECEIVED).spans
     assert [s.operation for s in again] == ["invoke_agent", "chat", "execute_tool"]
-    assert again[1].body["output_messages"] == [
+    assert again[1].genai.output_messages == [
         {"role": "assistant", "parts": [{"type": "text", "content": "Paris"}]}
     ]
 
