@@ -22,11 +22,14 @@ from spanloom.model.turn import (
     TurnChat,
     UserMessage,
 )
+from tests.parts import parts
 
 MS = 1_000_000
 
 
-def span(span_id: str, parent_id: str = "", **fields: Any) -> Span:
+def span(
+    span_id: str, parent_id: str = "", body: dict[str, Any] | None = None, **fields: Any
+) -> Span:
     return Span(
         **{
             "trace_id": "t",
@@ -35,7 +38,8 @@ def span(span_id: str, parent_id: str = "", **fields: Any) -> Span:
             "session_id": "t",
             "parent_id": parent_id,
             **fields,
-        }
+        },
+        **parts(body or {}),
     )
 
 
