@@ -85,6 +85,11 @@ def _plain(value: Any) -> Any:
     return {name: inner for name, inner in said.items() if inner not in NOTHING}
 
 
+def tool_of(span: Span) -> Tool:
+    assert span.genai.tool is not None
+    return span.genai.tool
+
+
 def through_a_row(span: Span) -> Span:
     """The span as a store gives it back: written as a row and read from it."""
     [row], _, _ = rows.span_rows("p", [span], 1)

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 from google.protobuf import json_format
 
-from spanloom.model import Span
+from spanloom.model import GenAi, Span
+from spanloom.model.genai import Agent
 from spanloom.v1 import agent_chat_service_pb2 as pb
 from spanloom.v1 import event_service_pb2, feedback_service_pb2
 from tests.clients import CallError
 from tests.contract.conftest import Project
+from tests.parts import parts
 
 SECOND = 10**9
 
@@ -37,7 +39,7 @@ def said(trace_id: str, span_id: str, start_s: int, *texts: str, **fields: Any) 
         "end_ns": (start_s + 1) * SECOND,
         **fields,
     }
-    return Span(trace_id=trace_id, span_id=span_id, body=body, **given)
+    return Span(trace_id=trace_id, span_id=span_id, **parts(body), **given)
 
 
 def conversation(project: Project, **fields: Any) -> Any:
@@ -198,7 +200,7 @@ def test_text_is_found_inside_json_inside_json(project: Project) -> None:
         start_ns=1,
         operation="execute_tool",
         kind="tool",
-        body=body,
+        **parts(body),
     )
     store(project, tool)
     assert [role for role, _ in found(project, "été")] == ["tool_call"]
@@ -326,9 +328,9 @@ def test_agents_are_sorted_and_paged(project: Project) -> None:
 
 def test_the_versions_of_an_agent_are_listed(project: Project) -> None:
     for number, version in enumerate(["1", "2", "2", None]):
-        body = {"agent": {"version": version}} if version else {}
-        store(project, of_agent("Ada", number, body=body))
-    store(project, of_agent("Bob", 9, body={"agent": {"version": "7"}}))
+        genai = GenAi(agent=Agent(version=version) if version else None)
+        store(project, of_agent("Ada", number, genai=genai))
+    store(project, of_agent("Bob", 9, genai=GenAi(agent=Agent(version="7"))))
     request = pb.ListAgentVersionsRequest(project_id=project.name, agent_name="Ada")
     answer = project("AgentChatService/ListAgentVersions", request)
     assert [(v.agent_version, v.span_count) for v in answer.versions] == [

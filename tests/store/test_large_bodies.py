@@ -29,8 +29,8 @@ def test_what_cannot_be_stored_is_refused_in_steps_too(value: object) -> None:
 
 
 def test_a_large_body_is_read_back() -> None:
-    body = {"inputs": {"text": "ä\n" * LARGE, "list": [1, {"b": 1e300}], "none": None}}
-    text = rows.json_text({**body, "sent": {"adapter": ""}}, in_steps=True)
+    inputs = {"text": "ä\n" * LARGE, "list": [1, {"b": 1e300}], "none": None}
+    text = rows.json_text({"inputs": inputs, "sent": {"adapter": ""}}, in_steps=True)
     assert len(text) > LARGE
     row = [
         "t",
@@ -52,4 +52,4 @@ def test_a_large_body_is_read_back() -> None:
         None,
         None,
     ]
-    assert rows.to_span([*row, text]).io == Io(**body)
+    assert rows.to_span([*row, text]).io == Io(inputs=inputs)

@@ -10,7 +10,7 @@ import pytest
 from spanloom.model import Span
 from spanloom.model.genai import Compaction, Tool, Usage
 from tests.ingest.otlp.requests import read_one
-from tests.parts import flat
+from tests.parts import flat, tool_of
 
 
 def text(content: str) -> dict[str, Any]:
@@ -110,6 +110,7 @@ def test_current_genai_attributes() -> None:
     }
     # 60 at 3, 30 at 0.3, 10 at 3.75, 20 at 15 US dollars a million.
     assert span.cost == pytest.approx((60 * 3 + 30 * 0.3 + 10 * 3.75 + 20 * 15) / 1e6)
+    assert span.genai.usage is not None
     assert span.genai.usage.cost_source == "computed"
 
 
@@ -163,7 +164,7 @@ def test_structured_attribute_values_need_no_json() -> None:
     span = read_one(
         {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.call.result": [1, False]}
     )
-    assert span.genai.tool.result == [1, False]
+    assert tool_of(span).result == [1, False]
 
 
 @pytest.mark.parametrize(
@@ -786,6 +787,7 @@ def test_honeyhives_own_fields_win() -> None:
     assert (span.input_tokens, span.output_tokens) == (10, 4)
     assert (span.model, span.provider) == ("gpt-4o", "openai")
     assert span.io.inputs == {"a": [1, {"b": 2}]}
+    assert span.io.metadata
     assert span.io.metadata["prompt_tokens"] == 10
     assert (span.io.error, span.sent.fields["name"]) == ("went wrong", "span name")
 

@@ -10,6 +10,7 @@ import pytest
 from spanloom.genai.messages import text_of
 from spanloom.model.genai import Handoff
 from tests.ingest.otlp.requests import read_one
+from tests.parts import tool_of
 
 
 def messages(*given: Any) -> str:
@@ -29,7 +30,7 @@ def test_koog_gives_calls_the_role_of_results_and_thoughts_one_of_their_own() ->
 def test_koog_encodes_results_and_tells_instructions_without_a_prefix() -> None:
     told = {"koog.event.id": "e", "gen_ai.operation.name": "execute_tool"}
     span = read_one({**told, "gen_ai.tool.call.result": '"18C"'}, "execute_tool look")
-    assert span.genai.tool.result == "18C"
+    assert tool_of(span).result == "18C"
     asked = {"koog.event.id": "e", "gen_ai.operation.name": "chat"}
     instructions = json.dumps([{"type": "text", "content": "be nice"}])
     span = read_one({**asked, "system_instructions": instructions})
@@ -58,7 +59,7 @@ def test_google_adk_tells_the_chunks_of_a_stream() -> None:
 def test_google_adk_writes_placeholders() -> None:
     given = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.call.id": "<not specified>"}
     span = read_one({**given, "gen_ai.tool.name": "look"}, scope="gcp.vertex.agent")
-    assert span.genai.tool.call_id == ""
+    assert tool_of(span).call_id == ""
     span = read_one({**given, "gen_ai.tool.name": "(merged tools)"}, scope="gcp.vertex.agent")
     assert (span.kind, span.operation) == ("chain", "chain")
 
@@ -81,7 +82,7 @@ def test_logfire_names_the_openai_agents_sdks_spans_by_templates(
     )
     assert (span.operation, span.name) == (operation, "told")
     if operation == "execute_tool":
-        tool = span.genai.tool
+        tool = tool_of(span)
         assert (tool.name, tool.arguments, tool.result) == ("look", {"q": 1}, "R")
     elif operation == "handoff":
         assert span.genai.handoff == Handoff(from_agent="a", to_agent="b")
@@ -109,7 +110,7 @@ def test_llamaindex_prints_what_cannot_be_json() -> None:
         [("step.output", {"output": printed})],
         scope=scope,
     )
-    tool = span.genai.tool
+    tool = tool_of(span)
     assert (tool.name, tool.arguments, tool.call_id) == ("look", {"q": "it's"}, "c1")
     assert tool.result == "R"
     broken = read_one(

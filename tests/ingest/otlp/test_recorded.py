@@ -24,7 +24,7 @@ from spanloom.model.span import PromptUse, Variable
 from spanloom.model.turn import AssistantMessage, ChatMessage, ToolCall, UserMessage
 from tests.chat.captured import span_of
 from tests.ingest.otlp import requests as r
-from tests.parts import flat
+from tests.parts import flat, tool_of
 
 QUESTION = "What is the weather in Paris?"
 ANSWER = "It is 18C and rainy in Paris."
@@ -57,9 +57,9 @@ def test_the_question_and_the_answer_of_every_framework_are_messages(name: str) 
 def test_the_tool_call_of_every_framework_is_one(name: str) -> None:
     spans = r.recorded(f"frameworks/{name}.json")
     [tool, *_] = [
-        span.genai.tool
+        tool_of(span)
         for span in spans
-        if span.kind == "tool" and span.genai.tool.name == "get_weather"
+        if span.kind == "tool" and tool_of(span).name == "get_weather"
     ]
     if name not in NO_ARGUMENTS:
         # LangChain passes OpenInference the only argument without its name.
@@ -86,6 +86,7 @@ def test_the_chat_of_every_framework_tells_who_said_what(name: str) -> None:
 def test_a_handoff_of_the_openai_agents_sdk(name: str) -> None:
     [span] = [s for s in r.recorded(f"frameworks/{name}.json") if s.operation == "handoff"]
     assert span.kind == "chain"
+    assert span.genai.handoff is not None
     assert span.genai.handoff.from_agent == "triage"
 
 
@@ -94,7 +95,7 @@ def test_agents_of_google_adk_have_their_names(name: str) -> None:
     spans = r.recorded(f"frameworks/{name}.json")
     agents = {span.agent_name for span in spans if span.operation == "invoke_agent"}
     assert {"weather_agent", "writer"} <= agents
-    [transfer] = [span.genai.tool for span in spans if span.kind == "tool"]
+    [transfer] = [tool_of(span) for span in spans if span.kind == "tool"]
     assert transfer.name == "transfer_to_agent"
     assert transfer.arguments == {"agent_name": "writer"}
 
