@@ -96,7 +96,7 @@ def completed(sent: event_pb2.Event) -> event_pb2.Event:
 def is_count(value: Value) -> bool:
     number = value.number_value
     is_whole = value.HasField("number_value") and number.is_integer()
-    return is_whole and 0 <= number <= 2**53 and math.copysign(1, number) > 0
+    return is_whole and 0 <= number < 2**53 and math.copysign(1, number) > 0
 
 
 def without_default_times(back: event_pb2.Event, sent: Any) -> event_pb2.Event:

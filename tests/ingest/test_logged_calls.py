@@ -76,7 +76,8 @@ def test_a_logged_call_is_given_back_as_the_trace_around_it(
     back = given_back(read_log(request, trace, trace_id=trace.id, received_ns=RECEIVED_NS))
     assert as_sent(back) == as_sent(trace)
     # Both the trace and its log say what went in and came out.
-    for message in (back, *back.logs):
+    messages: list[Any] = [back, *back.logs]
+    for message in messages:
         assert message.output == request.output
         assert message.metadata == request.metadata
 
