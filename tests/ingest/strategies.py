@@ -126,7 +126,7 @@ def _set_times(draw: st.DrawFn, message: Any, times: st.SearchStrategy[int]) -> 
 
 
 logged_calls = messages(
-    lambda: trace_service_pb2.CreateLogRequest(slug="p", output={"string_value": "o"}),
+    lambda: trace_service_pb2.CreateLogRequest(slug="p", output=Value(string_value="o")),
     {
         **{name: _log_fields[name] for name in ("name", "input", "ideal_output", "metadata")},
         **{name: _log_fields[name] for name in ("input_tokens", "output_tokens", "cost")},
