@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from spanloom.genai.messages import text_of
+from spanloom.genai.text import text_of
 from tests.ingest.otlp.requests import read_one
 
 

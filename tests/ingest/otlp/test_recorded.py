@@ -17,7 +17,7 @@ import pytest
 
 from spanloom.adapters.otlp.write import span_id_bytes, trace_id_bytes
 from spanloom.chat.view import trace_chat
-from spanloom.genai.messages import text_of
+from spanloom.genai.text import text_of
 from spanloom.model import Span
 from spanloom.model.turn import AssistantMessage, ChatMessage, ToolCall, UserMessage
 from tests.chat.captured import span_of

@@ -27,9 +27,9 @@ from typing import Any, Final
 
 from opentelemetry.proto.trace.v1 import trace_pb2
 
-from spanloom.adapters.otlp import conventions
 from spanloom.adapters.otlp.attributes import attributes_json, plain_attributes
-from spanloom.adapters.otlp.conventions.convention import Draft, SpanSource
+from spanloom.adapters.otlp.convention import Draft, SpanSource
+from spanloom.adapters.otlp.draft import draft_of
 from spanloom.adapters.otlp.span import settle
 from spanloom.model import MAX_TIME_NS, Json, Span
 from spanloom.model.sampling import said_sampled
@@ -181,7 +181,7 @@ def _span(span: trace_pb2.Span, scope: str, around: dict[str, Json], received_ns
         status == "ERROR",
         not parent,
     )
-    found = conventions.read(source)
+    found = draft_of(source)
     found.update(draft)
     settle(found, source, start_ns, body)
     sampled = said_sampled(trace_id, body, is_root=not parent)

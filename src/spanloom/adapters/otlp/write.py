@@ -18,7 +18,9 @@ from opentelemetry.proto.trace.v1 import trace_pb2
 
 from spanloom.adapters.otlp.attributes import attribute_messages
 from spanloom.adapters.otlp.read import STATUS_CODES
-from spanloom.genai.messages import ASSISTANT, USER, messages_of
+from spanloom.genai.json import messages_to_json
+from spanloom.genai.read import messages_of
+from spanloom.genai.roles import ASSISTANT, USER
 from spanloom.model import Json, Span
 
 _TRACE_ID: Final = re.compile(
@@ -219,7 +221,7 @@ def _rendered(span: Span) -> Iterator[tuple[str, Json]]:
             ("output_messages", outputs, ASSISTANT),
         ):
             if key not in body and value is not None:
-                body[key] = messages_of(value, role) or [
+                body[key] = messages_to_json(messages_of(value, role)) or [
                     {"role": role, "parts": [{"type": "text", "content": _text(value)}]}
                 ]
     for key, value in (("input.value", inputs), ("output.value", outputs)):
