@@ -232,9 +232,11 @@ def _in_request(value: _Object, depth: int) -> list[GenAiMessage]:
 
 
 def _in_response(value: _Object, role: str, depth: int) -> list[GenAiMessage]:
-    if isinstance(value.get("tool_calls"), list) and (message := composed(role, value)):
-        return [message]
-    return _first_found(value, _ANSWERS, role, depth) or _passed_on(value, role, depth)
+    found = _first_found(value, _ANSWERS, role, depth) or _passed_on(value, role, depth)
+    if not found and isinstance(value.get("tool_calls"), list):
+        message = composed(role, value)
+        return [message] if message else []
+    return found
 
 
 def _passed_on(value: _Object, role: str, depth: int) -> list[GenAiMessage]:

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from spanloom.genai.json import messages_from_json
 from spanloom.model import Span
+from spanloom.model.genai import ToolResultPart
 from tests.ingest.otlp.requests import read_one
 
 
@@ -121,7 +123,7 @@ def test_current_genai_attributes() -> None:
         ('{"role": "user", "content": "one"}', [{"role": "user", "content": "one"}]),
         ('{"role": "User", "parts": []}', [{"role": "user", "parts": []}]),
         ("[1, 2", [{"role": "user", "content": "[1, 2"}]),
-        ('{"question": 1}', [{"role": "user", "content": '{"question":1}'}]),
+        ('{"question": 1}', [user("1")]),
     ],
 )
 def test_messages_in_odd_forms(sent: str, messages: list[Any]) -> None:
@@ -283,7 +285,11 @@ def test_koog_writes_calls_as_the_content_of_a_completion() -> None:
             ),
         }
     )
-    assert current.body["input_messages"] == [user("Hi"), {"role": "tool", "parts": [RESPONSE]}]
+    result = {"type": "tool_call_response", "id": "c1", "result": "18C"}
+    assert current.body["input_messages"] == [user("Hi"), {"role": "tool", "parts": [result]}]
+    assert messages_from_json(current.body["input_messages"])[1].parts == (
+        ToolResultPart("c1", "", "18C"),
+    )
 
 
 CALLS = [

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from spanloom.genai.json import messages_from_json
 from spanloom.genai.text import text_of
 from tests.ingest.otlp.requests import read_one
 
@@ -37,7 +38,7 @@ def test_koog_encodes_results_and_tells_instructions_without_a_prefix() -> None:
 
 def test_openinference_tells_prompts_as_a_list_too() -> None:
     span = read_one({"openinference.span.kind": "LLM", "llm.prompts": ["question"]})
-    assert [text_of(m) for m in span.body["input_messages"]] == ["question"]
+    assert [text_of(m) for m in messages_from_json(span.body["input_messages"])] == ["question"]
 
 
 def test_google_adk_tells_the_chunks_of_a_stream() -> None:
@@ -50,8 +51,8 @@ def test_google_adk_tells_the_chunks_of_a_stream() -> None:
         },
     )
     span = read_one({"gen_ai.output.messages": chunks}, "chat m", scope="gcp.vertex.agent")
-    [message] = span.body["output_messages"]
-    assert (text_of(message), message["finish_reason"]) == ("Hello", "stop")
+    [message] = messages_from_json(span.body["output_messages"])
+    assert (text_of(message), message.finish_reason) == ("Hello", "stop")
 
 
 def test_google_adk_writes_placeholders() -> None:
@@ -92,8 +93,8 @@ def test_what_an_assistant_says_last_is_the_answer_where_no_choice_is_told() -> 
         ("gen_ai.assistant.message", {"content": "answer"}),
     ]
     span = read_one({}, "chat m", events)
-    assert [text_of(m) for m in span.body["input_messages"]] == ["question"]
-    assert [text_of(m) for m in span.body["output_messages"]] == ["answer"]
+    assert [text_of(m) for m in messages_from_json(span.body["input_messages"])] == ["question"]
+    assert [text_of(m) for m in messages_from_json(span.body["output_messages"])] == ["answer"]
 
 
 def test_llamaindex_prints_what_cannot_be_json() -> None:

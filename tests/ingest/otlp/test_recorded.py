@@ -17,6 +17,7 @@ import pytest
 
 from spanloom.adapters.otlp.write import span_id_bytes, trace_id_bytes
 from spanloom.chat.view import trace_chat
+from spanloom.genai.json import messages_from_json
 from spanloom.genai.text import text_of
 from spanloom.model import Span
 from spanloom.model.turn import AssistantMessage, ChatMessage, ToolCall, UserMessage
@@ -35,7 +36,11 @@ NO_MODEL = {"llamaindex.traceloop"}
 
 
 def said(spans: Iterable[Span], key: str) -> list[str]:
-    return [text_of(message) for span in spans for message in span.body.get(key, ())]
+    return [
+        text_of(message)
+        for span in spans
+        for message in messages_from_json(span.body.get(key, []))
+    ]
 
 
 @pytest.mark.parametrize("name", [n for n in RECORDED if n not in NO_MODEL])
