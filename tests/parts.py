@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from spanloom.genai.read import genai_messages
+from spanloom.genai.roles import ASSISTANT, USER
+from spanloom.genai.stored import messages_json
 from spanloom.model import GenAi, Io, Span, TraceFacts
 from spanloom.model.genai import Agent, Compaction, Handoff, Tool, Usage
 from spanloom.model.span import Party, PromptUse, Variable
@@ -21,6 +24,10 @@ MADE: Mapping[str, Any] = {
     "user": Party,
     "organization": Party,
 }
+
+
+# Messages in the JSON of any dialect, and who says those without a role.
+MESSAGES = {"input_messages": USER, "output_messages": ASSISTANT}
 
 
 def names(kind: type) -> frozenset[str]:
@@ -39,6 +46,8 @@ def parts(body: Mapping[str, Any]) -> dict[str, Any]:
             value = MADE[name](**value)
         elif isinstance(value, list) and name in ("content_refs", "evaluators"):
             value = tuple(value)
+        elif name in MESSAGES:
+            value = genai_messages(value, MESSAGES[name])
         elif name == "variables":
             value = tuple(Variable(**variable) for variable in value)
         part = next((part for part, held in HELD.items() if name in held), None)
@@ -69,6 +78,7 @@ def flat(span: Span) -> dict[str, Any]:
     found: dict[str, Any] = {name: getattr(span, name) for name in singles}
     for part in (span.io, span.genai, span.trace):
         found |= {field.name: _plain(getattr(part, field.name)) for field in fields(part)}
+    found |= {name: messages_json(getattr(span.genai, name)) or None for name in MESSAGES}
     return {name: value for name, value in found.items() if value not in NOTHING}
 
 

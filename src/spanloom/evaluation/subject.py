@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 
 import orjson
 
+from spanloom.genai.stored import messages_json
 from spanloom.model import NO_BODY, Json, Span
 
 
@@ -77,8 +78,8 @@ def digest(subject: Subject) -> str:
 def _subject(span: Span, steps: Sequence[Span], context: Sequence[str]) -> Subject:
     io, genai = span.io, span.genai
     return Subject(
-        input=genai.input_messages if io.inputs is None else io.inputs,
-        output=genai.output_messages if io.outputs is None else io.outputs,
+        input=(messages_json(genai.input_messages) or None) if io.inputs is None else io.inputs,
+        output=(messages_json(genai.output_messages) or None) if io.outputs is None else io.outputs,
         ideal_output=io.ideal_output,
         metadata=io.metadata or NO_BODY,
         context=context,

@@ -49,6 +49,16 @@ def part_of(block: Json) -> Part:
     return OtherPart(block) if part is None else part
 
 
+def is_block(value: Json) -> bool:
+    """Whether a value is a block of content for sure, wherever it is found."""
+    if not isinstance(value, dict) or "role" in value:
+        return False
+    kind = value.get("type")
+    if isinstance(kind, str):
+        return kind.lower() in _BY_TYPE and kind != "function"
+    return not _SURE_KEYS.isdisjoint(value) or list(value) == ["text"]
+
+
 def first(block: Json, *names: str) -> Json:
     """The first of these keys that the object has and whose value is not null."""
     if isinstance(block, dict):
@@ -226,9 +236,7 @@ def _google_media(key: str) -> Callable[[Block], Part | None]:
 
 
 _TEXT_TYPES: Final = ("text", "input_text", "output_text")
-_CALL_TYPES: Final = (
-    *("tool_call", "tool-call", "tool_use", "function_call", "function", "mcp_call"),
-)
+_CALL_TYPES: Final = ("tool_call", "tool-call", "tool_use", "function_call", "mcp_call")
 _RESULT_TYPES: Final = (
     *("tool_call_response", "tool-result", "tool_result", "function_call_output"),
     *("tool_response", "toolresult"),
@@ -237,7 +245,7 @@ _REASONING_TYPES: Final = ("reasoning", "thinking", "reasoning_content", "reason
 _BY_TYPE: Final[dict[str, Callable[[Block], Part | None]]] = {
     **dict.fromkeys((*_TEXT_TYPES, "refusal", "summary_text"), _read_text),
     **dict.fromkeys(_REASONING_TYPES, _read_reasoning),
-    **dict.fromkeys(_CALL_TYPES, _read_call),
+    **dict.fromkeys((*_CALL_TYPES, "function"), _read_call),
     "tool_call": _read_own_call,
     **dict.fromkeys(_RESULT_TYPES, _read_result),
     **dict.fromkeys(("image_url", "image", "input_image"), _media_of("image")),
@@ -262,8 +270,10 @@ _BY_KEY: Final[tuple[tuple[str, Callable[[Block], Part | None]], ...]] = (
     ("content", _read_text),
 )
 
-# Who says a part that is among messages without being in one.
-ROLES_OF_PARTS: Final = {
-    **dict.fromkeys((*_CALL_TYPES, *_REASONING_TYPES), "assistant"),
+_SURE_KEYS: Final = frozenset(key for key, _ in _BY_KEY) - {"toolCallId", "text", "content"}
+
+# Who says a block that is among messages without being in one. A function may as well be a definition.
+ROLES_OF_BLOCKS: Final = {
+    **dict.fromkeys((*_CALL_TYPES, "reasoning", "thinking"), "assistant"),
     **dict.fromkeys(_RESULT_TYPES, "tool"),
 }

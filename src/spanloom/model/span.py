@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from spanloom.model.genai import Agent, Compaction, Handoff, Json, Tool, Usage
+from spanloom.model.genai import Agent, Compaction, GenAiMessage, Handoff, Json, Tool, Usage
 
 NO_BODY: Mapping[str, Json] = {}
 
@@ -96,12 +96,12 @@ class Variable:
 class GenAi:
     """What a span says in the terms of the GenAI conventions.
 
-    `input_messages` and `output_messages` are the conventions' JSON (`spanloom.genai.json`). `tool_definitions` is any JSON.
+    `tool_definitions` is any JSON.
     `relayed`: the messages are a copy of what other spans said.
     """
 
-    input_messages: Json = None
-    output_messages: Json = None
+    input_messages: Sequence[GenAiMessage] = ()
+    output_messages: Sequence[GenAiMessage] = ()
     system_instructions: str = ""
     reasoning: str = ""
     tool: Tool | None = None

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from spanloom.genai.stored import messages_json
+from spanloom.genai.text import text_of
 from spanloom.model import Span
-from spanloom.model.genai import Compaction, Tool, Usage
+from spanloom.model.genai import Compaction, Tool, ToolResultPart, Usage
 from tests.ingest.otlp.requests import read_one
 from tests.parts import flat, tool_of
 
@@ -125,12 +127,12 @@ def test_current_genai_attributes() -> None:
         ('{"role": "user", "content": "one"}', [{"role": "user", "content": "one"}]),
         ('{"role": "User", "parts": []}', [{"role": "user", "parts": []}]),
         ("[1, 2", [{"role": "user", "content": "[1, 2"}]),
-        ('{"question": 1}', [{"role": "user", "content": '{"question":1}'}]),
+        ('{"question": 1}', [user("1")]),
     ],
 )
 def test_messages_in_odd_forms(sent: str, messages: list[Any]) -> None:
     span = read_one({"gen_ai.operation.name": "chat", "gen_ai.input.messages": sent})
-    assert span.genai.input_messages == messages
+    assert messages_json(span.genai.input_messages) == messages
 
 
 def test_a_tool_of_genai_attributes() -> None:
@@ -215,14 +217,14 @@ def test_indexed_prompts_and_completions() -> None:
             "gen_ai.usage.completion_tokens": "3",
         }
     )
-    assert span.genai.input_messages == [
+    assert messages_json(span.genai.input_messages) == [
         {"role": "system", "content": "Be brief."},
         user("Weather?"),
         assistant(CALL),
         {"role": "tool", "parts": [RESPONSE]},
         {"role": "user", "content": "Thanks"},
     ]
-    assert span.genai.output_messages == [
+    assert messages_json(span.genai.output_messages) == [
         {"role": "assistant", "content": '{"answer": 42}', "finish_reason": "stop"}
     ]
     assert (span.provider, span.input_tokens, span.output_tokens) == ("openai", 7, 3)
@@ -233,7 +235,7 @@ def test_a_scalar_beside_a_nested_attribute_keeps_both() -> None:
     span = read_one(
         {"gen_ai.prompt": "flat", "gen_ai.prompt.0.content": "nested", "gen_ai.system": "x"}
     )
-    assert span.genai.input_messages == [{"role": "user", "content": "nested"}]
+    assert messages_json(span.genai.input_messages) == [{"role": "user", "content": "nested"}]
     assert span.sent.fields["attributes"]["gen_ai.prompt"] == "flat"
     span = read_one({"honeyhive_outputs.a": 1, "honeyhive_outputs.a.b": 2})
     assert span.io.outputs == {"a": {"b": 2, "value": 1}}
@@ -254,7 +256,7 @@ def test_koog_writes_calls_as_the_content_of_a_completion() -> None:
             "gen_ai.completion.0.content": json.dumps(call),
         }
     )
-    assert span.genai.output_messages == [assistant(CALL)]
+    assert messages_json(span.genai.output_messages) == [assistant(CALL)]
     tool = read_one(
         {
             "gen_ai.tool.name": "get_weather",
@@ -283,7 +285,12 @@ def test_koog_writes_calls_as_the_content_of_a_completion() -> None:
             ),
         }
     )
-    assert current.genai.input_messages == [user("Hi"), {"role": "tool", "parts": [RESPONSE]}]
+    result = {"type": "tool_call_response", "id": "c1", "result": "18C"}
+    assert messages_json(current.genai.input_messages) == [
+        user("Hi"),
+        {"role": "tool", "parts": [result]},
+    ]
+    assert current.genai.input_messages[1].parts == (ToolResultPart("c1", "", "18C"),)
 
 
 CALLS = [
@@ -321,13 +328,15 @@ def test_messages_as_events(fields: Any) -> None:
             ),
         ],
     )
-    assert span.genai.input_messages == [
+    assert messages_json(span.genai.input_messages) == [
         {"role": "system", "parts": [text("Be brief.")]},
         user("Weather?"),
         assistant(CALL),
         {"role": "tool", "parts": [RESPONSE]},
     ]
-    assert span.genai.output_messages == [assistant(text("It is 18C."), finish_reason="stop")]
+    assert messages_json(span.genai.output_messages) == [
+        assistant(text("It is 18C."), finish_reason="stop")
+    ]
     assert span.genai.system_instructions == "Be brief."
 
 
@@ -342,8 +351,8 @@ def test_content_in_one_event() -> None:
             }
         },
     )
-    assert span.genai.input_messages == [user("Hi")]
-    assert span.genai.output_messages == [assistant(text("Hello"))]
+    assert messages_json(span.genai.input_messages) == [user("Hi")]
+    assert messages_json(span.genai.output_messages) == [assistant(text("Hello"))]
     assert span.genai.system_instructions == "Be brief."
     older = read_one(
         {"gen_ai.operation.name": "chat"},
@@ -352,8 +361,8 @@ def test_content_in_one_event() -> None:
             "gen_ai.content.completion": {"gen_ai.completion": "Hello"},
         },
     )
-    assert older.genai.input_messages == [{"role": "user", "content": "Hi"}]
-    assert older.genai.output_messages == [{"role": "assistant", "content": "Hello"}]
+    assert messages_json(older.genai.input_messages) == [{"role": "user", "content": "Hi"}]
+    assert messages_json(older.genai.output_messages) == [{"role": "assistant", "content": "Hello"}]
 
 
 def test_weave_beats_everything() -> None:
@@ -478,7 +487,7 @@ def test_a_failed_models_error_is_not_its_answer() -> None:
         ],
         status={"code": 2},
     )
-    assert span.genai.output_messages is None
+    assert not span.genai.output_messages
     assert (span.status, span.error_type, span.status_message) == (
         "ERROR",
         "E2",
@@ -495,7 +504,7 @@ def test_chains_wrap_and_do_not_speak() -> None:
         }
     )
     assert (root.operation, root.kind) == ("invoke_workflow", "chain")
-    assert root.genai.output_messages is None
+    assert not root.genai.output_messages
     assert root.io.inputs == {"chat_history": [{"role": "user", "content": "Hi"}]}
     assert root.io.outputs == {"role": "assistant", "content": "Hello"}
     step = read_one(
@@ -596,8 +605,8 @@ def test_the_vercel_ai_sdk() -> None:
         }
     )
     assert whole.operation == "invoke_agent"
-    assert whole.genai.input_messages[-1] == user("Weather?")
-    assert whole.genai.output_messages == [assistant(text("18C"))]
+    assert messages_json(whole.genai.input_messages)[-1] == user("Weather?")
+    assert messages_json(whole.genai.output_messages) == [assistant(text("18C"))]
 
 
 def test_langfuse() -> None:
@@ -658,8 +667,8 @@ def test_logfire_keeps_a_request_and_its_response() -> None:
         }
     )
     assert (span.operation, span.model) == ("chat", "gpt-4o")
-    assert span.genai.input_messages == [user("Hi")]
-    assert span.genai.output_messages == [assistant(text("Hello"))]
+    assert messages_json(span.genai.input_messages) == [user("Hi")]
+    assert messages_json(span.genai.output_messages) == [assistant(text("Hello"))]
 
 
 @pytest.mark.parametrize(
@@ -708,7 +717,7 @@ def test_parts_of_every_model_api(said: Any, part: dict[str, Any]) -> None:
             "langfuse.observation.input": json.dumps([{"role": "user", "content": [said]}]),
         }
     )
-    assert span.genai.input_messages == [{"role": "user", "parts": [part]}]
+    assert messages_json(span.genai.input_messages) == [{"role": "user", "parts": [part]}]
 
 
 def test_the_items_of_openais_responses_api() -> None:
@@ -743,13 +752,13 @@ def test_the_items_of_openais_responses_api() -> None:
             ),
         }
     )
-    assert span.genai.input_messages == [
+    assert messages_json(span.genai.input_messages) == [
         {"role": "system", "parts": [text("Be brief.")]},
         user("Weather?"),
         assistant(CALL),
         {"role": "tool", "parts": [RESPONSE]},
     ]
-    assert span.genai.output_messages == [assistant(text("It is 18C."))]
+    assert messages_json(span.genai.output_messages) == [assistant(text("It is 18C."))]
 
 
 def test_long_messages_are_not_copied_for_the_events_view() -> None:
@@ -760,7 +769,7 @@ def test_long_messages_are_not_copied_for_the_events_view() -> None:
         }
     )
     assert span.io.inputs is None
-    assert len(span.genai.input_messages[0]["parts"][0]["content"]) == 100_000
+    assert len(text_of(span.genai.input_messages[0])) == 100_000
 
 
 def test_honeyhives_own_fields_win() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from spanloom.genai.messages import text_of
+from spanloom.genai.text import text_of
 from spanloom.model.genai import Handoff
 from tests.ingest.otlp.requests import read_one
 from tests.parts import tool_of
@@ -23,7 +23,7 @@ def test_koog_gives_calls_the_role_of_results_and_thoughts_one_of_their_own() ->
     span = read_one(
         {"gen_ai.operation.name": "chat", "gen_ai.output.messages": messages(call, thought)}
     )
-    assert [m["role"] for m in span.genai.output_messages] == ["assistant"] * 2
+    assert [m.role for m in span.genai.output_messages] == ["assistant"] * 2
     assert span.genai.reasoning == "hm"
 
 
@@ -53,7 +53,7 @@ def test_google_adk_tells_the_chunks_of_a_stream() -> None:
     )
     span = read_one({"gen_ai.output.messages": chunks}, "chat m", scope="gcp.vertex.agent")
     [message] = span.genai.output_messages
-    assert (text_of(message), message["finish_reason"]) == ("Hello", "stop")
+    assert (text_of(message), message.finish_reason) == ("Hello", "stop")
 
 
 def test_google_adk_writes_placeholders() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1 import trace_pb2
 
-from spanloom.adapters.otlp import conventions
+from spanloom.adapters.otlp.draft import CONVENTIONS
 from spanloom.adapters.otlp.read import spans_from
 from spanloom.adapters.otlp.write import traces_data
 from spanloom.model import MAX_TIME_NS
@@ -118,10 +118,10 @@ def test_text_that_no_column_holds_is_kept_for_the_way_back() -> None:
 
 # Every key that any convention reads, and some below each prefix.
 KEYS = sorted(
-    {key for convention in conventions.CONVENTIONS for key, _, _ in convention.rules}
+    {key for convention in CONVENTIONS for key, _, _ in convention.rules}
     | {
         prefix + end
-        for convention in conventions.CONVENTIONS
+        for convention in CONVENTIONS
         for prefix in convention.prefixes
         for end in (
             "",
@@ -134,7 +134,7 @@ KEYS = sorted(
         )
     }
 )
-SCOPES = sorted({scope for convention in conventions.CONVENTIONS for scope in convention.scopes})
+SCOPES = sorted({scope for convention in CONVENTIONS for scope in convention.scopes})
 ODD = [
     "",
     "{}",

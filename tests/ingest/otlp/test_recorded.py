@@ -17,7 +17,8 @@ import pytest
 
 from spanloom.adapters.otlp.write import span_id_bytes, trace_id_bytes
 from spanloom.chat.view import trace_chat
-from spanloom.genai.messages import text_of
+from spanloom.genai.stored import messages_json
+from spanloom.genai.text import text_of
 from spanloom.model import Span
 from spanloom.model.genai import Tool
 from spanloom.model.span import PromptUse, Variable
@@ -38,7 +39,7 @@ NO_MODEL = {"llamaindex.traceloop"}
 
 
 def said(spans: Iterable[Span], key: str) -> list[str]:
-    return [text_of(message) for span in spans for message in getattr(span.genai, key) or ()]
+    return [text_of(message) for span in spans for message in getattr(span.genai, key)]
 
 
 @pytest.mark.parametrize("name", [n for n in RECORDED if n not in NO_MODEL])
@@ -50,7 +51,9 @@ def test_the_question_and_the_answer_of_every_framework_are_messages(name: str) 
     if name != "autogen":
         assert models
         assert all(span.input_tokens == 40 and span.cost and span.model for span in models)
-        assert any(ANSWER in json.dumps(span.genai.output_messages) for span in models)
+        assert any(
+            ANSWER in json.dumps(messages_json(span.genai.output_messages)) for span in models
+        )
 
 
 @pytest.mark.parametrize("name", [n for n in RECORDED if n not in NO_TOOL])
@@ -233,7 +236,7 @@ def test_attributes_of_weave_keep_their_values(path: Path) -> None:
         assert span.session_id == sent.get("gen_ai.conversation.id", span.trace_id)
         for key in ("input_messages", "output_messages"):
             told = sent.get("gen_ai." + key.replace("_", "."))
-            assert getattr(span.genai, key) == (None if told is None else json.loads(told))
+            assert messages_json(getattr(span.genai, key)) == json.loads(told or "[]")
         tool = span.genai.tool or Tool()
         if span.operation == "execute_tool":
             assert tool.name == sent.get(

@@ -29,9 +29,9 @@ from typing import Any, Final
 
 from opentelemetry.proto.trace.v1 import trace_pb2
 
-from spanloom.adapters.otlp import conventions
 from spanloom.adapters.otlp.attributes import attributes_json, plain_attributes
-from spanloom.adapters.otlp.conventions.convention import Draft, SpanSource
+from spanloom.adapters.otlp.convention import Draft, SpanSource
+from spanloom.adapters.otlp.draft import draft_of
 from spanloom.adapters.otlp.span import complete, parts_of
 from spanloom.model import MAX_TIME_NS, Json, Sent, Span
 from spanloom.model.sampling import said_sampled
@@ -185,7 +185,7 @@ def _span(span: trace_pb2.Span, scope: str, around: dict[str, Json], received_ns
         status == "ERROR",
         not parent,
     )
-    found = conventions.read(source)
+    found = draft_of(source)
     found.update(draft)
     complete(found, source, start_ns)
     io, genai, trace = parts_of(found)

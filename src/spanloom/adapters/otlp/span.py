@@ -11,21 +11,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from spanloom.adapters.otlp.conventions.convention import Draft, SpanSource
-from spanloom.adapters.otlp.conventions.otel_genai import output_messages
-from spanloom.genai.messages import (
-    USER,
-    answers_of,
-    chat_history,
-    genai_messages,
-    messages_of,
-    reasoning_of,
-)
+from spanloom.adapters.otlp.convention import Draft, SpanSource
+from spanloom.genai.chat_history import chat_history
 from spanloom.genai.pricing import cost_of
+from spanloom.genai.read import after_last_question, genai_messages, messages_of
 from spanloom.genai.reading import structured
+from spanloom.genai.roles import ASSISTANT, USER
+from spanloom.genai.text import reasoning_of, system_of
 from spanloom.genai.tool_io import arguments_of, result_of
 from spanloom.model import GenAi, Io, Json, TraceFacts
-from spanloom.model.genai import Agent, Compaction, Handoff, Tool, Usage
+from spanloom.model.genai import (
+    Agent,
+    Compaction,
+    GenAiMessage,
+    Handoff,
+    MediaPart,
+    ReasoningPart,
+    TextPart,
+    Tool,
+    ToolResultPart,
+    Usage,
+)
 from spanloom.model.span import EVENT_FIELDS, EVENT_OBJECTS, NO_TRACE, Party, PromptUse, Variable
 
 MODEL_OPERATIONS: Final = frozenset({"chat", "generate_content", "text_completion", "embeddings"})
@@ -226,7 +232,10 @@ def _complete_messages(draft: Draft, source: SpanSource, operation: str) -> None
         if "prompt" in draft:
             found = genai_messages(draft["prompt"], USER)
         else:
-            found = messages_of(draft.get("input_value"), USER) if operation in _SPEAKING else None
+            given = draft.get("input_value") if operation in _SPEAKING else None
+            found = messages_of(given, USER)
+            if operation in MODEL_OPERATIONS and (system := system_of(found)):
+                draft.setdefault("system_instructions", system)
         if found:
             draft["input_messages"] = found
     if "output_messages" not in draft:
@@ -235,14 +244,18 @@ def _complete_messages(draft: Draft, source: SpanSource, operation: str) -> None
         else:
             # What a failed call left behind is its error.
             speaks = operation in _SPEAKING and operation != "embeddings" and not source.failed
-            found = answers_of(draft.get("output_value")) if speaks else None
+            found = _answers(draft.get("output_value")) if speaks else []
         if found:
             draft["output_messages"] = found
 
 
-def _completion(value: Json) -> list[dict[str, Any]] | None:
-    found = output_messages(value)
-    return (answers_of(found) or found) if found and len(found) > 1 else found
+def _answers(value: Json) -> list[GenAiMessage]:
+    return after_last_question(messages_of(value, ASSISTANT))
+
+
+def _completion(value: Json) -> list[GenAiMessage]:
+    found = genai_messages(value, ASSISTANT)
+    return (after_last_question(found) or found) if len(found) > 1 else found
 
 
 def _complete_handoff(draft: Draft, source: SpanSource) -> None:
@@ -319,7 +332,7 @@ def _outputs(draft: Draft, operation: str) -> Json:
         return _as_object(draft.get("tool_result"), "result")
     messages = draft.get("output_messages")
     if operation == "invoke_workflow" and not messages:
-        messages = answers_of(draft.get("output_value"))
+        messages = _answers(draft.get("output_value"))
     if messages:
         if not _is_short(messages):
             return None
@@ -339,14 +352,20 @@ def _as_object(value: Json, key: str) -> Json:
     return value if value is None or isinstance(value, dict) else {key: value}
 
 
-def _is_short(messages: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the texts of messages are few enough to be copied: a look at their parts, not into them."""
+def _is_short(messages: Sequence[GenAiMessage]) -> bool:
+    """Whether the texts of messages are few enough to be copied: their parts are counted, not read."""
     size = 0
     for message in messages:
-        parts = message.get("parts")
-        for part in parts if isinstance(parts, list) else (message,):
-            content = part.get("content", part.get("response")) if isinstance(part, dict) else part
-            size += len(content) if isinstance(content, str) else 256
+        for part in message.parts:
+            match part:
+                case TextPart(content) | ReasoningPart(content):
+                    size += len(content)
+                case MediaPart():
+                    size += len(part.value)
+                case ToolResultPart() if isinstance(part.result, str):
+                    size += len(part.result)
+                case _:
+                    size += 256
             if size > MOST_COPIED:
                 return False
     return True

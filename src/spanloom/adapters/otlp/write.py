@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any, Final
 
@@ -19,8 +19,11 @@ from opentelemetry.proto.trace.v1 import trace_pb2
 
 from spanloom.adapters.otlp.attributes import attribute_messages
 from spanloom.adapters.otlp.read import ADAPTER, STATUS_CODES
-from spanloom.genai.messages import ASSISTANT, USER, messages_of
+from spanloom.genai.read import messages_of
+from spanloom.genai.roles import ASSISTANT, USER
+from spanloom.genai.stored import messages_json
 from spanloom.model import Io, Json, Span
+from spanloom.model.genai import GenAiMessage, TextPart
 from spanloom.model.span import EVENT_VALUES, Party, PromptUse, Variable
 
 _TRACE_ID: Final = re.compile(
@@ -233,12 +236,14 @@ def _rendered(span: Span) -> Iterator[tuple[str, Json]]:
             yield f"spanloom.{key}", sent
 
 
-def _messages(key: str, said: Json, value: Json, role: str) -> Iterator[tuple[str, Json]]:
+def _messages(
+    key: str, said: Sequence[GenAiMessage], value: Json, role: str
+) -> Iterator[tuple[str, Json]]:
     if said:
-        yield key, said
+        yield key, messages_json(said)
     elif value is not None:
-        text = {"role": role, "parts": [{"type": "text", "content": _text(value)}]}
-        yield key, messages_of(value, role) or [text]
+        text = GenAiMessage(role, (TextPart(_text(value)),))
+        yield key, messages_json(messages_of(value, role) or [text])
 
 
 def _own(span: Span) -> Iterator[tuple[str, Json]]:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from typing import Any
 
+from spanloom.genai.stored import StoredMessages, messages_json
 from spanloom.model import Json, Span
 from spanloom.model.genai import Agent, Compaction, Handoff, Tool, Usage
 from spanloom.model.span import (
@@ -92,6 +93,7 @@ def _defaults(kind: type) -> tuple[tuple[str, Any], ...]:
     )
 
 
+_MESSAGES = ("input_messages", "output_messages")
 _PARTS = (GenAi, TraceFacts, Tool, Agent, Usage, Compaction, Handoff, PromptUse, Variable, Party)
 _DEFAULTS = {kind: _defaults(kind) for kind in _PARTS}
 _NAMES = {kind: frozenset(name for name, _ in defaults) for kind, defaults in _DEFAULTS.items()}
@@ -102,11 +104,14 @@ def _plain(part: Any) -> dict[str, Json]:
     out: dict[str, Json] = {}
     for name, default in _DEFAULTS[type(part)]:
         value = getattr(part, name)
-        if value is default or value == default:
+        if value is default or (name not in _MESSAGES and value == default):
             continue
         kind = type(value)
         if kind in _DEFAULTS:
             value = _plain(value)
+        elif name in _MESSAGES:
+            if not (value := messages_json(value)):
+                continue
         elif kind is tuple:
             value = [_plain(item) if type(item) in _DEFAULTS else item for item in value]
         out[name] = value
@@ -132,6 +137,7 @@ def _maker(kind: type) -> Callable[[Json], Any]:
 
 _INSIDE: dict[type, dict[str, Callable[[Json], Any]]] = {
     GenAi: {
+        **dict.fromkeys(_MESSAGES, StoredMessages),
         "tool": _maker(Tool),
         "agent": _maker(Agent),
         "usage": _maker(Usage),

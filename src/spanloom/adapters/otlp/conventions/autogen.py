@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import ast
 import re
-from typing import Any
+from dataclasses import replace
 
-from spanloom.adapters.otlp.conventions.convention import Convention, Draft, Offers, SpanSource
-from spanloom.genai.messages import ASSISTANT, TOOL, USER, Message
-from spanloom.genai.parts import openai_call, parts_of, text_part, tool_response
+from spanloom.adapters.otlp.convention import Convention, Draft, Offers, SpanSource
+from spanloom.genai.blocks import openai_call, parts_of, tool_result
+from spanloom.genai.dialects import shown
 from spanloom.genai.reading import an_object
+from spanloom.genai.roles import ASSISTANT, TOOL, USER
 from spanloom.model import Json
+from spanloom.model.genai import GenAiMessage, Part, ReasoningPart, TextPart
 
 _WATCHED = "openinference.instrumentation.autogen_agentchat"
 _LONGEST = 65_536
@@ -43,7 +45,7 @@ def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
     message = _message(told)
     if message is None or not isinstance(told, dict):
         return {"operation": "chain", "input_value": heard}
-    by_user = message["role"] == USER
+    by_user = message.role == USER
     return {
         "operation": "chain",
         "relayed": True,
@@ -62,9 +64,10 @@ def _watched(source: SpanSource, draft: Draft) -> Offers:
     thought, outputs = told.get("thought"), draft.get("output_messages")
     if isinstance(thought, str) and thought and outputs:
         calls = told.get("finish_reason") == "function_calls"
-        part = text_part(thought) if calls else {"type": "reasoning", "content": thought}
+        part = TextPart(thought) if calls else ReasoningPart(thought)
         first, *others = outputs
-        draft["output_messages"] = [{**first, "parts": [part, *first.get("parts", ())]}, *others]
+        first = replace(first, parts=(part, *first.parts), as_content=False, sent=None)
+        draft["output_messages"] = [first, *others]
     said = (_message({"source": _text(p[1]), "content": _text(p[2])}) for p in printed if p)
     return {"input_messages": [m for m in said if m] or None}
 
@@ -77,7 +80,7 @@ def _text(printed: str) -> Json:
     return value
 
 
-def _message(item: Json) -> Message | None:
+def _message(item: Json) -> GenAiMessage | None:
     """A message of the bus: a text, media, the calls of tools, or their results."""
     if not isinstance(item, dict):
         return None
@@ -88,25 +91,21 @@ def _message(item: Json) -> Message | None:
     )
     content = item.get("content")
     kind = item.get("type")
-    parts: list[dict[str, Any]]
+    parts: tuple[Part, ...]
     if kind == "ToolCallRequestEvent":
-        parts = [part for call in _items(content) if (part := openai_call(call))]
+        parts = tuple(part for call in _items(content) if (part := openai_call(call)))
     elif kind == "ToolCallExecutionEvent":
         role = TOOL
-        parts = [
-            tool_response(r.get("call_id"), r.get("content"), r.get("name"))
+        parts = tuple(
+            tool_result(r.get("call_id"), r.get("content"), r.get("name"))
             for r in _items(content)
             if isinstance(r, dict)
-        ]
-    elif kind == "ThoughtEvent":
-        parts = (
-            [{"type": "reasoning", "content": content}]
-            if isinstance(content, str) and content
-            else []
         )
+    elif kind == "ThoughtEvent":
+        parts = (ReasoningPart(content),) if isinstance(content, str) and content else ()
     else:
-        parts = parts_of(content)
-    return {"role": role, "parts": parts} if parts else None
+        parts = shown(parts_of(content))
+    return GenAiMessage(role, parts) if parts else None
 
 
 def _items(content: Json) -> list[Json]:

@@ -6,7 +6,7 @@ OpenTelemetry support.
 
 from __future__ import annotations
 
-from spanloom.adapters.otlp.conventions.convention import Convention, Draft, Offers, SpanSource
+from spanloom.adapters.otlp.convention import Convention, Draft, Offers, SpanSource
 from spanloom.adapters.otlp.conventions.otel_genai import instructions
 from spanloom.genai.reading import decoded, structured
 from spanloom.model import Json

@@ -6,8 +6,8 @@ trace with OpenTelemetry.
 
 from __future__ import annotations
 
-from spanloom.adapters.otlp.conventions.convention import Convention, Draft, Offers, SpanSource
-from spanloom.genai.parts import first
+from spanloom.adapters.otlp.convention import Convention, Draft, Offers, SpanSource
+from spanloom.genai.blocks import first
 from spanloom.genai.reading import an_object, count, identifier, text, word_in
 from spanloom.model import Json
 

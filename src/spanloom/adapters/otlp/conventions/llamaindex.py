@@ -12,11 +12,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from spanloom.adapters.otlp.conventions.convention import Convention, Draft, Offers, SpanSource
-from spanloom.genai.messages import ASSISTANT, USER, messages_of, system_of
-from spanloom.genai.parts import first, text_part
+from spanloom.adapters.otlp.convention import Convention, Draft, Offers, SpanSource
+from spanloom.genai.blocks import first
+from spanloom.genai.read import messages_of
 from spanloom.genai.reading import count, identifier, nested, structured, text
+from spanloom.genai.roles import ASSISTANT, USER
+from spanloom.genai.text import system_of
 from spanloom.model import Json
+from spanloom.model.genai import GenAiMessage, TextPart
 
 _SCOPE = "llamaindex.opentelemetry.tracer"
 _WATCHED = "openinference.instrumentation.llama_index"
@@ -47,7 +50,7 @@ def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
         return {"operation": "invoke_agent", "output_messages": said}
     offers: dict[str, Any] = {"operation": "chain", "agent_name": _agent(given)}
     if step == "init_run" and (asked := _ASKED.search(given)):
-        offers["input_messages"] = [{"role": USER, "parts": [text_part(_literal(asked[1]))]}]
+        offers["input_messages"] = [GenAiMessage(USER, (TextPart(str(_literal(asked[1]))),))]
     elif step == "run_agent_step":
         offers["output_messages"] = _said(told, ASSISTANT)
     return offers
@@ -69,9 +72,9 @@ def _model(told: Mapping[str, Any]) -> Offers:
         "operation": "chat",
         "model": text(first(told.get("model_dict"), "model_name", "model")),
         "response_model": text(first(raw, "model")),
-        "input_messages": inputs,
-        "output_messages": messages_of(_answer(response), ASSISTANT),
-        "system_instructions": system_of(inputs or ()),
+        "input_messages": inputs or None,
+        "output_messages": messages_of(_answer(response), ASSISTANT) or None,
+        "system_instructions": system_of(inputs) or None,
         "tool_definitions": structured(first(told.get("additional_kwargs"), "tools")),
         "input_tokens": count(
             first(usage, "prompt_tokens", "input_tokens") or first(extra, "prompt_tokens")
@@ -113,9 +116,9 @@ def _output(source: SpanSource) -> str:
     return next((said for said in told if isinstance(said, str)), "")
 
 
-def _said(printed: str, role: str) -> list[dict[str, Any]] | None:
-    texts = [t for said in _TEXT_BLOCK.findall(printed) if (t := _literal(said))]
-    return [{"role": role, "parts": [text_part(t) for t in texts]}] if texts else None
+def _said(printed: str, role: str) -> list[GenAiMessage] | None:
+    texts = [str(t) for said in _TEXT_BLOCK.findall(printed) if (t := _literal(said))]
+    return [GenAiMessage(role, tuple(map(TextPart, texts)))] if texts else None
 
 
 def _literal(printed: str) -> Any:

@@ -5,7 +5,7 @@ Source: mlflow.org, GenAI tracing, OpenTelemetry attribute mapping; mlflow/traci
 
 from __future__ import annotations
 
-from spanloom.adapters.otlp.conventions.convention import Convention, Draft, Offers, SpanSource
+from spanloom.adapters.otlp.convention import Convention, Draft, Offers, SpanSource
 from spanloom.genai.reading import an_object, count, decoded, dollars
 from spanloom.model import Json
 

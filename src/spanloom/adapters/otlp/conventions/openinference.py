@@ -7,19 +7,12 @@ LlamaIndex, Agno, BeeAI, AutoGen and Google ADK).
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
-from spanloom.adapters.otlp.conventions.convention import Convention, Draft, Offers, SpanSource
-from spanloom.genai.messages import (
-    ASSISTANT,
-    USER,
-    Message,
-    answers_of,
-    message_of,
-    messages_of,
-    system_of,
-)
-from spanloom.genai.parts import text_part
+from spanloom.adapters.otlp.convention import Convention, Draft, Offers, SpanSource
+from spanloom.genai.dialects import message_of
+from spanloom.genai.read import after_last_question, messages_of
 from spanloom.genai.reading import (
     an_object,
     anything,
@@ -33,7 +26,10 @@ from spanloom.genai.reading import (
     text,
     word_in,
 )
+from spanloom.genai.roles import ASSISTANT, USER
+from spanloom.genai.text import system_of
 from spanloom.model import Json
+from spanloom.model.genai import GenAiMessage, TextPart
 
 _OPERATIONS = {
     "llm": "chat",
@@ -74,14 +70,14 @@ def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
             llm.get("choices")
         )
         reason = text(get("llm.finish_reason"))
-        if outputs and reason:
-            outputs[-1].setdefault("finish_reason", reason)
+        if outputs and reason and not outputs[-1].finish_reason:
+            outputs[-1] = replace(outputs[-1], finish_reason=reason)
         if kind == "llm" and not inputs and not outputs and _is_no_call(source, draft):
             draft["operation"] = "chain"
         offers = {
             "input_messages": inputs,
             "output_messages": outputs,
-            "system_instructions": system_of(inputs)
+            "system_instructions": system_of(inputs) or None
             if inputs and "input_messages" not in draft
             else None,
         }
@@ -116,17 +112,16 @@ def _is_no_call(source: SpanSource, draft: Draft) -> bool:
     ):
         return False
     get = source.attributes.get
-    return not answers_of(structured(get("output.value"))) or not messages_of(
-        structured(get("input.value")), USER
-    )
+    answers = after_last_question(messages_of(structured(get("output.value")), ASSISTANT))
+    return not answers or not messages_of(structured(get("input.value")), USER)
 
 
-def _messages(node: Json, role: str) -> list[Message] | None:
+def _messages(node: Json, role: str) -> list[GenAiMessage] | None:
     found = (_message(item, role) for item in elements(node) if isinstance(item, dict))
     return [message for message in found if message] or None
 
 
-def _message(item: dict[str, Any], role: str) -> Message | None:
+def _message(item: dict[str, Any], role: str) -> GenAiMessage | None:
     told = item.get("message")
     if not isinstance(told, dict):
         return None
@@ -161,20 +156,20 @@ def _message(item: dict[str, Any], role: str) -> Message | None:
     return message_of(flat, role)
 
 
-def _prompts(node: Json) -> list[Message] | None:
+def _prompts(node: Json) -> list[GenAiMessage] | None:
     """llm.prompts of text completions."""
     said = [p.get("prompt", p) if isinstance(p, dict) else p for p in elements(node)]
     texts = [
         t for p in said if isinstance(t := p.get("text") if isinstance(p, dict) else p, str) and t
     ]
-    return [{"role": USER, "parts": [text_part(t)]} for t in texts] or None
+    return [GenAiMessage(USER, (TextPart(t),)) for t in texts] or None
 
 
-def _completions(node: Json) -> list[Message] | None:
+def _completions(node: Json) -> list[GenAiMessage] | None:
     """llm.choices of text completions."""
     said = [c.get("completion") for c in elements(node) if isinstance(c, dict)]
     texts = [t for c in said if isinstance(c, dict) and isinstance(t := c.get("text"), str) and t]
-    return [{"role": ASSISTANT, "parts": [text_part(t)]} for t in texts] or None
+    return [GenAiMessage(ASSISTANT, (TextPart(t),)) for t in texts] or None
 
 
 def _tools(node: Json) -> Json:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from spanloom.adapters.otlp.conventions.convention import Convention, Draft, Offers, SpanSource
+from spanloom.adapters.otlp.convention import Convention, Draft, Offers, SpanSource
 from spanloom.genai.reading import count, elements, identifier, nested, structured, text, word_in
 from spanloom.model import Json
 

@@ -5,7 +5,7 @@ Source: contract agent_chat, section 2.2 (PyPI weave 0.53.12).
 
 from __future__ import annotations
 
-from spanloom.adapters.otlp.conventions.convention import Convention
+from spanloom.adapters.otlp.convention import Convention
 from spanloom.adapters.otlp.conventions.otel_genai import FIELDS
 from spanloom.genai.reading import count, text, texts
 

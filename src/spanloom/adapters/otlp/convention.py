@@ -1,6 +1,7 @@
 """What a convention is: a table of attribute keys, and a function for what no table can say.
 
-A convention offers values for these canonical fields; the offer of the first convention that makes one is taken:
+A convention offers values for these canonical fields. The first offer that is not null is taken, in
+the order of `spanloom.adapters.otlp.draft.CONVENTIONS`:
 
     operation            gen_ai.operation.name; "chain" for a step that says it is no more than that
     kind                 event type: model, tool, chain, session
@@ -9,7 +10,7 @@ A convention offers values for these canonical fields; the offer of the first co
     provider, model, response_model
     input_tokens, output_tokens, reasoning_tokens, cache_read_tokens, cache_creation_tokens
     cost, input_cost, output_cost            US dollars
-    input_messages, output_messages          GenAI messages (`spanloom.genai.messages`)
+    input_messages, output_messages          lists of GenAiMessage (`spanloom.model.genai`)
     system_instructions                      text
     input_value, output_value                any JSON: what went in and came out of a step of any kind
     prompt, completion                       the same, of a step that says it is about a model (gen_ai.prompt)
@@ -58,11 +59,15 @@ class SpanSource:
 
 @dataclass(frozen=True, slots=True)
 class Convention:
-    """`rules`: (attribute key, canonical field, reader), the earlier before the later.
+    """A table of attribute keys, and a function.
 
-    `read(source, found, draft)` is called for spans that have attributes with one of `prefixes` (`found`), are of one of
-    `scopes` or have events whose name starts with one of `events`; `draft` is what was taken so far; a function
-    may correct it, where a span says less of itself than it is, or other than it means.
+    `rules` are (attribute key, canonical field, reader), the earlier before the later.
+
+    `read(source, found, draft)` returns further offers. It is called for spans that have attributes
+    with one of `prefixes` (`found` are those), that are of one of `scopes`, or that have events
+    whose name starts with one of `events`. `draft` holds the offers taken so far, from this
+    convention's rules and from all conventions before it. `read` may modify `draft` to correct
+    values that the SDK reports wrongly; it never fills in a missing value there, but offers it.
     """
 
     name: str

@@ -1,17 +1,15 @@
-"""Handoffs: one agent passes the turn on to another (contract agent_chat, section 3.10)."""
+"""Handoffs: one agent hands the conversation over to another (contract agent_chat, section 3.10)."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final
 
-from spanloom.chat.json_text import json_object, parsed
-from spanloom.model.turn import AgentHandoff, AgentStart, ChatMessage, UserMessage
-
-if TYPE_CHECKING:
-    from spanloom.model import Span
+from spanloom.chat.facts import Facts, FactsById
+from spanloom.chat.timeline import PossibleHandoff, Timeline
+from spanloom.genai.json_text import json_in, json_object
+from spanloom.model.turn import AgentStart, ChatMessage, UserMessage
 
 _TRANSFER: Final = "transfer_to_"
 _TRANSFERS_TO_ANY: Final = frozenset({"transfer_to_agent", "handoff", "handoff_to_agent"})
@@ -19,39 +17,29 @@ _TARGETS: Final = ("agent_name", "to_agent", "agent")
 _ARROWS: Final = ("→", "->")
 
 
-class Handoff(NamedTuple):
-    """A handoff that the walk came by: the message for it, and how many messages stood before it.
-
-    It happened if a span tells it (`is_certain`), else only if the agent it names speaks later.
-    """
-
-    place: int
-    message: ChatMessage
-    agents: AgentHandoff
-    is_certain: bool
-
-
 def transfer_target(tool_name: str, arguments: str = "") -> str:
-    """The agent that a tool of the name transfer_to_<agent> hands over to, or the one that the arguments of a tool that is
-    for any agent name (Google ADK: transfer_to_agent, LlamaIndex: handoff); "" for another tool."""
+    """The agent that a tool hands over to, "" for any other tool.
+
+    Its name is transfer_to_<agent>, or it is a tool for any agent (Google ADK: transfer_to_agent,
+    LlamaIndex: handoff), whose arguments name the agent.
+    """
     name = tool_name.lower()
     if name in _TRANSFERS_TO_ANY:
-        given = json_object(parsed(arguments))
+        given = json_object(json_in(arguments))
         named = (given.get(key) for key in _TARGETS)
         return next((agent for agent in named if isinstance(agent, str)), "")
     return tool_name[len(_TRANSFER) :] if name.startswith(_TRANSFER) else ""
 
 
-def told_agents(span: Span) -> tuple[str, str]:
-    """From which agent to which a handoff span hands over, "" where it does not tell.
+def agents_of(f: Facts) -> tuple[str, str]:
+    """From which agent to which a handoff span hands over, "" where it does not say.
 
-    Its handoff tells it, else a span name like `Handoff: a → b`, `a -> b.handoff` or `handoff to b`.
+    Its attributes name them, else a span name like `Handoff: a → b`, `a -> b.handoff` or
+    `handoff to b`.
     """
-    told = span.genai.handoff
-    from_agent, to_agent = (told.from_agent, told.to_agent) if told else ("", "")
-    if to_agent:
-        return from_agent, to_agent
-    name = span.name.removesuffix(".handoff")
+    if f.handoff.to_agent:
+        return f.handoff.from_agent, f.handoff.to_agent
+    from_agent, name = f.handoff.from_agent, f.span.name.removesuffix(".handoff")
     is_titled = name[:7].lower() == "handoff"
     if is_titled:
         name = name[7:].lstrip(" :")
@@ -62,17 +50,19 @@ def told_agents(span: Span) -> tuple[str, str]:
     return from_agent, name.removeprefix("to ").strip() if is_titled else ""
 
 
-def with_handoffs(
-    messages: Sequence[ChatMessage], handoffs: Iterable[Handoff]
-) -> list[ChatMessage]:
-    """The messages with each handoff that happened at its place."""
-    by_place: dict[int, list[Handoff]] = {}
-    for handoff in handoffs:
+def place_handoffs(timeline: Timeline, facts: FactsById) -> Timeline:
+    """Show each handoff that happened, at its place.
+
+    A handoff happened if a span records it, or if the agent that it names speaks later.
+    """
+    by_place: dict[int, list[PossibleHandoff]] = {}
+    for handoff in timeline.handoffs:
         by_place.setdefault(handoff.place, []).append(handoff)
     if not by_place:
-        return list(messages)
+        return timeline
+    messages = timeline.messages
     happened: dict[int, list[ChatMessage]] = {}
-    pending: dict[str, Handoff] = {}
+    pending: dict[str, PossibleHandoff] = {}
     for index in range(len(messages) + 1):
         for handoff in by_place.get(index, ()):
             target = _slug(handoff.agents.to_agent)
@@ -83,21 +73,24 @@ def with_handoffs(
                     continue
             pending[target] = handoff
         if pending and index < len(messages):
-            _settle(messages[index], pending, happened)
+            _resolve(messages[index], pending, happened)
     for handoff in pending.values():
         if handoff.is_certain:
             happened.setdefault(handoff.place, []).append(handoff.message)
-    return [
+    placed = [
         message
         for index in range(len(messages) + 1)
         for message in (*happened.get(index, ()), *messages[index : index + 1])
     ]
+    return timeline._replace(messages=placed, handoffs=())
 
 
-def _settle(
-    message: ChatMessage, pending: dict[str, Handoff], happened: dict[int, list[ChatMessage]]
+def _resolve(
+    message: ChatMessage,
+    pending: dict[str, PossibleHandoff],
+    happened: dict[int, list[ChatMessage]],
 ) -> None:
-    """Complete the handoff to the agent that this message is the first of."""
+    """If this message is the first of an agent with a pending handoff, the handoff happened."""
     if isinstance(message.payload, UserMessage) or not message.agent_name:
         return
     handoff = pending.pop(_slug(message.agent_name), None)

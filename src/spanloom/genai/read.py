@@ -1,0 +1,308 @@
+"""The one reader of messages: requests, responses, histories and free-form values of any dialect, as GenAI messages.
+
+    genai_messages    an attribute that holds GenAI messages, which keep every field
+    messages_of       the messages that a value holds
+    asked, answered   what a model or an agent was asked, and what it answered
+
+The keys are those that model APIs, frameworks and clients of Spanloom's contracts use; the first one that is filled wins.
+Sources: see `spanloom.genai.blocks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby
+from typing import Any, Final
+
+from spanloom.genai.blocks import first, is_block, parts_of
+from spanloom.genai.dialects import composed, is_pair, message_of, shown
+from spanloom.genai.json import message_from_json
+from spanloom.genai.json_text import json_in, printed
+from spanloom.genai.reading import parsed
+from spanloom.genai.roles import ASSISTANT, SYSTEM, TOOL, USER, speaker
+from spanloom.genai.tool_io import without_params
+from spanloom.model.genai import (
+    GenAiMessage,
+    Json,
+    ReasoningPart,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+)
+
+_Object = dict[str, Any]
+
+# How many objects deep a question, an answer or a history is looked for.
+_MAX_DEPTH: Final = 6
+# Keys under which a request has the conversation, and its last question.
+_HISTORIES: Final = ("chat_history", "messages", "contents")
+_QUESTIONS: Final = (
+    *("question", "query", "query_str", "prompt", "prompts", "input", "inputs", "user_input"),
+    *("user_msg", "user_message", "new_message", "newMessage", "task", "message", "text"),
+    "content",
+)
+# Keys under which a response has the answer; those of _CHOICES hold several.
+_CHOICES: Final = ("choices", "candidates", "generations")
+_ANSWERS: Final = (
+    *(*_CHOICES, "content", "message", "messages", "update", "response", "outputs", "output"),
+    *("text", "generated_text", "output_text", "answer", "completion", "result", "value"),
+)
+# Keys under which a step passes a conversation on.
+_PASSED_ON: Final = (*_HISTORIES, "input")
+_SYSTEMS: Final = (
+    *("system", "system_prompt", "systemInstruction", "system_instruction", "instructions"),
+)
+_NOTHING: Final[tuple[Json, ...]] = (None, "", [], {})
+# Keys of which a GenAI message has one, or an OpenAI message in its place.
+_OWN_KEYS: Final = frozenset({"content", "parts", "tool_calls"})
+_WELL_KNOWN: Final = (USER, ASSISTANT, SYSTEM, "developer")
+
+
+def genai_messages(value: Json, role: str) -> list[GenAiMessage]:
+    """The messages of an attribute that holds GenAI messages: a list, one object, or JSON of either in a text.
+
+    They keep every field that was sent. A text that is no JSON is one message of `role`, and so is each item of the
+    list without a role. What is no message is left out.
+    """
+    if isinstance(value, str):
+        text, value = value, parsed(value)
+        if not isinstance(value, list | dict):
+            return [_text_message(role, text)] if text else []
+    if isinstance(value, dict):
+        if not isinstance(value.get("role"), str):
+            return asked(value) if role == USER else answered(value)
+        value = [value]
+    if not isinstance(value, list):
+        return []
+    if len(value) == 1 and isinstance(value[0], list):
+        value = value[0]
+    found = (_genai_message(item, role) for item in value)
+    return [message for message in found if message is not None]
+
+
+def _text_message(role: str, text: str) -> GenAiMessage:
+    return message_from_json({"role": role, "content": text})
+
+
+def _genai_message(item: Json, role: str) -> GenAiMessage | None:
+    if isinstance(item, str):
+        return _text_message(role, item) if item else None
+    if not isinstance(item, dict):
+        return None
+    said = item.get("role")
+    if not isinstance(said, str) or not said:
+        if "lc" in item or "type" in item or _OWN_KEYS.isdisjoint(item):
+            return message_of(item, role)
+        return message_from_json({**item, "role": role})
+    if _OWN_KEYS.isdisjoint(item) and (read := message_of(item, role)) is not None:
+        return read
+    message = message_from_json(item)
+    known = said.lower()
+    if known not in _WELL_KNOWN:
+        known = _role_of_parts(message) or known
+    if known == said:
+        return message
+    return replace(message, role=known, sent=message.sent and {**item, "role": known})
+
+
+def _role_of_parts(message: GenAiMessage) -> str | None:
+    """Who says parts of one kind: Koog gives calls of tools the role of their results, and thoughts one of their own."""
+    roles = {_ROLE_OF.get(type(part)) for part in message.parts}
+    return roles.pop() if len(roles) == 1 else None
+
+
+_ROLE_OF: Final = {ToolCallPart: ASSISTANT, ReasoningPart: ASSISTANT, ToolResultPart: TOOL}
+
+
+def messages_of(value: Json, role: str) -> list[GenAiMessage]:
+    """The messages that a value of any dialect holds; empty where it holds none that could be recognized.
+
+    `role` is who speaks where nothing says it: the user on the way in, the assistant on the way out.
+    """
+    if isinstance(value, str):
+        inner = parsed(value)
+        if not isinstance(inner, list | dict):
+            return [GenAiMessage(role, (TextPart(value),))] if value else []
+        value = inner
+    return _found(without_params(value), role, 0)
+
+
+def asked(value: Json, *, any_json: bool = True) -> list[GenAiMessage]:
+    """What a model or an agent was asked: a conversation, else the text under a question's key, else the only value.
+
+    Any other JSON is shown as it is, if `any_json`.
+    """
+    return messages_of(value, USER) or _as_text(value, USER, _QUESTIONS, any_json=any_json)
+
+
+def answered(value: Json, *, any_json: bool = True) -> list[GenAiMessage]:
+    """What a model or an agent answered: a message, the text under an answer's key, else the only value.
+
+    Any other JSON is shown as it is, if `any_json`. Of a conversation, what comes after the last question.
+    """
+    found = messages_of(value, ASSISTANT)
+    if not found:
+        return _as_text(value, ASSISTANT, _ANSWERS, any_json=any_json)
+    return after_last_question(found)
+
+
+def after_last_question(messages: Sequence[GenAiMessage]) -> list[GenAiMessage]:
+    """The messages that answer: those after the last one of a user or of the system."""
+    asked = (i for i, message in enumerate(messages) if speaker(message.role) in (USER, SYSTEM))
+    return [*messages[max(asked, default=-1) + 1 :]]
+
+
+def asked_and_answered(
+    messages: Sequence[GenAiMessage],
+) -> tuple[Sequence[GenAiMessage], Sequence[GenAiMessage]]:
+    """A conversation to which the answer was added: what was asked, and the assistant's words at its end."""
+    end = len(messages)
+    while end and messages[end - 1].role == ASSISTANT:
+        end -= 1
+    return messages[:end], messages[end:]
+
+
+def asked_before(value: Json) -> list[GenAiMessage]:
+    """The conversation that a step passed on, where it does not say what it was asked."""
+    return _passed_on(value, USER, 0) if isinstance(value, dict) else []
+
+
+def _found(value: Json, role: str, depth: int) -> list[GenAiMessage]:
+    if depth > _MAX_DEPTH:
+        return []
+    if isinstance(value, str):
+        return _in_text(value, role)
+    if isinstance(value, list):
+        return _in_list(value, role, depth)
+    if not isinstance(value, dict):
+        return []
+    message = message_of(value, role)
+    if message is not None:
+        return [message]
+    return _in_request(value, depth) if role == USER else _in_response(value, role, depth)
+
+
+def _in_text(value: str, role: str) -> list[GenAiMessage]:
+    """A text inside a request or a response: JSON of messages, else what was said."""
+    inner = parsed(value)
+    items = inner if isinstance(inner, list) else [inner]
+    if items and all(isinstance(item, list | dict) for item in items):
+        found = [message for item in items if (message := message_of(item, role)) is not None]
+        if found:
+            return found
+    return [GenAiMessage(role, (TextPart(value),))] if value else []
+
+
+def _in_list(value: list[Json], role: str, depth: int) -> list[GenAiMessage]:
+    if value and all(isinstance(item, list) for item in value) and not is_pair(value[0]):
+        return _found(value[0], role, depth + 1)  # LangChain sends a batch of one conversation
+    if value and all(map(is_block, value)):
+        return _of_blocks(value, role)
+    told = [message_of(item, role) for item in value]
+    has_messages = any(told)
+    found: list[GenAiMessage] = []
+    for item, message in zip(value, told, strict=True):
+        if message is not None:
+            found.append(message)
+        elif isinstance(item, dict) and (not has_messages or _is_response(item)):
+            found += _found(item, ASSISTANT if has_messages else role, depth + 1)
+    return found
+
+
+def _of_blocks(blocks: list[Json], role: str) -> list[GenAiMessage]:
+    """Blocks without a message around them: one message for those in a row that one speaker says."""
+    parts = shown(parts_of(blocks))
+    speakers = groupby(parts, key=lambda part: _ROLE_OF.get(type(part), role))
+    return [GenAiMessage(speaks, tuple(said)) for speaks, said in speakers]
+
+
+def _is_response(item: _Object) -> bool:
+    """A whole response among messages, as the answer to them: OpenAI's, of the one or of the other API."""
+    return item.get("object") in ("response", "chat.completion")
+
+
+def _in_request(value: _Object, depth: int) -> list[GenAiMessage]:
+    """The conversation of a request; a question beside one that ends with an answer comes after it."""
+    history = _first_found(value, _HISTORIES, USER, depth)
+    if not history or speaker(history[-1].role) not in (USER, TOOL):
+        history = history + _first_found(value, _QUESTIONS, USER, depth)
+    system = _system(value) if history else None
+    return [system, *history] if system else history
+
+
+def _in_response(value: _Object, role: str, depth: int) -> list[GenAiMessage]:
+    found = _first_found(value, _ANSWERS, role, depth) or _passed_on(value, role, depth)
+    if not found and isinstance(value.get("tool_calls"), list):
+        message = composed(role, value)
+        return [message] if message else []
+    return found
+
+
+def _passed_on(value: _Object, role: str, depth: int) -> list[GenAiMessage]:
+    """The conversation that a step of a workflow passes on."""
+    kept = {key: value[key] for key in _PASSED_ON if isinstance(value.get(key), list)}
+    return _first_found(kept, _PASSED_ON, role, depth)
+
+
+def _first_found(value: _Object, keys: Sequence[str], role: str, depth: int) -> list[GenAiMessage]:
+    for key in keys:
+        inner = value.get(key)
+        if inner in _NOTHING:
+            continue
+        if key in _CHOICES:
+            found = [m for choice in _choices(inner) if (m := _choice(choice, role))]
+        elif key == "content" and not isinstance(inner, dict):
+            found = [m] if (m := composed(role, value)) else []
+        else:
+            found = _found(inner, role, depth + 1)
+        if found:
+            return found
+    return []
+
+
+def _choices(inner: Json) -> Iterator[Json]:
+    for item in inner if isinstance(inner, list) else [inner]:
+        yield from item if isinstance(item, list) else [item]
+
+
+def _choice(choice: Json, role: str) -> GenAiMessage | None:
+    """One of OpenAI's choices, Google's candidates or LangChain's generations."""
+    if not isinstance(choice, dict):
+        return None
+    said = first(choice, "message", "delta", "content")
+    message = message_of(said, role)
+    if message is None and isinstance(said, dict):
+        message = composed(role, said)
+    if message is None:
+        text = first(choice, "text") or said
+        message = GenAiMessage(role, (TextPart(text),)) if text and isinstance(text, str) else None
+    reason = first(choice, "finish_reason", "finishReason") or first(
+        choice.get("generation_info"), "finish_reason"
+    )
+    if message and not message.finish_reason and isinstance(reason, str):
+        message = replace(message, finish_reason=reason.lower())
+    return message
+
+
+def _system(value: _Object) -> GenAiMessage | None:
+    said = first(value, *_SYSTEMS) or first(value.get("config"), *_SYSTEMS)
+    if isinstance(said, dict) and "parts" in said:
+        said = said["parts"]
+    parts = shown(parts_of(said))
+    return GenAiMessage(SYSTEM, parts) if parts else None
+
+
+def _as_text(value: Json, role: str, keys: Sequence[str], *, any_json: bool) -> list[GenAiMessage]:
+    """The value under the first of these keys that is filled, level by level, or the only value: as text."""
+    value = without_params(json_in(value) if isinstance(value, str) else value)
+    for _ in range(_MAX_DEPTH):
+        if not isinstance(value, dict):
+            break
+        filled = [key for key in keys if value.get(key) not in _NOTHING]
+        if not filled and len(value) != 1:
+            break
+        value = value[filled[0]] if filled else next(iter(value.values()))
+    if value in _NOTHING or not (any_json or isinstance(value, str)):
+        return []
+    return [GenAiMessage(role, (TextPart(printed(value)),))]
