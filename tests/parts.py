@@ -47,7 +47,7 @@ def parts(body: Mapping[str, Any]) -> dict[str, Any]:
         elif isinstance(value, list) and name in ("content_refs", "evaluators"):
             value = tuple(value)
         elif name in MESSAGES:
-            value = genai_messages(value, MESSAGES[name])
+            value = tuple(genai_messages(value, MESSAGES[name]))
         elif name == "variables":
             value = tuple(Variable(**variable) for variable in value)
         part = next((part for part, held in HELD.items() if name in held), None)

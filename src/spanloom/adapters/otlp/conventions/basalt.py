@@ -103,6 +103,8 @@ def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
         "evaluation_config": None if rate is None else {"sample_rate": rate},
         "sample_rate": rate,
         "operation": "invoke_agent" if is_root else None,
+        # As by REST: a trace is a session.
+        "kind": "session" if is_root and source.is_root else None,
     }
 
 
