@@ -1,4 +1,4 @@
-"""What every door checks alike: ids, text that becomes a column, and how violations are gathered before a request is refused."""
+"""What every adapter checks alike: ids, texts that become columns, and violations, gathered before a request is refused."""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ from spanloom.codec.struct_wire import message_fields
 from spanloom.model import EVENT_TYPES, MAX_TIME_NS, NO_BODY, Io, Json, Sent, Span, dashed, uuid7
 from spanloom.model.checks import Violations
 from spanloom.model.patch import column_text, count_of, dollars_of, model_of
+from spanloom.model.span import EVENT_FIELDS
 from spanloom.model.times import MAX_TIME_MS, OUT_OF_RANGE, ms_from_ns, ns_from_ms
 from spanloom.v1 import event_pb2, event_service_pb2, session_pb2
 
@@ -260,21 +261,11 @@ def _span(
 
 def _io(sent: Mapping[str, Json]) -> Io:
     """What the event is given back with, as sent: empty objects stay, unset stays unset."""
-    get = sent.get
-    outputs = get("outputs")
-    return Io(
-        inputs=get("inputs"),
-        outputs=outputs if outputs is None or isinstance(outputs, dict) else {"value": outputs},
-        config=get("config"),
-        metadata=get("metadata"),
-        metrics=get("metrics"),
-        feedback=get("feedback"),
-        user_properties=get("user_properties"),
-        error=get("error"),
-        source=get("source") or UNKNOWN,
-        project=get("project"),
-        children_ids=get("children_ids"),
-    )
+    io = Io(*map(sent.get, EVENT_FIELDS))
+    if io.outputs is not None and not isinstance(io.outputs, dict):
+        io.outputs = {"value": io.outputs}
+    io.source = io.source or UNKNOWN
+    return io
 
 
 class _Times(NamedTuple):

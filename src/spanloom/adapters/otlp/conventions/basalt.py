@@ -1,4 +1,4 @@
-"""Basalt's attributes, into the body keys of the Basalt REST door.
+"""Basalt's attributes, into the fields that Basalt's REST messages fill.
 
 Source: contract traces, section 6 (PyPI basalt-sdk 1.1.10, recorded requests; the JavaScript SDK).
 """

@@ -20,16 +20,9 @@ from spanloom.genai.reading import (
     word_in,
 )
 from spanloom.model import EVENT_TYPES, Json
+from spanloom.model.span import EVENT_OBJECTS, EVENT_VALUES
 
-_OBJECTS = {
-    "honeyhive_inputs": "inputs",
-    "honeyhive_outputs": "outputs",
-    "honeyhive_metadata": "metadata",
-    "honeyhive_metrics": "metrics",
-    "honeyhive_feedback": "feedback",
-    "honeyhive_config": "config",
-    "honeyhive_user_properties": "user_properties",
-}
+_OBJECTS = {f"honeyhive_{name}": name for name in (*EVENT_VALUES, *EVENT_OBJECTS)}
 
 
 def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
