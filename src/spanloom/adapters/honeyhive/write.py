@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from spanloom.codec.json_fields import put_json
 from spanloom.codec.struct_wire import MAX_LEVELS
-from spanloom.model import Json, Span
+from spanloom.model import Io, Json, Span
 from spanloom.model.span import EVENT_OBJECTS, EVENT_VALUES, SHOWN_COLUMNS, TOTAL_TOKENS
 from spanloom.model.times import ms_from_ns
 from spanloom.v1 import event_pb2, session_pb2, session_service_pb2
@@ -51,8 +51,8 @@ def fill_event(
 
 
 def event_json(span: Span) -> dict[str, Json]:
-    """The JSON values of an event by name, as all views of events show them: those that the span has, and in config and metadata
-    what its columns tell and the client did not say there."""
+    """The JSON values of an event by name, as all views of events show them: those that the span has,
+    and in config and metadata what its columns tell and the client did not say there."""
     io = span.io
     values: dict[str, Json] = {
         name: value for name in EVENT_OBJECTS if (value := getattr(io, name)) is not None
@@ -61,17 +61,25 @@ def event_json(span: Span) -> dict[str, Json]:
         value = getattr(io, name)
         if value is not None:
             values[name] = value if isinstance(value, dict) else {_WRAPPED[name]: value}
-    shown: dict[str, dict[str, Json]] = {}
     for (name, key), column in SHOWN_COLUMNS.items():
-        value = getattr(span, column)
-        if value is not None and value != "" and key not in values.get(name, ()):
-            shown.setdefault(name, {})[key] = value
+        if (name not in values or key not in values[name]) and (
+            (value := getattr(span, column)) is not None and value != ""
+        ):
+            _show(values, io, name, key, value)
     name, key = TOTAL_TOKENS
-    if (total := total_tokens(span)) is not None and key not in values.get(name, ()):
-        shown.setdefault(name, {})[key] = total
-    for name, columns in shown.items():
-        values[name] = {**values.get(name, {}), **columns}
+    if (name not in values or key not in values[name]) and (
+        (total := total_tokens(span)) is not None
+    ):
+        _show(values, io, name, key, total)
     return values
+
+
+def _show(values: dict[str, Json], io: Io, name: str, key: str, value: Json) -> None:
+    """Add what a column tells to one of the objects; the span's own is not changed."""
+    held = values.get(name)
+    if held is None or held is getattr(io, name):
+        held = values[name] = dict(held or ())
+    held[key] = value
 
 
 def total_tokens(span: Span) -> int | None:

@@ -32,7 +32,15 @@ from spanloom.model.genai import (
     ToolResultPart,
     Usage,
 )
-from spanloom.model.span import EVENT_FIELDS, EVENT_OBJECTS, NO_TRACE, Party, PromptUse, Variable
+from spanloom.model.span import (
+    EVENT_FIELDS,
+    EVENT_OBJECTS,
+    NO_GENAI,
+    NO_TRACE,
+    Party,
+    PromptUse,
+    Variable,
+)
 
 MODEL_OPERATIONS: Final = frozenset({"chat", "generate_content", "text_completion", "embeddings"})
 TOOL_OPERATIONS: Final = frozenset({"execute_tool", "retrieval", "rerank"})
@@ -152,7 +160,11 @@ def parts_of(draft: Draft) -> tuple[Io, GenAi, TraceFacts]:
     for name in EVENT_OBJECTS:
         if name in io and not isinstance(io[name], dict):
             del io[name]
-    return Io(**io), GenAi(**genai), _trace_facts(draft, parts.get("trace", {}))
+    return (
+        Io(**io),
+        GenAi(**genai) if genai else NO_GENAI,
+        _trace_facts(draft, parts.get("trace", {})),
+    )
 
 
 def _trace_facts(draft: Draft, facts: dict[str, Any]) -> TraceFacts:

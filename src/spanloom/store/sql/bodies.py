@@ -11,9 +11,10 @@ What a part does not say is left out. `sent` is in every body; one without it wa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import MISSING, fields
-from typing import Any
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 from spanloom.genai.stored import StoredMessages, messages_json
 from spanloom.model import Json, Span
@@ -42,17 +43,28 @@ SINGLES = {
     "start_unknown": False,
     "updated": (),
 }
+_MESSAGES = ("input_messages", "output_messages")
+_PARTS = (GenAi, TraceFacts, Tool, Agent, Usage, Compaction, Handoff, PromptUse, Variable, Party)
+
+# Fields are read several at a time, by native code: each span that is written or read passes here.
+_io_values = attrgetter(*IO_FIELDS)
+_single_values = attrgetter(*SINGLES)
+_NO_SINGLES = tuple(SINGLES.values())
+_SINGLE_NAMES = frozenset(SINGLES)
 
 
 def body_of(span: Span) -> dict[str, Json]:
     """The body of a span."""
-    io = span.io
     body: dict[str, Json] = {
-        name: value for name in IO_FIELDS if (value := getattr(io, name)) is not None
+        name: value
+        for name, value in zip(IO_FIELDS, _io_values(span.io), strict=True)
+        if value is not None
     }
-    for name, default in SINGLES.items():
-        if (value := getattr(span, name)) != default:
-            body[name] = value
+    singles = _single_values(span)
+    if singles != _NO_SINGLES:
+        for (name, default), value in zip(SINGLES.items(), singles, strict=True):
+            if value != default:
+                body[name] = value
     if span.genai is not NO_GENAI and (genai := _plain(span.genai)):
         body["genai"] = genai
     if span.trace is not NO_TRACE and (trace := _plain(span.trace)):
@@ -61,23 +73,24 @@ def body_of(span: Span) -> dict[str, Json]:
     return body
 
 
-def parts_of(body: Mapping[str, Json]) -> dict[str, Any]:
-    """The fields of `Span` that `body_of` made this of."""
+def parts_of(body: dict[str, Json]) -> dict[str, Any]:
+    """The fields of `Span` that `body_of` made this of; what is inside the body is used up."""
     get = body.get
     parts: dict[str, Any] = {"io": Io(*map(get, IO_FIELDS))}
-    for name in body.keys() & SINGLES.keys():
-        parts[name] = body[name]
-    if "updated" in parts:
-        parts["updated"] = tuple(parts["updated"])
+    if not _SINGLE_NAMES.isdisjoint(body):
+        for name in SINGLES:
+            if name in body:
+                parts[name] = body[name]
+        if "updated" in parts:
+            parts["updated"] = tuple(parts["updated"])
     if genai := get("genai"):
         parts["genai"] = _made(GenAi, genai)
     if trace := get("trace"):
         parts["trace"] = _made(TraceFacts, trace)
     sent = body["sent"]
-    adapter = sent["adapter"]
-    if len(sent) > 1:
-        fields_of = {name: value for name, value in sent.items() if name != "adapter"}
-        parts["sent"] = Sent(adapter, fields_of)
+    adapter = sent.pop("adapter")
+    if sent:
+        parts["sent"] = Sent(adapter, sent)
     else:
         parts["sent"] = _BARE.get(adapter) or _BARE.setdefault(adapter, Sent(adapter))
     return parts
@@ -87,47 +100,51 @@ def parts_of(body: Mapping[str, Json]) -> dict[str, Any]:
 _BARE: dict[str, Sent] = {"": NO_SENT}
 
 
-def _defaults(kind: type) -> tuple[tuple[str, Any], ...]:
-    return tuple(
-        (field.name, None if field.default is MISSING else field.default) for field in fields(kind)
-    )
+class _Shape(NamedTuple):
+    """The fields of a part: their names, their values of one, and what they are where it does not say them."""
+
+    names: tuple[str, ...]
+    values: Callable[[Any], tuple[Any, ...]]
+    defaults: tuple[Any, ...]
 
 
-_MESSAGES = ("input_messages", "output_messages")
-_PARTS = (GenAi, TraceFacts, Tool, Agent, Usage, Compaction, Handoff, PromptUse, Variable, Party)
-_DEFAULTS = {kind: _defaults(kind) for kind in _PARTS}
-_NAMES = {kind: frozenset(name for name, _ in defaults) for kind, defaults in _DEFAULTS.items()}
+def _shape(kind: type) -> _Shape:
+    names = tuple(field.name for field in fields(kind))
+    defaults = (None if field.default is MISSING else field.default for field in fields(kind))
+    return _Shape(names, attrgetter(*names), tuple(defaults))
+
+
+_SHAPES = {kind: _shape(kind) for kind in _PARTS}
+_NAMES = {kind: frozenset(shape.names) for kind, shape in _SHAPES.items()}
 
 
 def _plain(part: Any) -> dict[str, Json]:
     """A part as JSON, without what it does not say."""
     out: dict[str, Json] = {}
-    for name, default in _DEFAULTS[type(part)]:
-        value = getattr(part, name)
-        if value is default or (name not in _MESSAGES and value == default):
+    names, values, defaults = _SHAPES[type(part)]
+    for name, value, default in zip(names, values(part), defaults, strict=True):
+        if value is default:
+            continue
+        if name in _MESSAGES:
+            value = messages_json(value) or default
+        if value == default:
             continue
         kind = type(value)
-        if kind in _DEFAULTS:
+        if kind in _SHAPES:
             value = _plain(value)
-        elif name in _MESSAGES:
-            if not (value := messages_json(value)):
-                continue
         elif kind is tuple:
-            value = [_plain(item) if type(item) in _DEFAULTS else item for item in value]
+            value = [_plain(item) if type(item) in _SHAPES else item for item in value]
         out[name] = value
     return out
 
 
-def _made(kind: type[Any], values: Mapping[str, Json]) -> Any:
-    """A part of what `_plain` made of it. A field that a newer version wrote is left out."""
-    known = _NAMES[kind]
-    if not values.keys() <= known:
-        values = {name: value for name, value in values.items() if name in known}
-    made = _INSIDE.get(kind)
-    if made is not None and not made.keys().isdisjoint(values):
-        values = {
-            name: made[name](value) if name in made else value for name, value in values.items()
-        }
+def _made(kind: type[Any], values: dict[str, Json]) -> Any:
+    """A part of what `_plain` made of it, which is used up. A field that a newer version wrote is left out."""
+    for name in values.keys() - _NAMES[kind]:
+        del values[name]
+    if (made := _INSIDE.get(kind)) is not None:
+        for name in values.keys() & made.keys():
+            values[name] = made[name](values[name])
     return kind(**values)
 
 
