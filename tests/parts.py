@@ -1,4 +1,5 @@
-"""A span's parts from one flat mapping of their fields, so that a test names only what it is about."""
+"""A span's parts from one flat mapping of their fields, so that a test names only what it is
+about."""
 
 from __future__ import annotations
 
@@ -35,9 +36,11 @@ def names(kind: type) -> frozenset[str]:
 
 
 def parts(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of `Span`: fields of `Io`, `GenAi` (also those of its `Usage`), `TraceFacts` and `Span` by their names.
+    """Arguments of `Span`: fields of `Io`, `GenAi` (also those of its `Usage`), `TraceFacts` and
+    `Span` by their names.
 
-    Objects stand for the small parts inside: {"tool": {"name": "look"}}. `sent` is what an adapter of that name keeps.
+    Objects stand for the small parts inside: {"tool": {"name": "look"}}. `sent` is what an adapter
+    of that name keeps.
     """
     given: dict[str, dict[str, Any]] = {"io": {}, "genai": {}, "trace": {}, "usage": {}}
     found: dict[str, Any] = {}

@@ -1,4 +1,5 @@
-"""What columns hold is part of an event, whatever adapter the span came by: config (model, provider), metadata (tokens, cost)."""
+"""What columns hold is part of an event, whatever adapter the span came by: config (model,
+provider), metadata (tokens, cost)."""
 
 from __future__ import annotations
 

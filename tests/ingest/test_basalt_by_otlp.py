@@ -1,4 +1,5 @@
-"""The same Basalt trace by REST and by OTLP, as basalt-sdk 1.1.10 sends it, has the same trace and the same events.
+"""The same Basalt trace by REST and by OTLP, as basalt-sdk 1.1.10 sends it, has the same trace and
+the same events.
 
 An ideal output and a cost cannot be sent by OTLP: contract traces, section 6.
 """

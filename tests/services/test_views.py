@@ -299,7 +299,8 @@ def test_feedback_stands_on_the_chat_and_on_its_messages() -> None:
 
 
 def test_the_fields_of_an_event_are_listed_once() -> None:
-    """`Io` and the contract's messages have the same fields, in the order in which `Io` is made of them."""
+    """`Io` and the contract's messages have the same fields, in the order in which `Io` is made of
+    them."""
     assert tuple(field.name for field in fields(Io)) == (*EVENT_FIELDS, "ideal_output")
     assert {*EVENT_FIELDS, *EVENT_COLUMNS} == set(event_pb2.Event.DESCRIPTOR.fields_by_name)
     objects = {

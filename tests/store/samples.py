@@ -11,8 +11,8 @@ from tests.parts import parts
 def a_span(
     span_id: str = "a", trace_id: str = "t", body: dict[str, Any] | None = None, **fields: Any
 ) -> Span:
-    """A root span whose event id is its span id and which has no session of its own, unless told otherwise. `body` are fields
-    of its parts."""
+    """A root span whose event id is its span id and which has no session of its own, unless told
+    otherwise. `body` are fields of its parts."""
     given = {"event_id": span_id, "session_id": trace_id, "start_ns": 1, **fields}
     return Span(trace_id=trace_id, span_id=span_id, **parts(body or {}), **given)
 

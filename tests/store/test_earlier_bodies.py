@@ -1,7 +1,9 @@
-"""Rows that earlier versions wrote, with bodies in the layout of before: they are read as what is written now.
+"""Rows that earlier versions wrote, with bodies in the layout of before: they are read as what is
+written now.
 
-Each line of tests/data/earlier_bodies.jsonl is a client's message (of OTLP also the name of a recorded one) and the rows that
-the version before the typed parts made of it: the columns of a span, and the body as JSON.
+Each line of tests/data/earlier_bodies.jsonl is a client's message (of OTLP also the name of a
+recorded one) and the rows that the version before the typed parts made of it: the columns of a
+span, and the body as JSON.
 """
 
 from __future__ import annotations

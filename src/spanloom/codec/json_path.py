@@ -1,4 +1,5 @@
-"""Paths into a message, as callers write them: with the fields' JSON names, which stand in the proto files alone."""
+"""Paths into a message, as callers write them: with the fields' JSON names, which stand in the
+proto files alone."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from google.protobuf.message import Message
 
 
 def json_path(kind: type[Message]) -> Callable[[str], str]:
-    """Spells a path of field names, like `logs[0].input_tokens`, with the JSON names of a message of this kind.
+    """Spells a path of field names, like `logs[0].input_tokens`, with the JSON names of a message
+    of this kind.
 
     What no field is named by is left as it is: a key of a map or of a Struct, and all below it.
     """

@@ -1,4 +1,5 @@
-"""What an evaluator is given, and what it gives: the interface of built-in evaluators and of plug-ins."""
+"""What an evaluator is given, and what it gives: the interface of built-in evaluators and of
+plug-ins."""
 
 from __future__ import annotations
 
@@ -14,10 +15,11 @@ from spanloom.model import NO_BODY, Json, Span
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """One trace or one step of it. Input, output and ideal output are any JSON, None when there is none.
+    """One trace or one step of it. Input, output and ideal output are any JSON, None when there is
+    none.
 
-    `context` is what the trace's retrieval steps found, as text. `latency_ms` is None while it is open; `cost` (US dollars) and
-    tokens of a trace are those of its steps together.
+    `context` is what the trace's retrieval steps found, as text. `latency_ms` is None while it is
+    open; `cost` (US dollars) and tokens of a trace are those of its steps together.
     """
 
     input: Json = None
@@ -53,7 +55,8 @@ def not_applicable(why: str) -> Result:
 
 
 def subjects(span_ids: Iterable[str], spans: Sequence[Span]) -> dict[str, Subject]:
-    """The steps of these ids, "" for the trace that the spans are all of; what is not there is left out."""
+    """The steps of these ids, "" for the trace that the spans are all of; what is not there is left
+    out."""
     context = [
         text_of(span.io.outputs)
         for span in spans

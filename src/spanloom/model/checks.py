@@ -1,4 +1,5 @@
-"""What every adapter checks alike: ids, texts that become columns, and violations, gathered before a request is refused."""
+"""What every adapter checks alike: ids, texts that become columns, and violations, gathered before
+a request is refused."""
 
 from __future__ import annotations
 
@@ -11,10 +12,12 @@ MOST_VIOLATIONS = 100
 
 
 class Violations:
-    """What is wrong with one request. `refuse` raises INVALID_ARGUMENT with all of it; the hundredth violation raises at once.
+    """What is wrong with one request. `refuse` raises INVALID_ARGUMENT with all of it; the
+    hundredth violation raises at once.
 
-    The reason is DUPLICATE_ID when nothing else is wrong, else INVALID_FIELD. `within` is where in the request all the fields
-    stand, like `trace.`. `spelled` makes the caller's path of one of field names; without it callers write these as they are.
+    The reason is DUPLICATE_ID when nothing else is wrong, else INVALID_FIELD. `within` is where in
+    the request all the fields stand, like `trace.`. `spelled` makes the caller's path of one of
+    field names; without it callers write these as they are.
     """
 
     def __init__(self, within: str = "", spelled: Callable[[str], str] = str) -> None:
@@ -39,7 +42,8 @@ class Violations:
             raise invalid(self._found, reason)
 
     def same_id(self, field: str, first: str) -> None:
-        """An id that stands twice: here, and before at the path `first`, which is named as it stands within the body."""
+        """An id that stands twice: here, and before at the path `first`, which is named as it
+        stands within the body."""
         where = self._spelled(self._within + first).removeprefix(self._within)
         self.add(field, f"the same as {where}", "DUPLICATE_ID")
 
@@ -69,5 +73,6 @@ class Violations:
 
 
 def possible_id(text: str) -> bool:
-    """Whether anything can be stored under this id; a read of an impossible one is answered without asking the store."""
+    """Whether anything can be stored under this id; a read of an impossible one is answered without
+    asking the store."""
     return 0 < len(text) <= MAX_ID_LENGTH and "\0" not in text

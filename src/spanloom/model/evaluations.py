@@ -11,11 +11,13 @@ from spanloom.model.span import Span
 
 
 def asked_evaluations(spans: Sequence[Span]) -> list[Evaluation]:
-    """The evaluations that one trace asks for, as far as its spans are here, each once; none when it was not sampled.
+    """The evaluations that one trace asks for, as far as its spans are here, each once; none when
+    it was not sampled.
 
-    The evaluators of a root judge the whole trace and each generation in it; those of an agent's span (the root of a Basalt trace
-    inside another one) that span and each generation below it; those of another span that span. A span says by `sampled`
-    whether its trace was chosen; where it does not, the root says it, else any other span, else the default rate.
+    The evaluators of a root judge the whole trace and each generation in it; those of an agent's
+    span (the root of a Basalt trace inside another one) that span and each generation below it;
+    those of another span that span. A span says by `sampled` whether its trace was chosen; where it
+    does not, the root says it, else any other span, else the default rate.
     """
     trace_id = spans[0].trace_id
     chosen = _is_chosen(trace_id, spans)
@@ -38,8 +40,8 @@ def asked_evaluations(spans: Sequence[Span]) -> list[Evaluation]:
 
 
 def asking_traces(spans: Sequence[Span]) -> tuple[set[str], set[str]]:
-    """Of spans that came together, perhaps not all of their traces: the traces that ask for evaluations by what is here, and
-    those that may do so by a root which is not."""
+    """Of spans that came together, perhaps not all of their traces: the traces that ask for
+    evaluations by what is here, and those that may do so by a root which is not."""
     roots = {span.trace_id for span in spans if not span.parent_id}
     asking, perhaps = set(), set()
     for span in spans:

@@ -1,8 +1,10 @@
-"""Patches: what updates say of an event, kept beside its span and applied to it whenever the span is written.
+"""Patches: what updates say of an event, kept beside its span and applied to it whenever the span
+is written.
 
-A patch is one JSON object. Its keys: the objects of an event (`EVENT_OBJECTS`), merged key by key, where null removes a key;
-the other values of `Io`, which are replaced; and `name`, `start_ns`, `end_ns`, `duration_ms`, the columns of the same names.
-Patches are idempotent: applied to a span that has them they change nothing. So they need no lock.
+A patch is one JSON object. Its keys: the objects of an event (`EVENT_OBJECTS`), merged key by key,
+where null removes a key; the other values of `Io`, which are replaced; and `name`, `start_ns`,
+`end_ns`, `duration_ms`, the columns of the same names. Patches are idempotent: applied to a span
+that has them they change nothing. So they need no lock.
 """
 
 from __future__ import annotations
@@ -54,7 +56,8 @@ def _removed(patch: Patch, name: str, key: str) -> bool:
 
 
 def _columns(span: Span, patch: Patch, io: Io) -> dict[str, Any]:
-    """The columns that follow from what the patch says; the others may come from elsewhere, and stay."""
+    """The columns that follow from what the patch says; the others may come from elsewhere, and
+    stay."""
     follow: dict[str, Any] = {}
     config, metadata = patch.get("config", {}), patch.get("metadata", {})
     if "provider" in config:
@@ -73,7 +76,8 @@ def _columns(span: Span, patch: Patch, io: Io) -> dict[str, Any]:
 
 
 def _times(span: Span, patch: Patch) -> dict[str, Any]:
-    # A session without a start of its own begins with its events: nothing is to be reckoned from its column.
+    # A session without a start of its own begins with its events: nothing is to be reckoned from
+    # its column.
     has_start = "start_ns" in patch or not span.start_unknown
     start, end = patch.get("start_ns", span.start_ns), patch.get("end_ns", span.end_ns)
     if "duration_ms" in patch:

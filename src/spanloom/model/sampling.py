@@ -1,4 +1,5 @@
-"""Which traces are evaluated: the same answer for the same trace, wherever and however often it is asked."""
+"""Which traces are evaluated: the same answer for the same trace, wherever and however often it is
+asked."""
 
 from __future__ import annotations
 
@@ -16,8 +17,9 @@ def is_sampled(trace_id: str, rate: float) -> bool:
 
 
 def said_sampled(trace_id: str, said: TraceFacts, *, is_root: bool) -> bool | None:
-    """What a span that came by OpenTelemetry says of its trace: an experiment is always evaluated, else the client's own
-    decision counts, else the rate that the client gave decides, for a root of a Basalt trace the default one. None: nothing."""
+    """What a span that came by OpenTelemetry says of its trace: an experiment is always evaluated,
+    else the client's own decision counts, else the rate that the client gave decides, for a root of
+    a Basalt trace the default one. None: nothing."""
     if said.experiment_id is not None:
         return True
     if said.sampled is not None:

@@ -1,17 +1,19 @@
 """Spans, traces and feedback: what adapters write and views read.
 
-Plain values. Times are integer nanoseconds since 1970 UTC; durations are milliseconds; ids are case-sensitive text; "" means
-"none" in ids and in texts that are columns, so that no two spellings of absence exist.
+Plain values. Times are integer nanoseconds since 1970 UTC; durations are milliseconds; ids are
+case-sensitive text. In ids and in texts that are columns "" means "none", so that absence is
+spelled in one way only.
 
-A span has four parts beside its columns, and every reader but one reads these alone:
+A span has four parts beside its columns:
 
-    io      the JSON values of an event: what went in and came out, and what is kept beside it
-    genai   the terms of the OpenTelemetry GenAI conventions: messages, tool, agent, usage
+    io      the JSON values of an event: what went in, what came out, and what is kept beside them
+    genai   what the span says in the terms of the OpenTelemetry GenAI conventions
     trace   what the span says of its trace as a whole
-    sent    what the client sent that the other parts do not hold exactly. Only the adapter whose name it carries reads it,
-            to give the client's message back.
+    sent    what the client sent that the other parts do not hold exactly
 
-In the parts None means "not said"; "" and {} were sent so, and are given back so.
+All readers read the first three. `sent` is read by one adapter alone, the one whose name it
+carries, to give the client's message back. In the parts None means that the client did not say it;
+an empty text or object was sent as such, and is given back as such.
 """
 
 from __future__ import annotations
@@ -28,16 +30,16 @@ STATUSES = ("UNSET", "OK", "ERROR")
 # The type of the feedback that an evaluator's result is.
 EVALUATION = "spanloom.evaluation"
 
-# The values of an event, which are the fields of `Io`. All that filters, exports or updates events takes its list from here.
-# What went in and came out: any JSON.
+# The values of an event are the fields of `Io`. Whoever filters, exports or updates events takes
+# the list from here. What went in and what came out may be any JSON.
 EVENT_VALUES = ("inputs", "outputs")
-# Objects, whose keys updates merge.
+# Updates merge the keys of these objects.
 EVENT_OBJECTS = ("config", "metadata", "metrics", "feedback", "user_properties")
 EVENT_TEXTS = ("error", "source", "project")
 EVENT_LISTS = ("children_ids",)  # of texts
 EVENT_FIELDS = (*EVENT_VALUES, *EVENT_OBJECTS, *EVENT_TEXTS, *EVENT_LISTS)
-# What an event holds in its objects and a column holds, too. Where the client sent no such key, the column is shown in its place,
-# and filters and charts compare it. The total of the tokens follows from two of them.
+# Keys of an event's objects that a column may hold as well. Where the client did not send the key,
+# the events view shows the column in its place, and filters and charts compare the column.
 SHOWN_COLUMNS = {
     ("config", "provider"): "provider",
     ("config", "model"): "model",
@@ -45,18 +47,20 @@ SHOWN_COLUMNS = {
     ("metadata", "completion_tokens"): "output_tokens",
     ("metadata", "cost"): "cost",
 }
+# Follows from both kinds of tokens in the same way.
 TOTAL_TOKENS = ("metadata", "total_tokens")
-# What every event has beside them.
+# What every event has beside its values.
 EVENT_COLUMNS = (
     *("event_id", "event_name", "event_type", "session_id", "parent_id"),
     *("start_time", "end_time", "duration"),
 )
 
 
-# None of the parts is frozen, though nobody changes one: that makes four times the work of each span, written or read.
+# Nobody changes a part once its span is made. They are not frozen all the same, since making a
+# frozen one takes four times as long, and each span that is written or read makes some.
 @dataclass(slots=True)
 class Io:
-    """The JSON values of an event. Spans of every adapter fill what they know of them.
+    """The JSON values of an event, as far as the span's adapter knows them.
 
     `ideal_output` is the ground truth for evaluators; the contract of events does not have it.
     """
@@ -77,7 +81,7 @@ class Io:
 
 @dataclass(slots=True, kw_only=True)
 class PromptUse:
-    """The stored prompt that a model was called with."""
+    """The prompt, stored on this server or elsewhere, that a model was called with."""
 
     slug: str
     version: str | None = None
@@ -86,7 +90,7 @@ class PromptUse:
 
 @dataclass(slots=True, kw_only=True)
 class Variable:
-    """What a variable of the prompt was replaced by."""
+    """A variable of the prompt, and the text in its place."""
 
     label: str
     value: str | None = None
@@ -96,8 +100,8 @@ class Variable:
 class GenAi:
     """What a span says in the terms of the GenAI conventions.
 
-    `tool_definitions` is any JSON.
-    `relayed`: the messages are a copy of what other spans said.
+    `tool_definitions` is any JSON. `relayed` tells that the messages are copies of those of other
+    spans.
     """
 
     input_messages: Sequence[GenAiMessage] = ()
@@ -128,11 +132,12 @@ class Party:
 
 @dataclass(slots=True, kw_only=True)
 class TraceFacts:
-    """What a span says of its trace: whom it was for, what it belongs to, and how it is to be evaluated.
+    """What a span, mostly the root, says of its trace.
 
-    Mostly the root says it. `evaluators` (slugs) judge the span itself, and what `spanloom.model.evaluations` says beside it.
-    `evaluation_rate` is the share of traces to be evaluated, as the client said it; `sample_rate` the one that counted, and
-    `sampled` the decision.
+    That is for whom the work was done, what it belongs to, and how it is to be evaluated.
+    `evaluators` are slugs; `spanloom.model.evaluations` says what they judge. `evaluation_rate` is
+    the share of traces to be evaluated that the client asked for, `sample_rate` the share that was
+    applied, and `sampled` the decision for this trace.
     """
 
     feature_slug: str | None = None
@@ -147,8 +152,10 @@ class TraceFacts:
 
 @dataclass(slots=True)
 class Sent:
-    """What the client sent that the span's other parts do not hold exactly. `fields` are known to the adapter of that name
-    alone; they are JSON."""
+    """What the client sent that the span's other parts do not hold exactly.
+
+    `fields` are JSON that only the adapter of this name writes and reads.
+    """
 
     adapter: str = ""
     fields: Mapping[str, Json] = field(default_factory=lambda: NO_BODY)
@@ -162,19 +169,22 @@ NO_SENT = Sent()
 
 @dataclass(slots=True, kw_only=True)
 class Span:
-    """One unit of work. Identity is (project, trace_id, span_id); the project is the store call's, not the span's.
+    """One unit of work.
 
-    `parent_id` "" marks a root. `event_id` is the span's id in the events view: the span id unless a client gave
-    another. `session_id` is the conversation it belongs to (gen_ai.conversation.id, honeyhive.session_id, session.id),
-    else the trace id: a span whose session id is its trace id has no conversation of its own. Adapters always fill both.
-    `kind` is the event type: model, tool, chain, session. `operation` is gen_ai.operation.name (chat,
-    invoke_agent, execute_tool, ...), "" when the client did not say it. `end_ns` None is a span still open. `duration_ms` is
+    Its identity is (project, trace_id, span_id). The project is given to the store beside the span.
+
+    `parent_id` "" marks a root. `event_id` is the span's id in the events view: the span id unless
+    a client gave another. `session_id` is the conversation it belongs to (gen_ai.conversation.id,
+    honeyhive.session_id, session.id), else the trace id: a span whose session id is its trace id
+    has no conversation of its own. Adapters always fill both. `kind` is the event type: model,
+    tool, chain, session. `operation` is gen_ai.operation.name (chat, invoke_agent, execute_tool,
+    ...), "" when the client did not say it. `end_ns` None is a span still open. `duration_ms` is
     what the client said, else end - start, else None. `cost` is in US dollars.
 
-    `start_unknown`: the client gave no start, none follows from what it gave, and `start_ns` is the time of receipt.
-    `updated` names those of the fields name, start_ns and end_ns that an update has set since the span was read.
-    `log_type` is a Basalt log's: span, generation, function, tool, retrieval, event. `instrumentation` is the name of the
-    library that recorded the span.
+    `start_unknown`: the client gave no start, none follows from what it gave, and `start_ns` is the
+    time of receipt. `updated` names those of the fields name, start_ns and end_ns that an update
+    has set since the span was read. `log_type` is a Basalt log's: span, generation, function, tool,
+    retrieval, event. `instrumentation` is the name of the library that recorded the span.
     """
 
     trace_id: str
@@ -210,9 +220,11 @@ class Span:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """What is known of a trace as a whole, for lists: one row a trace, derived by the store from the root span.
+    """What is known of a trace as a whole, for lists: one row a trace, derived by the store from
+    the root span.
 
-    A trace whose root has not come (yet) is listed by the earliest span of the first batch that named it.
+    A trace whose root has not come (yet) is listed by the earliest span of the first batch that
+    named it.
     """
 
     trace_id: str
@@ -232,8 +244,9 @@ class Trace:
 class Feedback:
     """A judgement of a trace, a span or a conversation, by a person or a program.
 
-    `target` is "trace", "span", "conversation" or "" (an object Spanloom does not store); `target_id` its id.
-    `trace_id` narrows a span target where the client said it. `body` holds payload, scorer_* and the refs, as sent.
+    `target` is "trace", "span", "conversation" or "" (an object Spanloom does not store);
+    `target_id` its id. `trace_id` narrows a span target where the client said it. `body` holds
+    payload, scorer_* and the refs, as sent.
     """
 
     id: str

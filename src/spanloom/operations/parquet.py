@@ -1,6 +1,8 @@
-"""Events as Parquet: a column a field, times as timestamps, objects as JSON text (of the logical type JSON, where readers know it).
+"""Events as Parquet: a column a field, times as timestamps, objects as JSON text (of the logical
+type JSON, where readers know it).
 
-Needs the extra `spanloom[parquet]`. Rows are written and read by groups, so that a file of any size takes the same memory.
+Needs the extra `spanloom[parquet]`. Rows are written and read by groups, so that a file of any size
+takes the same memory.
 """
 
 from __future__ import annotations
@@ -48,7 +50,8 @@ _DAMAGE = (pa.ArrowException, OSError, ValueError, KeyError)
 
 
 class EventWriter:
-    """Writes events, each as the JSON of one, to a file; to be used in a `with` block, whose end completes the file."""
+    """Writes events, each as the JSON of one, to a file; to be used in a `with` block, whose end
+    completes the file."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._writer = ParquetWriter(file, SCHEMA, compression="zstd")
@@ -78,7 +81,8 @@ class EventWriter:
 
 
 def read_events(file: BinaryIO) -> Iterator[bytes]:
-    """The JSON of each event of a file. INVALID_ARGUMENT for what is no Parquet file, or names the column that cannot be read."""
+    """The JSON of each event of a file. INVALID_ARGUMENT for what is no Parquet file, or names the
+    column that cannot be read."""
     if not file.seekable():
         raise invalid_field("file", "must be a file, not a pipe: Parquet is read from its end")
     try:

@@ -1,15 +1,18 @@
 """Basalt messages to spans: a trace with its logs, or one logged prompt call.
 
-The trace is the root span (span id = event id = session id = trace id), its logs are the spans below. What Basalt sends has typed
-places in a span; in `sent` stands what these do not hold exactly:
+The trace is the root span (span id = event id = session id = trace id), its logs are the spans
+below. What Basalt sends has typed places in a span; in `sent` stands what these do not hold
+exactly:
 
-    unset               names of the fields that were not sent although the span has them: name, feature_slug, start_time, end_time
+    unset               which of name, feature_slug, start_time and end_time were not sent, although
+                        the span has them
     end_ns              an end before the start, where the span has the start in its place
     parent_id           of a log that hangs under the trace although it names a parent
     chain_slug          as sent
     evaluation_config   {}, one that says nothing
 
-`spanloom.adapters.basalt.write` gives the message back. Source: contract "traces", POST /monitor/trace and /monitor/log.
+`spanloom.adapters.basalt.write` gives the message back. Source: contract "traces", POST
+/monitor/trace and /monitor/log.
 """
 
 from __future__ import annotations
@@ -67,16 +70,17 @@ class _Times:
 def read_trace(
     trace: trace_pb2.Trace, *, trace_id: str, received_ns: int, within: str = ""
 ) -> ParsedTrace:
-    """The spans of a trace. `trace_id` is the trace's own id or one made for it. INVALID_ARGUMENT names all that is wrong;
-    `within` is where in the request the trace stands, like `trace.`."""
+    """The spans of a trace. `trace_id` is the trace's own id or one made for it. INVALID_ARGUMENT
+    names all that is wrong; `within` is where in the request the trace stands, like `trace.`."""
     named = json_path(trace_pb2.Trace)
     bad = Violations(within, lambda path: within + named(path.removeprefix(within)))
     return _read(trace, trace_id, received_ns, bad)
 
 
 def trace_around_log(request: trace_service_pb2.CreateLogRequest, log_id: str) -> trace_pb2.Trace:
-    """The trace with one generation log that a logged prompt call is. Each field goes wherever one of its name stands, so the
-    trace repeats what went in and came out of the call; INVALID_ARGUMENT names a missing `slug` or `output`."""
+    """The trace with one generation log that a logged prompt call is. Each field goes wherever one
+    of its name stands, so the trace repeats what went in and came out of the call; INVALID_ARGUMENT
+    names a missing `slug` or `output`."""
     bad = Violations(spelled=json_path(type(request)))
     if not request.slug:
         bad.add("slug", "is required")
@@ -197,7 +201,8 @@ def _all_times(
     end = _time(trace, "end_time", "", bad)
     start = _time(trace, "start_time", "", bad)
     if start is None:
-        # Received after it ended, so the time of receipt would turn a plain trace into one that ends before it starts.
+        # Received after it ended, so the time of receipt would turn a plain trace into one that
+        # ends before it starts.
         latest = received_ns if end is None else min(received_ns, end)
         start = min((s for s in starts if s is not None), default=latest)
     if end is None:
@@ -229,7 +234,8 @@ def _ordered(start: int, end: int | None, what: str, warnings: list[str]) -> _Ti
 def _parents(
     logs: Sequence[trace_pb2.Log], indexes: dict[str, int], times: Sequence[_Times]
 ) -> list[int | None]:
-    """The log that each log hangs under; None is the trace itself. A cycle is cut at its earliest log."""
+    """The log that each log hangs under; None is the trace itself. A cycle is cut at its earliest
+    log."""
     parents = [indexes.get(log.parent_id) for log in logs]
     for index in cycle_heads(parents, lambda i: (times[i].start_ns, i)):
         parents[index] = None

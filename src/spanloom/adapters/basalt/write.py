@@ -1,4 +1,5 @@
-"""Spans as Basalt messages: a trace with its logs. One that came as a trace is given back as it was sent.
+"""Spans as Basalt messages: a trace with its logs. One that came as a trace is given back as it was
+sent.
 
 `spanloom.adapters.basalt.read` says what of a message stands in `sent`.
 """
@@ -29,7 +30,8 @@ def trace_message(
 ) -> trace_pb2.Trace:
     """The trace with its logs. `spans` are all of the trace, by start, then span id; at least one.
 
-    `beside` gives what stands in the field `otel`. In a trace that came as one, what was not sent stays unset.
+    `beside` gives what stands in the field `otel`. In a trace that came as one, what was not sent
+    stays unset.
     """
     root, others = trace_root(trace_id, spans)
     said, sent, unset = root.trace, _sent(root), _unset(root)
@@ -118,7 +120,8 @@ def _sent(span: Span) -> Mapping[str, Json]:
 
 
 def _unset(span: Span) -> set[str]:
-    """The fields that were not sent, although the span has them, and that no update has set since."""
+    """The fields that were not sent, although the span has them, and that no update has set
+    since."""
     columns = {"name": "name", "start_ns": "start_time", "end_ns": "end_time"}
     return set(_sent(span).get("unset", ())).difference(columns[name] for name in span.updated)
 

@@ -1,13 +1,14 @@
 """HoneyHive messages to spans: events, and what a client says of their session.
 
-An event is a span of the trace whose id is the session's. A session has a span of its own (span id = session id) only when a
-client described it; otherwise the views make one from its events. A span has typed places for all that an event says, so nothing
-but the adapter's name is kept in `sent`; `spanloom.adapters.honeyhive.write` gives the event back, with the contract's defaults
-filled in: ids, session_id, parent_id, source and event_name "unknown", times that follow from others, and outputs that are no object
-as {"value": ...}.
+An event is a span of the trace whose id is the session's. A session has a span of its own (span id
+= session id) only when a client described it; otherwise the views make one from its events. A span
+has typed places for all that an event says, so nothing but the adapter's name is kept in `sent`;
+`spanloom.adapters.honeyhive.write` gives the event back, with the contract's defaults filled in:
+ids, session_id, parent_id, source and event_name "unknown", times that follow from others, and
+outputs that are no object as {"value": ...}.
 
-The messages' JSON names are their fields' names. This is the hot path: each event is read in one pass.
-Source: contract "events and sessions".
+The messages' JSON names are their fields' names. This is the hot path: each event is read in one
+pass. Source: contract "events and sessions".
 """
 
 from __future__ import annotations
@@ -28,14 +29,15 @@ from spanloom.v1 import event_pb2, event_service_pb2, session_pb2
 UNKNOWN = "unknown"
 ADAPTER = "honeyhive"
 _SENT = Sent(ADAPTER)
-# Makes a session's id from its only event's id, so that a repeated create finds the same session (RFC 9562, version 5).
+# Makes a session's id from its only event's id, so that a repeated create finds the same session
+# (RFC 9562, version 5).
 _SESSION_OF_EVENT = uuid.UUID("6f0e3c2a-5c0b-5d3e-9d55-0d6a4a3f7c11")
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedEvents:
-    """Events as spans, and those of the sessions that the client described; the events' ids in the order of the request; the
-    session that the answer names."""
+    """Events as spans, and those of the sessions that the client described; the events' ids in the
+    order of the request; the session that the answer names."""
 
     spans: list[Span]
     event_ids: list[str]
@@ -80,7 +82,8 @@ def read_batch(
 def read_session_events(
     session_id: str, events: Sequence[event_pb2.Event], *, received_ns: int, field: str
 ) -> ParsedEvents:
-    """The spans of events that all belong to one session. INVALID_ARGUMENT names all that is wrong, under `field`."""
+    """The spans of events that all belong to one session. INVALID_ARGUMENT names all that is wrong,
+    under `field`."""
     bad = Violations()
     bad.check_id("session_id", session_id)
     if not events:
@@ -102,7 +105,8 @@ def read_session_events(
 def read_session(
     properties: session_pb2.SessionProperties, *, received_ns: int, field: str
 ) -> Span:
-    """The span of a session that a client starts. INVALID_ARGUMENT names all that is wrong, under `field` ("" for none)."""
+    """The span of a session that a client starts. INVALID_ARGUMENT names all that is wrong, under
+    `field` ("" for none)."""
     bad = Violations()
     event = _session_event(properties, received_ns, f"{field}." if field else "", bad)
     bad.refuse()
@@ -153,7 +157,8 @@ def _new_session(event_id: str) -> str:
 def _properties(
     request: event_service_pb2.CreateEventBatchRequest, received_ns: int, bad: Violations
 ) -> event_pb2.Event | None:
-    """What the client says of the session, as the event that a session is; None when it says nothing."""
+    """What the client says of the session, as the event that a session is; None when it says
+    nothing."""
     for name in ("session_properties", "session"):
         if request.HasField(name):
             return _session_event(getattr(request, name), received_ns, name + ".", bad)
@@ -194,7 +199,8 @@ def _merged(properties: event_pb2.Event, event: event_pb2.Event) -> event_pb2.Ev
 def _sessions(
     properties: event_pb2.Event, ids: set[str], spans: list[Span], received_ns: int
 ) -> list[Span]:
-    """A span for each described session; without a start of its own it starts with the earliest of its events here."""
+    """A span for each described session; without a start of its own it starts with the earliest of
+    its events here."""
     starts: dict[str, int] = {}
     for span in spans:
         starts[span.session_id] = min(span.start_ns, starts.get(span.session_id, MAX_TIME_NS))
@@ -230,7 +236,8 @@ def _span(
     else:
         if parent_id:
             bad.check_id(at + "parent_id", parent_id)
-        # The session that the event named may not be the one it belongs to, where the batch is one session.
+        # The session that the event named may not be the one it belongs to, where the batch is one
+        # session.
         if kind != "session" and parent_id in ("", named_session):
             parent_id = session_id
     times = _times(sent, received_ns, at, bad)
@@ -276,8 +283,9 @@ class _Times(NamedTuple):
 
 
 def _times(sent: Mapping[str, Json], received_ns: int, at: str, bad: Violations) -> _Times:
-    """The contract's defaults: start = end - duration, else the time of receipt; end = start + duration, else still open;
-    duration = end - start, but not of a session that has no start of its own."""
+    """The contract's defaults: start = end - duration, else the time of receipt; end = start +
+    duration, else still open; duration = end - start, but not of a session that has no start of its
+    own."""
     start = end = duration = None
     if "start_time" in sent:
         start = _time_ns(sent["start_time"], at + "start_time", bad)

@@ -44,7 +44,8 @@ def read_update(request: event_service_pb2.UpdateEventRequest) -> dict[str, Json
 
 
 def read_restart(properties: session_pb2.SessionProperties) -> dict[str, Json]:
-    """The patch of starting a session that is there: its metadata and user properties are merged."""
+    """The patch of starting a session that is there: its metadata and user properties are
+    merged."""
     return _objects(properties, ("metadata", "user_properties"))
 
 

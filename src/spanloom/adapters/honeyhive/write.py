@@ -1,4 +1,5 @@
-"""Spans as HoneyHive events. One that came as an event is given back as it was sent, with the contract's defaults filled in."""
+"""Spans as HoneyHive events. One that came as an event is given back as it was sent, with the
+contract's defaults filled in."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ def fill_event(
     span: Span,
     levels: int = MAX_LEVELS,
 ) -> None:
-    """Fill the fields that an event, a session and a node of it have alike. `levels` as in `put_json`."""
+    """Fill the fields that an event, a session and a node of it have alike. `levels` as in
+    `put_json`."""
     io = span.io
     message.event_id = span.event_id
     message.event_type = span.kind
@@ -51,8 +53,8 @@ def fill_event(
 
 
 def event_json(span: Span) -> dict[str, Json]:
-    """The JSON values of an event by name, as all views of events show them: those that the span has,
-    and in config and metadata what its columns tell and the client did not say there."""
+    """The JSON values of an event by name, as all views of events show them: those that the span
+    has, and in config and metadata what its columns tell and the client did not say there."""
     io = span.io
     values: dict[str, Json] = {
         name: value for name in EVENT_OBJECTS if (value := getattr(io, name)) is not None
@@ -97,7 +99,8 @@ def error_of(span: Span) -> str | None:
 
 
 def parent_event_id(span: Span) -> str:
-    """The event's parent: a root of a session's spans is part of the session, and the session of nothing."""
+    """The event's parent: a root of a session's spans is part of the session, and the session of
+    nothing."""
     if span.parent_id or span.kind == "session" or span.event_id == span.session_id:
         return span.parent_id
     return span.session_id

@@ -1,14 +1,16 @@
 """OTLP messages to spans: ResourceSpans as an exporter sends them.
 
-Spans are read one by one, as the OTLP specification wants: one that cannot be stored is reported in `Received.rejected`, and the
-others are kept. What the conventions make of a span's attributes stands in its typed parts. All that the message has is kept in
-`sent`, in the typed JSON of `spanloom.adapters.otlp.attributes`, so that `spanloom.adapters.otlp.write` can make the same message
-again; what is zero, empty or unset is left out:
+Spans are read one by one, as the OTLP specification wants: one that cannot be stored is reported in
+`Received.rejected`, and the others are kept. What the conventions make of a span's attributes
+stands in its typed parts. All that the message has is kept in `sent`, in the typed JSON of
+`spanloom.adapters.otlp.attributes`, so that `spanloom.adapters.otlp.write` can make the same
+message again; what is zero, empty or unset is left out:
 
     attributes, trace_state, flags (integer)
-    span_kind           "SPAN_KIND_CLIENT"..., an integer for kinds that are not in the specification
+    span_kind           "SPAN_KIND_CLIENT"..., an integer for a kind that the specification lacks
     events              [{name?, time_ns?, attributes?, dropped?}]
-    links               [{trace_id?, span_id?, trace_state?, attributes?, dropped?, flags?}], ids in hex
+    links               [{trace_id?, span_id?, trace_state?, attributes?, dropped?, flags?}], with
+                        ids in hex
     dropped             {attributes?, events?, links?}: how many the SDK dropped
     status              {code?, message?}
     resource            {attributes?, dropped?, schema_url?, entity_refs?, absent?}
@@ -16,7 +18,8 @@ again; what is zero, empty or unset is left out:
     name                where the span has another one
     parent_id           where it is all zeros, which is no parent
 
-The ids and the times are the span's own; a start that was not sent is unknown (`Span.start_unknown`).
+The ids and the times are the span's own; a start that was not sent is unknown
+(`Span.start_unknown`).
 
 Sources: opentelemetry/proto/trace/v1/trace.proto; contract agent_chat, section 2.1.
 """
@@ -53,7 +56,8 @@ class Received:
 
 
 def spans_from(request: Any, *, received_ns: int) -> Received:
-    """The spans of an ExportTraceServiceRequest, a TracesData, or of ResourceSpans. Never raises on what a client sent."""
+    """The spans of an ExportTraceServiceRequest, a TracesData, or of ResourceSpans. Never raises on
+    what a client sent."""
     whole = Received([], [])
     for part in parts_from(request, received_ns=received_ns, most=1000):
         whole.spans.extend(part.spans)
@@ -62,7 +66,8 @@ def spans_from(request: Any, *, received_ns: int) -> Received:
 
 
 def parts_from(request: Any, *, received_ns: int, most: int) -> Iterator[Received]:
-    """As `spans_from`, in parts of at most so many spans: nobody need hold those of a large request all at once."""
+    """As `spans_from`, in parts of at most so many spans: nobody need hold those of a large request
+    all at once."""
     spans: list[Span] = []
     rejected: list[tuple[str, str]] = []
     groups: Iterable[trace_pb2.ResourceSpans] = getattr(request, "resource_spans", request)
@@ -246,7 +251,8 @@ def _span(span: trace_pb2.Span, scope: str, around: dict[str, Json], received_ns
 
 
 def _model(found: Draft) -> str:
-    """The model that was asked; of a call of a model that does not tell it, the one that answered."""
+    """The model that was asked; of a call of a model that does not tell it, the one that
+    answered."""
     model: str = found.get("model", "")
     return model or (found.get("response_model", "") if found["kind"] == "model" else "")
 

@@ -1,9 +1,11 @@
-"""From what the conventions make of an OTLP span to its typed parts: what they leave open is filled in here.
+"""From what the conventions make of an OTLP span to its typed parts: what they leave open is filled
+in here.
 
-The inputs and outputs of `Io` (the events and traces views) are what the client named so, else what went in and came out in the
-terms of the step: {chat_history} and {role, content, tool_calls?, finish_reason?} of a model, an agent or a whole workflow,
-arguments and result of a tool, else the values themselves ({"input": ...}, {"output": ...} where they are no objects). Messages
-past `MOST_COPIED` characters stand in the GenAI part alone.
+The inputs and outputs of `Io` (the events and traces views) are what the client named so, else what
+went in and came out in the terms of the step: {chat_history} and {role, content, tool_calls?,
+finish_reason?} of a model, an agent or a whole workflow, arguments and result of a tool, else the
+values themselves ({"input": ...}, {"output": ...} where they are no objects). Messages past
+`MOST_COPIED` characters stand in the GenAI part alone.
 """
 
 from __future__ import annotations
@@ -62,7 +64,8 @@ _TOOL_NAME = "execute_tool "
 _SPEAKING = MODEL_OPERATIONS | {"invoke_agent"}
 # What wraps others, and says nothing of its own.
 _STEPS = frozenset({"chain", "invoke_workflow"})
-# Where instrumentations name the two agents of a span that hands over, beside the GenAI conventions.
+# Where instrumentations name the two agents of a span that hands over, beside the GenAI
+# conventions.
 _HANDOFF: Final = {
     "handoff_from": ("from_agent", "handoff.from_agent"),
     "handoff_to": ("to_agent", "handoff.to_agent"),
@@ -183,7 +186,8 @@ def _trace_facts(draft: Draft, facts: dict[str, Any]) -> TraceFacts:
 
 
 def _operation(draft: Draft, source: SpanSource) -> str:
-    """What was said; else what the span's name starts with; else what its attributes can only mean."""
+    """What was said; else what the span's name starts with; else what its attributes can only
+    mean."""
     if said := draft.get("operation"):
         is_workflow = (
             said == "chain"
@@ -234,7 +238,8 @@ def _complete_tool(draft: Draft, source: SpanSource, operation: str) -> None:
 
 
 def _complete_messages(draft: Draft, source: SpanSource, operation: str) -> None:
-    """The messages of a model or an agent, from what went in and came out where they are not named so."""
+    """The messages of a model or an agent, from what went in and came out where they are not named
+    so."""
     if operation in _STEPS:
         for field, other in (("prompt", "input_value"), ("completion", "output_value")):
             if field in draft:
@@ -296,7 +301,8 @@ def _complete_error(draft: Draft, events: Sequence[tuple[str, Mapping[str, Json]
 
 
 def _complete_cost(draft: Draft, operation: str, start_ns: int) -> None:
-    """The cost that was given, else that of a model's call by the price list. An agent's tokens are those of its models."""
+    """The cost that was given, else that of a model's call by the price list. An agent's tokens are
+    those of its models."""
     if "cost" not in draft and "input_cost" in draft and "output_cost" in draft:
         draft["cost"] = draft["input_cost"] + draft["output_cost"]
     if "cost" in draft:
@@ -365,7 +371,8 @@ def _as_object(value: Json, key: str) -> Json:
 
 
 def _is_short(messages: Sequence[GenAiMessage]) -> bool:
-    """Whether the texts of messages are few enough to be copied: their parts are counted, not read."""
+    """Whether the texts of messages are few enough to be copied: their parts are counted, not
+    read."""
     size = 0
     for message in messages:
         for part in message.parts:

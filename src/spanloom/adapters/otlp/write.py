@@ -1,8 +1,10 @@
-"""Spans as OTLP: the message that came in, for spans that came by OTLP, and a rendering in GenAI attributes for all others.
+"""Spans as OTLP: the message that came in, for spans that came by OTLP, and a rendering in GenAI
+attributes for all others.
 
-A span of another adapter keeps its ids where they fit (a trace id of 16 bytes in hex or as a UUID, a span id of 8 bytes in hex);
-others become a hash, the same for the same id, with the id as it was in `spanloom.trace_id`, `spanloom.span_id`,
-`spanloom.parent_id`. What no GenAI attribute is for stands in `spanloom.<name>`, JSON in text where it is an object or a list.
+A span of another adapter keeps its ids where they fit (a trace id of 16 bytes in hex or as a UUID,
+a span id of 8 bytes in hex); others become a hash, the same for the same id, with the id as it was
+in `spanloom.trace_id`, `spanloom.span_id`, `spanloom.parent_id`. What no GenAI attribute is for
+stands in `spanloom.<name>`, JSON in text where it is an object or a list.
 """
 
 from __future__ import annotations
@@ -58,7 +60,8 @@ _SHOWN: Final = (
 
 
 def traces_data(spans: Iterable[Span]) -> trace_pb2.TracesData:
-    """The spans as one message, grouped by resource and scope in the order in which these first come."""
+    """The spans as one message, grouped by resource and scope in the order in which these first
+    come."""
     data = trace_pb2.TracesData()
     resources: dict[bytes, trace_pb2.ResourceSpans] = {}
     scopes: dict[tuple[bytes, bytes], trace_pb2.ScopeSpans] = {}
@@ -80,7 +83,8 @@ def traces_data(spans: Iterable[Span]) -> trace_pb2.TracesData:
 
 
 def otel_json(span: Span) -> dict[str, Json]:
-    """What an OTLP span has of its own, for the trace view: times are text, since a Struct's numbers are too short for them."""
+    """What an OTLP span has of its own, for the trace view: times are text, since a Struct's
+    numbers are too short for them."""
     if span.sent.adapter != ADAPTER:
         return {}
     otel = {name: span.sent.fields[name] for name in _SHOWN if name in span.sent.fields}

@@ -6,7 +6,8 @@
     genai, trace                    objects of the parts' own fields
     sent                            {"adapter": name, and what that adapter keeps}
 
-What a part does not say is left out. `sent` is in every body; one without it was written by an earlier version, and is lifted.
+What a part does not say is left out. `sent` is in every body; one without it was written by an
+earlier version, and is lifted.
 """
 
 from __future__ import annotations
@@ -101,7 +102,8 @@ _BARE: dict[str, Sent] = {"": NO_SENT}
 
 
 class _Shape(NamedTuple):
-    """The fields of a part: their names, their values of one, and what they are where it does not say them."""
+    """The fields of a part: their names, their values of one, and what they are where it does not
+    say them."""
 
     names: tuple[str, ...]
     values: Callable[[Any], tuple[Any, ...]]
@@ -139,7 +141,8 @@ def _plain(part: Any) -> dict[str, Json]:
 
 
 def _made(kind: type[Any], values: dict[str, Json]) -> Any:
-    """A part of what `_plain` made of it, which is used up. A field that a newer version wrote is left out."""
+    """A part of what `_plain` made of it, which is used up. A field that a newer version wrote is
+    left out."""
     for name in values.keys() - _NAMES[kind]:
         del values[name]
     if (made := _INSIDE.get(kind)) is not None:

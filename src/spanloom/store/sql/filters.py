@@ -1,11 +1,12 @@
 """Filters on events, as SQL: tables of fields, types and operators.
 
-A field stands in a column, or in the body, or in either: where the client did not send what a column holds, too
-(`SHOWN_COLUMNS`), the column counts, as in the views of events.
+A field stands in a column, or in the body, or in either: where the client did not send what a
+column holds, too (`SHOWN_COLUMNS`), the column counts, as in the views of events.
 
-A condition compares the field's value of the condition's type. A value of another type is unlike any other: it is not
-equal to it, contains nothing and is neither less nor more. Absent and null are one, and `is not` and `not contains` hold
-for them. Text is compared by bytes. A time in the JSON is an ISO 8601 text, to the millisecond, or a number of milliseconds.
+A condition compares the field's value of the condition's type. A value of another type is unlike
+any other: it is not equal to it, contains nothing and is neither less nor more. Absent and null are
+one, and `is not` and `not contains` hold for them. Text is compared by bytes. A time in the JSON is
+an ISO 8601 text, to the millisecond, or a number of milliseconds.
 """
 
 from __future__ import annotations
@@ -49,9 +50,11 @@ _INDEX = re.compile("0|[1-9][0-9]{0,8}")
 
 @dataclass(frozen=True, slots=True)
 class _Operand:
-    """A field in a condition: whether it is there, and, a type it can be compared as, its value and how the other is read.
+    """A field in a condition: whether it is there, and, a type it can be compared as, its value and
+    how the other is read.
 
-    `beside` is the column of each type that holds the value of a field of the body where the body does not.
+    `beside` is the column of each type that holds the value of a field of the body where the body
+    does not.
     """
 
     present: Condition
@@ -60,7 +63,8 @@ class _Operand:
 
 
 def conditions(database: Database, query: EventQuery) -> list[Condition]:
-    """What the WHERE clause of a query holds, beside the project. INVALID_ARGUMENT names `filters[n].part`."""
+    """What the WHERE clause of a query holds, beside the project. INVALID_ARGUMENT names
+    `filters[n].part`."""
     found = [_condition(database, asked) for asked in query.filters]
     if query.since_ns is not None:
         found.append(spans.c.start_ns >= query.since_ns)
@@ -70,7 +74,8 @@ def conditions(database: Database, query: EventQuery) -> list[Condition]:
 
 
 def number_of(database: Database, field: str, name: str) -> ColumnElement[Any]:
-    """A field of events as a number (times in milliseconds), SQL NULL where it is none. INVALID_ARGUMENT for `name`."""
+    """A field of events as a number (times in milliseconds), SQL NULL where it is none.
+    INVALID_ARGUMENT for `name`."""
     operand = _operand(database, field)
     if operand is None or "number" not in operand.values:
         raise errors.invalid_field(name, f"{field!r} is no field that holds a number")

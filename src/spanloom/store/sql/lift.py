@@ -1,7 +1,9 @@
-"""Bodies of earlier versions, whose keys all stood at the top whatever adapter wrote them, in the layout of `bodies`.
+"""Bodies of earlier versions, whose keys all stood at the top whatever adapter wrote them, in the
+layout of `bodies`.
 
-Nothing but this module knows the old keys. A row is lifted when it is read, and written in the new layout when it is written
-again. The old layout has no name of the adapter: it follows from the keys.
+Nothing but this module knows the old keys. A row is lifted when it is read, and written in the new
+layout when it is written again. The old layout has no name of the adapter: it follows from the
+keys.
 """
 
 from __future__ import annotations
