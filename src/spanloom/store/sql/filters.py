@@ -159,11 +159,8 @@ def _operand(database: Database, field: str) -> _Operand | None:
     present = value.present
     beside: dict[str, ColumnElement[Any]] = {}
     if (head, *rest) in _SHOWN:
-        key = rest[0]
-        shown, beside = _SHOWN[head, key]
-        # A look at the text first, again: most bodies have no such key.
-        has_key = database.contains(spans.c.body, f'"{key}":')
-        value = _either(has_key, _either(value.present, value, shown), shown)
+        shown, beside = _SHOWN[head, rest[0]]
+        value = _else_shown(database.contains(spans.c.body, f'"{rest[0]}":'), value, shown)
         present = value.present
     elif not rest:
         present = or_(
@@ -185,6 +182,24 @@ def _either(holds: Condition, first: JsonValue, second: JsonValue) -> JsonValue:
     """The first where it holds, else the second."""
     return JsonValue(
         *(case((holds, one), else_=other) for one, other in zip(first, second, strict=True))
+    )
+
+
+def _else_shown(has_key: Condition, sent: JsonValue, shown: JsonValue) -> JsonValue:
+    """What was sent, else what a column shows. A body that nowhere has the key is not parsed, and
+    one that has a value of the type is not asked for one of another type."""
+    absent = not_(sent.present)
+
+    def either(one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
+        return case((has_key, func.coalesce(one, case((absent, other)))), else_=other)
+
+    return JsonValue(
+        either(sent.text, shown.text),
+        either(sent.number, shown.number),
+        either(sent.boolean, shown.boolean),
+        or_(shown.present, and_(has_key, sent.present)),
+        and_(has_key, sent.filled),
+        and_(has_key, sent.keyed),
     )
 
 
