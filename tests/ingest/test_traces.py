@@ -15,6 +15,7 @@ from spanloom.adapters.basalt.read import ParsedTrace, read_trace
 from spanloom.adapters.basalt.write import trace_message
 from spanloom.errors import SpanloomError
 from spanloom.model import uuid7
+from spanloom.model.patch import patched
 from spanloom.model.sampling import is_sampled
 from spanloom.v1 import trace_pb2
 from tests.ingest.strategies import stored, traces
@@ -337,3 +338,49 @@ def test_at_most_a_hundred_violations_are_told() -> None:
     with pytest.raises(SpanloomError) as refused:
         read(trace_pb2.Trace(logs=[trace_pb2.Log()] * 1000))
     assert len(refused.value.violations) == 100
+
+
+def test_what_an_update_says_is_given_back_in_place_of_what_was_not_sent() -> None:
+    """Names and times that a client left unset stay unset until an update of the event says them."""
+    start, end = "2026-01-02T00:00:00Z", "2026-01-01T00:00:00Z"
+    result = read(
+        {
+            "id": "t",
+            "featureSlug": "f",
+            "logs": [
+                {"id": "a", "type": "tool"},
+                {"id": "b", "type": "tool", "startTime": start, "endTime": end},
+            ],
+        }
+    )
+    update = {"name": "said", "start_ns": 5 * SECOND, "end_ns": 7 * SECOND}
+    changed = [patched(span, update) for span in result.spans]
+    assert [patched(span, update) for span in changed] == changed
+    trace = trace_message("t", stored(changed))
+    for message in (trace, *trace.logs):
+        assert message.name == "said"  # type: ignore[attr-defined]
+        assert message.start_time.seconds == 5  # type: ignore[attr-defined]
+        assert message.end_time.seconds == 7  # type: ignore[attr-defined]
+    untouched = given_back(result)
+    assert not any(m.HasField("name") for m in (untouched, *untouched.logs))
+    assert not untouched.HasField("start_time")
+    sent = {log.id: log for log in untouched.logs}
+    assert not sent["a"].HasField("start_time")
+    assert sent["b"].end_time.ToJsonString() == end
+
+
+def test_an_update_merges_objects_replaces_values_and_leaves_the_rest() -> None:
+    [_, log] = read(
+        {
+            "id": "t",
+            "logs": [
+                {"id": "a", "type": "generation", "input": "q", "metadata": {"a": 1, "b": 2}},
+            ],
+        }
+    ).spans
+    update = {"metadata": {"b": None, "c": 3}, "config": {"model": "m"}, "outputs": {"o": 1}}
+    new = patched(log, update)
+    assert (new.io.metadata, new.io.config) == ({"a": 1, "c": 3}, {"model": "m"})
+    assert (new.io.inputs, new.io.outputs, new.model) == ("q", {"o": 1}, "m")
+    assert (new.sent, new.updated) == (log.sent, ())
+    assert log.io.metadata == {"a": 1, "b": 2}  # the span before is as it was
