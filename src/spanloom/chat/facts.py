@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from spanloom.chat.messages import by_speaker
 from spanloom.genai.json_text import json_object, printed, reprinted
-from spanloom.genai.read import answered, asked, asked_before, genai_messages
+from spanloom.genai.read import Reader, genai_messages
 from spanloom.genai.reading import count, dollars
 from spanloom.genai.roles import ASSISTANT, USER
 from spanloom.genai.text import reasoning_of, system_of, text_of
@@ -76,7 +76,8 @@ class Facts(NamedTuple):
     `agent` is the span's own agent name or id, `agent_from_name` the rest of a span name that
     starts with invoke_agent. The roles of `inputs` and `outputs` are user, assistant, system and
     tool. `is_turn` marks an agent whose input is what the user said and whose output is what the
-    user received (a Basalt trace).
+    user received (a Basalt trace), `is_relay` a span whose messages are copies of what other spans
+    say (a message bus).
     """
 
     span: Span
@@ -99,6 +100,7 @@ class Facts(NamedTuple):
     content_refs: tuple[str, ...] = ()
     usage: Usage = NO_USAGE
     is_turn: bool = False
+    is_relay: bool = False
 
     @property
     def answer_model(self) -> str:
@@ -109,11 +111,6 @@ class Facts(NamedTuple):
     def scope(self) -> str:
         """The name of the instrumentation that recorded the span."""
         return _text(json_object(self.span.body.get("scope")).get("name"))
-
-    @property
-    def is_relay(self) -> bool:
-        """Whether the span's messages are copies of what other spans say (a message bus)."""
-        return self.span.body.get("relayed") is True
 
     @property
     def handoff(self) -> Handoff:
@@ -169,7 +166,10 @@ def derive(spans: Iterable[Span]) -> dict[str, Facts]:
     spans = list(spans)
     calls_model = _parents_of_models(spans)
     turns = _silent_turns(spans)
-    return {span.span_id: _facts(span, span.span_id in calls_model, turns) for span in spans}
+    reader = Reader(remember=len(spans) > 1)
+    return {
+        span.span_id: _facts(span, span.span_id in calls_model, turns, reader) for span in spans
+    }
 
 
 def _parents_of_models(spans: Sequence[Span]) -> set[str]:
@@ -226,7 +226,7 @@ def _has_io(span: Span) -> bool:
     return "inputs" in span.body or "outputs" in span.body
 
 
-def _facts(span: Span, calls_model: bool, turns: frozenset[str]) -> Facts:
+def _facts(span: Span, calls_model: bool, turns: frozenset[str], reader: Reader) -> Facts:
     body = span.body
     log_type = body.get("log_type")
     is_chain_agent = calls_model and not span.operation and not log_type
@@ -236,7 +236,7 @@ def _facts(span: Span, calls_model: bool, turns: frozenset[str]) -> Facts:
         act = AGENT
     agent = json_object(body.get("agent"))
     tool = json_object(body.get("tool"))
-    inputs, outputs, system = _messages(span, act, log_type)
+    inputs, outputs, system = _messages(span, act, log_type, reader)
     if act == WORKFLOW:
         # The calls in the conversation that it returns are those of the models below it.
         outputs = [
@@ -245,7 +245,7 @@ def _facts(span: Span, calls_model: bool, turns: frozenset[str]) -> Facts:
             if (text := text_of(message))
         ]
     if is_silent_turn and not inputs:
-        inputs = by_speaker(asked_before(body.get("outputs")))
+        inputs = by_speaker(reader.asked_before(body.get("outputs")))
     status, status_message = _status(span)
     own_agent = span.agent_name or _text(agent.get("id"))
     name, arguments, result = _tool_texts(span, tool, log_type) if act == TOOL else ("", "", "")
@@ -267,6 +267,7 @@ def _facts(span: Span, calls_model: bool, turns: frozenset[str]) -> Facts:
         content_refs=_texts(body.get("content_refs")),
         usage=_usage(span),
         is_turn=_is_turn(span),
+        is_relay=body.get("relayed") is True,
         tool_name=name,
         tool_arguments=arguments,
         tool_result=result,
@@ -290,7 +291,7 @@ def _act(span: Span, log_type: Json) -> str:
 
 
 def _messages(
-    span: Span, act: str, log_type: Json
+    span: Span, act: str, log_type: Json, reader: Reader
 ) -> tuple[Sequence[GenAiMessage], Sequence[GenAiMessage], str]:
     """The messages that went in, those that came out, and the system prompt."""
     body = span.body
@@ -298,19 +299,20 @@ def _messages(
     outputs: Sequence[GenAiMessage] = ()
     system = _system(body.get("system_instructions"))
     if raw := body.get("input_messages"):
-        inputs = by_speaker(genai_messages(raw, USER))
+        inputs = by_speaker(reader.genai_messages(raw, USER))
     if raw := body.get("output_messages"):
-        outputs = [m for m in by_speaker(genai_messages(raw, ASSISTANT)) if m.role != USER]
+        outputs = by_speaker(reader.genai_messages(raw, ASSISTANT))
+        outputs = [message for message in outputs if message.role != USER]
     if not _has_io(span) or not _talks(span, act, log_type):
         return inputs, outputs, system
     # A plain step may hold anything, like a workflow's state or the envelope of a message.
     any_json = span.operation != "chain"
     if not inputs:
-        inputs = by_speaker(asked(body.get("inputs"), any_json=any_json))
+        inputs = by_speaker(reader.asked(body.get("inputs"), any_json=any_json))
         if act == OTHER:
             system = system or system_of(inputs)
     if not outputs:
-        outputs = by_speaker(answered(body.get("outputs"), any_json=any_json))
+        outputs = by_speaker(reader.answered(body.get("outputs"), any_json=any_json))
     return inputs, outputs, system
 
 
@@ -379,7 +381,7 @@ def _sum(a: Number | None, b: Number | None) -> Number | None:
 
 
 def _reasoning(outputs: Sequence[GenAiMessage]) -> str:
-    return reasoning_of(m for m in outputs if not m.as_content) if outputs else ""
+    return reasoning_of([m for m in outputs if not m.as_content]) if outputs else ""
 
 
 def _system(value: Json) -> str:

@@ -127,7 +127,9 @@ def _text_of(block: Json) -> str | None:
 
 
 def _read_text(block: Block) -> Part | None:
-    text = first(block, "content", "text", "refusal")
+    text = block.get("content")
+    if text is None:
+        text = first(block, "text", "refusal")
     if isinstance(text, dict):  # OpenAI's assistants
         text = text.get("value")
     if not isinstance(text, str):

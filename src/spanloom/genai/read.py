@@ -10,10 +10,12 @@ Sources: see `spanloom.genai.blocks`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Any, Final
+
+import orjson
 
 from spanloom.genai.blocks import first, is_block, parts_of
 from spanloom.genai.dialects import composed, is_pair, message_of, shown
@@ -32,6 +34,7 @@ from spanloom.model.genai import (
 )
 
 _Object = dict[str, Any]
+_Read = Callable[[Json, str], GenAiMessage | None]
 
 # How many objects deep a question, an answer or a history is looked for.
 _MAX_DEPTH: Final = 6
@@ -56,29 +59,179 @@ _SYSTEMS: Final = (
 _NOTHING: Final[tuple[Json, ...]] = (None, "", [], {})
 # Keys of which a GenAI message has one, or an OpenAI message in its place.
 _OWN_KEYS: Final = frozenset({"content", "parts", "tool_calls"})
-_WELL_KNOWN: Final = (USER, ASSISTANT, SYSTEM, "developer")
+_WELL_KNOWN: Final = frozenset({USER, ASSISTANT, SYSTEM, "developer"})
 
 
-def genai_messages(value: Json, role: str) -> list[GenAiMessage]:
-    """The messages of an attribute that holds GenAI messages: a list, one object, or JSON of either in a text.
+class Reader:
+    """Reads messages of any dialect.
 
-    They keep every field that was sent. A text that is no JSON is one message of `role`, and so is each item of the
-    list without a role. What is no message is left out.
+    One that remembers reads each message of a list once, however often it occurs: every model call
+    replays the conversation before it. Make one for each trace, as it keeps what it has read.
     """
-    if isinstance(value, str):
-        text, value = value, parsed(value)
-        if not isinstance(value, list | dict):
-            return [_text_message(role, text)] if text else []
-    if isinstance(value, dict):
-        if not isinstance(value.get("role"), str):
-            return asked(value) if role == USER else answered(value)
-        value = [value]
-    if not isinstance(value, list):
+
+    __slots__ = ("_known",)
+
+    def __init__(self, *, remember: bool = False) -> None:
+        self._known: dict[tuple[_Read, str], dict[bytes, GenAiMessage | None]] | None = (
+            {} if remember else None
+        )
+
+    def genai_messages(self, value: Json, role: str) -> list[GenAiMessage]:
+        """The messages of an attribute that holds GenAI messages: a list, one object, or JSON of either in a text.
+
+        They keep every field that was sent. A text that is no JSON is one message of `role`, and so is each item of the
+        list without a role. What is no message is left out.
+        """
+        if isinstance(value, str):
+            text, value = value, parsed(value)
+            if not isinstance(value, list | dict):
+                return [_text_message(role, text)] if text else []
+        if isinstance(value, dict):
+            if not isinstance(value.get("role"), str):
+                return self.asked(value) if role == USER else self.answered(value)
+            value = [value]
+        if not isinstance(value, list):
+            return []
+        if len(value) == 1:
+            if not isinstance(value[0], list):
+                message = _genai_message(value[0], role)
+                return [] if message is None else [message]
+            value = value[0]
+        found = self._each(value, role, _genai_message)
+        return [message for message in found if message is not None]
+
+    def messages_of(self, value: Json, role: str) -> list[GenAiMessage]:
+        """The messages that a value of any dialect holds; empty where it holds none that could be recognized.
+
+        `role` is who speaks where nothing says it: the user on the way in, the assistant on the way out.
+        """
+        if isinstance(value, str):
+            inner = parsed(value)
+            if not isinstance(inner, list | dict):
+                return [GenAiMessage(role, (TextPart(value),))] if value else []
+            value = inner
+        return self._found(without_params(value), role, 0)
+
+    def asked(self, value: Json, *, any_json: bool = True) -> list[GenAiMessage]:
+        """What a model or an agent was asked: a conversation, else the text under a question's key, else the only value.
+
+        Any other JSON is shown as it is, if `any_json`.
+        """
+        return self.messages_of(value, USER) or _as_text(value, USER, _QUESTIONS, any_json=any_json)
+
+    def answered(self, value: Json, *, any_json: bool = True) -> list[GenAiMessage]:
+        """What a model or an agent answered: a message, the text under an answer's key, else the only value.
+
+        Any other JSON is shown as it is, if `any_json`. Of a conversation, what comes after the last question.
+        """
+        found = self.messages_of(value, ASSISTANT)
+        if not found:
+            return _as_text(value, ASSISTANT, _ANSWERS, any_json=any_json)
+        return after_last_question(found)
+
+    def asked_before(self, value: Json) -> list[GenAiMessage]:
+        """The conversation that a step passed on, where it does not say what it was asked."""
+        return self._passed_on(value, USER, 0) if isinstance(value, dict) else []
+
+    def _found(self, value: Json, role: str, depth: int) -> list[GenAiMessage]:
+        if depth > _MAX_DEPTH:
+            return []
+        if isinstance(value, str):
+            return _in_text(value, role)
+        if isinstance(value, list):
+            return self._in_list(value, role, depth)
+        if not isinstance(value, dict):
+            return []
+        message = message_of(value, role)
+        if message is not None:
+            return [message]
+        return (
+            self._in_request(value, depth)
+            if role == USER
+            else self._in_response(value, role, depth)
+        )
+
+    def _in_list(self, value: list[Json], role: str, depth: int) -> list[GenAiMessage]:
+        if not value:
+            return []
+        if isinstance(value[0], list) and not is_pair(value[0]):
+            if all(isinstance(item, list) for item in value):
+                return self._found(
+                    value[0], role, depth + 1
+                )  # LangChain's batch of one conversation
+        elif is_block(value[0]) and all(map(is_block, value)):
+            return _of_blocks(value, role)
+        messages = self._each(value, role, message_of)
+        has_messages = any(messages)
+        found: list[GenAiMessage] = []
+        for item, message in zip(value, messages, strict=True):
+            if message is not None:
+                found.append(message)
+            elif isinstance(item, dict) and (not has_messages or _is_response(item)):
+                found += self._found(item, ASSISTANT if has_messages else role, depth + 1)
+        return found
+
+    def _in_request(self, value: _Object, depth: int) -> list[GenAiMessage]:
+        """The conversation of a request; a question beside one that ends with an answer comes after it."""
+        history = self._first_found(value, _HISTORIES, USER, depth)
+        if not history or speaker(history[-1].role) not in (USER, TOOL):
+            history = history + self._first_found(value, _QUESTIONS, USER, depth)
+        system = _system(value) if history else None
+        return [system, *history] if system else history
+
+    def _in_response(self, value: _Object, role: str, depth: int) -> list[GenAiMessage]:
+        found = self._first_found(value, _ANSWERS, role, depth) or self._passed_on(
+            value, role, depth
+        )
+        if not found and isinstance(value.get("tool_calls"), list):
+            message = composed(role, value)
+            return [message] if message else []
+        return found
+
+    def _passed_on(self, value: _Object, role: str, depth: int) -> list[GenAiMessage]:
+        """The conversation that a step of a workflow passes on."""
+        kept = {key: value[key] for key in _PASSED_ON if isinstance(value.get(key), list)}
+        return self._first_found(kept, _PASSED_ON, role, depth)
+
+    def _first_found(
+        self, value: _Object, keys: Sequence[str], role: str, depth: int
+    ) -> list[GenAiMessage]:
+        for key in keys:
+            inner = value.get(key)
+            if inner in _NOTHING:
+                continue
+            if key in _CHOICES:
+                found = [m for choice in _choices(inner) if (m := _choice(choice, role))]
+            elif key == "content" and not isinstance(inner, dict):
+                found = [m] if (m := composed(role, value)) else []
+            else:
+                found = self._found(inner, role, depth + 1)
+            if found:
+                return found
         return []
-    if len(value) == 1 and isinstance(value[0], list):
-        value = value[0]
-    found = (_genai_message(item, role) for item in value)
-    return [message for message in found if message is not None]
+
+    def _each(self, items: list[Json], role: str, read: _Read) -> list[GenAiMessage | None]:
+        if self._known is None or len(items) == 1:
+            return [read(item, role) for item in items]
+        known = self._known.setdefault((read, role), {})
+        found: list[GenAiMessage | None] = []
+        for item in items:
+            try:
+                key = orjson.dumps(item)
+            except TypeError:  # JSON that cannot be written again
+                found.append(read(item, role))
+                continue
+            if key not in known:
+                known[key] = read(item, role)
+            found.append(known[key])
+        return found
+
+
+_reader = Reader()
+genai_messages = _reader.genai_messages
+messages_of = _reader.messages_of
+asked = _reader.asked
+answered = _reader.answered
 
 
 def _text_message(role: str, text: str) -> GenAiMessage:
@@ -91,6 +244,8 @@ def _genai_message(item: Json, role: str) -> GenAiMessage | None:
     if not isinstance(item, dict):
         return None
     said = item.get("role")
+    if isinstance(said, str) and said in _WELL_KNOWN and ("content" in item or "parts" in item):
+        return message_from_json(item)  # most messages
     if not isinstance(said, str) or not said:
         if "lc" in item or "type" in item or _OWN_KEYS.isdisjoint(item):
             return message_of(item, role)
@@ -115,38 +270,6 @@ def _role_of_parts(message: GenAiMessage) -> str | None:
 _ROLE_OF: Final = {ToolCallPart: ASSISTANT, ReasoningPart: ASSISTANT, ToolResultPart: TOOL}
 
 
-def messages_of(value: Json, role: str) -> list[GenAiMessage]:
-    """The messages that a value of any dialect holds; empty where it holds none that could be recognized.
-
-    `role` is who speaks where nothing says it: the user on the way in, the assistant on the way out.
-    """
-    if isinstance(value, str):
-        inner = parsed(value)
-        if not isinstance(inner, list | dict):
-            return [GenAiMessage(role, (TextPart(value),))] if value else []
-        value = inner
-    return _found(without_params(value), role, 0)
-
-
-def asked(value: Json, *, any_json: bool = True) -> list[GenAiMessage]:
-    """What a model or an agent was asked: a conversation, else the text under a question's key, else the only value.
-
-    Any other JSON is shown as it is, if `any_json`.
-    """
-    return messages_of(value, USER) or _as_text(value, USER, _QUESTIONS, any_json=any_json)
-
-
-def answered(value: Json, *, any_json: bool = True) -> list[GenAiMessage]:
-    """What a model or an agent answered: a message, the text under an answer's key, else the only value.
-
-    Any other JSON is shown as it is, if `any_json`. Of a conversation, what comes after the last question.
-    """
-    found = messages_of(value, ASSISTANT)
-    if not found:
-        return _as_text(value, ASSISTANT, _ANSWERS, any_json=any_json)
-    return after_last_question(found)
-
-
 def after_last_question(messages: Sequence[GenAiMessage]) -> list[GenAiMessage]:
     """The messages that answer: those after the last one of a user or of the system."""
     asked = (i for i, message in enumerate(messages) if speaker(message.role) in (USER, SYSTEM))
@@ -163,26 +286,6 @@ def asked_and_answered(
     return messages[:end], messages[end:]
 
 
-def asked_before(value: Json) -> list[GenAiMessage]:
-    """The conversation that a step passed on, where it does not say what it was asked."""
-    return _passed_on(value, USER, 0) if isinstance(value, dict) else []
-
-
-def _found(value: Json, role: str, depth: int) -> list[GenAiMessage]:
-    if depth > _MAX_DEPTH:
-        return []
-    if isinstance(value, str):
-        return _in_text(value, role)
-    if isinstance(value, list):
-        return _in_list(value, role, depth)
-    if not isinstance(value, dict):
-        return []
-    message = message_of(value, role)
-    if message is not None:
-        return [message]
-    return _in_request(value, depth) if role == USER else _in_response(value, role, depth)
-
-
 def _in_text(value: str, role: str) -> list[GenAiMessage]:
     """A text inside a request or a response: JSON of messages, else what was said."""
     inner = parsed(value)
@@ -192,22 +295,6 @@ def _in_text(value: str, role: str) -> list[GenAiMessage]:
         if found:
             return found
     return [GenAiMessage(role, (TextPart(value),))] if value else []
-
-
-def _in_list(value: list[Json], role: str, depth: int) -> list[GenAiMessage]:
-    if value and all(isinstance(item, list) for item in value) and not is_pair(value[0]):
-        return _found(value[0], role, depth + 1)  # LangChain sends a batch of one conversation
-    if value and all(map(is_block, value)):
-        return _of_blocks(value, role)
-    told = [message_of(item, role) for item in value]
-    has_messages = any(told)
-    found: list[GenAiMessage] = []
-    for item, message in zip(value, told, strict=True):
-        if message is not None:
-            found.append(message)
-        elif isinstance(item, dict) and (not has_messages or _is_response(item)):
-            found += _found(item, ASSISTANT if has_messages else role, depth + 1)
-    return found
 
 
 def _of_blocks(blocks: list[Json], role: str) -> list[GenAiMessage]:
@@ -220,45 +307,6 @@ def _of_blocks(blocks: list[Json], role: str) -> list[GenAiMessage]:
 def _is_response(item: _Object) -> bool:
     """A whole response among messages, as the answer to them: OpenAI's, of the one or of the other API."""
     return item.get("object") in ("response", "chat.completion")
-
-
-def _in_request(value: _Object, depth: int) -> list[GenAiMessage]:
-    """The conversation of a request; a question beside one that ends with an answer comes after it."""
-    history = _first_found(value, _HISTORIES, USER, depth)
-    if not history or speaker(history[-1].role) not in (USER, TOOL):
-        history = history + _first_found(value, _QUESTIONS, USER, depth)
-    system = _system(value) if history else None
-    return [system, *history] if system else history
-
-
-def _in_response(value: _Object, role: str, depth: int) -> list[GenAiMessage]:
-    found = _first_found(value, _ANSWERS, role, depth) or _passed_on(value, role, depth)
-    if not found and isinstance(value.get("tool_calls"), list):
-        message = composed(role, value)
-        return [message] if message else []
-    return found
-
-
-def _passed_on(value: _Object, role: str, depth: int) -> list[GenAiMessage]:
-    """The conversation that a step of a workflow passes on."""
-    kept = {key: value[key] for key in _PASSED_ON if isinstance(value.get(key), list)}
-    return _first_found(kept, _PASSED_ON, role, depth)
-
-
-def _first_found(value: _Object, keys: Sequence[str], role: str, depth: int) -> list[GenAiMessage]:
-    for key in keys:
-        inner = value.get(key)
-        if inner in _NOTHING:
-            continue
-        if key in _CHOICES:
-            found = [m for choice in _choices(inner) if (m := _choice(choice, role))]
-        elif key == "content" and not isinstance(inner, dict):
-            found = [m] if (m := composed(role, value)) else []
-        else:
-            found = _found(inner, role, depth + 1)
-        if found:
-            return found
-    return []
 
 
 def _choices(inner: Json) -> Iterator[Json]:
