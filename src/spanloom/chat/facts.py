@@ -303,16 +303,17 @@ def _messages(
     if raw := body.get("output_messages"):
         outputs = by_speaker(reader.genai_messages(raw, ASSISTANT))
         outputs = [message for message in outputs if message.role != USER]
-    if not _has_io(span) or not _talks(span, act, log_type):
+    if not _talks(span, act, log_type):
         return inputs, outputs, system
-    # A plain step may hold anything, like a workflow's state or the envelope of a message.
-    any_json = span.operation != "chain"
-    if not inputs:
-        inputs = by_speaker(reader.asked(body.get("inputs"), any_json=any_json))
-        if act == OTHER:
-            system = system or system_of(inputs)
-    if not outputs:
-        outputs = by_speaker(reader.answered(body.get("outputs"), any_json=any_json))
+    if _has_io(span):
+        # A plain step may hold anything, like a workflow's state or the envelope of a message.
+        any_json = span.operation != "chain"
+        if not inputs:
+            inputs = by_speaker(reader.asked(body.get("inputs"), any_json=any_json))
+        if not outputs:
+            outputs = by_speaker(reader.answered(body.get("outputs"), any_json=any_json))
+    if act == OTHER and not system:
+        system = system_of(inputs)
     return inputs, outputs, system
 
 

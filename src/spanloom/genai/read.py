@@ -77,15 +77,16 @@ class Reader:
         )
 
     def genai_messages(self, value: Json, role: str) -> list[GenAiMessage]:
-        """The messages of an attribute that holds GenAI messages: a list, one object, or JSON of either in a text.
+        """The messages of an attribute that holds GenAI messages: a list, or one object.
 
-        They keep every field that was sent. A text that is no JSON is one message of `role`, and so is each item of the
-        list without a role. What is no message is left out.
+        They keep every field that was sent. A text is JSON of either, else one message of `role`;
+        so is each item of a list without a role. What is no message is left out.
         """
         if isinstance(value, str):
-            text, value = value, parsed(value)
-            if not isinstance(value, list | dict):
-                return [_text_message(role, text)] if text else []
+            inner = parsed(value)
+            if not isinstance(inner, list | dict):
+                return [_text_message(role, value)] if value else []
+            return self.genai_messages(inner, role) or _as_text(inner, role, (), any_json=True)
         if isinstance(value, dict):
             if not isinstance(value.get("role"), str):
                 return self.asked(value) if role == USER else self.answered(value)
@@ -95,10 +96,11 @@ class Reader:
         if len(value) == 1:
             if not isinstance(value[0], list):
                 message = _genai_message(value[0], role)
-                return [] if message is None else [message]
+                return self._found(value, role, 0) if message is None else [message]
             value = value[0]
         found = self._each(value, role, _genai_message)
-        return [message for message in found if message is not None]
+        messages = [message for message in found if message is not None]
+        return messages or self._found(value, role, 0)
 
     def messages_of(self, value: Json, role: str) -> list[GenAiMessage]:
         """The messages that a value of any dialect holds; empty where it holds none that could be recognized.

@@ -37,9 +37,7 @@ NO_MODEL = {"llamaindex.traceloop"}
 
 def said(spans: Iterable[Span], key: str) -> list[str]:
     return [
-        text_of(message)
-        for span in spans
-        for message in messages_from_json(span.body.get(key, []))
+        text_of(message) for span in spans for message in messages_from_json(span.body.get(key, []))
     ]
 
 

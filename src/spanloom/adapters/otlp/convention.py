@@ -19,7 +19,9 @@ the order of `spanloom.adapters.otlp.draft.CONVENTIONS`:
     content_refs, compaction_summary, compaction_items_before, compaction_items_after
     handoff_from, handoff_to                 agents
     relayed                                  true: the messages are a copy of what other spans said
-    and those of a span's body that doors of other contracts fill (`BODY_FIELDS`)
+    is_turn                                  true: the input is what the user said, and the output
+                                             what the user received
+and those of a span's body that the adapters of other contracts fill (`BODY_FIELDS`).
 """
 
 from __future__ import annotations
@@ -52,6 +54,7 @@ BODY_FIELDS = (
     "user",
     "organization",
     "feature_slug",
+    "is_turn",
 )
 
 Draft = dict[str, Any]

@@ -22,7 +22,7 @@ from spanloom.genai.pricing import cost_of
 from spanloom.genai.read import after_last_question, genai_messages, messages_of
 from spanloom.genai.reading import structured
 from spanloom.genai.roles import ASSISTANT, USER
-from spanloom.genai.text import reasoning_of, system_of
+from spanloom.genai.text import reasoning_of
 from spanloom.genai.tool_io import arguments_of, result_of
 from spanloom.model import Json
 from spanloom.model.genai import GenAiMessage, MediaPart, ReasoningPart, TextPart, ToolResultPart
@@ -188,8 +188,6 @@ def _settle_messages(draft: Draft, source: SpanSource, operation: str) -> None:
         else:
             given = draft.get("input_value") if operation in _SPEAKING else None
             found = messages_of(given, USER)
-            if operation in MODEL_OPERATIONS and (system := system_of(found)):
-                draft.setdefault("system_instructions", system)
         if found:
             draft["input_messages"] = found
     if "output_messages" not in draft:

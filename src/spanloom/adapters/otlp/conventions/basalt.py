@@ -10,7 +10,6 @@ from typing import Any
 from spanloom.adapters.otlp.convention import Convention, Draft, Offers, SpanSource
 from spanloom.genai.reading import (
     an_object,
-    anything,
     decoded,
     json_text,
     number,
@@ -103,6 +102,9 @@ def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
         "evaluation_config": None if rate is None else {"sample_rate": rate},
         "sample_rate": rate,
         "operation": "invoke_agent" if is_root else None,
+        "is_turn": True if is_root else None,
+        # What a retrieval was given, where its input does not say it.
+        "input_value": None if "basalt.span.input" in found else get("basalt.retrieval.query"),
     }
 
 
@@ -125,7 +127,6 @@ CONVENTION = Convention(
         ("basalt.tool.output", "tool_result", structured),
         ("basalt.prompt.model.model", "model", text),
         ("basalt.prompt.model.provider", "provider", text),
-        ("basalt.retrieval.query", "input_value", anything),
         ("basalt.event.payload", "input_value", structured),
     ),
     prefixes=("basalt.",),

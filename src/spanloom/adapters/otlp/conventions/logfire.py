@@ -99,6 +99,8 @@ def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
                 offers["model"] = text(model)
             else:
                 outputs = outputs or messages
+            if not messages:
+                offers["input_value" if role == USER else "output_value"] = said
     if inputs and not outputs and source.scope == _AGENTS_SDK:
         inputs, outputs = asked_and_answered(inputs)
     if inputs and "input_messages" not in draft:

@@ -115,6 +115,10 @@ _OLDER: tuple[Rule, ...] = (
     ("gen_ai.tool.args", "tool_arguments", structured),
     ("gen_ai.handoff.from_agent", "handoff_from", text),
     ("gen_ai.handoff.to_agent", "handoff_to", text),
+    ("handoff.from_agent", "handoff_from", text),
+    ("handoff.to_agent", "handoff_to", text),
+    ("from_agent", "handoff_from", text),
+    ("to_agent", "handoff_to", text),
 )
 
 
