@@ -123,13 +123,13 @@ class Facts(NamedTuple):
     @property
     def compaction(self) -> Compaction | None:
         """How the context was compacted before the span, None if it was not."""
-        told = json_object(self.span.body.get("compaction"))
-        if not told:
+        compaction = json_object(self.span.body.get("compaction"))
+        if not compaction:
             return None
         return Compaction(
-            summary=_text(told.get("summary")),
-            items_before=count(told.get("items_before")),
-            items_after=count(told.get("items_after")),
+            summary=_text(compaction.get("summary")),
+            items_before=count(compaction.get("items_before")),
+            items_after=count(compaction.get("items_after")),
         )
 
     @property
@@ -340,7 +340,7 @@ def _tool_texts(span: Span, tool: Mapping[str, Json], log_type: Json) -> tuple[s
 
 
 def _status(span: Span) -> tuple[str, str]:
-    """The status and its text. An event with an error failed; a Basalt log has it in the metadata."""
+    """The status and its text. An event's error is a failure, a Basalt log's is in its metadata."""
     body = span.body
     error = body.get("error")
     status = "ERROR" if error else span.status

@@ -19,7 +19,7 @@ _NOTE: Final = "task-notification"
 
 
 def by_speaker(messages: Iterable[GenAiMessage]) -> list[GenAiMessage]:
-    """The messages with user, assistant, system or tool as role. Results of tools are the tool's."""
+    """The messages with user, assistant, system or tool as role; results are the tool's."""
     return [m if m.role == ASSISTANT else _by_speaker(m) for m in messages]
 
 

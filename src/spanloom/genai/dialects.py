@@ -1,8 +1,8 @@
 """One message in the dialect of a model API or an SDK, as a GenAI message.
 
-Messages of OpenAI's chat completions and responses, Anthropic, Google, Amazon Bedrock and the Vercel AI SDK are objects
-with a role and a content, LangChain's name a class, and a block that stands alone is a message too. Sources: see
-`spanloom.genai.blocks`.
+Messages of OpenAI, Anthropic, Google, Amazon Bedrock and the Vercel AI SDK are objects with a role
+and a content. LangChain's name a class. A block outside any message is a message of its own.
+Sources: see `spanloom.genai.blocks`.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _REASONINGS: Final = ("reasoning_content", "reasoning", "thinking")
 
 
 def message_of(item: Json, role: str) -> GenAiMessage | None:
-    """One message of any dialect; None for what is none. `role` is who speaks where nothing says it."""
+    """One message of any dialect, None for what is none. `role` is the speaker if it names none."""
     if isinstance(item, list):
         return composed(item[0], {"content": item[1]}) if is_pair(item) else None
     if not isinstance(item, dict):
@@ -98,7 +98,7 @@ def is_pair(item: list[Json]) -> bool:
 
 
 def composed(said: str, item: Mapping[str, Any]) -> GenAiMessage | None:
-    """The message of a role and an object that has its content and its calls beside one another; None for an empty one."""
+    """The message of an object that has its content and its calls side by side; None if empty."""
     role = _role(said)
     parts = _parts(role, item)
     if not parts:
@@ -165,9 +165,9 @@ def _langchain(kind: Json, fields: Mapping[str, Any], role: str) -> GenAiMessage
     kind = kind if isinstance(kind, str) else role
     more = fields.get("additional_kwargs")
     extra = more if isinstance(more, dict) else {}
-    told = fields.get("role") if kind.lower() in ("chat", "chatmessage") else kind
+    said = fields.get("role") if kind.lower() in ("chat", "chatmessage") else kind
     return composed(
-        told if isinstance(told, str) else role,
+        said if isinstance(said, str) else role,
         {
             **fields,
             "tool_calls": fields.get("tool_calls") or extra.get("tool_calls"),

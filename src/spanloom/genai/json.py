@@ -58,7 +58,7 @@ def message_to_json(message: GenAiMessage) -> Json:
 
 
 def _content(parts: tuple[Part, ...]) -> Json:
-    """One text is written as text, all else as a list; so is a text that would be read as a list."""
+    """One text is a text, all else a list; so is a text that would be read as a list."""
     if not parts:
         return ""
     first = parts[0]
@@ -145,7 +145,7 @@ def _own_text(content: Json) -> tuple[Part, ...] | None:
 
 
 def _own_parts(blocks: list[Json]) -> tuple[Part, ...] | None:
-    """The parts that `part_to_json` wrote so, for the most common ones; None where it may not have."""
+    """The parts that `part_to_json` wrote, of the common kinds; None if it may not have."""
     parts: list[Part] = []
     for block in blocks:
         if not isinstance(block, dict):
@@ -172,7 +172,7 @@ def _own_parts(blocks: list[Json]) -> tuple[Part, ...] | None:
 
 
 def message_parts(item: Mapping[str, Json], content: Json) -> tuple[Part, ...]:
-    """The parts of a message's content, and the calls and the result that the message has beside it (OpenAI)."""
+    """The parts of a message's content, and the calls and the result beside it (OpenAI)."""
     call_id = item.get("tool_call_id")
     if isinstance(call_id, str) and item["role"] == "tool":
         return (tool_result(call_id, content, item.get("name")),)

@@ -1,11 +1,11 @@
-"""The one reader of messages: requests, responses, histories and free-form values of any dialect, as GenAI messages.
+"""The one reader of messages, for requests, responses, conversations and free-form values.
 
     genai_messages    an attribute that holds GenAI messages, which keep every field
     messages_of       the messages that a value holds
     asked, answered   what a model or an agent was asked, and what it answered
 
-The keys are those that model APIs, frameworks and clients of Spanloom's contracts use; the first one that is filled wins.
-Sources: see `spanloom.genai.blocks`.
+The keys are those of model APIs, frameworks and the clients of Spanloom's contracts. Of several
+keys the first one that is filled counts. Sources: see `spanloom.genai.blocks`.
 """
 
 from __future__ import annotations
@@ -103,9 +103,10 @@ class Reader:
         return messages or self._found(value, role, 0)
 
     def messages_of(self, value: Json, role: str) -> list[GenAiMessage]:
-        """The messages that a value of any dialect holds; empty where it holds none that could be recognized.
+        """The messages in a value of any dialect, [] if none is recognized.
 
-        `role` is who speaks where nothing says it: the user on the way in, the assistant on the way out.
+        `role` is the speaker of messages that name none: the user of inputs, the assistant of
+        outputs.
         """
         if isinstance(value, str):
             inner = parsed(value)
@@ -115,16 +116,19 @@ class Reader:
         return self._found(without_params(value), role, 0)
 
     def asked(self, value: Json, *, any_json: bool = True) -> list[GenAiMessage]:
-        """What a model or an agent was asked: a conversation, else the text under a question's key, else the only value.
+        """What a model or an agent was asked.
 
-        Any other JSON is shown as it is, if `any_json`.
+        That is a conversation, else the text under a question's key, else the only value. Any other
+        JSON is one message with its text, if `any_json`.
         """
         return self.messages_of(value, USER) or _as_text(value, USER, _QUESTIONS, any_json=any_json)
 
     def answered(self, value: Json, *, any_json: bool = True) -> list[GenAiMessage]:
-        """What a model or an agent answered: a message, the text under an answer's key, else the only value.
+        """What a model or an agent answered.
 
-        Any other JSON is shown as it is, if `any_json`. Of a conversation, what comes after the last question.
+        That is a message, else the text under an answer's key, else the only value. Of a
+        conversation, it is what comes after the last question. Any other JSON is one message with
+        its text, if `any_json`.
         """
         found = self.messages_of(value, ASSISTANT)
         if not found:
@@ -174,7 +178,7 @@ class Reader:
         return found
 
     def _in_request(self, value: _Object, depth: int) -> list[GenAiMessage]:
-        """The conversation of a request; a question beside one that ends with an answer comes after it."""
+        """The conversation of a request, and the question beside one that ends with an answer."""
         history = self._first_found(value, _HISTORIES, USER, depth)
         if not history or speaker(history[-1].role) not in (USER, TOOL):
             history = history + self._first_found(value, _QUESTIONS, USER, depth)
@@ -264,7 +268,10 @@ def _genai_message(item: Json, role: str) -> GenAiMessage | None:
 
 
 def _role_of_parts(message: GenAiMessage) -> str | None:
-    """Who says parts of one kind: Koog gives calls of tools the role of their results, and thoughts one of their own."""
+    """The role of parts of one kind.
+
+    Koog gives calls of tools the role of their results, and reasoning a role of its own.
+    """
     roles = {_ROLE_OF.get(type(part)) for part in message.parts}
     return roles.pop() if len(roles) == 1 else None
 
@@ -281,7 +288,7 @@ def after_last_question(messages: Sequence[GenAiMessage]) -> list[GenAiMessage]:
 def asked_and_answered(
     messages: Sequence[GenAiMessage],
 ) -> tuple[Sequence[GenAiMessage], Sequence[GenAiMessage]]:
-    """A conversation to which the answer was added: what was asked, and the assistant's words at its end."""
+    """A conversation that ends with the answer, cut before the assistant's last messages."""
     end = len(messages)
     while end and messages[end - 1].role == ASSISTANT:
         end -= 1
@@ -300,14 +307,14 @@ def _in_text(value: str, role: str) -> list[GenAiMessage]:
 
 
 def _of_blocks(blocks: list[Json], role: str) -> list[GenAiMessage]:
-    """Blocks without a message around them: one message for those in a row that one speaker says."""
+    """Blocks outside any message: one message for each run of blocks of one speaker."""
     parts = shown(parts_of(blocks))
     speakers = groupby(parts, key=lambda part: _ROLE_OF.get(type(part), role))
     return [GenAiMessage(speaks, tuple(said)) for speaks, said in speakers]
 
 
 def _is_response(item: _Object) -> bool:
-    """A whole response among messages, as the answer to them: OpenAI's, of the one or of the other API."""
+    """A whole response of OpenAI among messages, as the answer to them."""
     return item.get("object") in ("response", "chat.completion")
 
 
@@ -344,7 +351,7 @@ def _system(value: _Object) -> GenAiMessage | None:
 
 
 def _as_text(value: Json, role: str, keys: Sequence[str], *, any_json: bool) -> list[GenAiMessage]:
-    """The value under the first of these keys that is filled, level by level, or the only value: as text."""
+    """The value under the first filled one of these keys, level by level, else the only value."""
     value = without_params(json_in(value) if isinstance(value, str) else value)
     for _ in range(_MAX_DEPTH):
         if not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Basalt's attributes, into the body keys of the Basalt REST door.
+"""Basalt's attributes, as the canonical fields that the Basalt REST adapter fills too.
 
 Source: contract traces, section 6 (PyPI basalt-sdk 1.1.10, recorded requests; the JavaScript SDK).
 """
@@ -20,7 +20,7 @@ from spanloom.genai.reading import (
 )
 from spanloom.model import Json
 
-# The log type of a basalt.span.kind. A trace's root is no log.
+# The log type of a basalt.span.kind. The root of a trace is no log.
 _LOG_TYPES = {
     kind: kind for kind in ("span", "generation", "retrieval", "function", "tool", "event")
 }
@@ -64,8 +64,8 @@ def _evaluators(value: Json) -> list[dict[str, str]] | None:
 
 
 def _person(attributes: Any, prefix: str) -> dict[str, str] | None:
-    told = {key: attributes.get(f"{prefix}.{key}") for key in ("id", "name")}
-    return {key: value for key, value in told.items() if isinstance(value, str)} or None
+    fields = {key: attributes.get(f"{prefix}.{key}") for key in ("id", "name")}
+    return {key: value for key, value in fields.items() if isinstance(value, str)} or None
 
 
 def _rate(value: Json) -> float | None:
