@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from spanloom.chat.messages import by_speaker
 from spanloom.genai.json_text import json_object, printed, reprinted
-from spanloom.genai.read import answered, asked, asked_before
-from spanloom.genai.roles import USER
+from spanloom.genai.read import Reader
+from spanloom.genai.roles import ASSISTANT, USER
+from spanloom.genai.stored import StoredMessages
 from spanloom.genai.text import reasoning_of, system_of, text_of
 from spanloom.genai.tool_io import arguments_text, result_text
 from spanloom.model import genai
@@ -80,7 +81,8 @@ class Facts(NamedTuple):
     `agent` is the span's own agent name or id, `agent_from_name` the rest of a span name that
     starts with invoke_agent. The roles of `inputs` and `outputs` are user, assistant, system and
     tool. `is_turn` marks an agent whose input is what the user said and whose output is what the
-    user received (a Basalt trace).
+    user received (a Basalt trace), `is_relay` a span whose messages are copies of what other spans
+    say (a message bus).
     """
 
     span: Span
@@ -103,6 +105,7 @@ class Facts(NamedTuple):
     content_refs: tuple[str, ...] = ()
     usage: Usage = NO_USAGE
     is_turn: bool = False
+    is_relay: bool = False
 
     @property
     def answer_model(self) -> str:
@@ -113,11 +116,6 @@ class Facts(NamedTuple):
     def scope(self) -> str:
         """The name of the instrumentation that recorded the span."""
         return self.span.instrumentation
-
-    @property
-    def is_relay(self) -> bool:
-        """Whether the span's messages are copies of what other spans say (a message bus)."""
-        return self.span.genai.relayed
 
     @property
     def handoff(self) -> Handoff:
@@ -163,7 +161,10 @@ def derive(spans: Iterable[Span]) -> dict[str, Facts]:
     spans = list(spans)
     calls_model = _parents_of_models(spans)
     turns = _silent_turns(spans)
-    return {span.span_id: _facts(span, span.span_id in calls_model, turns) for span in spans}
+    reader = Reader(remember=len(spans) > 1)
+    return {
+        span.span_id: _facts(span, span.span_id in calls_model, turns, reader) for span in spans
+    }
 
 
 def _parents_of_models(spans: Sequence[Span]) -> set[str]:
@@ -218,7 +219,7 @@ def _has_io(span: Span) -> bool:
     return span.io.inputs is not None or span.io.outputs is not None
 
 
-def _facts(span: Span, calls_model: bool, turns: frozenset[str]) -> Facts:
+def _facts(span: Span, calls_model: bool, turns: frozenset[str], reader: Reader) -> Facts:
     said, log_type = span.genai, span.log_type
     is_chain_agent = calls_model and not span.operation and not log_type
     act = _act(span, log_type)
@@ -226,7 +227,7 @@ def _facts(span: Span, calls_model: bool, turns: frozenset[str]) -> Facts:
     if is_chain_agent or is_silent_turn:
         act = AGENT
     agent, tool = said.agent or _NO_AGENT, said.tool or _NO_TOOL
-    inputs, outputs, system = _messages(span, act, log_type)
+    inputs, outputs, system = _messages(span, act, log_type, reader)
     if act == WORKFLOW:
         # The calls in the conversation that it returns are those of the models below it.
         outputs = [
@@ -235,7 +236,7 @@ def _facts(span: Span, calls_model: bool, turns: frozenset[str]) -> Facts:
             if (text := text_of(message))
         ]
     if is_silent_turn and not inputs:
-        inputs = by_speaker(asked_before(span.io.outputs))
+        inputs = by_speaker(reader.asked_before(span.io.outputs))
     status, status_message = _status(span)
     own_agent = span.agent_name or agent.id
     name, arguments, result = _tool_texts(span, tool, log_type) if act == TOOL else ("", "", "")
@@ -257,6 +258,7 @@ def _facts(span: Span, calls_model: bool, turns: frozenset[str]) -> Facts:
         content_refs=said.content_refs,
         usage=_usage(span),
         is_turn=_is_turn(span),
+        is_relay=said.relayed,
         tool_name=name,
         tool_arguments=arguments,
         tool_result=result,
@@ -266,7 +268,7 @@ def _facts(span: Span, calls_model: bool, turns: frozenset[str]) -> Facts:
 def _is_turn(span: Span) -> bool:
     if span.operation != "invoke_agent" or not _has_io(span):
         return False
-    return span.kind == "session"
+    return span.kind == "session" or span.genai.is_turn
 
 
 def _act(span: Span, log_type: str) -> str:
@@ -282,25 +284,36 @@ def _act(span: Span, log_type: str) -> str:
 
 
 def _messages(
-    span: Span, act: str, log_type: str
+    span: Span, act: str, log_type: str, reader: Reader
 ) -> tuple[Sequence[GenAiMessage], Sequence[GenAiMessage], str]:
     """The messages that went in, those that came out, and the system prompt."""
-    inputs: Sequence[GenAiMessage] = by_speaker(span.genai.input_messages)
-    outputs: Sequence[GenAiMessage] = [
-        message for message in by_speaker(span.genai.output_messages) if message.role != USER
-    ]
+    inputs: Sequence[GenAiMessage] = ()
+    outputs: Sequence[GenAiMessage] = ()
     system = span.genai.system_instructions
-    if not _has_io(span) or not _talks(span, act, log_type):
+    if messages := span.genai.input_messages:
+        inputs = by_speaker(_read(messages, USER, reader))
+    if messages := span.genai.output_messages:
+        outputs = by_speaker(_read(messages, ASSISTANT, reader))
+        outputs = [message for message in outputs if message.role != USER]
+    if not _talks(span, act, log_type):
         return inputs, outputs, system
-    # A plain step may hold anything, like a workflow's state or the envelope of a message.
-    any_json = span.operation != "chain"
-    if not inputs:
-        inputs = by_speaker(asked(span.io.inputs, any_json=any_json))
-        if act == OTHER:
-            system = system or system_of(inputs)
-    if not outputs:
-        outputs = by_speaker(answered(span.io.outputs, any_json=any_json))
+    if _has_io(span):
+        # A plain step may hold anything, like a workflow's state or the envelope of a message.
+        any_json = span.operation != "chain"
+        if not inputs:
+            inputs = by_speaker(reader.asked(span.io.inputs, any_json=any_json))
+        if not outputs:
+            outputs = by_speaker(reader.answered(span.io.outputs, any_json=any_json))
+    if act == OTHER and not system:
+        system = system_of(inputs)
     return inputs, outputs, system
+
+
+def _read(messages: Sequence[GenAiMessage], role: str, reader: Reader) -> Sequence[GenAiMessage]:
+    """Messages that occur in several spans are made once."""
+    if isinstance(messages, StoredMessages):
+        return reader.genai_messages(messages.json, role)
+    return messages
 
 
 def _talks(span: Span, act: str, log_type: str) -> bool:
@@ -326,7 +339,7 @@ def _tool_texts(span: Span, tool: Tool, log_type: str) -> tuple[str, str, str]:
 
 
 def _status(span: Span) -> tuple[str, str]:
-    """The status and its text. An event with an error failed; a Basalt log has it in the metadata."""
+    """The status and its text. An event's error is a failure, a Basalt log's is in its metadata."""
     error: Json = span.io.error
     status = "ERROR" if error else span.status
     message = span.status_message
@@ -365,7 +378,7 @@ def _sum(a: Number | None, b: Number | None) -> Number | None:
 
 
 def _reasoning(outputs: Sequence[GenAiMessage]) -> str:
-    return reasoning_of(m for m in outputs if not m.as_content) if outputs else ""
+    return reasoning_of([m for m in outputs if not m.as_content]) if outputs else ""
 
 
 def _agent_from_name(name: str) -> str:

@@ -11,7 +11,7 @@ from typing import Final
 
 from spanloom.genai.json import part_to_json
 from spanloom.genai.json_text import printed
-from spanloom.genai.roles import TOOL, USER, speaker
+from spanloom.genai.roles import ASSISTANT, TOOL, USER, speaker
 from spanloom.genai.text import text_of
 from spanloom.model.genai import GenAiMessage, Json, MediaPart, Part, TextPart, ToolResultPart
 
@@ -19,8 +19,8 @@ _NOTE: Final = "task-notification"
 
 
 def by_speaker(messages: Iterable[GenAiMessage]) -> list[GenAiMessage]:
-    """The messages with user, assistant, system or tool as role. Results of tools are the tool's."""
-    return [_by_speaker(message) for message in messages]
+    """The messages with user, assistant, system or tool as role; results are the tool's."""
+    return [m if m.role == ASSISTANT else _by_speaker(m) for m in messages]
 
 
 def _by_speaker(message: GenAiMessage) -> GenAiMessage:
@@ -49,10 +49,10 @@ def media_of(message: GenAiMessage) -> list[MediaPart]:
 
 def key_of(message: GenAiMessage) -> str:
     """A text that is equal for messages that show the same, "" for one that shows nothing."""
-    text, parts = text_of(message), message.parts
-    if len(parts) == 1 and isinstance(parts[0], TextPart):
-        return text
-    media = [part_to_json(part) for part in media_of(message)]
+    parts = message.parts
+    if len(parts) == 1 and isinstance(part := parts[0], TextPart):
+        return part.content
+    text, media = text_of(message), [part_to_json(part) for part in media_of(message)]
     return f"{text}\0{printed(media)}" if media else text
 
 

@@ -1,4 +1,4 @@
-"""Requests of models to call tools: which were executed, what was returned, their place in the text.
+"""Requests of models to call tools: whether they were executed, their results, their place.
 
 Rules: contract agent_chat, sections 2.7 and 3.13.
 """
@@ -18,7 +18,7 @@ from spanloom.model.genai import GenAiMessage, Part, ToolCallPart, ToolResultPar
 
 
 class ToolRequest(NamedTuple):
-    """A model's request to call a tool; `call_id` "" where it has none, `arguments` as JSON text."""
+    """A model's request to call a tool; `call_id` "" if it has none, `arguments` as JSON text."""
 
     call_id: str
     name: str

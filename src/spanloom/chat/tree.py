@@ -1,4 +1,4 @@
-"""The tree of a trace's spans, its order, and its root (contract agent_chat, sections 2.4 and 3.2)."""
+"""The tree of a trace's spans, and its root (contract agent_chat, sections 2.4 and 3.2)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SortKey = tuple[bool, int, bool, int, str]
 
 @dataclass(frozen=True, slots=True)
 class SpanTree:
-    """Every span exactly once: ids of the roots, and of each span's children, in the chat's order."""
+    """Every span exactly once: the roots and each span's children, by id, in the chat's order."""
 
     roots: Sequence[str]
     children: Mapping[str, Sequence[str]]

@@ -1,8 +1,8 @@
 """Which user messages of a model's input are new (contract agent_chat, sections 2.6, 3.1 and 3.9).
 
-A model call replays the conversation before it. A message is new if it is in the run of user messages
-at the end of the input, and beyond the place up to which the conversation was known. So a text that
-a user sent twice is two messages.
+A model call replays the conversation before it. A message is new if it is in the run of user
+messages at the end of the input, and beyond the place up to which the conversation was known. So a
+text that a user sent twice is two messages.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Scope:
     thread: Thread | None = None
 
     def inner(self, caller: str, inputs: Sequence[GenAiMessage]) -> Scope:
-        """The scope of an agent or a tool that `caller` called; `inputs` is an agent's own input."""
+        """The scope of an agent or tool that `caller` called; `inputs` are an agent's own."""
         asked = self.asked
         if inputs:
             asked = frozenset(key_of(m) for m in inputs if m.role == USER) or asked
@@ -62,7 +62,9 @@ class Users:
         self._last_key = ""
         self.user_spoke = False
 
-    def hear(self, inputs: Sequence[GenAiMessage], scope: Scope) -> list[tuple[GenAiMessage, str]]:
+    def new_messages(
+        self, inputs: Sequence[GenAiMessage], scope: Scope
+    ) -> list[tuple[GenAiMessage, str]]:
         """The new user messages of a model's input, each with the name of its speaker."""
         if not inputs or inputs[-1].role != USER:
             return []
@@ -92,7 +94,7 @@ class Users:
         return [(message, _quoted_agent(message) or speaker) for message, _ in fresh]
 
     def _known(self, keys: Sequence[str], scope: Scope) -> tuple[int, Thread | None]:
-        """How many of the keys are known, by the conversation of the scope or else the latest one."""
+        """How many of the keys are known from the scope's conversation, or the latest one."""
         best, thread = 0, None
         for candidate in (scope.thread, self._latest):
             if candidate is None or candidate is thread:

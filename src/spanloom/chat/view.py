@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Pass(NamedTuple):
-    """One rule of the chat: what it says, its section in docs/contracts/agent_chat.md, its function.
+    """A rule of the chat, its section in docs/contracts/agent_chat.md, and its function.
 
     `with_model_calls` marks a rule that holds only where the tool calls in models' messages are
     shown too.

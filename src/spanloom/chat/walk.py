@@ -129,7 +129,8 @@ class _Walk:
         outer_label = above.label if above else ""
         scope = above.scope if above else Scope()
         if facts.act in (AGENT, TOOL):
-            # Who asks inside a tool is the agent that called it, or the tool where no agent has a name.
+            # Inside a tool, the user is the agent that called it, or the tool if no agent has a
+            # name.
             caller = outer_label or facts.tool_name
             scope = scope.inner(caller, facts.inputs if facts.act == AGENT else ())
         frame = _Frame(
@@ -160,7 +161,7 @@ class _Walk:
         if compacted is not None:
             self._emit(facts, frame.label, compacted)
         if facts.is_turn:
-            self._hear(frame)
+            self._show_users(frame)
 
     def _call_tool(self, frame: _Frame) -> None:
         facts = frame.facts
@@ -172,14 +173,14 @@ class _Walk:
         facts = frame.facts
         if facts.system and facts.system != self._system:
             self._show_system(frame)
-        self._hear(frame)
+        self._show_users(frame)
         if self._shows_requests:
             for request in requests_after_last_user(facts.inputs):
                 if self._requests.take_repeated(request):
                     self._show_request(frame, request, facts.span.start_ns)
 
     def _show_system(self, frame: _Frame) -> None:
-        """A changed system prompt completes the start of the agent, else it is a start of its own."""
+        """A changed system prompt completes the agent's start, else it is a start of its own."""
         facts = frame.facts
         self._system = facts.system
         if self._open_start is not None:
@@ -200,9 +201,9 @@ class _Walk:
         self._open_start = len(self._messages)
         self._emit(facts, frame.label, agent_start(facts))
 
-    def _hear(self, frame: _Frame) -> None:
+    def _show_users(self, frame: _Frame) -> None:
         facts = frame.facts
-        for message, asked_by in self._users.hear(facts.inputs, frame.scope):
+        for message, asked_by in self._users.new_messages(facts.inputs, frame.scope):
             self._open_start = None
             speaker = self._agent_quoted(message, frame.label) or asked_by
             shown = user_message(facts, message, speaker, frame.label)
@@ -214,7 +215,7 @@ class _Walk:
                 self._users.user_spoke = True
 
     def _agent_quoted(self, message: GenAiMessage, label: str) -> str:
-        """The other agent whose words these are: in a group chat, each agent is the others' user."""
+        """The other agent whose words these are: agents of a group are each other's users."""
         text = text_of(message).strip() if self._answers else ""
         said_by = self._answers.get(text, "") if text else ""
         return said_by if said_by != label else ""

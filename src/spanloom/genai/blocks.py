@@ -1,8 +1,9 @@
-"""The blocks of a message's content in the dialects of model APIs and SDKs, as parts of a GenAI message.
+"""The blocks of a message's content, in the dialects of model APIs and SDKs, as GenAI parts.
 
-Sources: the JSON schemas of gen_ai.input.messages (open-telemetry/semantic-conventions, docs/gen-ai); the request and
-response bodies of OpenAI's chat completions and responses, Anthropic's messages, Google's generateContent, Amazon
-Bedrock's converse; the messages of LangChain, LlamaIndex and the Vercel AI SDK.
+Sources: the JSON schemas of gen_ai.input.messages (open-telemetry/semantic-conventions,
+docs/gen-ai); the request and response bodies of OpenAI's chat completions and responses,
+Anthropic's messages, Google's generateContent, Amazon Bedrock's converse; the messages of
+LangChain, LlamaIndex and the Vercel AI SDK.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def joined(content: Json) -> Json:
 
 
 def openai_call(call: Json) -> ToolCallPart | None:
-    """An OpenAI tool call. LangChain and flattened attributes have the function's fields beside the id."""
+    """An OpenAI tool call; LangChain has the function's fields beside the id."""
     if not isinstance(call, dict):
         return None
     function = call.get("function")
@@ -127,7 +128,9 @@ def _text_of(block: Json) -> str | None:
 
 
 def _read_text(block: Block) -> Part | None:
-    text = first(block, "content", "text", "refusal")
+    text = block.get("content")
+    if text is None:
+        text = first(block, "text", "refusal")
     if isinstance(text, dict):  # OpenAI's assistants
         text = text.get("value")
     if not isinstance(text, str):
@@ -152,7 +155,7 @@ def _read_reasoning(block: Block) -> Part | None:
 
 
 def _read_own_call(block: Block) -> Part | None:
-    """A call in the words of the GenAI conventions (and of LangChain): its arguments stay as sent."""
+    """A call in the words of the GenAI conventions, or LangChain's: its arguments stay as sent."""
     part = _read_call(block)
     if isinstance(part, ToolCallPart) and isinstance(arguments := block.get("arguments"), str):
         return ToolCallPart(part.id, part.name, arguments)
@@ -160,7 +163,7 @@ def _read_own_call(block: Block) -> Part | None:
 
 
 def _read_call(block: Block) -> Part | None:
-    """Anthropic's tool_use, the Vercel AI SDK's tool-call, the OpenAI responses API's function_call."""
+    """Anthropic's tool_use, the Vercel AI SDK's tool-call, OpenAI's function_call."""
     call_id = first(block, "call_id", "toolCallId", "toolUseId", "tool_call_id", "id")
     name = first(block, "name", "toolName", "tool_name", "tool")
     arguments = first(block, "arguments", "args", "input", "tool_kwargs", "parameters")
@@ -178,7 +181,7 @@ def _read_result(block: Block) -> Part | None:
 
 
 def _read_media(block: Block) -> Part | None:
-    """A media part in the words of the GenAI conventions; Weave gives blobs and files an address, too."""
+    """A media part in the words of the GenAI conventions; Weave's blobs have an address too."""
     kind = block["type"].lower()
     uri, value = block.get("uri"), block.get({"blob": "content", "file": "file_id"}.get(kind, ""))
     modality, mime_type = _text(block.get("modality")), _text(block.get("mime_type"))
@@ -193,8 +196,8 @@ def _google_call(block: Block) -> Part | None:
 
 
 def _google_result(block: Block) -> Part | None:
-    told = first(block, "functionResponse", "function_response")
-    return tool_result(first(told, "id"), first(told, "response"), first(told, "name"))
+    result = first(block, "functionResponse", "function_response")
+    return tool_result(first(result, "id"), first(result, "response"), first(result, "name"))
 
 
 def _inner(key: str, read: Callable[[Block], Part | None]) -> Callable[[Block], Part | None]:
@@ -272,7 +275,7 @@ _BY_KEY: Final[tuple[tuple[str, Callable[[Block], Part | None]], ...]] = (
 
 _SURE_KEYS: Final = frozenset(key for key, _ in _BY_KEY) - {"toolCallId", "text", "content"}
 
-# Who says a block that is among messages without being in one. A function may as well be a definition.
+# The role of a block outside any message. A function is none of these: it may be a definition.
 ROLES_OF_BLOCKS: Final = {
     **dict.fromkeys((*_CALL_TYPES, "reasoning", "thinking"), "assistant"),
     **dict.fromkeys(_RESULT_TYPES, "tool"),

@@ -1,4 +1,7 @@
-"""GenAI messages in the shape of the events contract (OpenAI's): {role, content, tool_calls?, tool_call_id?}."""
+"""GenAI messages in the shape of the events contract, which is that of OpenAI.
+
+{role, content, tool_calls?, tool_call_id?, finish_reason?, name?}
+"""
 
 from __future__ import annotations
 

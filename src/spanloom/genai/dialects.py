@@ -1,8 +1,8 @@
 """One message in the dialect of a model API or an SDK, as a GenAI message.
 
-Messages of OpenAI's chat completions and responses, Anthropic, Google, Amazon Bedrock and the Vercel AI SDK are objects
-with a role and a content, LangChain's name a class, and a block that stands alone is a message too. Sources: see
-`spanloom.genai.blocks`.
+Messages of OpenAI, Anthropic, Google, Amazon Bedrock and the Vercel AI SDK are objects with a role
+and a content. LangChain's name a class. A block outside any message is a message of its own.
+Sources: see `spanloom.genai.blocks`.
 """
 
 from __future__ import annotations
@@ -49,19 +49,24 @@ _ROLES: Final = {
 _LANGCHAIN_TYPES: Final = frozenset(_ROLES) | {SYSTEM, TOOL}
 _CONTENTS: Final = ("parts", "content", "blocks", "contents", "text")
 # Keys of which a message has at least one beside its role.
-_SPOKEN: Final = (
-    *("content", "parts", "blocks", "contents"),
-    *("tool_calls", "function_call", "reasoning_content"),
+_SPOKEN: Final = frozenset(
+    {
+        *("content", "parts", "blocks", "contents"),
+        *("tool_calls", "function_call", "reasoning_content"),
+    }
 )
 _REASONINGS: Final = ("reasoning_content", "reasoning", "thinking")
 
 
 def message_of(item: Json, role: str) -> GenAiMessage | None:
-    """One message of any dialect; None for what is none. `role` is who speaks where nothing says it."""
+    """One message of any dialect, None for what is none. `role` is the speaker if it names none."""
     if isinstance(item, list):
         return composed(item[0], {"content": item[1]}) if is_pair(item) else None
     if not isinstance(item, dict):
         return None
+    said, content = item.get("role"), item.get("content")
+    if len(item) == 2 and isinstance(said, str) and isinstance(content, str):
+        return GenAiMessage(_role(said), (TextPart(content),)) if content else None  # most messages
     kwargs = item.get("kwargs")
     if "lc" in item and isinstance(kwargs, dict):
         path = item.get("id")
@@ -71,8 +76,8 @@ def message_of(item: Json, role: str) -> GenAiMessage | None:
     data = item.get("data")
     if isinstance(data, dict) and kind.lower() in _LANGCHAIN_TYPES:
         return _langchain(kind, data, role)
-    if isinstance(item.get("role"), str) and any(key in item for key in _SPOKEN):
-        return composed(item["role"], item)
+    if isinstance(said, str) and not _SPOKEN.isdisjoint(item):
+        return composed(said, item)
     if kind.lower() in _LANGCHAIN_TYPES and "content" in item:
         return _langchain(kind, item, role)
     if (speaks := ROLES_OF_BLOCKS.get(kind.lower())) is not None:
@@ -93,67 +98,76 @@ def is_pair(item: list[Json]) -> bool:
 
 
 def composed(said: str, item: Mapping[str, Any]) -> GenAiMessage | None:
-    """The message of a role and an object that has its content and its calls beside one another; None for an empty one."""
-    role = said.lower()
-    role = _ROLES.get(role, role)
+    """The message of an object that has its content and its calls side by side; None if empty."""
+    role = _role(said)
     parts = _parts(role, item)
     if not parts:
         return None
+    if role == TOOL or len(item) == 2:
+        return GenAiMessage(role, parts)
     name, reason = item.get("name"), first(item, "finish_reason", "finishReason", "stop_reason")
     return GenAiMessage(
         role,
         parts,
-        name if isinstance(name, str) and role != TOOL else "",
-        reason if isinstance(reason, str) and role != TOOL else "",
+        name if isinstance(name, str) else "",
+        reason if isinstance(reason, str) else "",
     )
 
 
+def _role(said: str) -> str:
+    role = said.lower()
+    return _ROLES.get(role, role)
+
+
 def _parts(role: str, item: Mapping[str, Any]) -> tuple[Part, ...]:
-    content = first(item, *_CONTENTS)
-    call_id = first(item, "tool_call_id", "toolCallId")
-    if role == TOOL and call_id is None and not isinstance(content, list):
-        call_id = item.get("id")  # the older GenAI events
+    content = item.get("content")
+    if content is None or "parts" in item:
+        content = first(item, *_CONTENTS)
     read = parts_of(content)
-    is_result = any(isinstance(part, ToolResultPart) for part in read)
-    if role == TOOL and isinstance(call_id, str) and not is_result:
-        parts: list[Part] = [tool_result(call_id, content, item.get("name"))]
-    else:
-        parts = [*shown(read)]
+    if role == TOOL and not any(isinstance(part, ToolResultPart) for part in read):
+        call_id = first(item, "tool_call_id", "toolCallId")
+        if call_id is None and not isinstance(content, list):
+            call_id = item.get("id")  # the older GenAI events
+        if isinstance(call_id, str):
+            read = (tool_result(call_id, content, item.get("name")),)
+    parts = shown(read)
+    if len(item) == 2:
+        return parts
     for key in _REASONINGS:
         if isinstance(item.get(key), str) and item[key]:
-            parts.insert(0, ReasoningPart(item[key]))
+            parts = (ReasoningPart(item[key]), *parts)
             break
     if isinstance(refusal := item.get("refusal"), str) and refusal:
-        parts.append(TextPart(refusal))
+        parts += (TextPart(refusal),)
     calls = item.get("tool_calls") or item.get("toolCalls")
     if isinstance(calls, list):
         known = {part.id for part in parts if isinstance(part, ToolCallPart)} - {""}
-        parts += [call for c in calls if (call := openai_call(c)) and call.id not in known]
+        parts += tuple(call for c in calls if (call := openai_call(c)) and call.id not in known)
     if isinstance(call := item.get("function_call"), dict):
-        parts.append(tool_call("", call.get("name"), call.get("arguments")))
-    return tuple(parts)
+        parts += (tool_call("", call.get("name"), call.get("arguments")),)
+    return parts
 
 
 def shown(parts: Iterable[Part]) -> tuple[Part, ...]:
     """The parts that say something; JSON that is no block is a text."""
-    said = (
-        TextPart(printed(part.value))
-        if isinstance(part, OtherPart) and not first(part.value, "type", "block_type")
-        else part
-        for part in parts
-    )
-    return tuple(
-        part for part in said if not isinstance(part, TextPart | ReasoningPart) or part.content
-    )
+    return tuple(said for part in parts if (said := _shown(part)) is not None)
+
+
+def _shown(part: Part) -> Part | None:
+    if isinstance(part, OtherPart) and not first(part.value, "type", "block_type"):
+        part = TextPart(printed(part.value))
+    if isinstance(part, TextPart | ReasoningPart) and not part.content:
+        return None
+    return part
 
 
 def _langchain(kind: Json, fields: Mapping[str, Any], role: str) -> GenAiMessage | None:
     kind = kind if isinstance(kind, str) else role
     more = fields.get("additional_kwargs")
     extra = more if isinstance(more, dict) else {}
-    told = fields.get("role") if kind.lower() in ("chat", "chatmessage") else kind
+    said = fields.get("role") if kind.lower() in ("chat", "chatmessage") else kind
     return composed(
-        told if isinstance(told, str) else role,
+        said if isinstance(said, str) else role,
         {
             **fields,
             "tool_calls": fields.get("tool_calls") or extra.get("tool_calls"),

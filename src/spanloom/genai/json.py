@@ -58,7 +58,7 @@ def message_to_json(message: GenAiMessage) -> Json:
 
 
 def _content(parts: tuple[Part, ...]) -> Json:
-    """One text is written as text, all else as a list; so is a text that would be read as a list."""
+    """One text is a text, all else a list; so is a text that would be read as a list."""
     if not parts:
         return ""
     first = parts[0]
@@ -113,22 +113,66 @@ def messages_from_json(value: Json) -> tuple[GenAiMessage, ...]:
 
 def message_from_json(item: dict[str, Json]) -> GenAiMessage:
     """One message: an object with a role, and `parts` or `content`."""
-    content, parts = item.get("content"), item.get("parts")
+    role, content = item["role"], item.get("content")
+    if len(item) == 2 and isinstance(content, str) and content[:1] not in ("", "["):
+        return GenAiMessage(role, (TextPart(content),), "", "", True)
+    parts = item.get("parts")
     as_content = not isinstance(parts, list)
-    if as_content and isinstance(content, str) and content[:1] != "[" and len(item) == 2:
-        return GenAiMessage(item["role"], (TextPart(content),) if content else (), as_content=True)
+    name, reason = item.get("name", ""), item.get("finish_reason", "")
+    # Most messages are in the words of the conventions, and need no comparison with what was sent.
+    own = _own_parts(parts) if isinstance(parts, list) else _own_text(content)
+    if (
+        own is not None
+        and isinstance(name, str)
+        and isinstance(reason, str)
+        and len(item) == 2 + bool(name) + bool(reason)
+    ):
+        return GenAiMessage(role, own, name, reason, as_content)
     message = GenAiMessage(
-        item["role"],
+        role,
         message_parts(item, parts_in_text(content) if as_content else parts),
-        text(item.get("name")),
-        text(item.get("finish_reason")),
+        text(name),
+        text(reason),
         as_content,
     )
     return message if message_to_json(message) == item else replace(message, sent=item)
 
 
+def _own_text(content: Json) -> tuple[Part, ...] | None:
+    """The part of a content that `message_to_json` wrote as a text."""
+    is_text = isinstance(content, str) and content[:1] not in ("", "[")
+    return (TextPart(content),) if is_text else None
+
+
+def _own_parts(blocks: list[Json]) -> tuple[Part, ...] | None:
+    """The parts that `part_to_json` wrote, of the common kinds; None if it may not have."""
+    parts: list[Part] = []
+    for block in blocks:
+        if not isinstance(block, dict):
+            return None
+        kind, size = block.get("type"), len(block)
+        content, call_id, name = block.get("content"), block.get("id"), block.get("name")
+        if kind == "text" and size == 2 and isinstance(content, str):
+            parts.append(TextPart(content))
+        elif kind == "reasoning" and size == 2 and isinstance(content, str):
+            parts.append(ReasoningPart(content))
+        elif not (call_id and isinstance(call_id, str)):
+            return None
+        elif kind == "tool_call" and size == 4 and isinstance(name, str):
+            if (arguments := block.get("arguments")) is None:
+                return None
+            parts.append(ToolCallPart(call_id, name, arguments))
+        elif kind == "tool_call_response" and size == 3:
+            if not isinstance(response := block.get("response"), str):
+                return None
+            parts.append(ToolResultPart(call_id, "", response))
+        else:
+            return None
+    return tuple(parts)
+
+
 def message_parts(item: Mapping[str, Json], content: Json) -> tuple[Part, ...]:
-    """The parts of a message's content, and the calls and the result that the message has beside it (OpenAI)."""
+    """The parts of a message's content, and the calls and the result beside it (OpenAI)."""
     call_id = item.get("tool_call_id")
     if isinstance(call_id, str) and item["role"] == "tool":
         return (tool_result(call_id, content, item.get("name")),)

@@ -24,7 +24,7 @@ def json_in(text: str) -> Json:
 
 
 def printed(value: Json) -> str:
-    """A value as JSON text, with a space after each `,` and `:`, and letters of any alphabet as they are.
+    """A value as JSON text, with a space after each `,` and `:`; any letter stays as it is.
 
     A text stays as it is, None is "". So is what no JSON parser could have made.
     """

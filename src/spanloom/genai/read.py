@@ -1,19 +1,21 @@
-"""The one reader of messages: requests, responses, histories and free-form values of any dialect, as GenAI messages.
+"""The one reader of messages, for requests, responses, conversations and free-form values.
 
     genai_messages    an attribute that holds GenAI messages, which keep every field
     messages_of       the messages that a value holds
     asked, answered   what a model or an agent was asked, and what it answered
 
-The keys are those that model APIs, frameworks and clients of Spanloom's contracts use; the first one that is filled wins.
-Sources: see `spanloom.genai.blocks`.
+The keys are those of model APIs, frameworks and the clients of Spanloom's contracts. Of several
+keys the first one that is filled counts. Sources: see `spanloom.genai.blocks`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Any, Final
+
+import orjson
 
 from spanloom.genai.blocks import first, is_block, parts_of
 from spanloom.genai.dialects import composed, is_pair, message_of, shown
@@ -32,6 +34,7 @@ from spanloom.model.genai import (
 )
 
 _Object = dict[str, Any]
+_Read = Callable[[Json, str], GenAiMessage | None]
 
 # How many objects deep a question, an answer or a history is looked for.
 _MAX_DEPTH: Final = 6
@@ -56,29 +59,185 @@ _SYSTEMS: Final = (
 _NOTHING: Final[tuple[Json, ...]] = (None, "", [], {})
 # Keys of which a GenAI message has one, or an OpenAI message in its place.
 _OWN_KEYS: Final = frozenset({"content", "parts", "tool_calls"})
-_WELL_KNOWN: Final = (USER, ASSISTANT, SYSTEM, "developer")
+_WELL_KNOWN: Final = frozenset({USER, ASSISTANT, SYSTEM, "developer"})
 
 
-def genai_messages(value: Json, role: str) -> list[GenAiMessage]:
-    """The messages of an attribute that holds GenAI messages: a list, one object, or JSON of either in a text.
+class Reader:
+    """Reads messages of any dialect.
 
-    They keep every field that was sent. A text that is no JSON is one message of `role`, and so is each item of the
-    list without a role. What is no message is left out.
+    One that remembers reads each message of a list once, however often it occurs: every model call
+    replays the conversation before it. Make one for each trace, as it keeps what it has read.
     """
-    if isinstance(value, str):
-        text, value = value, parsed(value)
-        if not isinstance(value, list | dict):
-            return [_text_message(role, text)] if text else []
-    if isinstance(value, dict):
-        if not isinstance(value.get("role"), str):
-            return asked(value) if role == USER else answered(value)
-        value = [value]
-    if not isinstance(value, list):
+
+    __slots__ = ("_known",)
+
+    def __init__(self, *, remember: bool = False) -> None:
+        self._known: dict[tuple[_Read, str], dict[bytes, GenAiMessage | None]] | None = (
+            {} if remember else None
+        )
+
+    def genai_messages(self, value: Json, role: str) -> list[GenAiMessage]:
+        """The messages of an attribute that holds GenAI messages: a list, or one object.
+
+        They keep every field that was sent. A text is JSON of either, else one message of `role`;
+        so is each item of a list without a role. What is no message is left out.
+        """
+        if isinstance(value, str):
+            inner = parsed(value)
+            if not isinstance(inner, list | dict):
+                return [_text_message(role, value)] if value else []
+            return self.genai_messages(inner, role) or _as_text(inner, role, (), any_json=True)
+        if isinstance(value, dict):
+            if not isinstance(value.get("role"), str):
+                return self.asked(value) if role == USER else self.answered(value)
+            value = [value]
+        if not isinstance(value, list):
+            return []
+        if len(value) == 1:
+            if not isinstance(value[0], list):
+                message = _genai_message(value[0], role)
+                return self._found(value, role, 0) if message is None else [message]
+            value = value[0]
+        found = self._each(value, role, _genai_message)
+        messages = [message for message in found if message is not None]
+        return messages or self._found(value, role, 0)
+
+    def messages_of(self, value: Json, role: str) -> list[GenAiMessage]:
+        """The messages in a value of any dialect, [] if none is recognized.
+
+        `role` is the speaker of messages that name none: the user of inputs, the assistant of
+        outputs.
+        """
+        if isinstance(value, str):
+            inner = parsed(value)
+            if not isinstance(inner, list | dict):
+                return [GenAiMessage(role, (TextPart(value),))] if value else []
+            value = inner
+        return self._found(without_params(value), role, 0)
+
+    def asked(self, value: Json, *, any_json: bool = True) -> list[GenAiMessage]:
+        """What a model or an agent was asked.
+
+        That is a conversation, else the text under a question's key, else the only value. Any other
+        JSON is one message with its text, if `any_json`.
+        """
+        return self.messages_of(value, USER) or _as_text(value, USER, _QUESTIONS, any_json=any_json)
+
+    def answered(self, value: Json, *, any_json: bool = True) -> list[GenAiMessage]:
+        """What a model or an agent answered.
+
+        That is a message, else the text under an answer's key, else the only value. Of a
+        conversation, it is what comes after the last question. Any other JSON is one message with
+        its text, if `any_json`.
+        """
+        found = self.messages_of(value, ASSISTANT)
+        if not found:
+            return _as_text(value, ASSISTANT, _ANSWERS, any_json=any_json)
+        return after_last_question(found)
+
+    def asked_before(self, value: Json) -> list[GenAiMessage]:
+        """The conversation that a step passed on, where it does not say what it was asked."""
+        return self._passed_on(value, USER, 0) if isinstance(value, dict) else []
+
+    def _found(self, value: Json, role: str, depth: int) -> list[GenAiMessage]:
+        if depth > _MAX_DEPTH:
+            return []
+        if isinstance(value, str):
+            return _in_text(value, role)
+        if isinstance(value, list):
+            return self._in_list(value, role, depth)
+        if not isinstance(value, dict):
+            return []
+        message = message_of(value, role)
+        if message is not None:
+            return [message]
+        return (
+            self._in_request(value, depth)
+            if role == USER
+            else self._in_response(value, role, depth)
+        )
+
+    def _in_list(self, value: list[Json], role: str, depth: int) -> list[GenAiMessage]:
+        if not value:
+            return []
+        if isinstance(value[0], list) and not is_pair(value[0]):
+            if all(isinstance(item, list) for item in value):
+                return self._found(
+                    value[0], role, depth + 1
+                )  # LangChain's batch of one conversation
+        elif is_block(value[0]) and all(map(is_block, value)):
+            return _of_blocks(value, role)
+        messages = self._each(value, role, message_of)
+        has_messages = any(messages)
+        found: list[GenAiMessage] = []
+        for item, message in zip(value, messages, strict=True):
+            if message is not None:
+                found.append(message)
+            elif isinstance(item, dict) and (not has_messages or _is_response(item)):
+                found += self._found(item, ASSISTANT if has_messages else role, depth + 1)
+        return found
+
+    def _in_request(self, value: _Object, depth: int) -> list[GenAiMessage]:
+        """The conversation of a request, and the question beside one that ends with an answer."""
+        history = self._first_found(value, _HISTORIES, USER, depth)
+        if not history or speaker(history[-1].role) not in (USER, TOOL):
+            history = history + self._first_found(value, _QUESTIONS, USER, depth)
+        system = _system(value) if history else None
+        return [system, *history] if system else history
+
+    def _in_response(self, value: _Object, role: str, depth: int) -> list[GenAiMessage]:
+        found = self._first_found(value, _ANSWERS, role, depth) or self._passed_on(
+            value, role, depth
+        )
+        if not found and isinstance(value.get("tool_calls"), list):
+            message = composed(role, value)
+            return [message] if message else []
+        return found
+
+    def _passed_on(self, value: _Object, role: str, depth: int) -> list[GenAiMessage]:
+        """The conversation that a step of a workflow passes on."""
+        kept = {key: value[key] for key in _PASSED_ON if isinstance(value.get(key), list)}
+        return self._first_found(kept, _PASSED_ON, role, depth)
+
+    def _first_found(
+        self, value: _Object, keys: Sequence[str], role: str, depth: int
+    ) -> list[GenAiMessage]:
+        for key in keys:
+            inner = value.get(key)
+            if inner in _NOTHING:
+                continue
+            if key in _CHOICES:
+                found = [m for choice in _choices(inner) if (m := _choice(choice, role))]
+            elif key == "content" and not isinstance(inner, dict):
+                found = [m] if (m := composed(role, value)) else []
+            else:
+                found = self._found(inner, role, depth + 1)
+            if found:
+                return found
         return []
-    if len(value) == 1 and isinstance(value[0], list):
-        value = value[0]
-    found = (_genai_message(item, role) for item in value)
-    return [message for message in found if message is not None]
+
+    def _each(self, items: list[Json], role: str, read: _Read) -> list[GenAiMessage | None]:
+        if self._known is None or len(items) == 1:
+            return [read(item, role) for item in items]
+        known = self._known.setdefault((read, role), {})
+        found: list[GenAiMessage | None] = []
+        for item in items:
+            try:
+                key = orjson.dumps(item)
+            except TypeError:  # JSON that cannot be written again
+                found.append(read(item, role))
+                continue
+            if key not in known:
+                known[key] = read(item, role)
+            found.append(known[key])
+        return found
+
+
+_reader = Reader()
+genai_messages = _reader.genai_messages
+messages_of = _reader.messages_of
+asked = _reader.asked
+answered = _reader.answered
 
 
 def _text_message(role: str, text: str) -> GenAiMessage:
@@ -91,6 +250,8 @@ def _genai_message(item: Json, role: str) -> GenAiMessage | None:
     if not isinstance(item, dict):
         return None
     said = item.get("role")
+    if isinstance(said, str) and said in _WELL_KNOWN and ("content" in item or "parts" in item):
+        return message_from_json(item)  # most messages
     if not isinstance(said, str) or not said:
         if "lc" in item or "type" in item or _OWN_KEYS.isdisjoint(item):
             return message_of(item, role)
@@ -107,44 +268,15 @@ def _genai_message(item: Json, role: str) -> GenAiMessage | None:
 
 
 def _role_of_parts(message: GenAiMessage) -> str | None:
-    """Who says parts of one kind: Koog gives calls of tools the role of their results, and thoughts one of their own."""
+    """The role of parts of one kind.
+
+    Koog gives calls of tools the role of their results, and reasoning a role of its own.
+    """
     roles = {_ROLE_OF.get(type(part)) for part in message.parts}
     return roles.pop() if len(roles) == 1 else None
 
 
 _ROLE_OF: Final = {ToolCallPart: ASSISTANT, ReasoningPart: ASSISTANT, ToolResultPart: TOOL}
-
-
-def messages_of(value: Json, role: str) -> list[GenAiMessage]:
-    """The messages that a value of any dialect holds; empty where it holds none that could be recognized.
-
-    `role` is who speaks where nothing says it: the user on the way in, the assistant on the way out.
-    """
-    if isinstance(value, str):
-        inner = parsed(value)
-        if not isinstance(inner, list | dict):
-            return [GenAiMessage(role, (TextPart(value),))] if value else []
-        value = inner
-    return _found(without_params(value), role, 0)
-
-
-def asked(value: Json, *, any_json: bool = True) -> list[GenAiMessage]:
-    """What a model or an agent was asked: a conversation, else the text under a question's key, else the only value.
-
-    Any other JSON is shown as it is, if `any_json`.
-    """
-    return messages_of(value, USER) or _as_text(value, USER, _QUESTIONS, any_json=any_json)
-
-
-def answered(value: Json, *, any_json: bool = True) -> list[GenAiMessage]:
-    """What a model or an agent answered: a message, the text under an answer's key, else the only value.
-
-    Any other JSON is shown as it is, if `any_json`. Of a conversation, what comes after the last question.
-    """
-    found = messages_of(value, ASSISTANT)
-    if not found:
-        return _as_text(value, ASSISTANT, _ANSWERS, any_json=any_json)
-    return after_last_question(found)
 
 
 def after_last_question(messages: Sequence[GenAiMessage]) -> list[GenAiMessage]:
@@ -156,31 +288,11 @@ def after_last_question(messages: Sequence[GenAiMessage]) -> list[GenAiMessage]:
 def asked_and_answered(
     messages: Sequence[GenAiMessage],
 ) -> tuple[Sequence[GenAiMessage], Sequence[GenAiMessage]]:
-    """A conversation to which the answer was added: what was asked, and the assistant's words at its end."""
+    """A conversation that ends with the answer, cut before the assistant's last messages."""
     end = len(messages)
     while end and messages[end - 1].role == ASSISTANT:
         end -= 1
     return messages[:end], messages[end:]
-
-
-def asked_before(value: Json) -> list[GenAiMessage]:
-    """The conversation that a step passed on, where it does not say what it was asked."""
-    return _passed_on(value, USER, 0) if isinstance(value, dict) else []
-
-
-def _found(value: Json, role: str, depth: int) -> list[GenAiMessage]:
-    if depth > _MAX_DEPTH:
-        return []
-    if isinstance(value, str):
-        return _in_text(value, role)
-    if isinstance(value, list):
-        return _in_list(value, role, depth)
-    if not isinstance(value, dict):
-        return []
-    message = message_of(value, role)
-    if message is not None:
-        return [message]
-    return _in_request(value, depth) if role == USER else _in_response(value, role, depth)
 
 
 def _in_text(value: str, role: str) -> list[GenAiMessage]:
@@ -194,71 +306,16 @@ def _in_text(value: str, role: str) -> list[GenAiMessage]:
     return [GenAiMessage(role, (TextPart(value),))] if value else []
 
 
-def _in_list(value: list[Json], role: str, depth: int) -> list[GenAiMessage]:
-    if value and all(isinstance(item, list) for item in value) and not is_pair(value[0]):
-        return _found(value[0], role, depth + 1)  # LangChain sends a batch of one conversation
-    if value and all(map(is_block, value)):
-        return _of_blocks(value, role)
-    told = [message_of(item, role) for item in value]
-    has_messages = any(told)
-    found: list[GenAiMessage] = []
-    for item, message in zip(value, told, strict=True):
-        if message is not None:
-            found.append(message)
-        elif isinstance(item, dict) and (not has_messages or _is_response(item)):
-            found += _found(item, ASSISTANT if has_messages else role, depth + 1)
-    return found
-
-
 def _of_blocks(blocks: list[Json], role: str) -> list[GenAiMessage]:
-    """Blocks without a message around them: one message for those in a row that one speaker says."""
+    """Blocks outside any message: one message for each run of blocks of one speaker."""
     parts = shown(parts_of(blocks))
     speakers = groupby(parts, key=lambda part: _ROLE_OF.get(type(part), role))
     return [GenAiMessage(speaks, tuple(said)) for speaks, said in speakers]
 
 
 def _is_response(item: _Object) -> bool:
-    """A whole response among messages, as the answer to them: OpenAI's, of the one or of the other API."""
+    """A whole response of OpenAI among messages, as the answer to them."""
     return item.get("object") in ("response", "chat.completion")
-
-
-def _in_request(value: _Object, depth: int) -> list[GenAiMessage]:
-    """The conversation of a request; a question beside one that ends with an answer comes after it."""
-    history = _first_found(value, _HISTORIES, USER, depth)
-    if not history or speaker(history[-1].role) not in (USER, TOOL):
-        history = history + _first_found(value, _QUESTIONS, USER, depth)
-    system = _system(value) if history else None
-    return [system, *history] if system else history
-
-
-def _in_response(value: _Object, role: str, depth: int) -> list[GenAiMessage]:
-    found = _first_found(value, _ANSWERS, role, depth) or _passed_on(value, role, depth)
-    if not found and isinstance(value.get("tool_calls"), list):
-        message = composed(role, value)
-        return [message] if message else []
-    return found
-
-
-def _passed_on(value: _Object, role: str, depth: int) -> list[GenAiMessage]:
-    """The conversation that a step of a workflow passes on."""
-    kept = {key: value[key] for key in _PASSED_ON if isinstance(value.get(key), list)}
-    return _first_found(kept, _PASSED_ON, role, depth)
-
-
-def _first_found(value: _Object, keys: Sequence[str], role: str, depth: int) -> list[GenAiMessage]:
-    for key in keys:
-        inner = value.get(key)
-        if inner in _NOTHING:
-            continue
-        if key in _CHOICES:
-            found = [m for choice in _choices(inner) if (m := _choice(choice, role))]
-        elif key == "content" and not isinstance(inner, dict):
-            found = [m] if (m := composed(role, value)) else []
-        else:
-            found = _found(inner, role, depth + 1)
-        if found:
-            return found
-    return []
 
 
 def _choices(inner: Json) -> Iterator[Json]:
@@ -294,7 +351,7 @@ def _system(value: _Object) -> GenAiMessage | None:
 
 
 def _as_text(value: Json, role: str, keys: Sequence[str], *, any_json: bool) -> list[GenAiMessage]:
-    """The value under the first of these keys that is filled, level by level, or the only value: as text."""
+    """The value under the first filled one of these keys, level by level, else the only value."""
     value = without_params(json_in(value) if isinstance(value, str) else value)
     for _ in range(_MAX_DEPTH):
         if not isinstance(value, dict):

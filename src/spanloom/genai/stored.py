@@ -30,6 +30,9 @@ class StoredMessages(Sequence[GenAiMessage]):
     def __getitem__(self, index: int | slice) -> GenAiMessage | Sequence[GenAiMessage]:
         return self._messages()[index]
 
+    def __bool__(self) -> bool:
+        return bool(self.json)
+
     def __len__(self) -> int:
         return len(self._messages())
 

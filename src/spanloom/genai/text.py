@@ -10,18 +10,21 @@ from spanloom.model.genai import GenAiMessage, ReasoningPart, TextPart
 
 def text_of(message: GenAiMessage) -> str:
     """The texts of a message, a line each: not its calls, results, reasoning or media."""
-    texts = [part.content for part in message.parts if isinstance(part, TextPart) and part.content]
-    return texts[0] if len(texts) == 1 else "\n".join(texts)
+    parts = message.parts
+    if len(parts) == 1 and isinstance(part := parts[0], TextPart):
+        return part.content
+    return "\n".join(part.content for part in parts if isinstance(part, TextPart) and part.content)
 
 
 def reasoning_of(messages: Iterable[GenAiMessage]) -> str:
     """The reasoning of messages, a line each."""
-    return "\n".join(
+    found = [
         part.content
         for message in messages
         for part in message.parts
         if isinstance(part, ReasoningPart) and part.content
-    )
+    ]
+    return "\n".join(found) if found else ""
 
 
 def system_of(messages: Iterable[GenAiMessage]) -> str:

@@ -1,4 +1,4 @@
-"""What a span says in the terms of the OpenTelemetry GenAI conventions: messages, tools, agents, usage.
+"""What a span says in the terms of the GenAI conventions: messages, tools, agents, usage.
 
 An absent text is "", an absent number or JSON value None. `spanloom.genai.json` writes messages as
 the conventions' JSON and reads them back; `spanloom.genai.read` makes them of any other dialect.
@@ -112,7 +112,7 @@ class Agent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What a model's call used, beside the span's columns: these tokens and costs are parts of those.
+    """What a model's call used, beside the span's columns, of which these figures are parts.
 
     Costs are US dollars. `cost_source` is "given" where the client sent the cost, "computed" where
     it follows from the price list, "" where there is none.

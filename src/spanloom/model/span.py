@@ -101,7 +101,7 @@ class GenAi:
     """What a span says in the terms of the GenAI conventions.
 
     `tool_definitions` is any JSON. `relayed` tells that the messages are copies of those of other
-    spans.
+    spans; `is_turn` that the input is what the user said, and the output what the user received.
     """
 
     input_messages: Sequence[GenAiMessage] = ()
@@ -117,6 +117,7 @@ class GenAi:
     compaction: Compaction | None = None
     handoff: Handoff | None = None
     relayed: bool = False
+    is_turn: bool = False
     prompt: PromptUse | None = None
     variables: tuple[Variable, ...] = ()
 

@@ -10,7 +10,7 @@ import pytest
 from spanloom.genai.stored import messages_json
 from spanloom.genai.text import text_of
 from spanloom.model import Span
-from spanloom.model.genai import Compaction, Tool, ToolResultPart, Usage
+from spanloom.model.genai import Compaction, Handoff, Tool, ToolResultPart, Usage
 from tests.ingest.otlp.requests import read_one
 from tests.parts import flat, tool_of
 
@@ -363,6 +363,39 @@ def test_content_in_one_event() -> None:
     )
     assert messages_json(older.genai.input_messages) == [{"role": "user", "content": "Hi"}]
     assert messages_json(older.genai.output_messages) == [{"role": "assistant", "content": "Hello"}]
+
+
+@pytest.mark.parametrize("prefix", ["gen_ai.handoff.", "handoff.", ""])
+def test_the_two_agents_of_a_handoff(prefix: str) -> None:
+    agents = {f"{prefix}from_agent": "a", f"{prefix}to_agent": "b"}
+    span = read_one({"gen_ai.operation.name": "handoff", **agents})
+    assert span.genai.handoff == Handoff(from_agent="a", to_agent="b")
+
+
+@pytest.mark.parametrize(
+    ("given", "returned"),
+    [
+        ({"gen_ai.tool.input": '{"city": "Paris"}'}, {"gen_ai.tool.output": "18C"}),
+        ({"gen_ai.tool.call.arguments": '{"city": "Paris"}'}, {"gen_ai.tool.call.result": "18C"}),
+        ({"input": '{"city": "Paris"}'}, {"output": "18C"}),
+        ({"content": '{"city": "Paris"}'}, {"content": "18C"}),
+        ({"body": '{"city": "Paris"}'}, {"body": "18C"}),
+        ({"body": '{"content": {"city": "Paris"}}'}, {"body": '{"content": "18C"}'}),
+        ({"gen_ai.event.content": '{"city": "Paris"}'}, {"gen_ai.event.content": "18C"}),
+        ({"event_body": '{"arguments": {"city": "Paris"}}'}, {"event_body": '{"result": "18C"}'}),
+    ],
+)
+def test_events_of_a_tools_input_and_output(
+    given: dict[str, Any], returned: dict[str, Any]
+) -> None:
+    events = [("gen_ai.tool.input", given), ("gen_ai.tool.output", returned)]
+    span = read_one({}, "execute_tool look", events)
+    assert span.genai.tool == Tool(name="look", arguments={"city": "Paris"}, result="18C")
+    # The attributes win, each by itself.
+    span = read_one({"gen_ai.tool.call.arguments": '{"a": 1}'}, "execute_tool look", events)
+    assert span.genai.tool == Tool(name="look", arguments={"a": 1}, result="18C")
+    span = read_one({"gen_ai.tool.call.result": "R"}, "execute_tool look", events)
+    assert span.genai.tool == Tool(name="look", arguments={"city": "Paris"}, result="R")
 
 
 def test_weave_beats_everything() -> None:

@@ -119,11 +119,3 @@ def test_llamaindex_prints_what_cannot_be_json() -> None:
         scope=scope,
     )
     assert broken.operation == "execute_tool"
-
-
-@pytest.mark.parametrize("prefix", ["", "handoff.", "gen_ai.handoff."])
-def test_the_agents_of_a_handoff_by_the_names_that_instrumentations_use(prefix: str) -> None:
-    told = {f"{prefix}from_agent": "a", f"{prefix}to_agent": "b"}
-    span = read_one({"gen_ai.operation.name": "handoff", **told})
-    assert span.genai.handoff == Handoff(from_agent="a", to_agent="b")
-    assert read_one({"gen_ai.operation.name": "chat", "from_agent": "a"}).genai.handoff is None

@@ -12,18 +12,21 @@ the order of `spanloom.adapters.otlp.draft.CONVENTIONS`:
     cost, input_cost, output_cost            US dollars
     input_messages, output_messages          lists of GenAiMessage (`spanloom.model.genai`)
     system_instructions                      text
-    input_value, output_value                any JSON: what went in and came out of a step of any kind
-    prompt, completion                       the same, of a step that says it is about a model (gen_ai.prompt)
-    tool_name, tool_call_id, tool_type, tool_description, tool_arguments, tool_result, tool_definitions
+    input_value, output_value                any JSON: the input and the output of any step
+    prompt, completion                       any JSON: those of a model's step (gen_ai.prompt)
+    tool_name, tool_call_id, tool_type, tool_description, tool_arguments, tool_result,
+    tool_definitions
     session_id, event_id, duration_ms, error, error_type, status_message
     content_refs, compaction_summary, compaction_items_before, compaction_items_after
     handoff_from, handoff_to                 agents
     relayed                                  true: the messages are a copy of what other spans said
+    is_turn                                  true: the input is what the user said, and the output
+                                             what the user received
     inputs, outputs, metadata, config, metrics, feedback, user_properties, error, source
                                              the values of an event (`spanloom.model.span.Io`)
     log_type, feature_slug, sample_rate, sampled
                                              what Basalt says, as in the model
-    user, organization                       {id?, name?}; user_id: the id of a user of whom no more is known
+    user, organization                       {id?, name?}; user_id: the id alone
     experiment                               {id}
     evaluators                               [{slug}]
     evaluation_config                        {sample_rate}: the rate as the client gave it

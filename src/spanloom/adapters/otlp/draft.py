@@ -71,7 +71,8 @@ class _Route(NamedTuple):
     owners: tuple[_Own, ...] = ()
 
 
-# Keys repeat from span to span, so where each leads is kept; emptied when full, for clients choose the keys.
+# Keys repeat from span to span, so the route of each is kept. Clients choose the keys: when full,
+# it is emptied.
 _MOST_ROUTES: Final = 20_000
 _RULES: Final[dict[str, list[_Ranked]]] = {}
 _PREFIXES: Final[list[tuple[str, _Own]]] = []

@@ -19,7 +19,7 @@ from spanloom.genai.pricing import cost_of
 from spanloom.genai.read import after_last_question, genai_messages, messages_of
 from spanloom.genai.reading import structured
 from spanloom.genai.roles import ASSISTANT, USER
-from spanloom.genai.text import reasoning_of, system_of
+from spanloom.genai.text import reasoning_of
 from spanloom.genai.tool_io import arguments_of, result_of
 from spanloom.model import GenAi, Io, Json, TraceFacts
 from spanloom.model.genai import (
@@ -64,12 +64,6 @@ _TOOL_NAME = "execute_tool "
 _SPEAKING = MODEL_OPERATIONS | {"invoke_agent"}
 # What wraps others, and says nothing of its own.
 _STEPS = frozenset({"chain", "invoke_workflow"})
-# Where instrumentations name the two agents of a span that hands over, beside the GenAI
-# conventions.
-_HANDOFF: Final = {
-    "handoff_from": ("from_agent", "handoff.from_agent"),
-    "handoff_to": ("to_agent", "handoff.to_agent"),
-}
 # Which field of which part a field of the draft becomes.
 _PLACES: Final[dict[str, tuple[str, str]]] = {
     **{field: ("io", field) for field in EVENT_FIELDS},
@@ -77,7 +71,7 @@ _PLACES: Final[dict[str, tuple[str, str]]] = {
         field: ("genai", field)
         for field in (
             *("input_messages", "output_messages", "system_instructions", "reasoning"),
-            *("tool_definitions", "response_model", "relayed"),
+            *("tool_definitions", "response_model", "relayed", "is_turn"),
         )
     },
     **{
@@ -123,8 +117,6 @@ def complete(draft: Draft, source: SpanSource, start_ns: int) -> None:
         _complete_tool(draft, source, operation)
     else:
         _complete_messages(draft, source, operation)
-    if operation.lower() == "handoff":
-        _complete_handoff(draft, source)
     if source.failed:
         _complete_error(draft, source.events)
     _complete_cost(draft, operation, start_ns)
@@ -251,8 +243,6 @@ def _complete_messages(draft: Draft, source: SpanSource, operation: str) -> None
         else:
             given = draft.get("input_value") if operation in _SPEAKING else None
             found = messages_of(given, USER)
-            if operation in MODEL_OPERATIONS and (system := system_of(found)):
-                draft.setdefault("system_instructions", system)
         if found:
             draft["input_messages"] = found
     if "output_messages" not in draft:
@@ -273,15 +263,6 @@ def _answers(value: Json) -> list[GenAiMessage]:
 def _completion(value: Json) -> list[GenAiMessage]:
     found = genai_messages(value, ASSISTANT)
     return (after_last_question(found) or found) if len(found) > 1 else found
-
-
-def _complete_handoff(draft: Draft, source: SpanSource) -> None:
-    for field, keys in _HANDOFF.items():
-        if field not in draft:
-            told = map(source.attributes.get, keys)
-            agent = next((name for name in told if isinstance(name, str) and name), None)
-            if agent is not None:
-                draft[field] = agent
 
 
 def _complete_error(draft: Draft, events: Sequence[tuple[str, Mapping[str, Json]]]) -> None:

@@ -1,4 +1,4 @@
-"""Executions of tools whose spans say less than the model's messages: an id, arguments, a result."""
+"""Executions of tools, completed from other spans: their ids, arguments and results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Handoffs: one agent hands the conversation over to another (contract agent_chat, section 3.10)."""
+"""Handoffs from one agent to another (contract agent_chat, section 3.10)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Model calls that were recorded twice: by a framework, and by what watches the model API's client."""
+"""Model calls that two instrumentations recorded: the framework's and the API client's."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The conventions by which spans tell of models, agents and tools: one module each."""
+"""The conventions by which spans describe models, agents and tools: one module each."""

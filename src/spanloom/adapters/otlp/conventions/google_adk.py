@@ -16,7 +16,7 @@ from spanloom.genai.text import system_of
 from spanloom.model import Json
 from spanloom.model.genai import GenAiMessage, Part, ReasoningPart, TextPart
 
-# Earlier versions tell of an agent by the span's name alone.
+# Earlier versions name an agent only in the span's name.
 _AGENT_RUN = re.compile(r"agent_run \[(.+)\]", re.DOTALL)
 _EMPTY = "{}"  # what a tool's span has in place of a request
 _NO_ID = "<not specified>"
@@ -57,7 +57,7 @@ def _correct(draft: Draft) -> None:
 
 
 def _joined(outputs: list[GenAiMessage]) -> list[GenAiMessage]:
-    """The chunks of a stream, each of which but the last one says that it is not finished, as one message."""
+    """The chunks of a stream as one message: all but the last have an empty finish reason."""
     whole: list[GenAiMessage] = []
     is_open = False
     for message in outputs:

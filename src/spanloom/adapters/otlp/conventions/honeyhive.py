@@ -1,6 +1,7 @@
-"""HoneyHive's attributes: the fields of an event, flattened, under honeyhive_*, and what routes it, under honeyhive.*.
+"""HoneyHive's attributes: the flattened fields of an event (honeyhive_*), and its session.
 
-Source: contract events, section 1.8 (PyPI honeyhive 1.7.0, recorded requests; the skills repository's otel-setup).
+Source: contract events, section 1.8 (PyPI honeyhive 1.7.0, recorded requests; the skills
+repository's otel-setup).
 """
 
 from __future__ import annotations

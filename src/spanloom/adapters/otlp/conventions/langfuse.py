@@ -1,6 +1,7 @@
 """Langfuse's attributes: langfuse.*.
 
-Source: langfuse.com, OpenTelemetry, property mapping; @langfuse/tracing, LangfuseOtelSpanAttributes (recorded from 5.0 with LangGraph).
+Source: langfuse.com, OpenTelemetry, property mapping; @langfuse/tracing, LangfuseOtelSpanAttributes
+(recorded from 5.0 with LangGraph).
 """
 
 from __future__ import annotations

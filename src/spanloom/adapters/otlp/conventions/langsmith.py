@@ -1,7 +1,9 @@
-"""LangSmith's OpenTelemetry exporter: langsmith.* beside gen_ai.prompt and gen_ai.completion, which hold a run's inputs and outputs.
+"""LangSmith's OpenTelemetry exporter: langsmith.*.
 
-Source: langchain-ai/langsmith-sdk, _internal/otel/_otel_exporter.py (recorded from 0.4 with LangGraph); docs.smith.langchain.com,
-trace with OpenTelemetry.
+A run's inputs and outputs are in gen_ai.prompt and gen_ai.completion.
+
+Source: langchain-ai/langsmith-sdk, _internal/otel/_otel_exporter.py (recorded from 0.4 with
+LangGraph); docs.smith.langchain.com, trace with OpenTelemetry.
 """
 
 from __future__ import annotations

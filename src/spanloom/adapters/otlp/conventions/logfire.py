@@ -1,7 +1,8 @@
 """Pydantic AI's own instrumentation, and Logfire's, which it was made for.
 
-Source: pydantic/pydantic-ai, models/instrumented.py and docs/logfire.md (instrumentation versions 1 to 5, recorded from 0.2, 1.0 and
-2.68); pydantic/logfire, integrations for openai, anthropic and the OpenAI Agents SDK (request_data, response_data).
+Source: pydantic/pydantic-ai, models/instrumented.py and docs/logfire.md (instrumentation versions 1
+to 5, recorded from 0.2, 1.0 and 2.68); pydantic/logfire, integrations for openai, anthropic and the
+OpenAI Agents SDK (request_data, response_data).
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def _given(value: Json) -> Json:
 
 
 def _agents_sdk(source: SpanSource) -> dict[str, Any]:
-    """An agent, a function or a handoff of the OpenAI Agents SDK; any other span that is no call of a model is a step."""
+    """An agent, a function or a handoff of the OpenAI Agents SDK; other spans are plain steps."""
     get = source.attributes.get
     operation, named = _AGENTS_SDK_SPANS.get(source.name.partition(":")[0], ("chain", ""))
     group, output = _given(get("group_id")), _given(get("output"))
@@ -99,6 +100,8 @@ def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
                 offers["model"] = text(model)
             else:
                 outputs = outputs or messages
+            if not messages:
+                offers["input_value" if role == USER else "output_value"] = said
     if inputs and not outputs and source.scope == _AGENTS_SDK:
         inputs, outputs = asked_and_answered(inputs)
     if inputs and "input_messages" not in draft:

@@ -1,6 +1,7 @@
 """MLflow's attributes: mlflow.*; each value is JSON.
 
-Source: mlflow.org, GenAI tracing, OpenTelemetry attribute mapping; mlflow/tracing/constant.py (SpanAttributeKey).
+Source: mlflow.org, GenAI tracing, OpenTelemetry attribute mapping; mlflow/tracing/constant.py
+(SpanAttributeKey).
 """
 
 from __future__ import annotations

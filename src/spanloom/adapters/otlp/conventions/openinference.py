@@ -1,7 +1,9 @@
-"""OpenInference's attributes: openinference.span.kind, llm.*, input.value, output.value, tool.*, retrieval.*, embedding.*.
+"""OpenInference's attributes.
 
-Source: Arize-ai/openinference, spec/semantic_conventions.md (recorded from its instrumentations of the OpenAI Agents SDK, LangGraph,
-LlamaIndex, Agno, BeeAI, AutoGen and Google ADK).
+    openinference.span.kind, llm.*, input.value, output.value, tool.*, retrieval.*, embedding.*
+
+Source: Arize-ai/openinference, spec/semantic_conventions.md (recorded from its instrumentations of
+the OpenAI Agents SDK, LangGraph, LlamaIndex, Agno, BeeAI, AutoGen and Google ADK).
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ _OPERATIONS = {
     "evaluator": "chain",
     "prompt": "chain",
 }
-# The OpenAI Agents SDK's handoff is a tool's span whose input is one agent and whose output is the other.
+# The OpenAI Agents SDK's handoff is a tool's span whose input and output are the two agents.
 _HANDOFF = re.compile(r"handoff(?: to .*)?", re.DOTALL)
 _SPEAKING = ("chat", "invoke_agent")
 
@@ -103,8 +105,11 @@ def _langchain_agent(metadata: Json) -> str | None:
 
 
 def _is_no_call(source: SpanSource, draft: Draft) -> bool:
-    """A helper of a model's class that is traced as a call (LlamaIndex's _prepare_chat_with_tools): nothing was counted, and
-    neither side is messages."""
+    """Whether a helper of a model's class was traced as a call.
+
+    It has no tokens, and its input or its output has no messages (LlamaIndex's
+    _prepare_chat_with_tools).
+    """
     if (
         "input_tokens" in draft
         or "output_tokens" in draft
@@ -122,38 +127,38 @@ def _messages(node: Json, role: str) -> list[GenAiMessage] | None:
 
 
 def _message(item: dict[str, Any], role: str) -> GenAiMessage | None:
-    told = item.get("message")
-    if not isinstance(told, dict):
+    flat = item.get("message")
+    if not isinstance(flat, dict):
         return None
     blocks: list[Json] = []
-    call_id = told.get("tool_call_id")
-    for content in elements(told.get("contents")):
+    call_id = flat.get("tool_call_id")
+    for content in elements(flat.get("contents")):
         block = content.get("message_content") if isinstance(content, dict) else None
         if isinstance(block, dict):
             blocks.append(block)
         inner = content.get("message") if isinstance(content, dict) else None
         if isinstance(inner, dict):  # BeeAI's instrumentation
             call_id = call_id or inner.get("tool_call_id")
-    calls = [c.get("tool_call") for c in elements(told.get("tool_calls")) if isinstance(c, dict)]
-    if name := told.get("function_call_name"):
+    calls = [c.get("tool_call") for c in elements(flat.get("tool_calls")) if isinstance(c, dict)]
+    if name := flat.get("function_call_name"):
         calls.append(
-            {"function": {"name": name, "arguments": told.get("function_call_arguments_json")}}
+            {"function": {"name": name, "arguments": flat.get("function_call_arguments_json")}}
         )
     if not blocks or (call_id and len(blocks) == 1 and isinstance(blocks[0], dict)):
         text_of_block = blocks[0].get("text") if blocks and isinstance(blocks[0], dict) else None
-        content = told.get("content", text_of_block)
+        content = flat.get("content", text_of_block)
     else:
         content = blocks
-    said = told.get("role")
-    flat = {
+    said = flat.get("role")
+    whole = {
         "role": said if isinstance(said, str) and said else role,
         "content": content,
         "tool_calls": calls,
         "tool_call_id": call_id,
-        "name": told.get("name"),
-        "finish_reason": told.get("finish_reason"),
+        "name": flat.get("name"),
+        "finish_reason": flat.get("finish_reason"),
     }
-    return message_of(flat, role)
+    return message_of(whole, role)
 
 
 def _prompts(node: Json) -> list[GenAiMessage] | None:

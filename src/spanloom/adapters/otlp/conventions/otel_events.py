@@ -1,8 +1,9 @@
 """OpenTelemetry GenAI events on spans: a message an event, or all of a call's content in one.
 
-Sources: open-telemetry/semantic-conventions, docs/gen-ai/gen-ai-events.md, versions 1.26 (gen_ai.content.prompt), 1.28 to 1.36
-(gen_ai.user.message, gen_ai.choice ...) and 1.37 on (gen_ai.client.inference.operation.details). Fields of an event's body
-stand among its attributes, or as JSON in one: `body` (Koog), `gen_ai.event.content` (Azure), `event_body`.
+Sources: open-telemetry/semantic-conventions, docs/gen-ai/gen-ai-events.md, versions 1.26
+(gen_ai.content.prompt), 1.28 to 1.36 (gen_ai.user.message, gen_ai.choice ...) and 1.37 on
+(gen_ai.client.inference.operation.details). The fields of an event's body are among its attributes, or
+JSON in one of them: `body` (Koog), `gen_ai.event.content` (Azure), `event_body`.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ _ATTRIBUTES = {
     "gen_ai.content.prompt": (("gen_ai.prompt", "input_messages", input_messages),),
     "gen_ai.content.completion": (("gen_ai.completion", "output_messages", output_messages),),
 }
-# What a tool was given and what it returned: the canonical field, and the keys in an event's fields.
+# A tool's arguments and its result: the canonical field, and the keys among an event's fields.
 _TOOLS = {
     "gen_ai.tool.input": (
         "tool_arguments",
@@ -83,7 +84,7 @@ def _tool_value(fields: Mapping[str, Json], keys: tuple[str, ...]) -> Json:
 
 
 def event_fields(attributes: Mapping[str, Json]) -> dict[str, Json]:
-    """An event's fields: its attributes, and the fields of the body that one of them may hold as JSON."""
+    """An event's fields: its attributes, and those of a body that is JSON in one of them."""
     fields = dict(attributes)
     for key in _BODIES:
         body = structured(fields.get(key))

@@ -1,8 +1,9 @@
-"""OpenTelemetry GenAI semantic conventions: current attributes, and those of earlier versions still in use.
+"""OpenTelemetry GenAI semantic conventions: current attributes, and earlier ones still in use.
 
-Sources: open-telemetry/semantic-conventions, docs/gen-ai (gen-ai-spans, gen-ai-agent-spans, gen-ai-events) and docs/registry
-attributes/gen-ai, versions 1.27 to 1.38; OpenLLMetry's semantic_conventions_ai for indexed gen_ai.prompt.N and
-gen_ai.completion.N; SDKs that keep to the prefix with names of their own (OpenLIT, pydantic-ai, Koog) as noted.
+Sources: open-telemetry/semantic-conventions, docs/gen-ai (gen-ai-spans, gen-ai-agent-spans,
+gen-ai-events) and docs/registry attributes/gen-ai, versions 1.27 to 1.38; OpenLLMetry's
+semantic_conventions_ai for indexed gen_ai.prompt.N and gen_ai.completion.N; SDKs that use the
+prefix for names of their own (OpenLIT, pydantic-ai, Koog) as noted.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def output_messages(value: Json) -> list[GenAiMessage] | None:
 
 
 def instructions(value: Json) -> str | None:
-    """gen_ai.system_instructions: a text, a list of texts, or blocks with a content or a text; a line each."""
+    """gen_ai.system_instructions: a text, a list of texts, or blocks with a text; a line each."""
     value = structured(value)
     if isinstance(value, str):
         return value
@@ -115,6 +116,10 @@ _OLDER: tuple[Rule, ...] = (
     ("gen_ai.tool.args", "tool_arguments", structured),
     ("gen_ai.handoff.from_agent", "handoff_from", text),
     ("gen_ai.handoff.to_agent", "handoff_to", text),
+    ("handoff.from_agent", "handoff_from", text),
+    ("handoff.to_agent", "handoff_to", text),
+    ("from_agent", "handoff_from", text),
+    ("to_agent", "handoff_to", text),
 )
 
 
@@ -166,7 +171,10 @@ def _indexed_message(item: dict[str, Any], role: str) -> GenAiMessage | None:
 
 
 def _parts(blocks: Json) -> tuple[Part, ...]:
-    """Content that is a list of blocks in JSON (OpenLLMetry), or of tool calls (Koog); an answer in JSON is just its text."""
+    """The parts of a content that is a list of blocks in JSON (OpenLLMetry), or of calls (Koog).
+
+    Any other JSON is an answer in JSON, and has no parts.
+    """
     if not isinstance(blocks, list) or not blocks:
         return ()
     if not all(isinstance(block, dict) and _is_block(block) for block in blocks):

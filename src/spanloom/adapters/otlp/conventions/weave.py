@@ -1,4 +1,4 @@
-"""W&B Weave's attributes, which beat all others: a weave.* key beside each gen_ai.* key, and some of its own.
+"""W&B Weave's attributes, which beat all others: a weave.* key for each gen_ai.* key, and more.
 
 Source: contract agent_chat, section 2.2 (PyPI weave 0.53.12).
 """
