@@ -40,6 +40,8 @@ class StoredMessages(Sequence[GenAiMessage]):
         return iter(self._messages())
 
     def __eq__(self, other: Any) -> bool:
+        if isinstance(other, StoredMessages) and self.json == other.json:
+            return True
         return isinstance(other, Sequence) and self._messages() == tuple(other)
 
     __hash__ = None  # type: ignore[assignment]

@@ -12,7 +12,7 @@ earlier version, and is lifted.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, fields
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -121,51 +121,56 @@ _NAMES = {kind: frozenset(shape.names) for kind, shape in _SHAPES.items()}
 
 
 def _plain(part: Any) -> dict[str, Json]:
-    """A part as JSON, without what it does not say."""
-    out: dict[str, Json] = {}
+    """A part as JSON without what it does not say, which is None or as empty as its default."""
     names, values, defaults = _SHAPES[type(part)]
-    for name, value, default in zip(names, values(part), defaults, strict=True):
-        if value is default:
-            continue
-        if name in _MESSAGES:
-            value = messages_json(value) or default
-        if value == default:
-            continue
-        kind = type(value)
-        if kind in _SHAPES:
-            value = _plain(value)
-        elif kind is tuple:
-            value = [_plain(item) if type(item) in _SHAPES else item for item in value]
-        out[name] = value
-    return out
+    return {
+        name: _WRITTEN[name](value) if name in _WRITTEN else value
+        for name, value, default in zip(names, values(part), defaults, strict=True)
+        if value is not None and (value or default is None)
+    }
 
 
-def _made(kind: type[Any], values: dict[str, Json]) -> Any:
-    """A part of what `_plain` made of it, which is used up. A field that a newer version wrote is
-    left out."""
-    for name in values.keys() - _NAMES[kind]:
-        del values[name]
-    if (made := _INSIDE.get(kind)) is not None:
-        for name in values.keys() & made.keys():
-            values[name] = made[name](values[name])
-    return kind(**values)
+def _plain_all(parts: Iterable[Any]) -> list[Json]:
+    return [_plain(part) for part in parts]
+
+
+# How fields that are no JSON are written, whatever part has them.
+_WRITTEN: dict[str, Callable[[Any], Json]] = {
+    **dict.fromkeys(_MESSAGES, messages_json),
+    **dict.fromkeys(("tool", "agent", "usage", "compaction", "handoff", "prompt"), _plain),
+    **dict.fromkeys(("user", "organization"), _plain),
+    "variables": _plain_all,
+}
+
+
+def _made(kind: type[Any], values: Mapping[str, Json]) -> Any:
+    """The part that `_plain` wrote. A field that a newer version wrote is left out."""
+    known = _NAMES[kind]
+    return kind(
+        **{
+            name: _READ[name](value) if name in _READ else value
+            for name, value in values.items()
+            if name in known
+        }
+    )
 
 
 def _maker(kind: type) -> Callable[[Json], Any]:
     return lambda value: _made(kind, value)
 
 
-_INSIDE: dict[type, dict[str, Callable[[Json], Any]]] = {
-    GenAi: {
-        **dict.fromkeys(_MESSAGES, StoredMessages),
-        "tool": _maker(Tool),
-        "agent": _maker(Agent),
-        "usage": _maker(Usage),
-        "compaction": _maker(Compaction),
-        "handoff": _maker(Handoff),
-        "prompt": _maker(PromptUse),
-        "content_refs": tuple,
-        "variables": lambda items: tuple(_made(Variable, item) for item in items),
-    },
-    TraceFacts: {"user": _maker(Party), "organization": _maker(Party), "evaluators": tuple},
+# How they are read again.
+_READ: dict[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(_MESSAGES, StoredMessages),
+    "tool": _maker(Tool),
+    "agent": _maker(Agent),
+    "usage": _maker(Usage),
+    "compaction": _maker(Compaction),
+    "handoff": _maker(Handoff),
+    "prompt": _maker(PromptUse),
+    "content_refs": tuple,
+    "evaluators": tuple,
+    "user": _maker(Party),
+    "organization": _maker(Party),
+    "variables": lambda items: tuple(_made(Variable, item) for item in items),
 }
