@@ -2,13 +2,13 @@
 
 VENV := .venv
 PY := $(VENV)/bin/python
-# Arguments for the command of run, test, bench and lock: make test ARGS='-k chat'
+# Arguments for the command of run, test, test-history, bench and lock: make test ARGS='-k chat'
 ARGS ?=
 PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	$$python -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$python && break; done)
 
-.PHONY: help install run test check generate format lint bench bench-quick lock clean
+.PHONY: help install run test test-history check generate format lint bench bench-quick lock dist clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,14 +18,17 @@ install: $(VENV)/.dev ## Set up .venv with everything pinned, for work on Spanlo
 run: $(VENV)/.run ## Serve on an embedded SQLite database, gRPC on 4317 and HTTP on 4318
 	$(VENV)/bin/spanloom serve $(ARGS)
 
-test: $(VENV)/.dev ## Run the whole test suite, a process a core
+test: $(VENV)/.dev ## Run the tests, a process a core; ARGS=--full: all transports on all databases
 	$(PY) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
-check: ## Run all that a change has to pass: lint, then test
-	@$(MAKE) lint
-	@$(MAKE) test
+test-history: $(VENV)/.dev ## Check at random that writes keep their promises; ARGS=--minutes=60
+	$(PY) -m tests.history $(ARGS)
 
-generate: $(VENV)/.dev ## Generate src/spanloom/v1 from proto/
+check: ## Run all that a change has to pass: lint, then the full test suite
+	@$(MAKE) lint
+	@$(MAKE) test ARGS='--full --cov --cov-report=term $(ARGS)'
+
+generate: $(VENV)/.dev ## Generate src/spanloom/v1 and docs/api.md from proto/
 	$(PY) tools/contract.py generate
 
 format: $(VENV)/.dev ## Format the Python and the proto files
@@ -50,8 +53,12 @@ lock: $(VENV)/.dev ## Pin the dependencies of pyproject.toml anew; ARGS=--upgrad
 	$(COMPILE) --output-file requirements.lock
 	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
 
+dist: $(VENV)/.dev ## Build the wheel and the source archive into dist/
+	$(VENV)/bin/uv build --quiet --out-dir dist
+
 clean: ## Remove all that make made
-	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist third_party
+	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 COMPILE = $(VENV)/bin/uv pip compile pyproject.toml $(ARGS) --quiet --universal --python-version 3.11 \
 	--no-header --no-annotate
@@ -64,4 +71,5 @@ $(VENV)/.run: requirements.lock pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.run requirements-dev.lock
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements-dev.lock
+	$(PY) tools/contract.py googleapis
 	touch $@

@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-# As src/spanloom/store/dialect.py sets them.
+# As src/spanloom/store/sql/sqlite.py sets them.
 _PRAGMAS = {
     "page_size": 8192,
     "journal_mode": "wal",

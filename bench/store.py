@@ -21,7 +21,8 @@ from tempfile import TemporaryDirectory
 
 from spanloom.model import Io, Sent, Span
 from spanloom.store.sql import migrations, rows, tables
-from spanloom.store.sql.dialect import Row, database
+from spanloom.store.sql.database import Row
+from spanloom.store.sql.urls import database
 from spanloom.store.store import Store
 
 EVENT = json.loads(
@@ -70,10 +71,7 @@ def bare(batches: Sequence[Sequence[Span]], directory: Path) -> float:
     engine = database(url).engine(writer=True, connections=1)
     connection = engine.raw_connection().driver_connection
     assert isinstance(connection, sqlite3.Connection)
-    ready: list[list[Row]] = [
-        rows.span_rows("default", batch, number * len(batch) + 1)[0]
-        for number, batch in enumerate(batches)
-    ]
+    ready: list[list[Row]] = [rows.span_rows("default", batch).spans for batch in batches]
     statement = f"INSERT INTO spans VALUES ({', '.join('?' * len(tables.spans.c))})"
     start = time.perf_counter()
     for batch in ready:

@@ -54,9 +54,23 @@ class Client(Protocol):
     def close(self) -> None: ...
 
 
+def full_name(method: str) -> str:
+    """`TraceService/CreateTrace` as gRPC names it; a service of another package is given in full."""
+    return method if "." in method else f"{PACKAGE}.{method}"
+
+
 def method_descriptor(method: str) -> MethodDescriptor:
-    service, _, name = method.partition("/")
-    return descriptor_pool.Default().FindServiceByName(f"{PACKAGE}.{service}").methods_by_name[name]
+    service, _, name = full_name(method).partition("/")
+    return descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
+
+
+def request_class(method: MethodDescriptor) -> type[Message]:
+    return message_factory.GetMessageClass(method.input_type)
+
+
+def has_http_rule(method: MethodDescriptor) -> bool:
+    """Whether the method's proto file says its path. That of OTLP does not: its specification does."""
+    return method.GetOptions().HasExtension(annotations_pb2.http)
 
 
 def response_class(method: MethodDescriptor) -> type[Message]:
@@ -95,7 +109,7 @@ class DirectClient:
     def __init__(
         self, methods: list[Method], middleware: Middleware, loop: asyncio.AbstractEventLoop
     ) -> None:
-        self._methods = {m.full_name.removeprefix(f"{PACKAGE}."): m for m in methods}
+        self._methods = {m.full_name: m for m in methods}
         self._middleware = middleware
         self._loop = loop
 
@@ -110,7 +124,7 @@ class DirectClient:
 
         outcome: Outcome = asyncio.run_coroutine_threadsafe(
             self._middleware.unary(
-                self._methods[method], headers(key, project), read, transport="direct"
+                self._methods[full_name(method)], headers(key, project), read, transport="direct"
             ),
             self._loop,
         ).result(60)
@@ -124,7 +138,7 @@ class DirectClient:
 
         async def gather() -> list[Outcome]:
             outcomes = self._middleware.stream(
-                self._methods[method], sent, read, transport="direct"
+                self._methods[full_name(method)], sent, read, transport="direct"
             )
             return [outcome async for outcome in outcomes]
 
@@ -151,7 +165,7 @@ class GrpcClient:
         descriptor = method_descriptor(method)
         streams = descriptor.server_streaming
         send: Any = (self._channel.unary_stream if streams else self._channel.unary_unary)(
-            f"/{PACKAGE}.{method}",
+            f"/{full_name(method)}",
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=response_class(descriptor).FromString,
         )
@@ -170,7 +184,10 @@ class GrpcClient:
 
 
 class HttpClient:
-    """REST, ours or Envoy's. `binding` 0 is the rule itself, n the n-th of its additional bindings."""
+    """REST, ours or Envoy's. `binding` 0 is the rule itself, n the n-th of its additional bindings.
+
+    A method without a rule is OTLP's, which is sent as protobuf to the path of its specification.
+    """
 
     def __init__(self, address: str) -> None:
         self.http = httpx.Client(base_url=f"http://{address}", timeout=60, trust_env=False)
@@ -185,6 +202,8 @@ class HttpClient:
         binding: int = 0,
     ) -> Any:
         descriptor = method_descriptor(method)
+        if not has_http_rule(descriptor):
+            return self._export(descriptor, request, headers(key, project))
         rule = descriptor.GetOptions().Extensions[annotations_pb2.http]
         rule = [rule, *rule.additional_bindings][binding]
         verb = rule.WhichOneof("pattern")
@@ -224,8 +243,35 @@ class HttpClient:
             data = {rule.response_body: data}
         return json_format.ParseDict(data, response)
 
+    def _export(self, method: MethodDescriptor, request: Message, sent: dict[str, str]) -> Any:
+        answer = self.http.post(
+            "/v1/traces",
+            content=request.SerializeToString(),
+            headers={"content-type": "application/x-protobuf", **sent},
+        )
+        if answer.status_code != 200:
+            raise error_from_status(status_pb2.Status.FromString(answer.content))
+        return response_class(method).FromString(answer.content)
+
     def close(self) -> None:
         self.http.close()
+
+
+class EnvoyClient(HttpClient):
+    """REST through Envoy's transcoder; what it has no rule for goes through it as gRPC."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(address)
+        self._grpc = GrpcClient(address)
+
+    def call(self, method: str, request: Message, **options: Any) -> Any:
+        if has_http_rule(method_descriptor(method)):
+            return super().call(method, request, **options)
+        return self._grpc.call(method, request, **options)
+
+    def close(self) -> None:
+        self._grpc.close()
+        super().close()
 
 
 def _streamed(answer: httpx.Response) -> list[Any]:

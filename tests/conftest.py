@@ -20,6 +20,14 @@ for name, is_repeated in (("spanloom", True), ("explore", False)):
 hypothesis.settings.load_profile("spanloom")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--full",
+        action="store_true",
+        help="run tests/contract with every transport on every database, not on SQLite only",
+    )
+
+
 @pytest.fixture(scope="session", params=DATABASES)
 def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory

@@ -1,12 +1,14 @@
-"""Runs a real Envoy whose gRPC-JSON transcoder serves a gRPC server over REST.
+"""Runs a real Envoy, with any configuration or as a transcoder.
 
-It is the second opinion on the contract's REST mapping: what Envoy makes of the same descriptors.
+The transcoder serves a gRPC server over REST. It is the second opinion on the contract's REST
+mapping: what Envoy makes of the same descriptors.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import socket
 import subprocess
 import time
 from contextlib import closing
@@ -46,19 +48,17 @@ def descriptor_set(*files: FileDescriptor) -> bytes:
     return result.SerializeToString()
 
 
-class Envoy:
-    """A running Envoy, as a context manager; `address` is where it serves HTTP.
+class EnvoyProcess:
+    """A running Envoy, as a context manager; `address` is where its first listener listens.
 
     Args:
-        descriptors: a FileDescriptorSet with all imports, see `descriptor_set`.
-        services: full names of the services to serve.
-        upstream: IP:PORT of a gRPC server without TLS.
+        config: a bootstrap configuration, with an admin address.
     """
 
     address: str
 
-    def __init__(self, descriptors: bytes, services: list[str], upstream: str) -> None:
-        self._config = _config(descriptors, services, upstream)
+    def __init__(self, config: dict[str, Any]) -> None:
+        self._config = config
         self._directory = TemporaryDirectory(prefix="envoy-")
         self._log = Path(self._directory.name, "log")
 
@@ -99,7 +99,10 @@ class Envoy:
                     http.request("GET", "/listeners?format=json")
                     listeners = json.load(http.getresponse())["listener_statuses"]
                 address = listeners[0]["local_address"]["socket_address"]
-                return f"{address['address']}:{address['port_value']}"
+                # Envoy lists a listener before its worker accepts connections.
+                place = str(address["address"]), int(address["port_value"])
+                socket.create_connection(place, timeout=5).close()
+                return f"{place[0]}:{place[1]}"
             except (OSError, HTTPException, ValueError, KeyError, IndexError):
                 time.sleep(0.02)  # it is not there yet, or already gone
         raise RuntimeError(f"Envoy did not start:\n{self._log.read_text()}")
@@ -112,6 +115,19 @@ class Envoy:
             self._process.kill()
             self._process.wait()
         self._directory.cleanup()
+
+
+class Envoy(EnvoyProcess):
+    """An Envoy that transcodes.
+
+    Args:
+        descriptors: a FileDescriptorSet with all imports, see `descriptor_set`.
+        services: full names of the services to serve.
+        upstream: IP:PORT of a gRPC server without TLS.
+    """
+
+    def __init__(self, descriptors: bytes, services: list[str], upstream: str) -> None:
+        super().__init__(_config(descriptors, services, upstream))
 
 
 def _config(descriptors: bytes, services: list[str], upstream: str) -> dict[str, Any]:

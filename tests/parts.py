@@ -105,5 +105,5 @@ def tool_of(span: Span) -> Tool:
 
 def through_a_row(span: Span) -> Span:
     """The span as a store gives it back: written as a row and read from it."""
-    [row], _, _ = rows.span_rows("p", [span], 1)
+    [row] = rows.span_rows("p", [span]).spans
     return rows.to_span([row[1], row[2], *row[4:]])

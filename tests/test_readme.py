@@ -21,6 +21,11 @@ from tests.servers import LiveServer
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [
+    *(README, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+LONGEST_LINE = 100
 DOCUMENTED = ROOT / "tests" / "data" / "documented"
 NODE_PACKAGES = ("@grpc/grpc-js", "@grpc/proto-loader")
 
@@ -180,7 +185,7 @@ def test_the_three_documented_calls_are_shown_as_they_are_documented() -> None:
         assert call["path"] in shown
     chat = documented("get_trace_chat")
     assert chat["path"] in shown
-    (body,) = [json.loads(m) for m in re.findall(r"-d '(\{.*?\})'", shown)]
+    (body,) = [json.loads(m) for m in re.findall(r"-d '(\{.*?\})'", shown, re.DOTALL)]
     assert body.keys() == chat["request"].keys()
 
 
@@ -207,7 +212,22 @@ def test_the_files_on_the_way_of_a_request_are_there() -> None:
     assert [f for f in files if not (ROOT / "src" / "spanloom" / f).is_file()] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_rooms_of_the_architecture_are_those_of_the_package() -> None:
+    section = (ROOT / "docs" / "architecture.md").read_text().partition("## The rooms")[2]
+    rooms = re.findall(r"^\| `([\w.]+)` \|", section.partition("\n## ")[0], re.MULTILINE)
+    package = ROOT / "src" / "spanloom"
+    assert [room for room in rooms if not (package / room).exists()] == []
+    packages = {path.parent.name for path in package.glob("*/__init__.py")} - {"v1"}
+    assert packages <= set(rooms)
+
+
+@pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_line_of_prose_is_too_long(page: Path) -> None:
+    prose = re.sub(r"(?ms)^```.*?^```$|^\|[^\n]*$", "", page.read_text())
+    assert [line for line in prose.splitlines() if len(line) > LONGEST_LINE] == []
+
+
+@pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text()):
         path, _, anchor = target.partition("#")

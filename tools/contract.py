@@ -1,11 +1,9 @@
-"""Generates src/spanloom/v1 from proto/ and checks the contract.
+"""Generates what follows from proto/ and checks the contract.
 
-`python tools/contract.py generate` writes the Python code; `python tools/contract.py check` has
-buf look at style, comments and compatibility, and tells whether the committed code is what the
-proto files say.
-
-The google/api files come from the installed googleapis-common-protos. buf only knows its registry
-as a place to find them, so protoc compiles the files and buf is handed the compiled image.
+`python tools/contract.py generate` writes the Python code (src/spanloom/v1) and docs/api.md.
+`python tools/contract.py check` has buf check style, comments and compatibility, and fails if the
+committed code or page is not what the proto files say. `python tools/contract.py googleapis` writes
+only the second module of buf's workspace, so that `buf build` and `buf generate` need no network.
 """
 
 from __future__ import annotations
@@ -16,27 +14,34 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parent.parent
 PROTO = ROOT / "proto"
 GENERATED = ROOT / "src" / "spanloom" / "v1"
-INSTALLED = sysconfig.get_path("purelib")
-# buf and protoc's plugins stand beside the Python that runs this.
-ENVIRONMENT = {**os.environ, "PATH": f"{sysconfig.get_path('scripts')}:{os.environ['PATH']}"}
+API_PAGE = ROOT / "docs" / "api.md"
+GOOGLEAPIS = Path("third_party", "googleapis")
+INSTALLED = Path(sysconfig.get_path("purelib"))
+IMPORTED = ("annotations", "field_behavior", "http", "httpbody")
+# Compatibility is promised from the commit that first has this page.
+PROMISE = "docs/stability.md"
+ENVIRONMENT = {
+    **os.environ,
+    # buf and protoc's plugins are beside the Python that runs this.
+    "PATH": f"{sysconfig.get_path('scripts')}:{os.environ['PATH']}",
+    # The generated code of this checkout, wherever spanloom is installed from.
+    "PYTHONPATH": str(ROOT / "src"),
+}
 INIT = '"""Generated from proto/spanloom/v1 by `make generate`; do not edit."""\n'
 
 
-def protoc(proto: Path, *arguments: str, suffix: str = ".proto") -> None:
-    """Runs protoc on the files under `proto` whose names end in `suffix`."""
-    files = sorted(str(file) for file in proto.rglob(f"*{suffix}"))
-    run(
-        *(sys.executable, "-m", "grpc_tools.protoc", f"-I{proto}", f"-I{INSTALLED}"),
-        *arguments,
-        *files,
-    )
+def protoc(*arguments: str, suffix: str = ".proto") -> None:
+    """Runs protoc on the proto files whose names end in `suffix`."""
+    files = sorted(str(file) for file in PROTO.rglob(f"*{suffix}"))
+    command = (sys.executable, "-m", "grpc_tools.protoc", f"-I{PROTO}", f"-I{INSTALLED}")
+    run(*command, *arguments, *files)
 
 
 def run(*command: str) -> None:
@@ -47,44 +52,69 @@ def git(*arguments: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(("git", *arguments), cwd=ROOT, capture_output=True)
 
 
-def image(proto: Path, out: Path) -> str:
-    """Compiles `proto` to a FileDescriptorSet that holds its imports and comments."""
-    protoc(proto, "--include_imports", "--include_source_info", f"-o{out}")
-    return str(out)
+def googleapis(workspace: Path) -> None:
+    """Writes the google/api files that the contract imports, as a module of buf's workspace."""
+    target = workspace / GOOGLEAPIS / "google" / "api"
+    target.mkdir(parents=True, exist_ok=True)
+    for name in IMPORTED:
+        shutil.copyfile(INSTALLED / "google" / "api" / f"{name}.proto", target / f"{name}.proto")
+
+
+def image(workspace: Path, out: Path) -> Path:
+    """Compiles a workspace, with imports and comments, to the FileDescriptorSet `out`."""
+    run("buf", "build", str(workspace), "-o", str(out))
+    return out
+
+
+def api_page(descriptors: Path) -> str:
+    command = (sys.executable, "tools/api_docs.py", str(descriptors))
+    page = subprocess.run(
+        command, cwd=ROOT, env=ENVIRONMENT, check=True, stdout=subprocess.PIPE, text=True
+    )
+    return page.stdout
 
 
 def write_code(out: Path) -> Path:
     """Writes the Python code of the contract under `out` and returns its package directory."""
-    protoc(PROTO, f"--python_out={out}", f"--mypy_out=quiet:{out}")
-    services = (f"--grpc_python_out={out}", f"--mypy_grpc_out=quiet:{out}")
-    protoc(PROTO, *services, suffix="_service.proto")
+    protoc(f"--python_out={out}", f"--mypy_out=quiet:{out}")
+    protoc(f"--grpc_python_out={out}", f"--mypy_grpc_out=quiet:{out}", suffix="_service.proto")
     package = out / "spanloom" / "v1"
     (package / "__init__.py").write_text(INIT)
     return package
 
 
 def generate(scratch: Path) -> None:
+    googleapis(ROOT)
     package = write_code(scratch)
     shutil.rmtree(GENERATED, ignore_errors=True)
     shutil.copytree(package, GENERATED)
+    API_PAGE.write_text(api_page(image(ROOT, scratch / "new.binpb")))
 
 
 def check(scratch: Path) -> None:
+    googleapis(ROOT)
     run("buf", "format", "proto", "--diff", "--exit-code")
-    new = image(PROTO, scratch / "new.binpb")
-    run("buf", "lint", new, "--path", "spanloom")
-    if before := earlier(scratch):
-        old = image(before, scratch / "old.binpb")
-        run("buf", "breaking", new, "--against", old, "--path", "spanloom")
-    if stale := differing(write_code(scratch)):
-        sys.exit(f"src/spanloom/v1 is not what proto/ says: {', '.join(stale)}; run make generate")
+    run("buf", "lint")
+    new = image(ROOT, scratch / "new.binpb")
+    for commit in promised():
+        check_compatible(baseline(commit, scratch / commit), new)
+    stale = [f"src/spanloom/v1/{name}" for name in differing(write_code(scratch))]
+    if not API_PAGE.is_file() or API_PAGE.read_text() != api_page(new):
+        stale.append("docs/api.md")
+    if stale:
+        sys.exit(f"not what proto/ says: {', '.join(stale)}; run make generate")
 
 
-def earlier(scratch: Path) -> Path | None:
-    """Unpacks the proto/ to stay compatible with, or None where there is none.
+def check_compatible(old: Path, new: Path) -> None:
+    """Fails if the contract (`new`, an image) breaks clients of the workspace `old`."""
+    run("buf", "breaking", "--against", str(old))
+    run(sys.executable, "tools/rest_paths.py", str(image(old, old / "image.binpb")), str(new))
 
-    That is main's at the point where this work left it; when this work is main itself, the one
-    before the latest commit.
+
+def promised() -> Iterator[str]:
+    """The commits to stay compatible with: main, where this work left it, and the last release.
+
+    For work on main itself, the commit before. A commit without the page of the promise is skipped.
     """
     for main in ("origin/main", "main", "HEAD"):
         if not git("rev-parse", "--verify", "--quiet", main).returncode:
@@ -93,15 +123,25 @@ def earlier(scratch: Path) -> Path | None:
     head = git("rev-parse", "HEAD").stdout.decode().strip()
     if base == head and not git("diff", "--quiet", "HEAD", "--", "proto").returncode:
         base = "HEAD~1"
-    archive = git("archive", base, "proto")
-    if archive.returncode:
-        return None
-    subprocess.run(("tar", "-x", "-C", scratch), input=archive.stdout, check=True)
-    return scratch / "proto"
+    tag = git("describe", "--tags", "--abbrev=0", "--match", "v*").stdout.decode().strip()
+    for commit in (base, tag):
+        if commit and not git("cat-file", "-e", f"{commit}:{PROMISE}").returncode:
+            yield commit
+
+
+def baseline(commit: str, workspace: Path) -> Path:
+    """Unpacks the proto files of a commit into a workspace."""
+    archive = git("archive", commit, "proto")
+    archive.check_returncode()
+    workspace.mkdir(parents=True)
+    subprocess.run(("tar", "-x", "-C", workspace), input=archive.stdout, check=True)
+    shutil.copyfile(ROOT / "buf.yaml", workspace / "buf.yaml")
+    googleapis(workspace)
+    return workspace
 
 
 def differing(package: Path) -> list[str]:
-    """Names the files that stand in only one of `package` and the committed code, or differ."""
+    """Names the files that are in only one of `package` and the committed code, or differ."""
     names = {
         file.name
         for directory in (package, GENERATED)
@@ -112,7 +152,11 @@ def differing(package: Path) -> list[str]:
     return sorted(changed + absent)
 
 
-COMMANDS: dict[str, Callable[[Path], None]] = {"generate": generate, "check": check}
+COMMANDS: dict[str, Callable[[Path], None]] = {
+    "generate": generate,
+    "check": check,
+    "googleapis": lambda _: googleapis(ROOT),
+}
 
 if __name__ == "__main__":
     if len(sys.argv) != 2 or sys.argv[1] not in COMMANDS:

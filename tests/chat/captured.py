@@ -1,4 +1,7 @@
-"""The recorded traces of tests/data/weave as canonical spans, by the attribute keys of contract agent_chat, section 2.2."""
+"""The recorded traces of tests/data/weave as canonical spans.
+
+Attribute keys: docs/contracts/agent_chat.md, section 2.2.
+"""
 
 from __future__ import annotations
 

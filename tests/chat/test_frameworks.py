@@ -112,8 +112,11 @@ def test_what_arrived_of_a_trace_is_told_before_its_roots_come(name: str) -> Non
     spans = recorded(f"frameworks/chats/{name}.json")
     answers = set(answers_of(expected(name)))
     without_roots = [span for span in spans if span.parent_id]
-    if all(span.genai.output_messages is None for span in spans if not span.parent_id):
-        assert set(answers_of(told(without_roots))) == answers
+    found = set(answers_of(told(without_roots)))
+    if not any(span.genai.output_messages for span in spans if not span.parent_id):
+        assert found == answers
+    else:
+        assert found <= answers
 
 
 def calls_of(chat: Iterable[str]) -> Sequence[str]:

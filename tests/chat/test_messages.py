@@ -1,4 +1,7 @@
-"""Messages in any JSON shape (contract agent_chat, sections 2.3, 2.11 and 3.6)."""
+"""Messages in any JSON shape.
+
+Rules: docs/contracts/agent_chat.md, sections 2.3, 2.11 and 3.6.
+"""
 
 from __future__ import annotations
 
@@ -154,9 +157,8 @@ def test_items_that_are_parts_are_the_tools_or_the_models() -> None:
         ("\ud800", "\ud800"),
     ],
 )
-def test_arguments_and_results_stay_readable_and_whole(
-    value: Any, expected: str
-) -> None:  # 2.11, 3.6
+def test_arguments_and_results_stay_readable_and_whole(value: Any, expected: str) -> None:
+    # docs/contracts/agent_chat.md, sections 2.11 and 3.6
     assert lines(tool("t", arguments=value)) == [f"tool: look({expected})"]
     assert lines(tool("t", result=value)) == [
         "tool: look()" + (f" = {expected}" if expected else "")

@@ -1,4 +1,7 @@
-"""Where spans stand, and which is the root (contract agent_chat, sections 1.2, 2.4, 3.2 and 3.3)."""
+"""Where spans stand, and which is the root.
+
+Rules: docs/contracts/agent_chat.md, sections 1.2, 2.4, 3.2 and 3.3.
+"""
 
 from __future__ import annotations
 
@@ -48,11 +51,13 @@ def test_a_span_with_an_unknown_parent_is_a_root() -> None:
     assert order(said("a", "nobody", start=2), said("b", start=1)) == ["b", "a"]
 
 
-def test_a_self_parented_span_is_a_root() -> None:  # 3.2
+def test_a_self_parented_span_is_a_root() -> None:
+    # docs/contracts/agent_chat.md, section 3.2
     assert order(said("a", "a"), said("b", "a", start=5)) == ["b", "a"]
 
 
-def test_a_cycle_is_cut_at_its_earliest_span() -> None:  # 3.2
+def test_a_cycle_is_cut_at_its_earliest_span() -> None:
+    # docs/contracts/agent_chat.md, section 3.2
     cycle = [
         tool("x", "z", start=2, name="x"),
         tool("y", "x", start=3, name="y"),
@@ -62,7 +67,8 @@ def test_a_cycle_is_cut_at_its_earliest_span() -> None:  # 3.2
     assert lines(*cycle, below) == ["tool: z()", "tool: x()", "tool: y()", "tool: w()"]
 
 
-def test_two_cycles_and_a_tree_are_all_there() -> None:  # 3.2
+def test_two_cycles_and_a_tree_are_all_there() -> None:
+    # docs/contracts/agent_chat.md, section 3.2
     spans = [
         said("a", "b", start=1),
         said("b", "a", start=2),
@@ -73,14 +79,16 @@ def test_two_cycles_and_a_tree_are_all_there() -> None:  # 3.2
     assert sorted(order(*spans)) == ["a", "b", "c", "d", "e"]
 
 
-def test_a_duplicate_span_id_stands_once_and_the_last_write_wins() -> None:  # 3.2
+def test_a_duplicate_span_id_stands_once_and_the_last_write_wins() -> None:
+    # docs/contracts/agent_chat.md, section 3.2
     assert lines(tool("x", name="old"), tool("x", name="new"), tool("y", "x", start=1)) == [
         "tool: new()",
         "tool: look()",
     ]
 
 
-def test_a_chain_deeper_than_any_limit_is_shown_to_its_end() -> None:  # 3.3
+def test_a_chain_deeper_than_any_limit_is_shown_to_its_end() -> None:
+    # docs/contracts/agent_chat.md, section 3.3
     chain = [tool(str(i), str(i - 1) if i else "", start=i, name=str(i)) for i in range(3000)]
     assert lines(*chain) == [f"tool: {i}()" for i in range(3000)]
 

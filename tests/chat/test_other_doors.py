@@ -1,4 +1,7 @@
-"""HoneyHive sessions and Basalt traces as chats (contract agent_chat, section 3.12; design, "Agent chat")."""
+"""HoneyHive sessions and Basalt traces as chats.
+
+Rules: docs/contracts/agent_chat.md, section 3.12.
+"""
 
 from __future__ import annotations
 

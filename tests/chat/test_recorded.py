@@ -26,23 +26,27 @@ def views_of(name: str, kind: str) -> list[dict[str, Any]]:
 
 
 def with_our_differences(name: str, view: dict[str, Any], *, model_calls: bool) -> dict[str, Any]:
-    """What section 3 of the contract changes in a recorded view, spelled out for each trace."""
+    """What docs/contracts/agent_chat.md, section 3, changes in a recorded view, for each trace."""
     messages = view["messages"]
     if name == "02_subagent_handoff":
         call = next(i for i, m in enumerate(messages) if m.get("span_id") == "h")
-        messages[call]["tool_call"]["tool_arguments"] = "{}"  # 3.6
+        # docs/contracts/agent_chat.md, section 3.6
+        messages[call]["tool_call"]["tool_arguments"] = "{}"
         handoff = {k: v for k, v in messages[call].items() if k != "tool_call"}
         handoff |= {
             "type": "agent_handoff",
             "agent_handoff": {"from_agent": "triage", "to_agent": "billing"},
         }
-        messages.insert(call + 1, handoff)  # 3.10
-    if name == "05_errors":  # 3.11
+        # docs/contracts/agent_chat.md, section 3.10
+        messages.insert(call + 1, handoff)
+    if name == "05_errors":
+        # docs/contracts/agent_chat.md, section 3.11
         types = {"root": "AgentFailed", "t1": "TimeoutError", "l2": "openai.RateLimitError"}
         for message in messages:
             if error_type := types.get(message.get("span_id", "")):
                 message["error_type"] = error_type
-    if name == "06_parallel_tools" and model_calls:  # 3.13
+    if name == "06_parallel_tools" and model_calls:
+        # docs/contracts/agent_chat.md, section 3.13
         [call] = [m for m in messages if m.get("tool_call", {}).get("tool_name") == "c"]
         call["tool_call"]["tool_result"] = "C"
     return view
@@ -52,7 +56,9 @@ def with_our_differences(name: str, view: dict[str, Any], *, model_calls: bool) 
 @pytest.mark.parametrize("name", TRACES)
 def test_a_recorded_trace_gives_the_recorded_view(name: str, model_calls: bool) -> None:
     spans = [span_of(captured) for captured in spans_of(name)]
-    for view in views_of(name, "oracle.model_tool_calls" if model_calls else "oracle"):
+    views = views_of(name, "oracle.model_tool_calls" if model_calls else "oracle")
+    assert views
+    for view in views:
         view.pop("feedback", None)
         turn = trace_chat(
             view["trace_id"],
@@ -73,6 +79,7 @@ def test_recorded_feedback_stands_on_the_trace_and_on_every_message_of_its_span(
     ]
     spans = [span_of(captured) for captured in spans_of("01_multi_turn_tools")]
     view = json.loads((DATA / "01_multi_turn_tools.oracle.feedback.json").read_text())
+    assert any(turn["feedback"] for turn in view["turns"])
     for expected in view["turns"]:
         of_trace = [span for span in spans if span.trace_id == expected["trace_id"]]
         turn = attach_feedback(trace_chat(expected["trace_id"], of_trace), feedback)

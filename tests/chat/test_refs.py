@@ -1,4 +1,7 @@
-"""References to stored objects (contract agent_chat, section 2.9)."""
+"""References to stored objects.
+
+Rules: docs/contracts/agent_chat.md, section 2.9.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Calls that models ask for, and the spans that carry them out (contract agent_chat, sections 2.7 and 3.13)."""
+"""Calls that models ask for, and the spans that carry them out.
+
+Rules: docs/contracts/agent_chat.md, sections 2.7 and 3.13.
+"""
 
 from __future__ import annotations
 
@@ -234,7 +237,8 @@ def test_agents_that_ask_for_each_other_keep_their_places() -> None:
     assert with_calls(*spans) == ["assistant: p", "assistant: q"]
 
 
-def test_a_result_in_a_later_input_is_paired_with_its_call() -> None:  # 3.13
+def test_a_result_in_a_later_input_is_paired_with_its_call() -> None:
+    # docs/contracts/agent_chat.md, section 3.13
     history = [
         user("q"),
         parts("assistant", call("1", "f")),
@@ -258,7 +262,8 @@ def test_a_result_in_a_later_input_is_paired_with_its_call() -> None:  # 3.13
         {"type": "function_call_output", "call_id": "1", "output": "R"},
     ],
 )
-def test_results_in_the_spellings_of_other_apis_are_paired(result: dict[str, Any]) -> None:  # 3.13
+def test_results_in_the_spellings_of_other_apis_are_paired(result: dict[str, Any]) -> None:
+    # docs/contracts/agent_chat.md, section 3.13
     spans = [says("l", call("1", "f")), chat("m", start=2, inputs=[user("q"), result])]
     assert with_calls(*spans)[1:] == ["tool: f() = R"]
 

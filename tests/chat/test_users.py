@@ -1,4 +1,7 @@
-"""User bubbles and system prompts over successive model calls (contract agent_chat, sections 2.6, 3.1, 3.8, 3.9)."""
+"""User bubbles and system prompts over successive model calls.
+
+Rules: docs/contracts/agent_chat.md, sections 2.6, 3.1, 3.8, 3.9.
+"""
 
 from __future__ import annotations
 
@@ -59,13 +62,15 @@ def test_a_message_of_another_role_ends_the_run(role: str) -> None:
 
 
 @pytest.mark.parametrize("role", ["developer", "function", "toolResult", "Tool"])
-def test_developer_is_system_and_function_is_a_tool_result(role: str) -> None:  # 3.8
+def test_developer_is_system_and_function_is_a_tool_result(role: str) -> None:
+    # docs/contracts/agent_chat.md, section 3.8
     assert heard(*calls([user("old"), {"role": role, "content": "x"}, user("new")])) == [
         "User: new"
     ]
 
 
-def test_a_tool_result_under_role_user_is_no_user_message() -> None:  # 3.8
+def test_a_tool_result_under_role_user_is_no_user_message() -> None:
+    # docs/contracts/agent_chat.md, section 3.8
     anthropic = {
         "role": "user",
         "content": [{"type": "tool_result", "tool_use_id": "1", "content": "18C"}],
@@ -73,7 +78,8 @@ def test_a_tool_result_under_role_user_is_no_user_message() -> None:  # 3.8
     assert heard(*calls([user("q")], [user("q"), assistant("a"), anthropic])) == ["User: q"]
 
 
-def test_text_beside_a_tool_result_under_role_user_is_what_the_user_said() -> None:  # 3.8
+def test_text_beside_a_tool_result_under_role_user_is_what_the_user_said() -> None:
+    # docs/contracts/agent_chat.md, section 3.8
     mixed = {
         "role": "user",
         "content": [{"type": "tool_result", "content": "18C"}, text("and tomorrow?")],
@@ -89,7 +95,8 @@ def test_two_new_messages_sent_again_are_shown_once() -> None:
     assert heard(*calls([user("a"), user("b")], [user("a"), user("b")])) == ["User: a", "User: b"]
 
 
-def test_a_turn_repeated_in_the_growing_history_is_kept() -> None:  # 3.1
+def test_a_turn_repeated_in_the_growing_history_is_kept() -> None:
+    # docs/contracts/agent_chat.md, section 3.1
     first = [user("delete it?"), assistant("sure?"), user("yes")]
     second = [*first, assistant("really?"), user("yes")]
     third = [*second, assistant("really, really?"), user("yes")]
@@ -97,11 +104,13 @@ def test_a_turn_repeated_in_the_growing_history_is_kept() -> None:  # 3.1
     assert heard(*spans) == ["User: delete it?", "User: yes", "User: yes", "User: yes"]
 
 
-def test_a_turn_repeated_within_one_input_is_kept() -> None:  # 3.1
+def test_a_turn_repeated_within_one_input_is_kept() -> None:
+    # docs/contracts/agent_chat.md, section 3.1
     assert heard(*calls([user("yes"), user("yes")])) == ["User: yes", "User: yes"]
 
 
-def test_a_repeated_turn_is_kept_after_the_history_lost_its_beginning() -> None:  # 3.1
+def test_a_repeated_turn_is_kept_after_the_history_lost_its_beginning() -> None:
+    # docs/contracts/agent_chat.md, section 3.1
     whole = [user("q"), assistant("sure?"), user("yes")]
     windowed = [user("yes"), assistant("really?"), user("yes")]
     compacted = [
@@ -154,7 +163,8 @@ def delegating(*main: list[Any]) -> list[Any]:
     ]
 
 
-def test_a_sub_agents_task_is_said_by_the_agent_that_called_it() -> None:  # 3.9
+def test_a_sub_agents_task_is_said_by_the_agent_that_called_it() -> None:
+    # docs/contracts/agent_chat.md, section 3.9
     assert heard(*delegating()) == ["User: q", "main: task", "main: task, more"]
 
 
@@ -162,7 +172,8 @@ def test_a_question_sent_again_after_a_sub_agents_task_is_shown_once() -> None:
     assert heard(*delegating([user("q")])) == ["User: q", "main: task", "main: task, more"]
 
 
-def test_what_the_user_says_to_a_sub_agent_is_the_users() -> None:  # 3.9
+def test_what_the_user_says_to_a_sub_agent_is_the_users() -> None:
+    # docs/contracts/agent_chat.md, section 3.9
     spans = delegating()
     spans += [
         agent("s2", "r", name="billing", start=60),
@@ -171,7 +182,8 @@ def test_what_the_user_says_to_a_sub_agent_is_the_users() -> None:  # 3.9
     assert heard(*spans)[-1] == "User: 88"
 
 
-def test_the_first_prompt_of_a_turn_is_the_users_however_deep_the_agent() -> None:  # 3.9
+def test_the_first_prompt_of_a_turn_is_the_users_however_deep_the_agent() -> None:
+    # docs/contracts/agent_chat.md, section 3.9
     spans = [
         agent("r", name="flow"),
         agent("s", "r", name="bot"),
@@ -180,7 +192,8 @@ def test_the_first_prompt_of_a_turn_is_the_users_however_deep_the_agent() -> Non
     assert heard(*spans) == ["User: q"]
 
 
-def test_a_task_is_the_callers_where_the_caller_was_asked_something_else() -> None:  # 3.9
+def test_a_task_is_the_callers_where_the_caller_was_asked_something_else() -> None:
+    # docs/contracts/agent_chat.md, section 3.9
     spans = [
         agent("r", name="flow", inputs=[user("write a report")]),
         agent("s", "r", name="bot", start=1),
@@ -189,7 +202,8 @@ def test_a_task_is_the_callers_where_the_caller_was_asked_something_else() -> No
     assert heard(*spans) == ["User: write a report", "flow: find sources"]
 
 
-def test_a_prompt_that_the_caller_passes_on_is_the_users() -> None:  # 3.9
+def test_a_prompt_that_the_caller_passes_on_is_the_users() -> None:
+    # docs/contracts/agent_chat.md, section 3.9
     spans = [
         agent("r", name="flow", inputs=[user("q")]),
         agent("s", "r", name="bot", start=1),
@@ -198,7 +212,8 @@ def test_a_prompt_that_the_caller_passes_on_is_the_users() -> None:  # 3.9
     assert heard(*spans) == ["User: q"]
 
 
-def test_a_model_called_by_a_tool_is_told_its_task_by_the_agent_of_the_tool() -> None:  # 3.9
+def test_a_model_called_by_a_tool_is_told_its_task_by_the_agent_of_the_tool() -> None:
+    # docs/contracts/agent_chat.md, section 3.9
     spans = [
         agent("r", name="main"),
         chat("l", "r", start=1, inputs=[user("q")]),
@@ -208,7 +223,8 @@ def test_a_model_called_by_a_tool_is_told_its_task_by_the_agent_of_the_tool() ->
     assert heard(*spans) == ["User: q", "main: summarize"]
 
 
-def test_a_caller_without_a_name_leaves_the_task_to_the_user() -> None:  # 3.9
+def test_a_caller_without_a_name_leaves_the_task_to_the_user() -> None:
+    # docs/contracts/agent_chat.md, section 3.9
     spans = [
         agent("r"),
         chat("l", "r", inputs=[user("q")]),

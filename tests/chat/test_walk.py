@@ -1,4 +1,7 @@
-"""Agents, models and tools in turn (contract agent_chat, sections 2.5, 2.8 and 2.10)."""
+"""Agents, models and tools in turn.
+
+Rules: docs/contracts/agent_chat.md, sections 2.5, 2.8 and 2.10.
+"""
 
 from __future__ import annotations
 
@@ -201,7 +204,8 @@ def test_a_failed_span_that_said_nothing_is_an_empty_message(operation: str) -> 
         "assistant_message",
         "ERROR",
         "Boom",
-    )  # 3.11
+        # docs/contracts/agent_chat.md, section 3.11
+    )
 
 
 def test_a_span_that_said_nothing_and_did_not_fail_is_not_shown() -> None:
@@ -318,7 +322,7 @@ def test_the_version_is_not_inherited() -> None:
     assert [m.agent_version for m in messages_of(*spans)] == ["1", None]
 
 
-# Claude Code (2.10)
+# Claude Code (docs/contracts/agent_chat.md, section 2.10)
 
 
 def test_a_text_recorded_above_and_below_is_one_message_below_with_the_gaps_filled() -> None:

@@ -26,7 +26,7 @@ from spanloom.model import (
     Io,
     Span,
     TraceFacts,
-    look_at,
+    trace_scan,
 )
 from spanloom.model.evaluations import asked_evaluations
 from spanloom.model.sampling import is_sampled, said_sampled
@@ -35,6 +35,7 @@ from spanloom.store.store import Store
 from tests.clients import until
 from tests.databases import DATABASES, new_url
 from tests.evaluators.endpoint import JudgeEndpoint
+from tests.evaluators.queue import evaluate_all, waiting
 from tests.server.test_kill import Process
 
 RATE, TRACES = 0.25, 10_000
@@ -119,7 +120,7 @@ def test_two_workers_share_the_work_and_one_that_died_is_replaced(url: str) -> N
         stop = asyncio.Event()
         workers = [asyncio.create_task(runner.evaluate_until(stop, s)) for s in (store, other)]
         async with asyncio.timeout(20):
-            while await store.evaluations.waiting(P):  # noqa: ASYNC110 - another process might end it
+            while await asyncio.to_thread(waiting, url):  # noqa: ASYNC110 - the loop tells nobody
                 await asyncio.sleep(0.05)
         found = await results(store)
         assert sorted(f.target_id for f in found) == sorted(f"t{n}" for n in range(50))
@@ -140,7 +141,7 @@ def test_a_deleted_trace_gets_no_result(url: str, by: str) -> None:
         await write(store, 1)
         (job,) = await store.evaluations.take("me", lease_ns=10**10, limit=10)
         assert await getattr(store, by)(P, "t0")
-        assert not await store.evaluations.waiting(P)
+        assert not waiting(url)
         late = Feedback(id="late", type=EVALUATION)
         await store.evaluations.finish("me", results={job: late}, later={})
         assert not await results(store)
@@ -164,8 +165,7 @@ def test_an_evaluator_that_fails_is_tried_again_then_told(
     async def work(store: Store) -> None:
         await write(store, 1)
         await store.catalog.register_evaluator(P, Evaluator(slug="e", kind="fails"))
-        while await store.evaluations.waiting(P):
-            await runner.evaluate_waiting(store, 10_000)
+        await evaluate_all(url, store, 10_000)
         (found,) = await results(store)
         assert found.body["payload"]["label"] == "error"
         assert "secret" not in str(found.body)
@@ -223,14 +223,16 @@ def test_whatever_an_evaluator_gives_its_trace_gets_a_result(
     monkeypatch.setattr(runner, "kinds", lambda: {"odd": Kind(lambda *_: found)})
     monkeypatch.setattr(runner, "MOST_ATTEMPTS", 1)
 
+    url = new_url("sqlite", tmp_path)
+
     async def work(store: Store) -> None:
         await write(store, 1)
         await store.catalog.register_evaluator(P, Evaluator(slug="e", kind="odd"))
-        assert await runner.evaluate_waiting(store) == 1
+        await evaluate_all(url, store)
         (result,) = await results(store)
         assert stored.items() <= result.body["payload"].items()
 
-    on_store(new_url("sqlite", tmp_path), work)
+    on_store(url, work)
 
 
 def test_a_plug_in_adds_a_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,17 +255,19 @@ def test_a_plug_in_adds_a_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.syspath_prepend(tmp_path)
     kinds.kinds.cache_clear()
 
+    url = new_url("sqlite", tmp_path)
+
     async def work(store: Store) -> None:
         await write(store, 1)
         await store.catalog.register_evaluator(P, Evaluator(slug="e", kind="mine"))
-        await runner.evaluate_waiting(store)
+        await evaluate_all(url, store)
         (result,) = await results(store)
         payload = result.body["payload"]
         assert (payload["score"], payload["label"], payload["explanation"]) == (0.25, "mine", "x")
 
     try:
         assert set(kinds.kinds()) == {*kinds.BUILT_IN, "mine"}
-        on_store(new_url("sqlite", tmp_path), work)
+        on_store(url, work)
     finally:
         kinds.kinds.cache_clear()
 
@@ -319,13 +323,15 @@ def test_what_cannot_be_looked_at_stops_nothing_else(
         return asked_evaluations(spans)
 
     monkeypatch.setattr(runner, "asked_evaluations", fails_for_one)
-    monkeypatch.setattr(rows, "LOOK_AFTER_NS", 0)
+    monkeypatch.setattr(rows, "SCAN_AFTER_NS", 0)
+
+    url = new_url("sqlite", tmp_path)
 
     async def work(store: Store) -> None:
         await store.catalog.register_evaluator(P, Evaluator(slug="e", kind="length"))
         facts = TraceFacts(sampled=True, evaluators=("e",))
         spans = [replace(a_trace(f"t{n}"), trace=facts) for n in range(3)]
-        await store.write_spans(P, spans, evaluations=[look_at(span.trace_id) for span in spans])
+        await store.write_spans(P, spans, evaluations=[trace_scan(span.trace_id) for span in spans])
         stop = asyncio.Event()
         task = asyncio.create_task(runner.evaluate_until(stop, store))
         async with asyncio.timeout(20):
@@ -334,9 +340,9 @@ def test_what_cannot_be_looked_at_stops_nothing_else(
         stop.set()
         await task
         assert {f.target_id for f in await results(store)} == {"t1", "t2"}
-        assert await store.evaluations.waiting(P) == 1
+        assert waiting(url) == 1
 
-    on_store(new_url("sqlite", tmp_path), work)
+    on_store(url, work)
 
 
 def test_a_stop_ends_what_is_begun_and_gives_back_the_rest(tmp_path: Path) -> None:

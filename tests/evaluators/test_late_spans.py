@@ -12,15 +12,16 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
 from spanloom.evaluation import runner
 from spanloom.evaluation.kinds import Kind
-from spanloom.evaluation.runner import evaluate_waiting
 from spanloom.evaluation.subject import Result, Subject
 from spanloom.model import EVALUATION, Evaluator
+from spanloom.model.evaluations import asked_evaluations
 from spanloom.model.sampling import is_sampled
 from spanloom.services.context import Call
 from spanloom.services.otlp import OtlpTraceService
 from spanloom.store.sql import rows
 from spanloom.store.store import Store
 from tests.databases import DATABASES, new_url
+from tests.evaluators.queue import evaluate_all
 from tests.ingest.otlp.requests import pairs
 
 P = "p"
@@ -55,8 +56,8 @@ def request(spans: Spans, trace_id: bytes = TRACE) -> Any:
 class Server:
     """A store, its OTLP door and its evaluation."""
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    def __init__(self, url: str, store: Store) -> None:
+        self.url, self.store = url, store
         self.service = OtlpTraceService(store)
 
     async def export(self, *names: str, **changed: dict[str, Any]) -> None:
@@ -69,8 +70,7 @@ class Server:
         )
 
     async def evaluate(self) -> None:
-        while await evaluate_waiting(self.store):
-            pass
+        await evaluate_all(self.url, self.store)
 
     async def results(self) -> dict[tuple[str, str], Any]:
         """Scores by (span's name or "trace", evaluator); two of one pair fail."""
@@ -85,13 +85,14 @@ class Server:
 def on_server(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[Callable[[Server], Coroutine[Any, Any, None]]], None]:
-    monkeypatch.setattr(rows, "LOOK_AFTER_NS", 0)
+    monkeypatch.setattr(rows, "SCAN_AFTER_NS", 0)
 
     def run(work: Callable[[Server], Coroutine[Any, Any, None]]) -> None:
         async def main() -> None:
-            store = await Store.open(new_url(request.param, tmp_path))
+            url = new_url(request.param, tmp_path)
+            store = await Store.open(url)
             try:
-                server = Server(store)
+                server = Server(url, store)
                 await server.register("short", "length", max=3)
                 await server.register("json", "json_valid")
                 await work(server)
@@ -184,13 +185,16 @@ def test_what_was_retrieved_late_is_judged_by(on_server: Any) -> None:
 def test_what_comes_while_it_is_judged_is_judged_anew(on_server: Any) -> None:
     async def work(server: Server) -> None:
         await server.export("root", "late", late={"basalt.span.output": "a"})
-        await evaluate_waiting(server.store)  # the look
-        jobs = await server.store.evaluations.take("slow", lease_ns=10**12, limit=10)
+        queue = server.store.evaluations
+        (scan,) = await queue.take("scanner", lease_ns=10**12, limit=10)
+        asked = asked_evaluations(await server.store.trace_spans(P, TRACE.hex()))
+        await queue.finish("scanner", results={}, later={}, more={scan: asked})
+        jobs = await queue.take("slow", lease_ns=10**12, limit=10)
         assert len(jobs) == 2
         await server.export("late")
         await server.evaluate()
         found = await server.results()
-        await server.store.evaluations.finish("slow", results={}, later=dict.fromkeys(jobs, 0))
+        await queue.finish("slow", results={}, later=dict.fromkeys(jobs, 0))
         await server.evaluate()
         assert await server.results() == found == {("trace", "short"): 1, ("late", "short"): 0}
 

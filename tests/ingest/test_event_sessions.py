@@ -7,7 +7,7 @@ import uuid
 import pytest
 
 from spanloom.model import Span
-from tests.ingest.test_events import read, read_one
+from tests.ingest.test_read_events import read, read_one
 
 
 def in_session(session_id: str, spans: list[Span]) -> set[str]:

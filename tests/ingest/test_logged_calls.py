@@ -12,7 +12,7 @@ from spanloom.adapters.basalt.read import read_log, trace_around_log
 from spanloom.errors import SpanloomError
 from spanloom.v1 import trace_pb2, trace_service_pb2
 from tests.ingest.strategies import logged_calls
-from tests.ingest.test_traces import RECEIVED_NS, SECOND, as_sent, given_back
+from tests.ingest.test_read_traces import RECEIVED_NS, SECOND, as_sent, given_back
 
 
 def log_request(**fields: Any) -> trace_service_pb2.CreateLogRequest:

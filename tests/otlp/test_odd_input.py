@@ -108,7 +108,7 @@ def wire(message: trace_pb2.Span) -> bytes:
 
 def stored(sent: list[Span]) -> list[Span]:
     """The spans as a store gives them back: of one id the last."""
-    made, _, _ = rows.span_rows("p", sent, 1)
+    made = rows.span_rows("p", sent).spans
     columns = [tables.spans.c.keys().index(c.name) for c in rows.SPAN_COLUMNS]
     read = [rows.to_span([row[i] for i in columns]) for row in made]
     return list({span.span_id: span for span in read}.values())

@@ -8,14 +8,20 @@ import pytest
 
 from spanloom.services.context import INSTANCE
 from spanloom.store.store import Store
+from tests.databases import new_url
 from tests.services.callers import Caller
 
 _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="package")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    opened = asyncio.run(Store.open(f"sqlite:///{tmp_path_factory.mktemp('store')}/spanloom.db"))
+def url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return new_url("sqlite", tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(scope="package")
+def store(url: str) -> Iterator[Store]:
+    opened = asyncio.run(Store.open(url))
     yield opened
     asyncio.run(opened.close())
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from google.protobuf import json_format
 
 from spanloom.services import references
 from spanloom.services.context import INSTANCE
+from tests.databases import select
 from tests.services.callers import Caller, refusal
 
 DATA = Path("tests/data")
@@ -253,10 +253,13 @@ def test_the_default_project_is_where_an_instance_key_names_none(instance: Calle
     assert Caller(instance.store, "default").get_event("nowhere said").event_id
 
 
-def test_a_projects_first_write_makes_it(caller: Caller) -> None:
-    assert not asyncio.run(caller.store.has_project(caller.key_project))
+def test_a_projects_first_write_makes_it(caller: Caller, url: str) -> None:
+    def projects() -> set[str]:
+        return {name for (name,) in select(url, "SELECT name FROM projects")}
+
+    assert caller.key_project not in projects()
     caller.create_trace()
-    assert asyncio.run(caller.store.has_project(caller.key_project))
+    assert caller.key_project in projects()
 
 
 # Chats

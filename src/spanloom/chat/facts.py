@@ -3,7 +3,7 @@
 This is the only place where the stored parts of a span become facts of the chat. A span of the
 OpenTelemetry GenAI conventions has an operation and messages. One of the Basalt or HoneyHive
 contract has a kind or a log type, and free-form inputs and outputs, which `spanloom.genai.read`
-reads. Rules: contract agent_chat, sections 2.2, 2.10 and 3.12.
+reads. Rules: docs/contracts/agent_chat.md, sections 2.2, 2.10 and 3.12.
 """
 
 from __future__ import annotations

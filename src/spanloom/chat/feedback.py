@@ -1,4 +1,7 @@
-"""Feedback beside what it judges (contract agent_chat, section 1.5)."""
+"""Feedback beside what it judges.
+
+Rules: docs/contracts/agent_chat.md, section 1.5.
+"""
 
 from __future__ import annotations
 

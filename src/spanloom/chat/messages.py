@@ -1,6 +1,6 @@
 """GenAI messages as the chat uses them: who speaks, what is shown, which messages are equal.
 
-Rules: contract agent_chat, sections 2.3, 2.6 and 3.8.
+Rules: docs/contracts/agent_chat.md, sections 2.3, 2.6 and 3.8.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The messages of the chat, each made from the facts of one span.
 
-Rules: contract agent_chat, sections 1.3, 2.5, 2.9 and 2.10.
+Rules: docs/contracts/agent_chat.md, sections 1.3, 2.5, 2.9, 2.10.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """References to stored objects (weave:///entity/project/object/name:digest) in a message.
 
-Rules: contract agent_chat, section 2.9.
+Rules: docs/contracts/agent_chat.md, section 2.9.
 """
 
 from __future__ import annotations

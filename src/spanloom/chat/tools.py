@@ -1,6 +1,6 @@
 """Requests of models to call tools: whether they were executed, their results, their place.
 
-Rules: contract agent_chat, sections 2.7 and 3.13.
+Rules: docs/contracts/agent_chat.md, sections 2.7 and 3.13.
 """
 
 from __future__ import annotations

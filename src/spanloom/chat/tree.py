@@ -1,4 +1,7 @@
-"""The tree of a trace's spans, and its root (contract agent_chat, sections 2.4 and 3.2)."""
+"""The tree of a trace's spans, its order, and its root.
+
+Rules: docs/contracts/agent_chat.md, sections 2.4 and 3.2.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Which user messages of a model's input are new (contract agent_chat, sections 2.6, 3.1 and 3.9).
+"""Which user messages of a model's input are new.
+
+Rules: docs/contracts/agent_chat.md, sections 2.6, 3.1 and 3.9.
 
 A model call replays the conversation before it. A message is new if it is in the run of user
 messages at the end of the input, and beyond the place up to which the conversation was known. So a

@@ -1,9 +1,11 @@
-"""The chat view of one trace: its spans as one linear timeline (contract agent_chat, section 1.2).
+"""The chat view of one trace: its spans as one linear timeline.
 
 spans  --derive-->  facts of each span, and the tree of spans
        --PASSES-->  the same, changed by one rule after the other
        --walk-->    a timeline of messages
        --TIMELINE_PASSES-->  the same, changed by one rule after the other
+
+Rules: docs/contracts/agent_chat.md, section 1.2.
 """
 
 from __future__ import annotations

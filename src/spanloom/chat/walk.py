@@ -1,7 +1,7 @@
 """The walk from the spans of a trace to its messages.
 
 Depth first without recursion: a tool's call and an agent's start come before what happened inside,
-a model's text after it. Rules: contract agent_chat, sections 2.5 to 2.10 and 3.
+a model's text after it. Rules: docs/contracts/agent_chat.md, sections 2.5 to 2.10 and 3.
 """
 
 from __future__ import annotations

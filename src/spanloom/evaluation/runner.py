@@ -27,7 +27,7 @@ from spanloom.evaluation.kinds import kinds, version
 from spanloom.evaluation.subject import Result, Subject, digest, subjects
 from spanloom.model import EVALUATION, Evaluation, Evaluator, Feedback, Span
 from spanloom.model.evaluations import asked_evaluations
-from spanloom.store.sql.evaluation_queue import NEVER_NS, Judged
+from spanloom.store.evaluations import NEVER_NS, Judged
 from spanloom.store.store import Store
 
 log = structlog.get_logger("spanloom.evaluation")
@@ -77,13 +77,6 @@ async def evaluate_until(
         for task in (stopped, *running):
             task.cancel()
         await asyncio.wait({stopped, *running})
-
-
-async def evaluate_waiting(store: Store, lease_seconds: float = LEASE_SECONDS) -> int:
-    """Run some of what is due, and store the results; how many were taken."""
-    taken, begun = await _begin(store, lease_seconds, _MOST_TAKEN)
-    await asyncio.gather(*begun)
-    return taken
 
 
 async def _begin(

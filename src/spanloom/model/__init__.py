@@ -8,7 +8,7 @@ from spanloom.model.catalog import (
     Key,
     PromptTag,
     PromptVersion,
-    look_at,
+    trace_scan,
 )
 from spanloom.model.genai import Json
 from spanloom.model.ids import MAX_ID_LENGTH, dashed, uuid7
@@ -22,7 +22,6 @@ from spanloom.model.query import (
     Filter,
     Match,
     Page,
-    SessionTotals,
     SpokenQuery,
     TraceQuery,
 )
@@ -69,13 +68,12 @@ __all__ = [
     "PromptTag",
     "PromptVersion",
     "Sent",
-    "SessionTotals",
     "Span",
     "SpokenQuery",
     "Trace",
     "TraceFacts",
     "TraceQuery",
     "dashed",
-    "look_at",
+    "trace_scan",
     "uuid7",
 ]

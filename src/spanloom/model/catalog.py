@@ -79,7 +79,7 @@ class Evaluator:
 class Evaluation:
     """One evaluator to be run on one thing: a trace (`span_id` "") or a span of it. `attempts` counts the runs begun.
 
-    `evaluator` "" is a look at a trace, for what it asks to be evaluated.
+    `evaluator` "" is a scan of a trace for evaluators to run.
     """
 
     trace_id: str
@@ -89,6 +89,6 @@ class Evaluation:
     attempts: int = 0
 
 
-def look_at(trace_id: str) -> Evaluation:
-    """The look at a trace, for what it asks to be evaluated: spans of it came, perhaps not all at once."""
+def trace_scan(trace_id: str) -> Evaluation:
+    """A job that scans a trace for evaluators to run, queued when spans of the trace arrive."""
     return Evaluation(trace_id=trace_id, span_id="", evaluator="")

@@ -16,6 +16,7 @@ from typing import Any
 
 from spanloom.model.genai import Json
 from spanloom.model.span import EVENT_FIELDS, EVENT_OBJECTS, NO_BODY, Io, Span
+from spanloom.model.times import MAX_TIME_NS
 
 Patch = Mapping[str, Json]
 
@@ -83,7 +84,8 @@ def _times(span: Span, patch: Patch) -> dict[str, Any]:
     if "duration_ms" in patch:
         duration = patch["duration_ms"]
         if end is None and has_start:
-            end = start + round(duration * _NS_PER_MS)
+            # The start may be the event's own: the update alone did not tell that the end is out of range.
+            end = min(start + round(duration * _NS_PER_MS), MAX_TIME_NS)
     elif has_start and span.duration_ms == _length(span.start_ns, span.end_ns):
         duration = _length(start, end)
     else:

@@ -88,22 +88,6 @@ class Page(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SessionTotals:
-    """What a session's events add up to. Times are the earliest start and the latest end; cost None when nothing is priced."""
-
-    events: int = 0
-    model_events: int = 0
-    tool_events: int = 0
-    errors: int = 0
-    has_feedback: bool = False
-    start_ns: int | None = None
-    end_ns: int | None = None
-    cost: float | None = None
-    input_tokens: int = 0
-    output_tokens: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SpokenQuery:
     """Which spans may say something: all that is given holds; "" and None stand for any.
 

@@ -1,6 +1,7 @@
 """What the chat view of one trace is made of: plain values, one payload class for each type of message.
 
-Shapes: contract agent_chat, sections 1.2 and 1.3. Times are nanoseconds since 1970, durations whole milliseconds, costs
+Shapes: docs/contracts/agent_chat.md, sections 1.2 and 1.3.
+Times are nanoseconds since 1970, durations whole milliseconds, costs
 US dollars. An absent text is "", an absent number None; the contract counts null, "", 0 and a missing key as equal.
 None is changed once made, but they are not frozen: that makes four times the work of each.
 """

@@ -74,7 +74,7 @@ class AgentChatService:
         )
         if not possible_id(conversation_id):
             return response
-        page, total = await self._store.agents.conversation_turns(
+        page, total = await self._store.conversation_turns(
             project, conversation_id, limit=limit, offset=offset
         )
         turns = [
@@ -163,7 +163,7 @@ class AgentChatService:
         *,
         by_version: bool = False,
     ) -> Page[AgentTotals]:
-        return await self._store.agents.find_agents(
+        return await self._store.find_agents(
             project,
             AgentQuery(
                 agent_name=agent_name,

@@ -10,14 +10,14 @@ from spanloom.model import Dataset, Json
 from spanloom.model.checks import Violations, possible_id
 from spanloom.services.context import Call
 from spanloom.services.projects import Projects
-from spanloom.store.store import Store
+from spanloom.store.control import ControlStore
 from spanloom.v1 import dataset_pb2, dataset_service_pb2
 
 
 class DatasetService:
     """Datasets in and out."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: ControlStore) -> None:
         self._datasets = store.datasets
         self._projects = Projects(store)
 

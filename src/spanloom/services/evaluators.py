@@ -11,14 +11,14 @@ from spanloom.model import Evaluator
 from spanloom.model.checks import Violations, possible_id
 from spanloom.services.context import Call
 from spanloom.services.projects import Projects
-from spanloom.store.store import Store
+from spanloom.store.control import ControlStore
 from spanloom.v1 import evaluator_pb2, evaluator_service_pb2
 
 
 class EvaluatorService:
     """The evaluators of a project."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: ControlStore) -> None:
         self._catalog = store.catalog
         self._projects = Projects(store)
 

@@ -21,7 +21,7 @@ from spanloom.model.checks import Violations, possible_id
 from spanloom.services.context import INSTANCE, Call
 from spanloom.services.event_query import chart_of, event_query, page_query
 from spanloom.services.projects import Projects
-from spanloom.store.sql.charts import MOST_POINTS
+from spanloom.store.spans import MOST_POINTS
 from spanloom.store.store import Store
 from spanloom.v1 import event_pb2, event_service_pb2
 

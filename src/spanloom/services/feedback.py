@@ -19,7 +19,7 @@ from spanloom.model.checks import Violations
 from spanloom.services.context import Call
 from spanloom.services.paging import not_negative, page_size
 from spanloom.services.projects import Projects
-from spanloom.store.store import Store
+from spanloom.store.control import ControlStore
 from spanloom.v1 import feedback_service_pb2
 
 DEFAULT_LIMIT = 100
@@ -41,7 +41,7 @@ _CONFIDENCES = ("scorer_tag_confidences", "scorer_rating_confidences")
 class FeedbackService:
     """Feedback in and out."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: ControlStore) -> None:
         self._store = store
         self._projects = Projects(store)
 

@@ -9,20 +9,20 @@ from functools import partial
 from spanloom.chat.spoken import spoken
 from spanloom.codec.conversion import converted
 from spanloom.model import Match, Span, SpokenQuery
-from spanloom.store.store import Store
+from spanloom.store.spans import SpanStore
 
 _BATCH = 200
 
 
 async def matches(
-    store: Store, project: str, query: SpokenQuery, roles: Collection[str], most: int
+    store: SpanStore, project: str, query: SpokenQuery, roles: Collection[str], most: int
 ) -> list[Match]:
     """At most so many messages of these roles that hold the query's text, newest first; each text once a trace and role."""
     found: list[Match] = []
     seen: set[tuple[str, str, str]] = set()
     after: tuple[int, str, str] | None = None
     while len(found) < most:
-        spans = await store.agents.speaking_spans(project, query, limit=_BATCH, after=after)
+        spans = await store.speaking_spans(project, query, limit=_BATCH, after=after)
         for match in await converted(len(spans), partial(_in, spans, query.text, roles)):
             key = (match.span.trace_id, match.role, match.digest)
             if key not in seen:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -13,7 +12,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 from spanloom.adapters.otlp.read import parts_from
 from spanloom.codec.conversion import converted
 from spanloom.errors import SpanloomError
-from spanloom.model import Span, look_at
+from spanloom.model import Span, trace_scan
 from spanloom.model.evaluations import asking_traces
 from spanloom.services.context import INSTANCE, Call
 from spanloom.services.projects import Projects
@@ -26,15 +25,14 @@ _MOST_REASONS = 20
 _SPANS_A_WRITE = 500
 # Resource attributes that name the project, the first that is there; of `entity/project` the last part.
 _PROJECT_ATTRIBUTES = ("wandb.project", "honeyhive.project")
-_PLACE = re.compile(r"spans\[(\d+)\]")
 
 
 class OtlpTraceService:
     """Spans of any OpenTelemetry SDK or collector.
 
-    What cannot be stored is told in `partial_success`, and the rest is. A request that is answered with an error may have
-    been stored in part: sending it again is safe, since a span replaces the one of its ids; so a span that is sent while it
-    is open is completed by the one that is sent when it ends.
+    Spans that cannot be stored are reported in `partial_success`, and the others are stored. A large request is stored in parts:
+    one that is answered with an error may have been stored up to a part, and the error says so. Sending it again is safe, since
+    a span replaces the one of its ids; so a span that is sent while it is open is completed by the one that is sent when it ends.
     """
 
     def __init__(self, store: Store) -> None:
@@ -51,13 +49,20 @@ class OtlpTraceService:
             weight = max(weight, request.ByteSize() // 4096)
         large = weight > _SPANS_A_WRITE
         rejected: list[tuple[str, str]] = []
+        stored = 0
         for project, groups in _by_project(request.resource_spans, call).items():
             parts = parts_from(groups, received_ns=call.received_ns, most=_SPANS_A_WRITE)
             while (part := await converted(weight, partial(next, parts, None))) is not None:
                 rejected += part.rejected
-                if part.spans:
+                if not part.spans:
+                    continue
+                try:
                     await self._projects.ensure(project)
-                rejected += await self._write(project, part.spans, large=large)
+                    refused = await self._write(project, part.spans, large=large)
+                except SpanloomError as error:
+                    raise _after(stored, error) from error
+                rejected += refused
+                stored += len(part.spans) - len(refused)
         response = trace_service_pb2.ExportTraceServiceResponse()
         if rejected:
             reasons = [f"{where}: {why}" for where, why in rejected[:_MOST_REASONS]]
@@ -68,25 +73,40 @@ class OtlpTraceService:
         return response
 
     async def _write(
-        self, project: str, spans: list[Span], *, large: bool
+        self, project: str, spans: Sequence[Span], *, large: bool
     ) -> list[tuple[str, str]]:
         """Store what can be stored; (span, reason) of each that cannot."""
-        rejected: list[tuple[str, str]] = []
-        while spans:
-            try:
-                asking, perhaps = asking_traces(spans)
-                looks = [look_at(trace_id) for trace_id in sorted(asking)]
-                await self._store.write_spans(project, spans, evaluations=looks, large=large)
-                if perhaps:
-                    await self._store.evaluations.look_at_sampled(project, perhaps)
-                break
-            except SpanloomError as error:
-                place = _PLACE.match(error.violations[0].field) if error.violations else None
-                if place is None:
-                    raise
-                span = spans.pop(int(place[1]))
-                rejected.append((f"span {span.span_id} of trace {span.trace_id}", error.message))
-        return rejected
+        asking, perhaps = asking_traces(spans)
+        refused = await self._store.write_spans(
+            project,
+            spans,
+            evaluations=[trace_scan(trace_id) for trace_id in sorted(asking)],
+            scan_if_sampled=perhaps,
+            partial=True,
+            large=large,
+        )
+        return [
+            (
+                f"span {spans[one.index].span_id} of trace {spans[one.index].trace_id}",
+                f"{one.field}: {one.description}",
+            )
+            for one in refused
+        ]
+
+
+def _after(stored: int, error: SpanloomError) -> SpanloomError:
+    """The error of a later part, which says that earlier parts of the request were stored."""
+    if not stored:
+        return error
+    why = "the write queue is full" if error.reason == "QUEUE_FULL" else error.message
+    return SpanloomError(
+        error.code,
+        error.reason,
+        f"{why}; the first {stored} spans of this request were stored, send it again",
+        violations=error.violations,
+        metadata={**error.metadata, "stored_spans": str(stored)},
+        retry_after=error.retry_after,
+    )
 
 
 def _by_project(groups: Sequence[ResourceSpans], call: Call) -> dict[str, list[ResourceSpans]]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from spanloom.store.store import Store
+from spanloom.store.control import ControlStore
 
 
 class Projects:
     """Makes projects in the store, each once for this process; projects are never removed."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: ControlStore) -> None:
         self._store = store
         self._made: set[str] = set()
 

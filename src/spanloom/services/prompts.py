@@ -14,7 +14,7 @@ from spanloom.model.checks import Violations, possible_id
 from spanloom.services.context import Call
 from spanloom.services.projects import Projects
 from spanloom.services.prompt_versions import PRODUCTION, PromptVersions, variables
-from spanloom.store.store import Store
+from spanloom.store.control import ControlStore
 from spanloom.v1 import prompt_pb2, prompt_service_pb2
 
 _TAG_IDS = uuid.UUID("2a9f4c0e-6d0b-5c43-9f5e-0d6f3c9b7a11")
@@ -23,7 +23,7 @@ _TAG_IDS = uuid.UUID("2a9f4c0e-6d0b-5c43-9f5e-0d6f3c9b7a11")
 class PromptService:
     """Prompts in and out."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: ControlStore) -> None:
         self._catalog = store.catalog
         self._projects = Projects(store)
 

@@ -6,17 +6,17 @@ from itertools import chain
 
 from spanloom.model.checks import possible_id
 from spanloom.services.prompt_versions import PromptVersions
-from spanloom.store.store import Store
+from spanloom.store.control import ControlStore
 from spanloom.v1 import trace_pb2
 
-# As the hosted service words it; clients know no other text (contract "traces", section 2).
+# As the hosted service words it; clients know no other text (docs/contracts/traces.md, section 2).
 PROMPT_NOT_FOUND = (
     "No prompt found with the given slug or no production version found or no prompt found with the given version or tag "
     "(production version also missing)"
 )
 
 
-async def warnings(store: Store, project: str, trace: trace_pb2.Trace) -> list[str]:
+async def warnings(store: ControlStore, project: str, trace: trace_pb2.Trace) -> list[str]:
     """A line for each reference of the trace and its logs that does not resolve in the project; no line twice."""
     lines = [
         *await _of_prompts(store, project, trace),
@@ -26,7 +26,7 @@ async def warnings(store: Store, project: str, trace: trace_pb2.Trace) -> list[s
     return list(dict.fromkeys(lines))
 
 
-async def _of_prompts(store: Store, project: str, trace: trace_pb2.Trace) -> list[str]:
+async def _of_prompts(store: ControlStore, project: str, trace: trace_pb2.Trace) -> list[str]:
     named = [log.prompt for log in trace.logs if log.HasField("prompt")]
     slugs = {prompt.slug for prompt in named if possible_id(prompt.slug)}
     if not named:
@@ -40,7 +40,7 @@ async def _of_prompts(store: Store, project: str, trace: trace_pb2.Trace) -> lis
     ]
 
 
-async def _of_experiment(store: Store, project: str, trace: trace_pb2.Trace) -> list[str]:
+async def _of_experiment(store: ControlStore, project: str, trace: trace_pb2.Trace) -> list[str]:
     if not trace.HasField("experiment"):
         return []
     experiment_id = trace.experiment.id
@@ -60,7 +60,7 @@ async def _of_experiment(store: Store, project: str, trace: trace_pb2.Trace) -> 
     return []
 
 
-async def _of_evaluators(store: Store, project: str, trace: trace_pb2.Trace) -> list[str]:
+async def _of_evaluators(store: ControlStore, project: str, trace: trace_pb2.Trace) -> list[str]:
     named = [e.slug for e in chain(trace.evaluators, *(log.evaluators for log in trace.logs))]
     if not named:
         return []

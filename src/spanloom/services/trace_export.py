@@ -10,14 +10,14 @@ from spanloom.codec.conversion import converted
 from spanloom.errors import invalid_field, not_found
 from spanloom.model.checks import possible_id
 from spanloom.services.context import Call
-from spanloom.store.store import Store
+from spanloom.store.spans import SpanStore
 from spanloom.v1 import trace_export_service_pb2
 
 
 class TraceExportService:
     """Traces for other tools."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: SpanStore) -> None:
         self._store = store
 
     async def export_trace(

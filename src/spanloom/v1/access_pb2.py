@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18spanloom/v1/access.proto\x12\x0bspanloom.v1\x1a google/protobuf/descriptor.proto*L\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_INGEST\x10\x01\x12\r\n\tROLE_READ\x10\x02\x12\x0e\n\nROLE_ADMIN\x10\x03:J\n\rrequired_role\x12\x1e.google.protobuf.MethodOptions\x18\xb9\x8e\x03 \x01(\x0e\x32\x11.spanloom.v1.Roleb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18spanloom/v1/access.proto\x12\x0bspanloom.v1\x1a google/protobuf/descriptor.proto*]\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_INGEST\x10\x01\x12\r\n\tROLE_READ\x10\x02\x12\x0e\n\nROLE_ADMIN\x10\x03\x12\x0f\n\x0bROLE_REVIEW\x10\x04:L\n\rrequired_role\x12\x1e.google.protobuf.MethodOptions\x18\xa9\xd7\xd0\xa4\x01 \x01(\x0e\x32\x11.spanloom.v1.Roleb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,5 +33,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'spanloom.v1.access_pb2', _g
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ROLE']._serialized_start=75
-  _globals['_ROLE']._serialized_end=151
+  _globals['_ROLE']._serialized_end=168
 # @@protoc_insertion_point(module_scope)

@@ -25,29 +25,45 @@ class _Role:
 class _RoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Role.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     ROLE_UNSPECIFIED: _Role.ValueType  # 0
-    """Not said. A method without a role is open to every valid key."""
+    """Unspecified. A method without a required role accepts any valid key."""
     ROLE_INGEST: _Role.ValueType  # 1
-    """May write: traces, events, sessions, feedback. May not read them back."""
+    """May write traces, events, sessions, feedback, experiments and dataset rows, but may not read
+    them.
+    """
     ROLE_READ: _Role.ValueType  # 2
-    """May read everything in the project, and change nothing."""
+    """May read everything in the project, but may not change anything."""
     ROLE_ADMIN: _Role.ValueType  # 3
-    """May do both, and delete."""
+    """May call every method, including those that delete."""
+    ROLE_REVIEW: _Role.ValueType  # 4
+    """May read everything in the project, and may also write and delete reviews."""
 
 class Role(_Role, metaclass=_RoleEnumTypeWrapper):
-    """What an API key may do. A key has one role in one project; an instance key has the admin role in every project."""
+    """The permissions of an API key. A project key has its role in one project. An instance key has the
+    role admin in every project. More roles may be added.
+    """
 
 ROLE_UNSPECIFIED: Role.ValueType  # 0
-"""Not said. A method without a role is open to every valid key."""
+"""Unspecified. A method without a required role accepts any valid key."""
 ROLE_INGEST: Role.ValueType  # 1
-"""May write: traces, events, sessions, feedback. May not read them back."""
+"""May write traces, events, sessions, feedback, experiments and dataset rows, but may not read
+them.
+"""
 ROLE_READ: Role.ValueType  # 2
-"""May read everything in the project, and change nothing."""
+"""May read everything in the project, but may not change anything."""
 ROLE_ADMIN: Role.ValueType  # 3
-"""May do both, and delete."""
+"""May call every method, including those that delete."""
+ROLE_REVIEW: Role.ValueType  # 4
+"""May read everything in the project, and may also write and delete reviews."""
 Global___Role: _TypeAlias = Role  # noqa: Y015
 
 REQUIRED_ROLE_FIELD_NUMBER: _builtins.int
 required_role: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___Role.ValueType]
-"""The role a caller's key needs for this method; admin is always enough. A key without it gets PERMISSION_DENIED
-with the reason ERROR_REASON_ROLE_NOT_ALLOWED.
+"""The role that the caller's key must have. The role admin is always sufficient, and the role
+review is sufficient where read is required. A call with a key of another role fails with
+PERMISSION_DENIED (ERROR_REASON_ROLE_NOT_ALLOWED).
+
+The number is random. A program cannot link two extensions of MethodOptions with the same
+number: a Go program, for example, panics when it starts. Numbers from 50000 to 99999 are for
+use inside one organization, so other APIs choose them too; protobuf's registry assigns small
+numbers.
 """

@@ -22,7 +22,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class AgentChatMessage(_message.Message):
-    """One step of the trajectory."""
+    """One message of a chat."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -42,52 +42,52 @@ class AgentChatMessage(_message.Message):
     CONTEXT_COMPACTED_FIELD_NUMBER: _builtins.int
     FEEDBACK_FIELD_NUMBER: _builtins.int
     type: _builtins.str
-    """Which of the six kinds of message this is; the payload field of that name is set: user_message, assistant_message,
-    tool_call, agent_handoff, agent_start, context_compacted.
+    """The kind of the message, which is also the name of the field of `payload` that is set:
+    user_message, assistant_message, tool_call, agent_handoff, agent_start or context_compacted.
     """
     span_id: _builtins.str
-    """The span that the message came from; unset for user messages."""
+    """The span that the message was derived from. Unset for user messages."""
     agent_name: _builtins.str
-    """Who speaks or acts: the agent, or "User"."""
+    """The agent that speaks or acts, or "User"."""
     agent_version: _builtins.str
     """The version of the agent."""
     status_code: _builtins.str
-    """The span's status: UNSET, OK or ERROR."""
+    """The status of the span: UNSET, OK or ERROR."""
     error_type: _builtins.str
-    """The kind of error of a failed span."""
+    """The type of the error of a failed span."""
     status_message: _builtins.str
-    """The error text of a failed span."""
+    """The error message of a failed span."""
     @_builtins.property
     def started_at(self) -> _timestamp_pb2.Timestamp:
-        """When the span started."""
+        """The start time of the span."""
 
     @_builtins.property
     def user_message(self) -> Global___UserMessage:
-        """What a user said."""
+        """A message of a user."""
 
     @_builtins.property
     def assistant_message(self) -> Global___AssistantMessage:
-        """What a model said."""
+        """A response of a model."""
 
     @_builtins.property
     def tool_call(self) -> Global___ToolCall:
-        """A tool that was called."""
+        """A call of a tool."""
 
     @_builtins.property
     def agent_start(self) -> Global___AgentStart:
-        """An agent that took up work."""
+        """An agent that starts to work."""
 
     @_builtins.property
     def agent_handoff(self) -> Global___AgentHandoff:
-        """An agent that handed over to another."""
+        """A handoff from one agent to another."""
 
     @_builtins.property
     def context_compacted(self) -> Global___ContextCompacted:
-        """The context was summarized to make room."""
+        """A compaction of the context."""
 
     @_builtins.property
     def feedback(self) -> _containers.RepeatedCompositeFieldContainer[_feedback_pb2.Feedback]:
-        """Feedback on the message's span; empty unless asked for."""
+        """The feedback on the span. Empty unless the request asks for feedback."""
 
     def __init__(
         self,
@@ -145,17 +145,17 @@ Global___AgentChatMessage: _TypeAlias = AgentChatMessage  # noqa: Y015
 
 @_typing.final
 class UserMessage(_message.Message):
-    """What a user said."""
+    """A message of a user."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TEXT_FIELD_NUMBER: _builtins.int
     CONTENT_REFS_FIELD_NUMBER: _builtins.int
     text: _builtins.str
-    """The text; empty when only media were sent."""
+    """The text. Empty if the message has only media."""
     @_builtins.property
     def content_refs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """References to media that the message mentions."""
+        """References to the media of the message."""
 
     def __init__(
         self,
@@ -173,7 +173,7 @@ Global___UserMessage: _TypeAlias = UserMessage  # noqa: Y015
 
 @_typing.final
 class AssistantMessage(_message.Message):
-    """What a model said."""
+    """A response of a model."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -190,30 +190,30 @@ class AssistantMessage(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     CONTENT_REFS_FIELD_NUMBER: _builtins.int
     text: _builtins.str
-    """The text; empty when the model only reasoned, or failed."""
+    """The text. Empty if the model returned only reasoning, or failed."""
     model: _builtins.str
-    """The model that answered, else the one that was asked."""
+    """The model that responded. If unknown, the model that was requested."""
     reasoning_content: _builtins.str
-    """The model's reasoning, where it was recorded."""
+    """The model's reasoning, if it was recorded."""
     reasoning_tokens: _builtins.int
-    """Tokens spent on reasoning."""
+    """The number of reasoning tokens, capped at 4,294,967,295."""
     input_tokens: _builtins.int
-    """Tokens read."""
+    """The number of input tokens, capped at 4,294,967,295."""
     output_tokens: _builtins.int
-    """Tokens written."""
+    """The number of output tokens, capped at 4,294,967,295."""
     input_cost_usd: _builtins.float
-    """What the input cost, in US dollars."""
+    """The cost of the input in US dollars."""
     output_cost_usd: _builtins.float
-    """What the output cost, in US dollars."""
+    """The cost of the output in US dollars."""
     total_cost_usd: _builtins.float
-    """What the call cost, in US dollars."""
+    """The cost of the call in US dollars."""
     duration_ms: _builtins.float
-    """How long the call took, in whole milliseconds."""
+    """The duration of the call in whole milliseconds."""
     status: _builtins.str
-    """The call's status: UNSET, OK or ERROR."""
+    """The status of the call: UNSET, OK or ERROR."""
     @_builtins.property
     def content_refs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """References to media that the message mentions."""
+        """References to the media of the message."""
 
     def __init__(
         self,
@@ -280,7 +280,7 @@ Global___AssistantMessage: _TypeAlias = AssistantMessage  # noqa: Y015
 
 @_typing.final
 class ToolCall(_message.Message):
-    """A tool that was called."""
+    """A call of a tool."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -295,14 +295,16 @@ class ToolCall(_message.Message):
     tool_arguments: _builtins.str
     """The arguments, as JSON text."""
     tool_result: _builtins.str
-    """What the tool gave back, as text; unset when only the request is known."""
+    """The result, as text. Unset if it was not recorded."""
     duration_ms: _builtins.float
-    """How long the tool ran, in whole milliseconds; unset when only the request is known."""
+    """The duration of the call in whole milliseconds. Unset if only the model's request was recorded."""
     status: _builtins.str
-    """The tool span's status; unset when only the request is known."""
+    """The status of the tool's span: UNSET, OK or ERROR. Unset if only the model's request was
+    recorded.
+    """
     @_builtins.property
     def content_refs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """References to media that the message mentions."""
+        """References to the media of the message."""
 
     def __init__(
         self,
@@ -339,7 +341,7 @@ Global___ToolCall: _TypeAlias = ToolCall  # noqa: Y015
 
 @_typing.final
 class AgentStart(_message.Message):
-    """An agent that took up work."""
+    """An agent that starts to work, or whose system prompt changed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -348,13 +350,13 @@ class AgentStart(_message.Message):
     TOOL_DEFINITIONS_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """The model that the agent asks for."""
+    """The model that the agent uses."""
     system_instructions: _builtins.str
     """The agent's system prompt."""
     tool_definitions: _builtins.str
     """The tools that the agent may call, as JSON text."""
     status: _builtins.str
-    """The agent span's status."""
+    """The status of the agent's span: UNSET, OK or ERROR."""
     def __init__(
         self,
         *,
@@ -388,16 +390,16 @@ Global___AgentStart: _TypeAlias = AgentStart  # noqa: Y015
 
 @_typing.final
 class AgentHandoff(_message.Message):
-    """An agent that handed over to another."""
+    """A handoff from one agent to another."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     FROM_AGENT_FIELD_NUMBER: _builtins.int
     TO_AGENT_FIELD_NUMBER: _builtins.int
     from_agent: _builtins.str
-    """The agent that handed over."""
+    """The agent that hands over."""
     to_agent: _builtins.str
-    """The agent that took over."""
+    """The agent that takes over."""
     def __init__(
         self,
         *,
@@ -421,7 +423,7 @@ Global___AgentHandoff: _TypeAlias = AgentHandoff  # noqa: Y015
 
 @_typing.final
 class ContextCompacted(_message.Message):
-    """The context was summarized to make room."""
+    """A compaction: the context was summarized to shorten it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -431,9 +433,9 @@ class ContextCompacted(_message.Message):
     compaction_summary: _builtins.str
     """The summary."""
     compaction_items_before: _builtins.int
-    """How many items the context had before."""
+    """The number of items in the context before the compaction."""
     compaction_items_after: _builtins.int
-    """How many items it had after."""
+    """The number of items in the context after the compaction."""
     def __init__(
         self,
         *,

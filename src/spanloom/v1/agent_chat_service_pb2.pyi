@@ -20,11 +20,16 @@ if sys.version_info >= (3, 11):
 else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
+if sys.version_info >= (3, 13):
+    from warnings import deprecated as _deprecated
+else:
+    from typing_extensions import deprecated as _deprecated
+
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class GetTraceChatRequest(_message.Message):
-    """Which trace, and what to show of it."""
+    """The trace to show."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -33,15 +38,18 @@ class GetTraceChatRequest(_message.Message):
     INCLUDE_FEEDBACK_FIELD_NUMBER: _builtins.int
     INCLUDE_MODEL_TOOL_CALLS_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
-    """The project, by name; of `entity/project` the whole or the last part. Required. Must be the key's; an instance key names
-    any.
+    """The name of the project, or `entity/project`, of which the whole or the last part is the name.
+    Required. A project key accepts only its own project; an instance key accepts any. If the
+    header `x-spanloom-project` is set, it must name the same project.
     """
     trace_id: _builtins.str
     """The trace's id. Required."""
     include_feedback: _builtins.bool
-    """Attach feedback to the trace and to the messages. Default: no."""
+    """Whether to attach feedback to the trace and to the messages. Default: false."""
     include_model_tool_calls: _builtins.bool
-    """Also show tool calls that stand only in a model's output, and order executions by who asked for them. Default: no."""
+    """Whether to also show tool calls that occur only in a model's output, and to place each tool
+    call after the model call that requested it. Default: false.
+    """
     def __init__(
         self,
         *,
@@ -60,9 +68,11 @@ Global___GetTraceChatRequest: _TypeAlias = GetTraceChatRequest  # noqa: Y015
 
 @_typing.final
 class GetTraceChatResponse(_message.Message):
-    """One trace as one linear trajectory: who said what, which tool was called, which agent took over.
+    """A trace as a linear sequence of messages.
 
-    Counts are those of the spans added up plainly; a count past 4294967295 is shown as that.
+    Token counts and the cost are sums over the spans. A call that several instrumentations recorded,
+    or that an enclosing step repeats, is counted once, except in the cache token counts. Counts are
+    capped at 4,294,967,295.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -86,48 +96,48 @@ class GetTraceChatResponse(_message.Message):
     MESSAGES_FIELD_NUMBER: _builtins.int
     FEEDBACK_FIELD_NUMBER: _builtins.int
     trace_id: _builtins.str
-    """The trace's id, as asked for."""
+    """The trace's id, as in the request."""
     root_span_name: _builtins.str
-    """The root's agent name, else its span name."""
+    """The agent's name of the root span, else the name of the root span."""
     agent_name: _builtins.str
-    """The root's agent."""
+    """The agent's name of the root span."""
     agent_version: _builtins.str
-    """The version of the root's agent."""
+    """The agent's version of the root span."""
     status_code: _builtins.str
-    """The root's status: UNSET, OK or ERROR."""
+    """The status of the root span: UNSET, OK or ERROR."""
     provider: _builtins.str
-    """The root's model provider, in lower case."""
+    """The model provider of the root span, in lower case."""
     wb_user_id: _builtins.str
-    """The user of the root span."""
+    """The end user recorded on the root span."""
     total_duration_ms: _builtins.float
-    """The root's wall clock in whole milliseconds, not a sum; 0 while it is still open."""
+    """The duration of the root span in whole milliseconds. 0 if it is still open."""
     total_cost_usd: _builtins.float
-    """What all spans cost in US dollars; unset when none is priced."""
+    """The cost of all spans in US dollars. Unset if no span has a cost."""
     total_input_tokens: _builtins.int
-    """Input tokens of all spans."""
+    """The number of input tokens of all spans."""
     total_output_tokens: _builtins.int
-    """Output tokens of all spans."""
+    """The number of output tokens of all spans."""
     total_reasoning_tokens: _builtins.int
-    """Reasoning tokens of all spans."""
+    """The number of reasoning tokens of all spans."""
     total_cache_creation_input_tokens: _builtins.int
-    """Tokens of all spans that were written to a prompt cache."""
+    """The number of tokens of all spans that were written to a prompt cache."""
     total_cache_read_input_tokens: _builtins.int
-    """Tokens of all spans that were read from a prompt cache."""
+    """The number of tokens of all spans that were read from a prompt cache."""
     @_builtins.property
     def started_at(self) -> _timestamp_pb2.Timestamp:
-        """When the root started."""
+        """The start time of the root span."""
 
     @_builtins.property
     def ended_at(self) -> _timestamp_pb2.Timestamp:
-        """When the root ended; 1970 while it is still open."""
+        """The end time of the root span. 1970-01-01T00:00:00Z if it is still open."""
 
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[_agent_chat_pb2.AgentChatMessage]:
-        """The timeline."""
+        """The messages, in order."""
 
     @_builtins.property
     def feedback(self) -> _containers.RepeatedCompositeFieldContainer[_feedback_pb2.Feedback]:
-        """Feedback on the trace; empty unless asked for."""
+        """The feedback on the trace. Empty unless the request asks for feedback."""
 
     def __init__(
         self,
@@ -192,7 +202,7 @@ Global___GetTraceChatResponse: _TypeAlias = GetTraceChatResponse  # noqa: Y015
 
 @_typing.final
 class GetConversationChatRequest(_message.Message):
-    """Which conversation, which of its turns, and what to show of them."""
+    """A page of the turns of a conversation."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -203,19 +213,22 @@ class GetConversationChatRequest(_message.Message):
     INCLUDE_FEEDBACK_FIELD_NUMBER: _builtins.int
     INCLUDE_MODEL_TOOL_CALLS_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
-    """The project, by name; of `entity/project` the whole or the last part. Required. Must be the key's; an instance key names
-    any.
+    """The name of the project, or `entity/project`, of which the whole or the last part is the name.
+    Required. A project key accepts only its own project; an instance key accepts any. If the
+    header `x-spanloom-project` is set, it must name the same project.
     """
     conversation_id: _builtins.str
-    """The conversation's id, which is the session's; of a trace without a conversation, the trace's. Required."""
+    """The id of the conversation, which is the id of the session. For a trace without a conversation,
+    the trace's id. Required.
+    """
     limit: _builtins.int
-    """How many turns at most, 0 to 50. Default: 50."""
+    """The maximum number of turns, 0 to 50. Default: 50."""
     offset: _builtins.int
-    """How many of the newest turns to pass over. Default: 0."""
+    """The number of latest turns to skip, 0 or more. Default: 0."""
     include_feedback: _builtins.bool
-    """Attach feedback to the conversation, the turns and the messages. Default: no."""
+    """Whether to attach feedback to the conversation, the turns and the messages. Default: false."""
     include_model_tool_calls: _builtins.bool
-    """As in GetTraceChatRequest."""
+    """See GetTraceChatRequest."""
     def __init__(
         self,
         *,
@@ -251,24 +264,24 @@ class GetConversationChatResponse(_message.Message):
     TOTAL_COST_USD_FIELD_NUMBER: _builtins.int
     FEEDBACK_FIELD_NUMBER: _builtins.int
     conversation_id: _builtins.str
-    """The conversation's id, as asked for."""
+    """The id of the conversation, as in the request."""
     total_turns: _builtins.int
-    """How many turns the conversation has."""
+    """The number of turns of the conversation, capped at 4,294,967,295."""
     has_more: _builtins.bool
-    """Whether there are turns older than this page."""
+    """Whether the conversation has turns older than this page."""
     limit: _builtins.int
-    """How many turns were asked for."""
+    """The limit that was applied."""
     offset: _builtins.int
-    """How many of the newest turns were passed over."""
+    """The offset that was applied."""
     total_cost_usd: _builtins.float
-    """What the turns of this page cost in US dollars; unset when none is priced."""
+    """The cost of the turns of this page in US dollars. Unset if no turn has a cost."""
     @_builtins.property
     def turns(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetTraceChatResponse]:
         """The turns of this page, oldest first."""
 
     @_builtins.property
     def feedback(self) -> _containers.RepeatedCompositeFieldContainer[_feedback_pb2.Feedback]:
-        """Feedback on the conversation; empty unless asked for."""
+        """The feedback on the conversation. Empty unless the request asks for feedback."""
 
     def __init__(
         self,
@@ -294,7 +307,9 @@ Global___GetConversationChatResponse: _TypeAlias = GetConversationChatResponse  
 
 @_typing.final
 class SearchMessagesRequest(_message.Message):
-    """What to look for. All conditions hold; one that is unset holds for every message."""
+    """The conditions of a search. A message must meet all of them. A condition that is unset is met by
+    every message.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -312,38 +327,41 @@ class SearchMessagesRequest(_message.Message):
     LIMIT_FIELD_NUMBER: _builtins.int
     OFFSET_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
-    """The project, by name; of `entity/project` the whole or the last part. Required. Must be the key's; an instance key names
-    any.
+    """The name of the project, or `entity/project`, of which the whole or the last part is the name.
+    Required. A project key accepts only its own project; an instance key accepts any. If the
+    header `x-spanloom-project` is set, it must name the same project.
     """
     query: _builtins.str
-    """A text that the message holds, letter by letter. Unset: any message."""
+    """A text that the message contains, compared exactly, including case."""
     trace_id: _builtins.str
-    """The trace that the message is in."""
+    """The trace of the message."""
     conversation_id: _builtins.str
-    """The conversation that the message is in."""
+    """The conversation of the message."""
     agent_name: _builtins.str
-    """The agent that the message's span names."""
+    """The exact agent name of the message's span."""
     provider_name: _builtins.str
-    """The model provider that the message's span names, in lower case."""
+    """The model provider of the message's span, compared without regard to the case of ASCII letters."""
     request_model: _builtins.str
-    """The model that the message's span asked for."""
+    """The exact name of the model that the message's span requested."""
     truncate_content: _builtins.bool
-    """Give only the first 500 characters of each message. Default: yes."""
+    """Whether to return only the first 500 characters of each message. Default: true."""
     limit: _builtins.int
-    """How many messages at most, 0 to 1000. Default: 20."""
+    """The maximum number of messages, 0 to 1,000. Default: 20."""
     offset: _builtins.int
-    """How many of the newest matching messages to pass over. Default: 0."""
+    """The number of latest matching messages to skip, 0 or more. Default: 0."""
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Who speaks: user, assistant, system, tool_call, tool_result; tool stands for the last two."""
+        """The roles of the message: user, assistant, system, tool_call, tool_result, or tool for the last
+        two.
+        """
 
     @_builtins.property
     def started_after(self) -> _timestamp_pb2.Timestamp:
-        """The message's span started at this time or later."""
+        """The earliest start time of the message's span, inclusive."""
 
     @_builtins.property
     def started_before(self) -> _timestamp_pb2.Timestamp:
-        """The message's span started before this time."""
+        """The latest start time of the message's span, exclusive."""
 
     def __init__(
         self,
@@ -379,17 +397,19 @@ Global___SearchMessagesRequest: _TypeAlias = SearchMessagesRequest  # noqa: Y015
 
 @_typing.final
 class SearchMessagesResponse(_message.Message):
-    """The messages of one page."""
+    """One page of messages."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     RESULTS_FIELD_NUMBER: _builtins.int
     TOTAL_CONVERSATIONS_FIELD_NUMBER: _builtins.int
     total_conversations: _builtins.int
-    """How many conversations stand on this page."""
+    """The number of conversations on this page."""
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[_agent_pb2.MatchedConversation]:
-        """The conversations that the messages of this page are in, the last active first."""
+        """The conversations of the messages of this page, ordered by their latest message on the page,
+        latest first.
+        """
 
     def __init__(
         self,
@@ -407,19 +427,19 @@ Global___SearchMessagesResponse: _TypeAlias = SearchMessagesResponse  # noqa: Y0
 
 @_typing.final
 class ListAgentsRequest(_message.Message):
-    """Which agents, and in what order."""
+    """A page of the agents of a project."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
     class Filters(_message.Message):
-        """Narrows the list."""
+        """Conditions on agents."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
         AGENT_NAME_FIELD_NUMBER: _builtins.int
         agent_name: _builtins.str
-        """The agent's name. Unset: any."""
+        """The agent's exact name. If unset, all agents are listed."""
         def __init__(
             self,
             *,
@@ -438,22 +458,31 @@ class ListAgentsRequest(_message.Message):
     OFFSET_FIELD_NUMBER: _builtins.int
     INCLUDE_COSTS_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
-    """The project, by name; of `entity/project` the whole or the last part. Required. Must be the key's; an instance key names
-    any.
+    """The name of the project, or `entity/project`, of which the whole or the last part is the name.
+    Required. A project key accepts only its own project; an instance key accepts any. If the
+    header `x-spanloom-project` is set, it must name the same project.
     """
     limit: _builtins.int
-    """How many agents at most, 0 to 10000. Default: 100."""
+    """The maximum number of agents, 0 to 10,000. Default: 100."""
     offset: _builtins.int
-    """How many agents to pass over. Default: 0."""
-    include_costs: _builtins.bool
-    """Read and ignored: costs are always given."""
+    """The number of agents to skip, 0 or more. Default: 0."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def include_costs(self) -> _builtins.bool:
+        """Accepted for compatibility and ignored. Costs are always returned."""
+
+    @include_costs.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def include_costs(self, value: _builtins.bool) -> None:
+        """Accepted for compatibility and ignored. Costs are always returned."""
+
     @_builtins.property
     def filters(self) -> Global___ListAgentsRequest.Filters:
-        """Narrows the list."""
+        """The conditions."""
 
     @_builtins.property
     def sort_by(self) -> _containers.RepeatedCompositeFieldContainer[_agent_pb2.AgentSort]:
-        """The order: the first field counts most. Default: last_seen, descending."""
+        """The sort keys, the most significant first. Default: `last_seen`, descending."""
 
     def __init__(
         self,
@@ -477,14 +506,14 @@ Global___ListAgentsRequest: _TypeAlias = ListAgentsRequest  # noqa: Y015
 
 @_typing.final
 class ListAgentsResponse(_message.Message):
-    """One page of the agents."""
+    """One page of agents."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     AGENTS_FIELD_NUMBER: _builtins.int
     TOTAL_COUNT_FIELD_NUMBER: _builtins.int
     total_count: _builtins.int
-    """How many agents there are."""
+    """The number of agents over all pages, capped at 4,294,967,295."""
     @_builtins.property
     def agents(self) -> _containers.RepeatedCompositeFieldContainer[_agent_pb2.Agent]:
         """The agents of this page."""
@@ -505,7 +534,7 @@ Global___ListAgentsResponse: _TypeAlias = ListAgentsResponse  # noqa: Y015
 
 @_typing.final
 class ListAgentVersionsRequest(_message.Message):
-    """Which agent's versions, and in what order."""
+    """A page of the versions of an agent."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -516,20 +545,29 @@ class ListAgentVersionsRequest(_message.Message):
     OFFSET_FIELD_NUMBER: _builtins.int
     INCLUDE_COSTS_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
-    """The project, by name; of `entity/project` the whole or the last part. Required. Must be the key's; an instance key names
-    any.
+    """The name of the project, or `entity/project`, of which the whole or the last part is the name.
+    Required. A project key accepts only its own project; an instance key accepts any. If the
+    header `x-spanloom-project` is set, it must name the same project.
     """
     agent_name: _builtins.str
-    """The agent's name. Required."""
+    """The agent's exact name. Required."""
     limit: _builtins.int
-    """How many versions at most, 0 to 10000. Default: 100."""
+    """The maximum number of versions, 0 to 10,000. Default: 100."""
     offset: _builtins.int
-    """How many versions to pass over. Default: 0."""
-    include_costs: _builtins.bool
-    """Read and ignored: costs are always given."""
+    """The number of versions to skip, 0 or more. Default: 0."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def include_costs(self) -> _builtins.bool:
+        """Accepted for compatibility and ignored. Costs are always returned."""
+
+    @include_costs.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def include_costs(self, value: _builtins.bool) -> None:
+        """Accepted for compatibility and ignored. Costs are always returned."""
+
     @_builtins.property
     def sort_by(self) -> _containers.RepeatedCompositeFieldContainer[_agent_pb2.AgentSort]:
-        """The order: the first field counts most. Default: last_seen, descending."""
+        """The sort keys, the most significant first. Default: `last_seen`, descending."""
 
     def __init__(
         self,
@@ -553,14 +591,14 @@ Global___ListAgentVersionsRequest: _TypeAlias = ListAgentVersionsRequest  # noqa
 
 @_typing.final
 class ListAgentVersionsResponse(_message.Message):
-    """One page of an agent's versions."""
+    """One page of the versions of an agent."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     VERSIONS_FIELD_NUMBER: _builtins.int
     TOTAL_COUNT_FIELD_NUMBER: _builtins.int
     total_count: _builtins.int
-    """How many versions there are."""
+    """The number of versions over all pages, capped at 4,294,967,295."""
     @_builtins.property
     def versions(self) -> _containers.RepeatedCompositeFieldContainer[_agent_pb2.Agent]:
         """The versions of this page."""

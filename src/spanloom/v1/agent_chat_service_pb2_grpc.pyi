@@ -27,71 +27,100 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AgentChatServiceStub:
-    """Shows what agents did as a chat."""
+    """Shows what agents did as chats, and finds messages and agents.
+
+    Every request names its project. If `project_id` is not the project of the key, the call fails
+    with PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH). An invalid field, such as a limit that is
+    out of range, causes INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD).
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AgentChatServiceAsyncStub: ...
     GetTraceChat: _grpc.UnaryUnaryMultiCallable[_agent_chat_service_pb2.GetTraceChatRequest, _agent_chat_service_pb2.GetTraceChatResponse]
-    """Gives one trace as a chat, whatever door it came in by; a session of events is a trace. A trace that is still being
-    written shows what is there. An unknown trace is no error: it has no messages. PERMISSION_DENIED when `project_id` is not
-    the key's project.
+    """Gets a trace as a chat, in one response. The trace may have been written through any API. For a
+    session of events, the trace's id is the session's id. While a trace is being written, the chat
+    shows what has arrived. An unknown trace is not an error: the chat has no messages.
     """
     GetConversationChat: _grpc.UnaryUnaryMultiCallable[_agent_chat_service_pb2.GetConversationChatRequest, _agent_chat_service_pb2.GetConversationChatResponse]
-    """Gives one page of a conversation's turns, each as GetTraceChat gives it. One trace is one turn: every trace with a span of
-    that conversation, in the order of its earliest such span. The page is counted from the newest turn and shown oldest
-    first. A turn is made of the trace's spans that belong to the conversation or to none. An unknown conversation is no
-    error: it has no turns. PERMISSION_DENIED when `project_id` is not the key's project.
+    """Gets one page of the turns of a conversation. Each trace with a span of the conversation is one
+    turn. Turns are ordered by their earliest span in the conversation. Pages are counted from the
+    latest turn, but the turns of a page are returned oldest first. Each turn is the chat that
+    GetTraceChat returns, but only from the spans that belong to this conversation or to none. An
+    unknown conversation is not an error: it has no turns.
     """
     SearchMessages: _grpc.UnaryUnaryMultiCallable[_agent_chat_service_pb2.SearchMessagesRequest, _agent_chat_service_pb2.SearchMessagesResponse]
-    """Finds messages by their text and by the span they stand on, newest first, grouped by conversation. `limit` and `offset`
-    count messages. A message is what a span adds to the chat: the user's new words, the model's answer, the system prompt,
-    a tool's arguments and its result; what a trace says twice in the same words is found once. The search reads the
-    project's spans from the newest until the page is full, so a rare text takes time in proportion to the spans there are:
-    narrow it by time, trace or conversation. PERMISSION_DENIED when `project_id` is not the key's project.
+    """Finds messages by their text and by the span that contains them. Messages are ordered by the
+    start time of their span, latest first, and grouped by conversation; `limit` and `offset` count
+    messages. Searched are the new messages of a user, the responses of models, system prompts, and
+    the arguments and results of tools. If a trace contains the same text in the same role more
+    than once, it is returned once.
+
+    The server reads the spans of the project from the latest until the page is full. A search for
+    a rare text therefore takes time in proportion to the number of spans. Conditions on time,
+    trace or conversation reduce it.
     """
     ListAgents: _grpc.UnaryUnaryMultiCallable[_agent_chat_service_pb2.ListAgentsRequest, _agent_chat_service_pb2.ListAgentsResponse]
-    """Lists the agents that the project's spans name, with what their spans add up to. Figures are of the spans that carry the
-    agent's name themselves. Last seen first unless `sort_by` says otherwise; ties by name. PERMISSION_DENIED when `project_id`
-    is not the key's project.
+    """Lists the agents that the spans of the project name, with totals over the spans that carry the
+    agent's name themselves. Ordered by `sort_by`, else by `last_seen`, latest first. Ties are
+    ordered by name. Agents without a cost come last when the list is sorted by cost.
     """
     ListAgentVersions: _grpc.UnaryUnaryMultiCallable[_agent_chat_service_pb2.ListAgentVersionsRequest, _agent_chat_service_pb2.ListAgentVersionsResponse]
-    """Lists the versions of one agent, as ListAgents lists agents. An unknown agent is no error: it has no versions."""
+    """Lists the versions of one agent, in the same way as ListAgents lists agents; ties are ordered
+    by version. An unknown agent is not an error: it has no versions.
+    """
 
 @_typing.type_check_only
 class AgentChatServiceAsyncStub(AgentChatServiceStub):
-    """Shows what agents did as a chat."""
+    """Shows what agents did as chats, and finds messages and agents.
+
+    Every request names its project. If `project_id` is not the project of the key, the call fails
+    with PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH). An invalid field, such as a limit that is
+    out of range, causes INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD).
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetTraceChat: _aio.UnaryUnaryMultiCallable[_agent_chat_service_pb2.GetTraceChatRequest, _agent_chat_service_pb2.GetTraceChatResponse]  # type: ignore[assignment]
-    """Gives one trace as a chat, whatever door it came in by; a session of events is a trace. A trace that is still being
-    written shows what is there. An unknown trace is no error: it has no messages. PERMISSION_DENIED when `project_id` is not
-    the key's project.
+    """Gets a trace as a chat, in one response. The trace may have been written through any API. For a
+    session of events, the trace's id is the session's id. While a trace is being written, the chat
+    shows what has arrived. An unknown trace is not an error: the chat has no messages.
     """
     GetConversationChat: _aio.UnaryUnaryMultiCallable[_agent_chat_service_pb2.GetConversationChatRequest, _agent_chat_service_pb2.GetConversationChatResponse]  # type: ignore[assignment]
-    """Gives one page of a conversation's turns, each as GetTraceChat gives it. One trace is one turn: every trace with a span of
-    that conversation, in the order of its earliest such span. The page is counted from the newest turn and shown oldest
-    first. A turn is made of the trace's spans that belong to the conversation or to none. An unknown conversation is no
-    error: it has no turns. PERMISSION_DENIED when `project_id` is not the key's project.
+    """Gets one page of the turns of a conversation. Each trace with a span of the conversation is one
+    turn. Turns are ordered by their earliest span in the conversation. Pages are counted from the
+    latest turn, but the turns of a page are returned oldest first. Each turn is the chat that
+    GetTraceChat returns, but only from the spans that belong to this conversation or to none. An
+    unknown conversation is not an error: it has no turns.
     """
     SearchMessages: _aio.UnaryUnaryMultiCallable[_agent_chat_service_pb2.SearchMessagesRequest, _agent_chat_service_pb2.SearchMessagesResponse]  # type: ignore[assignment]
-    """Finds messages by their text and by the span they stand on, newest first, grouped by conversation. `limit` and `offset`
-    count messages. A message is what a span adds to the chat: the user's new words, the model's answer, the system prompt,
-    a tool's arguments and its result; what a trace says twice in the same words is found once. The search reads the
-    project's spans from the newest until the page is full, so a rare text takes time in proportion to the spans there are:
-    narrow it by time, trace or conversation. PERMISSION_DENIED when `project_id` is not the key's project.
+    """Finds messages by their text and by the span that contains them. Messages are ordered by the
+    start time of their span, latest first, and grouped by conversation; `limit` and `offset` count
+    messages. Searched are the new messages of a user, the responses of models, system prompts, and
+    the arguments and results of tools. If a trace contains the same text in the same role more
+    than once, it is returned once.
+
+    The server reads the spans of the project from the latest until the page is full. A search for
+    a rare text therefore takes time in proportion to the number of spans. Conditions on time,
+    trace or conversation reduce it.
     """
     ListAgents: _aio.UnaryUnaryMultiCallable[_agent_chat_service_pb2.ListAgentsRequest, _agent_chat_service_pb2.ListAgentsResponse]  # type: ignore[assignment]
-    """Lists the agents that the project's spans name, with what their spans add up to. Figures are of the spans that carry the
-    agent's name themselves. Last seen first unless `sort_by` says otherwise; ties by name. PERMISSION_DENIED when `project_id`
-    is not the key's project.
+    """Lists the agents that the spans of the project name, with totals over the spans that carry the
+    agent's name themselves. Ordered by `sort_by`, else by `last_seen`, latest first. Ties are
+    ordered by name. Agents without a cost come last when the list is sorted by cost.
     """
     ListAgentVersions: _aio.UnaryUnaryMultiCallable[_agent_chat_service_pb2.ListAgentVersionsRequest, _agent_chat_service_pb2.ListAgentVersionsResponse]  # type: ignore[assignment]
-    """Lists the versions of one agent, as ListAgents lists agents. An unknown agent is no error: it has no versions."""
+    """Lists the versions of one agent, in the same way as ListAgents lists agents; ties are ordered
+    by version. An unknown agent is not an error: it has no versions.
+    """
 
 class AgentChatServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Shows what agents did as a chat."""
+    """Shows what agents did as chats, and finds messages and agents.
+
+    Every request names its project. If `project_id` is not the project of the key, the call fails
+    with PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH). An invalid field, such as a limit that is
+    out of range, causes INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD).
+    """
 
     @_abc_1.abstractmethod
     def GetTraceChat(
@@ -99,9 +128,9 @@ class AgentChatServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _agent_chat_service_pb2.GetTraceChatRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_agent_chat_service_pb2.GetTraceChatResponse, _abc.Awaitable[_agent_chat_service_pb2.GetTraceChatResponse]]:
-        """Gives one trace as a chat, whatever door it came in by; a session of events is a trace. A trace that is still being
-        written shows what is there. An unknown trace is no error: it has no messages. PERMISSION_DENIED when `project_id` is not
-        the key's project.
+        """Gets a trace as a chat, in one response. The trace may have been written through any API. For a
+        session of events, the trace's id is the session's id. While a trace is being written, the chat
+        shows what has arrived. An unknown trace is not an error: the chat has no messages.
         """
 
     @_abc_1.abstractmethod
@@ -110,10 +139,11 @@ class AgentChatServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _agent_chat_service_pb2.GetConversationChatRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_agent_chat_service_pb2.GetConversationChatResponse, _abc.Awaitable[_agent_chat_service_pb2.GetConversationChatResponse]]:
-        """Gives one page of a conversation's turns, each as GetTraceChat gives it. One trace is one turn: every trace with a span of
-        that conversation, in the order of its earliest such span. The page is counted from the newest turn and shown oldest
-        first. A turn is made of the trace's spans that belong to the conversation or to none. An unknown conversation is no
-        error: it has no turns. PERMISSION_DENIED when `project_id` is not the key's project.
+        """Gets one page of the turns of a conversation. Each trace with a span of the conversation is one
+        turn. Turns are ordered by their earliest span in the conversation. Pages are counted from the
+        latest turn, but the turns of a page are returned oldest first. Each turn is the chat that
+        GetTraceChat returns, but only from the spans that belong to this conversation or to none. An
+        unknown conversation is not an error: it has no turns.
         """
 
     @_abc_1.abstractmethod
@@ -122,11 +152,15 @@ class AgentChatServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _agent_chat_service_pb2.SearchMessagesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_agent_chat_service_pb2.SearchMessagesResponse, _abc.Awaitable[_agent_chat_service_pb2.SearchMessagesResponse]]:
-        """Finds messages by their text and by the span they stand on, newest first, grouped by conversation. `limit` and `offset`
-        count messages. A message is what a span adds to the chat: the user's new words, the model's answer, the system prompt,
-        a tool's arguments and its result; what a trace says twice in the same words is found once. The search reads the
-        project's spans from the newest until the page is full, so a rare text takes time in proportion to the spans there are:
-        narrow it by time, trace or conversation. PERMISSION_DENIED when `project_id` is not the key's project.
+        """Finds messages by their text and by the span that contains them. Messages are ordered by the
+        start time of their span, latest first, and grouped by conversation; `limit` and `offset` count
+        messages. Searched are the new messages of a user, the responses of models, system prompts, and
+        the arguments and results of tools. If a trace contains the same text in the same role more
+        than once, it is returned once.
+
+        The server reads the spans of the project from the latest until the page is full. A search for
+        a rare text therefore takes time in proportion to the number of spans. Conditions on time,
+        trace or conversation reduce it.
         """
 
     @_abc_1.abstractmethod
@@ -135,9 +169,9 @@ class AgentChatServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _agent_chat_service_pb2.ListAgentsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_agent_chat_service_pb2.ListAgentsResponse, _abc.Awaitable[_agent_chat_service_pb2.ListAgentsResponse]]:
-        """Lists the agents that the project's spans name, with what their spans add up to. Figures are of the spans that carry the
-        agent's name themselves. Last seen first unless `sort_by` says otherwise; ties by name. PERMISSION_DENIED when `project_id`
-        is not the key's project.
+        """Lists the agents that the spans of the project name, with totals over the spans that carry the
+        agent's name themselves. Ordered by `sort_by`, else by `last_seen`, latest first. Ties are
+        ordered by name. Agents without a cost come last when the list is sorted by cost.
         """
 
     @_abc_1.abstractmethod
@@ -146,6 +180,8 @@ class AgentChatServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _agent_chat_service_pb2.ListAgentVersionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_agent_chat_service_pb2.ListAgentVersionsResponse, _abc.Awaitable[_agent_chat_service_pb2.ListAgentVersionsResponse]]:
-        """Lists the versions of one agent, as ListAgents lists agents. An unknown agent is no error: it has no versions."""
+        """Lists the versions of one agent, in the same way as ListAgents lists agents; ties are ordered
+        by version. An unknown agent is not an error: it has no versions.
+        """
 
 def add_AgentChatServiceServicer_to_server(servicer: AgentChatServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -21,7 +21,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Agent(_message.Message):
-    """An agent, or one version of it, and what the spans that carry its name add up to."""
+    """An agent, or one version of it, with totals over the spans that carry its name."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -38,32 +38,32 @@ class Agent(_message.Message):
     LAST_SEEN_FIELD_NUMBER: _builtins.int
     TOTAL_COST_USD_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
-    """The project that it works in."""
+    """The project of the agent."""
     agent_name: _builtins.str
-    """Its name."""
+    """The agent's name."""
     agent_version: _builtins.str
-    """Its version: empty in a list of agents, and where the spans tell none."""
+    """The agent's version. Empty in ListAgents, and in ListAgentVersions for spans without a version."""
     invocation_count: _builtins.int
-    """How many of its spans are the agent itself at work (invoke_agent)."""
+    """The number of its spans whose operation is `invoke_agent`, capped at 4,294,967,295."""
     span_count: _builtins.int
-    """How many spans carry its name."""
+    """The number of its spans, capped at 4,294,967,295."""
     total_input_tokens: _builtins.float
-    """Input tokens of its spans."""
+    """The sum of the input tokens of its spans."""
     total_output_tokens: _builtins.float
-    """Output tokens of its spans."""
+    """The sum of the output tokens of its spans."""
     total_duration_ms: _builtins.float
-    """Milliseconds of its spans, added up; open spans count nothing."""
+    """The sum of the durations of its spans in milliseconds. Open spans count as 0."""
     error_count: _builtins.int
-    """How many of its spans failed."""
+    """The number of its spans with status ERROR, capped at 4,294,967,295."""
     total_cost_usd: _builtins.float
-    """What its spans cost in US dollars; unset when none is priced."""
+    """The sum of the costs of its spans in US dollars. Unset if no span has a cost."""
     @_builtins.property
     def first_seen(self) -> _timestamp_pb2.Timestamp:
-        """When its earliest span started."""
+        """The start time of its earliest span."""
 
     @_builtins.property
     def last_seen(self) -> _timestamp_pb2.Timestamp:
-        """When its latest span started."""
+        """The start time of its latest span."""
 
     def __init__(
         self,
@@ -93,16 +93,16 @@ Global___Agent: _TypeAlias = Agent  # noqa: Y015
 
 @_typing.final
 class AgentSort(_message.Message):
-    """One step of an order."""
+    """One sort key."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     FIELD_FIELD_NUMBER: _builtins.int
     DIRECTION_FIELD_NUMBER: _builtins.int
     field: _builtins.str
-    """The name of one of Agent's fields but project_id. Required."""
+    """The name of a field of Agent other than `project_id`. Required."""
     direction: _builtins.str
-    """asc or desc. Default: desc."""
+    """The direction: asc or desc. Default: desc."""
     def __init__(
         self,
         *,
@@ -129,18 +129,18 @@ class MatchedConversation(_message.Message):
     MATCHED_MESSAGES_FIELD_NUMBER: _builtins.int
     LAST_ACTIVITY_FIELD_NUMBER: _builtins.int
     conversation_id: _builtins.str
-    """The conversation's id; of a trace without a conversation, the trace's."""
+    """The conversation's id. For a trace without a conversation, the trace's id."""
     conversation_name: _builtins.str
-    """What the conversation is called, where its newest matching span tells."""
+    """The conversation's name, if its latest matching span carries one."""
     agent_name: _builtins.str
-    """The agent that its newest matching span names."""
+    """The agent of its latest matching span."""
     @_builtins.property
     def matched_messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___MatchedMessage]:
-        """The messages, newest first."""
+        """The messages on this page, latest first."""
 
     @_builtins.property
     def last_activity(self) -> _timestamp_pb2.Timestamp:
-        """When the newest of the messages was said."""
+        """The start time of the span of the latest of these messages."""
 
     def __init__(
         self,
@@ -172,18 +172,18 @@ class MatchedMessage(_message.Message):
     CONTENT_DIGEST_FIELD_NUMBER: _builtins.int
     STARTED_AT_FIELD_NUMBER: _builtins.int
     span_id: _builtins.str
-    """The span that it stands on."""
+    """The span that contains the message."""
     trace_id: _builtins.str
-    """The trace that it is in."""
+    """The trace of that span."""
     role: _builtins.str
-    """Who speaks: user, assistant, system, tool_call or tool_result."""
+    """The role of the message: user, assistant, system, tool_call or tool_result."""
     content_preview: _builtins.str
-    """The text, or its first 500 characters."""
+    """The text of the message, or its first 500 characters."""
     content_digest: _builtins.str
-    """SHA-256 of the whole text in hex: equal for equal texts."""
+    """The SHA-256 of the whole text, in hexadecimal. Equal texts have equal digests."""
     @_builtins.property
     def started_at(self) -> _timestamp_pb2.Timestamp:
-        """When its span started."""
+        """The start time of the span."""
 
     def __init__(
         self,

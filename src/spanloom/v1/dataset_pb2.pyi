@@ -21,7 +21,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Dataset(_message.Message):
-    """A table of examples to try an application with."""
+    """A table of examples for testing an application."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -30,12 +30,12 @@ class Dataset(_message.Message):
     COLUMNS_FIELD_NUMBER: _builtins.int
     ROWS_FIELD_NUMBER: _builtins.int
     slug: _builtins.str
-    """What programs name it by, 1 to 256 characters."""
+    """The dataset's identifier, 1 to 256 characters."""
     name: _builtins.str
-    """What to call it."""
+    """A display name."""
     @_builtins.property
     def columns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The names of its columns."""
+        """The names of the columns."""
 
     @_builtins.property
     def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___DatasetRow]:
@@ -59,7 +59,7 @@ Global___Dataset: _TypeAlias = Dataset  # noqa: Y015
 
 @_typing.final
 class DatasetSummary(_message.Message):
-    """A dataset in a list: without its rows."""
+    """A dataset without its rows."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -67,12 +67,12 @@ class DatasetSummary(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     COLUMNS_FIELD_NUMBER: _builtins.int
     slug: _builtins.str
-    """What programs name it by."""
+    """The dataset's identifier."""
     name: _builtins.str
-    """What to call it."""
+    """A display name."""
     @_builtins.property
     def columns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The names of its columns."""
+        """The names of the columns."""
 
     def __init__(
         self,
@@ -120,16 +120,16 @@ class DatasetRow(_message.Message):
     IDEAL_OUTPUT_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """What to call the row."""
+    """A display name."""
     ideal_output: _builtins.str
-    """What should come out: the ground truth for evaluators."""
+    """The expected output: the ground truth for evaluators."""
     @_builtins.property
     def values(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """The values by column; a column without a value is left out."""
+        """The values by column. A column without a value is absent."""
 
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
-        """Free facts about the row."""
+        """Arbitrary data."""
 
     def __init__(
         self,

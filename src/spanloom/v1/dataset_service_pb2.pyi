@@ -22,7 +22,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class CreateDatasetRequest(_message.Message):
-    """The dataset to make."""
+    """The dataset to create."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -30,12 +30,12 @@ class CreateDatasetRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     COLUMNS_FIELD_NUMBER: _builtins.int
     slug: _builtins.str
-    """What programs name it by, 1 to 256 characters. Required."""
+    """The dataset's identifier, 1 to 256 characters. Required."""
     name: _builtins.str
-    """What to call it. Unset: the slug."""
+    """A display name. Default: the slug."""
     @_builtins.property
     def columns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The names of its columns, each once. Required, at least one."""
+        """The names of the columns, 1 to 256 characters each, without duplicates. Required, at least one."""
 
     def __init__(
         self,
@@ -54,14 +54,14 @@ Global___CreateDatasetRequest: _TypeAlias = CreateDatasetRequest  # noqa: Y015
 
 @_typing.final
 class CreateDatasetResponse(_message.Message):
-    """What was made."""
+    """The created dataset."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     DATASET_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def dataset(self) -> _dataset_pb2.DatasetSummary:
-        """The dataset."""
+        """The dataset, without rows."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ Global___CreateDatasetResponse: _TypeAlias = CreateDatasetResponse  # noqa: Y015
 
 @_typing.final
 class ListDatasetsRequest(_message.Message):
-    """Asks for all datasets."""
+    """A request for all datasets of the project."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -95,14 +95,14 @@ Global___ListDatasetsRequest: _TypeAlias = ListDatasetsRequest  # noqa: Y015
 
 @_typing.final
 class ListDatasetsResponse(_message.Message):
-    """The datasets."""
+    """The datasets of the project."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     DATASETS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def datasets(self) -> _containers.RepeatedCompositeFieldContainer[_dataset_pb2.DatasetSummary]:
-        """The datasets, by slug."""
+        """The datasets, ordered by slug."""
 
     def __init__(
         self,
@@ -119,13 +119,13 @@ Global___ListDatasetsResponse: _TypeAlias = ListDatasetsResponse  # noqa: Y015
 
 @_typing.final
 class GetDatasetRequest(_message.Message):
-    """Which dataset."""
+    """The dataset to get."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SLUG_FIELD_NUMBER: _builtins.int
     slug: _builtins.str
-    """The dataset's slug."""
+    """The dataset's slug. Required."""
     def __init__(
         self,
         *,
@@ -195,18 +195,18 @@ class CreateDatasetItemRequest(_message.Message):
     IDEAL_OUTPUT_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     slug: _builtins.str
-    """The dataset's slug."""
+    """The dataset's slug. Required."""
     name: _builtins.str
-    """What to call the row."""
+    """A display name of the row."""
     ideal_output: _builtins.str
-    """What should come out."""
+    """The expected output: the ground truth for evaluators."""
     @_builtins.property
     def values(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """The values by column. Required, at least one."""
 
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
-        """Free facts about the row."""
+        """Arbitrary data."""
 
     def __init__(
         self,
@@ -234,17 +234,17 @@ Global___CreateDatasetItemRequest: _TypeAlias = CreateDatasetItemRequest  # noqa
 
 @_typing.final
 class CreateDatasetItemResponse(_message.Message):
-    """What was added."""
+    """The added row."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     DATASET_ROW_FIELD_NUMBER: _builtins.int
     WARNING_FIELD_NUMBER: _builtins.int
     warning: _builtins.str
-    """Which values were left out. Unset when none was."""
+    """The columns whose values were discarded. Unset if there are none."""
     @_builtins.property
     def dataset_row(self) -> _dataset_pb2.DatasetRow:
-        """The row."""
+        """The row as stored."""
 
     def __init__(
         self,
@@ -264,13 +264,13 @@ Global___CreateDatasetItemResponse: _TypeAlias = CreateDatasetItemResponse  # no
 
 @_typing.final
 class DeleteDatasetRequest(_message.Message):
-    """Which dataset."""
+    """The dataset to delete."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SLUG_FIELD_NUMBER: _builtins.int
     slug: _builtins.str
-    """The dataset's slug."""
+    """The dataset's slug. Required."""
     def __init__(
         self,
         *,
@@ -286,7 +286,7 @@ Global___DeleteDatasetRequest: _TypeAlias = DeleteDatasetRequest  # noqa: Y015
 
 @_typing.final
 class DeleteDatasetResponse(_message.Message):
-    """The dataset is gone."""
+    """Confirms that the dataset was deleted."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -26,7 +26,11 @@ if _version_not_supported:
 
 
 class DatasetServiceStub:
-    """Keeps datasets: tables of examples that programs fetch, run, and compare the traces of in an experiment.
+    """Manages datasets: tables of examples. A program gets a dataset, runs the application on each row,
+    and compares the traces in an experiment.
+
+    A project key reads and writes its own project. An instance key selects the project by the header
+    `x-spanloom-project` (default: `default`).
     """
 
     def __init__(self, channel):
@@ -63,42 +67,58 @@ class DatasetServiceStub:
 
 
 class DatasetServiceServicer:
-    """Keeps datasets: tables of examples that programs fetch, run, and compare the traces of in an experiment.
+    """Manages datasets: tables of examples. A program gets a dataset, runs the application on each row,
+    and compares the traces in an experiment.
+
+    A project key reads and writes its own project. An instance key selects the project by the header
+    `x-spanloom-project` (default: `default`).
     """
 
     def CreateDataset(self, request, context):
-        """Makes a dataset, durably; one of the same slug is given this name and these columns, and keeps its rows. INVALID_ARGUMENT
-        names each bad field.
+        """Creates a dataset, or, if the project has one with the same slug, replaces its name and columns
+        and keeps its rows. Values of columns that no longer exist are kept in the rows. The dataset is
+        durable when the call returns. Retries are safe.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListDatasets(self, request, context):
-        """Lists the project's datasets, by slug, all at once, without their rows.
+        """Lists all datasets of the project, ordered by slug, without their rows, in one response.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetDataset(self, request, context):
-        """Gives a dataset with all its rows. NOT_FOUND when the project has no dataset of this slug.
+        """Gets a dataset with all its rows, in one response.
+
+        Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the project has no dataset with this
+        slug.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateDatasetItem(self, request, context):
-        """Adds a row at the end, durably; a retry may add it twice. Values of columns that the dataset has not are left out, which is
-        told in `warning`. INVALID_ARGUMENT without `values`; NOT_FOUND when the project has no dataset of this slug. The status in
-        REST is 200.
+        """Adds a row to the end of a dataset. The row is durable when the call returns. Each call adds a
+        row, so a retry may add it twice. Values of columns that the dataset does not have are
+        discarded and reported in `warning`. The HTTP status in REST is 200.
+
+        Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the project has no dataset with this
+        slug, and INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) if `values` is empty.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteDataset(self, request, context):
-        """Removes a dataset and its rows, for good. NOT_FOUND when the project has no dataset of this slug.
+        """Deletes a dataset with its rows, atomically and permanently.
+
+        Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the project has no dataset with this
+        slug. A repeated delete therefore returns NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -141,7 +161,11 @@ def add_DatasetServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class DatasetService:
-    """Keeps datasets: tables of examples that programs fetch, run, and compare the traces of in an experiment.
+    """Manages datasets: tables of examples. A program gets a dataset, runs the application on each row,
+    and compares the traces in an experiment.
+
+    A project key reads and writes its own project. An instance key selects the project by the header
+    `x-spanloom-project` (default: `default`).
     """
 
     @staticmethod

@@ -27,51 +27,94 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class DatasetServiceStub:
-    """Keeps datasets: tables of examples that programs fetch, run, and compare the traces of in an experiment."""
+    """Manages datasets: tables of examples. A program gets a dataset, runs the application on each row,
+    and compares the traces in an experiment.
+
+    A project key reads and writes its own project. An instance key selects the project by the header
+    `x-spanloom-project` (default: `default`).
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> DatasetServiceAsyncStub: ...
     CreateDataset: _grpc.UnaryUnaryMultiCallable[_dataset_service_pb2.CreateDatasetRequest, _dataset_service_pb2.CreateDatasetResponse]
-    """Makes a dataset, durably; one of the same slug is given this name and these columns, and keeps its rows. INVALID_ARGUMENT
-    names each bad field.
+    """Creates a dataset, or, if the project has one with the same slug, replaces its name and columns
+    and keeps its rows. Values of columns that no longer exist are kept in the rows. The dataset is
+    durable when the call returns. Retries are safe.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
     """
     ListDatasets: _grpc.UnaryUnaryMultiCallable[_dataset_service_pb2.ListDatasetsRequest, _dataset_service_pb2.ListDatasetsResponse]
-    """Lists the project's datasets, by slug, all at once, without their rows."""
+    """Lists all datasets of the project, ordered by slug, without their rows, in one response."""
     GetDataset: _grpc.UnaryUnaryMultiCallable[_dataset_service_pb2.GetDatasetRequest, _dataset_service_pb2.GetDatasetResponse]
-    """Gives a dataset with all its rows. NOT_FOUND when the project has no dataset of this slug."""
+    """Gets a dataset with all its rows, in one response.
+
+    Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the project has no dataset with this
+    slug.
+    """
     CreateDatasetItem: _grpc.UnaryUnaryMultiCallable[_dataset_service_pb2.CreateDatasetItemRequest, _dataset_service_pb2.CreateDatasetItemResponse]
-    """Adds a row at the end, durably; a retry may add it twice. Values of columns that the dataset has not are left out, which is
-    told in `warning`. INVALID_ARGUMENT without `values`; NOT_FOUND when the project has no dataset of this slug. The status in
-    REST is 200.
+    """Adds a row to the end of a dataset. The row is durable when the call returns. Each call adds a
+    row, so a retry may add it twice. Values of columns that the dataset does not have are
+    discarded and reported in `warning`. The HTTP status in REST is 200.
+
+    Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the project has no dataset with this
+    slug, and INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) if `values` is empty.
     """
     DeleteDataset: _grpc.UnaryUnaryMultiCallable[_dataset_service_pb2.DeleteDatasetRequest, _dataset_service_pb2.DeleteDatasetResponse]
-    """Removes a dataset and its rows, for good. NOT_FOUND when the project has no dataset of this slug."""
+    """Deletes a dataset with its rows, atomically and permanently.
+
+    Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the project has no dataset with this
+    slug. A repeated delete therefore returns NOT_FOUND.
+    """
 
 @_typing.type_check_only
 class DatasetServiceAsyncStub(DatasetServiceStub):
-    """Keeps datasets: tables of examples that programs fetch, run, and compare the traces of in an experiment."""
+    """Manages datasets: tables of examples. A program gets a dataset, runs the application on each row,
+    and compares the traces in an experiment.
+
+    A project key reads and writes its own project. An instance key selects the project by the header
+    `x-spanloom-project` (default: `default`).
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateDataset: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.CreateDatasetRequest, _dataset_service_pb2.CreateDatasetResponse]  # type: ignore[assignment]
-    """Makes a dataset, durably; one of the same slug is given this name and these columns, and keeps its rows. INVALID_ARGUMENT
-    names each bad field.
+    """Creates a dataset, or, if the project has one with the same slug, replaces its name and columns
+    and keeps its rows. Values of columns that no longer exist are kept in the rows. The dataset is
+    durable when the call returns. Retries are safe.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
     """
     ListDatasets: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.ListDatasetsRequest, _dataset_service_pb2.ListDatasetsResponse]  # type: ignore[assignment]
-    """Lists the project's datasets, by slug, all at once, without their rows."""
+    """Lists all datasets of the project, ordered by slug, without their rows, in one response."""
     GetDataset: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.GetDatasetRequest, _dataset_service_pb2.GetDatasetResponse]  # type: ignore[assignment]
-    """Gives a dataset with all its rows. NOT_FOUND when the project has no dataset of this slug."""
+    """Gets a dataset with all its rows, in one response.
+
+    Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the project has no dataset with this
+    slug.
+    """
     CreateDatasetItem: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.CreateDatasetItemRequest, _dataset_service_pb2.CreateDatasetItemResponse]  # type: ignore[assignment]
-    """Adds a row at the end, durably; a retry may add it twice. Values of columns that the dataset has not are left out, which is
-    told in `warning`. INVALID_ARGUMENT without `values`; NOT_FOUND when the project has no dataset of this slug. The status in
-    REST is 200.
+    """Adds a row to the end of a dataset. The row is durable when the call returns. Each call adds a
+    row, so a retry may add it twice. Values of columns that the dataset does not have are
+    discarded and reported in `warning`. The HTTP status in REST is 200.
+
+    Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the project has no dataset with this
+    slug, and INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) if `values` is empty.
     """
     DeleteDataset: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.DeleteDatasetRequest, _dataset_service_pb2.DeleteDatasetResponse]  # type: ignore[assignment]
-    """Removes a dataset and its rows, for good. NOT_FOUND when the project has no dataset of this slug."""
+    """Deletes a dataset with its rows, atomically and permanently.
+
+    Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the project has no dataset with this
+    slug. A repeated delete therefore returns NOT_FOUND.
+    """
 
 class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Keeps datasets: tables of examples that programs fetch, run, and compare the traces of in an experiment."""
+    """Manages datasets: tables of examples. A program gets a dataset, runs the application on each row,
+    and compares the traces in an experiment.
+
+    A project key reads and writes its own project. An instance key selects the project by the header
+    `x-spanloom-project` (default: `default`).
+    """
 
     @_abc_1.abstractmethod
     def CreateDataset(
@@ -79,8 +122,11 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_service_pb2.CreateDatasetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dataset_service_pb2.CreateDatasetResponse, _abc.Awaitable[_dataset_service_pb2.CreateDatasetResponse]]:
-        """Makes a dataset, durably; one of the same slug is given this name and these columns, and keeps its rows. INVALID_ARGUMENT
-        names each bad field.
+        """Creates a dataset, or, if the project has one with the same slug, replaces its name and columns
+        and keeps its rows. Values of columns that no longer exist are kept in the rows. The dataset is
+        durable when the call returns. Retries are safe.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
         """
 
     @_abc_1.abstractmethod
@@ -89,7 +135,7 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_service_pb2.ListDatasetsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dataset_service_pb2.ListDatasetsResponse, _abc.Awaitable[_dataset_service_pb2.ListDatasetsResponse]]:
-        """Lists the project's datasets, by slug, all at once, without their rows."""
+        """Lists all datasets of the project, ordered by slug, without their rows, in one response."""
 
     @_abc_1.abstractmethod
     def GetDataset(
@@ -97,7 +143,11 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_service_pb2.GetDatasetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dataset_service_pb2.GetDatasetResponse, _abc.Awaitable[_dataset_service_pb2.GetDatasetResponse]]:
-        """Gives a dataset with all its rows. NOT_FOUND when the project has no dataset of this slug."""
+        """Gets a dataset with all its rows, in one response.
+
+        Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the project has no dataset with this
+        slug.
+        """
 
     @_abc_1.abstractmethod
     def CreateDatasetItem(
@@ -105,9 +155,12 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_service_pb2.CreateDatasetItemRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dataset_service_pb2.CreateDatasetItemResponse, _abc.Awaitable[_dataset_service_pb2.CreateDatasetItemResponse]]:
-        """Adds a row at the end, durably; a retry may add it twice. Values of columns that the dataset has not are left out, which is
-        told in `warning`. INVALID_ARGUMENT without `values`; NOT_FOUND when the project has no dataset of this slug. The status in
-        REST is 200.
+        """Adds a row to the end of a dataset. The row is durable when the call returns. Each call adds a
+        row, so a retry may add it twice. Values of columns that the dataset does not have are
+        discarded and reported in `warning`. The HTTP status in REST is 200.
+
+        Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the project has no dataset with this
+        slug, and INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) if `values` is empty.
         """
 
     @_abc_1.abstractmethod
@@ -116,6 +169,10 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_service_pb2.DeleteDatasetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dataset_service_pb2.DeleteDatasetResponse, _abc.Awaitable[_dataset_service_pb2.DeleteDatasetResponse]]:
-        """Removes a dataset and its rows, for good. NOT_FOUND when the project has no dataset of this slug."""
+        """Deletes a dataset with its rows, atomically and permanently.
+
+        Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the project has no dataset with this
+        slug. A repeated delete therefore returns NOT_FOUND.
+        """
 
 def add_DatasetServiceServicer_to_server(servicer: DatasetServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

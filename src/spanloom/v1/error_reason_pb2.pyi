@@ -23,263 +23,433 @@ class _ErrorReason:
 class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReason.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
-    """Never sent."""
+    """Never returned."""
     ERROR_REASON_INVALID_FIELD: _ErrorReason.ValueType  # 1
-    """A field has a wrong type, an unknown word, a missing or an impossible value (code INVALID_ARGUMENT). BadRequest names
-    every such field.
+    """A field is missing, has the wrong type, or has a value that is not allowed (INVALID_ARGUMENT).
+    BadRequest names every such field, up to a limit of 100 fields and about 3,500 bytes.
 
-        { "reason": "ERROR_REASON_INVALID_FIELD", "domain": "spanloom" }
+        ErrorInfo: { "reason": "ERROR_REASON_INVALID_FIELD", "domain": "spanloom" }
         BadRequest: events[3].event_type: "modle" is not one of model, tool, chain, session
     """
     ERROR_REASON_DUPLICATE_ID: _ErrorReason.ValueType  # 2
-    """The same id stands twice in one request (INVALID_ARGUMENT).
+    """Two elements of one request have the same id, and the request has no other error
+    (INVALID_ARGUMENT).
 
         BadRequest: events[7].event_id: the same as events[2].event_id
     """
     ERROR_REASON_MALFORMED_BODY: _ErrorReason.ValueType  # 3
-    """The request could not be read at all: not HTTP/1.1, not JSON, not UTF-8, not the protobuf message, a broken gzip stream
-    (INVALID_ARGUMENT).
+    """The server cannot parse the request (INVALID_ARGUMENT). It is not valid HTTP/1.1, JSON, UTF-8
+    or protobuf, or its compressed body is damaged or incomplete.
 
-        "the body is not JSON: unexpected end of data at line 1 column 57"
+        "the body is not valid JSON (line 1, column 36): expecting ',' delimiter"
     """
     ERROR_REASON_INVALID_PAGE_TOKEN: _ErrorReason.ValueType  # 4
-    """A page token that this server did not make, or made for another query (INVALID_ARGUMENT).
+    """This server did not issue the page token, or issued it for another project or another list
+    (INVALID_ARGUMENT). A list is identified by its filters.
 
         BadRequest: pageToken: not a token of this list
     """
     ERROR_REASON_MISSING_CREDENTIALS: _ErrorReason.ValueType  # 5
-    """No key was sent (UNAUTHENTICATED).
+    """The request has no API key (UNAUTHENTICATED).
 
         "send an API key: Authorization: Bearer <key>"
     """
     ERROR_REASON_INVALID_CREDENTIALS: _ErrorReason.ValueType  # 6
-    """The key is unknown, malformed or revoked (UNAUTHENTICATED).
+    """The API key is unknown, malformed or revoked (UNAUTHENTICATED).
 
         "the API key is not valid"
     """
     ERROR_REASON_ROLE_NOT_ALLOWED: _ErrorReason.ValueType  # 7
-    """The key's role does not allow this method (PERMISSION_DENIED).
+    """The role of the key does not permit this method (PERMISSION_DENIED).
 
-        { "reason": "ERROR_REASON_ROLE_NOT_ALLOWED", "metadata": { "role": "ingest", "required": "read" } }
+        ErrorInfo.metadata: { "role": "ingest", "required": "read" }
     """
     ERROR_REASON_PROJECT_MISMATCH: _ErrorReason.ValueType  # 8
-    """The request names another project than the key's (PERMISSION_DENIED).
+    """The request or its header `x-spanloom-project` names a project that the key does not belong to,
+    or the two name different projects (PERMISSION_DENIED).
 
-        { "reason": "ERROR_REASON_PROJECT_MISMATCH", "metadata": { "project": "other" } }
+        ErrorInfo.metadata: { "project": "other" }
     """
     ERROR_REASON_TRACE_NOT_FOUND: _ErrorReason.ValueType  # 9
-    """No such trace in this project (NOT_FOUND).
+    """The project has no trace with this id (NOT_FOUND).
 
-        { "reason": "ERROR_REASON_TRACE_NOT_FOUND", "metadata": { "resource": "trace", "name": "0192..." } }
+        ErrorInfo.metadata: { "resource": "trace", "name": "01a21eb68c2f75409fb4c72a59878c2d" }
     """
     ERROR_REASON_EVENT_NOT_FOUND: _ErrorReason.ValueType  # 10
-    """No such event in this project (NOT_FOUND).
+    """The project has no event with this id (NOT_FOUND).
 
-        { "reason": "ERROR_REASON_EVENT_NOT_FOUND", "metadata": { "resource": "event", "name": "7f22137a-..." } }
+        ErrorInfo.metadata:
+          { "resource": "event", "name": "7f22137a-dd1b-4b5c-8f0a-2d4d6c9e1f3b" }
     """
     ERROR_REASON_SESSION_NOT_FOUND: _ErrorReason.ValueType  # 11
-    """No such session in this project (NOT_FOUND).
+    """The project has no session with this id (NOT_FOUND).
 
-        { "reason": "ERROR_REASON_SESSION_NOT_FOUND", "metadata": { "resource": "session", "name": "caf77ace-..." } }
+        ErrorInfo.metadata:
+          { "resource": "session", "name": "caf77ace-3417-4da4-944d-f4a0688f3c23" }
     """
     ERROR_REASON_ROUTE_NOT_FOUND: _ErrorReason.ValueType  # 12
-    """No method at this path (NOT_FOUND), or none for this HTTP method (UNIMPLEMENTED, HTTP 405).
+    """REST only. No method has this path (NOT_FOUND), or none has it with this HTTP method
+    (UNIMPLEMENTED, HTTP 405).
 
         "no method at GET /monitor/trace; allowed: POST"
     """
     ERROR_REASON_REQUEST_TOO_LARGE: _ErrorReason.ValueType  # 13
-    """The body is larger than the server takes, after decompression (RESOURCE_EXHAUSTED, HTTP 413).
+    """The request is larger than the server's limit, which applies after decompression and is 64 MiB
+    unless the server is configured otherwise (RESOURCE_EXHAUSTED, HTTP 413).
 
-        { "reason": "ERROR_REASON_REQUEST_TOO_LARGE", "metadata": { "limit_bytes": "67108864" } }
+        ErrorInfo.metadata: { "limit_bytes": "67108864" }
     """
     ERROR_REASON_UNSUPPORTED_ENCODING: _ErrorReason.ValueType  # 14
-    """The body's Content-Type or Content-Encoding is not one this path reads (INVALID_ARGUMENT, HTTP 415).
+    """REST only. The server cannot read a body with this Content-Encoding or, on this path, with this
+    Content-Type (INVALID_ARGUMENT, HTTP 415).
 
-        "Content-Encoding br is not supported; send gzip, deflate or identity"
+        "Content-Encoding 'br' is not supported; send gzip, deflate or identity"
     """
     ERROR_REASON_QUEUE_FULL: _ErrorReason.ValueType  # 15
-    """More was sent than can be written, or there were too many calls at once; nothing of this request was stored
-    (RESOURCE_EXHAUSTED, HTTP 429). RetryInfo and Retry-After say when to try again.
+    """The server receives data faster than it can store it, or has too many calls in progress
+    (RESOURCE_EXHAUSTED, HTTP 429). Nothing of this request was stored, except that OpenTelemetry's
+    Export may have stored a part of a large request. RetryInfo and the header Retry-After say when
+    to try again.
 
         RetryInfo: { "retryDelay": "1s" }
     """
     ERROR_REASON_STORE_UNAVAILABLE: _ErrorReason.ValueType  # 16
-    """The database does not answer; the write is not acknowledged and may be sent again safely (UNAVAILABLE).
+    """The database is unreachable or refused the operation (UNAVAILABLE). A write was not
+    acknowledged, but may have been stored. Retrying a method whose comment calls retries safe does
+    not store data twice.
 
         RetryInfo: { "retryDelay": "1s" }
     """
     ERROR_REASON_SHUTTING_DOWN: _ErrorReason.ValueType  # 17
-    """The server is draining; send the request again to another server, or later (UNAVAILABLE).
+    """The server is shutting down and stored nothing of this request (UNAVAILABLE). Retry the request
+    on another server, or later.
 
         RetryInfo: { "retryDelay": "1s" }
     """
     ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 18
-    """The caller's deadline, or the server's own limit, passed first (DEADLINE_EXCEEDED). A write may still have been stored:
-    sending it again is safe.
+    """The caller's deadline or the server's own time limit (60 seconds unless the server is
+    configured otherwise) expired (DEADLINE_EXCEEDED). A write may have been stored. Retrying a
+    method whose comment calls retries safe does not store data twice.
 
-        { "reason": "ERROR_REASON_DEADLINE_EXCEEDED", "domain": "spanloom" }
+        ErrorInfo: { "reason": "ERROR_REASON_DEADLINE_EXCEEDED", "domain": "spanloom" }
     """
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 19
-    """A fault of the server (INTERNAL). The cause is in the server's log under the request id, which is all that is told.
+    """The server failed unexpectedly (INTERNAL). The server's log holds the cause under the request
+    id. The response contains nothing else about it.
 
-        { "reason": "ERROR_REASON_INTERNAL", "metadata": { "request_id": "0192..." } }
+        ErrorInfo.metadata: { "request_id": "01a21eb51f4d77338fc7a81c207d0389" }
     """
     ERROR_REASON_EXPERIMENT_NOT_FOUND: _ErrorReason.ValueType  # 24
-    """No such experiment in this project (NOT_FOUND).
+    """The project has no experiment with this id (NOT_FOUND).
 
-        { "reason": "ERROR_REASON_EXPERIMENT_NOT_FOUND", "metadata": { "resource": "experiment", "name": "0192-..." } }
+        ErrorInfo.metadata:
+          { "resource": "experiment", "name": "01a21eb6-8c2f-7540-9fb4-c72a59878c2d" }
     """
     ERROR_REASON_PROMPT_NOT_FOUND: _ErrorReason.ValueType  # 25
-    """No such prompt in this project, no such version or tag of it, or no production version of it (NOT_FOUND).
+    """The project has no prompt with this slug, the prompt has no such version or tag, or it has no
+    production version to fall back to (NOT_FOUND).
 
-        { "reason": "ERROR_REASON_PROMPT_NOT_FOUND", "metadata": { "resource": "prompt", "name": "qa-prompt" } }
+        ErrorInfo.metadata: { "resource": "prompt", "name": "qa-prompt" }
+        ErrorInfo.metadata: { "resource": "prompt", "name": "qa-prompt@1.2.0" }
     """
     ERROR_REASON_PROMPT_VERSION_EXISTS: _ErrorReason.ValueType  # 26
-    """The prompt has this version already, with another content: versions never change (ALREADY_EXISTS).
+    """The prompt already has this version with a different content (ALREADY_EXISTS). The content of a
+    version never changes.
 
-        { "reason": "ERROR_REASON_PROMPT_VERSION_EXISTS", "metadata": { "slug": "qa-prompt", "version": "1.2.0" } }
+        ErrorInfo.metadata: { "slug": "qa-prompt", "version": "1.2.0" }
     """
     ERROR_REASON_EVALUATOR_NOT_FOUND: _ErrorReason.ValueType  # 27
-    """No such evaluator in this project (NOT_FOUND).
+    """The project has no evaluator with this slug (NOT_FOUND).
 
-        { "reason": "ERROR_REASON_EVALUATOR_NOT_FOUND", "metadata": { "resource": "evaluator", "name": "hallucination" } }
+        ErrorInfo.metadata: { "resource": "evaluator", "name": "hallucination" }
     """
     ERROR_REASON_DATASET_NOT_FOUND: _ErrorReason.ValueType  # 28
-    """No such dataset in this project (NOT_FOUND).
+    """The project has no dataset with this slug (NOT_FOUND).
 
-        { "reason": "ERROR_REASON_DATASET_NOT_FOUND", "metadata": { "resource": "dataset", "name": "qa-set" } }
+        ErrorInfo.metadata: { "resource": "dataset", "name": "qa-set" }
+    """
+    ERROR_REASON_SPAN_NOT_FOUND: _ErrorReason.ValueType  # 29
+    """The project has no span with these ids (NOT_FOUND).
+
+        ErrorInfo.metadata:
+          { "resource": "span", "name": "01a21eb68c2f75409fb4c72a59878c2d/00f067aa0ba902b7" }
+    """
+    ERROR_REASON_TEXT_NOT_FOUND: _ErrorReason.ValueType  # 30
+    """The span has no value at this path (NOT_FOUND).
+
+        ErrorInfo.metadata: { "resource": "text", "name": "input.chat_history.7.content" }
+    """
+    ERROR_REASON_CONVERSATION_NOT_FOUND: _ErrorReason.ValueType  # 31
+    """The project has no conversation with this id (NOT_FOUND).
+
+        ErrorInfo.metadata:
+          { "resource": "conversation", "name": "caf77ace-3417-4da4-944d-f4a0688f3c23" }
+    """
+    ERROR_REASON_REVIEW_NOT_FOUND: _ErrorReason.ValueType  # 32
+    """The project has no review with this id (NOT_FOUND).
+
+        ErrorInfo.metadata:
+          { "resource": "review", "name": "01a21eb6-8c2f-7540-9fb4-c72a59878c2d" }
+    """
+    ERROR_REASON_EXPIRED_CURSOR: _ErrorReason.ValueType  # 33
+    """The cursor is older than the server's log of changes (OUT_OF_RANGE). Read the current state
+    with a list method, and follow the changes without a cursor.
+
+        ErrorInfo.metadata: { "oldest_cursor_time": "2026-11-26T20:57:00Z" }
+    """
+    ERROR_REASON_INVALID_CURSOR: _ErrorReason.ValueType  # 34
+    """This server did not issue the cursor, or issued it for another project or another method
+    (INVALID_ARGUMENT).
+
+        BadRequest: cursor: not a cursor of this method
+    """
+    ERROR_REASON_READER_TOO_SLOW: _ErrorReason.ValueType  # 35
+    """The reader of a stream is so far behind that the server ended the stream (ABORTED). Resume from
+    the cursor of the last response, and read faster or with a narrower filter.
+
+        ErrorInfo.metadata: { "spans_behind": "10001", "limit_spans": "10000" }
+    """
+    ERROR_REASON_UNKNOWN_FIELD: _ErrorReason.ValueType  # 36
+    """REST only. The URL or the body of a call has a name that is no field of the request
+    (INVALID_ARGUMENT). Methods with the shapes of other products ignore such names instead, and
+    list them in the header `x-ignored-fields`.
+
+        BadRequest: pagesize: not a field of the request; the nearest is pageSize
+    """
+    ERROR_REASON_WRITTEN_BY_ANOTHER_API: _ErrorReason.ValueType  # 37
+    """The key has the role ingest and may not replace or update a span that was written through
+    another API (PERMISSION_DENIED).
+
+        BadRequest: spans[3]: was written through another API
+    """
+    ERROR_REASON_REQUEST_ID_REUSED: _ErrorReason.ValueType  # 38
+    """An earlier call had this `request_id` and a different request (INVALID_ARGUMENT). A repeated
+    call must equal the first one.
+
+        BadRequest: requestId: the id of a call with a different request
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
-    """Why a call was refused, for programs. Every error carries one google.rpc.ErrorInfo with the domain "spanloom" and one of
-    these names as its reason; REST bodies repeat it as `errorCode`. Values are only ever added.
+    """The reason for an error, for programs. Every error that Spanloom itself returns carries one
+    google.rpc.ErrorInfo with the domain "spanloom" and one of these names as its `reason`. REST
+    bodies repeat the name as `errorCode`. Errors that the gRPC library produces before a call
+    reaches Spanloom (an unknown method, a message of more than twice the size limit) carry no
+    ErrorInfo.
+
+    Every method can return MALFORMED_BODY, MISSING_CREDENTIALS, INVALID_CREDENTIALS,
+    ROLE_NOT_ALLOWED, PROJECT_MISMATCH, REQUEST_TOO_LARGE, QUEUE_FULL, STORE_UNAVAILABLE,
+    SHUTTING_DOWN, DEADLINE_EXCEEDED and INTERNAL. In REST, every method of SpanService, ChatService,
+    QueryService and ReviewService can also return UNKNOWN_FIELD. The comments of the methods name
+    only the other errors.
+
+    New values may be added. Existing values keep their names and numbers. In the examples, quoted
+    texts are the error's message, and lines that begin with a detail's name show that detail.
     """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
-"""Never sent."""
+"""Never returned."""
 ERROR_REASON_INVALID_FIELD: ErrorReason.ValueType  # 1
-"""A field has a wrong type, an unknown word, a missing or an impossible value (code INVALID_ARGUMENT). BadRequest names
-every such field.
+"""A field is missing, has the wrong type, or has a value that is not allowed (INVALID_ARGUMENT).
+BadRequest names every such field, up to a limit of 100 fields and about 3,500 bytes.
 
-    { "reason": "ERROR_REASON_INVALID_FIELD", "domain": "spanloom" }
+    ErrorInfo: { "reason": "ERROR_REASON_INVALID_FIELD", "domain": "spanloom" }
     BadRequest: events[3].event_type: "modle" is not one of model, tool, chain, session
 """
 ERROR_REASON_DUPLICATE_ID: ErrorReason.ValueType  # 2
-"""The same id stands twice in one request (INVALID_ARGUMENT).
+"""Two elements of one request have the same id, and the request has no other error
+(INVALID_ARGUMENT).
 
     BadRequest: events[7].event_id: the same as events[2].event_id
 """
 ERROR_REASON_MALFORMED_BODY: ErrorReason.ValueType  # 3
-"""The request could not be read at all: not HTTP/1.1, not JSON, not UTF-8, not the protobuf message, a broken gzip stream
-(INVALID_ARGUMENT).
+"""The server cannot parse the request (INVALID_ARGUMENT). It is not valid HTTP/1.1, JSON, UTF-8
+or protobuf, or its compressed body is damaged or incomplete.
 
-    "the body is not JSON: unexpected end of data at line 1 column 57"
+    "the body is not valid JSON (line 1, column 36): expecting ',' delimiter"
 """
 ERROR_REASON_INVALID_PAGE_TOKEN: ErrorReason.ValueType  # 4
-"""A page token that this server did not make, or made for another query (INVALID_ARGUMENT).
+"""This server did not issue the page token, or issued it for another project or another list
+(INVALID_ARGUMENT). A list is identified by its filters.
 
     BadRequest: pageToken: not a token of this list
 """
 ERROR_REASON_MISSING_CREDENTIALS: ErrorReason.ValueType  # 5
-"""No key was sent (UNAUTHENTICATED).
+"""The request has no API key (UNAUTHENTICATED).
 
     "send an API key: Authorization: Bearer <key>"
 """
 ERROR_REASON_INVALID_CREDENTIALS: ErrorReason.ValueType  # 6
-"""The key is unknown, malformed or revoked (UNAUTHENTICATED).
+"""The API key is unknown, malformed or revoked (UNAUTHENTICATED).
 
     "the API key is not valid"
 """
 ERROR_REASON_ROLE_NOT_ALLOWED: ErrorReason.ValueType  # 7
-"""The key's role does not allow this method (PERMISSION_DENIED).
+"""The role of the key does not permit this method (PERMISSION_DENIED).
 
-    { "reason": "ERROR_REASON_ROLE_NOT_ALLOWED", "metadata": { "role": "ingest", "required": "read" } }
+    ErrorInfo.metadata: { "role": "ingest", "required": "read" }
 """
 ERROR_REASON_PROJECT_MISMATCH: ErrorReason.ValueType  # 8
-"""The request names another project than the key's (PERMISSION_DENIED).
+"""The request or its header `x-spanloom-project` names a project that the key does not belong to,
+or the two name different projects (PERMISSION_DENIED).
 
-    { "reason": "ERROR_REASON_PROJECT_MISMATCH", "metadata": { "project": "other" } }
+    ErrorInfo.metadata: { "project": "other" }
 """
 ERROR_REASON_TRACE_NOT_FOUND: ErrorReason.ValueType  # 9
-"""No such trace in this project (NOT_FOUND).
+"""The project has no trace with this id (NOT_FOUND).
 
-    { "reason": "ERROR_REASON_TRACE_NOT_FOUND", "metadata": { "resource": "trace", "name": "0192..." } }
+    ErrorInfo.metadata: { "resource": "trace", "name": "01a21eb68c2f75409fb4c72a59878c2d" }
 """
 ERROR_REASON_EVENT_NOT_FOUND: ErrorReason.ValueType  # 10
-"""No such event in this project (NOT_FOUND).
+"""The project has no event with this id (NOT_FOUND).
 
-    { "reason": "ERROR_REASON_EVENT_NOT_FOUND", "metadata": { "resource": "event", "name": "7f22137a-..." } }
+    ErrorInfo.metadata:
+      { "resource": "event", "name": "7f22137a-dd1b-4b5c-8f0a-2d4d6c9e1f3b" }
 """
 ERROR_REASON_SESSION_NOT_FOUND: ErrorReason.ValueType  # 11
-"""No such session in this project (NOT_FOUND).
+"""The project has no session with this id (NOT_FOUND).
 
-    { "reason": "ERROR_REASON_SESSION_NOT_FOUND", "metadata": { "resource": "session", "name": "caf77ace-..." } }
+    ErrorInfo.metadata:
+      { "resource": "session", "name": "caf77ace-3417-4da4-944d-f4a0688f3c23" }
 """
 ERROR_REASON_ROUTE_NOT_FOUND: ErrorReason.ValueType  # 12
-"""No method at this path (NOT_FOUND), or none for this HTTP method (UNIMPLEMENTED, HTTP 405).
+"""REST only. No method has this path (NOT_FOUND), or none has it with this HTTP method
+(UNIMPLEMENTED, HTTP 405).
 
     "no method at GET /monitor/trace; allowed: POST"
 """
 ERROR_REASON_REQUEST_TOO_LARGE: ErrorReason.ValueType  # 13
-"""The body is larger than the server takes, after decompression (RESOURCE_EXHAUSTED, HTTP 413).
+"""The request is larger than the server's limit, which applies after decompression and is 64 MiB
+unless the server is configured otherwise (RESOURCE_EXHAUSTED, HTTP 413).
 
-    { "reason": "ERROR_REASON_REQUEST_TOO_LARGE", "metadata": { "limit_bytes": "67108864" } }
+    ErrorInfo.metadata: { "limit_bytes": "67108864" }
 """
 ERROR_REASON_UNSUPPORTED_ENCODING: ErrorReason.ValueType  # 14
-"""The body's Content-Type or Content-Encoding is not one this path reads (INVALID_ARGUMENT, HTTP 415).
+"""REST only. The server cannot read a body with this Content-Encoding or, on this path, with this
+Content-Type (INVALID_ARGUMENT, HTTP 415).
 
-    "Content-Encoding br is not supported; send gzip, deflate or identity"
+    "Content-Encoding 'br' is not supported; send gzip, deflate or identity"
 """
 ERROR_REASON_QUEUE_FULL: ErrorReason.ValueType  # 15
-"""More was sent than can be written, or there were too many calls at once; nothing of this request was stored
-(RESOURCE_EXHAUSTED, HTTP 429). RetryInfo and Retry-After say when to try again.
+"""The server receives data faster than it can store it, or has too many calls in progress
+(RESOURCE_EXHAUSTED, HTTP 429). Nothing of this request was stored, except that OpenTelemetry's
+Export may have stored a part of a large request. RetryInfo and the header Retry-After say when
+to try again.
 
     RetryInfo: { "retryDelay": "1s" }
 """
 ERROR_REASON_STORE_UNAVAILABLE: ErrorReason.ValueType  # 16
-"""The database does not answer; the write is not acknowledged and may be sent again safely (UNAVAILABLE).
+"""The database is unreachable or refused the operation (UNAVAILABLE). A write was not
+acknowledged, but may have been stored. Retrying a method whose comment calls retries safe does
+not store data twice.
 
     RetryInfo: { "retryDelay": "1s" }
 """
 ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 17
-"""The server is draining; send the request again to another server, or later (UNAVAILABLE).
+"""The server is shutting down and stored nothing of this request (UNAVAILABLE). Retry the request
+on another server, or later.
 
     RetryInfo: { "retryDelay": "1s" }
 """
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 18
-"""The caller's deadline, or the server's own limit, passed first (DEADLINE_EXCEEDED). A write may still have been stored:
-sending it again is safe.
+"""The caller's deadline or the server's own time limit (60 seconds unless the server is
+configured otherwise) expired (DEADLINE_EXCEEDED). A write may have been stored. Retrying a
+method whose comment calls retries safe does not store data twice.
 
-    { "reason": "ERROR_REASON_DEADLINE_EXCEEDED", "domain": "spanloom" }
+    ErrorInfo: { "reason": "ERROR_REASON_DEADLINE_EXCEEDED", "domain": "spanloom" }
 """
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 19
-"""A fault of the server (INTERNAL). The cause is in the server's log under the request id, which is all that is told.
+"""The server failed unexpectedly (INTERNAL). The server's log holds the cause under the request
+id. The response contains nothing else about it.
 
-    { "reason": "ERROR_REASON_INTERNAL", "metadata": { "request_id": "0192..." } }
+    ErrorInfo.metadata: { "request_id": "01a21eb51f4d77338fc7a81c207d0389" }
 """
 ERROR_REASON_EXPERIMENT_NOT_FOUND: ErrorReason.ValueType  # 24
-"""No such experiment in this project (NOT_FOUND).
+"""The project has no experiment with this id (NOT_FOUND).
 
-    { "reason": "ERROR_REASON_EXPERIMENT_NOT_FOUND", "metadata": { "resource": "experiment", "name": "0192-..." } }
+    ErrorInfo.metadata:
+      { "resource": "experiment", "name": "01a21eb6-8c2f-7540-9fb4-c72a59878c2d" }
 """
 ERROR_REASON_PROMPT_NOT_FOUND: ErrorReason.ValueType  # 25
-"""No such prompt in this project, no such version or tag of it, or no production version of it (NOT_FOUND).
+"""The project has no prompt with this slug, the prompt has no such version or tag, or it has no
+production version to fall back to (NOT_FOUND).
 
-    { "reason": "ERROR_REASON_PROMPT_NOT_FOUND", "metadata": { "resource": "prompt", "name": "qa-prompt" } }
+    ErrorInfo.metadata: { "resource": "prompt", "name": "qa-prompt" }
+    ErrorInfo.metadata: { "resource": "prompt", "name": "qa-prompt@1.2.0" }
 """
 ERROR_REASON_PROMPT_VERSION_EXISTS: ErrorReason.ValueType  # 26
-"""The prompt has this version already, with another content: versions never change (ALREADY_EXISTS).
+"""The prompt already has this version with a different content (ALREADY_EXISTS). The content of a
+version never changes.
 
-    { "reason": "ERROR_REASON_PROMPT_VERSION_EXISTS", "metadata": { "slug": "qa-prompt", "version": "1.2.0" } }
+    ErrorInfo.metadata: { "slug": "qa-prompt", "version": "1.2.0" }
 """
 ERROR_REASON_EVALUATOR_NOT_FOUND: ErrorReason.ValueType  # 27
-"""No such evaluator in this project (NOT_FOUND).
+"""The project has no evaluator with this slug (NOT_FOUND).
 
-    { "reason": "ERROR_REASON_EVALUATOR_NOT_FOUND", "metadata": { "resource": "evaluator", "name": "hallucination" } }
+    ErrorInfo.metadata: { "resource": "evaluator", "name": "hallucination" }
 """
 ERROR_REASON_DATASET_NOT_FOUND: ErrorReason.ValueType  # 28
-"""No such dataset in this project (NOT_FOUND).
+"""The project has no dataset with this slug (NOT_FOUND).
 
-    { "reason": "ERROR_REASON_DATASET_NOT_FOUND", "metadata": { "resource": "dataset", "name": "qa-set" } }
+    ErrorInfo.metadata: { "resource": "dataset", "name": "qa-set" }
+"""
+ERROR_REASON_SPAN_NOT_FOUND: ErrorReason.ValueType  # 29
+"""The project has no span with these ids (NOT_FOUND).
+
+    ErrorInfo.metadata:
+      { "resource": "span", "name": "01a21eb68c2f75409fb4c72a59878c2d/00f067aa0ba902b7" }
+"""
+ERROR_REASON_TEXT_NOT_FOUND: ErrorReason.ValueType  # 30
+"""The span has no value at this path (NOT_FOUND).
+
+    ErrorInfo.metadata: { "resource": "text", "name": "input.chat_history.7.content" }
+"""
+ERROR_REASON_CONVERSATION_NOT_FOUND: ErrorReason.ValueType  # 31
+"""The project has no conversation with this id (NOT_FOUND).
+
+    ErrorInfo.metadata:
+      { "resource": "conversation", "name": "caf77ace-3417-4da4-944d-f4a0688f3c23" }
+"""
+ERROR_REASON_REVIEW_NOT_FOUND: ErrorReason.ValueType  # 32
+"""The project has no review with this id (NOT_FOUND).
+
+    ErrorInfo.metadata:
+      { "resource": "review", "name": "01a21eb6-8c2f-7540-9fb4-c72a59878c2d" }
+"""
+ERROR_REASON_EXPIRED_CURSOR: ErrorReason.ValueType  # 33
+"""The cursor is older than the server's log of changes (OUT_OF_RANGE). Read the current state
+with a list method, and follow the changes without a cursor.
+
+    ErrorInfo.metadata: { "oldest_cursor_time": "2026-11-26T20:57:00Z" }
+"""
+ERROR_REASON_INVALID_CURSOR: ErrorReason.ValueType  # 34
+"""This server did not issue the cursor, or issued it for another project or another method
+(INVALID_ARGUMENT).
+
+    BadRequest: cursor: not a cursor of this method
+"""
+ERROR_REASON_READER_TOO_SLOW: ErrorReason.ValueType  # 35
+"""The reader of a stream is so far behind that the server ended the stream (ABORTED). Resume from
+the cursor of the last response, and read faster or with a narrower filter.
+
+    ErrorInfo.metadata: { "spans_behind": "10001", "limit_spans": "10000" }
+"""
+ERROR_REASON_UNKNOWN_FIELD: ErrorReason.ValueType  # 36
+"""REST only. The URL or the body of a call has a name that is no field of the request
+(INVALID_ARGUMENT). Methods with the shapes of other products ignore such names instead, and
+list them in the header `x-ignored-fields`.
+
+    BadRequest: pagesize: not a field of the request; the nearest is pageSize
+"""
+ERROR_REASON_WRITTEN_BY_ANOTHER_API: ErrorReason.ValueType  # 37
+"""The key has the role ingest and may not replace or update a span that was written through
+another API (PERMISSION_DENIED).
+
+    BadRequest: spans[3]: was written through another API
+"""
+ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 38
+"""An earlier call had this `request_id` and a different request (INVALID_ARGUMENT). A repeated
+call must equal the first one.
+
+    BadRequest: requestId: the id of a call with a different request
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

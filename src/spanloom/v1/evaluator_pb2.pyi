@@ -20,7 +20,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Evaluator(_message.Message):
-    """A program that judges traces and logs which name it by its slug."""
+    """A program that judges traces and logs. A trace or log selects an evaluator by its slug."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -30,20 +30,23 @@ class Evaluator(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     slug: _builtins.str
-    """What traces and logs name it by, 1 to 256 characters. Required."""
+    """The identifier that traces and logs refer to, 1 to 256 characters. Required."""
     kind: _builtins.str
-    """What it does: exact_match, edit_similarity, json_valid, json_schema, regex, contains, latency, cost, length, refusal,
-    hallucination, relevance, faithfulness, prompt, or a kind that an installed plug-in adds. Required.
+    """The type of check. Required. One of exact_match, edit_similarity, json_valid, json_schema,
+    regex, contains, latency, cost, length, refusal, hallucination, relevance, faithfulness,
+    prompt, or a kind that an installed plug-in adds.
     """
     version: _builtins.str
-    """Output only. A digest of the kind and the settings, which each result carries: another one, another evaluator."""
+    """Output only. A digest of the kind and the settings. Each result carries it, so that results of
+    different settings can be told apart.
+    """
     @_builtins.property
     def settings(self) -> _struct_pb2.Struct:
-        """The kind's settings, such as `{"pattern": "^[A-Z]"}` of regex."""
+        """The settings of the kind, for example `{"pattern": "^[A-Z]"}` for regex."""
 
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
-        """Output only. When it was registered."""
+        """Output only. The time when this evaluator was registered or last replaced."""
 
     def __init__(
         self,

@@ -27,7 +27,7 @@ from spanloom.v1 import access_pb2 as spanloom_dot_v1_dot_access__pb2
 from spanloom.v1 import evaluator_pb2 as spanloom_dot_v1_dot_evaluator__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#spanloom/v1/evaluator_service.proto\x12\x0bspanloom.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x18spanloom/v1/access.proto\x1a\x1bspanloom/v1/evaluator.proto\"C\n\x16\x43reateEvaluatorRequest\x12)\n\tevaluator\x18\x01 \x01(\x0b\x32\x16.spanloom.v1.Evaluator\"D\n\x17\x43reateEvaluatorResponse\x12)\n\tevaluator\x18\x01 \x01(\x0b\x32\x16.spanloom.v1.Evaluator\"\x17\n\x15ListEvaluatorsRequest\"D\n\x16ListEvaluatorsResponse\x12*\n\nevaluators\x18\x01 \x03(\x0b\x32\x16.spanloom.v1.Evaluator\"&\n\x16\x44\x65leteEvaluatorRequest\x12\x0c\n\x04slug\x18\x01 \x01(\t\"\x19\n\x17\x44\x65leteEvaluatorResponse2\x9a\x03\n\x10\x45valuatorService\x12\x86\x01\n\x0f\x43reateEvaluator\x12#.spanloom.v1.CreateEvaluatorRequest\x1a$.spanloom.v1.CreateEvaluatorResponse\"(\x90\x02\x02\xc8\xf3\x18\x03\x82\xd3\xe4\x93\x02\x1b\"\x0e/v1/evaluators:\tevaluator\x12x\n\x0eListEvaluators\x12\".spanloom.v1.ListEvaluatorsRequest\x1a#.spanloom.v1.ListEvaluatorsResponse\"\x1d\x90\x02\x01\xc8\xf3\x18\x02\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/evaluators\x12\x82\x01\n\x0f\x44\x65leteEvaluator\x12#.spanloom.v1.DeleteEvaluatorRequest\x1a$.spanloom.v1.DeleteEvaluatorResponse\"$\x90\x02\x02\xc8\xf3\x18\x03\x82\xd3\xe4\x93\x02\x17*\x15/v1/evaluators/{slug}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#spanloom/v1/evaluator_service.proto\x12\x0bspanloom.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x18spanloom/v1/access.proto\x1a\x1bspanloom/v1/evaluator.proto\"C\n\x16\x43reateEvaluatorRequest\x12)\n\tevaluator\x18\x01 \x01(\x0b\x32\x16.spanloom.v1.Evaluator\"D\n\x17\x43reateEvaluatorResponse\x12)\n\tevaluator\x18\x01 \x01(\x0b\x32\x16.spanloom.v1.Evaluator\"\x17\n\x15ListEvaluatorsRequest\"D\n\x16ListEvaluatorsResponse\x12*\n\nevaluators\x18\x01 \x03(\x0b\x32\x16.spanloom.v1.Evaluator\"&\n\x16\x44\x65leteEvaluatorRequest\x12\x0c\n\x04slug\x18\x01 \x01(\t\"\x19\n\x17\x44\x65leteEvaluatorResponse2\xa0\x03\n\x10\x45valuatorService\x12\x88\x01\n\x0f\x43reateEvaluator\x12#.spanloom.v1.CreateEvaluatorRequest\x1a$.spanloom.v1.CreateEvaluatorResponse\"*\x90\x02\x02\x82\xd3\xe4\x93\x02\x1b\"\x0e/v1/evaluators:\tevaluator\xc8\xba\x85\xa5\n\x03\x12z\n\x0eListEvaluators\x12\".spanloom.v1.ListEvaluatorsRequest\x1a#.spanloom.v1.ListEvaluatorsResponse\"\x1f\x90\x02\x01\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/evaluators\xc8\xba\x85\xa5\n\x02\x12\x84\x01\n\x0f\x44\x65leteEvaluator\x12#.spanloom.v1.DeleteEvaluatorRequest\x1a$.spanloom.v1.DeleteEvaluatorResponse\"&\x90\x02\x02\x82\xd3\xe4\x93\x02\x17*\x15/v1/evaluators/{slug}\xc8\xba\x85\xa5\n\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,11 +35,11 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'spanloom.v1.evaluator_servi
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EVALUATORSERVICE'].methods_by_name['CreateEvaluator']._loaded_options = None
-  _globals['_EVALUATORSERVICE'].methods_by_name['CreateEvaluator']._serialized_options = b'\220\002\002\310\363\030\003\202\323\344\223\002\033\"\016/v1/evaluators:\tevaluator'
+  _globals['_EVALUATORSERVICE'].methods_by_name['CreateEvaluator']._serialized_options = b'\220\002\002\202\323\344\223\002\033\"\016/v1/evaluators:\tevaluator\310\272\205\245\n\003'
   _globals['_EVALUATORSERVICE'].methods_by_name['ListEvaluators']._loaded_options = None
-  _globals['_EVALUATORSERVICE'].methods_by_name['ListEvaluators']._serialized_options = b'\220\002\001\310\363\030\002\202\323\344\223\002\020\022\016/v1/evaluators'
+  _globals['_EVALUATORSERVICE'].methods_by_name['ListEvaluators']._serialized_options = b'\220\002\001\202\323\344\223\002\020\022\016/v1/evaluators\310\272\205\245\n\002'
   _globals['_EVALUATORSERVICE'].methods_by_name['DeleteEvaluator']._loaded_options = None
-  _globals['_EVALUATORSERVICE'].methods_by_name['DeleteEvaluator']._serialized_options = b'\220\002\002\310\363\030\003\202\323\344\223\002\027*\025/v1/evaluators/{slug}'
+  _globals['_EVALUATORSERVICE'].methods_by_name['DeleteEvaluator']._serialized_options = b'\220\002\002\202\323\344\223\002\027*\025/v1/evaluators/{slug}\310\272\205\245\n\003'
   _globals['_CREATEEVALUATORREQUEST']._serialized_start=137
   _globals['_CREATEEVALUATORREQUEST']._serialized_end=204
   _globals['_CREATEEVALUATORRESPONSE']._serialized_start=206
@@ -53,5 +53,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELETEEVALUATORRESPONSE']._serialized_start=411
   _globals['_DELETEEVALUATORRESPONSE']._serialized_end=436
   _globals['_EVALUATORSERVICE']._serialized_start=439
-  _globals['_EVALUATORSERVICE']._serialized_end=849
+  _globals['_EVALUATORSERVICE']._serialized_end=855
 # @@protoc_insertion_point(module_scope)

@@ -28,7 +28,7 @@ class CreateEvaluatorRequest(_message.Message):
     EVALUATOR_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def evaluator(self) -> _evaluator_pb2.Evaluator:
-        """The evaluator. REST sends its fields bare, as the whole body."""
+        """The evaluator. Required. In REST, its fields are the body."""
 
     def __init__(
         self,
@@ -45,14 +45,14 @@ Global___CreateEvaluatorRequest: _TypeAlias = CreateEvaluatorRequest  # noqa: Y0
 
 @_typing.final
 class CreateEvaluatorResponse(_message.Message):
-    """What was registered."""
+    """The registered evaluator."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     EVALUATOR_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def evaluator(self) -> _evaluator_pb2.Evaluator:
-        """The evaluator."""
+        """The evaluator, with its version and creation time."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ Global___CreateEvaluatorResponse: _TypeAlias = CreateEvaluatorResponse  # noqa: 
 
 @_typing.final
 class ListEvaluatorsRequest(_message.Message):
-    """Asks for all evaluators."""
+    """A request for all evaluators of the project."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -86,14 +86,14 @@ Global___ListEvaluatorsRequest: _TypeAlias = ListEvaluatorsRequest  # noqa: Y015
 
 @_typing.final
 class ListEvaluatorsResponse(_message.Message):
-    """The evaluators."""
+    """The evaluators of the project."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     EVALUATORS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def evaluators(self) -> _containers.RepeatedCompositeFieldContainer[_evaluator_pb2.Evaluator]:
-        """The evaluators, by slug."""
+        """The evaluators, ordered by slug."""
 
     def __init__(
         self,
@@ -110,13 +110,13 @@ Global___ListEvaluatorsResponse: _TypeAlias = ListEvaluatorsResponse  # noqa: Y0
 
 @_typing.final
 class DeleteEvaluatorRequest(_message.Message):
-    """Which evaluator."""
+    """The evaluator to delete."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SLUG_FIELD_NUMBER: _builtins.int
     slug: _builtins.str
-    """The evaluator's slug."""
+    """The evaluator's slug. Required."""
     def __init__(
         self,
         *,
@@ -132,7 +132,7 @@ Global___DeleteEvaluatorRequest: _TypeAlias = DeleteEvaluatorRequest  # noqa: Y0
 
 @_typing.final
 class DeleteEvaluatorResponse(_message.Message):
-    """The evaluator is gone."""
+    """Confirms that the evaluator was deleted."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -26,8 +26,11 @@ if _version_not_supported:
 
 
 class EvaluatorServiceStub:
-    """Keeps the evaluators of a project. They run in the background on every sampled trace; each result is a feedback of the type
-    `spanloom.evaluation` on the trace or its log, whose payload is {evaluator, version, score?, label?, explanation?}.
+    """Manages the evaluators of a project. Evaluators run in the background on every sampled trace.
+    Each result is stored as feedback of the type `spanloom.evaluation` on the trace or log, with the
+    payload {evaluator, version, score?, label?, explanation?}.
+
+    An instance key selects the project by the header `x-spanloom-project` (default: `default`).
     """
 
     def __init__(self, channel):
@@ -54,29 +57,40 @@ class EvaluatorServiceStub:
 
 
 class EvaluatorServiceServicer:
-    """Keeps the evaluators of a project. They run in the background on every sampled trace; each result is a feedback of the type
-    `spanloom.evaluation` on the trace or its log, whose payload is {evaluator, version, score?, label?, explanation?}.
+    """Manages the evaluators of a project. Evaluators run in the background on every sampled trace.
+    Each result is stored as feedback of the type `spanloom.evaluation` on the trace or log, with the
+    payload {evaluator, version, score?, label?, explanation?}.
+
+    An instance key selects the project by the header `x-spanloom-project` (default: `default`).
     """
 
     def CreateEvaluator(self, request, context):
-        """Registers an evaluator, durably; one of the same slug is replaced. Traces that named the slug before it was there are
-        evaluated now; results that are there stay until their trace is sent again. INVALID_ARGUMENT names a bad kind or setting,
-        such as `evaluator.settings.pattern` (in REST, where the evaluator is the body, `settings.pattern`).
+        """Registers an evaluator. If the project has an evaluator with the same slug, it is replaced, so
+        retries are safe. The evaluator is durable when the call returns. Evaluations that were
+        requested before the slug was registered run now. Existing results are kept until their trace
+        is sent again.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, for
+        example `evaluator.settings.pattern` (in REST, where the body is the evaluator,
+        `settings.pattern`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListEvaluators(self, request, context):
-        """Lists the project's evaluators, by slug, all at once.
+        """Lists all evaluators of the project, ordered by slug, in one response.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteEvaluator(self, request, context):
-        """Removes an evaluator; its results stay, and what waits for it waits for the next of its slug. NOT_FOUND when the project has
-        none of this slug.
+        """Deletes an evaluator. Its results are kept. Evaluations that wait for it run when an evaluator
+        with the same slug is registered.
+
+        Returns NOT_FOUND (ERROR_REASON_EVALUATOR_NOT_FOUND) if the project has no evaluator with this
+        slug. A repeated delete therefore returns NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -109,8 +123,11 @@ def add_EvaluatorServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class EvaluatorService:
-    """Keeps the evaluators of a project. They run in the background on every sampled trace; each result is a feedback of the type
-    `spanloom.evaluation` on the trace or its log, whose payload is {evaluator, version, score?, label?, explanation?}.
+    """Manages the evaluators of a project. Evaluators run in the background on every sampled trace.
+    Each result is stored as feedback of the type `spanloom.evaluation` on the trace or log, with the
+    payload {evaluator, version, score?, label?, explanation?}.
+
+    An instance key selects the project by the header `x-spanloom-project` (default: `default`).
     """
 
     @staticmethod

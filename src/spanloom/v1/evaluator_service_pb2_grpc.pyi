@@ -27,8 +27,11 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class EvaluatorServiceStub:
-    """Keeps the evaluators of a project. They run in the background on every sampled trace; each result is a feedback of the type
-    `spanloom.evaluation` on the trace or its log, whose payload is {evaluator, version, score?, label?, explanation?}.
+    """Manages the evaluators of a project. Evaluators run in the background on every sampled trace.
+    Each result is stored as feedback of the type `spanloom.evaluation` on the trace or log, with the
+    payload {evaluator, version, score?, label?, explanation?}.
+
+    An instance key selects the project by the header `x-spanloom-project` (default: `default`).
     """
 
     @_typing.overload
@@ -36,39 +39,61 @@ class EvaluatorServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> EvaluatorServiceAsyncStub: ...
     CreateEvaluator: _grpc.UnaryUnaryMultiCallable[_evaluator_service_pb2.CreateEvaluatorRequest, _evaluator_service_pb2.CreateEvaluatorResponse]
-    """Registers an evaluator, durably; one of the same slug is replaced. Traces that named the slug before it was there are
-    evaluated now; results that are there stay until their trace is sent again. INVALID_ARGUMENT names a bad kind or setting,
-    such as `evaluator.settings.pattern` (in REST, where the evaluator is the body, `settings.pattern`).
+    """Registers an evaluator. If the project has an evaluator with the same slug, it is replaced, so
+    retries are safe. The evaluator is durable when the call returns. Evaluations that were
+    requested before the slug was registered run now. Existing results are kept until their trace
+    is sent again.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, for
+    example `evaluator.settings.pattern` (in REST, where the body is the evaluator,
+    `settings.pattern`).
     """
     ListEvaluators: _grpc.UnaryUnaryMultiCallable[_evaluator_service_pb2.ListEvaluatorsRequest, _evaluator_service_pb2.ListEvaluatorsResponse]
-    """Lists the project's evaluators, by slug, all at once."""
+    """Lists all evaluators of the project, ordered by slug, in one response."""
     DeleteEvaluator: _grpc.UnaryUnaryMultiCallable[_evaluator_service_pb2.DeleteEvaluatorRequest, _evaluator_service_pb2.DeleteEvaluatorResponse]
-    """Removes an evaluator; its results stay, and what waits for it waits for the next of its slug. NOT_FOUND when the project has
-    none of this slug.
+    """Deletes an evaluator. Its results are kept. Evaluations that wait for it run when an evaluator
+    with the same slug is registered.
+
+    Returns NOT_FOUND (ERROR_REASON_EVALUATOR_NOT_FOUND) if the project has no evaluator with this
+    slug. A repeated delete therefore returns NOT_FOUND.
     """
 
 @_typing.type_check_only
 class EvaluatorServiceAsyncStub(EvaluatorServiceStub):
-    """Keeps the evaluators of a project. They run in the background on every sampled trace; each result is a feedback of the type
-    `spanloom.evaluation` on the trace or its log, whose payload is {evaluator, version, score?, label?, explanation?}.
+    """Manages the evaluators of a project. Evaluators run in the background on every sampled trace.
+    Each result is stored as feedback of the type `spanloom.evaluation` on the trace or log, with the
+    payload {evaluator, version, score?, label?, explanation?}.
+
+    An instance key selects the project by the header `x-spanloom-project` (default: `default`).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateEvaluator: _aio.UnaryUnaryMultiCallable[_evaluator_service_pb2.CreateEvaluatorRequest, _evaluator_service_pb2.CreateEvaluatorResponse]  # type: ignore[assignment]
-    """Registers an evaluator, durably; one of the same slug is replaced. Traces that named the slug before it was there are
-    evaluated now; results that are there stay until their trace is sent again. INVALID_ARGUMENT names a bad kind or setting,
-    such as `evaluator.settings.pattern` (in REST, where the evaluator is the body, `settings.pattern`).
+    """Registers an evaluator. If the project has an evaluator with the same slug, it is replaced, so
+    retries are safe. The evaluator is durable when the call returns. Evaluations that were
+    requested before the slug was registered run now. Existing results are kept until their trace
+    is sent again.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, for
+    example `evaluator.settings.pattern` (in REST, where the body is the evaluator,
+    `settings.pattern`).
     """
     ListEvaluators: _aio.UnaryUnaryMultiCallable[_evaluator_service_pb2.ListEvaluatorsRequest, _evaluator_service_pb2.ListEvaluatorsResponse]  # type: ignore[assignment]
-    """Lists the project's evaluators, by slug, all at once."""
+    """Lists all evaluators of the project, ordered by slug, in one response."""
     DeleteEvaluator: _aio.UnaryUnaryMultiCallable[_evaluator_service_pb2.DeleteEvaluatorRequest, _evaluator_service_pb2.DeleteEvaluatorResponse]  # type: ignore[assignment]
-    """Removes an evaluator; its results stay, and what waits for it waits for the next of its slug. NOT_FOUND when the project has
-    none of this slug.
+    """Deletes an evaluator. Its results are kept. Evaluations that wait for it run when an evaluator
+    with the same slug is registered.
+
+    Returns NOT_FOUND (ERROR_REASON_EVALUATOR_NOT_FOUND) if the project has no evaluator with this
+    slug. A repeated delete therefore returns NOT_FOUND.
     """
 
 class EvaluatorServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Keeps the evaluators of a project. They run in the background on every sampled trace; each result is a feedback of the type
-    `spanloom.evaluation` on the trace or its log, whose payload is {evaluator, version, score?, label?, explanation?}.
+    """Manages the evaluators of a project. Evaluators run in the background on every sampled trace.
+    Each result is stored as feedback of the type `spanloom.evaluation` on the trace or log, with the
+    payload {evaluator, version, score?, label?, explanation?}.
+
+    An instance key selects the project by the header `x-spanloom-project` (default: `default`).
     """
 
     @_abc_1.abstractmethod
@@ -77,9 +102,14 @@ class EvaluatorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _evaluator_service_pb2.CreateEvaluatorRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_evaluator_service_pb2.CreateEvaluatorResponse, _abc.Awaitable[_evaluator_service_pb2.CreateEvaluatorResponse]]:
-        """Registers an evaluator, durably; one of the same slug is replaced. Traces that named the slug before it was there are
-        evaluated now; results that are there stay until their trace is sent again. INVALID_ARGUMENT names a bad kind or setting,
-        such as `evaluator.settings.pattern` (in REST, where the evaluator is the body, `settings.pattern`).
+        """Registers an evaluator. If the project has an evaluator with the same slug, it is replaced, so
+        retries are safe. The evaluator is durable when the call returns. Evaluations that were
+        requested before the slug was registered run now. Existing results are kept until their trace
+        is sent again.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, for
+        example `evaluator.settings.pattern` (in REST, where the body is the evaluator,
+        `settings.pattern`).
         """
 
     @_abc_1.abstractmethod
@@ -88,7 +118,7 @@ class EvaluatorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _evaluator_service_pb2.ListEvaluatorsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_evaluator_service_pb2.ListEvaluatorsResponse, _abc.Awaitable[_evaluator_service_pb2.ListEvaluatorsResponse]]:
-        """Lists the project's evaluators, by slug, all at once."""
+        """Lists all evaluators of the project, ordered by slug, in one response."""
 
     @_abc_1.abstractmethod
     def DeleteEvaluator(
@@ -96,8 +126,11 @@ class EvaluatorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _evaluator_service_pb2.DeleteEvaluatorRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_evaluator_service_pb2.DeleteEvaluatorResponse, _abc.Awaitable[_evaluator_service_pb2.DeleteEvaluatorResponse]]:
-        """Removes an evaluator; its results stay, and what waits for it waits for the next of its slug. NOT_FOUND when the project has
-        none of this slug.
+        """Deletes an evaluator. Its results are kept. Evaluations that wait for it run when an evaluator
+        with the same slug is registered.
+
+        Returns NOT_FOUND (ERROR_REASON_EVALUATOR_NOT_FOUND) if the project has no evaluator with this
+        slug. A repeated delete therefore returns NOT_FOUND.
         """
 
 def add_EvaluatorServiceServicer_to_server(servicer: EvaluatorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -18,14 +18,21 @@ if sys.version_info >= (3, 11):
 else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
+if sys.version_info >= (3, 13):
+    from warnings import deprecated as _deprecated
+else:
+    from typing_extensions import deprecated as _deprecated
+
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Event(_message.Message):
-    """One unit of work inside a session: a model call, a tool call, a step of a chain, or the session itself.
+    """One unit of work inside a session: a model call, a tool call, a step of a chain, or the session
+    itself.
 
-    Whatever door a span came in by, it is read in this shape too. JSON names are snake_case. Integers inside
-    `google.protobuf.Struct` and `Value` are doubles: digits past 2^53 are lost.
+    Every span can be read in this form, regardless of which API it was written through. JSON names
+    are snake_case. Numbers inside `google.protobuf.Struct` and `Value` are doubles, so integers
+    beyond 2^53 lose digits.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -50,52 +57,66 @@ class Event(_message.Message):
     FEEDBACK_FIELD_NUMBER: _builtins.int
     USER_PROPERTIES_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
-    """The event's id, up to 256 characters: a UUID made by the server when not given. Creating a known id again replaces
-    what was created before, in whatever session, so a retry is safe.
+    """The event's id, 1 to 256 characters. If unset on create, the server generates a UUID (an event
+    of type session uses its `session_id` if that is set). Creating an event with an existing id
+    replaces it, even across sessions.
     """
     event_type: _builtins.str
-    """What kind of work. Required on create; one of model, tool, chain, session."""
+    """The kind of work: model, tool, chain or session. Required on create."""
     event_name: _builtins.str
-    """What to call the event. Unset on create: "unknown"."""
+    """A display name. If unset on create: "unknown"."""
     source: _builtins.str
-    """Which environment sent it. Unset on create: "unknown"."""
+    """The environment that sent the event. If unset on create: "unknown"."""
     project: _builtins.str
-    """The project's name, kept and given back as sent. The key, not this field, decides where an event is stored; with an
-    instance key it names the project unless the header `x-spanloom-project` does.
+    """The name of the project, stored and returned as sent. For a project key, the key alone decides
+    in which project the event is stored. For an instance key, CreateEvent and CreateEventBatch use
+    this field if the header `x-spanloom-project` is absent; AddSessionTraces ignores it.
     """
     session_id: _builtins.str
-    """The session that the event belongs to, up to 256 characters. Unset on create: a session of its own."""
+    """The session that the event belongs to, 1 to 256 characters. If unset on create, the event gets
+    a session of its own, whose id is derived from the event's id (an event of type session is its
+    own session).
+    """
     parent_id: _builtins.str
-    """The event that this one is part of. Unset on create: the session. Empty for the session's own event."""
+    """The event that contains this one. If unset on create: the session. Empty for the session's own
+    event.
+    """
     error: _builtins.str
-    """What went wrong. Set and not empty: the event's status is ERROR."""
+    """The error message. If not empty, the event's status is ERROR."""
     start_time: _builtins.float
-    """When the work started, in milliseconds since 1970 UTC. Unset on create: `end_time` less `duration`, else the time of
-    receipt.
+    """The time when the work started, in milliseconds since 1970 UTC, up to the year 2262. If unset
+    on create: `end_time` minus `duration` if both are set, else the time of receipt or, if that is
+    earlier, `end_time`.
     """
     end_time: _builtins.float
-    """When the work ended, in milliseconds since 1970 UTC. Unset on create: `start_time` plus `duration` where that is given."""
+    """The time when the work ended, in milliseconds since 1970 UTC, up to the year 2262. If unset on
+    create: `start_time` plus `duration` if `duration` is set, else the event is still open.
+    """
     duration: _builtins.float
-    """How long it took, in milliseconds. Unset on create: `end_time` less `start_time`."""
+    """The duration of the work in milliseconds, 0 or more. If unset on create: `end_time` minus
+    `start_time`.
+    """
     @_builtins.property
     def children_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The events that are part of this one, as sent."""
+        """The ids of the events inside this one, as sent. The server does not compute this field."""
 
     @_builtins.property
     def config(self) -> _struct_pb2.Struct:
-        """How the work was set up: model, provider, hyperparameters, template."""
+        """The configuration of the work: model, provider, hyperparameters, template."""
 
     @_builtins.property
     def inputs(self) -> _struct_pb2.Struct:
-        """What went in."""
+        """The inputs of the work."""
 
     @_builtins.property
     def outputs(self) -> _struct_pb2.Value:
-        """What came out: an object. Anything else is stored as `{"value": ...}`."""
+        """The outputs of the work, a JSON object. Any other value is stored as `{"value": ...}`."""
 
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
-        """Free facts. `cost`, `prompt_tokens`, `completion_tokens`, `total_tokens` are what the session adds up."""
+        """Arbitrary data. The totals of the session are sums over `cost` (US dollars), `prompt_tokens`
+        and `completion_tokens`.
+        """
 
     @_builtins.property
     def metrics(self) -> _struct_pb2.Struct:
@@ -103,11 +124,11 @@ class Event(_message.Message):
 
     @_builtins.property
     def feedback(self) -> _struct_pb2.Struct:
-        """What people said of the work; `ground_truth` is the expected output."""
+        """Judgements of the work by people. `ground_truth` is the expected output."""
 
     @_builtins.property
     def user_properties(self) -> _struct_pb2.Struct:
-        """Facts about the user."""
+        """Properties of the user."""
 
     def __init__(
         self,
@@ -185,7 +206,9 @@ Global___Event: _TypeAlias = Event  # noqa: Y015
 
 @_typing.final
 class EventFilter(_message.Message):
-    """One condition on events; several are joined by "and"."""
+    """One condition on events. If a request has several, an event must meet all of them. Texts are
+    compared exactly, including case.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -194,21 +217,26 @@ class EventFilter(_message.Message):
     VALUE_FIELD_NUMBER: _builtins.int
     TYPE_FIELD_NUMBER: _builtins.int
     field: _builtins.str
-    """Which field: one of an event's, or a dotted path into its JSON, with numbers for list elements:
-    `metadata.cost`, `inputs.chat_history.0.content`. Required.
+    """The field to compare. Required. Either a field of Event or a dotted path into its JSON, in
+    which numbers are list indexes: `metadata.cost`, `inputs.chat_history.0.content`.
     """
     operator: _builtins.str
-    """How to compare. Required. For every type `exists`, `not exists`, `is`; for string also `is not`, `contains`, `not contains`;
-    for number `is not`, `greater than`, `less than`; for datetime `is not`, `after`, `before`.
+    """The comparison. Required. All types allow `exists`, `not exists` and `is`. Type string also
+    allows `is not`, `contains` and `not contains`; number `is not`, `greater than` and `less
+    than`; datetime `is not`, `after` and `before`.
     """
     type: _builtins.str
-    """The type of the comparison: string, number, boolean or datetime. Unset: that of the operator or of the value. A value of
-    another type is unlike any; in an event's JSON a datetime is a text in ISO 8601, compared to the millisecond, or a number.
+    """The type of the comparison: string, number, boolean or datetime. If unset, it follows from the
+    operator, else from the JSON type of `value`. `exists` and `not exists` ignore the type. For
+    the other operators, a stored value that is absent, null or of another type equals no value:
+    only `is not` and `not contains` match it. In an event's JSON, a datetime is a number of
+    milliseconds or an ISO 8601 string, which is compared with millisecond precision.
     """
     @_builtins.property
     def value(self) -> _struct_pb2.Value:
-        """What to compare with. Numbers and booleans may also come as texts; times as ISO 8601 (UTC unless it has a zone) or as
-        milliseconds since 1970. Null with `is` means `not exists`, with `is not` it means `exists`.
+        """The value to compare with. Numbers and booleans may also be sent as strings. Times are ISO 8601
+        strings (UTC if they have no zone) or milliseconds since 1970 UTC. Null turns `is` into `not
+        exists`, and `is not` into `exists`.
         """
 
     def __init__(
@@ -229,7 +257,7 @@ Global___EventFilter: _TypeAlias = EventFilter  # noqa: Y015
 
 @_typing.final
 class DateRange(_message.Message):
-    """A stretch of time, both ends included; an event is in it by its start."""
+    """A time range, inclusive at both ends. An event is in the range if it started in it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -239,24 +267,27 @@ class DateRange(_message.Message):
     END_TIME_FIELD_NUMBER: _builtins.int
     RELATIVE_FIELD_NUMBER: _builtins.int
     relative: _builtins.str
-    """How far back from now, where neither `gte` nor `start_time` is set: a number of minutes, hours, days, weeks, or months of
-    30 days, like `30m`, `24h`, `7d`, `2w`, `1mo`.
+    """The length of a range that began this long before the time of the call, for example `30m`,
+    `24h`, `7d`, `2w` or `1mo`: a whole number of minutes, hours, days, weeks or months of 30 days.
+    Ignored if `gte` or `start_time` is set.
     """
     @_builtins.property
     def gte(self) -> _timestamp_pb2.Timestamp:
-        """Not before this time."""
+        """The earliest time."""
 
     @_builtins.property
     def lte(self) -> _timestamp_pb2.Timestamp:
-        """Not after this time."""
+        """The latest time."""
 
     @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """The same as `gte`, which wins."""
+        """An alias of `gte`. Ignored if `gte` is set."""
 
     @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """The same as `lte`, which wins."""
+        """An alias of `lte`. Ignored if `lte` is set."""
 
     def __init__(
         self,

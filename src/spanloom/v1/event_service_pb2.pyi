@@ -21,6 +21,11 @@ if sys.version_info >= (3, 11):
 else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
+if sys.version_info >= (3, 13):
+    from warnings import deprecated as _deprecated
+else:
+    from typing_extensions import deprecated as _deprecated
+
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
@@ -35,24 +40,34 @@ class CreateEventBatchRequest(_message.Message):
     SESSION_PROPERTIES_FIELD_NUMBER: _builtins.int
     SESSION_FIELD_NUMBER: _builtins.int
     is_single_session: _builtins.bool
-    """All events share one session: that of `session_properties`, else that of the first event that names one, else a new one.
-    Unset or false: each event belongs to the session it names, and one that names none gets a session of its own.
+    """Whether all events belong to one session: the session in `session_properties`, else the session
+    of the first event that names one, else a new session. If false (the default), each event
+    belongs to the session that it names, and an event that names none gets a session of its own.
     """
-    single_session: _builtins.bool
-    """The same as `is_single_session`; either is enough."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def single_session(self) -> _builtins.bool:
+        """An alias of `is_single_session`. True if either is true."""
+
+    @single_session.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def single_session(self, value: _builtins.bool) -> None:
+        """An alias of `is_single_session`. True if either is true."""
+
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]:
-        """The events, in any order. Required."""
+        """The events, in any order. Required, at least one."""
 
     @_builtins.property
     def session_properties(self) -> _session_pb2.SessionProperties:
-        """What to say of the session (of each new session, when they are not one). With a session id here, events that name no
-        session belong to it.
+        """The properties of the session, or, if the events do not share one session, of each new session.
+        If it has a session id, events that name no session belong to that session.
         """
 
     @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
     def session(self) -> _session_pb2.SessionProperties:
-        """The same as `session_properties`, which wins."""
+        """An alias of `session_properties`. Ignored if `session_properties` is set."""
 
     def __init__(
         self,
@@ -80,7 +95,7 @@ Global___CreateEventBatchRequest: _TypeAlias = CreateEventBatchRequest  # noqa: 
 
 @_typing.final
 class CreateEventBatchResponse(_message.Message):
-    """What was stored."""
+    """The ids of the stored events."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -88,12 +103,20 @@ class CreateEventBatchResponse(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     SUCCESS_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
-    """The one session's id; where there are several, that of the last event."""
-    success: _builtins.bool
-    """Always true: a call that failed gives an error."""
+    """The id of the session. If the events belong to several sessions, the session of the last event."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def success(self) -> _builtins.bool:
+        """Always true: a failed call returns an error."""
+
+    @success.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def success(self, value: _builtins.bool) -> None:
+        """Always true: a failed call returns an error."""
+
     @_builtins.property
     def event_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The events' ids, in the order of the request."""
+        """The ids of the events, in the order of the request."""
 
     def __init__(
         self,
@@ -119,7 +142,9 @@ class CreateEventRequest(_message.Message):
     EVENT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def event(self) -> _event_pb2.Event:
-        """The event. Required. POST /v1/events takes its fields bare; POST /events under this name."""
+        """The event. Required. In POST /v1/events its fields are the body; in POST /events the body is an
+        object with this field.
+        """
 
     def __init__(
         self,
@@ -136,16 +161,24 @@ Global___CreateEventRequest: _TypeAlias = CreateEventRequest  # noqa: Y015
 
 @_typing.final
 class CreateEventResponse(_message.Message):
-    """What was stored."""
+    """The id of the stored event."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     EVENT_ID_FIELD_NUMBER: _builtins.int
     SUCCESS_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
-    """The event's id."""
-    success: _builtins.bool
-    """Always true: a call that failed gives an error."""
+    """The id of the event."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def success(self) -> _builtins.bool:
+        """Always true: a failed call returns an error."""
+
+    @success.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def success(self, value: _builtins.bool) -> None:
+        """Always true: a failed call returns an error."""
+
     def __init__(
         self,
         *,
@@ -162,13 +195,13 @@ Global___CreateEventResponse: _TypeAlias = CreateEventResponse  # noqa: Y015
 
 @_typing.final
 class GetEventRequest(_message.Message):
-    """Which event."""
+    """The event to get."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     EVENT_ID_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
-    """The event's id."""
+    """The event's id. Required."""
     def __init__(
         self,
         *,
@@ -191,7 +224,7 @@ class GetEventResponse(_message.Message):
     EVENT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def event(self) -> _event_pb2.Event:
-        """The event."""
+        """The event, with its updates applied."""
 
     def __init__(
         self,
@@ -208,7 +241,7 @@ Global___GetEventResponse: _TypeAlias = GetEventResponse  # noqa: Y015
 
 @_typing.final
 class ExportEventsRequest(_message.Message):
-    """Which events, and which page of them."""
+    """A page of the events that match the filters."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -221,27 +254,39 @@ class ExportEventsRequest(_message.Message):
     EVALUATION_ID_FIELD_NUMBER: _builtins.int
     IGNORE_ORDER_FIELD_NUMBER: _builtins.int
     project: _builtins.str
-    """Names the project where an instance key is used; otherwise ignored."""
+    """The project, for callers with an instance key and without the header `x-spanloom-project`.
+    Ignored otherwise.
+    """
     limit: _builtins.int
-    """How many events at most, 1 to 7500. Unset or 0: 1000. More than 7500 is read as 7500."""
+    """The maximum number of events in the page, 1 to 7,500. 0 means 1,000. Values above 7,500 are
+    reduced to 7,500.
+    """
     page: _builtins.int
-    """Which page, from 1. Unset or 0: 1."""
+    """The number of the page. The first is 1. 0 means 1."""
     evaluation_id: _builtins.str
-    """Only events of this evaluation: those whose `metadata.run_id` it is."""
-    ignore_order: _builtins.bool
-    """Taken for compatibility; the order is always the same."""
+    """Return only events of this evaluation: those whose `metadata.run_id` equals it."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def ignore_order(self) -> _builtins.bool:
+        """Accepted for compatibility and ignored. The order is always the same."""
+
+    @ignore_order.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def ignore_order(self, value: _builtins.bool) -> None:
+        """Accepted for compatibility and ignored. The order is always the same."""
+
     @_builtins.property
     def filters(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.EventFilter]:
-        """Conditions that all must hold."""
+        """The conditions. An event must meet all of them."""
 
     @_builtins.property
     def date_range(self) -> _event_pb2.DateRange:
-        """Only events that started within."""
+        """The range in which the events started."""
 
     @_builtins.property
     def projections(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Which fields to give, by name or dotted path: `inputs`, `metadata.cost`. None: all. Names of no field are ignored; the
-        event's id and type are always given.
+        """The fields to return, as names or dotted paths: `inputs`, `metadata.cost`. If empty, all fields
+        are returned. Unknown names are ignored. The event's id and type are always returned.
         """
 
     def __init__(
@@ -274,9 +319,17 @@ class ExportEventsResponse(_message.Message):
     TOTAL_EVENTS_FIELD_NUMBER: _builtins.int
     COUNT_FIELD_NUMBER: _builtins.int
     total_events: _builtins.int
-    """How many events meet the filters in all."""
-    count: _builtins.int
-    """The same as `total_events`."""
+    """The number of events that match, over all pages, capped at 2,147,483,647."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def count(self) -> _builtins.int:
+        """The same value as `total_events`."""
+
+    @count.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def count(self, value: _builtins.int) -> None:
+        """The same value as `total_events`."""
+
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]:
         """The events of this page."""
@@ -322,16 +375,24 @@ Global___CreateModelEventRequest: _TypeAlias = CreateModelEventRequest  # noqa: 
 
 @_typing.final
 class CreateModelEventResponse(_message.Message):
-    """What was stored."""
+    """The id of the stored event."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     EVENT_ID_FIELD_NUMBER: _builtins.int
     SUCCESS_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
-    """The event's id."""
-    success: _builtins.bool
-    """Always true: a call that failed gives an error."""
+    """The id of the event."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def success(self) -> _builtins.bool:
+        """Always true: a failed call returns an error."""
+
+    @success.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def success(self, value: _builtins.bool) -> None:
+        """Always true: a failed call returns an error."""
+
     def __init__(
         self,
         *,
@@ -358,24 +419,34 @@ class CreateModelEventBatchRequest(_message.Message):
     SESSION_PROPERTIES_FIELD_NUMBER: _builtins.int
     SESSION_FIELD_NUMBER: _builtins.int
     is_single_session: _builtins.bool
-    """All events share one session: that of `session_properties`, else that of the first event that names one, else a new one.
-    Unset or false: each event belongs to the session it names, and one that names none gets a session of its own.
+    """Whether all events belong to one session: the session in `session_properties`, else the session
+    of the first event that names one, else a new session. If false (the default), each event
+    belongs to the session that it names, and an event that names none gets a session of its own.
     """
-    single_session: _builtins.bool
-    """The same as `is_single_session`; either is enough."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def single_session(self) -> _builtins.bool:
+        """An alias of `is_single_session`. True if either is true."""
+
+    @single_session.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def single_session(self, value: _builtins.bool) -> None:
+        """An alias of `is_single_session`. True if either is true."""
+
     @_builtins.property
     def model_events(self) -> _containers.RepeatedCompositeFieldContainer[_model_event_pb2.ModelEvent]:
-        """The model calls, in any order. Required."""
+        """The model calls, in any order. Required, at least one."""
 
     @_builtins.property
     def session_properties(self) -> _session_pb2.SessionProperties:
-        """What to say of the session (of each new session, when they are not one). With a session id here, events that name no
-        session belong to it.
+        """The properties of the session, or, if the events do not share one session, of each new session.
+        If it has a session id, events that name no session belong to that session.
         """
 
     @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
     def session(self) -> _session_pb2.SessionProperties:
-        """The same as `session_properties`, which wins."""
+        """An alias of `session_properties`. Ignored if `session_properties` is set."""
 
     def __init__(
         self,
@@ -403,7 +474,7 @@ Global___CreateModelEventBatchRequest: _TypeAlias = CreateModelEventBatchRequest
 
 @_typing.final
 class CreateModelEventBatchResponse(_message.Message):
-    """What was stored."""
+    """The ids of the stored events."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -411,12 +482,20 @@ class CreateModelEventBatchResponse(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     SUCCESS_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
-    """The one session's id; where there are several, that of the last event."""
-    success: _builtins.bool
-    """Always true: a call that failed gives an error."""
+    """The id of the session. If the events belong to several sessions, the session of the last event."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def success(self) -> _builtins.bool:
+        """Always true: a failed call returns an error."""
+
+    @success.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def success(self, value: _builtins.bool) -> None:
+        """Always true: a failed call returns an error."""
+
     @_builtins.property
     def event_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The events' ids, in the order of the request."""
+        """The ids of the events, in the order of the request."""
 
     def __init__(
         self,
@@ -435,7 +514,7 @@ Global___CreateModelEventBatchResponse: _TypeAlias = CreateModelEventBatchRespon
 
 @_typing.final
 class UpdateEventRequest(_message.Message):
-    """What to add to an event."""
+    """The changes to an event."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -455,50 +534,59 @@ class UpdateEventRequest(_message.Message):
     DURATION_FIELD_NUMBER: _builtins.int
     CHILDREN_IDS_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
-    """The event's id, or a session's. Required."""
+    """The id of the event or session, 1 to 256 characters. Required."""
     project: _builtins.str
-    """Names the project where an instance key is used; otherwise ignored."""
+    """The project, for callers with an instance key and without the header `x-spanloom-project`.
+    Ignored otherwise.
+    """
     error: _builtins.str
-    """Replaces the error; empty: there was none."""
+    """Replaces the error message and sets the status: ERROR, or UNSET if the message is empty."""
     event_name: _builtins.str
-    """Replaces the name."""
+    """Replaces the name. Empty keeps it."""
     start_time: _builtins.float
-    """Replaces the start, in milliseconds since 1970 UTC."""
+    """Replaces the start time, in milliseconds since 1970 UTC, up to the year 2262."""
     end_time: _builtins.float
-    """Replaces the end, in milliseconds since 1970 UTC."""
+    """Replaces the end time, in milliseconds since 1970 UTC, up to the year 2262."""
     duration: _builtins.float
-    """Replaces the duration, in milliseconds. Unset, with a start or end: a duration that was their difference follows them."""
+    """Replaces the duration, in milliseconds, 0 or more. If unset, a change of the start or end time
+    also changes a duration that was their difference.
+    """
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
-        """Merged key by key; null removes a key. The same holds for the other four objects."""
+        """Replaces the keys that it sets and keeps the others. A key that is null is removed. Only
+        top-level keys are merged. This also applies to `metrics`, `feedback`, `config` and
+        `user_properties`.
+        """
 
     @_builtins.property
     def metrics(self) -> _struct_pb2.Struct:
-        """Merged key by key."""
+        """Merged as `metadata` is."""
 
     @_builtins.property
     def feedback(self) -> _struct_pb2.Struct:
-        """Merged key by key."""
+        """Merged as `metadata` is."""
 
     @_builtins.property
     def config(self) -> _struct_pb2.Struct:
-        """Merged key by key."""
+        """Merged as `metadata` is."""
 
     @_builtins.property
     def user_properties(self) -> _struct_pb2.Struct:
-        """Merged key by key."""
+        """Merged as `metadata` is."""
 
     @_builtins.property
     def outputs(self) -> _struct_pb2.Value:
-        """Replaces what came out. Null: stays. What is no object is stored as `{"value": ...}`."""
+        """Replaces the outputs. Null keeps them. A value that is not an object is stored as `{"value":
+        ...}`.
+        """
 
     @_builtins.property
     def inputs(self) -> _struct_pb2.Struct:
-        """Replaces what went in."""
+        """Replaces the inputs as a whole."""
 
     @_builtins.property
     def children_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Replaces the children. Empty: stays."""
+        """Replaces the ids of the child events. Empty keeps them."""
 
     def __init__(
         self,
@@ -548,13 +636,21 @@ Global___UpdateEventRequest: _TypeAlias = UpdateEventRequest  # noqa: Y015
 
 @_typing.final
 class UpdateEventResponse(_message.Message):
-    """The update was stored."""
+    """Confirms that the update was stored."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SUCCESS_FIELD_NUMBER: _builtins.int
-    success: _builtins.bool
-    """Always true: a call that failed gives an error."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def success(self) -> _builtins.bool:
+        """Always true: a failed call returns an error."""
+
+    @success.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def success(self, value: _builtins.bool) -> None:
+        """Always true: a failed call returns an error."""
+
     def __init__(
         self,
         *,
@@ -570,13 +666,13 @@ Global___UpdateEventResponse: _TypeAlias = UpdateEventResponse  # noqa: Y015
 
 @_typing.final
 class DeleteEventRequest(_message.Message):
-    """Which event."""
+    """The event to delete."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     EVENT_ID_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
-    """The event's id."""
+    """The event's id. Required."""
     def __init__(
         self,
         *,
@@ -592,16 +688,24 @@ Global___DeleteEventRequest: _TypeAlias = DeleteEventRequest  # noqa: Y015
 
 @_typing.final
 class DeleteEventResponse(_message.Message):
-    """What was removed."""
+    """The deleted event."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SUCCESS_FIELD_NUMBER: _builtins.int
     DELETED_FIELD_NUMBER: _builtins.int
-    success: _builtins.bool
-    """Always true: a call that failed gives an error."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def success(self) -> _builtins.bool:
+        """Always true: a failed call returns an error."""
+
+    @success.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def success(self, value: _builtins.bool) -> None:
+        """Always true: a failed call returns an error."""
+
     deleted: _builtins.str
-    """The event's id."""
+    """The id of the event."""
     def __init__(
         self,
         *,
@@ -618,7 +722,7 @@ Global___DeleteEventResponse: _TypeAlias = DeleteEventResponse  # noqa: Y015
 
 @_typing.final
 class SearchEventsRequest(_message.Message):
-    """Which events, and which page of them."""
+    """A page of the events that match the filters."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -630,22 +734,34 @@ class SearchEventsRequest(_message.Message):
     IGNORE_ORDER_FIELD_NUMBER: _builtins.int
     EVALUATION_ID_FIELD_NUMBER: _builtins.int
     project: _builtins.str
-    """Names the project where an instance key is used; otherwise ignored."""
+    """The project, for callers with an instance key and without the header `x-spanloom-project`.
+    Ignored otherwise.
+    """
     limit: _builtins.int
-    """How many events at most, 1 to 1000. Unset or 0: 1000. More than 1000 is read as 1000."""
+    """The maximum number of events in the page, 1 to 1,000. 0 means 1,000. Values above 1,000 are
+    reduced to 1,000.
+    """
     page: _builtins.int
-    """Which page, from 1. Unset or 0: 1."""
-    ignore_order: _builtins.bool
-    """Taken for compatibility; the order is always the same."""
+    """The number of the page. The first is 1. 0 means 1."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def ignore_order(self) -> _builtins.bool:
+        """Accepted for compatibility and ignored. The order is always the same."""
+
+    @ignore_order.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def ignore_order(self, value: _builtins.bool) -> None:
+        """Accepted for compatibility and ignored. The order is always the same."""
+
     evaluation_id: _builtins.str
-    """Only events of this evaluation: those whose `metadata.run_id` it is."""
+    """Return only events of this evaluation: those whose `metadata.run_id` equals it."""
     @_builtins.property
     def filters(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.EventFilter]:
-        """Conditions that all must hold."""
+        """The conditions. An event must meet all of them."""
 
     @_builtins.property
     def date_range(self) -> _event_pb2.DateRange:
-        """Only events that started within."""
+        """The range in which the events started."""
 
     def __init__(
         self,
@@ -675,7 +791,7 @@ class SearchEventsResponse(_message.Message):
     EVENTS_FIELD_NUMBER: _builtins.int
     COUNT_FIELD_NUMBER: _builtins.int
     count: _builtins.int
-    """How many events meet the filters in all."""
+    """The number of events that match, over all pages, capped at 2,147,483,647."""
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]:
         """The events of this page."""
@@ -696,7 +812,7 @@ Global___SearchEventsResponse: _TypeAlias = SearchEventsResponse  # noqa: Y015
 
 @_typing.final
 class ListEventsRequest(_message.Message):
-    """Which events, and which page of them."""
+    """A page of the events that match the filters."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -709,24 +825,38 @@ class ListEventsRequest(_message.Message):
     EVALUATION_ID_FIELD_NUMBER: _builtins.int
     IGNORE_ORDER_FIELD_NUMBER: _builtins.int
     project: _builtins.str
-    """Names the project where an instance key is used; otherwise ignored."""
+    """The project, for callers with an instance key and without the header `x-spanloom-project`.
+    Ignored otherwise.
+    """
     filters: _builtins.str
-    """Conditions that all must hold: the JSON of a list of EventFilter, or of one. A query string cannot hold them otherwise."""
+    """The conditions, as JSON text of one EventFilter or of a list of them. An event must meet all of
+    them. They are text because a query string has no form for a list of messages.
+    """
     limit: _builtins.int
-    """How many events at most, 1 to 7500. Unset or 0: 1000. More than 7500 is read as 7500."""
+    """The maximum number of events in the page, 1 to 7,500. 0 means 1,000. Values above 7,500 are
+    reduced to 7,500.
+    """
     page: _builtins.int
-    """Which page, from 1. Unset or 0: 1."""
+    """The number of the page. The first is 1. 0 means 1."""
     evaluation_id: _builtins.str
-    """Only events of this evaluation: those whose `metadata.run_id` it is."""
-    ignore_order: _builtins.bool
-    """Taken for compatibility; the order is always the same."""
+    """Return only events of this evaluation: those whose `metadata.run_id` equals it."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def ignore_order(self) -> _builtins.bool:
+        """Accepted for compatibility and ignored. The order is always the same."""
+
+    @ignore_order.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def ignore_order(self, value: _builtins.bool) -> None:
+        """Accepted for compatibility and ignored. The order is always the same."""
+
     @_builtins.property
     def date_range(self) -> _event_pb2.DateRange:
-        """Only events that started within."""
+        """The range in which the events started."""
 
     @_builtins.property
     def projections(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Which fields to give, as in ExportEventsRequest."""
+        """The fields to return, as in ExportEventsRequest."""
 
     def __init__(
         self,
@@ -758,9 +888,17 @@ class ListEventsResponse(_message.Message):
     TOTAL_EVENTS_FIELD_NUMBER: _builtins.int
     COUNT_FIELD_NUMBER: _builtins.int
     total_events: _builtins.int
-    """How many events meet the filters in all."""
-    count: _builtins.int
-    """The same as `total_events`."""
+    """The number of events that match, over all pages, capped at 2,147,483,647."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def count(self) -> _builtins.int:
+        """The same value as `total_events`."""
+
+    @count.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def count(self, value: _builtins.int) -> None:
+        """The same value as `total_events`."""
+
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]:
         """The events of this page."""
@@ -782,7 +920,7 @@ Global___ListEventsResponse: _TypeAlias = ListEventsResponse  # noqa: Y015
 
 @_typing.final
 class StreamEventsRequest(_message.Message):
-    """Which events."""
+    """The events to stream."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -792,20 +930,22 @@ class StreamEventsRequest(_message.Message):
     PROJECTIONS_FIELD_NUMBER: _builtins.int
     EVALUATION_ID_FIELD_NUMBER: _builtins.int
     project: _builtins.str
-    """Names the project where an instance key is used; otherwise ignored."""
+    """The project, for callers with an instance key and without the header `x-spanloom-project`.
+    Ignored otherwise.
+    """
     evaluation_id: _builtins.str
-    """Only events of this evaluation: those whose `metadata.run_id` it is."""
+    """Return only events of this evaluation: those whose `metadata.run_id` equals it."""
     @_builtins.property
     def filters(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.EventFilter]:
-        """Conditions that all must hold."""
+        """The conditions. An event must meet all of them."""
 
     @_builtins.property
     def date_range(self) -> _event_pb2.DateRange:
-        """Only events that started within."""
+        """The range in which the events started."""
 
     @_builtins.property
     def projections(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Which fields to give, as in ExportEventsRequest."""
+        """The fields to return, as in ExportEventsRequest."""
 
     def __init__(
         self,
@@ -826,7 +966,7 @@ Global___StreamEventsRequest: _TypeAlias = StreamEventsRequest  # noqa: Y015
 
 @_typing.final
 class StreamEventsResponse(_message.Message):
-    """One event of many."""
+    """One message of the stream."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -850,7 +990,7 @@ Global___StreamEventsResponse: _TypeAlias = StreamEventsResponse  # noqa: Y015
 
 @_typing.final
 class GetEventsSchemaRequest(_message.Message):
-    """Which events to look at."""
+    """The events whose fields are listed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -858,12 +998,14 @@ class GetEventsSchemaRequest(_message.Message):
     DATE_RANGE_FIELD_NUMBER: _builtins.int
     EVALUATION_ID_FIELD_NUMBER: _builtins.int
     project: _builtins.str
-    """Names the project where an instance key is used; otherwise ignored."""
+    """The project, for callers with an instance key and without the header `x-spanloom-project`.
+    Ignored otherwise.
+    """
     evaluation_id: _builtins.str
-    """Only events of this evaluation: those whose `metadata.run_id` it is."""
+    """Consider only events of this evaluation: those whose `metadata.run_id` equals it."""
     @_builtins.property
     def date_range(self) -> _event_pb2.DateRange:
-        """Only events that started within."""
+        """The range in which the events started."""
 
     def __init__(
         self,
@@ -882,7 +1024,7 @@ Global___GetEventsSchemaRequest: _TypeAlias = GetEventsSchemaRequest  # noqa: Y0
 
 @_typing.final
 class GetEventsSchemaResponse(_message.Message):
-    """What fields events have."""
+    """The fields of events."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -891,15 +1033,16 @@ class GetEventsSchemaResponse(_message.Message):
     MAPPINGS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def fields(self) -> _containers.RepeatedCompositeFieldContainer[Global___EventSchemaField]:
-        """The fields, by name, then type of event."""
+        """The fields, ordered by name and then by event type."""
 
     @_builtins.property
     def datasets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The ids of the datasets that events name in `metadata.dataset_id`."""
+        """The ids of datasets that these events name in `metadata.dataset_id`."""
 
     @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
     def mappings(self) -> _struct_pb2.Struct:
-        """Taken for compatibility: always empty, for no field stands under another name than its own."""
+        """Always empty. Present for compatibility: no field has an alternative name."""
 
     def __init__(
         self,
@@ -918,14 +1061,14 @@ Global___GetEventsSchemaResponse: _TypeAlias = GetEventsSchemaResponse  # noqa: 
 
 @_typing.final
 class EventSchemaField(_message.Message):
-    """One field of one type of events."""
+    """One field of one event type."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
     EVENT_TYPE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """The dotted path: `inputs.chat_history.0.content`."""
+    """The dotted path of the field, for example `inputs.chat_history.0.content`."""
     event_type: _builtins.str
     """model, tool, chain or session."""
     def __init__(
@@ -944,7 +1087,7 @@ Global___EventSchemaField: _TypeAlias = EventSchemaField  # noqa: Y015
 
 @_typing.final
 class GetEventsChartRequest(_message.Message):
-    """Which events to sum up, and how."""
+    """The events to aggregate, and the aggregation."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -958,24 +1101,33 @@ class GetEventsChartRequest(_message.Message):
     EVALUATION_ID_FIELD_NUMBER: _builtins.int
     ONLY_EXPERIMENTS_FIELD_NUMBER: _builtins.int
     project: _builtins.str
-    """Names the project where an instance key is used; otherwise ignored."""
+    """The project, for callers with an instance key and without the header `x-spanloom-project`.
+    Ignored otherwise.
+    """
     filters: _builtins.str
-    """Conditions that all must hold: the JSON of a list of EventFilter, or of one. A query string cannot hold them otherwise."""
+    """The conditions, as JSON text of one EventFilter or of a list of them. An event must meet all of
+    them. They are text because a query string has no form for a list of messages.
+    """
     metric: _builtins.str
-    """The number to sum up: a field or a dotted path. Unset: `duration`. Events that have none count in `count` alone."""
+    """The number to aggregate: a numeric field of Event or a dotted path. Default: `duration`
+    (milliseconds). Events without this number are counted, but do not contribute to the value.
+    """
     group_by: _builtins.str
-    """A field or a dotted path whose values are kept apart. Unset: none."""
+    """The field or dotted path by whose values the events are grouped. Default: no grouping."""
     bucket: _builtins.str
-    """How long a bucket is: minute, hour, day, or week (from Monday), in UTC. Unset: hour."""
+    """The length of a bucket: minute, hour, day or week (starting on Monday), in UTC. Default: hour."""
     aggregation: _builtins.str
-    """average, sum, min, max, count, or a percentile (nearest rank) p50, p75, p90, p95, p99. Unset: average."""
+    """The aggregate function: average, sum, min, max, count, or one of the percentiles p50, p75, p90,
+    p95, p99 (nearest rank). Default: average. The function count counts all events, with or
+    without the number.
+    """
     evaluation_id: _builtins.str
-    """Only events of this evaluation: those whose `metadata.run_id` it is."""
+    """Aggregate only events of this evaluation: those whose `metadata.run_id` equals it."""
     only_experiments: _builtins.bool
-    """Only events of evaluations: those with a `metadata.run_id`."""
+    """Aggregate only events of evaluations: those with a `metadata.run_id`."""
     @_builtins.property
     def date_range(self) -> _event_pb2.DateRange:
-        """Only events that started within."""
+        """The range in which the events started."""
 
     def __init__(
         self,
@@ -1007,10 +1159,10 @@ class GetEventsChartResponse(_message.Message):
     EVENTS_FIELD_NUMBER: _builtins.int
     TOTAL_EVENTS_FIELD_NUMBER: _builtins.int
     total_events: _builtins.int
-    """How many events were summed up."""
+    """The number of events that were aggregated, capped at 2,147,483,647."""
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___EventsChartPoint]:
-        """The points, by time, then group."""
+        """The points, ordered by time and then by group."""
 
     def __init__(
         self,
@@ -1028,7 +1180,7 @@ Global___GetEventsChartResponse: _TypeAlias = GetEventsChartResponse  # noqa: Y0
 
 @_typing.final
 class EventsChartPoint(_message.Message):
-    """What the events of one bucket and group come to."""
+    """The aggregate over the events of one bucket and group."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1037,14 +1189,16 @@ class EventsChartPoint(_message.Message):
     VALUE_FIELD_NUMBER: _builtins.int
     COUNT_FIELD_NUMBER: _builtins.int
     group: _builtins.str
-    """The value of the field that the events are grouped by; empty for events without it."""
+    """The value of the `group_by` field as text. Empty for events without this field, and for charts
+    without groups.
+    """
     value: _builtins.float
-    """What they come to. Unset when none of them has the number."""
+    """The aggregate. Unset if no event of the bucket and group has the number."""
     count: _builtins.int
-    """How many events they are."""
+    """The number of events in the bucket and group, capped at 2,147,483,647."""
     @_builtins.property
     def bucket(self) -> _timestamp_pb2.Timestamp:
-        """When the bucket begins."""
+        """The start of the bucket."""
 
     def __init__(
         self,

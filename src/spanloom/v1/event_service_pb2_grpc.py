@@ -26,7 +26,12 @@ if _version_not_supported:
 
 
 class EventServiceStub:
-    """Records events and gives them back.
+    """Stores and reads events.
+
+    A project key reads and writes its own project. For an instance key, the header
+    `x-spanloom-project` names the project, else the request's `project` field where it has one, else
+    the project is `default`. All events and session properties of one batch must then name the same
+    project.
     """
 
     def __init__(self, channel):
@@ -103,107 +108,152 @@ class EventServiceStub:
 
 
 class EventServiceServicer:
-    """Records events and gives them back.
+    """Stores and reads events.
+
+    A project key reads and writes its own project. For an instance key, the header
+    `x-spanloom-project` names the project, else the request's `project` field where it has one, else
+    the project is `default`. All events and session properties of one batch must then name the same
+    project.
     """
 
     def CreateEventBatch(self, request, context):
-        """Stores many events, atomically: when the call returns OK, all are durable; one invalid event refuses the batch with
-        INVALID_ARGUMENT, which names every bad field by index (`events[3].event_type`), and nothing is stored. An empty batch and
-        an event id that stands twice are errors. There is no limit on the number of events but the size of a request (64 MiB
-        unless the server is set otherwise). The same batch again replaces the same events, so a retry is safe.
-        RESOURCE_EXHAUSTED with RetryInfo when the server cannot keep up: nothing was stored.
+        """Stores events atomically. When the call returns OK, all events are durable. If one event is
+        invalid, none is stored. The number of events is limited only by the maximum size of a request
+        (64 MiB unless the server is configured otherwise).
+
+        Events with ids replace stored events with the same ids, so retries are safe if every event has
+        an id. Events without ids are stored again by a retry. The updates of a replaced event are kept
+        and applied to the new one.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field by its
+        index (`events[3].event_type`), also if the batch is empty, and INVALID_ARGUMENT
+        (ERROR_REASON_DUPLICATE_ID) if two events have the same id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateEvent(self, request, context):
-        """Stores one event durably. The same event id again replaces what was created before. Without a session id the event gets a
-        session of its own. INVALID_ARGUMENT names each bad field.
+        """Stores one event. It is durable when the call returns OK. An event with an id replaces the
+        stored event with the same id, so a retry is safe if the event has an id. The updates of a
+        replaced event are kept and applied to the new one. Without a session id, the event gets a
+        session of its own.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, for
+        example `event.event_type` (on the path /v1/events, where the body is the event, `event_type`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateModelEvent(self, request, context):
-        """Stores one model call as an event; as CreateEvent.
+        """Stores one model call as an event. Behaves like CreateEvent. Field paths in errors are those of
+        Event, for example `model_event.start_time`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateModelEventBatch(self, request, context):
-        """Stores many model calls as events; as CreateEventBatch.
+        """Stores model calls as events. Behaves like CreateEventBatch. Field paths in errors are those of
+        Event, for example `model_events[3].start_time`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateEvent(self, request, context):
-        """Adds to an event, or to a session by its id; what is not said stays. Durable when the call returns OK. An update may come
-        before its event, and survives the event's being created again; until the event comes nothing of it is listed. An update
-        does not tell whether its event is there. INVALID_ARGUMENT names each bad field.
+        """Updates an event, or a session by its id. Fields that the request does not set keep their
+        values. The update is durable when the call returns OK. Retries are safe.
+
+        The event need not exist. The server keeps the update, applies it when the event is created,
+        and applies it again whenever the event is replaced. Until then, no list or lookup returns the
+        event. An update of a session that no client described (only its events name it) is visible in
+        GetSession. The response does not say whether the event exists.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteEvent(self, request, context):
-        """Removes an event, and what was said of it: updates and feedback. Its children stay. NOT_FOUND when the project has no such
-        event.
+        """Deletes an event together with its updates and feedback, atomically. Child events are kept.
+
+        Returns NOT_FOUND (ERROR_REASON_EVENT_NOT_FOUND) if the project has no such event. A repeated
+        delete therefore returns NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetEvent(self, request, context):
-        """Gives one event. NOT_FOUND when the project has no such event.
+        """Gets an event. If several traces contain a span with this event id, the one that was written
+        last is returned.
+
+        Returns NOT_FOUND (ERROR_REASON_EVENT_NOT_FOUND) if the project has no such event.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExportEvents(self, request, context):
-        """Gives one page of the events that meet all filters, newest start first (ties by event id), with the grand total of the
-        filter. No filters: all events. INVALID_ARGUMENT names a bad filter (`filters[1].operator`). Nothing found is no error.
+        """Gets one page of the events that match all filters, with the total number of matches. Without
+        filters, all events match. The order is by start time, latest first, and then by event id. If
+        nothing matches, the page is empty. Pages are counted at the time of each call: events that are
+        written between two calls move later events to other pages.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names an invalid filter
+        (`filters[1].operator`), a negative `limit` or `page`, or an invalid `dateRange.relative`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SearchEvents(self, request, context):
-        """As ExportEvents, with smaller pages and without projections.
+        """Behaves like ExportEvents, with smaller pages and without projections.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListEvents(self, request, context):
-        """As ExportEvents, for a query string.
+        """Behaves like ExportEvents, with the filters as JSON text so that they fit into a query string.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StreamEvents(self, request, context):
-        """Gives all events that meet all filters, in the order of ExportEvents, one a message; over REST one JSON object a line. What is
-        written meanwhile may be given or not; nothing is given twice, and nothing that was there is left out. Takes the same memory
-        for any number of events. Read again from the start after an error.
+        """Streams all events that match all filters, in the order of ExportEvents, one per message. In
+        REST, the response has one JSON object per line. Events that are created, updated or deleted
+        during the call may be missing, or may be returned in either state. Every other matching event
+        is returned exactly once. The server's memory use does not depend on the number of events, and
+        its time limit for calls does not apply. After an error, start again from the beginning.
+
+        Returns INVALID_ARGUMENT as ExportEvents does. In REST, an error after the first line is a last
+        line `{"error": {...}}`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetEventsSchema(self, request, context):
-        """Tells what fields events have: the dotted paths to all values in the newest 1000 events of the range, by type of event.
+        """Gets the fields of events: the dotted paths to all values in the latest 1,000 events of the
+        range, by event type. The response has at most 10,000 fields.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for an invalid `dateRange.relative`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetEventsChart(self, request, context):
-        """Sums events up over time: one point for each bucket of time and each value of `group_by`, in this order. Buckets without
-        events are left out. INVALID_ARGUMENT names a bad field, or `bucket` when there were more than 10000 points.
+        """Aggregates events over time. The response has one point for each time bucket and each value of
+        `group_by`, ordered by bucket and then by group. Buckets without events are omitted.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names an invalid field or filter, or
+        names `bucket` if the chart would have more than 10,000 points.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -286,7 +336,12 @@ def add_EventServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class EventService:
-    """Records events and gives them back.
+    """Stores and reads events.
+
+    A project key reads and writes its own project. For an instance key, the header
+    `x-spanloom-project` names the project, else the request's `project` field where it has one, else
+    the project is `default`. All events and session properties of one batch must then name the same
+    project.
     """
 
     @staticmethod

@@ -27,111 +27,217 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class EventServiceStub:
-    """Records events and gives them back."""
+    """Stores and reads events.
+
+    A project key reads and writes its own project. For an instance key, the header
+    `x-spanloom-project` names the project, else the request's `project` field where it has one, else
+    the project is `default`. All events and session properties of one batch must then name the same
+    project.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> EventServiceAsyncStub: ...
     CreateEventBatch: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.CreateEventBatchRequest, _event_service_pb2.CreateEventBatchResponse]
-    """Stores many events, atomically: when the call returns OK, all are durable; one invalid event refuses the batch with
-    INVALID_ARGUMENT, which names every bad field by index (`events[3].event_type`), and nothing is stored. An empty batch and
-    an event id that stands twice are errors. There is no limit on the number of events but the size of a request (64 MiB
-    unless the server is set otherwise). The same batch again replaces the same events, so a retry is safe.
-    RESOURCE_EXHAUSTED with RetryInfo when the server cannot keep up: nothing was stored.
+    """Stores events atomically. When the call returns OK, all events are durable. If one event is
+    invalid, none is stored. The number of events is limited only by the maximum size of a request
+    (64 MiB unless the server is configured otherwise).
+
+    Events with ids replace stored events with the same ids, so retries are safe if every event has
+    an id. Events without ids are stored again by a retry. The updates of a replaced event are kept
+    and applied to the new one.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field by its
+    index (`events[3].event_type`), also if the batch is empty, and INVALID_ARGUMENT
+    (ERROR_REASON_DUPLICATE_ID) if two events have the same id.
     """
     CreateEvent: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.CreateEventRequest, _event_service_pb2.CreateEventResponse]
-    """Stores one event durably. The same event id again replaces what was created before. Without a session id the event gets a
-    session of its own. INVALID_ARGUMENT names each bad field.
+    """Stores one event. It is durable when the call returns OK. An event with an id replaces the
+    stored event with the same id, so a retry is safe if the event has an id. The updates of a
+    replaced event are kept and applied to the new one. Without a session id, the event gets a
+    session of its own.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, for
+    example `event.event_type` (on the path /v1/events, where the body is the event, `event_type`).
     """
     CreateModelEvent: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.CreateModelEventRequest, _event_service_pb2.CreateModelEventResponse]
-    """Stores one model call as an event; as CreateEvent."""
+    """Stores one model call as an event. Behaves like CreateEvent. Field paths in errors are those of
+    Event, for example `model_event.start_time`.
+    """
     CreateModelEventBatch: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.CreateModelEventBatchRequest, _event_service_pb2.CreateModelEventBatchResponse]
-    """Stores many model calls as events; as CreateEventBatch."""
+    """Stores model calls as events. Behaves like CreateEventBatch. Field paths in errors are those of
+    Event, for example `model_events[3].start_time`.
+    """
     UpdateEvent: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.UpdateEventRequest, _event_service_pb2.UpdateEventResponse]
-    """Adds to an event, or to a session by its id; what is not said stays. Durable when the call returns OK. An update may come
-    before its event, and survives the event's being created again; until the event comes nothing of it is listed. An update
-    does not tell whether its event is there. INVALID_ARGUMENT names each bad field.
+    """Updates an event, or a session by its id. Fields that the request does not set keep their
+    values. The update is durable when the call returns OK. Retries are safe.
+
+    The event need not exist. The server keeps the update, applies it when the event is created,
+    and applies it again whenever the event is replaced. Until then, no list or lookup returns the
+    event. An update of a session that no client described (only its events name it) is visible in
+    GetSession. The response does not say whether the event exists.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
     """
     DeleteEvent: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.DeleteEventRequest, _event_service_pb2.DeleteEventResponse]
-    """Removes an event, and what was said of it: updates and feedback. Its children stay. NOT_FOUND when the project has no such
-    event.
+    """Deletes an event together with its updates and feedback, atomically. Child events are kept.
+
+    Returns NOT_FOUND (ERROR_REASON_EVENT_NOT_FOUND) if the project has no such event. A repeated
+    delete therefore returns NOT_FOUND.
     """
     GetEvent: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.GetEventRequest, _event_service_pb2.GetEventResponse]
-    """Gives one event. NOT_FOUND when the project has no such event."""
+    """Gets an event. If several traces contain a span with this event id, the one that was written
+    last is returned.
+
+    Returns NOT_FOUND (ERROR_REASON_EVENT_NOT_FOUND) if the project has no such event.
+    """
     ExportEvents: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.ExportEventsRequest, _event_service_pb2.ExportEventsResponse]
-    """Gives one page of the events that meet all filters, newest start first (ties by event id), with the grand total of the
-    filter. No filters: all events. INVALID_ARGUMENT names a bad filter (`filters[1].operator`). Nothing found is no error.
+    """Gets one page of the events that match all filters, with the total number of matches. Without
+    filters, all events match. The order is by start time, latest first, and then by event id. If
+    nothing matches, the page is empty. Pages are counted at the time of each call: events that are
+    written between two calls move later events to other pages.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names an invalid filter
+    (`filters[1].operator`), a negative `limit` or `page`, or an invalid `dateRange.relative`.
     """
     SearchEvents: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.SearchEventsRequest, _event_service_pb2.SearchEventsResponse]
-    """As ExportEvents, with smaller pages and without projections."""
+    """Behaves like ExportEvents, with smaller pages and without projections."""
     ListEvents: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.ListEventsRequest, _event_service_pb2.ListEventsResponse]
-    """As ExportEvents, for a query string."""
+    """Behaves like ExportEvents, with the filters as JSON text so that they fit into a query string."""
     StreamEvents: _grpc.UnaryStreamMultiCallable[_event_service_pb2.StreamEventsRequest, _event_service_pb2.StreamEventsResponse]
-    """Gives all events that meet all filters, in the order of ExportEvents, one a message; over REST one JSON object a line. What is
-    written meanwhile may be given or not; nothing is given twice, and nothing that was there is left out. Takes the same memory
-    for any number of events. Read again from the start after an error.
+    """Streams all events that match all filters, in the order of ExportEvents, one per message. In
+    REST, the response has one JSON object per line. Events that are created, updated or deleted
+    during the call may be missing, or may be returned in either state. Every other matching event
+    is returned exactly once. The server's memory use does not depend on the number of events, and
+    its time limit for calls does not apply. After an error, start again from the beginning.
+
+    Returns INVALID_ARGUMENT as ExportEvents does. In REST, an error after the first line is a last
+    line `{"error": {...}}`.
     """
     GetEventsSchema: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.GetEventsSchemaRequest, _event_service_pb2.GetEventsSchemaResponse]
-    """Tells what fields events have: the dotted paths to all values in the newest 1000 events of the range, by type of event."""
+    """Gets the fields of events: the dotted paths to all values in the latest 1,000 events of the
+    range, by event type. The response has at most 10,000 fields.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for an invalid `dateRange.relative`.
+    """
     GetEventsChart: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.GetEventsChartRequest, _event_service_pb2.GetEventsChartResponse]
-    """Sums events up over time: one point for each bucket of time and each value of `group_by`, in this order. Buckets without
-    events are left out. INVALID_ARGUMENT names a bad field, or `bucket` when there were more than 10000 points.
+    """Aggregates events over time. The response has one point for each time bucket and each value of
+    `group_by`, ordered by bucket and then by group. Buckets without events are omitted.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names an invalid field or filter, or
+    names `bucket` if the chart would have more than 10,000 points.
     """
 
 @_typing.type_check_only
 class EventServiceAsyncStub(EventServiceStub):
-    """Records events and gives them back."""
+    """Stores and reads events.
+
+    A project key reads and writes its own project. For an instance key, the header
+    `x-spanloom-project` names the project, else the request's `project` field where it has one, else
+    the project is `default`. All events and session properties of one batch must then name the same
+    project.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateEventBatch: _aio.UnaryUnaryMultiCallable[_event_service_pb2.CreateEventBatchRequest, _event_service_pb2.CreateEventBatchResponse]  # type: ignore[assignment]
-    """Stores many events, atomically: when the call returns OK, all are durable; one invalid event refuses the batch with
-    INVALID_ARGUMENT, which names every bad field by index (`events[3].event_type`), and nothing is stored. An empty batch and
-    an event id that stands twice are errors. There is no limit on the number of events but the size of a request (64 MiB
-    unless the server is set otherwise). The same batch again replaces the same events, so a retry is safe.
-    RESOURCE_EXHAUSTED with RetryInfo when the server cannot keep up: nothing was stored.
+    """Stores events atomically. When the call returns OK, all events are durable. If one event is
+    invalid, none is stored. The number of events is limited only by the maximum size of a request
+    (64 MiB unless the server is configured otherwise).
+
+    Events with ids replace stored events with the same ids, so retries are safe if every event has
+    an id. Events without ids are stored again by a retry. The updates of a replaced event are kept
+    and applied to the new one.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field by its
+    index (`events[3].event_type`), also if the batch is empty, and INVALID_ARGUMENT
+    (ERROR_REASON_DUPLICATE_ID) if two events have the same id.
     """
     CreateEvent: _aio.UnaryUnaryMultiCallable[_event_service_pb2.CreateEventRequest, _event_service_pb2.CreateEventResponse]  # type: ignore[assignment]
-    """Stores one event durably. The same event id again replaces what was created before. Without a session id the event gets a
-    session of its own. INVALID_ARGUMENT names each bad field.
+    """Stores one event. It is durable when the call returns OK. An event with an id replaces the
+    stored event with the same id, so a retry is safe if the event has an id. The updates of a
+    replaced event are kept and applied to the new one. Without a session id, the event gets a
+    session of its own.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, for
+    example `event.event_type` (on the path /v1/events, where the body is the event, `event_type`).
     """
     CreateModelEvent: _aio.UnaryUnaryMultiCallable[_event_service_pb2.CreateModelEventRequest, _event_service_pb2.CreateModelEventResponse]  # type: ignore[assignment]
-    """Stores one model call as an event; as CreateEvent."""
+    """Stores one model call as an event. Behaves like CreateEvent. Field paths in errors are those of
+    Event, for example `model_event.start_time`.
+    """
     CreateModelEventBatch: _aio.UnaryUnaryMultiCallable[_event_service_pb2.CreateModelEventBatchRequest, _event_service_pb2.CreateModelEventBatchResponse]  # type: ignore[assignment]
-    """Stores many model calls as events; as CreateEventBatch."""
+    """Stores model calls as events. Behaves like CreateEventBatch. Field paths in errors are those of
+    Event, for example `model_events[3].start_time`.
+    """
     UpdateEvent: _aio.UnaryUnaryMultiCallable[_event_service_pb2.UpdateEventRequest, _event_service_pb2.UpdateEventResponse]  # type: ignore[assignment]
-    """Adds to an event, or to a session by its id; what is not said stays. Durable when the call returns OK. An update may come
-    before its event, and survives the event's being created again; until the event comes nothing of it is listed. An update
-    does not tell whether its event is there. INVALID_ARGUMENT names each bad field.
+    """Updates an event, or a session by its id. Fields that the request does not set keep their
+    values. The update is durable when the call returns OK. Retries are safe.
+
+    The event need not exist. The server keeps the update, applies it when the event is created,
+    and applies it again whenever the event is replaced. Until then, no list or lookup returns the
+    event. An update of a session that no client described (only its events name it) is visible in
+    GetSession. The response does not say whether the event exists.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
     """
     DeleteEvent: _aio.UnaryUnaryMultiCallable[_event_service_pb2.DeleteEventRequest, _event_service_pb2.DeleteEventResponse]  # type: ignore[assignment]
-    """Removes an event, and what was said of it: updates and feedback. Its children stay. NOT_FOUND when the project has no such
-    event.
+    """Deletes an event together with its updates and feedback, atomically. Child events are kept.
+
+    Returns NOT_FOUND (ERROR_REASON_EVENT_NOT_FOUND) if the project has no such event. A repeated
+    delete therefore returns NOT_FOUND.
     """
     GetEvent: _aio.UnaryUnaryMultiCallable[_event_service_pb2.GetEventRequest, _event_service_pb2.GetEventResponse]  # type: ignore[assignment]
-    """Gives one event. NOT_FOUND when the project has no such event."""
+    """Gets an event. If several traces contain a span with this event id, the one that was written
+    last is returned.
+
+    Returns NOT_FOUND (ERROR_REASON_EVENT_NOT_FOUND) if the project has no such event.
+    """
     ExportEvents: _aio.UnaryUnaryMultiCallable[_event_service_pb2.ExportEventsRequest, _event_service_pb2.ExportEventsResponse]  # type: ignore[assignment]
-    """Gives one page of the events that meet all filters, newest start first (ties by event id), with the grand total of the
-    filter. No filters: all events. INVALID_ARGUMENT names a bad filter (`filters[1].operator`). Nothing found is no error.
+    """Gets one page of the events that match all filters, with the total number of matches. Without
+    filters, all events match. The order is by start time, latest first, and then by event id. If
+    nothing matches, the page is empty. Pages are counted at the time of each call: events that are
+    written between two calls move later events to other pages.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names an invalid filter
+    (`filters[1].operator`), a negative `limit` or `page`, or an invalid `dateRange.relative`.
     """
     SearchEvents: _aio.UnaryUnaryMultiCallable[_event_service_pb2.SearchEventsRequest, _event_service_pb2.SearchEventsResponse]  # type: ignore[assignment]
-    """As ExportEvents, with smaller pages and without projections."""
+    """Behaves like ExportEvents, with smaller pages and without projections."""
     ListEvents: _aio.UnaryUnaryMultiCallable[_event_service_pb2.ListEventsRequest, _event_service_pb2.ListEventsResponse]  # type: ignore[assignment]
-    """As ExportEvents, for a query string."""
+    """Behaves like ExportEvents, with the filters as JSON text so that they fit into a query string."""
     StreamEvents: _aio.UnaryStreamMultiCallable[_event_service_pb2.StreamEventsRequest, _event_service_pb2.StreamEventsResponse]  # type: ignore[assignment]
-    """Gives all events that meet all filters, in the order of ExportEvents, one a message; over REST one JSON object a line. What is
-    written meanwhile may be given or not; nothing is given twice, and nothing that was there is left out. Takes the same memory
-    for any number of events. Read again from the start after an error.
+    """Streams all events that match all filters, in the order of ExportEvents, one per message. In
+    REST, the response has one JSON object per line. Events that are created, updated or deleted
+    during the call may be missing, or may be returned in either state. Every other matching event
+    is returned exactly once. The server's memory use does not depend on the number of events, and
+    its time limit for calls does not apply. After an error, start again from the beginning.
+
+    Returns INVALID_ARGUMENT as ExportEvents does. In REST, an error after the first line is a last
+    line `{"error": {...}}`.
     """
     GetEventsSchema: _aio.UnaryUnaryMultiCallable[_event_service_pb2.GetEventsSchemaRequest, _event_service_pb2.GetEventsSchemaResponse]  # type: ignore[assignment]
-    """Tells what fields events have: the dotted paths to all values in the newest 1000 events of the range, by type of event."""
+    """Gets the fields of events: the dotted paths to all values in the latest 1,000 events of the
+    range, by event type. The response has at most 10,000 fields.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for an invalid `dateRange.relative`.
+    """
     GetEventsChart: _aio.UnaryUnaryMultiCallable[_event_service_pb2.GetEventsChartRequest, _event_service_pb2.GetEventsChartResponse]  # type: ignore[assignment]
-    """Sums events up over time: one point for each bucket of time and each value of `group_by`, in this order. Buckets without
-    events are left out. INVALID_ARGUMENT names a bad field, or `bucket` when there were more than 10000 points.
+    """Aggregates events over time. The response has one point for each time bucket and each value of
+    `group_by`, ordered by bucket and then by group. Buckets without events are omitted.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names an invalid field or filter, or
+    names `bucket` if the chart would have more than 10,000 points.
     """
 
 class EventServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Records events and gives them back."""
+    """Stores and reads events.
+
+    A project key reads and writes its own project. For an instance key, the header
+    `x-spanloom-project` names the project, else the request's `project` field where it has one, else
+    the project is `default`. All events and session properties of one batch must then name the same
+    project.
+    """
 
     @_abc_1.abstractmethod
     def CreateEventBatch(
@@ -139,11 +245,17 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _event_service_pb2.CreateEventBatchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_event_service_pb2.CreateEventBatchResponse, _abc.Awaitable[_event_service_pb2.CreateEventBatchResponse]]:
-        """Stores many events, atomically: when the call returns OK, all are durable; one invalid event refuses the batch with
-        INVALID_ARGUMENT, which names every bad field by index (`events[3].event_type`), and nothing is stored. An empty batch and
-        an event id that stands twice are errors. There is no limit on the number of events but the size of a request (64 MiB
-        unless the server is set otherwise). The same batch again replaces the same events, so a retry is safe.
-        RESOURCE_EXHAUSTED with RetryInfo when the server cannot keep up: nothing was stored.
+        """Stores events atomically. When the call returns OK, all events are durable. If one event is
+        invalid, none is stored. The number of events is limited only by the maximum size of a request
+        (64 MiB unless the server is configured otherwise).
+
+        Events with ids replace stored events with the same ids, so retries are safe if every event has
+        an id. Events without ids are stored again by a retry. The updates of a replaced event are kept
+        and applied to the new one.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field by its
+        index (`events[3].event_type`), also if the batch is empty, and INVALID_ARGUMENT
+        (ERROR_REASON_DUPLICATE_ID) if two events have the same id.
         """
 
     @_abc_1.abstractmethod
@@ -152,8 +264,13 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _event_service_pb2.CreateEventRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_event_service_pb2.CreateEventResponse, _abc.Awaitable[_event_service_pb2.CreateEventResponse]]:
-        """Stores one event durably. The same event id again replaces what was created before. Without a session id the event gets a
-        session of its own. INVALID_ARGUMENT names each bad field.
+        """Stores one event. It is durable when the call returns OK. An event with an id replaces the
+        stored event with the same id, so a retry is safe if the event has an id. The updates of a
+        replaced event are kept and applied to the new one. Without a session id, the event gets a
+        session of its own.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, for
+        example `event.event_type` (on the path /v1/events, where the body is the event, `event_type`).
         """
 
     @_abc_1.abstractmethod
@@ -162,7 +279,9 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _event_service_pb2.CreateModelEventRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_event_service_pb2.CreateModelEventResponse, _abc.Awaitable[_event_service_pb2.CreateModelEventResponse]]:
-        """Stores one model call as an event; as CreateEvent."""
+        """Stores one model call as an event. Behaves like CreateEvent. Field paths in errors are those of
+        Event, for example `model_event.start_time`.
+        """
 
     @_abc_1.abstractmethod
     def CreateModelEventBatch(
@@ -170,7 +289,9 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _event_service_pb2.CreateModelEventBatchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_event_service_pb2.CreateModelEventBatchResponse, _abc.Awaitable[_event_service_pb2.CreateModelEventBatchResponse]]:
-        """Stores many model calls as events; as CreateEventBatch."""
+        """Stores model calls as events. Behaves like CreateEventBatch. Field paths in errors are those of
+        Event, for example `model_events[3].start_time`.
+        """
 
     @_abc_1.abstractmethod
     def UpdateEvent(
@@ -178,9 +299,15 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _event_service_pb2.UpdateEventRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_event_service_pb2.UpdateEventResponse, _abc.Awaitable[_event_service_pb2.UpdateEventResponse]]:
-        """Adds to an event, or to a session by its id; what is not said stays. Durable when the call returns OK. An update may come
-        before its event, and survives the event's being created again; until the event comes nothing of it is listed. An update
-        does not tell whether its event is there. INVALID_ARGUMENT names each bad field.
+        """Updates an event, or a session by its id. Fields that the request does not set keep their
+        values. The update is durable when the call returns OK. Retries are safe.
+
+        The event need not exist. The server keeps the update, applies it when the event is created,
+        and applies it again whenever the event is replaced. Until then, no list or lookup returns the
+        event. An update of a session that no client described (only its events name it) is visible in
+        GetSession. The response does not say whether the event exists.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
         """
 
     @_abc_1.abstractmethod
@@ -189,8 +316,10 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _event_service_pb2.DeleteEventRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_event_service_pb2.DeleteEventResponse, _abc.Awaitable[_event_service_pb2.DeleteEventResponse]]:
-        """Removes an event, and what was said of it: updates and feedback. Its children stay. NOT_FOUND when the project has no such
-        event.
+        """Deletes an event together with its updates and feedback, atomically. Child events are kept.
+
+        Returns NOT_FOUND (ERROR_REASON_EVENT_NOT_FOUND) if the project has no such event. A repeated
+        delete therefore returns NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
@@ -199,7 +328,11 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _event_service_pb2.GetEventRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_event_service_pb2.GetEventResponse, _abc.Awaitable[_event_service_pb2.GetEventResponse]]:
-        """Gives one event. NOT_FOUND when the project has no such event."""
+        """Gets an event. If several traces contain a span with this event id, the one that was written
+        last is returned.
+
+        Returns NOT_FOUND (ERROR_REASON_EVENT_NOT_FOUND) if the project has no such event.
+        """
 
     @_abc_1.abstractmethod
     def ExportEvents(
@@ -207,8 +340,13 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _event_service_pb2.ExportEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_event_service_pb2.ExportEventsResponse, _abc.Awaitable[_event_service_pb2.ExportEventsResponse]]:
-        """Gives one page of the events that meet all filters, newest start first (ties by event id), with the grand total of the
-        filter. No filters: all events. INVALID_ARGUMENT names a bad filter (`filters[1].operator`). Nothing found is no error.
+        """Gets one page of the events that match all filters, with the total number of matches. Without
+        filters, all events match. The order is by start time, latest first, and then by event id. If
+        nothing matches, the page is empty. Pages are counted at the time of each call: events that are
+        written between two calls move later events to other pages.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names an invalid filter
+        (`filters[1].operator`), a negative `limit` or `page`, or an invalid `dateRange.relative`.
         """
 
     @_abc_1.abstractmethod
@@ -217,7 +355,7 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _event_service_pb2.SearchEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_event_service_pb2.SearchEventsResponse, _abc.Awaitable[_event_service_pb2.SearchEventsResponse]]:
-        """As ExportEvents, with smaller pages and without projections."""
+        """Behaves like ExportEvents, with smaller pages and without projections."""
 
     @_abc_1.abstractmethod
     def ListEvents(
@@ -225,7 +363,7 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _event_service_pb2.ListEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_event_service_pb2.ListEventsResponse, _abc.Awaitable[_event_service_pb2.ListEventsResponse]]:
-        """As ExportEvents, for a query string."""
+        """Behaves like ExportEvents, with the filters as JSON text so that they fit into a query string."""
 
     @_abc_1.abstractmethod
     def StreamEvents(
@@ -233,9 +371,14 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _event_service_pb2.StreamEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_event_service_pb2.StreamEventsResponse], _abc.AsyncIterator[_event_service_pb2.StreamEventsResponse]]:
-        """Gives all events that meet all filters, in the order of ExportEvents, one a message; over REST one JSON object a line. What is
-        written meanwhile may be given or not; nothing is given twice, and nothing that was there is left out. Takes the same memory
-        for any number of events. Read again from the start after an error.
+        """Streams all events that match all filters, in the order of ExportEvents, one per message. In
+        REST, the response has one JSON object per line. Events that are created, updated or deleted
+        during the call may be missing, or may be returned in either state. Every other matching event
+        is returned exactly once. The server's memory use does not depend on the number of events, and
+        its time limit for calls does not apply. After an error, start again from the beginning.
+
+        Returns INVALID_ARGUMENT as ExportEvents does. In REST, an error after the first line is a last
+        line `{"error": {...}}`.
         """
 
     @_abc_1.abstractmethod
@@ -244,7 +387,11 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _event_service_pb2.GetEventsSchemaRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_event_service_pb2.GetEventsSchemaResponse, _abc.Awaitable[_event_service_pb2.GetEventsSchemaResponse]]:
-        """Tells what fields events have: the dotted paths to all values in the newest 1000 events of the range, by type of event."""
+        """Gets the fields of events: the dotted paths to all values in the latest 1,000 events of the
+        range, by event type. The response has at most 10,000 fields.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for an invalid `dateRange.relative`.
+        """
 
     @_abc_1.abstractmethod
     def GetEventsChart(
@@ -252,8 +399,11 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _event_service_pb2.GetEventsChartRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_event_service_pb2.GetEventsChartResponse, _abc.Awaitable[_event_service_pb2.GetEventsChartResponse]]:
-        """Sums events up over time: one point for each bucket of time and each value of `group_by`, in this order. Buckets without
-        events are left out. INVALID_ARGUMENT names a bad field, or `bucket` when there were more than 10000 points.
+        """Aggregates events over time. The response has one point for each time bucket and each value of
+        `group_by`, ordered by bucket and then by group. Buckets without events are omitted.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names an invalid field or filter, or
+        names `bucket` if the chart would have more than 10,000 points.
         """
 
 def add_EventServiceServicer_to_server(servicer: EventServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -21,7 +21,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Experiment(_message.Message):
-    """A set of traces of one feature that are compared, each evaluated whatever the sample rate."""
+    """A set of traces of one feature that are compared with one another. Its traces are evaluated
+    regardless of their sample rate.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -30,14 +32,16 @@ class Experiment(_message.Message):
     FEATURE_SLUG_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """The experiment's id, made by the server."""
+    """The experiment's id, a UUID that the server generates."""
     name: _builtins.str
-    """What to call it."""
+    """A display name."""
     feature_slug: _builtins.str
-    """The feature whose traces it takes. A trace of another feature that names it is not part of it."""
+    """The feature of the experiment. A trace of another feature that names the experiment is not part
+    of it.
+    """
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
-        """When it was created."""
+        """The time when the experiment was created."""
 
     def __init__(
         self,
@@ -57,7 +61,7 @@ Global___Experiment: _TypeAlias = Experiment  # noqa: Y015
 
 @_typing.final
 class EvaluationSummary(_message.Message):
-    """What one evaluator found on the traces of an experiment, on the traces themselves and on their logs alike."""
+    """A summary of the results of one evaluator on an experiment: on its traces and on their logs."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -93,24 +97,27 @@ class EvaluationSummary(_message.Message):
     evaluator: _builtins.str
     """The evaluator's slug."""
     results: _builtins.int
-    """How many results there are."""
+    """The number of results."""
     scored: _builtins.int
-    """How many of them have a score."""
+    """The number of results that have a score."""
     mean: _builtins.float
-    """The mean of the scores. Unset without a score, as are the next three."""
+    """The mean of the scores. Unset if no result has a score."""
     min: _builtins.float
-    """The lowest score."""
+    """The lowest score. Unset if no result has a score."""
     median: _builtins.float
-    """The middle score; of an even number the mean of the two in the middle."""
+    """The median of the scores. Unset if no result has a score."""
     max: _builtins.float
-    """The highest score."""
+    """The highest score. Unset if no result has a score."""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """How often each label was given."""
+        """The number of results by label."""
 
     @_builtins.property
     def histogram(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """How many scores lie in each tenth from 0 to 1, ten numbers; a score outside counts in the nearest tenth, 1 in the last."""
+        """The distribution of the scores: ten counts, one for each tenth of the range 0 to 1. A score
+        outside of the range is counted in the nearest tenth, and the score 1 in the last. Empty if no
+        result has a score.
+        """
 
     def __init__(
         self,

@@ -23,16 +23,16 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class CreateExperimentRequest(_message.Message):
-    """The experiment to make."""
+    """The experiment to create."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     FEATURE_SLUG_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     feature_slug: _builtins.str
-    """The feature whose traces it takes. Required, up to 256 characters."""
+    """The feature whose traces the experiment compares, 1 to 256 characters. Required."""
     name: _builtins.str
-    """What to call it. Required; need not be unique."""
+    """A display name. Required. Names need not be unique."""
     def __init__(
         self,
         *,
@@ -49,7 +49,7 @@ Global___CreateExperimentRequest: _TypeAlias = CreateExperimentRequest  # noqa: 
 
 @_typing.final
 class CreateExperimentResponse(_message.Message):
-    """The experiment, as made."""
+    """The created experiment."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -58,14 +58,14 @@ class CreateExperimentResponse(_message.Message):
     FEATURE_SLUG_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """The experiment's id."""
+    """The experiment's id, a UUID."""
     name: _builtins.str
-    """What it is called."""
+    """The display name."""
     feature_slug: _builtins.str
-    """The feature whose traces it takes."""
+    """The feature of the experiment."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
-        """When it was created."""
+        """The time when the experiment was created."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ Global___CreateExperimentResponse: _TypeAlias = CreateExperimentResponse  # noqa
 
 @_typing.final
 class ListExperimentsRequest(_message.Message):
-    """Which page of which list."""
+    """A page of the experiments."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -93,11 +93,13 @@ class ListExperimentsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     feature_slug: _builtins.str
-    """Only experiments of this feature. Unset: of all."""
+    """List only experiments of this feature. If unset, experiments of all features are listed."""
     page_size: _builtins.int
-    """How many experiments at most, 1 to 1000. Unset or 0: 50. More than 1000 is read as 1000."""
+    """The maximum number of experiments in the page, 1 to 1,000. 0 means 50. Values above 1,000 are
+    reduced to 1,000.
+    """
     page_token: _builtins.str
-    """The `next_page_token` of the page before; unset for the first. A token of another list is INVALID_ARGUMENT."""
+    """The `next_page_token` of the previous page. Unset for the first page."""
     def __init__(
         self,
         *,
@@ -115,14 +117,14 @@ Global___ListExperimentsRequest: _TypeAlias = ListExperimentsRequest  # noqa: Y0
 
 @_typing.final
 class ListExperimentsResponse(_message.Message):
-    """One page of the list."""
+    """One page of experiments."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     EXPERIMENTS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Asks for the next page; empty on the last."""
+    """The token of the next page. Empty on the last page."""
     @_builtins.property
     def experiments(self) -> _containers.RepeatedCompositeFieldContainer[_experiment_pb2.Experiment]:
         """The experiments of this page."""
@@ -143,7 +145,7 @@ Global___ListExperimentsResponse: _TypeAlias = ListExperimentsResponse  # noqa: 
 
 @_typing.final
 class GetExperimentRequest(_message.Message):
-    """Which experiment, and which page of its traces."""
+    """The experiment to get, and the page of its traces."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -151,11 +153,13 @@ class GetExperimentRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     experiment_id: _builtins.str
-    """The experiment's id."""
+    """The experiment's id. Required."""
     page_size: _builtins.int
-    """How many traces at most, 1 to 1000. Unset or 0: 50. More than 1000 is read as 1000."""
+    """The maximum number of traces in the page, 1 to 1,000. 0 means 50. Values above 1,000 are
+    reduced to 1,000.
+    """
     page_token: _builtins.str
-    """The `next_page_token` of the page before; unset for the first. A token of another list is INVALID_ARGUMENT."""
+    """The `next_page_token` of the previous page. Unset for the first page."""
     def __init__(
         self,
         *,
@@ -173,7 +177,7 @@ Global___GetExperimentRequest: _TypeAlias = GetExperimentRequest  # noqa: Y015
 
 @_typing.final
 class GetExperimentResponse(_message.Message):
-    """The experiment."""
+    """The experiment with one page of its traces."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -182,18 +186,20 @@ class GetExperimentResponse(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     EVALUATIONS_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Asks for the next page; empty on the last."""
+    """The token of the next page of traces. Empty on the last page."""
     @_builtins.property
     def experiment(self) -> _experiment_pb2.Experiment:
-        """The experiment itself."""
+        """The experiment."""
 
     @_builtins.property
     def traces(self) -> _containers.RepeatedCompositeFieldContainer[_trace_pb2.Trace]:
-        """This page of its traces, newest start first, as ListTraces shows them."""
+        """The traces of this page, in descending order of start time and then of id, with the fields that
+        TraceService.ListTraces returns.
+        """
 
     @_builtins.property
     def evaluations(self) -> _containers.RepeatedCompositeFieldContainer[_experiment_pb2.EvaluationSummary]:
-        """What each evaluator found, by slug."""
+        """The summary of each evaluator's results over all traces, ordered by slug."""
 
     def __init__(
         self,

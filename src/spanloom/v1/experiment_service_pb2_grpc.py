@@ -26,7 +26,10 @@ if _version_not_supported:
 
 
 class ExperimentServiceStub:
-    """Keeps experiments: what traces name to be compared with one another.
+    """Manages experiments: sets of traces that are compared with one another.
+
+    A project key reads and writes its own project. An instance key selects the project by the header
+    `x-spanloom-project` (default: `default`).
     """
 
     def __init__(self, channel):
@@ -53,27 +56,41 @@ class ExperimentServiceStub:
 
 
 class ExperimentServiceServicer:
-    """Keeps experiments: what traces name to be compared with one another.
+    """Manages experiments: sets of traces that are compared with one another.
+
+    A project key reads and writes its own project. An instance key selects the project by the header
+    `x-spanloom-project` (default: `default`).
     """
 
     def CreateExperiment(self, request, context):
-        """Makes an experiment, durably. Each call makes a new one, so a retry may leave one without traces. The feature need not have
-        traces yet. INVALID_ARGUMENT names a missing `featureSlug` or `name`.
+        """Creates an experiment. It is durable when the call returns. Each call creates a new experiment,
+        so a retry may leave an experiment without traces. The feature need not have traces yet.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, also if
+        `featureSlug` or `name` is missing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListExperiments(self, request, context):
-        """Lists the project's experiments, the newest first. Paged: pass `next_page_token` on until it is empty.
+        """Lists the experiments of the project, in descending order of creation time and then of id. To
+        get the next page, send `next_page_token` with the same `feature_slug`, until it is empty.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_PAGE_TOKEN) for a token of another list, and
+        INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for a negative page size.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetExperiment(self, request, context):
-        """Gives an experiment with one page of its traces and, over all of them, what each evaluator found. NOT_FOUND when the
-        project has no such experiment.
+        """Gets an experiment with one page of its traces, and with a summary of each evaluator's results
+        over all its traces.
+
+        Returns NOT_FOUND (ERROR_REASON_EXPERIMENT_NOT_FOUND) if the project has no such experiment,
+        INVALID_ARGUMENT (ERROR_REASON_INVALID_PAGE_TOKEN) for a token of another list, and
+        INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for a negative page size.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -106,7 +123,10 @@ def add_ExperimentServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ExperimentService:
-    """Keeps experiments: what traces name to be compared with one another.
+    """Manages experiments: sets of traces that are compared with one another.
+
+    A project key reads and writes its own project. An instance key selects the project by the header
+    `x-spanloom-project` (default: `default`).
     """
 
     @staticmethod

@@ -27,41 +27,77 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ExperimentServiceStub:
-    """Keeps experiments: what traces name to be compared with one another."""
+    """Manages experiments: sets of traces that are compared with one another.
+
+    A project key reads and writes its own project. An instance key selects the project by the header
+    `x-spanloom-project` (default: `default`).
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ExperimentServiceAsyncStub: ...
     CreateExperiment: _grpc.UnaryUnaryMultiCallable[_experiment_service_pb2.CreateExperimentRequest, _experiment_service_pb2.CreateExperimentResponse]
-    """Makes an experiment, durably. Each call makes a new one, so a retry may leave one without traces. The feature need not have
-    traces yet. INVALID_ARGUMENT names a missing `featureSlug` or `name`.
+    """Creates an experiment. It is durable when the call returns. Each call creates a new experiment,
+    so a retry may leave an experiment without traces. The feature need not have traces yet.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, also if
+    `featureSlug` or `name` is missing.
     """
     ListExperiments: _grpc.UnaryUnaryMultiCallable[_experiment_service_pb2.ListExperimentsRequest, _experiment_service_pb2.ListExperimentsResponse]
-    """Lists the project's experiments, the newest first. Paged: pass `next_page_token` on until it is empty."""
+    """Lists the experiments of the project, in descending order of creation time and then of id. To
+    get the next page, send `next_page_token` with the same `feature_slug`, until it is empty.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_PAGE_TOKEN) for a token of another list, and
+    INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for a negative page size.
+    """
     GetExperiment: _grpc.UnaryUnaryMultiCallable[_experiment_service_pb2.GetExperimentRequest, _experiment_service_pb2.GetExperimentResponse]
-    """Gives an experiment with one page of its traces and, over all of them, what each evaluator found. NOT_FOUND when the
-    project has no such experiment.
+    """Gets an experiment with one page of its traces, and with a summary of each evaluator's results
+    over all its traces.
+
+    Returns NOT_FOUND (ERROR_REASON_EXPERIMENT_NOT_FOUND) if the project has no such experiment,
+    INVALID_ARGUMENT (ERROR_REASON_INVALID_PAGE_TOKEN) for a token of another list, and
+    INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for a negative page size.
     """
 
 @_typing.type_check_only
 class ExperimentServiceAsyncStub(ExperimentServiceStub):
-    """Keeps experiments: what traces name to be compared with one another."""
+    """Manages experiments: sets of traces that are compared with one another.
+
+    A project key reads and writes its own project. An instance key selects the project by the header
+    `x-spanloom-project` (default: `default`).
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateExperiment: _aio.UnaryUnaryMultiCallable[_experiment_service_pb2.CreateExperimentRequest, _experiment_service_pb2.CreateExperimentResponse]  # type: ignore[assignment]
-    """Makes an experiment, durably. Each call makes a new one, so a retry may leave one without traces. The feature need not have
-    traces yet. INVALID_ARGUMENT names a missing `featureSlug` or `name`.
+    """Creates an experiment. It is durable when the call returns. Each call creates a new experiment,
+    so a retry may leave an experiment without traces. The feature need not have traces yet.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, also if
+    `featureSlug` or `name` is missing.
     """
     ListExperiments: _aio.UnaryUnaryMultiCallable[_experiment_service_pb2.ListExperimentsRequest, _experiment_service_pb2.ListExperimentsResponse]  # type: ignore[assignment]
-    """Lists the project's experiments, the newest first. Paged: pass `next_page_token` on until it is empty."""
+    """Lists the experiments of the project, in descending order of creation time and then of id. To
+    get the next page, send `next_page_token` with the same `feature_slug`, until it is empty.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_PAGE_TOKEN) for a token of another list, and
+    INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for a negative page size.
+    """
     GetExperiment: _aio.UnaryUnaryMultiCallable[_experiment_service_pb2.GetExperimentRequest, _experiment_service_pb2.GetExperimentResponse]  # type: ignore[assignment]
-    """Gives an experiment with one page of its traces and, over all of them, what each evaluator found. NOT_FOUND when the
-    project has no such experiment.
+    """Gets an experiment with one page of its traces, and with a summary of each evaluator's results
+    over all its traces.
+
+    Returns NOT_FOUND (ERROR_REASON_EXPERIMENT_NOT_FOUND) if the project has no such experiment,
+    INVALID_ARGUMENT (ERROR_REASON_INVALID_PAGE_TOKEN) for a token of another list, and
+    INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for a negative page size.
     """
 
 class ExperimentServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Keeps experiments: what traces name to be compared with one another."""
+    """Manages experiments: sets of traces that are compared with one another.
+
+    A project key reads and writes its own project. An instance key selects the project by the header
+    `x-spanloom-project` (default: `default`).
+    """
 
     @_abc_1.abstractmethod
     def CreateExperiment(
@@ -69,8 +105,11 @@ class ExperimentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _experiment_service_pb2.CreateExperimentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_experiment_service_pb2.CreateExperimentResponse, _abc.Awaitable[_experiment_service_pb2.CreateExperimentResponse]]:
-        """Makes an experiment, durably. Each call makes a new one, so a retry may leave one without traces. The feature need not have
-        traces yet. INVALID_ARGUMENT names a missing `featureSlug` or `name`.
+        """Creates an experiment. It is durable when the call returns. Each call creates a new experiment,
+        so a retry may leave an experiment without traces. The feature need not have traces yet.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, also if
+        `featureSlug` or `name` is missing.
         """
 
     @_abc_1.abstractmethod
@@ -79,7 +118,12 @@ class ExperimentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _experiment_service_pb2.ListExperimentsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_experiment_service_pb2.ListExperimentsResponse, _abc.Awaitable[_experiment_service_pb2.ListExperimentsResponse]]:
-        """Lists the project's experiments, the newest first. Paged: pass `next_page_token` on until it is empty."""
+        """Lists the experiments of the project, in descending order of creation time and then of id. To
+        get the next page, send `next_page_token` with the same `feature_slug`, until it is empty.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_PAGE_TOKEN) for a token of another list, and
+        INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for a negative page size.
+        """
 
     @_abc_1.abstractmethod
     def GetExperiment(
@@ -87,8 +131,12 @@ class ExperimentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _experiment_service_pb2.GetExperimentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_experiment_service_pb2.GetExperimentResponse, _abc.Awaitable[_experiment_service_pb2.GetExperimentResponse]]:
-        """Gives an experiment with one page of its traces and, over all of them, what each evaluator found. NOT_FOUND when the
-        project has no such experiment.
+        """Gets an experiment with one page of its traces, and with a summary of each evaluator's results
+        over all its traces.
+
+        Returns NOT_FOUND (ERROR_REASON_EXPERIMENT_NOT_FOUND) if the project has no such experiment,
+        INVALID_ARGUMENT (ERROR_REASON_INVALID_PAGE_TOKEN) for a token of another list, and
+        INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for a negative page size.
         """
 
 def add_ExperimentServiceServicer_to_server(servicer: ExperimentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -144,58 +144,63 @@ class Feedback(_message.Message):
     SCORER_RATING_REASONS_FIELD_NUMBER: _builtins.int
     SCORER_RATING_CONFIDENCES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """The feedback's id: a UUID made by the server when not given. The same id again replaces."""
+    """The feedback's id, 1 to 256 characters. If it was not sent, a UUID that the server generated."""
     feedback_type: _builtins.str
-    """What kind of feedback, 1 to 256 characters: wandb.reaction.1, wandb.note.1, wandb.agent_user_feedback, wandb.agent_monitor, or
-    any other. Required.
+    """The type of the feedback, 1 to 256 characters. Required. `wandb.reaction.1` and `wandb.note.1`
+    have a fixed payload. Any other type is allowed, for example `wandb.agent_user_feedback` or
+    `wandb.agent_monitor`.
     """
     weave_ref: _builtins.str
-    """What the feedback is on: `weave:///<entity>/<project>/agent_turn/<trace id>`, `.../agent_span/<span id>` or
-    `.../agent_conversation/<session id>`, ids URL-quoted. Other refs are kept, and attached to nothing. Required.
+    """The target of the feedback. Required. One of `weave:///<entity>/<project>/agent_turn/<trace
+    id>`, `weave:///<entity>/<project>/agent_span/<span id>` and
+    `weave:///<entity>/<project>/agent_conversation/<session id>`, with the id percent-encoded.
+    Other references are stored, but the feedback is not attached to anything.
     """
     creator: _builtins.str
-    """Who gave it."""
+    """The author of the feedback."""
     wb_user_id: _builtins.str
-    """The user that gave it, as sent."""
+    """The user who gave the feedback, as sent."""
     runnable_ref: _builtins.str
-    """The program that gave it."""
+    """The program that gave the feedback."""
     call_ref: _builtins.str
-    """The call that it is about."""
+    """The call that gave the feedback."""
     trigger_ref: _builtins.str
-    """What made the program run."""
+    """The trigger that made the program run."""
     annotation_ref: _builtins.str
     """The field that was annotated."""
     @_builtins.property
     def payload(self) -> _struct_pb2.Struct:
-        """The feedback's own data: `{"emoji": ...}` of a reaction, `{"note": ...}` of a note (1 to 1024 characters)."""
+        """The data of the feedback. `wandb.reaction.1` requires `{"emoji": ...}` (a string that is not
+        empty), and `wandb.note.1` requires `{"note": ...}` (a string of 1 to 1,024 characters).
+        """
 
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
-        """Output only. When it was stored first."""
+        """Output only. The time when the feedback was first stored."""
 
     @_builtins.property
     def scorer_tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Tags that a scorer gave."""
+        """The tags that a scorer assigned."""
 
     @_builtins.property
     def scorer_tag_reasons(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Why, by tag."""
+        """The reason for each tag."""
 
     @_builtins.property
     def scorer_tag_confidences(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
-        """How sure, by tag, 0 to 1."""
+        """The confidence in each tag, 0 to 1."""
 
     @_builtins.property
     def scorer_ratings(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
-        """Ratings that a scorer gave, by name."""
+        """The ratings that a scorer assigned, by name. Finite numbers."""
 
     @_builtins.property
     def scorer_rating_reasons(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Why, by rating."""
+        """The reason for each rating."""
 
     @_builtins.property
     def scorer_rating_confidences(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
-        """How sure, by rating, 0 to 1."""
+        """The confidence in each rating, 0 to 1."""
 
     def __init__(
         self,

@@ -150,66 +150,78 @@ class CreateFeedbackRequest(_message.Message):
     SPAN_AGENT_VERSION_FIELD_NUMBER: _builtins.int
     SPAN_STATUS_CODE_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
-    """The project, by name; of `entity/project` the whole or the last part. Must be the key's; an instance key names any."""
+    """The name of the project, or `entity/project`, of which the whole or the last part is the name.
+    Required. A project key accepts only its own project; an instance key accepts any. If the
+    header `x-spanloom-project` is set, it must name the same project.
+    """
     id: _builtins.str
-    """The feedback's id: a UUID made by the server when not given. The same id again replaces."""
+    """The feedback's id, 1 to 256 characters. If unset, the server generates a UUID."""
     feedback_type: _builtins.str
-    """What kind of feedback, 1 to 256 characters: wandb.reaction.1, wandb.note.1, wandb.agent_user_feedback, wandb.agent_monitor, or
-    any other. Required.
+    """The type of the feedback, 1 to 256 characters. Required. `wandb.reaction.1` and `wandb.note.1`
+    have a fixed payload. Any other type is allowed, for example `wandb.agent_user_feedback` or
+    `wandb.agent_monitor`.
     """
     weave_ref: _builtins.str
-    """What the feedback is on: `weave:///<entity>/<project>/agent_turn/<trace id>`, `.../agent_span/<span id>` or
-    `.../agent_conversation/<session id>`, ids URL-quoted. Other refs are kept, and attached to nothing. Required.
+    """The target of the feedback. Required. One of `weave:///<entity>/<project>/agent_turn/<trace
+    id>`, `weave:///<entity>/<project>/agent_span/<span id>` and
+    `weave:///<entity>/<project>/agent_conversation/<session id>`, with the id percent-encoded.
+    Other references are stored, but the feedback is not attached to anything.
     """
     creator: _builtins.str
-    """Who gave it."""
+    """The author of the feedback."""
     wb_user_id: _builtins.str
-    """The user that gave it, as sent."""
+    """The user who gave the feedback, as sent."""
     runnable_ref: _builtins.str
-    """The program that gave it."""
+    """The program that gave the feedback."""
     call_ref: _builtins.str
-    """The call that it is about."""
+    """The call that gave the feedback."""
     trigger_ref: _builtins.str
-    """What made the program run."""
+    """The trigger that made the program run."""
     annotation_ref: _builtins.str
     """The field that was annotated."""
     span_trace_id: _builtins.str
-    """The trace that the target is in. Of an agent_turn ref it is the target itself; another value is an error."""
+    """The trace of the target, 1 to 256 characters. For an agent_turn reference, it must be the
+    referenced trace. For an agent_conversation reference, it must be unset.
+    """
     span_conversation_id: _builtins.str
-    """The session that the target is in. Of an agent_conversation ref it is the target itself; another value is an error."""
+    """The session of the target, 1 to 256 characters. For an agent_conversation reference, it must be
+    the referenced session.
+    """
     span_agent_name: _builtins.str
-    """The agent that the target span belongs to."""
+    """The agent of the target span."""
     span_agent_version: _builtins.str
     """The version of that agent."""
     span_status_code: _builtins.str
     """The status of the target span."""
     @_builtins.property
     def payload(self) -> _struct_pb2.Struct:
-        """The feedback's own data: `{"emoji": ...}` of a reaction, `{"note": ...}` of a note (1 to 1024 characters)."""
+        """The data of the feedback. `wandb.reaction.1` requires `{"emoji": ...}` (a string that is not
+        empty), and `wandb.note.1` requires `{"note": ...}` (a string of 1 to 1,024 characters).
+        """
 
     @_builtins.property
     def scorer_tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Tags that a scorer gave."""
+        """The tags that a scorer assigned."""
 
     @_builtins.property
     def scorer_tag_reasons(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Why, by tag."""
+        """The reason for each tag."""
 
     @_builtins.property
     def scorer_tag_confidences(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
-        """How sure, by tag, 0 to 1."""
+        """The confidence in each tag, 0 to 1."""
 
     @_builtins.property
     def scorer_ratings(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
-        """Ratings that a scorer gave, by name."""
+        """The ratings that a scorer assigned, by name. Finite numbers."""
 
     @_builtins.property
     def scorer_rating_reasons(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Why, by rating."""
+        """The reason for each rating."""
 
     @_builtins.property
     def scorer_rating_confidences(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
-        """How sure, by rating, 0 to 1."""
+        """The confidence in each rating, 0 to 1."""
 
     def __init__(
         self,
@@ -290,7 +302,7 @@ Global___CreateFeedbackRequest: _TypeAlias = CreateFeedbackRequest  # noqa: Y015
 
 @_typing.final
 class CreateFeedbackResponse(_message.Message):
-    """What was stored."""
+    """The stored feedback."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -301,14 +313,16 @@ class CreateFeedbackResponse(_message.Message):
     id: _builtins.str
     """The feedback's id."""
     wb_user_id: _builtins.str
-    """The user that gave it, as sent."""
+    """The user who gave the feedback, as sent."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
-        """When it was stored."""
+        """The time when the feedback was first stored. A feedback that is replaced keeps it if the target
+        is the same.
+        """
 
     @_builtins.property
     def payload(self) -> _struct_pb2.Struct:
-        """The feedback's own data, as stored."""
+        """The data of the feedback, as stored."""
 
     def __init__(
         self,
@@ -330,7 +344,7 @@ Global___CreateFeedbackResponse: _TypeAlias = CreateFeedbackResponse  # noqa: Y0
 
 @_typing.final
 class QueryFeedbackRequest(_message.Message):
-    """Which feedback."""
+    """A page of the feedback that meets all conditions."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -340,15 +354,20 @@ class QueryFeedbackRequest(_message.Message):
     LIMIT_FIELD_NUMBER: _builtins.int
     OFFSET_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
-    """The project, as in CreateFeedbackRequest."""
+    """The name of the project, or `entity/project`, of which the whole or the last part is the name.
+    Required. A project key accepts only its own project; an instance key accepts any. If the
+    header `x-spanloom-project` is set, it must name the same project.
+    """
     weave_ref: _builtins.str
-    """Only feedback on this ref."""
+    """Return only feedback with exactly this reference."""
     feedback_type: _builtins.str
-    """Only feedback of this type."""
+    """Return only feedback of exactly this type."""
     limit: _builtins.int
-    """How many at most, 1 to 1000. Unset or 0: 100. More than 1000 is read as 1000."""
+    """The maximum number of items in the page, 1 to 1,000. 0 means 100. Values above 1,000 are
+    reduced to 1,000.
+    """
     offset: _builtins.int
-    """How many of the newest to pass over."""
+    """The number of latest items to skip, 0 or more."""
     def __init__(
         self,
         *,

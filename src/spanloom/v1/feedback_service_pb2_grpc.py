@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class FeedbackServiceStub:
-    """Records feedback and gives it back; the chat of a trace shows it where it belongs when asked to.
+    """Stores and reads feedback. The chat of a trace includes the feedback on it if the request asks
+    for feedback.
     """
 
     def __init__(self, channel):
@@ -48,19 +49,30 @@ class FeedbackServiceStub:
 
 
 class FeedbackServiceServicer:
-    """Records feedback and gives it back; the chat of a trace shows it where it belongs when asked to.
+    """Stores and reads feedback. The chat of a trace includes the feedback on it if the request asks
+    for feedback.
     """
 
     def CreateFeedback(self, request, context):
-        """Stores one feedback durably. What it is on need not be stored (yet). The same id again replaces. INVALID_ARGUMENT names
-        each bad field, and a `span_*` field that contradicts the ref.
+        """Stores one feedback. It is durable when the call returns. The target of the feedback need not
+        exist. A feedback with an existing id is replaced, so a retry is safe if the feedback has an
+        id.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, also if a
+        `span_*` field contradicts the reference, and PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH)
+        if `project_id` is not the project of the key.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def QueryFeedback(self, request, context):
-        """Gives one page of the project's feedback, newest first, that meets all conditions given.
+        """Lists one page of the feedback of the project that meets all conditions, in descending order of
+        creation time and then of id. If nothing matches, the page is empty.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for a negative `limit` or `offset`, and
+        PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is not the project of the
+        key.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -88,7 +100,8 @@ def add_FeedbackServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class FeedbackService:
-    """Records feedback and gives it back; the chat of a trace shows it where it belongs when asked to.
+    """Stores and reads feedback. The chat of a trace includes the feedback on it if the request asks
+    for feedback.
     """
 
     @staticmethod

@@ -27,33 +27,61 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class FeedbackServiceStub:
-    """Records feedback and gives it back; the chat of a trace shows it where it belongs when asked to."""
+    """Stores and reads feedback. The chat of a trace includes the feedback on it if the request asks
+    for feedback.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> FeedbackServiceAsyncStub: ...
     CreateFeedback: _grpc.UnaryUnaryMultiCallable[_feedback_service_pb2.CreateFeedbackRequest, _feedback_service_pb2.CreateFeedbackResponse]
-    """Stores one feedback durably. What it is on need not be stored (yet). The same id again replaces. INVALID_ARGUMENT names
-    each bad field, and a `span_*` field that contradicts the ref.
+    """Stores one feedback. It is durable when the call returns. The target of the feedback need not
+    exist. A feedback with an existing id is replaced, so a retry is safe if the feedback has an
+    id.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, also if a
+    `span_*` field contradicts the reference, and PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH)
+    if `project_id` is not the project of the key.
     """
     QueryFeedback: _grpc.UnaryUnaryMultiCallable[_feedback_service_pb2.QueryFeedbackRequest, _feedback_service_pb2.QueryFeedbackResponse]
-    """Gives one page of the project's feedback, newest first, that meets all conditions given."""
+    """Lists one page of the feedback of the project that meets all conditions, in descending order of
+    creation time and then of id. If nothing matches, the page is empty.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for a negative `limit` or `offset`, and
+    PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is not the project of the
+    key.
+    """
 
 @_typing.type_check_only
 class FeedbackServiceAsyncStub(FeedbackServiceStub):
-    """Records feedback and gives it back; the chat of a trace shows it where it belongs when asked to."""
+    """Stores and reads feedback. The chat of a trace includes the feedback on it if the request asks
+    for feedback.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateFeedback: _aio.UnaryUnaryMultiCallable[_feedback_service_pb2.CreateFeedbackRequest, _feedback_service_pb2.CreateFeedbackResponse]  # type: ignore[assignment]
-    """Stores one feedback durably. What it is on need not be stored (yet). The same id again replaces. INVALID_ARGUMENT names
-    each bad field, and a `span_*` field that contradicts the ref.
+    """Stores one feedback. It is durable when the call returns. The target of the feedback need not
+    exist. A feedback with an existing id is replaced, so a retry is safe if the feedback has an
+    id.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, also if a
+    `span_*` field contradicts the reference, and PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH)
+    if `project_id` is not the project of the key.
     """
     QueryFeedback: _aio.UnaryUnaryMultiCallable[_feedback_service_pb2.QueryFeedbackRequest, _feedback_service_pb2.QueryFeedbackResponse]  # type: ignore[assignment]
-    """Gives one page of the project's feedback, newest first, that meets all conditions given."""
+    """Lists one page of the feedback of the project that meets all conditions, in descending order of
+    creation time and then of id. If nothing matches, the page is empty.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for a negative `limit` or `offset`, and
+    PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is not the project of the
+    key.
+    """
 
 class FeedbackServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Records feedback and gives it back; the chat of a trace shows it where it belongs when asked to."""
+    """Stores and reads feedback. The chat of a trace includes the feedback on it if the request asks
+    for feedback.
+    """
 
     @_abc_1.abstractmethod
     def CreateFeedback(
@@ -61,8 +89,13 @@ class FeedbackServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _feedback_service_pb2.CreateFeedbackRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_feedback_service_pb2.CreateFeedbackResponse, _abc.Awaitable[_feedback_service_pb2.CreateFeedbackResponse]]:
-        """Stores one feedback durably. What it is on need not be stored (yet). The same id again replaces. INVALID_ARGUMENT names
-        each bad field, and a `span_*` field that contradicts the ref.
+        """Stores one feedback. It is durable when the call returns. The target of the feedback need not
+        exist. A feedback with an existing id is replaced, so a retry is safe if the feedback has an
+        id.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, also if a
+        `span_*` field contradicts the reference, and PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH)
+        if `project_id` is not the project of the key.
         """
 
     @_abc_1.abstractmethod
@@ -71,6 +104,12 @@ class FeedbackServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _feedback_service_pb2.QueryFeedbackRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_feedback_service_pb2.QueryFeedbackResponse, _abc.Awaitable[_feedback_service_pb2.QueryFeedbackResponse]]:
-        """Gives one page of the project's feedback, newest first, that meets all conditions given."""
+        """Lists one page of the feedback of the project that meets all conditions, in descending order of
+        creation time and then of id. If nothing matches, the page is empty.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for a negative `limit` or `offset`, and
+        PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is not the project of the
+        key.
+        """
 
 def add_FeedbackServiceServicer_to_server(servicer: FeedbackServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

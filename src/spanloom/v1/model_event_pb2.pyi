@@ -17,13 +17,25 @@ if sys.version_info >= (3, 10):
 else:
     from typing_extensions import TypeAlias as _TypeAlias
 
+if sys.version_info >= (3, 13):
+    from warnings import deprecated as _deprecated
+else:
+    from typing_extensions import deprecated as _deprecated
+
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class ModelEvent(_message.Message):
-    """A call of a model, said in the words of model calls. It is stored as an event of type model: what has no place of its own in
-    an event goes into `inputs`, `response` into `outputs`; `model` and `provider` also into `config`, `cost` and the token
-    counts of `usage` also into `metadata`, where those do not say otherwise.
+    """A model call, described in the vocabulary of model APIs. It is stored as an event of type model:
+
+    - `messages`, `usage`, `hyperparameters`, `template`, `template_inputs`, `tools`, `tool_choice`,
+      `response_format`, `provider` and `cost` are stored in `inputs`;
+    - `response` is stored in `outputs`;
+    - the model, `model_version` and `provider` are stored in `config`;
+    - `cost` and the token counts of `usage` are stored in `metadata`.
+
+    A key that the request sets in `inputs`, `outputs`, `config` or `metadata` itself is not
+    overwritten.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -61,60 +73,76 @@ class ModelEvent(_message.Message):
     TOOL_CHOICE_FIELD_NUMBER: _builtins.int
     RESPONSE_FORMAT_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
-    """The event's id, up to 256 characters: a UUID made by the server when not given. Creating a known id again replaces
-    what was created before, so a retry is safe.
+    """The event's id, 1 to 256 characters. If unset, the server generates a UUID. Creating an event
+    with an existing id replaces it, even across sessions.
     """
     event_name: _builtins.str
-    """What to call the event. Unset: `model_name`, else "unknown"."""
+    """A display name. If unset: the model's name, else "unknown"."""
     source: _builtins.str
-    """Which environment sent it. Unset: "unknown"."""
+    """The environment that sent the event. If unset: "unknown"."""
     project: _builtins.str
-    """The project's name, kept and given back as sent. The key, not this field, decides where an event is stored; with an
-    instance key it names the project unless the header `x-spanloom-project` does.
+    """The name of the project, stored and returned as sent. For a project key, the key alone decides
+    in which project the event is stored. For an instance key, this field names the project if the
+    header `x-spanloom-project` is absent.
     """
     session_id: _builtins.str
-    """The session that the event belongs to, up to 256 characters. Unset: a session of its own."""
+    """The session that the event belongs to, 1 to 256 characters. If unset, the event gets a session
+    of its own, whose id is derived from the event's id.
+    """
     parent_id: _builtins.str
-    """The event that this one is part of. Unset: the session. Empty for the session's own event."""
+    """The event that contains this one. If unset: the session."""
     error: _builtins.str
-    """What went wrong. Set and not empty: the event's status is ERROR."""
+    """The error message. If not empty, the event's status is ERROR."""
     start_time: _builtins.float
-    """When the work started, in milliseconds since 1970 UTC. Unset: `end_time` less `duration`, else the time of
-    receipt.
+    """The time when the work started, in milliseconds since 1970 UTC, up to the year 2262. If unset:
+    `end_time` minus `duration` if both are set, else the time of receipt or, if that is earlier,
+    `end_time`.
     """
     end_time: _builtins.float
-    """When the work ended, in milliseconds since 1970 UTC. Unset: `start_time` plus `duration` where that is given."""
+    """The time when the work ended, in milliseconds since 1970 UTC, up to the year 2262. If unset:
+    `start_time` plus `duration` if `duration` is set, else the event is still open.
+    """
     duration: _builtins.float
-    """How long it took, in milliseconds. Unset: `end_time` less `start_time`."""
+    """The duration of the work in milliseconds, 0 or more. If unset: `end_time` minus `start_time`."""
     model: _builtins.str
-    """The model that was called."""
-    model_name: _builtins.str
-    """The same as `model`, which wins."""
+    """The model that was called. Ignored if `model_name` is set."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def model_name(self) -> _builtins.str:
+        """An alias of `model`."""
+
+    @model_name.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def model_name(self, value: _builtins.str) -> None:
+        """An alias of `model`."""
+
     model_version: _builtins.str
-    """The model's version; goes into `config`."""
+    """The version of the model."""
     provider: _builtins.str
-    """Who runs the model."""
+    """The provider of the model."""
     cost: _builtins.float
-    """What the call cost, in US dollars."""
+    """The cost of the call in US dollars."""
     @_builtins.property
     def children_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The events that are part of this one, as sent."""
+        """The ids of the events inside this one, as sent. The server does not compute this field."""
 
     @_builtins.property
     def config(self) -> _struct_pb2.Struct:
-        """How the work was set up: model, provider, hyperparameters, template."""
+        """The configuration of the work: model, provider, hyperparameters, template."""
 
     @_builtins.property
     def inputs(self) -> _struct_pb2.Struct:
-        """What went in."""
+        """The inputs of the work."""
 
     @_builtins.property
     def outputs(self) -> _struct_pb2.Value:
-        """What came out: an object. Anything else is stored as `{"value": ...}`."""
+        """The outputs of the work, a JSON object. Any other value is stored as `{"value": ...}`."""
 
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
-        """Free facts. `cost`, `prompt_tokens`, `completion_tokens`, `total_tokens` are what the session adds up."""
+        """Arbitrary data. The totals of the session are sums over `cost` (US dollars), `prompt_tokens`
+        and `completion_tokens`.
+        """
 
     @_builtins.property
     def metrics(self) -> _struct_pb2.Struct:
@@ -122,35 +150,35 @@ class ModelEvent(_message.Message):
 
     @_builtins.property
     def feedback(self) -> _struct_pb2.Struct:
-        """What people said of the work; `ground_truth` is the expected output."""
+        """Judgements of the work by people. `ground_truth` is the expected output."""
 
     @_builtins.property
     def user_properties(self) -> _struct_pb2.Struct:
-        """Facts about the user."""
+        """Properties of the user."""
 
     @_builtins.property
     def messages(self) -> _struct_pb2.Value:
-        """The conversation that went in."""
+        """The conversation that was sent to the model."""
 
     @_builtins.property
     def response(self) -> _struct_pb2.Value:
-        """What the model answered."""
+        """The model's response."""
 
     @_builtins.property
     def usage(self) -> _struct_pb2.Value:
-        """What was used: `prompt_tokens`, `completion_tokens`, `total_tokens`."""
+        """The tokens used: `prompt_tokens`, `completion_tokens`, `total_tokens`."""
 
     @_builtins.property
     def hyperparameters(self) -> _struct_pb2.Value:
-        """How the model was set: temperature and the like."""
+        """The settings of the model, such as the temperature."""
 
     @_builtins.property
     def template(self) -> _struct_pb2.Value:
-        """The prompt's template."""
+        """The template of the prompt."""
 
     @_builtins.property
     def template_inputs(self) -> _struct_pb2.Value:
-        """What was filled into the template."""
+        """The values of the template's variables."""
 
     @_builtins.property
     def tools(self) -> _struct_pb2.Value:
@@ -158,11 +186,11 @@ class ModelEvent(_message.Message):
 
     @_builtins.property
     def tool_choice(self) -> _struct_pb2.Value:
-        """Which tool it had to call."""
+        """The tool that the model had to call."""
 
     @_builtins.property
     def response_format(self) -> _struct_pb2.Value:
-        """The form that the answer had to have."""
+        """The required format of the response."""
 
     def __init__(
         self,

@@ -21,7 +21,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Prompt(_message.Message):
-    """One version of a prompt, as a program uses it. Variables stand in the texts as `{{ name }}`; the client puts their values in."""
+    """One version of a prompt, for use by a program. The texts contain variables as `{{ name }}`, which
+    the client replaces by values.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -32,18 +34,20 @@ class Prompt(_message.Message):
     SLUG_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     text: _builtins.str
-    """The text for the user's turn."""
+    """The text of the user's turn."""
     system_text: _builtins.str
-    """The text for the system's turn; empty for none."""
+    """The text of the system's turn. Empty if there is none."""
     version: _builtins.str
-    """The version, such as 1.2.0."""
+    """The version, for example 1.2.0."""
     tag: _builtins.str
-    """The tag by which it was found; empty when it was found by its version."""
+    """The requested tag if it points at this version, or `production` if the server fell back to it.
+    Empty if the version was requested by its name only.
+    """
     slug: _builtins.str
     """The prompt's slug."""
     @_builtins.property
     def model(self) -> Global___PromptModel:
-        """The model that it is written for."""
+        """The model that the prompt is written for."""
 
     def __init__(
         self,
@@ -75,16 +79,16 @@ class PromptModel(_message.Message):
     PARAMETERS_FIELD_NUMBER: _builtins.int
     CLIENT_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
-    """Who serves the model: open-ai, anthropic, mistral, gemini, ... or any other word."""
+    """The provider of the model: open-ai, anthropic, mistral, gemini, or any other string."""
     model: _builtins.str
     """The model's name."""
     version: _builtins.str
-    """The model's version; `latest` when none was given."""
+    """The model's version. `latest` if none was given."""
     client: _builtins.str
-    """The client library to call it by, where that differs from the provider."""
+    """The client library for the call, if it differs from the provider."""
     @_builtins.property
     def parameters(self) -> Global___PromptParameters:
-        """How to call it."""
+        """The parameters of the call."""
 
     def __init__(
         self,
@@ -107,7 +111,7 @@ Global___PromptModel: _TypeAlias = PromptModel  # noqa: Y015
 
 @_typing.final
 class PromptParameters(_message.Message):
-    """How to call a prompt's model."""
+    """The parameters of a prompt's model."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -121,22 +125,25 @@ class PromptParameters(_message.Message):
     JSON_OBJECT_FIELD_NUMBER: _builtins.int
     TOOLS_FIELD_NUMBER: _builtins.int
     temperature: _builtins.float
-    """How freely the model chooses, 0 or more."""
+    """The sampling temperature, 0 or more."""
     max_length: _builtins.int
-    """How many tokens the model may write; 0 leaves it to the model."""
+    """The maximum number of output tokens, 0 or more. 0 means the model's own maximum."""
     response_format: _builtins.str
-    """The form of the answer: text (the default), json or json-object."""
+    """The format of the response: text (the default), json or json-object."""
     top_p: _builtins.float
-    """Chooses among the likeliest tokens of this total probability. Unset: 1, all of them; older Basalt clients need a number."""
+    """Samples from the smallest set of tokens whose total probability reaches this value (nucleus
+    sampling). If it was not given, responses have 1 (all tokens), because older Basalt clients
+    require a number.
+    """
     top_k: _builtins.float
-    """Chooses among so many of the likeliest tokens."""
+    """Samples from the k most likely tokens (top-k)."""
     frequency_penalty: _builtins.float
-    """Disfavours tokens by how often they stand already."""
+    """Penalizes tokens in proportion to how often they have appeared."""
     presence_penalty: _builtins.float
-    """Disfavours tokens that stand already."""
+    """Penalizes tokens that have appeared at all."""
     @_builtins.property
     def json_object(self) -> _struct_pb2.Struct:
-        """The JSON schema of the answer."""
+        """The JSON schema of the response."""
 
     @_builtins.property
     def tools(self) -> Global___PromptTools:
@@ -180,7 +187,7 @@ Global___PromptParameters: _TypeAlias = PromptParameters  # noqa: Y015
 
 @_typing.final
 class PromptTools(_message.Message):
-    """The tools that a prompt's model may call."""
+    """The tools of a prompt's model."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -188,11 +195,11 @@ class PromptTools(_message.Message):
     TOOL_CHOICE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def tools(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Struct]:
-        """Each tool, as the model's API writes it."""
+        """The tools, each in the form of the model's API."""
 
     @_builtins.property
     def tool_choice(self) -> _struct_pb2.Struct:
-        """Which tool must be called, as the model's API writes it."""
+        """The tool that must be called, in the form of the model's API."""
 
     def __init__(
         self,
@@ -210,7 +217,7 @@ Global___PromptTools: _TypeAlias = PromptTools  # noqa: Y015
 
 @_typing.final
 class PromptSummary(_message.Message):
-    """A prompt in a list."""
+    """A prompt without the content of its versions."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -223,18 +230,18 @@ class PromptSummary(_message.Message):
     slug: _builtins.str
     """The prompt's slug."""
     name: _builtins.str
-    """What to call it; the slug when nothing was given."""
+    """A display name. The slug if none was given."""
     status: _builtins.str
-    """live when it has a production version, else draft."""
+    """live if the prompt has the tag `production`, else draft."""
     description: _builtins.str
-    """What it is for."""
+    """The purpose of the prompt."""
     @_builtins.property
     def available_versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Its versions, the newest first."""
+        """The versions, in the order of their creation, latest first."""
 
     @_builtins.property
     def available_tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Its tags, by name."""
+        """The tags, ordered by name."""
 
     def __init__(
         self,
@@ -256,7 +263,7 @@ Global___PromptSummary: _TypeAlias = PromptSummary  # noqa: Y015
 
 @_typing.final
 class PromptDescription(_message.Message):
-    """A prompt with what it needs to be rendered."""
+    """A prompt with the variables of one version."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -270,22 +277,24 @@ class PromptDescription(_message.Message):
     slug: _builtins.str
     """The prompt's slug."""
     name: _builtins.str
-    """What to call it; the slug when nothing was given."""
+    """A display name. The slug if none was given."""
     status: _builtins.str
-    """live when it has a production version, else draft."""
+    """live if the prompt has the tag `production`, else draft."""
     description: _builtins.str
-    """What it is for."""
+    """The purpose of the prompt."""
     @_builtins.property
     def available_versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Its versions, the newest first."""
+        """The versions, in the order of their creation, latest first."""
 
     @_builtins.property
     def available_tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Its tags, by name."""
+        """The tags, ordered by name."""
 
     @_builtins.property
     def variables(self) -> _containers.RepeatedCompositeFieldContainer[Global___PromptVariable]:
-        """The variables of the version asked for, in the order in which they stand in its text, then its system text."""
+        """The variables of the selected version, in the order of their first appearance in the text and
+        then in the system text.
+        """
 
     def __init__(
         self,
@@ -318,9 +327,9 @@ class PromptVariable(_message.Message):
     label: _builtins.str
     """The variable's name."""
     type: _builtins.str
-    """The kind of its values: string."""
+    """The type of the values. Always string."""
     description: _builtins.str
-    """What it stands for."""
+    """The purpose of the variable. Not set by this server."""
     def __init__(
         self,
         *,
@@ -340,14 +349,14 @@ Global___PromptVariable: _TypeAlias = PromptVariable  # noqa: Y015
 
 @_typing.final
 class DeploymentTag(_message.Message):
-    """A name that points at one version of a prompt and can be moved to another."""
+    """A name for one version of a prompt. A tag can be moved to another version."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ID_FIELD_NUMBER: _builtins.int
     LABEL_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """The tag's id, a UUID; it stays when the tag moves."""
+    """The tag's id, a UUID. It does not change when the tag is moved."""
     label: _builtins.str
     """The tag's name."""
     def __init__(

@@ -37,24 +37,26 @@ class CreatePromptRequest(_message.Message):
     slug: _builtins.str
     """The prompt's slug, 1 to 256 characters. Required."""
     text: _builtins.str
-    """The text for the user's turn. Required."""
+    """The text of the user's turn. Required."""
     system_text: _builtins.str
-    """The text for the system's turn."""
+    """The text of the system's turn."""
     version: _builtins.str
-    """The version's name. Unset: 1.0.0 for the first, then one more in the second place than the newest version's: 1.1.0, 1.2.0."""
+    """The name of the version, 1 to 256 characters. Default: the highest version of the form x.y.z
+    with y increased by 1 and z set to 0 (1.1.0 after 1.0.0), or 1.0.0 if there is none.
+    """
     name: _builtins.str
-    """What to call the prompt. Unset: as before, at first the slug. Likewise the next two."""
+    """A display name. If unset, the prompt keeps its name (initially the slug)."""
     description: _builtins.str
-    """What the prompt is for."""
+    """The purpose of the prompt. If unset, the prompt keeps its description."""
     feature_slug: _builtins.str
-    """The feature that uses it."""
+    """The feature that uses the prompt. If unset, the prompt keeps its feature."""
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Tags to point at this version at once, such as `production`."""
+        """Tags to set on this version, for example `production`, 1 to 256 characters each."""
 
     @_builtins.property
     def model(self) -> _prompt_pb2.PromptModel:
-        """The model that it is written for."""
+        """The model that the prompt is written for."""
 
     def __init__(
         self,
@@ -79,14 +81,14 @@ Global___CreatePromptRequest: _TypeAlias = CreatePromptRequest  # noqa: Y015
 
 @_typing.final
 class CreatePromptResponse(_message.Message):
-    """What was added."""
+    """The added version."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PROMPT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def prompt(self) -> _prompt_pb2.Prompt:
-        """The version, as GetPrompt gives it."""
+        """The version, in the form that GetPrompt returns."""
 
     def __init__(
         self,
@@ -103,13 +105,13 @@ Global___CreatePromptResponse: _TypeAlias = CreatePromptResponse  # noqa: Y015
 
 @_typing.final
 class ListPromptsRequest(_message.Message):
-    """Which prompts."""
+    """The prompts to list."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     FEATURE_SLUG_FIELD_NUMBER: _builtins.int
     feature_slug: _builtins.str
-    """Only prompts of this feature. Unset: all."""
+    """List only prompts of this feature. If unset, all prompts are listed."""
     def __init__(
         self,
         *,
@@ -125,14 +127,14 @@ Global___ListPromptsRequest: _TypeAlias = ListPromptsRequest  # noqa: Y015
 
 @_typing.final
 class ListPromptsResponse(_message.Message):
-    """The prompts."""
+    """The prompts of the project."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PROMPTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def prompts(self) -> _containers.RepeatedCompositeFieldContainer[_prompt_pb2.PromptSummary]:
-        """The prompts, by slug."""
+        """The prompts, ordered by slug."""
 
     def __init__(
         self,
@@ -149,7 +151,7 @@ Global___ListPromptsResponse: _TypeAlias = ListPromptsResponse  # noqa: Y015
 
 @_typing.final
 class GetPromptRequest(_message.Message):
-    """Which prompt, and which version of it."""
+    """The prompt to get, and the selection of its version."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -157,11 +159,11 @@ class GetPromptRequest(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     TAG_FIELD_NUMBER: _builtins.int
     slug: _builtins.str
-    """The prompt's slug."""
+    """The prompt's slug. Required."""
     version: _builtins.str
-    """The version."""
+    """The name of the version."""
     tag: _builtins.str
-    """The tag whose version is meant; not looked at when `version` is there."""
+    """The tag. Used if `version` is unset or does not exist."""
     def __init__(
         self,
         *,
@@ -186,10 +188,12 @@ class GetPromptResponse(_message.Message):
     WARNING_FIELD_NUMBER: _builtins.int
     PROMPT_FIELD_NUMBER: _builtins.int
     warning: _builtins.str
-    """What was given otherwise than asked for. Unset when there is nothing to tell."""
+    """A note that the requested version or tag does not exist, and what was returned instead. Unset
+    if the selection succeeded.
+    """
     @_builtins.property
     def prompt(self) -> _prompt_pb2.Prompt:
-        """The version."""
+        """The selected version."""
 
     def __init__(
         self,
@@ -209,7 +213,7 @@ Global___GetPromptResponse: _TypeAlias = GetPromptResponse  # noqa: Y015
 
 @_typing.final
 class DescribePromptRequest(_message.Message):
-    """Which prompt, and which version of it."""
+    """The prompt to describe, and the selection of the version."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -217,11 +221,11 @@ class DescribePromptRequest(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     TAG_FIELD_NUMBER: _builtins.int
     slug: _builtins.str
-    """The prompt's slug."""
+    """The prompt's slug. Required."""
     version: _builtins.str
-    """The version."""
+    """The name of the version."""
     tag: _builtins.str
-    """The tag whose version is meant; not looked at when `version` is there."""
+    """The tag. Used if `version` is unset or does not exist."""
     def __init__(
         self,
         *,
@@ -239,14 +243,16 @@ Global___DescribePromptRequest: _TypeAlias = DescribePromptRequest  # noqa: Y015
 
 @_typing.final
 class DescribePromptResponse(_message.Message):
-    """The description."""
+    """The description of a prompt."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     WARNING_FIELD_NUMBER: _builtins.int
     PROMPT_FIELD_NUMBER: _builtins.int
     warning: _builtins.str
-    """What was given otherwise than asked for. Unset when there is nothing to tell."""
+    """A note that the requested version or tag does not exist, and what was returned instead. Unset
+    if the selection succeeded.
+    """
     @_builtins.property
     def prompt(self) -> _prompt_pb2.PromptDescription:
         """The description."""
@@ -269,7 +275,7 @@ Global___DescribePromptResponse: _TypeAlias = DescribePromptResponse  # noqa: Y0
 
 @_typing.final
 class PublishPromptRequest(_message.Message):
-    """What to publish as what."""
+    """The tag to set, and the selection of the version."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -278,13 +284,13 @@ class PublishPromptRequest(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     TAG_FIELD_NUMBER: _builtins.int
     slug: _builtins.str
-    """The prompt's slug."""
+    """The prompt's slug. Required."""
     new_tag: _builtins.str
     """The tag to set, 1 to 256 characters. Required."""
     version: _builtins.str
-    """The version to point it at."""
+    """The name of the version."""
     tag: _builtins.str
-    """The tag whose version to point it at; not looked at when `version` is given."""
+    """A tag of the version. Ignored if `version` is set."""
     def __init__(
         self,
         *,
@@ -303,7 +309,7 @@ Global___PublishPromptRequest: _TypeAlias = PublishPromptRequest  # noqa: Y015
 
 @_typing.final
 class PublishPromptResponse(_message.Message):
-    """What was published."""
+    """The tag that was set."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

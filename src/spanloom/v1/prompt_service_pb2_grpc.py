@@ -26,10 +26,14 @@ if _version_not_supported:
 
 
 class PromptServiceStub:
-    """Keeps prompts in versions, and gives programs the one to use.
+    """Manages versioned prompts.
 
-    A version never changes. A tag names one version at a time. The tag `production` is the version that programs get when they ask
-    for none, and when what they ask for is not there.
+    The content of a version never changes. A tag selects one version at a time. The version with the
+    tag `production` is the default for callers that ask for no version or tag, and the fallback for
+    those that ask for one that does not exist.
+
+    A project key reads and writes its own project. An instance key selects the project by the header
+    `x-spanloom-project` (default: `default`).
     """
 
     def __init__(self, channel):
@@ -66,47 +70,68 @@ class PromptServiceStub:
 
 
 class PromptServiceServicer:
-    """Keeps prompts in versions, and gives programs the one to use.
+    """Manages versioned prompts.
 
-    A version never changes. A tag names one version at a time. The tag `production` is the version that programs get when they ask
-    for none, and when what they ask for is not there.
+    The content of a version never changes. A tag selects one version at a time. The version with the
+    tag `production` is the default for callers that ask for no version or tag, and the fallback for
+    those that ask for one that does not exist.
+
+    A project key reads and writes its own project. An instance key selects the project by the header
+    `x-spanloom-project` (default: `default`).
     """
 
     def CreatePrompt(self, request, context):
-        """Adds a version to a prompt, durably; the first makes the prompt. The same version with the same content again changes
-        nothing, so a retry that names its version is safe; with another content it is ALREADY_EXISTS. INVALID_ARGUMENT names each
-        bad field.
+        """Adds a version to a prompt, and sets its tags, atomically. The first version creates the
+        prompt. Everything is durable when the call returns. If the version exists with the same
+        content, the call only sets the tags, so a retry that names the version is safe. Without a
+        version, a retry may add a second one.
+
+        Returns ALREADY_EXISTS (ERROR_REASON_PROMPT_VERSION_EXISTS) if the version exists with a
+        different content, and INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid
+        field.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListPrompts(self, request, context):
-        """Lists the project's prompts, by slug, all at once.
+        """Lists all prompts of the project, or of one feature, ordered by slug, in one response.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetPrompt(self, request, context):
-        """Gives the version that `version` names, else that of `tag`, else the production version. Where the version or tag asked for
-        is not there, the production version is given, with a warning. NOT_FOUND when there is none either.
+        """Gets one version of a prompt: the version that `version` names, else the version of `tag`, else
+        the version of the tag `production`. If `version` or `tag` does not exist, the next of these
+        rules applies, and the response has a warning.
+
+        Returns NOT_FOUND (ERROR_REASON_PROMPT_NOT_FOUND) if the project has no such prompt, or no rule
+        selects a version.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DescribePrompt(self, request, context):
-        """Describes a prompt: its versions, its tags, and the variables of one version, chosen as by GetPrompt; of a prompt without a
-        production version, when none is asked for, those of its newest. NOT_FOUND as in GetPrompt.
+        """Describes a prompt: its versions, its tags, and the variables of one version. The version is
+        selected as in GetPrompt; if the request names none and the prompt has no production version,
+        the latest version is selected.
+
+        Returns NOT_FOUND (ERROR_REASON_PROMPT_NOT_FOUND) as GetPrompt does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PublishPrompt(self, request, context):
-        """Points a tag at a version, durably: that of `version`, else that of `tag`, else the newest. A tag that is there moves.
-        NOT_FOUND when the prompt, its version or its tag is not there. The status in REST is 200.
+        """Sets a tag on a version: the version that `version` names, else the version of `tag`, else the
+        latest version. If the tag exists, it is moved. The change is durable when the call returns.
+        Retries are safe if the request names a version. The HTTP status in REST is 200.
+
+        Returns NOT_FOUND (ERROR_REASON_PROMPT_NOT_FOUND) if the prompt, the version or the tag does
+        not exist; there is no fallback. Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) if
+        `newTag` is missing or invalid.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -149,10 +174,14 @@ def add_PromptServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class PromptService:
-    """Keeps prompts in versions, and gives programs the one to use.
+    """Manages versioned prompts.
 
-    A version never changes. A tag names one version at a time. The tag `production` is the version that programs get when they ask
-    for none, and when what they ask for is not there.
+    The content of a version never changes. A tag selects one version at a time. The version with the
+    tag `production` is the default for callers that ask for no version or tag, and the fallback for
+    those that ask for one that does not exist.
+
+    A project key reads and writes its own project. An instance key selects the project by the header
+    `x-spanloom-project` (default: `default`).
     """
 
     @staticmethod

@@ -27,10 +27,14 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class PromptServiceStub:
-    """Keeps prompts in versions, and gives programs the one to use.
+    """Manages versioned prompts.
 
-    A version never changes. A tag names one version at a time. The tag `production` is the version that programs get when they ask
-    for none, and when what they ask for is not there.
+    The content of a version never changes. A tag selects one version at a time. The version with the
+    tag `production` is the default for callers that ask for no version or tag, and the fallback for
+    those that ask for one that does not exist.
+
+    A project key reads and writes its own project. An instance key selects the project by the header
+    `x-spanloom-project` (default: `default`).
     """
 
     @_typing.overload
@@ -38,59 +42,101 @@ class PromptServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> PromptServiceAsyncStub: ...
     CreatePrompt: _grpc.UnaryUnaryMultiCallable[_prompt_service_pb2.CreatePromptRequest, _prompt_service_pb2.CreatePromptResponse]
-    """Adds a version to a prompt, durably; the first makes the prompt. The same version with the same content again changes
-    nothing, so a retry that names its version is safe; with another content it is ALREADY_EXISTS. INVALID_ARGUMENT names each
-    bad field.
+    """Adds a version to a prompt, and sets its tags, atomically. The first version creates the
+    prompt. Everything is durable when the call returns. If the version exists with the same
+    content, the call only sets the tags, so a retry that names the version is safe. Without a
+    version, a retry may add a second one.
+
+    Returns ALREADY_EXISTS (ERROR_REASON_PROMPT_VERSION_EXISTS) if the version exists with a
+    different content, and INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid
+    field.
     """
     ListPrompts: _grpc.UnaryUnaryMultiCallable[_prompt_service_pb2.ListPromptsRequest, _prompt_service_pb2.ListPromptsResponse]
-    """Lists the project's prompts, by slug, all at once."""
+    """Lists all prompts of the project, or of one feature, ordered by slug, in one response."""
     GetPrompt: _grpc.UnaryUnaryMultiCallable[_prompt_service_pb2.GetPromptRequest, _prompt_service_pb2.GetPromptResponse]
-    """Gives the version that `version` names, else that of `tag`, else the production version. Where the version or tag asked for
-    is not there, the production version is given, with a warning. NOT_FOUND when there is none either.
+    """Gets one version of a prompt: the version that `version` names, else the version of `tag`, else
+    the version of the tag `production`. If `version` or `tag` does not exist, the next of these
+    rules applies, and the response has a warning.
+
+    Returns NOT_FOUND (ERROR_REASON_PROMPT_NOT_FOUND) if the project has no such prompt, or no rule
+    selects a version.
     """
     DescribePrompt: _grpc.UnaryUnaryMultiCallable[_prompt_service_pb2.DescribePromptRequest, _prompt_service_pb2.DescribePromptResponse]
-    """Describes a prompt: its versions, its tags, and the variables of one version, chosen as by GetPrompt; of a prompt without a
-    production version, when none is asked for, those of its newest. NOT_FOUND as in GetPrompt.
+    """Describes a prompt: its versions, its tags, and the variables of one version. The version is
+    selected as in GetPrompt; if the request names none and the prompt has no production version,
+    the latest version is selected.
+
+    Returns NOT_FOUND (ERROR_REASON_PROMPT_NOT_FOUND) as GetPrompt does.
     """
     PublishPrompt: _grpc.UnaryUnaryMultiCallable[_prompt_service_pb2.PublishPromptRequest, _prompt_service_pb2.PublishPromptResponse]
-    """Points a tag at a version, durably: that of `version`, else that of `tag`, else the newest. A tag that is there moves.
-    NOT_FOUND when the prompt, its version or its tag is not there. The status in REST is 200.
+    """Sets a tag on a version: the version that `version` names, else the version of `tag`, else the
+    latest version. If the tag exists, it is moved. The change is durable when the call returns.
+    Retries are safe if the request names a version. The HTTP status in REST is 200.
+
+    Returns NOT_FOUND (ERROR_REASON_PROMPT_NOT_FOUND) if the prompt, the version or the tag does
+    not exist; there is no fallback. Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) if
+    `newTag` is missing or invalid.
     """
 
 @_typing.type_check_only
 class PromptServiceAsyncStub(PromptServiceStub):
-    """Keeps prompts in versions, and gives programs the one to use.
+    """Manages versioned prompts.
 
-    A version never changes. A tag names one version at a time. The tag `production` is the version that programs get when they ask
-    for none, and when what they ask for is not there.
+    The content of a version never changes. A tag selects one version at a time. The version with the
+    tag `production` is the default for callers that ask for no version or tag, and the fallback for
+    those that ask for one that does not exist.
+
+    A project key reads and writes its own project. An instance key selects the project by the header
+    `x-spanloom-project` (default: `default`).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreatePrompt: _aio.UnaryUnaryMultiCallable[_prompt_service_pb2.CreatePromptRequest, _prompt_service_pb2.CreatePromptResponse]  # type: ignore[assignment]
-    """Adds a version to a prompt, durably; the first makes the prompt. The same version with the same content again changes
-    nothing, so a retry that names its version is safe; with another content it is ALREADY_EXISTS. INVALID_ARGUMENT names each
-    bad field.
+    """Adds a version to a prompt, and sets its tags, atomically. The first version creates the
+    prompt. Everything is durable when the call returns. If the version exists with the same
+    content, the call only sets the tags, so a retry that names the version is safe. Without a
+    version, a retry may add a second one.
+
+    Returns ALREADY_EXISTS (ERROR_REASON_PROMPT_VERSION_EXISTS) if the version exists with a
+    different content, and INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid
+    field.
     """
     ListPrompts: _aio.UnaryUnaryMultiCallable[_prompt_service_pb2.ListPromptsRequest, _prompt_service_pb2.ListPromptsResponse]  # type: ignore[assignment]
-    """Lists the project's prompts, by slug, all at once."""
+    """Lists all prompts of the project, or of one feature, ordered by slug, in one response."""
     GetPrompt: _aio.UnaryUnaryMultiCallable[_prompt_service_pb2.GetPromptRequest, _prompt_service_pb2.GetPromptResponse]  # type: ignore[assignment]
-    """Gives the version that `version` names, else that of `tag`, else the production version. Where the version or tag asked for
-    is not there, the production version is given, with a warning. NOT_FOUND when there is none either.
+    """Gets one version of a prompt: the version that `version` names, else the version of `tag`, else
+    the version of the tag `production`. If `version` or `tag` does not exist, the next of these
+    rules applies, and the response has a warning.
+
+    Returns NOT_FOUND (ERROR_REASON_PROMPT_NOT_FOUND) if the project has no such prompt, or no rule
+    selects a version.
     """
     DescribePrompt: _aio.UnaryUnaryMultiCallable[_prompt_service_pb2.DescribePromptRequest, _prompt_service_pb2.DescribePromptResponse]  # type: ignore[assignment]
-    """Describes a prompt: its versions, its tags, and the variables of one version, chosen as by GetPrompt; of a prompt without a
-    production version, when none is asked for, those of its newest. NOT_FOUND as in GetPrompt.
+    """Describes a prompt: its versions, its tags, and the variables of one version. The version is
+    selected as in GetPrompt; if the request names none and the prompt has no production version,
+    the latest version is selected.
+
+    Returns NOT_FOUND (ERROR_REASON_PROMPT_NOT_FOUND) as GetPrompt does.
     """
     PublishPrompt: _aio.UnaryUnaryMultiCallable[_prompt_service_pb2.PublishPromptRequest, _prompt_service_pb2.PublishPromptResponse]  # type: ignore[assignment]
-    """Points a tag at a version, durably: that of `version`, else that of `tag`, else the newest. A tag that is there moves.
-    NOT_FOUND when the prompt, its version or its tag is not there. The status in REST is 200.
+    """Sets a tag on a version: the version that `version` names, else the version of `tag`, else the
+    latest version. If the tag exists, it is moved. The change is durable when the call returns.
+    Retries are safe if the request names a version. The HTTP status in REST is 200.
+
+    Returns NOT_FOUND (ERROR_REASON_PROMPT_NOT_FOUND) if the prompt, the version or the tag does
+    not exist; there is no fallback. Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) if
+    `newTag` is missing or invalid.
     """
 
 class PromptServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Keeps prompts in versions, and gives programs the one to use.
+    """Manages versioned prompts.
 
-    A version never changes. A tag names one version at a time. The tag `production` is the version that programs get when they ask
-    for none, and when what they ask for is not there.
+    The content of a version never changes. A tag selects one version at a time. The version with the
+    tag `production` is the default for callers that ask for no version or tag, and the fallback for
+    those that ask for one that does not exist.
+
+    A project key reads and writes its own project. An instance key selects the project by the header
+    `x-spanloom-project` (default: `default`).
     """
 
     @_abc_1.abstractmethod
@@ -99,9 +145,14 @@ class PromptServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _prompt_service_pb2.CreatePromptRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_prompt_service_pb2.CreatePromptResponse, _abc.Awaitable[_prompt_service_pb2.CreatePromptResponse]]:
-        """Adds a version to a prompt, durably; the first makes the prompt. The same version with the same content again changes
-        nothing, so a retry that names its version is safe; with another content it is ALREADY_EXISTS. INVALID_ARGUMENT names each
-        bad field.
+        """Adds a version to a prompt, and sets its tags, atomically. The first version creates the
+        prompt. Everything is durable when the call returns. If the version exists with the same
+        content, the call only sets the tags, so a retry that names the version is safe. Without a
+        version, a retry may add a second one.
+
+        Returns ALREADY_EXISTS (ERROR_REASON_PROMPT_VERSION_EXISTS) if the version exists with a
+        different content, and INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid
+        field.
         """
 
     @_abc_1.abstractmethod
@@ -110,7 +161,7 @@ class PromptServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _prompt_service_pb2.ListPromptsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_prompt_service_pb2.ListPromptsResponse, _abc.Awaitable[_prompt_service_pb2.ListPromptsResponse]]:
-        """Lists the project's prompts, by slug, all at once."""
+        """Lists all prompts of the project, or of one feature, ordered by slug, in one response."""
 
     @_abc_1.abstractmethod
     def GetPrompt(
@@ -118,8 +169,12 @@ class PromptServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _prompt_service_pb2.GetPromptRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_prompt_service_pb2.GetPromptResponse, _abc.Awaitable[_prompt_service_pb2.GetPromptResponse]]:
-        """Gives the version that `version` names, else that of `tag`, else the production version. Where the version or tag asked for
-        is not there, the production version is given, with a warning. NOT_FOUND when there is none either.
+        """Gets one version of a prompt: the version that `version` names, else the version of `tag`, else
+        the version of the tag `production`. If `version` or `tag` does not exist, the next of these
+        rules applies, and the response has a warning.
+
+        Returns NOT_FOUND (ERROR_REASON_PROMPT_NOT_FOUND) if the project has no such prompt, or no rule
+        selects a version.
         """
 
     @_abc_1.abstractmethod
@@ -128,8 +183,11 @@ class PromptServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _prompt_service_pb2.DescribePromptRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_prompt_service_pb2.DescribePromptResponse, _abc.Awaitable[_prompt_service_pb2.DescribePromptResponse]]:
-        """Describes a prompt: its versions, its tags, and the variables of one version, chosen as by GetPrompt; of a prompt without a
-        production version, when none is asked for, those of its newest. NOT_FOUND as in GetPrompt.
+        """Describes a prompt: its versions, its tags, and the variables of one version. The version is
+        selected as in GetPrompt; if the request names none and the prompt has no production version,
+        the latest version is selected.
+
+        Returns NOT_FOUND (ERROR_REASON_PROMPT_NOT_FOUND) as GetPrompt does.
         """
 
     @_abc_1.abstractmethod
@@ -138,8 +196,13 @@ class PromptServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _prompt_service_pb2.PublishPromptRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_prompt_service_pb2.PublishPromptResponse, _abc.Awaitable[_prompt_service_pb2.PublishPromptResponse]]:
-        """Points a tag at a version, durably: that of `version`, else that of `tag`, else the newest. A tag that is there moves.
-        NOT_FOUND when the prompt, its version or its tag is not there. The status in REST is 200.
+        """Sets a tag on a version: the version that `version` names, else the version of `tag`, else the
+        latest version. If the tag exists, it is moved. The change is durable when the call returns.
+        Retries are safe if the request names a version. The HTTP status in REST is 200.
+
+        Returns NOT_FOUND (ERROR_REASON_PROMPT_NOT_FOUND) if the prompt, the version or the tag does
+        not exist; there is no fallback. Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) if
+        `newTag` is missing or invalid.
         """
 
 def add_PromptServiceServicer_to_server(servicer: PromptServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

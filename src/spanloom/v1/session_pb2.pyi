@@ -17,11 +17,16 @@ if sys.version_info >= (3, 10):
 else:
     from typing_extensions import TypeAlias as _TypeAlias
 
+if sys.version_info >= (3, 13):
+    from warnings import deprecated as _deprecated
+else:
+    from typing_extensions import deprecated as _deprecated
+
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class SessionProperties(_message.Message):
-    """What a client says of a session as a whole."""
+    """The properties of a session as a whole."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -43,40 +48,55 @@ class SessionProperties(_message.Message):
     USER_PROPERTIES_FIELD_NUMBER: _builtins.int
     CHILDREN_IDS_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
-    """The session's id, up to 256 characters: a UUID made by the server when not given."""
+    """The session's id, 1 to 256 characters. If unset, the server generates a UUID."""
     session_name: _builtins.str
-    """What to call the session."""
-    event_name: _builtins.str
-    """The same as `session_name`, which wins."""
+    """A display name. If unset: "unknown"."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def event_name(self) -> _builtins.str:
+        """An alias of `session_name`. Ignored if `session_name` is set."""
+
+    @event_name.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def event_name(self, value: _builtins.str) -> None:
+        """An alias of `session_name`. Ignored if `session_name` is set."""
+
     source: _builtins.str
-    """Which environment sent it. Unset: "unknown"."""
+    """The environment that sent the session. If unset: "unknown"."""
     project: _builtins.str
-    """The project's name, kept and given back as sent. The key, not this field, decides where an event is stored; with an
-    instance key it names the project unless the header `x-spanloom-project` does.
+    """The name of the project, stored and returned as sent. For a project key, the key alone decides
+    in which project the session is stored. For an instance key, this field names the project if
+    the header `x-spanloom-project` is absent.
     """
     error: _builtins.str
-    """What went wrong. Set and not empty: the session's status is ERROR."""
+    """The error message. If not empty, the session's status is ERROR."""
     start_time: _builtins.float
-    """When the session started, in milliseconds since 1970 UTC. Unset: its earliest event's start."""
+    """The time when the session started, in milliseconds since 1970 UTC, up to the year 2262. If
+    unset, GetSession returns the start of the earliest event.
+    """
     end_time: _builtins.float
-    """When the session ended, in milliseconds since 1970 UTC. Unset: its latest event's end."""
+    """The time when the session ended, in milliseconds since 1970 UTC, up to the year 2262. If unset,
+    GetSession returns the end of the latest event.
+    """
     duration: _builtins.float
-    """How long it took, in milliseconds. Unset: its end less its start."""
+    """The duration of the session in milliseconds, 0 or more. If unset, GetSession returns the end
+    minus the start.
+    """
     @_builtins.property
     def config(self) -> _struct_pb2.Struct:
-        """How the session was set up."""
+        """The configuration of the session."""
 
     @_builtins.property
     def inputs(self) -> _struct_pb2.Struct:
-        """What went in."""
+        """The inputs of the session."""
 
     @_builtins.property
     def outputs(self) -> _struct_pb2.Value:
-        """What came out: an object. Anything else is stored as `{"value": ...}`."""
+        """The outputs of the session, a JSON object. Any other value is stored as `{"value": ...}`."""
 
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
-        """Free facts."""
+        """Arbitrary data."""
 
     @_builtins.property
     def metrics(self) -> _struct_pb2.Struct:
@@ -84,15 +104,15 @@ class SessionProperties(_message.Message):
 
     @_builtins.property
     def feedback(self) -> _struct_pb2.Struct:
-        """What people said of the session."""
+        """Judgements of the session by people."""
 
     @_builtins.property
     def user_properties(self) -> _struct_pb2.Struct:
-        """Facts about the user."""
+        """Properties of the user."""
 
     @_builtins.property
     def children_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The events that are part of the session, as sent."""
+        """The ids of the events inside the session, as sent. The server does not compute this field."""
 
     def __init__(
         self,
@@ -140,7 +160,7 @@ Global___SessionProperties: _TypeAlias = SessionProperties  # noqa: Y015
 
 @_typing.final
 class SessionNode(_message.Message):
-    """One event of a session with the events that are part of it; the session itself is the root."""
+    """One event of a session with the events inside it. The root is the session itself."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -168,27 +188,33 @@ class SessionNode(_message.Message):
     PROJECT_ID_FIELD_NUMBER: _builtins.int
     CHILDREN_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
-    """The event's id; of the session itself the session's id."""
+    """The event's id. For the session itself, the session's id."""
     event_type: _builtins.str
     """model, tool, chain or session."""
     event_name: _builtins.str
-    """What the event is called."""
+    """The event's name."""
     source: _builtins.str
-    """Which environment sent it."""
+    """The environment that sent the event."""
     project: _builtins.str
-    """The project's name as sent."""
+    """The name of the project, as sent."""
     session_id: _builtins.str
     """The session's id."""
     parent_id: _builtins.str
-    """The event that this one is part of; empty for the session itself."""
+    """The event that contains this one. Empty for the session itself."""
     error: _builtins.str
-    """What went wrong."""
+    """The error message."""
     start_time: _builtins.float
-    """When it started, in milliseconds since 1970 UTC. Of the session: its earliest event's start unless set."""
+    """The time when the work started, in milliseconds since 1970 UTC. For a session whose start was
+    not sent, the start of its earliest event.
+    """
     end_time: _builtins.float
-    """When it ended, in milliseconds since 1970 UTC. Of the session: its latest event's end unless set."""
+    """The time when the work ended, in milliseconds since 1970 UTC. For a session whose end was not
+    sent, the end of its latest event.
+    """
     duration: _builtins.float
-    """How long it took, in milliseconds. Of the session: its end less its start unless set."""
+    """The duration of the work in milliseconds. For a session whose duration was not sent, its end
+    minus its start.
+    """
     org_id: _builtins.str
     """The organization's id: "spanloom" on a self-hosted server."""
     workspace_id: _builtins.str
@@ -197,24 +223,25 @@ class SessionNode(_message.Message):
     """The project that the session is stored in."""
     @_builtins.property
     def children_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The events that are part of this one, as sent."""
+        """The ids of the events inside this one, as sent. The server does not compute this field."""
 
     @_builtins.property
     def config(self) -> _struct_pb2.Struct:
-        """How the work was set up: model, provider, hyperparameters, template."""
+        """The configuration of the work: model, provider, hyperparameters, template."""
 
     @_builtins.property
     def inputs(self) -> _struct_pb2.Struct:
-        """What went in."""
+        """The inputs of the work."""
 
     @_builtins.property
     def outputs(self) -> _struct_pb2.Value:
-        """What came out: an object. Anything else is stored as `{"value": ...}`."""
+        """The outputs of the work, a JSON object. Any other value is stored as `{"value": ...}`."""
 
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
-        """Free facts. Of the session also, computed from its events: num_events, num_model_events, has_feedback, cost, prompt_tokens,
-        completion_tokens, total_tokens.
+        """Arbitrary data. For the session, the server adds totals over its events, which replace sent
+        values of the same names: `num_events`, `num_model_events`, `has_feedback`, `cost` (US dollars;
+        absent if no event has a cost), `prompt_tokens`, `completion_tokens`, `total_tokens`.
         """
 
     @_builtins.property
@@ -223,16 +250,17 @@ class SessionNode(_message.Message):
 
     @_builtins.property
     def feedback(self) -> _struct_pb2.Struct:
-        """What people said of the work; `ground_truth` is the expected output."""
+        """Judgements of the work by people. `ground_truth` is the expected output."""
 
     @_builtins.property
     def user_properties(self) -> _struct_pb2.Struct:
-        """Facts about the user."""
+        """Properties of the user."""
 
     @_builtins.property
     def children(self) -> _containers.RepeatedCompositeFieldContainer[Global___SessionNode]:
-        """The events that are part of this one, by start. Below 40 levels deeper events hang under their ancestor on that level;
-        `parent_id` stays true.
+        """The events inside this one, ordered by start time. The tree has at most 40 levels below the
+        session. Deeper events are listed on the last level, among the children of their ancestor on
+        the level above it. `parent_id` always holds the real parent.
         """
 
     def __init__(

@@ -19,17 +19,22 @@ if sys.version_info >= (3, 11):
 else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
+if sys.version_info >= (3, 13):
+    from warnings import deprecated as _deprecated
+else:
+    from typing_extensions import deprecated as _deprecated
+
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class GetSessionRequest(_message.Message):
-    """Which session."""
+    """The session to get."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SESSION_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
-    """The session's id; a trace's id is one."""
+    """The session's id. Required. The id of a trace is also accepted."""
     def __init__(
         self,
         *,
@@ -45,7 +50,7 @@ Global___GetSessionRequest: _TypeAlias = GetSessionRequest  # noqa: Y015
 
 @_typing.final
 class GetSessionResponse(_message.Message):
-    """The session, as the root of its events: the same fields under the same numbers as in SessionNode."""
+    """The session as the root of its events. Fields and numbers are the same as in SessionNode."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -73,27 +78,33 @@ class GetSessionResponse(_message.Message):
     PROJECT_ID_FIELD_NUMBER: _builtins.int
     CHILDREN_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
-    """The event's id; of the session itself the session's id."""
+    """The event's id. For the session itself, the session's id."""
     event_type: _builtins.str
     """model, tool, chain or session."""
     event_name: _builtins.str
-    """What the event is called."""
+    """The event's name."""
     source: _builtins.str
-    """Which environment sent it."""
+    """The environment that sent the event."""
     project: _builtins.str
-    """The project's name as sent."""
+    """The name of the project, as sent."""
     session_id: _builtins.str
     """The session's id."""
     parent_id: _builtins.str
-    """The event that this one is part of; empty for the session itself."""
+    """The event that contains this one. Empty for the session itself."""
     error: _builtins.str
-    """What went wrong."""
+    """The error message."""
     start_time: _builtins.float
-    """When it started, in milliseconds since 1970 UTC. Of the session: its earliest event's start unless set."""
+    """The time when the work started, in milliseconds since 1970 UTC. For a session whose start was
+    not sent, the start of its earliest event.
+    """
     end_time: _builtins.float
-    """When it ended, in milliseconds since 1970 UTC. Of the session: its latest event's end unless set."""
+    """The time when the work ended, in milliseconds since 1970 UTC. For a session whose end was not
+    sent, the end of its latest event.
+    """
     duration: _builtins.float
-    """How long it took, in milliseconds. Of the session: its end less its start unless set."""
+    """The duration of the work in milliseconds. For a session whose duration was not sent, its end
+    minus its start.
+    """
     org_id: _builtins.str
     """The organization's id: "spanloom" on a self-hosted server."""
     workspace_id: _builtins.str
@@ -102,24 +113,25 @@ class GetSessionResponse(_message.Message):
     """The project that the session is stored in."""
     @_builtins.property
     def children_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The events that are part of this one, as sent."""
+        """The ids of the events inside this one, as sent. The server does not compute this field."""
 
     @_builtins.property
     def config(self) -> _struct_pb2.Struct:
-        """How the work was set up: model, provider, hyperparameters, template."""
+        """The configuration of the work: model, provider, hyperparameters, template."""
 
     @_builtins.property
     def inputs(self) -> _struct_pb2.Struct:
-        """What went in."""
+        """The inputs of the work."""
 
     @_builtins.property
     def outputs(self) -> _struct_pb2.Value:
-        """What came out: an object. Anything else is stored as `{"value": ...}`."""
+        """The outputs of the work, a JSON object. Any other value is stored as `{"value": ...}`."""
 
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
-        """Free facts. Of the session also, computed from its events: num_events, num_model_events, has_feedback, cost, prompt_tokens,
-        completion_tokens, total_tokens.
+        """Arbitrary data. For the session, the server adds totals over its events, which replace sent
+        values of the same names: `num_events`, `num_model_events`, `has_feedback`, `cost` (US dollars;
+        absent if no event has a cost), `prompt_tokens`, `completion_tokens`, `total_tokens`.
         """
 
     @_builtins.property
@@ -128,16 +140,17 @@ class GetSessionResponse(_message.Message):
 
     @_builtins.property
     def feedback(self) -> _struct_pb2.Struct:
-        """What people said of the work; `ground_truth` is the expected output."""
+        """Judgements of the work by people. `ground_truth` is the expected output."""
 
     @_builtins.property
     def user_properties(self) -> _struct_pb2.Struct:
-        """Facts about the user."""
+        """Properties of the user."""
 
     @_builtins.property
     def children(self) -> _containers.RepeatedCompositeFieldContainer[_session_pb2.SessionNode]:
-        """The events that are part of this one, by start. Below 40 levels deeper events hang under their ancestor on that level;
-        `parent_id` stays true.
+        """The events inside this one, ordered by start time. The tree has at most 40 levels below the
+        session. Deeper events are listed on the last level, among the children of their ancestor on
+        the level above it. `parent_id` always holds the real parent.
         """
 
     def __init__(
@@ -192,7 +205,10 @@ Global___GetSessionResponse: _TypeAlias = GetSessionResponse  # noqa: Y015
 
 @_typing.final
 class StartSessionRequest(_message.Message):
-    """The session to start: under `session`, or its fields bare; what stands in both is taken from `session`."""
+    """The session to start: in the field `session`, or in the other fields. A scalar that is set in
+    both places is taken from `session`. Objects that are set in both places are merged, and the keys
+    of `session` win. Lists are concatenated.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -215,44 +231,59 @@ class StartSessionRequest(_message.Message):
     USER_PROPERTIES_FIELD_NUMBER: _builtins.int
     CHILDREN_IDS_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
-    """The session's id, up to 256 characters: a UUID made by the server when not given."""
+    """The session's id, 1 to 256 characters. If unset, the server generates a UUID."""
     session_name: _builtins.str
-    """What to call the session."""
-    event_name: _builtins.str
-    """The same as `session_name`, which wins."""
+    """A display name. If unset: "unknown"."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def event_name(self) -> _builtins.str:
+        """An alias of `session_name`. Ignored if `session_name` is set."""
+
+    @event_name.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def event_name(self, value: _builtins.str) -> None:
+        """An alias of `session_name`. Ignored if `session_name` is set."""
+
     source: _builtins.str
-    """Which environment sent it. Unset: "unknown"."""
+    """The environment that sent the session. If unset: "unknown"."""
     project: _builtins.str
-    """The project's name, kept and given back as sent. The key, not this field, decides where an event is stored; with an
-    instance key it names the project unless the header `x-spanloom-project` does.
+    """The name of the project, stored and returned as sent. For a project key, the key alone decides
+    in which project the session is stored. For an instance key, this field names the project if
+    the header `x-spanloom-project` is absent.
     """
     error: _builtins.str
-    """What went wrong. Set and not empty: the session's status is ERROR."""
+    """The error message. If not empty, the session's status is ERROR."""
     start_time: _builtins.float
-    """When the session started, in milliseconds since 1970 UTC. Unset: its earliest event's start."""
+    """The time when the session started, in milliseconds since 1970 UTC, up to the year 2262. If
+    unset, GetSession returns the start of the earliest event.
+    """
     end_time: _builtins.float
-    """When the session ended, in milliseconds since 1970 UTC. Unset: its latest event's end."""
+    """The time when the session ended, in milliseconds since 1970 UTC, up to the year 2262. If unset,
+    GetSession returns the end of the latest event.
+    """
     duration: _builtins.float
-    """How long it took, in milliseconds. Unset: its end less its start."""
+    """The duration of the session in milliseconds, 0 or more. If unset, GetSession returns the end
+    minus the start.
+    """
     @_builtins.property
     def session(self) -> _session_pb2.SessionProperties:
-        """The session. May also be a text that holds the JSON object."""
+        """The session. In REST, this may also be a string that contains the JSON object."""
 
     @_builtins.property
     def config(self) -> _struct_pb2.Struct:
-        """How the session was set up."""
+        """The configuration of the session."""
 
     @_builtins.property
     def inputs(self) -> _struct_pb2.Struct:
-        """What went in."""
+        """The inputs of the session."""
 
     @_builtins.property
     def outputs(self) -> _struct_pb2.Value:
-        """What came out: an object. Anything else is stored as `{"value": ...}`."""
+        """The outputs of the session, a JSON object. Any other value is stored as `{"value": ...}`."""
 
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
-        """Free facts."""
+        """Arbitrary data."""
 
     @_builtins.property
     def metrics(self) -> _struct_pb2.Struct:
@@ -260,15 +291,15 @@ class StartSessionRequest(_message.Message):
 
     @_builtins.property
     def feedback(self) -> _struct_pb2.Struct:
-        """What people said of the session."""
+        """Judgements of the session by people."""
 
     @_builtins.property
     def user_properties(self) -> _struct_pb2.Struct:
-        """Facts about the user."""
+        """Properties of the user."""
 
     @_builtins.property
     def children_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The events that are part of the session, as sent."""
+        """The ids of the events inside the session, as sent. The server does not compute this field."""
 
     def __init__(
         self,
@@ -317,7 +348,7 @@ Global___StartSessionRequest: _TypeAlias = StartSessionRequest  # noqa: Y015
 
 @_typing.final
 class StartSessionResponse(_message.Message):
-    """The session as it is stored: the same fields under the same numbers as in SessionNode."""
+    """The session as stored. Fields and numbers are the same as in SessionNode."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -344,27 +375,29 @@ class StartSessionResponse(_message.Message):
     WORKSPACE_ID_FIELD_NUMBER: _builtins.int
     PROJECT_ID_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
-    """The session's id: a session is an event, too."""
+    """The session's id. A session is also an event."""
     event_type: _builtins.str
-    """session."""
+    """Always session."""
     event_name: _builtins.str
-    """What the session is called."""
+    """The session's name."""
     source: _builtins.str
-    """Which environment sent it."""
+    """The environment that sent the session."""
     project: _builtins.str
-    """The project's name as sent."""
+    """The name of the project, as sent."""
     session_id: _builtins.str
     """The session's id."""
     parent_id: _builtins.str
-    """The event that this one is part of; empty for the session itself."""
+    """Always empty."""
     error: _builtins.str
-    """What went wrong."""
+    """The error message."""
     start_time: _builtins.float
-    """When it started, in milliseconds since 1970 UTC."""
+    """The time when the session started, in milliseconds since 1970 UTC. If it was not sent, the time
+    of receipt or, if that is earlier, the end.
+    """
     end_time: _builtins.float
-    """When it ended, in milliseconds since 1970 UTC."""
+    """The time when the session ended, in milliseconds since 1970 UTC."""
     duration: _builtins.float
-    """How long it took, in milliseconds."""
+    """The duration of the session in milliseconds."""
     org_id: _builtins.str
     """The organization's id: "spanloom" on a self-hosted server."""
     workspace_id: _builtins.str
@@ -373,23 +406,23 @@ class StartSessionResponse(_message.Message):
     """The project that the session is stored in."""
     @_builtins.property
     def children_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The events that are part of this one, as sent."""
+        """The ids of the events inside this one, as sent. The server does not compute this field."""
 
     @_builtins.property
     def config(self) -> _struct_pb2.Struct:
-        """How the work was set up: model, provider, hyperparameters, template."""
+        """The configuration of the work: model, provider, hyperparameters, template."""
 
     @_builtins.property
     def inputs(self) -> _struct_pb2.Struct:
-        """What went in."""
+        """The inputs of the work."""
 
     @_builtins.property
     def outputs(self) -> _struct_pb2.Value:
-        """What came out: an object. Anything else is stored as `{"value": ...}`."""
+        """The outputs of the work, a JSON object. Any other value is stored as `{"value": ...}`."""
 
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
-        """Free facts."""
+        """Arbitrary data."""
 
     @_builtins.property
     def metrics(self) -> _struct_pb2.Struct:
@@ -397,11 +430,11 @@ class StartSessionResponse(_message.Message):
 
     @_builtins.property
     def feedback(self) -> _struct_pb2.Struct:
-        """What people said of the work; `ground_truth` is the expected output."""
+        """Judgements of the work by people. `ground_truth` is the expected output."""
 
     @_builtins.property
     def user_properties(self) -> _struct_pb2.Struct:
-        """Facts about the user."""
+        """Properties of the user."""
 
     def __init__(
         self,
@@ -454,7 +487,7 @@ Global___StartSessionResponse: _TypeAlias = StartSessionResponse  # noqa: Y015
 
 @_typing.final
 class AddSessionTracesRequest(_message.Message):
-    """Events for one session."""
+    """The events to store in a session."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -462,14 +495,17 @@ class AddSessionTracesRequest(_message.Message):
     EVENTS_FIELD_NUMBER: _builtins.int
     LOGS_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
-    """The session's id. Wins over the session that an event names."""
+    """The session's id, 1 to 256 characters. Required. It replaces the session that an event names."""
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]:
-        """The events; either here or under `logs`."""
+        """The events. Required, unless `logs` is set."""
 
     @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
     def logs(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]:
-        """The same as `events`. Here times past the year 5138 are read as microseconds: some tracers send those."""
+        """An alias of `events`, for tracers that send microseconds: a `start_time` or `end_time` above
+        10^14 (the year 5138 in milliseconds) is read as microseconds.
+        """
 
     def __init__(
         self,
@@ -488,7 +524,7 @@ Global___AddSessionTracesRequest: _TypeAlias = AddSessionTracesRequest  # noqa: 
 
 @_typing.final
 class AddSessionTracesResponse(_message.Message):
-    """What was stored."""
+    """The ids of the stored events."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -497,11 +533,19 @@ class AddSessionTracesResponse(_message.Message):
     SUCCESS_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """The session's id."""
-    success: _builtins.bool
-    """Always true: a call that failed gives an error."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def success(self) -> _builtins.bool:
+        """Always true: a failed call returns an error."""
+
+    @success.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def success(self, value: _builtins.bool) -> None:
+        """Always true: a failed call returns an error."""
+
     @_builtins.property
     def event_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The events' ids, in the order of the request."""
+        """The ids of the events, in the order of the request."""
 
     def __init__(
         self,
@@ -520,13 +564,13 @@ Global___AddSessionTracesResponse: _TypeAlias = AddSessionTracesResponse  # noqa
 
 @_typing.final
 class DeleteSessionRequest(_message.Message):
-    """Which session."""
+    """The session to delete."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SESSION_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
-    """The session's id."""
+    """The session's id. Required. The id of a trace is also accepted."""
     def __init__(
         self,
         *,
@@ -542,14 +586,22 @@ Global___DeleteSessionRequest: _TypeAlias = DeleteSessionRequest  # noqa: Y015
 
 @_typing.final
 class DeleteSessionResponse(_message.Message):
-    """What was removed."""
+    """The deleted session."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SUCCESS_FIELD_NUMBER: _builtins.int
     DELETED_FIELD_NUMBER: _builtins.int
-    success: _builtins.bool
-    """Always true: a call that failed gives an error."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def success(self) -> _builtins.bool:
+        """Always true: a failed call returns an error."""
+
+    @success.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def success(self, value: _builtins.bool) -> None:
+        """Always true: a failed call returns an error."""
+
     deleted: _builtins.str
     """The session's id."""
     def __init__(

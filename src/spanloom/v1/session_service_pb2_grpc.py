@@ -26,7 +26,11 @@ if _version_not_supported:
 
 
 class SessionServiceStub:
-    """Records sessions and gives them back as trees of events.
+    """Stores sessions and reads them as trees of events.
+
+    A project key reads and writes its own project. For an instance key, the header
+    `x-spanloom-project` names the project, else, in StartSession only, the request's `project`
+    field, else the project is `default`.
     """
 
     def __init__(self, channel):
@@ -58,38 +62,59 @@ class SessionServiceStub:
 
 
 class SessionServiceServicer:
-    """Records sessions and gives them back as trees of events.
+    """Stores sessions and reads them as trees of events.
+
+    A project key reads and writes its own project. For an instance key, the header
+    `x-spanloom-project` names the project, else, in StartSession only, the request's `project`
+    field, else the project is `default`.
     """
 
     def StartSession(self, request, context):
-        """Starts a session: stores the event of type session that stands for it. Durable when the call returns OK. A session that was
-        started before stays as it is but for `metadata` and `user_properties`, which are merged into what it has, key by key; so a
-        retry is safe. Events may come before their session. INVALID_ARGUMENT names each bad field.
+        """Starts a session: stores the event of type session that represents it. The session is durable
+        when the call returns OK. Events may be stored before their session is started.
+
+        If the session was started before, only `metadata` and `user_properties` are updated: their
+        top-level keys are merged into the stored ones, and a key that is null is removed. Retries are
+        therefore safe if the session has an id.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AddSessionTraces(self, request, context):
-        """Stores events as part of one session, whatever session they name themselves; atomically, as EventService.CreateEventBatch.
-        The session need not have been started. INVALID_ARGUMENT for no events, and for both `events` and `logs`.
+        """Stores events as part of one session, regardless of the session that they name. The session
+        need not have been started. Atomicity, replacement and retries are those of
+        EventService.CreateEventBatch. An event of type session without an id is the session's own
+        event.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, also if
+        there are no events or if both `events` and `logs` are set, and INVALID_ARGUMENT
+        (ERROR_REASON_DUPLICATE_ID) if two events have the same id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteSession(self, request, context):
-        """Removes a session with all its events, and what was said of them: updates and feedback. What is written under its id later
-        makes it anew. NOT_FOUND when the project has no such session.
+        """Deletes a session with all its events, their updates, and the feedback on the session and its
+        events, atomically. If no session has this id but a trace has, the trace is deleted. Writing
+        events with the session's id later creates a new session.
+
+        Returns NOT_FOUND (ERROR_REASON_SESSION_NOT_FOUND) if the project has no such session. A
+        repeated delete therefore returns NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetSession(self, request, context):
-        """Gives a session with all its events as a tree, children by start. A session that no client described (its events only
-        named it, or its traces were tagged with it) is given with what its events add up to. NOT_FOUND when the project has no
-        such session.
+        """Gets a session with all its events as a tree, siblings ordered by start time, in one response.
+        For a session that was never started (it exists because events or traces name it), the server
+        derives the root from its events.
+
+        Returns NOT_FOUND (ERROR_REASON_SESSION_NOT_FOUND) if the project has no such session.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -127,7 +152,11 @@ def add_SessionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SessionService:
-    """Records sessions and gives them back as trees of events.
+    """Stores sessions and reads them as trees of events.
+
+    A project key reads and writes its own project. For an instance key, the header
+    `x-spanloom-project` names the project, else, in StartSession only, the request's `project`
+    field, else the project is `default`.
     """
 
     @staticmethod

@@ -27,57 +27,106 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class SessionServiceStub:
-    """Records sessions and gives them back as trees of events."""
+    """Stores sessions and reads them as trees of events.
+
+    A project key reads and writes its own project. For an instance key, the header
+    `x-spanloom-project` names the project, else, in StartSession only, the request's `project`
+    field, else the project is `default`.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> SessionServiceAsyncStub: ...
     StartSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.StartSessionRequest, _session_service_pb2.StartSessionResponse]
-    """Starts a session: stores the event of type session that stands for it. Durable when the call returns OK. A session that was
-    started before stays as it is but for `metadata` and `user_properties`, which are merged into what it has, key by key; so a
-    retry is safe. Events may come before their session. INVALID_ARGUMENT names each bad field.
+    """Starts a session: stores the event of type session that represents it. The session is durable
+    when the call returns OK. Events may be stored before their session is started.
+
+    If the session was started before, only `metadata` and `user_properties` are updated: their
+    top-level keys are merged into the stored ones, and a key that is null is removed. Retries are
+    therefore safe if the session has an id.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
     """
     AddSessionTraces: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.AddSessionTracesRequest, _session_service_pb2.AddSessionTracesResponse]
-    """Stores events as part of one session, whatever session they name themselves; atomically, as EventService.CreateEventBatch.
-    The session need not have been started. INVALID_ARGUMENT for no events, and for both `events` and `logs`.
+    """Stores events as part of one session, regardless of the session that they name. The session
+    need not have been started. Atomicity, replacement and retries are those of
+    EventService.CreateEventBatch. An event of type session without an id is the session's own
+    event.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, also if
+    there are no events or if both `events` and `logs` are set, and INVALID_ARGUMENT
+    (ERROR_REASON_DUPLICATE_ID) if two events have the same id.
     """
     DeleteSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.DeleteSessionRequest, _session_service_pb2.DeleteSessionResponse]
-    """Removes a session with all its events, and what was said of them: updates and feedback. What is written under its id later
-    makes it anew. NOT_FOUND when the project has no such session.
+    """Deletes a session with all its events, their updates, and the feedback on the session and its
+    events, atomically. If no session has this id but a trace has, the trace is deleted. Writing
+    events with the session's id later creates a new session.
+
+    Returns NOT_FOUND (ERROR_REASON_SESSION_NOT_FOUND) if the project has no such session. A
+    repeated delete therefore returns NOT_FOUND.
     """
     GetSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.GetSessionRequest, _session_service_pb2.GetSessionResponse]
-    """Gives a session with all its events as a tree, children by start. A session that no client described (its events only
-    named it, or its traces were tagged with it) is given with what its events add up to. NOT_FOUND when the project has no
-    such session.
+    """Gets a session with all its events as a tree, siblings ordered by start time, in one response.
+    For a session that was never started (it exists because events or traces name it), the server
+    derives the root from its events.
+
+    Returns NOT_FOUND (ERROR_REASON_SESSION_NOT_FOUND) if the project has no such session.
     """
 
 @_typing.type_check_only
 class SessionServiceAsyncStub(SessionServiceStub):
-    """Records sessions and gives them back as trees of events."""
+    """Stores sessions and reads them as trees of events.
+
+    A project key reads and writes its own project. For an instance key, the header
+    `x-spanloom-project` names the project, else, in StartSession only, the request's `project`
+    field, else the project is `default`.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     StartSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.StartSessionRequest, _session_service_pb2.StartSessionResponse]  # type: ignore[assignment]
-    """Starts a session: stores the event of type session that stands for it. Durable when the call returns OK. A session that was
-    started before stays as it is but for `metadata` and `user_properties`, which are merged into what it has, key by key; so a
-    retry is safe. Events may come before their session. INVALID_ARGUMENT names each bad field.
+    """Starts a session: stores the event of type session that represents it. The session is durable
+    when the call returns OK. Events may be stored before their session is started.
+
+    If the session was started before, only `metadata` and `user_properties` are updated: their
+    top-level keys are merged into the stored ones, and a key that is null is removed. Retries are
+    therefore safe if the session has an id.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
     """
     AddSessionTraces: _aio.UnaryUnaryMultiCallable[_session_service_pb2.AddSessionTracesRequest, _session_service_pb2.AddSessionTracesResponse]  # type: ignore[assignment]
-    """Stores events as part of one session, whatever session they name themselves; atomically, as EventService.CreateEventBatch.
-    The session need not have been started. INVALID_ARGUMENT for no events, and for both `events` and `logs`.
+    """Stores events as part of one session, regardless of the session that they name. The session
+    need not have been started. Atomicity, replacement and retries are those of
+    EventService.CreateEventBatch. An event of type session without an id is the session's own
+    event.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, also if
+    there are no events or if both `events` and `logs` are set, and INVALID_ARGUMENT
+    (ERROR_REASON_DUPLICATE_ID) if two events have the same id.
     """
     DeleteSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.DeleteSessionRequest, _session_service_pb2.DeleteSessionResponse]  # type: ignore[assignment]
-    """Removes a session with all its events, and what was said of them: updates and feedback. What is written under its id later
-    makes it anew. NOT_FOUND when the project has no such session.
+    """Deletes a session with all its events, their updates, and the feedback on the session and its
+    events, atomically. If no session has this id but a trace has, the trace is deleted. Writing
+    events with the session's id later creates a new session.
+
+    Returns NOT_FOUND (ERROR_REASON_SESSION_NOT_FOUND) if the project has no such session. A
+    repeated delete therefore returns NOT_FOUND.
     """
     GetSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.GetSessionRequest, _session_service_pb2.GetSessionResponse]  # type: ignore[assignment]
-    """Gives a session with all its events as a tree, children by start. A session that no client described (its events only
-    named it, or its traces were tagged with it) is given with what its events add up to. NOT_FOUND when the project has no
-    such session.
+    """Gets a session with all its events as a tree, siblings ordered by start time, in one response.
+    For a session that was never started (it exists because events or traces name it), the server
+    derives the root from its events.
+
+    Returns NOT_FOUND (ERROR_REASON_SESSION_NOT_FOUND) if the project has no such session.
     """
 
 class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Records sessions and gives them back as trees of events."""
+    """Stores sessions and reads them as trees of events.
+
+    A project key reads and writes its own project. For an instance key, the header
+    `x-spanloom-project` names the project, else, in StartSession only, the request's `project`
+    field, else the project is `default`.
+    """
 
     @_abc_1.abstractmethod
     def StartSession(
@@ -85,9 +134,14 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _session_service_pb2.StartSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_session_service_pb2.StartSessionResponse, _abc.Awaitable[_session_service_pb2.StartSessionResponse]]:
-        """Starts a session: stores the event of type session that stands for it. Durable when the call returns OK. A session that was
-        started before stays as it is but for `metadata` and `user_properties`, which are merged into what it has, key by key; so a
-        retry is safe. Events may come before their session. INVALID_ARGUMENT names each bad field.
+        """Starts a session: stores the event of type session that represents it. The session is durable
+        when the call returns OK. Events may be stored before their session is started.
+
+        If the session was started before, only `metadata` and `user_properties` are updated: their
+        top-level keys are merged into the stored ones, and a key that is null is removed. Retries are
+        therefore safe if the session has an id.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
         """
 
     @_abc_1.abstractmethod
@@ -96,8 +150,14 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _session_service_pb2.AddSessionTracesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_session_service_pb2.AddSessionTracesResponse, _abc.Awaitable[_session_service_pb2.AddSessionTracesResponse]]:
-        """Stores events as part of one session, whatever session they name themselves; atomically, as EventService.CreateEventBatch.
-        The session need not have been started. INVALID_ARGUMENT for no events, and for both `events` and `logs`.
+        """Stores events as part of one session, regardless of the session that they name. The session
+        need not have been started. Atomicity, replacement and retries are those of
+        EventService.CreateEventBatch. An event of type session without an id is the session's own
+        event.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, also if
+        there are no events or if both `events` and `logs` are set, and INVALID_ARGUMENT
+        (ERROR_REASON_DUPLICATE_ID) if two events have the same id.
         """
 
     @_abc_1.abstractmethod
@@ -106,8 +166,12 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _session_service_pb2.DeleteSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_session_service_pb2.DeleteSessionResponse, _abc.Awaitable[_session_service_pb2.DeleteSessionResponse]]:
-        """Removes a session with all its events, and what was said of them: updates and feedback. What is written under its id later
-        makes it anew. NOT_FOUND when the project has no such session.
+        """Deletes a session with all its events, their updates, and the feedback on the session and its
+        events, atomically. If no session has this id but a trace has, the trace is deleted. Writing
+        events with the session's id later creates a new session.
+
+        Returns NOT_FOUND (ERROR_REASON_SESSION_NOT_FOUND) if the project has no such session. A
+        repeated delete therefore returns NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
@@ -116,9 +180,11 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _session_service_pb2.GetSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_session_service_pb2.GetSessionResponse, _abc.Awaitable[_session_service_pb2.GetSessionResponse]]:
-        """Gives a session with all its events as a tree, children by start. A session that no client described (its events only
-        named it, or its traces were tagged with it) is given with what its events add up to. NOT_FOUND when the project has no
-        such session.
+        """Gets a session with all its events as a tree, siblings ordered by start time, in one response.
+        For a session that was never started (it exists because events or traces name it), the server
+        derives the root from its events.
+
+        Returns NOT_FOUND (ERROR_REASON_SESSION_NOT_FOUND) if the project has no such session.
         """
 
 def add_SessionServiceServicer_to_server(servicer: SessionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -27,7 +27,7 @@ from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from spanloom.v1 import access_pb2 as spanloom_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&spanloom/v1/trace_export_service.proto\x12\x0bspanloom.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x18spanloom/v1/access.proto\"&\n\x12\x45xportTraceRequest\x12\x10\n\x08trace_id\x18\x01 \x01(\t\"=\n\x13\x45xportTraceResponse\x12&\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody2\x9c\x01\n\x12TraceExportService\x12\x85\x01\n\x0b\x45xportTrace\x12\x1f.spanloom.v1.ExportTraceRequest\x1a .spanloom.v1.ExportTraceResponse\"3\x90\x02\x01\xc8\xf3\x18\x02\x82\xd3\xe4\x93\x02&\x12\x1a/v1/traces/{trace_id}:otlpb\x08\x64ocumentb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&spanloom/v1/trace_export_service.proto\x12\x0bspanloom.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x18spanloom/v1/access.proto\"&\n\x12\x45xportTraceRequest\x12\x10\n\x08trace_id\x18\x01 \x01(\t\"=\n\x13\x45xportTraceResponse\x12&\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody2\x9e\x01\n\x12TraceExportService\x12\x87\x01\n\x0b\x45xportTrace\x12\x1f.spanloom.v1.ExportTraceRequest\x1a .spanloom.v1.ExportTraceResponse\"5\x90\x02\x01\x82\xd3\xe4\x93\x02&\x12\x1a/v1/traces/{trace_id}:otlpb\x08\x64ocument\xc8\xba\x85\xa5\n\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,11 +35,11 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'spanloom.v1.trace_export_se
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_TRACEEXPORTSERVICE'].methods_by_name['ExportTrace']._loaded_options = None
-  _globals['_TRACEEXPORTSERVICE'].methods_by_name['ExportTrace']._serialized_options = b'\220\002\001\310\363\030\002\202\323\344\223\002&\022\032/v1/traces/{trace_id}:otlpb\010document'
+  _globals['_TRACEEXPORTSERVICE'].methods_by_name['ExportTrace']._serialized_options = b'\220\002\001\202\323\344\223\002&\022\032/v1/traces/{trace_id}:otlpb\010document\310\272\205\245\n\002'
   _globals['_EXPORTTRACEREQUEST']._serialized_start=138
   _globals['_EXPORTTRACEREQUEST']._serialized_end=176
   _globals['_EXPORTTRACERESPONSE']._serialized_start=178
   _globals['_EXPORTTRACERESPONSE']._serialized_end=239
   _globals['_TRACEEXPORTSERVICE']._serialized_start=242
-  _globals['_TRACEEXPORTSERVICE']._serialized_end=398
+  _globals['_TRACEEXPORTSERVICE']._serialized_end=400
 # @@protoc_insertion_point(module_scope)

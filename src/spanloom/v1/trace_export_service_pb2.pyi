@@ -19,13 +19,13 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class ExportTraceRequest(_message.Message):
-    """Which trace."""
+    """The trace to export."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TRACE_ID_FIELD_NUMBER: _builtins.int
     trace_id: _builtins.str
-    """The trace's id."""
+    """The trace's id. Required."""
     def __init__(
         self,
         *,
@@ -41,14 +41,14 @@ Global___ExportTraceRequest: _TypeAlias = ExportTraceRequest  # noqa: Y015
 
 @_typing.final
 class ExportTraceResponse(_message.Message):
-    """The trace for other tools."""
+    """The exported trace."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     DOCUMENT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def document(self) -> _httpbody_pb2.HttpBody:
-        """The OTLP/JSON document, and its type."""
+        """The OTLP/JSON document and its content type."""
 
     def __init__(
         self,

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class TraceExportServiceStub:
-    """Gives traces to other tools. A service of its own, since google/api/httpbody.proto, which lets a document be the whole
-    body, does not come with every language's gRPC library.
+    """Exports traces to other tools. This is a service of its own because google/api/httpbody.proto,
+    which lets a document be the whole body, is not part of every language's gRPC library.
     """
 
     def __init__(self, channel):
@@ -44,15 +44,19 @@ class TraceExportServiceStub:
 
 
 class TraceExportServiceServicer:
-    """Gives traces to other tools. A service of its own, since google/api/httpbody.proto, which lets a document be the whole
-    body, does not come with every language's gRPC library.
+    """Exports traces to other tools. This is a service of its own because google/api/httpbody.proto,
+    which lets a document be the whole body, is not part of every language's gRPC library.
     """
 
     def ExportTrace(self, request, context):
-        """Gives one trace as OpenTelemetry's TracesData in OTLP/JSON, for other tools. Spans that came by OpenTelemetry are given back
-        as they were sent, grouped by resource and scope; all others as spans with GenAI attributes, ids that OpenTelemetry cannot
-        hold being hashed and kept as attributes. In REST the document is the whole body. NOT_FOUND when the project has no such
-        trace.
+        """Exports a trace as OpenTelemetry's TracesData in OTLP/JSON, in one response. In REST, the
+        document is the whole body. Spans that were received through OpenTelemetry are returned as they
+        were sent, grouped by resource and scope. All other spans are converted to spans with GenAI
+        attributes; ids that OpenTelemetry cannot represent are hashed, and the originals are kept as
+        attributes. An instance key selects the project by the header `x-spanloom-project` (default:
+        `default`).
+
+        Returns NOT_FOUND (ERROR_REASON_TRACE_NOT_FOUND) if the project has no such trace.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -75,8 +79,8 @@ def add_TraceExportServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TraceExportService:
-    """Gives traces to other tools. A service of its own, since google/api/httpbody.proto, which lets a document be the whole
-    body, does not come with every language's gRPC library.
+    """Exports traces to other tools. This is a service of its own because google/api/httpbody.proto,
+    which lets a document be the whole body, is not part of every language's gRPC library.
     """
 
     @staticmethod

@@ -27,8 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class TraceExportServiceStub:
-    """Gives traces to other tools. A service of its own, since google/api/httpbody.proto, which lets a document be the whole
-    body, does not come with every language's gRPC library.
+    """Exports traces to other tools. This is a service of its own because google/api/httpbody.proto,
+    which lets a document be the whole body, is not part of every language's gRPC library.
     """
 
     @_typing.overload
@@ -36,29 +36,37 @@ class TraceExportServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> TraceExportServiceAsyncStub: ...
     ExportTrace: _grpc.UnaryUnaryMultiCallable[_trace_export_service_pb2.ExportTraceRequest, _trace_export_service_pb2.ExportTraceResponse]
-    """Gives one trace as OpenTelemetry's TracesData in OTLP/JSON, for other tools. Spans that came by OpenTelemetry are given back
-    as they were sent, grouped by resource and scope; all others as spans with GenAI attributes, ids that OpenTelemetry cannot
-    hold being hashed and kept as attributes. In REST the document is the whole body. NOT_FOUND when the project has no such
-    trace.
+    """Exports a trace as OpenTelemetry's TracesData in OTLP/JSON, in one response. In REST, the
+    document is the whole body. Spans that were received through OpenTelemetry are returned as they
+    were sent, grouped by resource and scope. All other spans are converted to spans with GenAI
+    attributes; ids that OpenTelemetry cannot represent are hashed, and the originals are kept as
+    attributes. An instance key selects the project by the header `x-spanloom-project` (default:
+    `default`).
+
+    Returns NOT_FOUND (ERROR_REASON_TRACE_NOT_FOUND) if the project has no such trace.
     """
 
 @_typing.type_check_only
 class TraceExportServiceAsyncStub(TraceExportServiceStub):
-    """Gives traces to other tools. A service of its own, since google/api/httpbody.proto, which lets a document be the whole
-    body, does not come with every language's gRPC library.
+    """Exports traces to other tools. This is a service of its own because google/api/httpbody.proto,
+    which lets a document be the whole body, is not part of every language's gRPC library.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ExportTrace: _aio.UnaryUnaryMultiCallable[_trace_export_service_pb2.ExportTraceRequest, _trace_export_service_pb2.ExportTraceResponse]  # type: ignore[assignment]
-    """Gives one trace as OpenTelemetry's TracesData in OTLP/JSON, for other tools. Spans that came by OpenTelemetry are given back
-    as they were sent, grouped by resource and scope; all others as spans with GenAI attributes, ids that OpenTelemetry cannot
-    hold being hashed and kept as attributes. In REST the document is the whole body. NOT_FOUND when the project has no such
-    trace.
+    """Exports a trace as OpenTelemetry's TracesData in OTLP/JSON, in one response. In REST, the
+    document is the whole body. Spans that were received through OpenTelemetry are returned as they
+    were sent, grouped by resource and scope. All other spans are converted to spans with GenAI
+    attributes; ids that OpenTelemetry cannot represent are hashed, and the originals are kept as
+    attributes. An instance key selects the project by the header `x-spanloom-project` (default:
+    `default`).
+
+    Returns NOT_FOUND (ERROR_REASON_TRACE_NOT_FOUND) if the project has no such trace.
     """
 
 class TraceExportServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Gives traces to other tools. A service of its own, since google/api/httpbody.proto, which lets a document be the whole
-    body, does not come with every language's gRPC library.
+    """Exports traces to other tools. This is a service of its own because google/api/httpbody.proto,
+    which lets a document be the whole body, is not part of every language's gRPC library.
     """
 
     @_abc_1.abstractmethod
@@ -67,10 +75,14 @@ class TraceExportServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _trace_export_service_pb2.ExportTraceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_trace_export_service_pb2.ExportTraceResponse, _abc.Awaitable[_trace_export_service_pb2.ExportTraceResponse]]:
-        """Gives one trace as OpenTelemetry's TracesData in OTLP/JSON, for other tools. Spans that came by OpenTelemetry are given back
-        as they were sent, grouped by resource and scope; all others as spans with GenAI attributes, ids that OpenTelemetry cannot
-        hold being hashed and kept as attributes. In REST the document is the whole body. NOT_FOUND when the project has no such
-        trace.
+        """Exports a trace as OpenTelemetry's TracesData in OTLP/JSON, in one response. In REST, the
+        document is the whole body. Spans that were received through OpenTelemetry are returned as they
+        were sent, grouped by resource and scope. All other spans are converted to spans with GenAI
+        attributes; ids that OpenTelemetry cannot represent are hashed, and the originals are kept as
+        attributes. An instance key selects the project by the header `x-spanloom-project` (default:
+        `default`).
+
+        Returns NOT_FOUND (ERROR_REASON_TRACE_NOT_FOUND) if the project has no such trace.
         """
 
 def add_TraceExportServiceServicer_to_server(servicer: TraceExportServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

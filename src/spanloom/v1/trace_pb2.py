@@ -26,29 +26,31 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17spanloom/v1/trace.proto\x12\x0bspanloom.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8d\x06\n\x05Trace\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\x04name\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x19\n\x0c\x66\x65\x61ture_slug\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\x17\n\nchain_slug\x18\x04 \x01(\tH\x02\x88\x01\x01\x12%\n\x05input\x18\x05 \x01(\x0b\x32\x16.google.protobuf.Value\x12&\n\x06output\x18\x06 \x01(\x0b\x32\x16.google.protobuf.Value\x12,\n\x0cideal_output\x18\x07 \x01(\x0b\x32\x16.google.protobuf.Value\x12)\n\x08metadata\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\x12/\n\x0corganization\x18\t \x01(\x0b\x32\x19.spanloom.v1.Organization\x12\x1f\n\x04user\x18\n \x01(\x0b\x32\x11.spanloom.v1.User\x12.\n\nstart_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\nexperiment\x18\r \x01(\x0b\x32 .spanloom.v1.ExperimentReference\x12\x1e\n\x04logs\x18\x0e \x03(\x0b\x32\x10.spanloom.v1.Log\x12\x33\n\nevaluators\x18\x0f \x03(\x0b\x32\x1f.spanloom.v1.EvaluatorReference\x12\x38\n\x11\x65valuation_config\x18\x10 \x01(\x0b\x32\x1d.spanloom.v1.EvaluationConfig\x12\x0e\n\x06status\x18\x11 \x01(\t\x12\x12\n\nsession_id\x18\x12 \x01(\t\x12\x14\n\x07sampled\x18\x13 \x01(\x08H\x03\x88\x01\x01\x12%\n\x04otel\x18\x14 \x01(\x0b\x32\x17.google.protobuf.StructB\x07\n\x05_nameB\x0f\n\r_feature_slugB\r\n\x0b_chain_slugB\n\n\x08_sampled\"\xa1\x05\n\x03Log\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x11\n\x04name\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x16\n\tparent_id\x18\x04 \x01(\tH\x01\x88\x01\x01\x12%\n\x05input\x18\x05 \x01(\x0b\x32\x16.google.protobuf.Value\x12&\n\x06output\x18\x06 \x01(\x0b\x32\x16.google.protobuf.Value\x12,\n\x0cideal_output\x18\x07 \x01(\x0b\x32\x16.google.protobuf.Value\x12)\n\x08metadata\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\x12.\n\nstart_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\nevaluators\x18\x0b \x03(\x0b\x32\x1f.spanloom.v1.EvaluatorReference\x12\x19\n\x0cinput_tokens\x18\x0c \x01(\x05H\x02\x88\x01\x01\x12\x1a\n\routput_tokens\x18\r \x01(\x05H\x03\x88\x01\x01\x12\x11\n\x04\x63ost\x18\x0e \x01(\x01H\x04\x88\x01\x01\x12(\n\tvariables\x18\x0f \x03(\x0b\x32\x15.spanloom.v1.Variable\x12,\n\x06prompt\x18\x10 \x01(\x0b\x32\x1c.spanloom.v1.PromptReference\x12\x0e\n\x06status\x18\x11 \x01(\t\x12%\n\x04otel\x18\x12 \x01(\x0b\x32\x17.google.protobuf.StructB\x07\n\x05_nameB\x0c\n\n_parent_idB\x0f\n\r_input_tokensB\x10\n\x0e_output_tokensB\x07\n\x05_cost\"B\n\x0cOrganization\x12\x0f\n\x02id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x11\n\x04name\x18\x02 \x01(\tH\x01\x88\x01\x01\x42\x05\n\x03_idB\x07\n\x05_name\"X\n\x04User\x12\x0f\n\x02id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x11\n\x04name\x18\x02 \x01(\tH\x01\x88\x01\x01\x12\x12\n\x05\x65mail\x18\x03 \x01(\tH\x02\x88\x01\x01\x42\x05\n\x03_idB\x07\n\x05_nameB\x08\n\x06_email\"!\n\x13\x45xperimentReference\x12\n\n\x02id\x18\x01 \x01(\t\"\"\n\x12\x45valuatorReference\x12\x0c\n\x04slug\x18\x01 \x01(\t\"<\n\x10\x45valuationConfig\x12\x18\n\x0bsample_rate\x18\x01 \x01(\x01H\x00\x88\x01\x01\x42\x0e\n\x0c_sample_rate\"7\n\x08Variable\x12\r\n\x05label\x18\x01 \x01(\t\x12\x12\n\x05value\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x08\n\x06_value\"[\n\x0fPromptReference\x12\x0c\n\x04slug\x18\x01 \x01(\t\x12\x14\n\x07version\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x10\n\x03tag\x18\x03 \x01(\tH\x01\x88\x01\x01\x42\n\n\x08_versionB\x06\n\x04_tagb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17spanloom/v1/trace.proto\x12\x0bspanloom.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x91\x06\n\x05Trace\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\x04name\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x19\n\x0c\x66\x65\x61ture_slug\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\x1b\n\nchain_slug\x18\x04 \x01(\tB\x02\x18\x01H\x02\x88\x01\x01\x12%\n\x05input\x18\x05 \x01(\x0b\x32\x16.google.protobuf.Value\x12&\n\x06output\x18\x06 \x01(\x0b\x32\x16.google.protobuf.Value\x12,\n\x0cideal_output\x18\x07 \x01(\x0b\x32\x16.google.protobuf.Value\x12)\n\x08metadata\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\x12/\n\x0corganization\x18\t \x01(\x0b\x32\x19.spanloom.v1.Organization\x12\x1f\n\x04user\x18\n \x01(\x0b\x32\x11.spanloom.v1.User\x12.\n\nstart_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\nexperiment\x18\r \x01(\x0b\x32 .spanloom.v1.ExperimentReference\x12\x1e\n\x04logs\x18\x0e \x03(\x0b\x32\x10.spanloom.v1.Log\x12\x33\n\nevaluators\x18\x0f \x03(\x0b\x32\x1f.spanloom.v1.EvaluatorReference\x12\x38\n\x11\x65valuation_config\x18\x10 \x01(\x0b\x32\x1d.spanloom.v1.EvaluationConfig\x12\x0e\n\x06status\x18\x11 \x01(\t\x12\x12\n\nsession_id\x18\x12 \x01(\t\x12\x14\n\x07sampled\x18\x13 \x01(\x08H\x03\x88\x01\x01\x12%\n\x04otel\x18\x14 \x01(\x0b\x32\x17.google.protobuf.StructB\x07\n\x05_nameB\x0f\n\r_feature_slugB\r\n\x0b_chain_slugB\n\n\x08_sampled\"\xa1\x05\n\x03Log\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x11\n\x04name\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x16\n\tparent_id\x18\x04 \x01(\tH\x01\x88\x01\x01\x12%\n\x05input\x18\x05 \x01(\x0b\x32\x16.google.protobuf.Value\x12&\n\x06output\x18\x06 \x01(\x0b\x32\x16.google.protobuf.Value\x12,\n\x0cideal_output\x18\x07 \x01(\x0b\x32\x16.google.protobuf.Value\x12)\n\x08metadata\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\x12.\n\nstart_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\nevaluators\x18\x0b \x03(\x0b\x32\x1f.spanloom.v1.EvaluatorReference\x12\x19\n\x0cinput_tokens\x18\x0c \x01(\x05H\x02\x88\x01\x01\x12\x1a\n\routput_tokens\x18\r \x01(\x05H\x03\x88\x01\x01\x12\x11\n\x04\x63ost\x18\x0e \x01(\x01H\x04\x88\x01\x01\x12(\n\tvariables\x18\x0f \x03(\x0b\x32\x15.spanloom.v1.Variable\x12,\n\x06prompt\x18\x10 \x01(\x0b\x32\x1c.spanloom.v1.PromptReference\x12\x0e\n\x06status\x18\x11 \x01(\t\x12%\n\x04otel\x18\x12 \x01(\x0b\x32\x17.google.protobuf.StructB\x07\n\x05_nameB\x0c\n\n_parent_idB\x0f\n\r_input_tokensB\x10\n\x0e_output_tokensB\x07\n\x05_cost\"B\n\x0cOrganization\x12\x0f\n\x02id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x11\n\x04name\x18\x02 \x01(\tH\x01\x88\x01\x01\x42\x05\n\x03_idB\x07\n\x05_name\"X\n\x04User\x12\x0f\n\x02id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x11\n\x04name\x18\x02 \x01(\tH\x01\x88\x01\x01\x12\x12\n\x05\x65mail\x18\x03 \x01(\tH\x02\x88\x01\x01\x42\x05\n\x03_idB\x07\n\x05_nameB\x08\n\x06_email\"!\n\x13\x45xperimentReference\x12\n\n\x02id\x18\x01 \x01(\t\"\"\n\x12\x45valuatorReference\x12\x0c\n\x04slug\x18\x01 \x01(\t\"<\n\x10\x45valuationConfig\x12\x18\n\x0bsample_rate\x18\x01 \x01(\x01H\x00\x88\x01\x01\x42\x0e\n\x0c_sample_rate\"7\n\x08Variable\x12\r\n\x05label\x18\x01 \x01(\t\x12\x12\n\x05value\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x08\n\x06_value\"[\n\x0fPromptReference\x12\x0c\n\x04slug\x18\x01 \x01(\t\x12\x14\n\x07version\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x10\n\x03tag\x18\x03 \x01(\tH\x01\x88\x01\x01\x42\n\n\x08_versionB\x06\n\x04_tagb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'spanloom.v1.trace_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_TRACE'].fields_by_name['chain_slug']._loaded_options = None
+  _globals['_TRACE'].fields_by_name['chain_slug']._serialized_options = b'\030\001'
   _globals['_TRACE']._serialized_start=104
-  _globals['_TRACE']._serialized_end=885
-  _globals['_LOG']._serialized_start=888
-  _globals['_LOG']._serialized_end=1561
-  _globals['_ORGANIZATION']._serialized_start=1563
-  _globals['_ORGANIZATION']._serialized_end=1629
-  _globals['_USER']._serialized_start=1631
-  _globals['_USER']._serialized_end=1719
-  _globals['_EXPERIMENTREFERENCE']._serialized_start=1721
-  _globals['_EXPERIMENTREFERENCE']._serialized_end=1754
-  _globals['_EVALUATORREFERENCE']._serialized_start=1756
-  _globals['_EVALUATORREFERENCE']._serialized_end=1790
-  _globals['_EVALUATIONCONFIG']._serialized_start=1792
-  _globals['_EVALUATIONCONFIG']._serialized_end=1852
-  _globals['_VARIABLE']._serialized_start=1854
-  _globals['_VARIABLE']._serialized_end=1909
-  _globals['_PROMPTREFERENCE']._serialized_start=1911
-  _globals['_PROMPTREFERENCE']._serialized_end=2002
+  _globals['_TRACE']._serialized_end=889
+  _globals['_LOG']._serialized_start=892
+  _globals['_LOG']._serialized_end=1565
+  _globals['_ORGANIZATION']._serialized_start=1567
+  _globals['_ORGANIZATION']._serialized_end=1633
+  _globals['_USER']._serialized_start=1635
+  _globals['_USER']._serialized_end=1723
+  _globals['_EXPERIMENTREFERENCE']._serialized_start=1725
+  _globals['_EXPERIMENTREFERENCE']._serialized_end=1758
+  _globals['_EVALUATORREFERENCE']._serialized_start=1760
+  _globals['_EVALUATORREFERENCE']._serialized_end=1794
+  _globals['_EVALUATIONCONFIG']._serialized_start=1796
+  _globals['_EVALUATIONCONFIG']._serialized_end=1856
+  _globals['_VARIABLE']._serialized_start=1858
+  _globals['_VARIABLE']._serialized_end=1913
+  _globals['_PROMPTREFERENCE']._serialized_start=1915
+  _globals['_PROMPTREFERENCE']._serialized_end=2006
 # @@protoc_insertion_point(module_scope)

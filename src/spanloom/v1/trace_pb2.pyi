@@ -18,14 +18,21 @@ if sys.version_info >= (3, 11):
 else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
+if sys.version_info >= (3, 13):
+    from warnings import deprecated as _deprecated
+else:
+    from typing_extensions import deprecated as _deprecated
+
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Trace(_message.Message):
-    """One run of an application's feature: what went in, what came out, and the steps between as a flat list of logs.
+    """One run of a feature of an application: its input, its output, and its steps as a flat list of
+    logs.
 
-    Whatever door a trace came in by (this API, events and sessions, OpenTelemetry), it is read in this shape. JSON names are
-    lowerCamelCase. Integers inside `google.protobuf.Struct` and `Value` are doubles: digits past 2^53 are lost.
+    Every trace can be read in this form, regardless of which API it was written through. JSON names
+    are lowerCamelCase. Numbers inside `google.protobuf.Struct` and `Value` are doubles, so integers
+    beyond 2^53 lose digits.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -51,78 +58,96 @@ class Trace(_message.Message):
     SAMPLED_FIELD_NUMBER: _builtins.int
     OTEL_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """The trace's id: 32 lower-case hex digits when the server made it. May be given on create, up to 256 characters; creating
-    the same id again replaces the trace, so a retry is safe.
+    """The trace's id, 1 to 256 characters. If unset on create, the server generates 32 lower-case hex
+    digits. Creating a trace with an existing id replaces it.
     """
     name: _builtins.str
-    """What to call the trace. Unset: the feature slug is shown."""
+    """A display name. If unset, lists and the other views use the feature slug."""
     feature_slug: _builtins.str
-    """The feature that the trace belongs to. A feature comes into being by its first trace."""
-    chain_slug: _builtins.str
-    """The old name of `feature_slug`; read when that is not set, and given back as sent."""
+    """The feature that the trace belongs to. A feature exists as soon as a trace names it."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def chain_slug(self) -> _builtins.str:
+        """The former name of `feature_slug`. Used if `feature_slug` is unset, and returned as sent."""
+
+    @chain_slug.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def chain_slug(self, value: _builtins.str) -> None:
+        """The former name of `feature_slug`. Used if `feature_slug` is unset, and returned as sent."""
+
     status: _builtins.str
     """Output only. UNSET, OK or ERROR."""
     session_id: _builtins.str
-    """Output only. The session (conversation) that the trace belongs to; its own id when it belongs to none."""
+    """Output only. The session (conversation) that the trace belongs to. The trace's own id if it
+    belongs to none.
+    """
     sampled: _builtins.bool
-    """Output only. Whether the sample rate chose this trace for evaluation: decided once, by a hash of the trace id. Unset for
-    a trace that no sample rate was asked for (OpenTelemetry, events).
+    """Output only. Whether the trace was selected for evaluation. The server decides once, by a hash
+    of the trace's id. Unset for traces of other APIs that do not request an evaluation.
     """
     @_builtins.property
     def input(self) -> _struct_pb2.Value:
-        """What went in: text, an object or a list."""
+        """The input of the run: a string, an object or a list."""
 
     @_builtins.property
     def output(self) -> _struct_pb2.Value:
-        """What came out: text, an object or a list."""
+        """The output of the run: a string, an object or a list."""
 
     @_builtins.property
     def ideal_output(self) -> _struct_pb2.Value:
-        """What should have come out: the ground truth for evaluators."""
+        """The expected output: the ground truth for evaluators."""
 
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
-        """Free facts about the run. A key `error` marks the trace's status ERROR."""
+        """Arbitrary data. If the key `error` has a value other than null, false, 0 or an empty one, the
+        trace's status is ERROR.
+        """
 
     @_builtins.property
     def organization(self) -> Global___Organization:
-        """On whose behalf the run was made."""
+        """The organization on whose behalf the run was made."""
 
     @_builtins.property
     def user(self) -> Global___User:
-        """Who made the run."""
+        """The user who caused the run."""
 
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """When the run started. Unset: it stays so here; lists and other views show the earliest log's start, else the time of receipt.
-        REST also reads a time without a zone (UTC) and a number (seconds or milliseconds since 1970, told apart by size).
+        """The time when the run started, from 1970 to 2262. If unset, this field remains unset, but lists
+        and the other views use the start of the earliest log or, if no log has one, the time of
+        receipt or, if that is earlier, `end_time`. In REST, the timestamps of all requests may also be
+        without a zone (UTC), or numbers of seconds, milliseconds, microseconds or nanoseconds since
+        1970 UTC (the server infers the unit from the size).
         """
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """When the run ended. Unset: it stays so here; lists and other views show the latest log's end, else the start. Before the start:
-        accepted as duration 0, with a warning.
+        """The time when the run ended, from 1970 to 2262. If unset, this field remains unset, but lists
+        and the other views use the end of the latest log or, if no log has one, the start. If it is
+        before the start, the duration counts as 0, and the response has a warning.
         """
 
     @_builtins.property
     def experiment(self) -> Global___ExperimentReference:
-        """The experiment this run is part of."""
+        """The experiment that the run is part of."""
 
     @_builtins.property
     def logs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Log]:
-        """The steps, in any order; nesting by `Log.parent_id`."""
+        """The steps, in any order. `Log.parent_id` nests them."""
 
     @_builtins.property
     def evaluators(self) -> _containers.RepeatedCompositeFieldContainer[Global___EvaluatorReference]:
-        """Evaluators to run on the trace, by slug."""
+        """The evaluators to run on the trace and on its generations."""
 
     @_builtins.property
     def evaluation_config(self) -> Global___EvaluationConfig:
-        """How often evaluators run."""
+        """How often the evaluators run."""
 
     @_builtins.property
     def otel(self) -> _struct_pb2.Struct:
-        """Output only. Of a trace that came by OpenTelemetry, what its root span has beside; see Log.otel."""
+        """Output only. For traces received through OpenTelemetry: the parts of the root span that no
+        other field holds. See Log.otel.
+        """
 
     def __init__(
         self,
@@ -196,66 +221,83 @@ class Log(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     OTEL_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """The step's id, unique within its trace, 1 to 256 characters. Required."""
+    """The step's id, 1 to 256 characters, unique within its trace and different from the trace's id.
+    Required.
+    """
     type: _builtins.str
-    """What kind of step. Required; one of span, generation, function, tool, retrieval, event."""
+    """The kind of step: span, generation, function, tool, retrieval or event. Required."""
     name: _builtins.str
-    """What to call the step."""
+    """A display name."""
     parent_id: _builtins.str
-    """The log of the same trace that this one is part of. Unset or unknown: the log hangs under the trace itself. A cycle is
-    broken at its earliest log.
+    """The log of the same trace that contains this one. If unset or unknown, the log is a direct
+    child of the trace. If the parents form a cycle, the earliest log of the cycle becomes a direct
+    child of the trace.
     """
     input_tokens: _builtins.int
-    """Generation: tokens read by the model."""
+    """For a generation: the number of input tokens, 0 or more. A larger count than 2,147,483,647,
+    which other APIs may store, is returned as 2,147,483,647.
+    """
     output_tokens: _builtins.int
-    """Generation: tokens written by the model."""
+    """For a generation: the number of output tokens, 0 or more, with the same limit."""
     cost: _builtins.float
-    """Generation: what the call cost, in US dollars."""
+    """For a generation: the cost in US dollars, 0 or more."""
     status: _builtins.str
     """Output only. UNSET, OK or ERROR."""
     @_builtins.property
     def input(self) -> _struct_pb2.Value:
-        """What went in: text, an object or a list."""
+        """The input of the step: a string, an object or a list."""
 
     @_builtins.property
     def output(self) -> _struct_pb2.Value:
-        """What came out: text, an object or a list."""
+        """The output of the step: a string, an object or a list."""
 
     @_builtins.property
     def ideal_output(self) -> _struct_pb2.Value:
-        """What should have come out."""
+        """The expected output."""
 
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
-        """Free facts about the step. A key `error` marks the log's status ERROR."""
+        """Arbitrary data. If the key `error` has a value other than null, false, 0 or an empty one, the
+        log's status is ERROR.
+        """
 
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """When the step started. Unset: it stays so here; other views show the trace's start."""
+        """The time when the step started, from 1970 to 2262. If unset, this field remains unset, but
+        other views use the trace's start.
+        """
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """When the step ended. Unset: the step is still open."""
+        """The time when the step ended, from 1970 to 2262. If unset, the step is still open. If it is
+        before the start, the duration counts as 0, and the response has a warning.
+        """
 
     @_builtins.property
     def evaluators(self) -> _containers.RepeatedCompositeFieldContainer[Global___EvaluatorReference]:
-        """Evaluators to run on this step, by slug."""
+        """The evaluators to run on this step."""
 
     @_builtins.property
     def variables(self) -> _containers.RepeatedCompositeFieldContainer[Global___Variable]:
-        """Generation: the values put into the prompt."""
+        """For a generation: the values of the prompt's variables."""
 
     @_builtins.property
     def prompt(self) -> Global___PromptReference:
-        """Generation: the prompt that was rendered."""
+        """For a generation: the prompt that was used."""
 
     @_builtins.property
     def otel(self) -> _struct_pb2.Struct:
-        """Output only. Of a span that came by OpenTelemetry, what it has beside the fields above: `resource` and `scope` (`attributes`,
-        `dropped`, `schema_url`, `name`, `version`), `span_kind`, `attributes`, `events` (`name`, `time_unix_nano` as text,
-        `attributes`, `dropped`), `links` (`trace_id`, `span_id`, `trace_state`, `attributes`, `dropped`, `flags`), `trace_state`,
-        `flags`, and `dropped`, the counts of what the SDK left out. Integers past 2^53 lose digits here; ExportTrace gives
-        everything exactly.
+        """Output only. For spans received through OpenTelemetry: the parts of the span that no other
+        field holds:
+
+        - `resource` and `scope`: `attributes`, `dropped`, `schema_url`, `name`, `version`;
+        - `span_kind`, `attributes`, `trace_state`, `flags`;
+        - `events`: `name`, `time_unix_nano` (a string), `attributes`, `dropped`;
+        - `links`: `trace_id`, `span_id`, `trace_state`, `attributes`, `dropped`, `flags`;
+        - `dropped`: the numbers of attributes, events and links that the SDK dropped.
+
+        Integers beyond 2^53 lose digits here. TraceExportService.ExportTrace returns everything
+        exactly.
         """
 
     def __init__(
@@ -309,16 +351,16 @@ Global___Log: _TypeAlias = Log  # noqa: Y015
 
 @_typing.final
 class Organization(_message.Message):
-    """On whose behalf a trace was made."""
+    """The organization on whose behalf a trace was made."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """The application's own id for it."""
+    """The application's own id of the organization."""
     name: _builtins.str
-    """What to call it."""
+    """A display name."""
     def __init__(
         self,
         *,
@@ -342,7 +384,7 @@ Global___Organization: _TypeAlias = Organization  # noqa: Y015
 
 @_typing.final
 class User(_message.Message):
-    """Who made a trace."""
+    """The user who caused a trace."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -350,11 +392,11 @@ class User(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     EMAIL_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """The application's own id for them."""
+    """The application's own id of the user."""
     name: _builtins.str
-    """What to call them."""
+    """A display name."""
     email: _builtins.str
-    """Their e-mail address."""
+    """The user's e-mail address."""
     def __init__(
         self,
         *,
@@ -383,13 +425,13 @@ Global___User: _TypeAlias = User  # noqa: Y015
 
 @_typing.final
 class ExperimentReference(_message.Message):
-    """Names an experiment."""
+    """A reference to an experiment."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """The experiment's id. An unknown id is kept, and told in the answer's warning."""
+    """The experiment's id. An unknown id is stored, and reported in the `warning` of the response."""
     def __init__(
         self,
         *,
@@ -405,13 +447,15 @@ Global___ExperimentReference: _TypeAlias = ExperimentReference  # noqa: Y015
 
 @_typing.final
 class EvaluatorReference(_message.Message):
-    """Names an evaluator."""
+    """A reference to an evaluator."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SLUG_FIELD_NUMBER: _builtins.int
     slug: _builtins.str
-    """The evaluator's slug, 1 to 256 characters. Required. An unknown slug is kept, and told in the answer's warning."""
+    """The evaluator's slug, 1 to 256 characters. Required. An unknown slug is stored, and reported in
+    the `warning` of the response. The evaluation runs when the evaluator is registered.
+    """
     def __init__(
         self,
         *,
@@ -427,13 +471,15 @@ Global___EvaluatorReference: _TypeAlias = EvaluatorReference  # noqa: Y015
 
 @_typing.final
 class EvaluationConfig(_message.Message):
-    """How often a trace's evaluators run."""
+    """How often the evaluators of a trace run."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SAMPLE_RATE_FIELD_NUMBER: _builtins.int
     sample_rate: _builtins.float
-    """The share of traces that are evaluated, 0 to 1. Unset: 0.1. A trace of an experiment is always evaluated."""
+    """The share of traces that are evaluated, 0 to 1. Default: 0.1. A trace of an experiment is
+    always evaluated.
+    """
     def __init__(
         self,
         *,
@@ -451,7 +497,7 @@ Global___EvaluationConfig: _TypeAlias = EvaluationConfig  # noqa: Y015
 
 @_typing.final
 class Variable(_message.Message):
-    """A value put into a prompt."""
+    """The value of a prompt's variable."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -460,7 +506,7 @@ class Variable(_message.Message):
     label: _builtins.str
     """The variable's name in the prompt. Required."""
     value: _builtins.str
-    """Its value."""
+    """The value."""
     def __init__(
         self,
         *,
@@ -479,7 +525,7 @@ Global___Variable: _TypeAlias = Variable  # noqa: Y015
 
 @_typing.final
 class PromptReference(_message.Message):
-    """Names a prompt, or one version of it."""
+    """A reference to a prompt or to one version of it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -487,11 +533,13 @@ class PromptReference(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     TAG_FIELD_NUMBER: _builtins.int
     slug: _builtins.str
-    """The prompt's slug. Required. An unknown slug, version or tag is kept, and told in the answer's warning."""
+    """The prompt's slug. Required. An unknown slug, version or tag is stored, and reported in the
+    `warning` of the response.
+    """
     version: _builtins.str
     """The version that was used."""
     tag: _builtins.str
-    """The tag that was asked for."""
+    """The tag that was requested."""
     def __init__(
         self,
         *,

@@ -30,7 +30,7 @@ class CreateTraceRequest(_message.Message):
     TRACE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def trace(self) -> _trace_pb2.Trace:
-        """The trace. REST sends its fields bare, as the whole body."""
+        """The trace. In REST, its fields are the body."""
 
     def __init__(
         self,
@@ -47,19 +47,19 @@ Global___CreateTraceRequest: _TypeAlias = CreateTraceRequest  # noqa: Y015
 
 @_typing.final
 class CreateTraceResponse(_message.Message):
-    """What was stored."""
+    """The stored trace."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TRACE_FIELD_NUMBER: _builtins.int
     WARNING_FIELD_NUMBER: _builtins.int
     warning: _builtins.str
-    """What could not be resolved or was read otherwise than sent: one line each, parted by newlines. Unset when there is
-    nothing to tell.
+    """The references that could not be resolved and the values that were changed, one per line. After
+    100 lines, a last line gives the number of the others. Unset if there is none.
     """
     @_builtins.property
     def trace(self) -> Global___TraceReference:
-        """Names the trace."""
+        """The reference to the trace."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ Global___CreateTraceResponse: _TypeAlias = CreateTraceResponse  # noqa: Y015
 
 @_typing.final
 class TraceReference(_message.Message):
-    """Names a trace."""
+    """A reference to a trace."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -101,13 +101,13 @@ Global___TraceReference: _TypeAlias = TraceReference  # noqa: Y015
 
 @_typing.final
 class LogReference(_message.Message):
-    """Names a log."""
+    """A reference to a log."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """The log's id within its trace."""
+    """The log's id, unique within its trace."""
     def __init__(
         self,
         *,
@@ -146,52 +146,54 @@ class CreateLogRequest(_message.Message):
     slug: _builtins.str
     """The prompt's slug. Required."""
     name: _builtins.str
-    """What to call the log. Unset: the slug."""
+    """A display name of the log and the trace. Default: the slug."""
     version: _builtins.str
-    """The prompt's version that was used."""
+    """The version of the prompt that was used."""
     tag: _builtins.str
-    """The prompt's tag that was asked for."""
+    """The tag of the prompt that was requested."""
     input_tokens: _builtins.int
-    """Tokens read by the model."""
+    """The number of input tokens, 0 or more."""
     output_tokens: _builtins.int
-    """Tokens written by the model."""
+    """The number of output tokens, 0 or more."""
     cost: _builtins.float
-    """What the call cost, in US dollars."""
+    """The cost of the call in US dollars, 0 or more."""
     @_builtins.property
     def output(self) -> _struct_pb2.Value:
-        """What the model answered: text, an object or a list. Required."""
+        """The model's response: a string, an object or a list. Required."""
 
     @_builtins.property
     def input(self) -> _struct_pb2.Value:
-        """What went in: text, an object or a list."""
+        """The input of the call: a string, an object or a list."""
 
     @_builtins.property
     def ideal_output(self) -> _struct_pb2.Value:
-        """What should have come out."""
+        """The expected output."""
 
     @_builtins.property
     def variables(self) -> _containers.RepeatedCompositeFieldContainer[_trace_pb2.Variable]:
-        """The values put into the prompt."""
+        """The values of the prompt's variables."""
 
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """When the call started. Unset: the end, else the time of receipt."""
+        """The time when the call started. If unset: `end_time`, else the time of receipt."""
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """When the call ended. Unset: the start."""
+        """The time when the call ended. If unset: `start_time`. If both are unset, the log is still open."""
 
     @_builtins.property
     def organization(self) -> _trace_pb2.Organization:
-        """On whose behalf the call was made."""
+        """The organization on whose behalf the call was made."""
 
     @_builtins.property
     def user(self) -> _trace_pb2.User:
-        """Who made the call."""
+        """The user who caused the call."""
 
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
-        """Free facts about the call. A key `error` marks it as failed."""
+        """Arbitrary data. If the key `error` has a value other than null, false, 0 or an empty one, the
+        status is ERROR.
+        """
 
     def __init__(
         self,
@@ -246,7 +248,7 @@ Global___CreateLogRequest: _TypeAlias = CreateLogRequest  # noqa: Y015
 
 @_typing.final
 class CreateLogResponse(_message.Message):
-    """What was stored."""
+    """The stored trace and log."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -254,14 +256,14 @@ class CreateLogResponse(_message.Message):
     LOG_FIELD_NUMBER: _builtins.int
     WARNING_FIELD_NUMBER: _builtins.int
     warning: _builtins.str
-    """As in CreateTraceResponse."""
+    """See CreateTraceResponse."""
     @_builtins.property
     def trace(self) -> Global___TraceReference:
-        """Names the trace that was made around the log."""
+        """The reference to the trace."""
 
     @_builtins.property
     def log(self) -> Global___LogReference:
-        """Names the log."""
+        """The reference to the log."""
 
     def __init__(
         self,
@@ -282,13 +284,13 @@ Global___CreateLogResponse: _TypeAlias = CreateLogResponse  # noqa: Y015
 
 @_typing.final
 class GetTraceRequest(_message.Message):
-    """Which trace."""
+    """The trace to get."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TRACE_ID_FIELD_NUMBER: _builtins.int
     trace_id: _builtins.str
-    """The trace's id; a session's id is one."""
+    """The trace's id. Required."""
     def __init__(
         self,
         *,
@@ -328,7 +330,9 @@ Global___GetTraceResponse: _TypeAlias = GetTraceResponse  # noqa: Y015
 
 @_typing.final
 class ListTracesRequest(_message.Message):
-    """Which traces, and which page of them. Conditions that are unset or empty hold for every trace."""
+    """A page of the traces that meet all conditions. A condition that is unset or empty is met by every
+    trace.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -345,36 +349,36 @@ class ListTracesRequest(_message.Message):
     MIN_DURATION_MS_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """How many traces at most, 1 to 1000. Unset or 0: 50. More than 1000 is read as 1000."""
-    page_token: _builtins.str
-    """The `next_page_token` of the page before; unset for the first. A token of another project, or of other
-    conditions, is INVALID_ARGUMENT.
+    """The maximum number of traces in the page, 1 to 1,000. 0 means 50. Values above 1,000 are
+    reduced to 1,000.
     """
+    page_token: _builtins.str
+    """The `next_page_token` of the previous page. Unset for the first page."""
     feature_slug: _builtins.str
-    """Only traces of this feature."""
+    """The feature of the traces."""
     name: _builtins.str
-    """Only traces of this name."""
+    """The exact name of the traces."""
     user_id: _builtins.str
-    """Only traces of the user with this id."""
+    """The id of the traces' user."""
     organization_id: _builtins.str
-    """Only traces of the organization with this id."""
+    """The id of the traces' organization."""
     experiment_id: _builtins.str
-    """Only traces that name the experiment with this id."""
+    """The id of the traces' experiment."""
     status: _builtins.str
-    """Only traces of this status: UNSET, OK or ERROR."""
+    """The status of the traces: UNSET, OK or ERROR."""
     min_duration_ms: _builtins.float
-    """Only traces that took this long or longer, in milliseconds; one without an end does not count."""
+    """The minimum duration in milliseconds. A trace without an end does not meet this condition."""
     text: _builtins.str
-    """Only traces in which this text stands: in the name, the inputs, the outputs, the metadata or anything else of the trace or of
-    one of its logs. Small and capital letters of ASCII are the same.
+    """A text that the trace or one of its logs contains, in its name, inputs, outputs, metadata or
+    any other stored field. ASCII letters are compared without regard to case.
     """
     @_builtins.property
     def start_time_from(self) -> _timestamp_pb2.Timestamp:
-        """Only traces that started at this time or later."""
+        """The earliest start time, inclusive."""
 
     @_builtins.property
     def start_time_before(self) -> _timestamp_pb2.Timestamp:
-        """Only traces that started before this time."""
+        """The latest start time, exclusive."""
 
     def __init__(
         self,
@@ -402,14 +406,14 @@ Global___ListTracesRequest: _TypeAlias = ListTracesRequest  # noqa: Y015
 
 @_typing.final
 class ListTracesResponse(_message.Message):
-    """One page of the list."""
+    """One page of traces."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TRACES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Asks for the next page; empty on the last."""
+    """The token of the next page. Empty on the last page."""
     @_builtins.property
     def traces(self) -> _containers.RepeatedCompositeFieldContainer[_trace_pb2.Trace]:
         """The traces of this page."""
@@ -430,13 +434,13 @@ Global___ListTracesResponse: _TypeAlias = ListTracesResponse  # noqa: Y015
 
 @_typing.final
 class DeleteTraceRequest(_message.Message):
-    """Which trace."""
+    """The trace to delete."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TRACE_ID_FIELD_NUMBER: _builtins.int
     trace_id: _builtins.str
-    """The trace's id."""
+    """The trace's id. Required."""
     def __init__(
         self,
         *,
@@ -452,7 +456,7 @@ Global___DeleteTraceRequest: _TypeAlias = DeleteTraceRequest  # noqa: Y015
 
 @_typing.final
 class DeleteTraceResponse(_message.Message):
-    """The trace is gone."""
+    """Confirms that the trace was deleted."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

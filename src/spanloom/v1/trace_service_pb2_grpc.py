@@ -26,7 +26,10 @@ if _version_not_supported:
 
 
 class TraceServiceStub:
-    """Records runs of an application as traces, and gives them back.
+    """Stores and reads the runs of an application as traces.
+
+    A project key reads and writes its own project. An instance key selects the project by the header
+    `x-spanloom-project` (default: `default`).
     """
 
     def __init__(self, channel):
@@ -63,49 +66,76 @@ class TraceServiceStub:
 
 
 class TraceServiceServicer:
-    """Records runs of an application as traces, and gives them back.
+    """Stores and reads the runs of an application as traces.
+
+    A project key reads and writes its own project. An instance key selects the project by the header
+    `x-spanloom-project` (default: `default`).
     """
 
     def CreateTrace(self, request, context):
-        """Stores one trace with all its logs, atomically: when the call returns OK, everything is durable; on an error, nothing
-        is stored. Without an id each call makes a new trace; with one, the same call again replaces it, so a retry is safe.
-        What cannot be resolved (a prompt, an experiment, an evaluator) does not refuse the trace: it is told in `warning`.
-        INVALID_ARGUMENT names each bad field, such as `trace.logs[2].type` (in REST, where the trace is the body,
-        `logs[2].type`); two logs with one id are an error.
+        """Stores a trace with all its logs, atomically: when the call returns OK, everything is durable;
+        if it returns an error, nothing is stored.
+
+        Without an id, each call creates a new trace, so a retry may store it twice. With an id, the
+        call replaces a stored trace with the same id, so retries are safe. Replacing deletes logs that
+        are no longer part of the trace, evaluations that have not run yet, and evaluator results.
+        Updates and other feedback are kept.
+
+        References to unknown prompts, experiments or evaluators do not cause an error. They are
+        reported in `warning`.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, for
+        example `trace.logs[2].type` (in REST, where the body is the trace, `logs[2].type`), and
+        INVALID_ARGUMENT (ERROR_REASON_DUPLICATE_ID) if two logs have the same id, or a log has the id
+        of the trace.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateLog(self, request, context):
-        """Stores one call of a prompt as a trace of its own with one generation log, atomically and durably. Each call makes a new
-        trace, so a retry may leave two. INVALID_ARGUMENT names each bad field, and a missing `slug` or `output`. A prompt that
-        cannot be resolved is told in `warning`.
+        """Stores one call of a prompt as a new trace with one log of the type generation, atomically and
+        durably. The trace's name and feature slug default to the prompt's slug. Each call creates a
+        new trace, so a retry may store it twice. A prompt that does not exist is reported in
+        `warning`.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, also if
+        `slug` or `output` is missing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetTrace(self, request, context):
-        """Gives one trace with all its logs, ordered by start, then id. A trace that came as events or by OpenTelemetry is shown in
-        the same shape. NOT_FOUND when the project has no such trace.
+        """Gets a trace with all its logs, ordered by start time and then by id, in one response.
+
+        Returns NOT_FOUND (ERROR_REASON_TRACE_NOT_FOUND) if the project has no such trace.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListTraces(self, request, context):
-        """Lists the project's traces that meet every condition given, newest start first (ties by id, descending), each without its
-        logs, input, output and metadata. Paged: pass `next_page_token` on until it is empty. A trace that is written while you
-        page may be missed; none is given twice. INVALID_ARGUMENT for a token of another list.
+        """Lists the traces that meet all conditions, in descending order of start time and then of id.
+        The traces have these fields only: id, name, feature slug, times, status, session id, sampled,
+        and the ids of the user, the organization and the experiment. To get the next page, send
+        `next_page_token` with the same conditions, until it is empty. A trace that is written while
+        the pages are read may be missing, or may be listed twice if its start time changed. Every
+        other trace is listed exactly once.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid condition, and
+        INVALID_ARGUMENT (ERROR_REASON_INVALID_PAGE_TOKEN) for a token of another list.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteTrace(self, request, context):
-        """Removes a trace, all its spans and the feedback on them, for good. NOT_FOUND when the project has no such trace; so a
-        repeated delete gives NOT_FOUND.
+        """Deletes a trace with all its spans, their updates, and the feedback on them, atomically and
+        permanently.
+
+        Returns NOT_FOUND (ERROR_REASON_TRACE_NOT_FOUND) if the project has no such trace. A repeated
+        delete therefore returns NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -148,7 +178,10 @@ def add_TraceServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TraceService:
-    """Records runs of an application as traces, and gives them back.
+    """Stores and reads the runs of an application as traces.
+
+    A project key reads and writes its own project. An instance key selects the project by the header
+    `x-spanloom-project` (default: `default`).
     """
 
     @staticmethod

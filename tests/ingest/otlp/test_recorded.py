@@ -221,7 +221,8 @@ def weave_spans(path: Path) -> list[Span]:
                 "message": status.get("message", ""),
             },
         )
-        spans += r.read(message).spans
+        [span] = r.read(message).spans
+        spans.append(span)
     return spans
 
 

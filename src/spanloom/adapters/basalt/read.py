@@ -11,8 +11,8 @@ exactly:
     chain_slug          as sent
     evaluation_config   {}, one that says nothing
 
-`spanloom.adapters.basalt.write` gives the message back. Source: contract "traces", POST
-/monitor/trace and /monitor/log.
+`spanloom.adapters.basalt.write` gives the message back.
+Source: docs/contracts/traces.md, section 2.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ ids, session_id, parent_id, source and event_name "unknown", times that follow f
 outputs that are no object as {"value": ...}.
 
 The messages' JSON names are their fields' names. This is the hot path: each event is read in one
-pass. Source: contract "events and sessions".
+pass. Source: docs/contracts/events.md, sections 1.2 to 1.4.
 """
 
 from __future__ import annotations

@@ -38,6 +38,12 @@ def read_update(request: event_service_pb2.UpdateEventRequest) -> dict[str, Json
     if request.HasField("duration"):
         if not 0 <= request.duration <= MAX_TIME_MS / 2:
             bad.add("duration", "must be a finite number of milliseconds, 0 or more")
+        elif (
+            request.HasField("start_time")
+            and not request.HasField("end_time")
+            and request.start_time + request.duration > MAX_TIME_MS
+        ):
+            bad.add("duration", f"start_time + duration {OUT_OF_RANGE}")
         patch["duration_ms"] = request.duration
     bad.refuse()
     return patch

@@ -21,7 +21,7 @@ message again; what is zero, empty or unset is left out:
 The ids and the times are the span's own; a start that was not sent is unknown
 (`Span.start_unknown`).
 
-Sources: opentelemetry/proto/trace/v1/trace.proto; contract agent_chat, section 2.1.
+Sources: opentelemetry/proto/trace/v1/trace.proto; docs/contracts/agent_chat.md, section 2.1.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ MODEL_OPERATIONS: Final = frozenset({"chat", "generate_content", "text_completio
 TOOL_OPERATIONS: Final = frozenset({"execute_tool", "retrieval", "rerank"})
 MOST_COPIED: Final = 65_536
 
-# Contract agent_chat, section 2.2.
+# docs/contracts/agent_chat.md, section 2.2.
 _NAMED_OPERATIONS = (
     "chat",
     "invoke_agent",

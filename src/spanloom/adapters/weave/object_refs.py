@@ -1,7 +1,8 @@
 """References to stored objects as clients know them: weave:///entity/project/object/name:digest.
 
 Weave's own store writes them in another form, with a project id of its own, and so do traces that
-were taken out of it; that form means nothing outside. Source: contract agent_chat, section 1.4.
+were taken out of it; that form means nothing outside.
+Source: docs/contracts/agent_chat.md, section 1.4.
 """
 
 from __future__ import annotations

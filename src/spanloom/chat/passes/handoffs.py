@@ -1,4 +1,7 @@
-"""Handoffs from one agent to another (contract agent_chat, section 3.10)."""
+"""Handoffs from one agent to another.
+
+Rules: docs/contracts/agent_chat.md, section 3.10.
+"""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 from spanloom.model import AGENT_FIGURES, AgentQuery, SpokenQuery
-from spanloom.store.sql.dialect import Database
+from spanloom.store.sql.database import Database
 from spanloom.store.sql.filters import PLAIN
 from spanloom.store.sql.rows import SPAN_COLUMNS
 from spanloom.store.sql.tables import spans

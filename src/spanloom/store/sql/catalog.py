@@ -1,22 +1,21 @@
-"""What a project keeps beside its traces: experiments, prompts, evaluators."""
+"""`Catalog` on a relational database."""
 
 from __future__ import annotations
 
 import re
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 from sqlalchemy import BigInteger, Connection, delete, literal, select, tuple_, update
-from sqlalchemy.exc import IntegrityError
 
 from spanloom.errors import SpanloomError
 from spanloom.model import EVALUATION, Evaluator, Experiment, PromptTag, PromptVersion
-from spanloom.store.sql.dialect import Database
-from spanloom.store.sql.readers import Readers
-from spanloom.store.sql.rows import check_texts, json_text
+from spanloom.store.catalog import Catalog
+from spanloom.store.sql.connections import Connections
+from spanloom.store.sql.database import Database
+from spanloom.store.sql.rows import NUMBERED_LATER, checked, json_text
 from spanloom.store.sql.tables import (
     evaluations,
     evaluators,
@@ -26,46 +25,32 @@ from spanloom.store.sql.tables import (
     prompt_versions,
     traces,
 )
-from spanloom.store.sql.versions import Versions
-from spanloom.store.sql.writer import Writer
+from spanloom.store.sql.transaction import Transaction
 
 _NUMBERED = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
 
-@dataclass(frozen=True, slots=True)
-class Catalog:
-    """Experiments, prompts and evaluators. Every sentence that `Store` promises holds here too."""
+class SqlCatalog(Catalog):
+    """Experiments, prompts and evaluators in SQLite or PostgreSQL."""
 
-    _database: Database
-    _read: Readers
-    _writer: Writer
-    _versions: Versions
+    def __init__(self, connections: Connections) -> None:
+        self._database = connections.database
+        self._read, self._write = connections.read, connections.write
 
     # Experiments
 
     async def create_experiment(self, project: str, experiment: Experiment) -> None:
-        """Store an experiment; of one id the first stays."""
-        check_texts(
-            "",
-            {
-                "project": project,
-                "id": experiment.id,
-                "name": experiment.name,
-                "feature_slug": experiment.feature_slug,
-            },
+        texts = checked(
+            project=project,
+            id=experiment.id,
+            name=experiment.name,
+            feature_slug=experiment.feature_slug,
         )
-        row = (
-            project,
-            experiment.id,
-            experiment.name,
-            experiment.feature_slug,
-            experiment.created_ns,
-        )
-        await self._writer.write({experiments: [row]})
+        row = [*texts.values(), experiment.created_ns]
+        await self._write(lambda t: t.write({experiments: [row]}))
 
     async def experiment(self, project: str, experiment_id: str) -> Experiment | None:
-        """The experiment with this id."""
-        check_texts("", {"project": project, "id": experiment_id})
+        checked(project=project, id=experiment_id)
         query = _experiments(project).where(experiments.c.id == experiment_id)
         found = await self._read(lambda c: c.execute(query).first())
         return _to_experiment(found) if found else None
@@ -78,14 +63,13 @@ class Catalog:
         limit: int,
         after: tuple[int, str] | None = None,
     ) -> list[Experiment]:
-        """Experiments (of one feature), the newest first, ties by id descending; `after` is (created_ns, id) of the last seen."""
-        check_texts("", {"project": project, "feature_slug": feature_slug})
+        checked(project=project, feature_slug=feature_slug)
         columns = (experiments.c.created_ns, experiments.c.id)
         query = _experiments(project)
         if feature_slug:
             query = query.where(experiments.c.feature_slug == feature_slug)
         if after is not None:
-            check_texts("", {"id": after[1]})
+            checked(id=after[1])
             query = query.where(
                 tuple_(*columns) < tuple_(literal(after[0], BigInteger), literal(after[1]))
             )
@@ -95,7 +79,6 @@ class Catalog:
     async def experiment_results(
         self, project: str, experiment: Experiment
     ) -> list[tuple[str, str | None, float | None]]:
-        """(evaluator, label, score) of every result on the traces of the experiment's feature that name it."""
         label = self._database.json(feedback.c.body, ["payload", "label"]).text
         score = self._database.json(feedback.c.body, ["payload", "score"]).number
         query = (
@@ -120,67 +103,49 @@ class Catalog:
     async def add_prompt_version(
         self, project: str, prompt: PromptVersion, labels: Sequence[str] = ()
     ) -> PromptVersion:
-        """Store a version and point the tags at it; what was stored.
-
-        With version "" it is given the next one. Name, description and feature that are "" are those of the newest version
-        before. The same version with the same body again only sets the tags; with another body ALREADY_EXISTS.
-        """
         texts = {
             name: getattr(prompt, name)
             for name in ("slug", "version", "name", "description", "feature_slug")
         }
-        check_texts("", {"project": project, **texts})
+        checked(project=project, **texts)
         for label in labels:
-            check_texts("", {"label": label})
+            checked(label=label)
         body = json_text(prompt.body)
-        row_version = self._versions.take(1)
 
-        def run(connection: Connection) -> PromptVersion:
-            before = [
-                _to_prompt_version(row)
-                for row in connection.execute(_prompt_versions(project, [prompt.slug]))
-            ]
+        def write(transaction: Transaction) -> PromptVersion | SpanloomError:
+            found = transaction.connection.execute(
+                _prompt_versions(self._database, project, [prompt.slug])
+            )
+            before = [_to_prompt_version(row) for row in found]
             added = _completed(prompt, before)
             same = next((v for v in before if v.version == added.version), None)
             if same is not None and json_text(same.body) != body:
-                raise _version_exists(added)
+                return _version_exists(added)
             if same is None:
-                row = (
-                    project,
-                    added.slug,
-                    added.version,
-                    added.name,
-                    added.description,
-                    added.feature_slug,
-                    added.created_ns,
-                    body,
-                )
-                try:
-                    connection.execute(prompt_versions.insert().values(row))
-                except IntegrityError:  # another process was quicker
-                    raise _version_exists(added) from None
-            tags = [(project, added.slug, label, row_version, added.version) for label in labels]
-            self._database.upsert(connection, prompt_tags, tags)
+                texts = (added.slug, added.version, added.name, added.description)
+                row = [project, *texts, added.feature_slug, added.created_ns, body]
+                transaction.write({prompt_versions: [row]})
+            tags = [[project, added.slug, label, NUMBERED_LATER, added.version] for label in labels]
+            transaction.write({prompt_tags: tags})
             return same or added
 
-        return await self._writer.write(run)  # type: ignore[no-any-return]
+        return await self._write(write)  # type: ignore[no-any-return]
 
     async def prompts(
         self, project: str, slugs: Iterable[str] | None = None
     ) -> tuple[list[PromptVersion], list[PromptTag]]:
-        """The versions, by slug and the newest first, and the tags, by slug and label, of these prompts, or of all (None)."""
-        check_texts("", {"project": project})
+        checked(project=project)
         wanted = None if slugs is None else list(slugs)
         for slug in wanted or ():
-            check_texts("", {"slug": slug})
+            checked(slug=slug)
         tags = (
             select(prompt_tags.c.slug, prompt_tags.c.label, prompt_tags.c.prompt_version)
             .where(prompt_tags.c.project == project)
             .order_by(prompt_tags.c.slug, prompt_tags.c.label)
         )
         if wanted is not None:
-            tags = tags.where(prompt_tags.c.slug.in_(wanted))
-        versions = _prompt_versions(project, wanted)
+            tags = tags.where(self._database.among(prompt_tags.c.slug, wanted))
+        versions = _prompt_versions(self._database, project, wanted)
 
         def run(
             connection: Connection,
@@ -196,42 +161,36 @@ class Catalog:
         return await self._read(run)
 
     async def tag_prompt(self, project: str, tag: PromptTag) -> None:
-        """Point a tag at a version; it moves if it is there."""
-        check_texts(
-            "",
-            {"project": project, "slug": tag.slug, "label": tag.label, "version": tag.version},
-        )
-        row = (project, tag.slug, tag.label, self._versions.take(1), tag.version)
-        await self._writer.write({prompt_tags: [row]})
+        checked(project=project, slug=tag.slug, label=tag.label, version=tag.version)
+        row = [project, tag.slug, tag.label, NUMBERED_LATER, tag.version]
+        await self._write(lambda t: t.write({prompt_tags: [row]}))
 
     # Evaluators
 
     async def register_evaluator(self, project: str, evaluator: Evaluator) -> None:
-        """Store an evaluator, in place of one of its slug; all that waits for the slug may be taken at once."""
-        check_texts("", {"project": project, "slug": evaluator.slug, "kind": evaluator.kind})
-        row = (
+        checked(project=project, slug=evaluator.slug, kind=evaluator.kind)
+        row = [
             project,
             evaluator.slug,
-            self._versions.take(1),
+            NUMBERED_LATER,
             evaluator.kind,
             evaluator.created_ns,
             json_text(evaluator.body),
-        )
+        ]
         wake = (
             update(evaluations)
             .where(evaluations.c.project == project, evaluations.c.evaluator == evaluator.slug)
             .values(due_ns=time.time_ns(), owner="", attempts=0)
         )
 
-        def run(connection: Connection) -> None:
-            self._database.upsert(connection, evaluators, [row])
-            connection.execute(wake)
+        def write(transaction: Transaction) -> None:
+            transaction.write({evaluators: [row]})
+            transaction.connection.execute(wake)
 
-        await self._writer.write(run)
+        await self._write(write)
 
     async def evaluators(self, project: str, slugs: Iterable[str] | None = None) -> list[Evaluator]:
-        """The evaluators of these slugs, or all (None), by slug."""
-        check_texts("", {"project": project})
+        checked(project=project)
         query = (
             select(evaluators.c.slug, evaluators.c.kind, evaluators.c.created_ns, evaluators.c.body)
             .where(evaluators.c.project == project)
@@ -240,7 +199,7 @@ class Catalog:
         if slugs is not None:
             wanted = list(slugs)
             for slug in wanted:
-                check_texts("", {"slug": slug})
+                checked(slug=slug)
             query = query.where(self._database.among(evaluators.c.slug, wanted))
         found = await self._read(lambda c: c.execute(query).fetchall())
         return [
@@ -249,12 +208,11 @@ class Catalog:
         ]
 
     async def delete_evaluator(self, project: str, slug: str) -> bool:
-        """Remove an evaluator; False when there was none."""
-        check_texts("", {"project": project, "slug": slug})
+        checked(project=project, slug=slug)
         statement = delete(evaluators).where(
             evaluators.c.project == project, evaluators.c.slug == slug
         )
-        return bool(await self._writer.write(lambda c: c.execute(statement).rowcount))
+        return bool(await self._write(lambda t: t.connection.execute(statement).rowcount))
 
 
 def _experiments(project: str) -> Any:
@@ -266,11 +224,11 @@ def _to_experiment(row: Sequence[Any]) -> Experiment:
     return Experiment(id=row[0], name=row[1], feature_slug=row[2], created_ns=row[3])
 
 
-def _prompt_versions(project: str, slugs: Sequence[str] | None) -> Any:
+def _prompt_versions(database: Database, project: str, slugs: Sequence[str] | None) -> Any:
     columns = prompt_versions.c
     query = select(*(c for c in columns if c.name != "project")).where(columns.project == project)
     if slugs is not None:
-        query = query.where(columns.slug.in_(slugs))
+        query = query.where(database.among(columns.slug, slugs))
     return query.order_by(columns.slug, columns.created_ns.desc(), columns.prompt_version.desc())
 
 

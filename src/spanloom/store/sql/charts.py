@@ -8,11 +8,10 @@ from sqlalchemy import ColumnElement, Double, Select, case, cast, func, literal,
 
 from spanloom import errors
 from spanloom.model import Chart, EventQuery
+from spanloom.store.spans import MOST_POINTS
 from spanloom.store.sql import filters
-from spanloom.store.sql.dialect import Database
+from spanloom.store.sql.database import Database
 from spanloom.store.sql.tables import spans
-
-MOST_POINTS = 10_000
 
 _SUMS: dict[str, Any] = {
     "average": func.avg,

@@ -1,41 +1,34 @@
-"""Datasets and their rows."""
+"""`Datasets` on a relational database."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import orjson
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import delete, select
 
 from spanloom.model import Dataset, Json, uuid7
-from spanloom.store.sql.dialect import Database
-from spanloom.store.sql.readers import Readers
-from spanloom.store.sql.rows import check_texts, json_text
+from spanloom.store.catalog import Datasets
+from spanloom.store.sql.connections import Connections
+from spanloom.store.sql.rows import NUMBERED_LATER, checked, json_text
 from spanloom.store.sql.tables import dataset_rows, datasets
-from spanloom.store.sql.versions import Versions
-from spanloom.store.sql.writer import Writer
+from spanloom.store.sql.transaction import Transaction
 
 
-@dataclass(frozen=True, slots=True)
-class Datasets:
-    """The datasets of all projects. Every sentence that `Store` promises holds here too."""
+class SqlDatasets(Datasets):
+    """Datasets in SQLite or PostgreSQL."""
 
-    _database: Database
-    _read: Readers
-    _writer: Writer
-    _versions: Versions
+    def __init__(self, connections: Connections) -> None:
+        self._read, self._write = connections.read, connections.write
 
     async def write(self, project: str, dataset: Dataset) -> None:
-        """Store a dataset, in place of one of its slug; the rows stay."""
-        check_texts("", {"project": project, "slug": dataset.slug, "name": dataset.name})
+        checked(project=project, slug=dataset.slug, name=dataset.name)
         columns = json_text({"columns": list(dataset.columns)})
-        row = (project, dataset.slug, self._versions.take(1), dataset.name, columns)
-        await self._writer.write({datasets: [row]}, size=len(columns))
+        row = [project, dataset.slug, NUMBERED_LATER, dataset.name, columns]
+        await self._write(lambda t: t.write({datasets: [row]}), size=len(columns))
 
     async def find(self, project: str, slug: str | None = None) -> list[Dataset]:
-        """The dataset of this slug, or all (None), by slug."""
-        check_texts("", {"project": project, "slug": slug or ""})
+        checked(project=project, slug=slug or "")
         query = select(datasets.c.slug, datasets.c.name, datasets.c.body)
         query = query.where(datasets.c.project == project).order_by(datasets.c.slug)
         if slug is not None:
@@ -47,25 +40,23 @@ class Datasets:
         ]
 
     async def add_row(self, project: str, slug: str, row: dict[str, Json]) -> bool:
-        """Add a row at the end; False when there is no such dataset."""
-        check_texts("", {"project": project, "slug": slug})
+        checked(project=project, slug=slug)
         body = json_text(row)
         there = select(datasets.c.slug).where(
             datasets.c.project == project, datasets.c.slug == slug
         )
-        values = (project, slug, uuid7(), self._versions.take(1), body)
+        values = [project, slug, uuid7(), NUMBERED_LATER, body]
 
-        def run(connection: Connection) -> bool:
-            if connection.execute(there).first() is None:
+        def write(transaction: Transaction) -> bool:
+            if transaction.connection.execute(there).first() is None:
                 return False
-            self._database.upsert(connection, dataset_rows, [values])
+            transaction.write({dataset_rows: [values]})
             return True
 
-        return bool(await self._writer.write(run, size=len(body)))
+        return bool(await self._write(write, size=len(body)))
 
     async def rows(self, project: str, slug: str) -> Sequence[dict[str, Json]]:
-        """The rows of a dataset, in the order in which they were added."""
-        check_texts("", {"project": project, "slug": slug})
+        checked(project=project, slug=slug)
         query = (
             select(dataset_rows.c.body)
             .where(dataset_rows.c.project == project, dataset_rows.c.slug == slug)
@@ -76,13 +67,12 @@ class Datasets:
         )
 
     async def delete(self, project: str, slug: str) -> bool:
-        """Remove a dataset and its rows; False when there was none."""
-        check_texts("", {"project": project, "slug": slug})
+        checked(project=project, slug=slug)
 
-        def run(connection: Connection) -> bool:
+        def write(transaction: Transaction) -> bool:
             for table in (dataset_rows, datasets):
                 of_dataset = (table.c.project == project, table.c.slug == slug)
-                gone = connection.execute(delete(table).where(*of_dataset)).rowcount
+                gone = transaction.connection.execute(delete(table).where(*of_dataset)).rowcount
             return bool(gone)
 
-        return bool(await self._writer.write(run))
+        return bool(await self._write(write))

@@ -1,69 +1,48 @@
-"""What goes with an event or a session that is removed."""
+"""What is deleted with an event, a session or a trace."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, func, select
+from sqlalchemy import delete, select
 
-from spanloom.store.sql.dialect import Database
+from spanloom.store.sql import queries
 from spanloom.store.sql.tables import evaluations, feedback, patches, spans, traces
+from spanloom.store.sql.transaction import Transaction
 
 
-def event(database: Database, connection: Connection, project: str, event_id: str) -> bool:
-    """Remove an event; whether it was there."""
-    return _spans(database, connection, project, spans.c.event_id == event_id)
+def event(transaction: Transaction, project: str, event_id: str) -> bool:
+    """Delete an event; whether it was there."""
+    return _spans(transaction, project, spans.c.event_id == event_id)
 
 
-def session(database: Database, connection: Connection, project: str, session_id: str) -> bool:
-    """Remove a session; whether it was there."""
-    of_session = spans.c.session_id == session_id
-    found = _spans(database, connection, project, of_session)
-    _said_of(database, connection, project, "conversation", {session_id})
-    connection.execute(_in(patches, project).where(patches.c.event_id == session_id))
+def session(transaction: Transaction, project: str, session_id: str) -> bool:
+    """Delete a session; whether it was there."""
+    found = _spans(transaction, project, spans.c.session_id == session_id)
+    _feedback_on(transaction, project, "conversation", {session_id})
+    of_session = _in(patches, project).where(patches.c.event_id == session_id)
+    transaction.connection.execute(of_session)
     return found
 
 
-def superseded(
-    database: Database, connection: Connection, project: str, event_ids: Collection[str]
-) -> None:
-    """Remove what was created before under these events' ids in other traces; what was said of them stays."""
-    newest = (
-        select(spans.c.event_id, func.max(spans.c.version))
-        .where(spans.c.project == project, database.among(spans.c.event_id, event_ids))
-        .group_by(spans.c.event_id)
-    )
-    for event_id, version in connection.execute(newest).fetchall():
-        of_event = and_(spans.c.event_id == event_id, spans.c.span_id == event_id)
-        found = _find(connection, project, and_(of_event, spans.c.version < version))
-        if found:
-            _remove(database, connection, project, found)
+def trace(transaction: Transaction, project: str, trace_id: str) -> bool:
+    """Delete a trace; whether it was there."""
+    statements = queries.trace_deletes(project, trace_id)
+    *_, trace_rows, span_rows = (transaction.connection.execute(s).rowcount for s in statements)
+    return bool(trace_rows or span_rows)
 
 
-def _spans(database: Database, connection: Connection, project: str, which: Any) -> bool:
-    """Remove spans, patches and feedback on them, and on traces that lost their last span."""
-    found = _find(connection, project, which)
-    if not found:
-        return False
-    gone = _remove(database, connection, project, found)
-    trace_ids, span_ids, event_ids = map(set, zip(*found, strict=True))
-    connection.execute(_in(patches, project).where(database.among(patches.c.event_id, event_ids)))
-    _said_of(database, connection, project, "span", span_ids, ("", *trace_ids))
-    _said_of(database, connection, project, "trace", gone)
-    return True
-
-
-def _find(connection: Connection, project: str, which: Any) -> Sequence[Any]:
-    """Trace id, span id and event id of spans."""
-    keys = select(spans.c.trace_id, spans.c.span_id, spans.c.event_id)
-    return connection.execute(keys.where(spans.c.project == project, which)).fetchall()
-
-
-def _remove(
-    database: Database, connection: Connection, project: str, found: Sequence[Any]
+def remove_spans(
+    transaction: Transaction, project: str, found: Sequence[Sequence[str]]
 ) -> set[str]:
-    """Remove spans, the rows of traces that lost their last span, and what waits to be evaluated of either; those traces' ids."""
+    """Delete spans (trace id, span id, event id), the rows of traces that lost their last span, and what waits to be evaluated of
+    either.
+
+    Returns:
+        The ids of those traces.
+    """
+    database, connection = transaction.database, transaction.connection
     of_trace: dict[str, set[str]] = {}
     for trace_id, span_id, _ in found:
         of_trace.setdefault(trace_id, set()).add(span_id)
@@ -80,20 +59,36 @@ def _remove(
     return gone
 
 
-def _said_of(
-    database: Database,
-    connection: Connection,
+def _spans(transaction: Transaction, project: str, which: Any) -> bool:
+    """Delete spans, patches and feedback on them, and feedback on traces that lost their last span."""
+    connection = transaction.connection
+    keys = select(spans.c.trace_id, spans.c.span_id, spans.c.event_id)
+    found = connection.execute(keys.where(spans.c.project == project, which)).fetchall()
+    if not found:
+        return False
+    gone = remove_spans(transaction, project, found)
+    trace_ids, span_ids, event_ids = map(set, zip(*found, strict=True))
+    of_events = transaction.database.among(patches.c.event_id, event_ids)
+    connection.execute(_in(patches, project).where(of_events))
+    _feedback_on(transaction, project, "span", span_ids, ("", *trace_ids))
+    _feedback_on(transaction, project, "trace", gone)
+    return True
+
+
+def _feedback_on(
+    transaction: Transaction,
     project: str,
     target: str,
     ids: Collection[str],
     trace_ids: Collection[str] = (),
 ) -> None:
-    said = _in(feedback, project).where(
+    database = transaction.database
+    on_these = _in(feedback, project).where(
         feedback.c.target == target, database.among(feedback.c.target_id, ids)
     )
     if trace_ids:
-        said = said.where(database.among(feedback.c.trace_id, trace_ids))
-    connection.execute(said)
+        on_these = on_these.where(database.among(feedback.c.trace_id, trace_ids))
+    transaction.connection.execute(on_these)
 
 
 def _in(table: Any, project: str) -> Any:

@@ -1,33 +1,19 @@
-"""What waits to be evaluated: taken under a lease, and gone when its result is stored."""
+"""`EvaluationQueue` on a relational database."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, literal, select, update
+from sqlalchemy import ColumnElement, and_, delete, literal, select, update
 
-from spanloom.model import EVALUATION, MAX_TIME_NS, Evaluation, Feedback, look_at
-from spanloom.store.sql.dialect import Database
-from spanloom.store.sql.readers import Readers
+from spanloom.model import EVALUATION, Evaluation, Feedback
+from spanloom.store.evaluations import NOTHING_MORE, EvaluationQueue, Judged
+from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.rows import evaluation_rows, feedback_row
-from spanloom.store.sql.tables import evaluations, feedback, traces
-from spanloom.store.sql.versions import Versions
-from spanloom.store.sql.writer import Writer
-
-NEVER_NS = MAX_TIME_NS
-NOTHING_MORE: Mapping[Evaluation, Sequence[Evaluation]] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """What a result is of: the version of its evaluator, and a digest of what that was given."""
-
-    version: str
-    subject: str
-
+from spanloom.store.sql.tables import evaluations, feedback
+from spanloom.store.sql.transaction import Transaction
 
 _KEYS = (
     evaluations.c.project,
@@ -37,26 +23,16 @@ _KEYS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class EvaluationQueue:
-    """Evaluations that wait, of all projects: any number of processes take them, each is run at least once and has one result.
+class SqlEvaluationQueue(EvaluationQueue):
+    """Evaluations that wait in SQLite or PostgreSQL."""
 
-    An evaluation belongs to who took it until its lease ends; if its owner dies, another takes it then. One that is asked for
-    again while it waits or is run is begun anew. The result and the end of the evaluation are one transaction, and who lost
-    the lease (or whose trace was replaced or deleted meanwhile) stores nothing. Every sentence that `Store` promises of
-    writes holds here too.
-    """
-
-    _database: Database
-    _read: Readers
-    _writer: Writer
-    _versions: Versions
+    def __init__(self, connections: Connections) -> None:
+        self._read, self._write = connections.read, connections.write
 
     async def take(self, owner: str, *, lease_ns: int, limit: int) -> list[Evaluation]:
-        """Some that are due, the longest waiting first, now leased to `owner`, a word that no other take uses."""
         now = time.time_ns()
         is_due = evaluations.c.due_ns <= now
-        # A look that takes no lock first: mostly nothing waits.
+        # A read first, which takes no lock: mostly nothing waits.
         if not await self._read(
             lambda c: c.execute(select(literal(1)).where(is_due).limit(1)).first()
         ):
@@ -69,9 +45,10 @@ class EvaluationQueue:
             .limit(limit)
         )
 
-        def run(connection: Connection) -> list[Evaluation]:
+        def write(transaction: Transaction) -> list[Evaluation]:
             taken = []
-            for project, trace_id, span_id, evaluator, attempts in connection.execute(due).all():
+            found = transaction.connection.execute(due).all()
+            for project, trace_id, span_id, evaluator, attempts in found:
                 job = Evaluation(
                     project=project,
                     trace_id=trace_id,
@@ -81,14 +58,14 @@ class EvaluationQueue:
                 )
                 lease = (
                     update(evaluations)
-                    .where(_is(job), is_due)  # another process may have been quicker
+                    .where(_is(job))
                     .values(owner=owner, due_ns=now + lease_ns, attempts=job.attempts)
                 )
-                if connection.execute(lease).rowcount:
-                    taken.append(job)
+                transaction.connection.execute(lease)
+                taken.append(job)
             return taken
 
-        return await self._writer.write(run)  # type: ignore[no-any-return]
+        return await self._write(write)  # type: ignore[no-any-return]
 
     async def finish(
         self,
@@ -98,31 +75,19 @@ class EvaluationQueue:
         later: Mapping[Evaluation, int],
         more: Mapping[Evaluation, Sequence[Evaluation]] = NOTHING_MORE,
     ) -> None:
-        """Store results (feedback), each ending its evaluation, end looks with what they found to be evaluated (`more`), and put
-        others back until a time (ns; NEVER_NS: until their evaluator is registered). What `owner` does not hold any more is
-        passed over.
-        """
-        version = self._versions.take(len(results))
-        rows = {
-            job: feedback_row(job.project, result, version + n)
-            for n, (job, result) in enumerate(results.items())
-        }
-        following = {
-            job: evaluation_rows(job.project, jobs, self._versions.take(1))
-            for job, jobs in more.items()
-        }
+        rows = {job: feedback_row(job.project, result) for job, result in results.items()}
+        following = {job: evaluation_rows(job.project, jobs) for job, jobs in more.items()}
 
-        def run(connection: Connection) -> None:
-            held = []
+        def write(transaction: Transaction) -> None:
+            connection = transaction.connection
             for job in (*rows, *following):
-                statement = delete(evaluations).where(_is(job), evaluations.c.owner == owner)
-                if connection.execute(statement).rowcount:
-                    if job in following:
-                        self._database.upsert(connection, evaluations, following[job])
-                    else:
-                        held.append(rows[job])
-            if held:
-                self._database.upsert(connection, feedback, held)
+                held = delete(evaluations).where(_is(job), evaluations.c.owner == owner)
+                if not connection.execute(held).rowcount:
+                    continue
+                if job in following:
+                    transaction.write({evaluations: following[job]})
+                else:
+                    transaction.write({feedback: [rows[job]]})
             for job, due_ns in later.items():
                 connection.execute(
                     update(evaluations)
@@ -131,23 +96,9 @@ class EvaluationQueue:
                 )
 
         # Never refused by a full queue: the work is done, and may have cost a call of a model.
-        await self._writer.write(run, rows=0)
-
-    async def look_at_sampled(self, project: str, trace_ids: Collection[str]) -> None:
-        """Look at those of the traces that were chosen for evaluation: more of their spans came."""
-        query = select(traces.c.trace_id).where(
-            traces.c.project == project,
-            self._database.among(traces.c.trace_id, trace_ids),
-            traces.c.sampled == 1,
-        )
-        chosen = await self._read(lambda c: c.execute(query).scalars().all())
-        if chosen:
-            looks = [look_at(trace_id) for trace_id in sorted(chosen)]
-            rows = evaluation_rows(project, looks, self._versions.take(1))
-            await self._writer.write({evaluations: rows}, rows=len(rows))
+        await self._write(write, rows=0)
 
     async def judged(self, project: str, trace_id: str) -> dict[tuple[str, str], Judged]:
-        """What the results on a trace and its spans are of, by (span id or "", evaluator)."""
         query = select(feedback.c.target, feedback.c.target_id, feedback.c.creator, feedback.c.body)
         query = query.where(
             feedback.c.project == project,
@@ -162,11 +113,6 @@ class EvaluationQueue:
             version = body.get("payload", {}).get("version", "")
             judged[span_id, evaluator] = Judged(version, body.get("subject", ""))
         return judged
-
-    async def waiting(self, project: str) -> int:
-        """How many of a project wait or are being run."""
-        query = select(func.count()).where(evaluations.c.project == project)
-        return await self._read(lambda c: c.execute(query).scalar_one())
 
 
 def _is(job: Evaluation) -> ColumnElement[bool]:

@@ -37,7 +37,7 @@ from sqlalchemy import (
 from spanloom import errors
 from spanloom.model import MAX_TIME_NS, EventQuery, Filter, Json
 from spanloom.model.span import EVENT_FIELDS, SHOWN_COLUMNS, TOTAL_TOKENS
-from spanloom.store.sql.dialect import Database, JsonValue
+from spanloom.store.sql.database import Database, JsonValue
 from spanloom.store.sql.rows import check_texts
 from spanloom.store.sql.tables import spans
 

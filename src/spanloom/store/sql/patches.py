@@ -1,85 +1,99 @@
-"""Updates of events: patches beside the spans, and spans written again with their patches applied.
+"""Updates of events: patches in a table of their own, and spans written again with their patches applied.
 
-No lock and no update in place is needed. A patch is committed before the spans of its event are looked for, and a span before
-the patches of its event: of two writers at once, the later one sees both. A span with its patches has the version that follows
-the one it was made from, so that it never goes before a newer create; whoever applied patches looks again until nothing is left
-to do.
+Both are in one transaction: that of the patch for the spans that are there, that of the span for the patches that came before it.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Sequence
 from typing import Any
 
 import orjson
 from sqlalchemy import Connection, delete, select
 
-from spanloom.model import Span
 from spanloom.model.patch import joined, patched
 from spanloom.store.sql import rows
-from spanloom.store.sql.dialect import Database, Row
+from spanloom.store.sql.database import Row
 from spanloom.store.sql.tables import patches, spans, traces
+from spanloom.store.sql.transaction import Transaction
 
-# So many patches of one event are made one.
+log = logging.getLogger("spanloom.store")
+
+# More patches of one event than this are merged into one.
 _MOST_PATCHES = 16
-
-
-def any_of(
-    database: Database, connection: Connection, project: str, event_ids: Collection[str]
-) -> list[str]:
-    """Those of the events that have patches."""
-    found = select(patches.c.event_id).where(
-        patches.c.project == project, database.among(patches.c.event_id, event_ids)
-    )
-    return list(connection.execute(found.distinct()).scalars())
+_CANNOT = "the updates of event %r in project %r cannot be applied"
 
 
 def of_event(connection: Connection, project: str, event_id: str) -> dict[str, object]:
-    """All that was said of one event, as one patch; {} for nothing."""
-    return joined(orjson.loads(row.body) for row in _patches(connection, project, event_id))
+    """All updates of one event, as one patch; {} for none."""
+    found = _patches(project).where(patches.c.event_id == event_id)
+    return joined(orjson.loads(row.body) for row in connection.execute(found))
 
 
-def apply(
-    database: Database, connection: Connection, project: str, event_ids: Collection[str]
-) -> bool:
-    """Write the spans of these events with their patches; whether one was written."""
-    of = {}
-    for event_id in event_ids:
-        found = _patches(connection, project, event_id)
-        if found:
-            of[event_id] = joined(orjson.loads(row.body) for row in found)
+def apply(transaction: Transaction, project: str, event_ids: Collection[str]) -> None:
+    """Write the spans of these events with their patches.
+
+    An event whose patches cannot be applied keeps its spans as they are, and the log names it: what is stored of one event
+    must not refuse the writes of others.
+    """
+    wanted = _patches(project).where(transaction.database.among(patches.c.event_id, event_ids))
+    of_event: dict[str, list[Any]] = {}
+    for row in transaction.connection.execute(wanted).fetchall():
+        of_event.setdefault(row.event_id, []).append(row)
+    whole: dict[str, dict[str, Any]] = {}
+    for event_id, found in of_event.items():
+        try:
+            patch = joined(orjson.loads(row.body) for row in found)
+            merged = rows.patch_row(project, event_id, patch)
+        except Exception:
+            log.exception(_CANNOT, event_id, project)
+            continue
+        whole[event_id] = patch
         if len(found) > _MOST_PATCHES:
-            whole = rows.patch_row(project, event_id, of[event_id], found[-1].sequence)
-            database.upsert(connection, patches, [whole])
-            ids = [row.id for row in found]
-            connection.execute(
-                delete(patches).where(
-                    patches.c.project == project,
-                    patches.c.event_id == event_id,
-                    database.among(patches.c.id, ids),
-                )
-            )
+            _replace(transaction, project, found, merged)
+    if whole:
+        _rewrite(transaction, project, whole)
+
+
+def _rewrite(transaction: Transaction, project: str, of: dict[str, dict[str, Any]]) -> None:
+    """Write the spans of events whose patches change them."""
     span_rows: list[Row] = []
     trace_rows: list[Row] = []
     query = select(*rows.SPAN_COLUMNS, spans.c.version).where(
-        spans.c.project == project, database.among(spans.c.event_id, of)
+        spans.c.project == project, transaction.database.among(spans.c.event_id, of)
     )
-    for *values, version in connection.execute(query).fetchall():
-        span = rows.to_span(values)
-        whole_span: Span = patched(span, of[span.event_id])
-        if whole_span != span:
-            made, of_trace, _ = rows.span_rows(project, [whole_span], version + 1)
-            span_rows += made
-            trace_rows += of_trace
-    if span_rows:
-        database.upsert(connection, spans, span_rows)
-        database.upsert(connection, traces, trace_rows)
-    return bool(span_rows)
+    for row in transaction.connection.execute(query).fetchall():
+        try:
+            span = rows.to_span(row)
+            whole = patched(span, of[span.event_id])
+            made = rows.span_rows(project, [whole]) if whole != span else None
+        except Exception:
+            log.exception(_CANNOT, row.event_id, project)
+            continue
+        if made is not None:
+            if not transaction.is_own(row.version):
+                transaction.may_change_others()
+            span_rows += made.spans
+            trace_rows += made.traces
+    transaction.rewrite({spans: span_rows, traces: trace_rows})
 
 
-def _patches(connection: Connection, project: str, event_id: str) -> Sequence[Any]:
-    return connection.execute(
-        select(patches.c.id, patches.c.sequence, patches.c.body)
-        .where(patches.c.project == project, patches.c.event_id == event_id)
+def _replace(transaction: Transaction, project: str, found: Sequence[Any], merged: Row) -> None:
+    """Keep one patch of an event in place of many."""
+    transaction.rewrite({patches: [merged]})
+    transaction.connection.execute(
+        delete(patches).where(
+            patches.c.project == project,
+            patches.c.event_id == found[0].event_id,
+            transaction.database.among(patches.c.id, [row.id for row in found]),
+        )
+    )
+
+
+def _patches(project: str) -> Any:
+    return (
+        select(patches.c.event_id, patches.c.id, patches.c.body)
+        .where(patches.c.project == project)
         .order_by(patches.c.sequence, patches.c.id)
-    ).fetchall()
+    )

@@ -12,13 +12,10 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Delete,
-    Double,
     Row,
     Select,
     and_,
     bindparam,
-    case,
-    cast,
     delete,
     exists,
     false,
@@ -31,9 +28,9 @@ from sqlalchemy import (
 )
 
 from spanloom.model import EVALUATION, MAX_TIME_NS, Span, TraceQuery
-from spanloom.store.sql.dialect import Database
+from spanloom.store.sql.database import Database
 from spanloom.store.sql.rows import FEEDBACK_COLUMNS, KEY_COLUMNS, SPAN_COLUMNS, TRACE_COLUMNS
-from spanloom.store.sql.tables import evaluations, feedback, keys, patches, projects, spans, traces
+from spanloom.store.sql.tables import evaluations, feedback, keys, patches, spans, traces
 
 _project: BindParameter[str] = bindparam("project")
 
@@ -57,7 +54,6 @@ EVENT = (
     .order_by(spans.c.version.desc())
     .limit(1)
 )
-PROJECT = select(projects.c.name).where(projects.c.name == _project)
 KEY = select(*KEY_COLUMNS).where(keys.c.id == bindparam("id"))
 KEYS = select(*KEY_COLUMNS).order_by(keys.c.created_ns, keys.c.id)
 # The first revocation counts.
@@ -69,8 +65,8 @@ REVOKE_KEY = (
 
 
 def trace_deletes(project: str, trace_id: str) -> list[Delete]:
-    """What removes a trace: feedback on it and on its spans, their patches, what waits to be evaluated, its row, its spans
-    (the last, since the first needs them)."""
+    """Deletes of a trace: feedback on it and on its spans, their patches, its waiting evaluations, its row, and its spans, last
+    because the first deletes look for them."""
     spans_of = select(spans.c.span_id).where(
         spans.c.project == project, spans.c.trace_id == trace_id
     )
@@ -92,15 +88,15 @@ def trace_deletes(project: str, trace_id: str) -> list[Delete]:
     ]
 
 
-def replaced_deletes(project: str, trace_id: str, version: int) -> list[Delete]:
-    """What removes all that a trace written anew no longer has: its spans before this version, and what evaluators found on it
-    or were to look at."""
+def replaced_deletes(project: str, trace_id: str) -> list[Delete]:
+    """Deletes of a trace that is about to be written anew: its spans, its row, the feedback of evaluators, waiting evaluations."""
     of_trace = {
         table: and_(table.c.project == project, table.c.trace_id == trace_id)
-        for table in (spans, feedback, evaluations)
+        for table in (spans, traces, feedback, evaluations)
     }
     return [
-        delete(spans).where(of_trace[spans], spans.c.version < version),
+        delete(spans).where(of_trace[spans]),
+        delete(traces).where(of_trace[traces]),
         delete(feedback).where(of_trace[feedback], feedback.c.type == EVALUATION),
         delete(evaluations).where(of_trace[evaluations]),
     ]
@@ -148,44 +144,6 @@ def _holds_text(database: Database, text: str) -> ColumnElement[bool]:
     )
 
 
-def session_totals(database: Database, project: str, session_ids: Sequence[str]) -> Select[Any]:
-    """A row a session: its id, then the fields of `SessionTotals` in their order."""
-    is_event = spans.c.kind != "session"
-
-    def number(condition: ColumnElement[bool]) -> ColumnElement[int]:
-        return func.sum(case((condition, 1), else_=0))
-
-    def of_events(column: ColumnElement[Any]) -> ColumnElement[Any]:
-        return case((is_event, column))
-
-    # A look at the text first: few bodies have to be parsed.
-    has_feedback = case(
-        (
-            database.contains(spans.c.body, '"feedback":{'),
-            database.json(spans.c.body, ["feedback"]).filled,
-        ),
-        else_=False,
-    )
-    return (
-        select(
-            spans.c.session_id,
-            number(is_event),
-            number(and_(is_event, spans.c.kind == "model")),
-            number(and_(is_event, spans.c.kind == "tool")),
-            number(and_(is_event, spans.c.status == "ERROR")),
-            number(has_feedback),
-            func.min(of_events(spans.c.start_ns)),
-            func.max(of_events(spans.c.end_ns)),
-            func.sum(of_events(spans.c.cost)),
-            # As numbers with a floating point, which do not overflow.
-            func.sum(cast(of_events(spans.c.input_tokens), Double)),
-            func.sum(cast(of_events(spans.c.output_tokens), Double)),
-        )
-        .where(spans.c.project == project, database.among(spans.c.session_id, session_ids))
-        .group_by(spans.c.session_id)
-    )
-
-
 def feedback_on(
     database: Database, project: str, targets: Sequence[tuple[str, str]]
 ) -> Select[Any]:
@@ -223,7 +181,7 @@ def find_feedback(project: str, *, ref: str, type: str) -> Select[Any]:
 
 
 def repeated_events(database: Database, project: str, event_ids: Collection[str]) -> Select[Any]:
-    """Those of the event ids that stand in several spans. The index alone tells."""
+    """Those of the event ids that several spans have; read from the index alone."""
     return (
         select(spans.c.event_id)
         .where(spans.c.project == project, database.among(spans.c.event_id, event_ids))

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
 
 from spanloom import errors
-
-log = logging.getLogger("spanloom.store")
+from spanloom.store.sql.failures import is_lost, public_error
 
 T = TypeVar("T")
 
@@ -29,25 +26,28 @@ class Readers:
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="spanloom-reader")
 
     async def __call__(self, query: Callable[[Connection], T], /) -> T:
-        """What the query returns; UNAVAILABLE when it fails, the cause goes to the log."""
+        """What the query returns. A failure of the database is UNAVAILABLE; any other is raised as it is."""
         try:
-            reading = asyncio.get_running_loop().run_in_executor(self._threads, self.run, query)
+            reading = asyncio.get_running_loop().run_in_executor(self._threads, self._run, query)
         except RuntimeError:  # closed
             raise errors.store_unavailable() from None
         return await reading
 
-    def run(self, query: Callable[[Connection], T]) -> T:
+    def _run(self, query: Callable[[Connection], T]) -> T:
         """As calling it, in this thread. A stale connection (the server restarted) is renewed once."""
-        for attempt in (1, 2):
+        renewed = False
+        while True:
             try:
                 with self._engine.connect() as connection:
                     return query(connection)
             except Exception as error:
-                stale = isinstance(error, DBAPIError) and error.connection_invalidated
-                if not stale or attempt == 2:
-                    log.error("a read failed", exc_info=error)
-                    break
-        raise errors.store_unavailable()
+                if is_lost(error) and not renewed:
+                    renewed = True
+                    continue
+                public = public_error(error)
+                if public is error:
+                    raise
+                raise public from None
 
     def close(self) -> None:
         """Finish what runs. Blocks; further queries are refused at once."""

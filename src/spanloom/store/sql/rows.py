@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy import BigInteger, Column, Text
@@ -22,15 +22,15 @@ from spanloom.model import (
     Feedback,
     Json,
     Key,
-    SessionTotals,
     Span,
     Trace,
     uuid7,
 )
 from spanloom.model.patch import Patch
+from spanloom.store.spans import RefusedSpan
 from spanloom.store.sql import tables
 from spanloom.store.sql.bodies import body_of, parts_of
-from spanloom.store.sql.dialect import Row
+from spanloom.store.sql.database import Row
 from spanloom.store.sql.lift import lifted
 
 # What is read, in the order in which the functions below take it.
@@ -50,35 +50,67 @@ _IDS = frozenset(
         *("target", "target_id", "slug", "label", "version", "evaluator"),
     ]
 )
-# How long the spans of a trace are waited for before it is looked at: most come together.
-LOOK_AFTER_NS = 1_000_000_000
 # So many levels of a large body are read and written a member a step: its parts, and their fields.
 _BODY_LEVELS = 2
+# A trace is scanned for evaluations so long after its last span came: most spans come together.
+SCAN_AFTER_NS = 1_000_000_000
+# In the place of a version: the transaction that writes the row puts its version there, or leaves the placeholder's.
+NUMBERED_LATER = 1
+_PLACEHOLDER = 0
 # What a row takes in the queue beside its texts, roughly, in bytes.
 _ROW_OVERHEAD = 500
 
 
-def span_rows(
-    project: str, spans: Sequence[Span], version: int, *, in_steps: bool = False
-) -> tuple[list[Row], list[Row], int]:
-    """The rows of `spans` and of `traces` that one call writes, and their size in bytes.
+class SpanRows(NamedTuple):
+    """What one call writes: rows of `spans` and of `traces`, their size in bytes, and the spans that no row can hold."""
 
-    The n-th span has version + n. A trace's row comes from its root, the earliest if several, with the root's version;
-    without a root from its earliest span, with version 0. INVALID_ARGUMENT names `spans[n].field`. `in_steps` as of `json_text`.
+    spans: list[Row]
+    traces: list[Row]
+    size: int
+    refused: list[RefusedSpan]
+
+
+def span_rows(
+    project: str, spans: Sequence[Span], *, partial: bool = False, in_steps: bool = False
+) -> SpanRows:
+    """The rows of spans and of their traces, each span encoded once.
+
+    A trace's row comes from its root, the earliest if several; without a root from its earliest span, as a placeholder.
+
+    Args:
+        partial: a span that cannot be stored is reported in `refused`, and the others have rows.
+        in_steps: as of `json_text`.
+
+    Raises:
+        INVALID_ARGUMENT: without `partial`, a span cannot be stored; it names `spans[n].field`.
     """
     check_texts("", {"project": project})
-    rows, size = [], 0
+    refused: list[RefusedSpan] = []
+
+    def refuse(position: int, error: errors.SpanloomError) -> None:
+        [violation] = error.violations
+        if not partial:
+            raise _invalid(f"spans[{position}]", violation.field, violation.description) from None
+        refused.append(RefusedSpan(position, violation.field, violation.description))
+
+    rows: list[Row | None] = []
+    size = 0
     heads: dict[str, int] = {}
     for position, span in enumerate(spans):
-        size += _check_span(span, position)
-        body = json_text(body_of(span), f"spans[{position}]", in_steps=in_steps)
-        size += len(body)
+        try:
+            length = _check_span(span)
+            body = json_text(body_of(span), in_steps=in_steps)
+        except errors.SpanloomError as error:
+            refuse(position, error)
+            rows.append(None)
+            continue
+        size += length + len(body)
         # In the order of the table. Written out, since this is where a write spends its time in Python.
-        row = (
+        row: Row = [
             project,
             span.trace_id,
             span.span_id,
-            version + position,
+            NUMBERED_LATER,
             span.event_id,
             span.session_id,
             span.parent_id,
@@ -96,48 +128,63 @@ def span_rows(
             span.output_tokens,
             span.cost,
             body,
-        )
+        ]
         rows.append(row)
         head = heads.setdefault(span.trace_id, position)
         if head != position and _rank(span) < _rank(spans[head]):
             heads[span.trace_id] = position
-    traces = [_trace_row(project, spans[n], version + n, n) for n in heads.values()]
-    return rows, traces, size + len(rows) * _ROW_OVERHEAD
+    traces = []
+    for head in heads.values():
+        try:
+            traces.append(_trace_row(project, spans[head]))
+        except errors.SpanloomError as error:
+            refuse(head, error)
+            rows[head] = None
+            # The next of the trace that can tell it. Rare: a user's or an experiment's id that no column can hold.
+            for position in _by_rank(spans, rows, spans[head].trace_id):
+                try:
+                    traces.append(_trace_row(project, spans[position]))
+                    break
+                except errors.SpanloomError as another:
+                    refuse(position, another)
+                    rows[position] = None
+    kept = [row for row in rows if row is not None]
+    refused.sort()
+    return SpanRows(kept, traces, size + len(kept) * _ROW_OVERHEAD, refused)
 
 
-def feedback_row(project: str, feedback: Feedback, version: int) -> Row:
+def feedback_row(project: str, feedback: Feedback) -> Row:
     """A row of `feedback`. INVALID_ARGUMENT names the field."""
     check_texts("", {"project": project, **_named(feedback, tables.feedback.c, Text)})
-    _check_wholes("", _named(feedback, tables.feedback.c, BigInteger))
+    _check_integers(_named(feedback, tables.feedback.c, BigInteger))
     values = _feedback_values(feedback)
-    return (project, values[0], version, *values[1:], json_text(feedback.body))
+    return [project, values[0], NUMBERED_LATER, *values[1:], json_text(feedback.body)]
 
 
-def evaluation_rows(project: str, evaluations: Sequence[Evaluation], version: int) -> list[Row]:
-    """Rows of `evaluations` that may be taken now, a look once its trace has been quiet for a while. INVALID_ARGUMENT names the
+def evaluation_rows(project: str, evaluations: Sequence[Evaluation]) -> list[Row]:
+    """Rows of `evaluations` that may be taken now; a scan, once its trace has been quiet for a while. INVALID_ARGUMENT names the
     field."""
     now = time.time_ns()
     found = []
     for job in evaluations:
         names = {"trace_id": job.trace_id, "span_id": job.span_id, "evaluator": job.evaluator}
         check_texts("", names)
-        due_ns = now if job.evaluator else now + LOOK_AFTER_NS
-        found.append((project, *names.values(), version, "", due_ns, 0))
+        due_ns = now if job.evaluator else now + SCAN_AFTER_NS
+        found.append([project, *names.values(), NUMBERED_LATER, "", due_ns, 0])
     return found
 
 
-def patch_row(project: str, event_id: str, patch: Patch, sequence: int) -> Row:
+def patch_row(project: str, event_id: str, patch: Patch) -> Row:
     """A row of `patches`. INVALID_ARGUMENT names the field."""
     check_texts("", {"project": project, "event_id": event_id})
-    return (project, event_id, uuid7(), sequence, json_text(patch))
+    return [project, event_id, uuid7(), NUMBERED_LATER, json_text(patch)]
 
 
 def key_row(key: Key) -> Row:
     """A row of `keys`. INVALID_ARGUMENT names the field."""
     check_texts("", {"project": key.project, **_named(key, tables.keys.c, Text)})
-    _check_wholes("", _named(key, tables.keys.c, BigInteger))
-    row: Row = _key_values(key)
-    return row
+    _check_integers(_named(key, tables.keys.c, BigInteger))
+    return list(_key_values(key))
 
 
 def to_span(row: Sequence[Any]) -> Span:
@@ -190,24 +237,6 @@ def to_key(row: Sequence[Any]) -> Key:
     return Key(**dict(zip((c.name for c in KEY_COLUMNS), row, strict=True)))
 
 
-def to_totals(row: Sequence[Any]) -> tuple[str, SessionTotals]:
-    """The session's id and its totals, from `queries.session_totals`."""
-    session_id, events, model_events, tool_events, failed, has_feedback, *sums = row
-    start_ns, end_ns, cost, input_tokens, output_tokens = sums
-    return session_id, SessionTotals(
-        events=events,
-        model_events=model_events,
-        tool_events=tool_events,
-        errors=failed,
-        has_feedback=has_feedback > 0,
-        start_ns=start_ns,
-        end_ns=end_ns,
-        cost=cost,
-        input_tokens=int(input_tokens or 0),
-        output_tokens=int(output_tokens or 0),
-    )
-
-
 def checked(**texts: str) -> dict[str, str]:
     """The texts as parameters of a query; INVALID_ARGUMENT names one that no database can hold."""
     check_texts("", texts)
@@ -230,8 +259,8 @@ def storable(text: str) -> bool:
     return "\0" not in text and _encodable(text)
 
 
-def _check_span(span: Span, position: int) -> int:
-    """Refuse what cannot be stored; the length of the span's texts. A quick look first, which nearly all spans pass."""
+def _check_span(span: Span) -> int:
+    """Refuse what cannot be stored; the length of the span's texts. A cheap check first, which nearly all spans pass."""
     texts = (
         span.trace_id,
         span.span_id,
@@ -248,19 +277,17 @@ def _check_span(span: Span, position: int) -> int:
     )
     joined = "".join(texts)
     if not joined.isascii() or "\0" in joined or max(map(len, texts)) > MAX_ID_LENGTH:
-        check_texts(f"spans[{position}]", _named(span, tables.spans.c, Text))
-    wholes = (
-        span.start_ns | (span.end_ns or 0) | (span.input_tokens or 0) | (span.output_tokens or 0)
-    )
-    if not 0 <= wholes <= MAX_TIME_NS:
-        _check_wholes(f"spans[{position}]", _named(span, tables.spans.c, BigInteger))
+        check_texts("", _named(span, tables.spans.c, Text))
+    bits = span.start_ns | (span.end_ns or 0) | (span.input_tokens or 0) | (span.output_tokens or 0)
+    if not 0 <= bits <= MAX_TIME_NS:
+        _check_integers(_named(span, tables.spans.c, BigInteger))
     return len(joined)
 
 
 def _named(
     value: Span | Feedback | Key, columns: Iterable[Column[Any]], kind: type
 ) -> dict[str, Any]:
-    """The value's fields that stand in columns of a kind."""
+    """The value's fields that are columns of a kind."""
     return {
         c.name: getattr(value, c.name)
         for c in columns
@@ -268,10 +295,10 @@ def _named(
     }
 
 
-def _check_wholes(where: str, wholes: Mapping[str, int | None]) -> None:
-    for name, value in wholes.items():
+def _check_integers(integers: Mapping[str, int | None]) -> None:
+    for name, value in integers.items():
         if value is not None and not -MAX_TIME_NS <= value <= MAX_TIME_NS:
-            raise _invalid(where, name, "does not fit in 64 bits")
+            raise _invalid("", name, "does not fit in 64 bits")
 
 
 def _rank(span: Span) -> tuple[bool, int]:
@@ -279,7 +306,13 @@ def _rank(span: Span) -> tuple[bool, int]:
     return (span.parent_id != "", span.start_ns)
 
 
-def _trace_row(project: str, span: Span, version: int, position: int) -> Row:
+def _by_rank(spans: Sequence[Span], rows: Sequence[Row | None], trace_id: str) -> list[int]:
+    """The positions of a trace's spans that have rows, its head first."""
+    found = [n for n, row in enumerate(rows) if row is not None and row[1] == trace_id]
+    return sorted(found, key=lambda n: _rank(spans[n]))
+
+
+def _trace_row(project: str, span: Span) -> Row:
     said = span.trace
     named = {
         "feature_slug": said.feature_slug or "",
@@ -287,7 +320,7 @@ def _trace_row(project: str, span: Span, version: int, position: int) -> Row:
         "organization.id": (said.organization and said.organization.id) or "",
         "experiment.id": said.experiment_id or "",
     }
-    check_texts(f"spans[{position}]", named)
+    check_texts("", named)
     row = Trace(
         trace_id=span.trace_id,
         name=span.name,
@@ -302,11 +335,11 @@ def _trace_row(project: str, span: Span, version: int, position: int) -> Row:
     )
     trace_id, *values = _trace_values(row)
     values[-1] = None if said.sampled is None else int(said.sampled)
-    return (project, trace_id, 0 if span.parent_id else version, *values)
+    return [project, trace_id, _PLACEHOLDER if span.parent_id else NUMBERED_LATER, *values]
 
 
-def json_text(body: Mapping[str, Json], where: str = "", *, in_steps: bool = False) -> str:
-    """The JSON of a body; `in_steps` for one that may have megabytes. INVALID_ARGUMENT names `where.key`."""
+def json_text(body: Mapping[str, Json], *, in_steps: bool = False) -> str:
+    """The JSON of a body; `in_steps` for one that may have megabytes. INVALID_ARGUMENT names the key."""
     try:
         plain = body if isinstance(body, dict) else dict(body)
         if in_steps:
@@ -314,7 +347,7 @@ def json_text(body: Mapping[str, Json], where: str = "", *, in_steps: bool = Fal
         return orjson.dumps(plain).decode()
     except (TypeError, ValueError):
         raise _invalid(
-            where,
+            "",
             _not_json(body.items()),
             "is not JSON that can be stored: text must be valid Unicode, integers fit in 64 bits, and no more than 254 levels nest",
         ) from None

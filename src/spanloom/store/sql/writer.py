@@ -6,35 +6,33 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, Table
-from sqlalchemy.exc import DataError, DBAPIError
+from sqlalchemy import Engine
 
 from spanloom import errors
-from spanloom.store.sql.dialect import Database, Row
-from spanloom.store.sql.settling import Due, Written
+from spanloom.store.sql.database import Database
+from spanloom.store.sql.failures import is_lost, public_error
+from spanloom.store.sql.follow_up import follow_up
+from spanloom.store.sql.transaction import RowsOnlyError, Transaction
 
 log = logging.getLogger("spanloom.store")
 
-Rows = Mapping[Table, Sequence[Row]]
-Statements = Callable[[Connection], Any]
-# What is due after the commits of several calls, by what each of them wrote.
-Look = Callable[[Sequence[Written]], Sequence[Due]]
+# What a call does in the transaction. It refuses by returning a SpanloomError, before it has written anything.
+Work = Callable[[Transaction], Any]
 
 # A transaction takes no more rows than this (or one call): no call waits long for others.
 _GROUP_ROWS = 5_000
 
 
 @dataclass(slots=True, eq=False)
-class _Call:
-    """One call of `write`: rows to upsert, or statements to run in the transaction, and who waits for it."""
+class _PendingWrite:
+    """What one call does, its weight in the queue, and who waits for the result."""
 
-    work: Rows | Statements
-    written: Written | None
+    work: Work
+    rows_only: bool
     rows: int
     size: int
     future: asyncio.Future[Any]
@@ -44,19 +42,19 @@ class _Call:
 class Writer:
     """Group commit over one connection, behind a queue that is bounded in rows and bytes.
 
-    A call MUST be all or nothing, whatever shares its transaction: when a statement fails, the transaction is rolled back
-    and each of its calls is tried in a transaction of its own, so that the one which cannot be written fails alone.
+    The calls of a group are committed in the order in which they came, each with what follows from it (`follow_up`). Each is
+    all or nothing, whatever shares its transaction: when a statement fails, the transaction is rolled back and the group is
+    written again with a savepoint a call, so that the call which cannot be written fails alone.
     """
 
     def __init__(
-        self, database: Database, engine: Engine, look: Look, *, queue_rows: int, queue_bytes: int
+        self, database: Database, engine: Engine, *, queue_rows: int, queue_bytes: int
     ) -> None:
         self._database = database
         self._engine = engine
-        self._look = look
         self._max_rows, self._max_size = queue_rows, queue_bytes
         self._rows = self._size = 0  # of all calls not answered yet, those being written included
-        self._queue: deque[_Call] = deque()
+        self._queue: deque[_PendingWrite] = deque()
         self._wake = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="spanloom-writer", daemon=True)
@@ -66,24 +64,24 @@ class Writer:
     def alive(self) -> bool:
         return self._thread.is_alive() and not self._closing
 
-    async def write(
-        self,
-        work: Rows | Statements,
-        *,
-        written: Written | None = None,
-        rows: int = 1,
-        size: int = 0,
+    async def __call__(
+        self, work: Work, *, rows_only: bool = False, rows: int = 1, size: int = 0
     ) -> Any:
-        """Commit the work; for statements, what they return. `rows` and `size` (bytes) are its weight in the queue.
+        """Do the work in a transaction and commit it; what the work returns.
 
-        With `written`, the result is a pair: that, and what is due of those events after the commit.
+        When the caller is cancelled, the work may have been committed or not.
 
-        A call heavier than the whole queue is taken when nothing else waits, one that weighs no rows (the next step of a call that
-        was taken, which must not be refused any more) always. When the caller is cancelled, the work may
-        have been committed or not.
+        Args:
+            rows_only: the work writes rows of spans, traces and evaluations, and runs no statement.
+            rows, size: the weight of the call in the queue; size in bytes. A call larger than the whole queue is accepted only
+                when the queue is empty. `rows=0` is never refused: it stores the result of work that is done already.
+
+        Raises:
+            RESOURCE_EXHAUSTED: the queue is full; nothing is stored.
+            UNAVAILABLE: the database failed, or the store is closed. The work may have been committed or not.
         """
         loop = asyncio.get_running_loop()
-        call = _Call(work, written, rows, size, loop.create_future(), loop)
+        call = _PendingWrite(work, rows_only, rows, size, loop.create_future(), loop)
         with self._wake:
             if not self.alive:
                 raise errors.store_unavailable()
@@ -105,15 +103,16 @@ class Writer:
 
     def _run(self) -> None:
         while self._wait():
+            group: list[_PendingWrite] = []
             try:
-                with self._database.turn():
-                    # Only now: what came while another process wrote goes along.
+                with self._database.write_lock():
+                    # Only now: what came while another process wrote is committed along.
                     group = self._take()
-                    self._answer(group, self._looked_after(group, self._commit(group)))
+                    self._answer(group, self._commit(group))
                     self._upkeep()
-            except OSError as error:  # the turn could not be had
-                group = self._take()
-                self._answer(group, [_told(error)] * len(group))
+            except OSError as error:  # the lock cannot be had
+                group = group or self._take()
+                self._answer(group, [public_error(error)] * len(group))
 
     def _wait(self) -> bool:
         """Until calls wait; False when closing and none does."""
@@ -122,9 +121,9 @@ class Writer:
                 self._wake.wait()
             return bool(self._queue)
 
-    def _take(self) -> list[_Call]:
+    def _take(self) -> list[_PendingWrite]:
         """The calls that wait, up to a group's size."""
-        group: list[_Call] = []
+        group: list[_PendingWrite] = []
         rows = 0
         with self._wake:
             while self._queue and (not group or rows + self._queue[0].rows <= _GROUP_ROWS):
@@ -138,58 +137,33 @@ class Writer:
         except Exception:  # the thread must live, and the calls are answered
             log.exception("upkeep of the database failed")
 
-    def _commit(self, group: Sequence[_Call], *, again: bool = False) -> list[Any]:
+    def _commit(self, group: Sequence[_PendingWrite]) -> list[Any]:
         """Write a group in one transaction. What each call gets: a result, or the error to raise."""
-        stage: Literal["begin", "write", "commit"] = "begin"
-        try:
-            with self._engine.begin() as connection:
-                stage = "write"
-                results = self._write(connection, group)
-                stage = "commit"
-            return results
-        except Exception as error:  # noqa: BLE001 - told to the callers, and logged there
-            lost = isinstance(error, DBAPIError) and error.connection_invalidated
-            if lost and stage != "commit" and not again:
-                # The connection was stale (the server restarted): nothing was committed, and a new one may do.
-                return self._commit(group, again=True)
-            if stage == "write" and not lost and len(group) > 1:
-                return [result for call in group for result in self._commit([call])]
-            return [_told(error)] * len(group)
+        rows_only = self._database.writes_together and all(call.rows_only for call in group)
+        renewed = alone = False
+        while True:
+            stage: Literal["begin", "write", "commit"] = "begin"
+            try:
+                with self._engine.begin() as connection:
+                    transaction = Transaction(
+                        self._database, connection, rows_only=rows_only, alone=alone
+                    )
+                    stage = "write"
+                    results = (_each if alone else _together)(transaction, group)
+                    stage = "commit"
+                return results
+            except RowsOnlyError:
+                rows_only = False
+            except Exception as error:  # noqa: BLE001 - raised to the callers
+                if is_lost(error) and stage != "commit" and not renewed:
+                    # The connection was stale: nothing was committed, and a new connection may do.
+                    renewed = True
+                elif stage == "write" and not is_lost(error) and not alone and len(group) > 1:
+                    alone, rows_only = True, False
+                else:
+                    return [public_error(error)] * len(group)
 
-    def _write(self, connection: Connection, group: Sequence[_Call]) -> list[Any]:
-        results: list[Any] = []
-        for is_statements, calls in groupby(group, key=lambda call: callable(call.work)):
-            if is_statements:
-                results += [call.work(connection) for call in calls]  # type: ignore[operator]
-                continue
-            merged: dict[Table, list[Row]] = {}
-            for call in calls:
-                for table, rows in call.work.items():  # type: ignore[union-attr]
-                    merged.setdefault(table, []).extend(rows)
-                results.append(None)
-            for table, rows in merged.items():
-                self._database.upsert(connection, table, rows)
-        return results
-
-    def _looked_after(self, group: Sequence[_Call], results: list[Any]) -> list[Any]:
-        """The results, with what is due of those calls that ask for it; one look for the whole group."""
-        asking = [
-            (n, call.written)
-            for n, call in enumerate(group)
-            if call.written is not None and not isinstance(results[n], Exception)
-        ]
-        if not asking:
-            return results
-        try:
-            found = self._look([written for _, written in asking])
-            for (n, _), due in zip(asking, found, strict=True):
-                results[n] = results[n], due
-        except Exception as error:  # noqa: BLE001 - as in _commit
-            for n, _ in asking:
-                results[n] = _told(error)
-        return results
-
-    def _answer(self, group: Sequence[_Call], results: Sequence[Any]) -> None:
+    def _answer(self, group: Sequence[_PendingWrite], results: Sequence[Any]) -> None:
         with self._wake:
             self._rows -= sum(call.rows for call in group)
             self._size -= sum(call.size for call in group)
@@ -201,7 +175,32 @@ class Writer:
             try:
                 loop.call_soon_threadsafe(_resolve, answers)
             except RuntimeError:  # the loop was closed: nobody waits any more
-                log.warning("%d writes were committed for callers that have gone", len(answers))
+                log.warning("%d writes were committed for callers that are gone", len(answers))
+
+
+def _together(transaction: Transaction, group: Sequence[_PendingWrite]) -> list[Any]:
+    """Write all calls, then what follows from them."""
+    results = [call.work(transaction) for call in group]
+    follow_up(transaction)
+    transaction.flush()
+    return results
+
+
+def _each(transaction: Transaction, group: Sequence[_PendingWrite]) -> list[Any]:
+    """Write one call after the other, each under a savepoint: what fails is undone, and is the call's result."""
+    results: list[Any] = []
+    for call in group:
+        savepoint = transaction.connection.begin_nested()
+        try:
+            results.append(_together(transaction, [call])[0])
+            savepoint.commit()
+        except Exception as error:
+            if is_lost(error):
+                raise
+            savepoint.rollback()
+            transaction.forget()
+            results.append(public_error(error))
+    return results
 
 
 def _resolve(answers: Sequence[tuple[asyncio.Future[Any], Any]]) -> None:
@@ -212,13 +211,3 @@ def _resolve(answers: Sequence[tuple[asyncio.Future[Any], Any]]) -> None:
             future.set_exception(result)
         else:
             future.set_result(result)
-
-
-def _told(error: Exception) -> errors.SpanloomError:
-    """What a caller is told of an error; the error itself goes to the log alone."""
-    if isinstance(error, errors.SpanloomError):
-        return error
-    log.error("a write failed", exc_info=error)
-    if isinstance(error, (DataError, OverflowError, UnicodeError)):
-        return errors.invalid_field("", "the database cannot hold a value of this request")
-    return errors.store_unavailable()

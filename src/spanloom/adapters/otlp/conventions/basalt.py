@@ -1,6 +1,7 @@
 """Basalt's attributes, as the canonical fields that the Basalt REST adapter fills too.
 
-Source: contract traces, section 6 (PyPI basalt-sdk 1.1.10, recorded requests; the JavaScript SDK).
+Source: docs/contracts/traces.md, section 6
+(PyPI basalt-sdk 1.1.10, recorded requests; the JavaScript SDK).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """HoneyHive's attributes: the flattened fields of an event (honeyhive_*), and its session.
 
-Source: contract events, section 1.8 (PyPI honeyhive 1.7.0, recorded requests; the skills
-repository's otel-setup).
+Source: docs/contracts/events.md, section 1.8
+(PyPI honeyhive 1.7.0, recorded requests; the skills repository's otel-setup).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """W&B Weave's attributes, which beat all others: a weave.* key for each gen_ai.* key, and more.
 
-Source: contract agent_chat, section 2.2 (PyPI weave 0.53.12).
+Source: docs/contracts/agent_chat.md, section 2.2 (PyPI weave 0.53.12).
 """
 
 from __future__ import annotations

@@ -10,10 +10,11 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect, text
 
 from spanloom.errors import SetupError
-from spanloom.store.sql.dialect import Database, database
+from spanloom.store.sql.database import Database
+from spanloom.store.sql.urls import database
 
 # The newest step in `versions/`. Known here too, so that a start on a database of today does not import Alembic.
-HEAD = "0001"
+HEAD = "0002"
 
 
 # Alembic keeps what it works on in module globals.

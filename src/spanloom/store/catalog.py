@@ -1,0 +1,109 @@
+"""The contract of what a project keeps beside its traces: experiments, prompts, evaluators, datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from spanloom.model import Dataset, Evaluator, Experiment, Json, PromptTag, PromptVersion
+
+
+class Catalog(Protocol):
+    """Experiments, prompts and evaluators. All that `ControlStore` promises holds here too."""
+
+    # Experiments
+
+    async def create_experiment(self, project: str, experiment: Experiment) -> None:
+        """Store an experiment; the first one of an id is kept."""
+        ...
+
+    async def experiment(self, project: str, experiment_id: str) -> Experiment | None:
+        """The experiment with this id."""
+        ...
+
+    async def list_experiments(
+        self,
+        project: str,
+        *,
+        feature_slug: str = "",
+        limit: int,
+        after: tuple[int, str] | None = None,
+    ) -> list[Experiment]:
+        """Experiments (of one feature), the newest first, ties by id descending.
+
+        Args:
+            after: (created_ns, id) of the last experiment seen.
+        """
+        ...
+
+    async def experiment_results(
+        self, project: str, experiment: Experiment
+    ) -> list[tuple[str, str | None, float | None]]:
+        """(evaluator, label, score) of every result on the traces of the experiment's feature that name the experiment."""
+        ...
+
+    # Prompts
+
+    async def add_prompt_version(
+        self, project: str, prompt: PromptVersion, labels: Sequence[str] = ()
+    ) -> PromptVersion:
+        """Store a version and point the tags at it.
+
+        Version "" becomes the next one. Name, description and feature that are "" become those of the newest version before. The
+        same version with the same body again only sets the tags.
+
+        Returns:
+            What was stored.
+
+        Raises:
+            ALREADY_EXISTS: the version exists with another body.
+        """
+        ...
+
+    async def prompts(
+        self, project: str, slugs: Iterable[str] | None = None
+    ) -> tuple[list[PromptVersion], list[PromptTag]]:
+        """The versions, by slug and the newest first, and the tags, by slug and label, of these prompts, or of all (None)."""
+        ...
+
+    async def tag_prompt(self, project: str, tag: PromptTag) -> None:
+        """Point a tag at a version; an existing tag moves."""
+        ...
+
+    # Evaluators
+
+    async def register_evaluator(self, project: str, evaluator: Evaluator) -> None:
+        """Store an evaluator, in place of one with its slug; all evaluations that wait for the slug may be taken at once."""
+        ...
+
+    async def evaluators(self, project: str, slugs: Iterable[str] | None = None) -> list[Evaluator]:
+        """The evaluators with these slugs, or all (None), by slug."""
+        ...
+
+    async def delete_evaluator(self, project: str, slug: str) -> bool:
+        """Delete an evaluator; False when there was none."""
+        ...
+
+
+class Datasets(Protocol):
+    """The datasets of all projects, and their rows. All that `ControlStore` promises holds here too."""
+
+    async def write(self, project: str, dataset: Dataset) -> None:
+        """Store a dataset, in place of one with its slug; its rows are kept."""
+        ...
+
+    async def find(self, project: str, slug: str | None = None) -> list[Dataset]:
+        """The dataset with this slug, or all (None), by slug."""
+        ...
+
+    async def add_row(self, project: str, slug: str, row: dict[str, Json]) -> bool:
+        """Add a row at the end; False when there is no such dataset."""
+        ...
+
+    async def rows(self, project: str, slug: str) -> Sequence[dict[str, Json]]:
+        """The rows of a dataset, in the order in which they were added."""
+        ...
+
+    async def delete(self, project: str, slug: str) -> bool:
+        """Delete a dataset and its rows; False when there was none."""
+        ...

@@ -1,0 +1,85 @@
+"""The contract of the store of all that is not spans: it needs transactions, so it is always a relational database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from spanloom.model import Feedback, Key, Page
+from spanloom.model.patch import Patch
+from spanloom.store.catalog import Catalog, Datasets
+from spanloom.store.evaluations import EvaluationQueue
+
+
+class ControlStore(Protocol):
+    """Keys and projects, updates of events, feedback, and what projects keep beside their traces.
+
+    All that `SpanStore` promises, of consistency and of errors, holds here too. With one database for both stores, what follows
+    from a write in the other store is in its transaction.
+
+    An engine that merges rows by key cannot hold this store: it needs unique keys, conditional updates and locks.
+    """
+
+    catalog: Catalog
+    datasets: Datasets
+    evaluations: EvaluationQueue
+
+    # Updates of events
+
+    async def patch_event(self, project: str, event_id: str, patch: Patch) -> None:
+        """Store an update (`spanloom.model.patch`) of an event, and apply it to the event's spans, now and whenever they are
+        written again.
+
+        The event need not exist: nothing is listed until it does. Where several traces hold the event id, the update is applied
+        in each. A stored update that cannot be applied to a span is skipped, and the log names the event.
+
+        Raises:
+            INVALID_ARGUMENT: the patch is not JSON that can be stored; the error names the field.
+        """
+        ...
+
+    async def event_patch(self, project: str, event_id: str) -> Patch:
+        """All updates of an event as one, whether the event exists or not; {} when it has none."""
+        ...
+
+    # Feedback
+
+    async def write_feedback(self, project: str, feedback: Feedback) -> None:
+        """Store feedback, in place of an earlier one with the same id. INVALID_ARGUMENT names the field."""
+        ...
+
+    async def feedback_on(self, project: str, targets: Sequence[tuple[str, str]]) -> list[Feedback]:
+        """All feedback on (target, target_id) pairs, oldest first, ties by id; one query for any number of targets."""
+        ...
+
+    async def find_feedback(
+        self, project: str, *, ref: str = "", type: str = "", limit: int, offset: int = 0
+    ) -> Page[Feedback]:
+        """Feedback with this ref and this type ("" for any), newest first, ties by id; `total` is the number of all."""
+        ...
+
+    # Projects and keys
+
+    async def ensure_project(self, name: str) -> None:
+        """Create the project unless it exists."""
+        ...
+
+    async def create_key(self, key: Key) -> None:
+        """Store a new key.
+
+        Raises:
+            INVALID_ARGUMENT: another key has its id; the error names `id`.
+        """
+        ...
+
+    async def find_key(self, key_id: str) -> Key | None:
+        """The key with this id, revoked or not."""
+        ...
+
+    async def list_keys(self) -> list[Key]:
+        """All keys, revoked ones too, oldest first."""
+        ...
+
+    async def revoke_key(self, key_id: str, revoked_ns: int) -> bool:
+        """Revoke a key; the first of several revocations counts. False when there is no such key."""
+        ...

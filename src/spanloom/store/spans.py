@@ -1,0 +1,256 @@
+"""The contract of the store of spans and traces.
+
+`ControlStore` (control.py) is the contract of everything else. tests/store holds every backend to both.
+
+Each method says what an engine that merges rows by key (ClickHouse's ReplacingMergeTree) can hold of it. Such an engine commits by
+one INSERT of rows with versions, deletes by inserting tombstones, and has no unique key, no row lock and no count of changed rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from spanloom.model import (
+    AgentQuery,
+    AgentTotals,
+    Chart,
+    ChartPoint,
+    Evaluation,
+    EventQuery,
+    Page,
+    Span,
+    SpokenQuery,
+    Trace,
+    TraceQuery,
+)
+
+ALL_TRACES = TraceQuery()
+# The most points of a chart.
+MOST_POINTS = 10_000
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RefusedSpan:
+    """A span that no row can hold: its index in the call, the field (a column, or a key of the body), and what is wrong."""
+
+    index: int
+    field: str
+    description: str
+
+
+class SpanStore(Protocol):
+    """Spans, and the traces, sessions, events and agents that they make up.
+
+    A span is one whole row, named by project, trace id and span id. No call changes a part of a row.
+
+    The consistency model, for any number of processes on one database:
+
+    - **Durable.** A write returns after its rows are on disk. A process killed at any moment loses no write that returned.
+    - **Atomic.** A write is stored as a whole or not at all, with all that follows from it: stored updates of the written
+      events, deletion of an event's older place. A read sees one committed state.
+    - **Read your writes, monotonic reads.** A read sees every write that returned before the read began, in any process, and
+      never an older state than an earlier read. Reads do not wait for writes.
+    - **Last committed write wins.** The database orders writes by their commits; versions of rows follow that order. No clock
+      takes part, so clocks that differ or are set back change nothing.
+    - **Idempotent.** The same write again gives the same rows.
+
+    All methods:
+
+    - A method sees and changes rows of its project only.
+    - Ids and texts are compared by bytes: case counts, and any character is allowed but NUL and lone surrogates.
+
+    Raises, all methods:
+        INVALID_ARGUMENT: a text holds NUL or a lone surrogate, an id is longer than 256 characters, or an integer does not fit
+            in 64 bits. The error names the field.
+        UNAVAILABLE: the database cannot be reached or refuses. A write may have been stored or not; it is safe to send it
+            again. The cause is in the log `spanloom.store`.
+        Any other exception: a mistake in the program. Nothing was stored.
+
+    Raises, methods that write:
+        RESOURCE_EXHAUSTED: the queue before the writer, bounded in rows and bytes, is full. Nothing of the call was stored.
+
+    A write whose caller was cancelled may have been stored or not.
+    """
+
+    async def write_spans(
+        self,
+        project: str,
+        spans: Sequence[Span],
+        *,
+        evaluations: Sequence[Evaluation] = (),
+        scan_if_sampled: Collection[str] = (),
+        events: bool = False,
+        partial: bool = False,
+        large: bool = False,
+    ) -> Sequence[RefusedSpan]:
+        """Store spans, each in place of an earlier one of the same trace id and span id; the last of one identity in a call wins.
+
+        The row of a trace is made from the span with parent id "" (the earliest, if the call has several), else, if the trace
+        has no row yet, from its earliest span in the call.
+
+        Merging rows by key: one INSERT a call. Spans of two partitions are two INSERTs, each atomic.
+
+        Args:
+            evaluations: what is to be evaluated, queued with the spans.
+            scan_if_sampled: ids of traces that are to be scanned for evaluators, where the trace was chosen for evaluation.
+            events: an event id names one event in all traces. Spans that an earlier call with `events` stored under one of these
+                event ids in other traces are deleted; their updates and feedback are kept.
+            partial: store what can be stored, and return the rest.
+            large: the call has megabytes; its rows are made in a thread.
+
+        Returns:
+            With `partial`, the spans that cannot be stored, by index; else an empty list.
+
+        Raises:
+            INVALID_ARGUMENT: without `partial`, a span cannot be stored; the error names `spans[n].field`, and for a value in the
+                body its key: `spans[n].inputs`.
+        """
+        ...
+
+    async def write_trace(
+        self,
+        project: str,
+        spans: Sequence[Span],
+        *,
+        evaluations: Sequence[Evaluation] = (),
+        replace: bool = False,
+    ) -> None:
+        """Store all spans of one trace, as `write_spans` does.
+
+        Merging rows by key: one INSERT of the rows and of tombstones for the spans that are not among them.
+
+        Args:
+            evaluations: as in `write_spans`.
+            replace: the trace may exist. Its spans that are not among these, its waiting evaluations and the feedback of
+                evaluators are deleted; feedback of people is kept. Of two replacements at once one is stored, never a mixture.
+        """
+        ...
+
+    async def start_session(self, project: str, session: Span) -> bool:
+        """Store a session's span unless an event with its id exists; whether it was stored.
+
+        Of calls at once, in any process, one stores.
+
+        Merging rows by key: needs a lock in the control store, held while this looks and writes.
+        """
+        ...
+
+    async def delete_trace(self, project: str, trace_id: str) -> bool:
+        """Delete a trace's spans and row, their updates, waiting evaluations, and feedback on the trace and its spans.
+
+        Feedback on a span that names no trace is deleted, too. A later write with this trace id makes a new trace.
+
+        Merging rows by key: tombstones; whether the trace existed is read before.
+
+        Returns:
+            False when there was no such trace.
+        """
+        ...
+
+    async def delete_event(self, project: str, event_id: str) -> bool:
+        """Delete the spans with this event id, their updates and feedback; False when there was none. Else as `delete_trace`."""
+        ...
+
+    async def delete_session(self, project: str, session_id: str) -> bool:
+        """Delete the spans with this session id, the rows of traces that have no others, and updates and feedback on all of it;
+        False when there was none. Else as `delete_trace`."""
+        ...
+
+    async def trace_spans(self, project: str, trace_id: str) -> list[Span]:
+        """All spans of a trace by start, then span id; [] when unknown. Merging rows by key: the newest row of each key."""
+        ...
+
+    async def session_spans(self, project: str, session_id: str) -> list[Span]:
+        """All spans with this session id by start, then span id; [] when unknown.
+
+        Merging rows by key: the session id is compared after the newest row of each key was chosen, for spans change session.
+        """
+        ...
+
+    async def list_traces(
+        self,
+        project: str,
+        query: TraceQuery = ALL_TRACES,
+        *,
+        limit: int,
+        after: tuple[int, str] | None = None,
+    ) -> list[Trace]:
+        """Traces by start, the newest first, ties by trace id descending.
+
+        Continuing after the last trace seen skips none and repeats none, whatever is written meanwhile.
+
+        Merging rows by key: traces are read from the rows of their roots; there is no second table.
+
+        Args:
+            after: (start_ns, trace_id) of the last trace seen.
+
+        Raises:
+            INVALID_ARGUMENT: names the condition that no database can hold.
+        """
+        ...
+
+    async def find_event(self, project: str, event_id: str) -> Span | None:
+        """The span with this event id; the one written last where several traces hold it."""
+        ...
+
+    async def find_events(self, project: str, query: EventQuery) -> Page[Span]:
+        """One page of the events that match, and how many match in all.
+
+        All filters hold, and the start lies within [since_ns, until_ns]. Newest start first, ties by event id. Events of kind
+        session are events, too.
+
+        Merging rows by key: candidates are found in all versions of a row, then the newest version of each decides.
+
+        Raises:
+            INVALID_ARGUMENT: names `filters[position].field`, `.operator`, `.type` or `.value`.
+        """
+        ...
+
+    async def next_events(
+        self, project: str, query: EventQuery, after: Span | None = None
+    ) -> list[Span]:
+        """The next `limit` events that match, in the order of `find_events`, after one that it returned; `page` is ignored.
+
+        Continuing after the last event returns each event once, and takes no longer the further it goes.
+        """
+        ...
+
+    async def chart(self, project: str, query: EventQuery, chart: Chart) -> list[ChartPoint]:
+        """The matching events summed up, by bucket, then group; at most MOST_POINTS and one more.
+
+        Raises:
+            INVALID_ARGUMENT: names `aggregation`, `metric` or `group_by`, or a filter as in `find_events`.
+        """
+        ...
+
+    async def conversation_turns(
+        self, project: str, session_id: str, *, limit: int, offset: int = 0
+    ) -> tuple[list[tuple[str, list[Span]]], int]:
+        """One page of a conversation's traces, the newest first by their earliest span in it, and how many there are.
+
+        Each trace is its id and its spans that belong to the conversation or to none, by start, then span id.
+        """
+        ...
+
+    async def speaking_spans(
+        self,
+        project: str,
+        query: SpokenQuery,
+        *,
+        limit: int,
+        after: tuple[int, str, str] | None = None,
+    ) -> list[Span]:
+        """Spans that may say what is asked for, newest start first.
+
+        Every span that says it is among them; so may be one that does not: the text may be elsewhere in its body.
+
+        Args:
+            after: (start_ns, trace_id, span_id) of the last span seen.
+        """
+        ...
+
+    async def find_agents(self, project: str, query: AgentQuery) -> Page[AgentTotals]:
+        """One page of the agents that spans name, or of their versions, and how many there are, by aggregate queries."""
+        ...

@@ -1,0 +1,53 @@
+"""The two ways into a database: threads that read, and the writer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Self
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from spanloom import errors
+from spanloom.store.sql import migrations, queries
+from spanloom.store.sql.database import Database
+from spanloom.store.sql.readers import READERS, Readers
+from spanloom.store.sql.urls import database
+from spanloom.store.sql.writer import Writer
+
+
+class Connections:
+    """An open database. `read` runs a query, `write` runs work in a transaction; both are safe from any event loop."""
+
+    def __init__(self, database: Database, *, queue_rows: int, queue_bytes: int) -> None:
+        self.database = database
+        self._read_engine = database.engine(writer=False, connections=READERS)
+        self._write_engine = database.engine(writer=True, connections=1)
+        self.read = Readers(self._read_engine)
+        self.write = Writer(
+            database, self._write_engine, queue_rows=queue_rows, queue_bytes=queue_bytes
+        )
+
+    @classmethod
+    async def open(cls, url: str, *, migrate: bool, queue_rows: int, queue_bytes: int) -> Self:
+        """As `Store.open`."""
+        target = database(url)
+        prepare = migrations.migrate_database if migrate else migrations.check_database
+        try:
+            await asyncio.to_thread(prepare, target)
+        except (SQLAlchemyError, OSError) as error:
+            raise errors.store_unavailable() from error
+        return cls(target, queue_rows=queue_rows, queue_bytes=queue_bytes)
+
+    async def ready(self) -> bool:
+        """Whether a read is answered and the writer lives."""
+        try:
+            await self.read(lambda connection: connection.execute(queries.ALIVE).scalar())
+        except errors.SpanloomError:
+            return False
+        return self.write.alive
+
+    def close(self) -> None:
+        """Finish what was accepted. Blocks; calls are refused at once."""
+        self.write.close()
+        self.read.close()
+        self._write_engine.dispose()

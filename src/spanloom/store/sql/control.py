@@ -1,0 +1,99 @@
+"""`ControlStore` on a relational database."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+
+from spanloom import errors
+from spanloom.model import Feedback, Key, Page
+from spanloom.model.patch import Patch
+from spanloom.store.control import ControlStore
+from spanloom.store.sql import patches, queries, rows, tables
+from spanloom.store.sql.catalog import SqlCatalog
+from spanloom.store.sql.connections import Connections
+from spanloom.store.sql.datasets import SqlDatasets
+from spanloom.store.sql.evaluation_queue import SqlEvaluationQueue
+from spanloom.store.sql.rows import checked
+from spanloom.store.sql.transaction import Transaction
+
+
+class SqlControl(ControlStore):
+    """Keys, projects, updates, feedback and the rest in SQLite or PostgreSQL."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._database = connections.database
+        self._read, self._write = connections.read, connections.write
+        self.catalog = SqlCatalog(connections)
+        self.datasets = SqlDatasets(connections)
+        self.evaluations = SqlEvaluationQueue(connections)
+
+    # Updates of events
+
+    async def patch_event(self, project: str, event_id: str, patch: Patch) -> None:
+        row = rows.patch_row(project, event_id, patch)
+        await self._write(lambda t: t.write({tables.patches: [row]}), size=len(row[-1]))
+
+    async def event_patch(self, project: str, event_id: str) -> Patch:
+        checked(project=project, event_id=event_id)
+        return await self._read(lambda c: patches.of_event(c, project, event_id))
+
+    # Feedback
+
+    async def write_feedback(self, project: str, feedback: Feedback) -> None:
+        row = rows.feedback_row(project, feedback)
+        await self._write(lambda t: t.write({tables.feedback: [row]}), size=len(row[-1]))
+
+    async def feedback_on(self, project: str, targets: Sequence[tuple[str, str]]) -> list[Feedback]:
+        checked(project=project)
+        for target, target_id in targets:
+            checked(target=target, target_id=target_id)
+        query = queries.feedback_on(self._database, project, targets)
+        return await self._read(lambda c: [rows.to_feedback(row) for row in c.execute(query)])
+
+    async def find_feedback(
+        self, project: str, *, ref: str = "", type: str = "", limit: int, offset: int = 0
+    ) -> Page[Feedback]:
+        checked(project=project, ref=ref, type=type)
+        found = queries.find_feedback(project, ref=ref, type=type)
+
+        def run(connection: Connection) -> Page[Feedback]:
+            page, total = queries.page(connection, found, limit=limit, offset=offset)
+            return Page([rows.to_feedback(row) for row in page], total)
+
+        return await self._read(run)
+
+    # Projects and keys
+
+    async def ensure_project(self, name: str) -> None:
+        row = [checked(project=name)["project"], time.time_ns()]
+        await self._write(lambda t: t.write({tables.projects: [row]}))
+
+    async def create_key(self, key: Key) -> None:
+        row = rows.key_row(key)
+
+        def write(transaction: Transaction) -> errors.SpanloomError | None:
+            if transaction.connection.execute(queries.KEY, {"id": key.id}).first():
+                return errors.invalid_field("id", "is the id of another key")
+            transaction.write({tables.keys: [row]})
+            return None
+
+        await self._write(write)
+
+    async def find_key(self, key_id: str) -> Key | None:
+        parameters = checked(id=key_id)
+        row = await self._read(lambda c: c.execute(queries.KEY, parameters).first())
+        return rows.to_key(row) if row else None
+
+    async def list_keys(self) -> list[Key]:
+        return await self._read(lambda c: [rows.to_key(row) for row in c.execute(queries.KEYS)])
+
+    async def revoke_key(self, key_id: str, revoked_ns: int) -> bool:
+        parameters = {"key_id": checked(id=key_id)["id"], "at_ns": revoked_ns}
+
+        def write(transaction: Transaction) -> int:
+            return transaction.connection.execute(queries.REVOKE_KEY, parameters).rowcount
+
+        return bool(await self._write(write))

@@ -1,0 +1,133 @@
+"""What differs between the databases: `sqlite.py` and `postgresql.py` implement `Database`, and nothing else knows them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, Engine, Table, case, func
+from sqlalchemy.engine import URL
+
+# All columns of a table, in its order. A list, because the transaction that writes it fills in the version.
+Row = list[Any]
+
+# Versions that a transaction takes at once.
+VERSIONS = 10_000
+# A database that stays locked or does not answer for this long is reported as unavailable.
+PATIENCE_SECONDS = 30
+
+
+class JsonValue(NamedTuple):
+    """The value at a path of a JSON text, by its type: each is SQL NULL when the value is of another type or absent."""
+
+    text: ColumnElement[Any]
+    number: ColumnElement[Any]
+    boolean: ColumnElement[Any]
+    present: ColumnElement[bool]  # false for JSON null, too
+    filled: ColumnElement[bool]  # an object or array that is not empty
+    keyed: ColumnElement[bool]  # an object
+
+
+class Database(ABC):
+    """One database and its dialect of SQL. It holds no connection: `engine` makes those."""
+
+    # Whether several transactions may write rows at once.
+    writes_together = False
+
+    def __init__(self, url: URL) -> None:
+        self.url = url
+
+    def create(self) -> None:  # noqa: B027 - a server has nothing to create
+        """Create the place of the database, as far as the program may do that."""
+
+    def must_exist(self) -> None:  # noqa: B027 - a server reports it by itself
+        """Raise SetupError when there is no database at the URL."""
+
+    @abstractmethod
+    def engine(self, *, writer: bool, connections: int) -> Engine:
+        """A pool of at most `connections`. A writer's transaction takes its locks when it begins."""
+
+    # Writing
+
+    @abstractmethod
+    def begin_writing(self, connection: Connection, *, rows_only: bool) -> int:
+        """Take the writers' lock until the transaction ends, and a block of versions as `next_versions` does.
+
+        The first statement of every writer's transaction. All processes of the database share the lock: a transaction has it
+        alone, but those that write `rows_only` have it together where the database `writes_together`.
+        """
+
+    def lock_commits(self, connection: Connection) -> None:  # noqa: B027 - a writer of SQLite is alone
+        """Wait until the transaction may commit: what others that write `rows_only` have committed is seen from here on."""
+
+    @abstractmethod
+    def next_versions(self, connection: Connection) -> int:
+        """The first of the next VERSIONS versions, which no other transaction gets. All earlier blocks are below it."""
+
+    @abstractmethod
+    def upsert(
+        self, connection: Connection, table: Table, rows: Sequence[Row], *, alone: bool = False
+    ) -> None:
+        """Write whole rows in their order; see `tables.py` for which row of a key stays.
+
+        When it fails, the transaction may be lost with it. `alone`: what was written before in the transaction survives a
+        failure, for a caller that rolls back to a savepoint.
+        """
+
+    def lock_schema(self, connection: Connection) -> None:  # noqa: B027 - a writer of SQLite is alone
+        """Keep other migrations out until this transaction ends."""
+
+    def write_lock(self) -> AbstractContextManager[None]:
+        """Held around a transaction, so that processes of one machine write one after the other without polling."""
+        return nullcontext()
+
+    def after_commit(self, engine: Engine) -> None:  # noqa: B027 - a server does its own upkeep
+        """Upkeep that the writer does between two transactions."""
+
+    # The vocabulary of queries
+
+    @abstractmethod
+    def among(self, column: ColumnElement[Any], values: Iterable[str]) -> ColumnElement[bool]:
+        """Whether `column` is one of any number of texts; one parameter, so that one statement serves every number."""
+
+    @abstractmethod
+    def contains(self, haystack: ColumnElement[Any], needle: str) -> ColumnElement[bool]:
+        """Whether the text occurs, compared by bytes."""
+
+    @abstractmethod
+    def json(self, document: ColumnElement[Any], path: Sequence[str | int]) -> JsonValue:
+        """The value at a path of keys (text, any character) and array indices (numbers)."""
+
+    @abstractmethod
+    def time_ms(self, text: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Milliseconds since 1970, rounded or cut, of an ISO 8601 text (a date, or a date and time with an offset; without
+        one UTC); SQL NULL of any other text."""
+
+    def readable(self, document: ColumnElement[Any]) -> ColumnElement[Any]:
+        r"""A JSON text whose NUL characters are replaced by U+FFFD: SQLite cuts a text at NUL, PostgreSQL refuses it.
+
+        U+0001 marks escaped backslashes meanwhile: JSON text never contains it unescaped.
+        """
+        replaced = func.replace(document, r"\\", "\x01")
+        replaced = func.replace(replaced, r"\u0000", "\ufffd")
+        replaced = func.replace(replaced, "\x01", r"\\")
+        return case((self.contains(document, r"\u0000"), replaced), else_=document)
+
+
+def into(table: Table) -> str:
+    """The part of an INSERT that names the table and its columns."""
+    return f"INTO {table.name} ({', '.join(table.columns.keys())})"
+
+
+def on_conflict(table: Table) -> str:
+    """The part of an INSERT that replaces a row of the same key, where the table's rows have versions.
+
+    Versions are not compared: the row that is written last is the newest. Version 0 marks a placeholder, which replaces none.
+    """
+    if "version" not in table.c:
+        return "ON CONFLICT DO NOTHING"
+    names, keys = table.columns.keys(), table.primary_key.columns.keys()
+    others = ", ".join(f"{n} = excluded.{n}" for n in names if n not in keys)
+    return f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {others} WHERE excluded.version > 0"

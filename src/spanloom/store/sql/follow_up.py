@@ -1,0 +1,68 @@
+"""What follows from a write, in its own transaction: updates that the events had before, older places of events, scans of traces.
+
+One look for all calls of a group, since a query costs more than what it looks at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from sqlalchemy import select
+
+from spanloom.model import trace_scan
+from spanloom.store.sql import deletes, patches, queries, rows
+from spanloom.store.sql.tables import evaluations, spans, traces
+from spanloom.store.sql.transaction import Transaction
+
+
+def follow_up(transaction: Transaction) -> None:
+    """Do what follows from all that the transaction wrote so far.
+
+    Afterwards the database looks as if each call had been alone. Whatever deletes by what an event's or a trace's spans say
+    needs this before it looks.
+    """
+    for project, unfinished in transaction.take_unfinished().items():
+        if unfinished.created:
+            _delete_older_places(transaction, project, unfinished.created)
+        if unfinished.events:
+            patches.apply(transaction, project, unfinished.events)
+        if unfinished.scans:
+            _scan_sampled(transaction, project, unfinished.scans)
+
+
+def _delete_older_places(
+    transaction: Transaction, project: str, created: Mapping[str, int]
+) -> None:
+    """Delete the spans that were written before under ids of created events, in other traces. Updates and feedback are kept."""
+    database, connection = transaction.database, transaction.connection
+    repeated = list(
+        connection.execute(queries.repeated_events(database, project, created)).scalars()
+    )
+    if not repeated:
+        return
+    places = select(spans.c.trace_id, spans.c.span_id, spans.c.event_id, spans.c.version).where(
+        spans.c.project == project,
+        database.among(spans.c.event_id, repeated),
+        spans.c.span_id
+        == spans.c.event_id,  # a span of another adapter may have the event's id, too
+    )
+    older = [
+        place
+        for *place, version in connection.execute(places).fetchall()
+        if transaction.is_older(version, than=created[place[2]])
+    ]
+    if older:
+        transaction.may_change_others()
+        deletes.remove_spans(transaction, project, older)
+
+
+def _scan_sampled(transaction: Transaction, project: str, trace_ids: Collection[str]) -> None:
+    sampled = select(traces.c.trace_id).where(
+        traces.c.project == project,
+        transaction.database.among(traces.c.trace_id, trace_ids),
+        traces.c.sampled == 1,
+    )
+    found = transaction.connection.execute(sampled).scalars().all()
+    if found:
+        scans = [trace_scan(trace_id) for trace_id in sorted(found)]
+        transaction.rewrite({evaluations: rows.evaluation_rows(project, scans)})

@@ -1,0 +1,169 @@
+"""PostgreSQL, by psycopg: a server that any number of machines share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any
+
+import orjson
+from sqlalchemy import (
+    ARRAY,
+    JSON,
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Date,
+    Double,
+    Engine,
+    Integer,
+    Table,
+    Text,
+    and_,
+    any_,
+    case,
+    cast,
+    create_engine,
+    event,
+    func,
+    literal,
+    select,
+    text,
+)
+from sqlalchemy.engine import Dialect
+
+from spanloom.errors import SetupError
+from spanloom.store.sql import database
+from spanloom.store.sql.database import Database, JsonValue, Row, into, on_conflict
+
+# The advisory locks that the processes of one database share.
+_SCHEMA_LOCK = 0x5350_4C4D
+_WRITERS_LOCK = 0x5350_4C57
+_COMMITS_LOCK = 0x5350_4C43
+# Versions are a sequence, whose step is a block of VERSIONS. A row that every commit updates would leave a dead version each
+# time, which all later commits pass while an old snapshot (a long export) is open: 20 us a commit more with each 1,000 commits.
+_NEXT_VERSIONS = "SELECT nextval('versions')"
+_LOCKED = "WITH locked AS MATERIALIZED (SELECT {}(%s)) {} FROM locked"
+_ALONE = _LOCKED.format("pg_advisory_xact_lock", _NEXT_VERSIONS)
+_TOGETHER = _LOCKED.format("pg_advisory_xact_lock_shared", _NEXT_VERSIONS)
+# A process that is stopped inside a transaction holds the writers' lock: the server ends its session.
+_IDLE_SECONDS = 10
+_DURABLE_COMMITS = """
+SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'
+"""
+# As SQLite has it: a day past the month's end is one of the next.
+_ISO_TIME = (
+    r"^(?!0000)\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
+    r"([T ]([01]\d|2[0-4]):[0-5]\d(:[0-5]\d(\.\d+)?)? *([Zz]|[+-](0\d|1[0-4]):[0-5]\d)?)?$"
+)
+
+
+class PostgreSQL(Database):
+    """A PostgreSQL server, by psycopg."""
+
+    writes_together = True
+
+    def engine(self, *, writer: bool, connections: int) -> Engine:
+        engine = create_engine(
+            self.url,
+            pool_size=connections,
+            max_overflow=0,
+            hide_parameters=True,
+            # The statements of one read see one state of the database.
+            isolation_level="READ COMMITTED" if writer else "REPEATABLE READ",
+            connect_args={} if "connect_timeout" in self.url.query else {"connect_timeout": 10},
+        )
+
+        # Before SQLAlchemy asks its own questions, whose answers psycopg gives as bytes where the encoding is SQL_ASCII.
+        @event.listens_for(engine, "connect", insert=True)
+        def prepare(connection: Any, _: object) -> None:
+            if connection.info.parameter_status("server_encoding") != "UTF8":
+                raise SetupError("the PostgreSQL database must have the encoding UTF8")
+            if writer:
+                connection.execute(_DURABLE_COMMITS)
+                for name, seconds in (
+                    ("lock_timeout", database.PATIENCE_SECONDS),
+                    ("idle_in_transaction_session_timeout", _IDLE_SECONDS),
+                ):
+                    connection.execute(
+                        "SELECT set_config(%s, %s, false)", (name, f"{int(seconds * 1000)}ms")
+                    )
+                connection.commit()
+
+        return engine
+
+    def begin_writing(self, connection: Connection, *, rows_only: bool) -> int:
+        statement = _TOGETHER if rows_only else _ALONE
+        return int(connection.exec_driver_sql(statement, (_WRITERS_LOCK,)).scalar_one())
+
+    def lock_commits(self, connection: Connection) -> None:
+        connection.execute(select(func.pg_advisory_xact_lock(_COMMITS_LOCK)))
+
+    def next_versions(self, connection: Connection) -> int:
+        return int(connection.exec_driver_sql(_NEXT_VERSIONS).scalar_one())
+
+    def upsert(
+        self, connection: Connection, table: Table, rows: Sequence[Row], *, alone: bool = False
+    ) -> None:
+        # One statement may not write a row twice: of one key the last, but a placeholder replaces none.
+        width = len(table.primary_key)
+        versioned = "version" in table.c
+        newest: dict[tuple[Any, ...], Row] = {}
+        for row in rows:
+            key = tuple(row[:width])
+            if key not in newest or (versioned and row[width]):
+                newest[key] = row
+        names = [str(column.name) for column in table.columns]  # orjson takes no subclass of str
+        document = [dict(zip(names, newest[key], strict=True)) for key in sorted(newest)]
+        statement = _insert_records(table, connection.dialect)
+        connection.exec_driver_sql(statement, (orjson.dumps(document).decode(),))
+
+    def lock_schema(self, connection: Connection) -> None:
+        # A step may take minutes, on this connection and on the one that this waits for.
+        for name in ("lock_timeout", "idle_in_transaction_session_timeout"):
+            connection.execute(text(f"SET LOCAL {name} = 0"))
+        connection.execute(select(func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
+
+    def among(self, column: ColumnElement[Any], values: Iterable[str]) -> ColumnElement[bool]:
+        return column == any_(literal(list(values), ARRAY(Text)))
+
+    def contains(self, haystack: ColumnElement[Any], needle: str) -> ColumnElement[bool]:
+        return func.strpos(haystack, needle) > 0
+
+    def time_ms(self, text: ColumnElement[Any]) -> ColumnElement[Any]:
+        # By parts: a cast to a time would fail the statement where the text is none.
+        def part(pattern: str) -> ColumnElement[Any]:
+            return cast(func.coalesce(func.substring(text, pattern), "0"), BigInteger)
+
+        month = func.make_date(cast(part("^(....)"), Integer), cast(part("^.{5}(..)"), Integer), 1)
+        days = month - cast("1970-01-01", Date) + part("^.{8}(..)") - 1
+        minutes = part("^.{11}(..)") * 60 + part("^.{14}(..)")
+        offset = part(r"[+-](..):..$") * 60 + part(r"[+-]..:(..)$")
+        minutes -= case((func.substring(text, r"([+-])..:..$") == "-", -offset), else_=offset)
+        fraction = cast(
+            func.rpad(func.coalesce(func.substring(text, r"\.(\d{1,3})"), ""), 3, "0"), BigInteger
+        )
+        ms = ((days * 1440 + minutes) * 60 + part("^.{17}(..)")) * 1000 + fraction
+        return case((text.op("~")(_ISO_TIME), ms))
+
+    def json(self, document: ColumnElement[Any], path: Sequence[str | int]) -> JsonValue:
+        node: ColumnElement[Any] = cast(self.readable(document), JSON)
+        for step in path:
+            node = node.op("->", return_type=JSON())(literal(step))
+        kind, value = func.json_typeof(node), node.op("#>>", return_type=Text())(text("'{}'"))
+        return JsonValue(
+            text=case((kind == "string", value)),
+            number=case((kind == "number", cast(value, Double))),
+            boolean=case((kind == "boolean", value == "true")),
+            present=func.coalesce(kind, "null") != "null",
+            filled=and_(kind.in_(("object", "array")), value.not_in(("{}", "[]"))),
+            keyed=func.coalesce(kind, "null") == "object",
+        )
+
+
+@cache
+def _insert_records(table: Table, dialect: Dialect) -> str:
+    """INSERT of any number of rows that come as one JSON array of objects: one round trip, and no work a value here."""
+    record = ", ".join(f"{c.name} {c.type.compile(dialect)}" for c in table.columns)
+    source = f"SELECT * FROM json_to_recordset(%s::json) AS records({record})"  # noqa: S608 - no value
+    return f"INSERT {into(table)} {source} {on_conflict(table)}"

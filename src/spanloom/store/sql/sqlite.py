@@ -1,0 +1,221 @@
+"""SQLite: an embedded file in WAL mode, shared by any number of processes of one machine."""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import orjson
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Double,
+    Engine,
+    Table,
+    and_,
+    case,
+    cast,
+    create_engine,
+    event,
+    func,
+    select,
+)
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
+
+from spanloom.errors import SetupError
+from spanloom.store.sql import database
+from spanloom.store.sql.database import VERSIONS, Database, JsonValue, Row, into, on_conflict
+
+_PAGE_SIZE = 8192
+_CHECKPOINT_PAGES = 4000
+_WAL_LIMIT_BYTES = 128 << 20
+# Rows a statement. Few sizes, so that each is prepared once; the largest stays below SQLite's 32,766 variables.
+_ROWS_A_STATEMENT = (256, 64, 16, 4, 1)
+_NEXT_VERSIONS = f"""
+UPDATE sequences SET value = value + {VERSIONS} WHERE name = 'version' RETURNING value - {VERSIONS}
+"""  # noqa: S608 - a number
+
+
+class SQLite(Database):
+    """An SQLite file in WAL mode: readers never wait for the writer, nor the writer for them."""
+
+    def __init__(self, url: URL) -> None:
+        super().__init__(url)
+        self._log = f"{Path(str(url.database)).absolute()}-wal"
+        self._log_limit = _WAL_LIMIT_BYTES
+
+    def create(self) -> None:
+        Path(str(self.url.database)).parent.mkdir(parents=True, exist_ok=True)
+
+    def must_exist(self) -> None:
+        # Connecting would create the file.
+        if not Path(str(self.url.database)).exists():
+            raise SetupError(f"there is no file {self.url.database}")
+
+    def engine(self, *, writer: bool, connections: int) -> Engine:
+        engine = create_engine(
+            self.url,
+            pool_size=connections,
+            max_overflow=0,
+            hide_parameters=True,
+            connect_args={"timeout": database.PATIENCE_SECONDS},
+        )
+        begin = "BEGIN IMMEDIATE" if writer else "BEGIN"
+
+        @event.listens_for(engine, "connect")
+        def prepare(connection: sqlite3.Connection, _: object) -> None:
+            connection.isolation_level = None  # the listener below begins transactions
+            if writer:
+                _write_ahead(connection)
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+            connection.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
+            connection.execute(f"PRAGMA cache_size = {-65536 if writer else -16384}")
+
+        @event.listens_for(engine, "begin")
+        def on_begin(connection: Connection) -> None:
+            connection.exec_driver_sql(begin)
+
+        return engine
+
+    def begin_writing(self, connection: Connection, *, rows_only: bool) -> int:
+        # BEGIN IMMEDIATE has taken the lock already.
+        return self.next_versions(connection)
+
+    def next_versions(self, connection: Connection) -> int:
+        return int(connection.exec_driver_sql(_NEXT_VERSIONS).scalar_one())
+
+    def upsert(
+        self, connection: Connection, table: Table, rows: Sequence[Row], *, alone: bool = False
+    ) -> None:
+        # Many rows a statement, because sqlite3 releases the interpreter's lock once a step and, when other threads are
+        # busy, waits up to 5 ms to get it back: a step a row would write 500 rows a second then.
+        execute = connection.connection.dbapi_connection.execute  # type: ignore[union-attr]
+        start = 0
+        try:
+            for size in _ROWS_A_STATEMENT:
+                while len(rows) - start >= size:
+                    part = rows[start : start + size]
+                    values = tuple(itertools.chain.from_iterable(part))
+                    execute(_insert_values(table, size, alone), values)
+                    start += size
+        except sqlite3.Error as error:
+            raise _wrapped(error) from error
+
+    @contextmanager
+    def write_lock(self) -> Iterator[None]:
+        # SQLite's own wait for another writer polls, with longer and longer sleeps, so that a process may wait for seconds while
+        # others write. The kernel wakes the processes that wait for a file's lock.
+        queue = os.open(f"{self.url.database}-turn", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(queue, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(queue)
+
+    def after_commit(self, engine: Engine) -> None:
+        # The checkpoints that commits do by themselves stop at the oldest reader's snapshot, so that readers without pause
+        # would let the log grow for ever. Past a limit, wait a second for those readers; if that is not enough, continue, and
+        # try again when the log has grown by the limit again.
+        if os.path.getsize(self._log) <= self._log_limit:  # noqa: PTH202 - a tenth of Path's time, each commit
+            return
+        self._empty_log(engine)
+        self._log_limit = os.path.getsize(self._log) + _WAL_LIMIT_BYTES  # noqa: PTH202
+
+    def _empty_log(self, engine: Engine) -> None:
+        """Write the log back into the file, once no reader needs it; wait a second for readers."""
+        connection = engine.raw_connection()
+        try:
+            cursor = connection.cursor()
+            cursor.execute("PRAGMA busy_timeout = 1000")
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            cursor.execute(f"PRAGMA busy_timeout = {database.PATIENCE_SECONDS * 1000}")
+        finally:
+            connection.close()
+
+    def among(self, column: ColumnElement[Any], values: Iterable[str]) -> ColumnElement[bool]:
+        array = func.json_each(orjson.dumps(list(values)).decode()).table_valued("value")
+        return column.in_(select(array.c.value))
+
+    def contains(self, haystack: ColumnElement[Any], needle: str) -> ColumnElement[bool]:
+        return func.instr(haystack, needle) > 0
+
+    def time_ms(self, text: ColumnElement[Any]) -> ColumnElement[Any]:
+        # SQLite accepts more than ISO 8601: "now" is a time, and any number is a day.
+        of_day = text.op("GLOB")("[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*")
+        seconds = cast(func.strftime("%s", text), BigInteger)
+        fraction = cast(func.substr(func.strftime("%f", text), 4), BigInteger)
+        return case((of_day, seconds * 1000 + fraction))
+
+    def json(self, document: ColumnElement[Any], path: Sequence[str | int]) -> JsonValue:
+        document = self.readable(document)
+        kind: ColumnElement[Any] = func.json_type(document)
+        value = document
+        while path:
+            plain = list(itertools.takewhile(_is_plain, path))
+            where = "$" + "".join(f"[{s}]" if isinstance(s, int) else f'."{s}"' for s in plain)
+            if len(plain) == len(path):
+                kind, value = func.json_type(document, where), func.json_extract(document, where)
+                break
+            # SQLite's path language cannot write the next key (before 3.45): find it among the object's members.
+            member = func.json_each(document, where).table_valued("key", "value", "type")
+            named = select(member.c.type, member.c.value).where(member.c.key == path[len(plain)])
+            kind = named.with_only_columns(member.c.type).scalar_subquery()
+            value = named.with_only_columns(member.c.value).scalar_subquery()
+            document = case((kind.in_(("object", "array")), value))
+            path = path[len(plain) + 1 :]
+        return JsonValue(
+            text=case((kind == "text", value)),
+            number=case((kind.in_(("integer", "real")), cast(value, Double))),
+            boolean=case((kind == "true", True), (kind == "false", False)),
+            present=func.coalesce(kind, "null") != "null",
+            filled=and_(kind.in_(("object", "array")), value.not_in(("{}", "[]"))),
+            keyed=func.coalesce(kind, "null") == "object",
+        )
+
+
+def _is_plain(step: str | int) -> bool:
+    """Whether SQLite's path language can write a step: a key that JSON writes without an escape, or an index."""
+    return isinstance(step, int) or (step != "" and orjson.dumps(step) == f'"{step}"'.encode())
+
+
+@cache
+def _insert_values(table: Table, rows: int, alone: bool) -> str:
+    """INSERT of so many rows, a `?` a value.
+
+    OR ROLLBACK, because a statement of many rows that could fail alone has to keep a copy of every page it changes.
+    """
+    row = f"({', '.join('?' * len(table.columns))})"
+    values = ", ".join([row] * rows)
+    failing = "ABORT" if alone else "ROLLBACK"
+    return f"INSERT OR {failing} {into(table)} VALUES {values} {on_conflict(table)}"  # noqa: S608 - no value
+
+
+def _wrapped(error: sqlite3.Error) -> BaseException:
+    """The error of the driver as SQLAlchemy's error of the same kind."""
+    return DBAPIError.instance("", None, error, sqlite3.Error, hide_parameters=True)
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Switch to the write-ahead log. The page size counts for a new file only: two events fit a page, which measured best."""
+    connection.execute(f"PRAGMA page_size = {_PAGE_SIZE}")
+    deadline = time.monotonic() + database.PATIENCE_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            # While another process creates the file: SQLite does not wait here by itself.
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)

@@ -1,0 +1,262 @@
+"""Projects are walls: a key reads and changes nothing of another project."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from spanloom.v1 import event_service_pb2, trace_service_pb2
+from tests.clients import CallError
+from tests.contract.calls import as_dict, create_trace
+from tests.contract.conftest import METHODS, Project, request_of
+from tests.otlp.requests import request as otlp_request
+
+SECRET = "what only the first project may read"
+CREATE_EXPERIMENT = "ExperimentService/CreateExperiment"
+READS = [name for name, method in METHODS.items() if method.role == "read"]
+DELETES = [name for name in METHODS if "/Delete" in name]
+WRITES = [name for name in METHODS if name not in (*READS, *DELETES)]
+
+
+def requests(first: str, experiment_id: str = "", text: str = "") -> dict[str, dict[str, Any]]:
+    """A request of every method, as JSON. All name the same things, and the project `first`.
+
+    `text` is in everything that a write stores, and in no name.
+    """
+    event = {"session_id": "s", "project": first, "event_name": text, "metadata": {text: text}}
+    log = {"id": "g", "type": "generation", "output": text, "prompt": {"slug": "p"}}
+    return {
+        CREATE_EXPERIMENT: {"featureSlug": "qa", "name": text},
+        "ExperimentService/ListExperiments": {},
+        "ExperimentService/GetExperiment": {"experimentId": experiment_id},
+        "PromptService/CreatePrompt": {
+            "slug": "p",
+            "version": "1.0.0",
+            "text": text,
+            "name": text,
+            "description": text,
+        },
+        "PromptService/PublishPrompt": {"slug": "p", "newTag": "production"},
+        "PromptService/ListPrompts": {},
+        "PromptService/GetPrompt": {"slug": "p"},
+        "PromptService/DescribePrompt": {"slug": "p"},
+        "EvaluatorService/CreateEvaluator": {
+            "evaluator": {"slug": "v", "kind": "regex", "settings": {"pattern": text}}
+        },
+        "EvaluatorService/ListEvaluators": {},
+        "EvaluatorService/DeleteEvaluator": {"slug": "v"},
+        "DatasetService/CreateDataset": {"slug": "d", "columns": ["q"], "name": text},
+        "DatasetService/CreateDatasetItem": {"slug": "d", "values": {"q": text}},
+        "DatasetService/ListDatasets": {},
+        "DatasetService/GetDataset": {"slug": "d"},
+        "DatasetService/DeleteDataset": {"slug": "d"},
+        "TraceService/CreateTrace": {
+            "trace": {
+                "id": "t",
+                "name": text,
+                "input": text,
+                "featureSlug": "qa",
+                "experiment": {"id": experiment_id},
+                "logs": [log],
+            }
+        },
+        "TraceService/CreateLog": {"slug": "p", "output": text},
+        "TraceService/ListTraces": {},
+        "TraceService/GetTrace": {"traceId": "t"},
+        "TraceService/DeleteTrace": {"traceId": "t"},
+        "TraceExportService/ExportTrace": {"traceId": "t"},
+        "opentelemetry.proto.collector.trace.v1.TraceService/Export": as_dict(
+            otlp_request(
+                {
+                    "id": 1,
+                    "name": text,
+                    "attributes": {
+                        "gen_ai__operation__name": "invoke_agent",
+                        "gen_ai__agent__name": "Ada",
+                        "gen_ai__agent__version": text,
+                        "gen_ai__conversation__id": "c",
+                    },
+                },
+                {
+                    "id": 2,
+                    "parent": 1,
+                    "attributes": {
+                        "gen_ai__operation__name": "chat",
+                        "gen_ai__agent__name": text,
+                        "gen_ai__conversation__id": "c",
+                        "gen_ai__output__messages": [
+                            {"role": "assistant", "parts": [{"type": "text", "content": text}]}
+                        ],
+                    },
+                },
+                wandb__project=first,
+            )
+        ),
+        "EventService/CreateEvent": {"event": {**event, "event_id": "e", "event_type": "tool"}},
+        "EventService/CreateEventBatch": {
+            "events": [{**event, "event_id": "batch", "event_type": "tool"}]
+        },
+        "EventService/CreateModelEvent": {"model_event": {**event, "event_id": "model"}},
+        "EventService/CreateModelEventBatch": {
+            "model_events": [{**event, "event_id": "model batch"}]
+        },
+        "EventService/UpdateEvent": {"event_id": "e", "outputs": {"updated": text}},
+        "EventService/GetEvent": {"event_id": "e"},
+        "EventService/DeleteEvent": {"event_id": "e"},
+        "EventService/ExportEvents": {"project": first},
+        "EventService/SearchEvents": {"project": first},
+        "EventService/ListEvents": {"project": first},
+        "EventService/StreamEvents": {"project": first},
+        "EventService/GetEventsSchema": {"project": first},
+        "EventService/GetEventsChart": {"project": first, "group_by": "event_name"},
+        "SessionService/StartSession": {
+            "session": {"session_id": "s", "session_name": text, "project": first}
+        },
+        "SessionService/AddSessionTraces": {
+            "session_id": "s",
+            "events": [{**event, "event_id": "added", "event_type": "tool"}],
+        },
+        "SessionService/GetSession": {"session_id": "s"},
+        "SessionService/DeleteSession": {"session_id": "s"},
+        "FeedbackService/CreateFeedback": {
+            "project_id": first,
+            "id": "f",
+            "weave_ref": f"weave:///e/{first}/agent_turn/t",
+            "feedback_type": "x",
+            "payload": {"note": text},
+        },
+        "FeedbackService/QueryFeedback": {"project_id": first},
+        "AgentChatService/GetTraceChat": {
+            "project_id": first,
+            "trace_id": "t",
+            "include_feedback": True,
+        },
+        "AgentChatService/GetConversationChat": {
+            "project_id": first,
+            "conversation_id": "c",
+            "include_feedback": True,
+        },
+        "AgentChatService/SearchMessages": {"project_id": first},
+        "AgentChatService/ListAgents": {"project_id": first},
+        "AgentChatService/ListAgentVersions": {"project_id": first, "agent_name": "Ada"},
+    }
+
+
+def request_to(project: Project, fields: dict[str, Any]) -> dict[str, Any]:
+    """The request with the project's own name where it has to name one."""
+    return {**fields, "project_id": project.name} if "project_id" in fields else fields
+
+
+def fill(project: Project, first: str, text: str) -> str:
+    """Make every write, and answer the id of the experiment, which is the server's choice."""
+    experiment = project.send(CREATE_EXPERIMENT, **requests(first, text=text)[CREATE_EXPERIMENT])
+    for method, fields in requests(first, experiment.id, text).items():
+        if method in WRITES and method != CREATE_EXPERIMENT:
+            project.send(method, **request_to(project, fields))
+    return str(experiment.id)
+
+
+def encoded(answer: Any) -> bytes:
+    """An answer, or all those of a stream, as bytes, which hold every text that they hold."""
+    answers = answer if isinstance(answer, list) else [answer]
+    return b"".join(message.SerializeToString(deterministic=True) for message in answers)
+
+
+def read_all(project: Project, experiment_id: str) -> dict[str, bytes]:
+    asked = requests(project.name, experiment_id)
+    return {method: encoded(project.send(method, **asked[method])) for method in READS}
+
+
+def test_every_method_has_a_request_that_names_anothers_things() -> None:
+    assert set(requests("first")) == set(METHODS)
+
+
+def test_the_requests_read_and_delete_what_they_write(project: Project) -> None:
+    """So that the test below would see what passed the wall."""
+    experiment_id = fill(project, project.name, SECRET)
+    answers = read_all(project, experiment_id)
+    assert [method for method in READS if SECRET.encode() not in answers[method]] == []
+    asked = requests(project.name, experiment_id)
+    for method in DELETES:
+        project.send(method, **asked[method])
+        with pytest.raises(CallError, match="NOT_FOUND"):
+            project.send(method, **asked[method])
+
+
+def outcome(project: Project, method: str, fields: dict[str, Any]) -> tuple[str, bytes]:
+    """The code of a call, and all that it says."""
+    try:
+        return "OK", encoded(project.send(method, **request_to(project, fields)))
+    except CallError as refused:
+        return refused.code, str(refused).encode()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_no_method_reads_or_changes_another_project(project: Project, method: str) -> None:
+    """One other project is empty, one holds things of the same names."""
+    empty, twin = project.neighbour(), project.neighbour()
+    experiment_id = fill(project.direct(), project.name, SECRET)
+    fill(twin.direct(), project.name, twin.name)
+    before = read_all(project.direct(), experiment_id)
+    for other in (empty, twin):
+        fields = requests(project.name, experiment_id, other.name)[method]
+        code, said = outcome(other, method, fields)
+        assert code in ("OK", "NOT_FOUND"), said
+        assert SECRET.encode() not in said
+        with pytest.raises(CallError, match="PROJECT_MISMATCH"):
+            other(method, request_of(method, request_to(other, fields)), project=project.name)
+        if "project_id" in fields:
+            with pytest.raises(CallError, match="PROJECT_MISMATCH"):
+                other.send(method, **fields)
+    assert read_all(project.direct(), experiment_id) == before
+
+
+def test_a_trace_resolves_names_in_its_own_project(project: Project) -> None:
+    experiment_id = fill(project.direct(), project.name, SECRET)
+    trace = {
+        "featureSlug": "qa",
+        "experiment": {"id": experiment_id},
+        "evaluators": [{"slug": "v"}],
+        "logs": [{"id": "g", "type": "generation", "prompt": {"slug": "p"}}],
+    }
+    assert not create_trace(project, **trace).HasField("warning")
+    warning = create_trace(project.neighbour(), **trace).warning
+    for unknown in ("No experiment found", "No evaluator found", "No prompt found"):
+        assert unknown in warning
+
+
+def test_a_project_header_must_be_the_keys_project(project: Project) -> None:
+    request = trace_service_pb2.ListTracesRequest()
+    project("TraceService/ListTraces", request, project=project.name)
+    with pytest.raises(CallError, match="PROJECT_MISMATCH"):
+        project("TraceService/ListTraces", request, project="other")
+
+
+def test_an_instance_key_works_in_the_project_it_names(project: Project) -> None:
+    instance = project.server.key()
+    name = project.name + " made on first write"
+    create = trace_service_pb2.CreateTraceRequest()
+    create.trace.id = "t"
+    project("TraceService/CreateTrace", create, key=instance, project=name)
+    get = trace_service_pb2.GetTraceRequest(trace_id="t")
+    assert project("TraceService/GetTrace", get, key=instance, project=name).trace.id == "t"
+    with pytest.raises(CallError, match="TRACE_NOT_FOUND"):
+        project("TraceService/GetTrace", get)
+    for word in ("*", "x" * 129):
+        with pytest.raises(CallError) as refused:
+            project("TraceService/CreateTrace", create, key=instance, project=word)
+        assert set(refused.value.violations) == {"project"}
+
+
+def test_events_name_their_project_to_an_instance_key(project: Project) -> None:
+    instance = project.server.key()
+    request = event_service_pb2.CreateEventBatchRequest()
+    for project_name in (project.name, project.name):
+        request.events.add(event_type="tool", project=project_name)
+    project("EventService/CreateEventBatch", request, key=instance)
+    assert project("EventService/ExportEvents", event_service_pb2.ExportEventsRequest()).count == 2
+    request.events[1].project = "another"
+    with pytest.raises(CallError) as refused:
+        project("EventService/CreateEventBatch", request, key=instance)
+    assert set(refused.value.violations) == {"events[1].project"}

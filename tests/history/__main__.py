@@ -1,0 +1,49 @@
+"""Check the promises of writes for as long as you like: `python -m tests.history --minutes 60`."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.databases import DATABASES, new_url
+from tests.history.run import SKEW, run
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.history", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10.0, help="for all databases together")
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    parser.add_argument("--database", choices=DATABASES, help="only this one")
+    parser.add_argument(
+        "--skew", type=float, default=SKEW, help="how many seconds one server's clock is behind"
+    )
+    parser.add_argument("--report", type=Path, help="a file that takes the report, too")
+    given = parser.parse_args()
+    databases = [given.database] if given.database else DATABASES
+    seconds = 60 * given.minutes / len(databases)
+    is_clean = True
+    for database in databases:
+        with TemporaryDirectory(prefix="spanloom-history-") as directory:
+            found = run(
+                new_url(database, Path(directory)),
+                Path(directory),
+                seed=given.seed,
+                seconds=seconds,
+                skew=given.skew,
+                progress=partial(print, f"{database}:", flush=True),
+            )
+        text = f"{database}, {found}"
+        print(text, flush=True)
+        if given.report:
+            with given.report.open("a") as file:
+                file.write(text + "\n")
+        is_clean = is_clean and found.is_clean
+    return 0 if is_clean else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

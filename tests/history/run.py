@@ -1,0 +1,263 @@
+"""Clients write and read at random while servers are killed; then the history of every object is
+checked.
+
+A run is a number of rounds on one database. In each round, clients work on a few objects at a time,
+so that many operations on one object overlap; an object is retired after some operations. The round
+ends with a kill of all servers, reads of all its objects, and the check. At the end of the run,
+objects of earlier rounds are read once more.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.history.client import TIMEOUT, Answer, Call, Client, Outcome
+from tests.history.model import Action, Operation, ReadItems
+from tests.history.objects import (
+    EVALUATOR_BODY,
+    EventGroup,
+    ExportedTrace,
+    Markers,
+    Object,
+    SentTrace,
+)
+from tests.history.report import Report
+from tests.history.servers import EVALUATION_LEASE, Server, Servers, new_key
+from tests.history.steps import Step
+
+CLIENTS = 8
+ROUND_SECONDS = 30.0
+SKEW = 3600.0
+# What is worked on at a time, and how many operations each object gets.
+_AT_A_TIME: tuple[type[Object], ...] = (EventGroup, EventGroup, SentTrace, ExportedTrace)
+_OPERATIONS_AN_OBJECT = 70
+# How many of the writes have a deadline that is too short for many of them, and how short
+# (seconds).
+_SHORT_DEADLINES = 0.04
+_SHORT = (0.001, 0.02)
+_BETWEEN_KILLS = (1.5, 4.0)
+_KILLS = ("worker", "worker", "worker", "server", "all")
+_PAUSE = 0.02
+_LONGEST_JUDGING = 4 * EVALUATION_LEASE
+_READ_AGAIN_OF_A_ROUND = 10
+
+CHANGED = "what was read in an earlier round has changed since"
+
+# What was read of an object when nothing was written any more.
+Last = list[tuple[Step, Action]]
+
+
+def run(
+    database: str,
+    directory: Path,
+    *,
+    seed: int,
+    seconds: float,
+    skew: float = SKEW,
+    progress: Callable[[str], None] = lambda line: None,
+) -> Report:
+    """Work on a new database for about so many seconds, and check it all; `directory` takes the
+    servers' logs.
+    """
+    rng = random.Random(seed)
+    report = Report(seed)
+    servers = Servers(database, directory, rng, skew)
+    key = new_key(database)
+    read_last: list[tuple[Object, Last]] = []
+    names = itertools.count(1)
+    try:
+        servers.start()
+        end = time.monotonic() + seconds
+        client = Client(key, rng)
+        call = Call("POST", "/v1/evaluators", EVALUATOR_BODY)
+        assert client.call(servers.all[0], call).outcome is Outcome.OK
+        client.close()
+        for number in itertools.count(1):
+            one = _Round(servers, key, f"{seed}-{number}", names, report)
+            one.work(min(ROUND_SECONDS, end - time.monotonic()))
+            found = one.read_all()
+            read_last += rng.sample(found, min(len(found), _READ_AGAIN_OF_A_ROUND))
+            for target in one.objects:
+                report.add(target.name, target.operations)
+                target.operations.clear()
+            progress(
+                f"round {number}: {report.operations} operations, "
+                f"{report.violations.total()} violations"
+            )
+            if time.monotonic() + ROUND_SECONDS / 2 > end:
+                break
+        _read_again(servers, key, read_last, report)
+    finally:
+        servers.kill("all")
+    report.kills = servers.kills
+    return report
+
+
+class _Round:
+    """One round; `objects` are all that were worked on."""
+
+    def __init__(
+        self, servers: Servers, key: str, seed: str, names: Iterator[int], report: Report
+    ) -> None:
+        self._servers = servers
+        self._key = key
+        self._seed = seed
+        self._names = names
+        self._report = report
+        self._markers = Markers(f"w{seed}.")
+        self._lock = threading.Lock()
+        self.objects: list[Object] = []
+        self._active = [self._new(kind) for kind in _AT_A_TIME]
+
+    def _new(self, kind: type[Object]) -> Object:
+        made = kind(f"{next(self._names):x}", self._markers)
+        self.objects.append(made)
+        return made
+
+    def work(self, seconds: float) -> None:
+        """Let the clients work so long, and kill servers meanwhile."""
+        rng = random.Random(f"{self._seed}-kills")
+        end = time.monotonic() + seconds
+        with ThreadPoolExecutor(CLIENTS) as pool:
+            clients = [pool.submit(self._client, number, end) for number in range(CLIENTS)]
+            for kind in _kills(rng):
+                pause = rng.uniform(*_BETWEEN_KILLS)
+                if time.monotonic() + pause > end:
+                    break
+                time.sleep(pause)
+                self._servers.kill(kind)
+                self._servers.start()
+            for client in clients:
+                client.result()
+
+    def _client(self, number: int, end: float) -> None:
+        rng = random.Random(f"{self._seed}-client-{number}")
+        client = Client(self._key, rng)
+        while time.monotonic() < end:
+            up = self._servers.up()
+            if not up:
+                time.sleep(_PAUSE)
+                continue
+            target = self._pick(rng)
+            step = target.step(rng)
+            is_short = not step.is_read and rng.random() < _SHORT_DEADLINES
+            timeout = rng.uniform(*_SHORT) if is_short else TIMEOUT
+            server = rng.choice(up)
+            answer = client.call(server, step.call, timeout=timeout)
+            if answer.outcome in (Outcome.NOT_SENT, Outcome.UNKNOWN):
+                client.close()
+                time.sleep(_PAUSE)
+            self._record(target, step, answer, f"client {number}", server)
+        client.close()
+
+    def _pick(self, rng: random.Random) -> Object:
+        """An object to work on; one that had its share of operations is retired."""
+        with self._lock:
+            place = rng.randrange(len(self._active))
+            if len(self._active[place].operations) >= _OPERATIONS_AN_OBJECT:
+                self._active[place] = self._new(_AT_A_TIME[place])
+            return self._active[place]
+
+    def _record(
+        self, target: Object, step: Step, answer: Answer, by: str, server: Server
+    ) -> Action | None:
+        """Add what came of a step to the object's history; its action, where there is an answer."""
+        action = _action(step, answer, self._report)
+        is_open = answer.outcome in (Outcome.UNKNOWN, Outcome.FAILED)
+        if action is None or (is_open and step.is_read):
+            return None
+        clock = f" (clock {server.clock:+.0f} s)" if server.clock else ""
+        by = f"{by} to {server.name}{clock}: {step.call.verb} {step.call.path}"
+        ended = None if is_open else answer.ended
+        for part in step.parts or (action,):
+            target.operations.append(Operation(answer.began, ended, part, by))
+        return action
+
+    def read_all(self) -> list[tuple[Object, Last]]:
+        """Kill all servers, start them again, and read every object whole; what each read gave."""
+        self._servers.kill("all")
+        self._servers.start()
+        with ThreadPoolExecutor(CLIENTS) as pool:
+            return list(zip(self.objects, pool.map(self._read_whole, self.objects), strict=True))
+
+    def _read_whole(self, target: Object) -> Last:
+        client = Client(self._key, random.Random(f"{self._seed}-{target.name}"))
+        last: Last = []
+        for step, server in zip(
+            target.final_steps(), itertools.cycle(self._servers.all), strict=False
+        ):
+            action = self._record(target, step, client.call(server, step.call), "at last", server)
+            if action is not None:
+                last.append((step, action))
+        is_there = any(isinstance(action, ReadItems) and action.seen for _, action in last)
+        if isinstance(target, SentTrace) and is_there:
+            self._await_result(target, client)
+        client.close()
+        return last
+
+    def _await_result(self, target: SentTrace, client: Client) -> None:
+        """Wait until the evaluator's result is there, or has had the time that it may take."""
+        server = self._servers.all[0]
+        end = time.monotonic() + _LONGEST_JUDGING
+        step = target.result_step(settled=True)
+        while time.monotonic() < end:
+            answer = client.call(server, step.call)
+            if answer.outcome is Outcome.OK and answer.body.get("result"):
+                break
+            time.sleep(_PAUSE)
+        self._record(target, step, client.call(server, step.call), "at last", server)
+
+
+def _action(step: Step, answer: Answer, report: Report) -> Action | None:
+    """What a step was to the model; None where it changed nothing and showed nothing. Notes what
+    should not be.
+    """
+    outcome = answer.outcome
+    if outcome is Outcome.OVERLOADED:
+        report.overloads.append(answer.text)
+    if outcome in (Outcome.NOT_SENT, Outcome.OVERLOADED):
+        return None
+    action = None
+    if outcome is Outcome.UNKNOWN and step.is_read:
+        return None
+    if outcome is not Outcome.FAULT:
+        action = step.explain(outcome, {} if answer.body is None else answer.body)
+    if action is None or outcome is Outcome.FAILED:
+        found = answer.text or answer.body
+        report.faults.append(f"{step.call.verb} {step.call.path}: {found}")
+    return action
+
+
+def _kills(rng: random.Random) -> Iterator[str]:
+    """What to kill: a worker and all first, so that a short run has both."""
+    yield from ("worker", "all")
+    while True:
+        yield rng.choice(_KILLS)
+
+
+def _read_again(
+    servers: Servers, key: str, read_last: Sequence[tuple[Object, Last]], report: Report
+) -> None:
+    """Read objects of earlier rounds, to which nobody has written since."""
+
+    def read(one: tuple[Object, Last]) -> None:
+        target, last = one
+        client = Client(key, random.Random(target.name))
+        for step, before in last:
+            answer = client.call(servers.all[0], step.call)
+            if answer.outcome not in (Outcome.OK, Outcome.NOT_FOUND):
+                continue
+            now = step.explain(answer.outcome, {} if answer.body is None else answer.body)
+            if now != before:
+                report.violations[CHANGED] += 1
+                report.examples.append(f"object {target.name}: {CHANGED}: {before}, then {now}")
+        client.close()
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        list(pool.map(read, read_last))

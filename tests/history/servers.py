@@ -1,0 +1,168 @@
+"""`spanloom serve` several times on one database, each with a clock of its own, to be killed at any
+moment.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+CLOCK = Path(__file__).parent / "clock"
+PROJECT = "history"
+# How many workers each server has.
+WORKERS = {"A": 2, "B": 1}
+# Seconds after which another process judges what a killed one had taken.
+EVALUATION_LEASE = 5
+_LONGEST_START = 60.0
+
+
+def new_key(database: str) -> str:
+    """A key for all that is done in the project."""
+    command = ["keys", "create", "--project", PROJECT, "--role", "admin", "--database", database]
+    made = subprocess.run(
+        [sys.executable, "-m", "spanloom", *command], capture_output=True, text=True, check=True
+    )
+    return made.stdout.strip()
+
+
+@dataclass
+class Server:
+    """One `spanloom serve`. While it is down, `http` is "". `clock`: by how many seconds its clock
+    is wrong.
+    """
+
+    name: str
+    database: str
+    log: Path
+    clock: float = 0.0
+    http: str = ""
+    grpc: str = ""
+    _process: subprocess.Popen[str] | None = field(default=None, repr=False)
+
+    def start(self) -> None:
+        """Start it on new addresses, and return when it listens."""
+        paths = [str(CLOCK), os.environ.get("PYTHONPATH", "")]
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+            "HISTORY_CLOCK_OFFSET": str(self.clock),
+            "SPANLOOM_EVALUATION_LEASE": str(EVALUATION_LEASE),
+        }
+        with self.log.open("a") as log:
+            self._process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "spanloom", "serve"),
+                    *("--workers", str(WORKERS[self.name])),
+                    *("--database", self.database, "--log-level", "error"),
+                    *("--grpc-address", "127.0.0.1:0", "--http-address", "127.0.0.1:0"),
+                ],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=environment,
+                text=True,
+            )
+        listens: list[str] = []
+        ready = threading.Event()
+        reader = threading.Thread(target=_read, args=(self._process, listens, ready), daemon=True)
+        reader.start()
+        if not ready.wait(_LONGEST_START) or not listens:
+            self.kill()
+            raise AssertionError(f"the server did not start: {self.log.read_text()[-2000:]}")
+        self.grpc = listens[0].partition("gRPC ")[2].partition(",")[0]
+        self.http = listens[0].rpartition("HTTP ")[2].strip()
+
+    def kill(self) -> None:
+        """kill -9 of the supervisor and all workers at once."""
+        self.http = self.grpc = ""
+        if self._process is None:
+            return
+        workers = self._workers()
+        for process in (self._process, *workers):
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGKILL)
+        self._process.wait()
+        psutil.wait_procs(workers, timeout=10)
+        self._process = None
+
+    def kill_worker(self, rng: random.Random) -> bool:
+        """kill -9 of one worker, which the supervisor starts again; False where the server is one
+        process.
+        """
+        workers = self._workers()
+        if workers:
+            with suppress(psutil.NoSuchProcess):
+                rng.choice(workers).kill()
+        return bool(workers)
+
+    def _workers(self) -> list[psutil.Process]:
+        if self._process is None:
+            return []
+        try:
+            return list(psutil.Process(self._process.pid).children(recursive=True))
+        except psutil.NoSuchProcess:
+            return []
+
+
+def _read(process: subprocess.Popen[str], listens: list[str], ready: threading.Event) -> None:
+    """Read all lines, so that the server never waits for a reader."""
+    assert process.stdout is not None
+    with process.stdout:
+        for line in process.stdout:
+            if line.startswith("spanloom listens: "):
+                listens.append(line)
+            if line.startswith("database:"):
+                ready.set()
+    ready.set()
+
+
+class Servers:
+    """The servers of one database. The clock of one of them is `skew` seconds behind."""
+
+    def __init__(self, database: str, directory: Path, rng: random.Random, skew: float) -> None:
+        self._rng = rng
+        self._skew = skew
+        self.all = [
+            Server(name, database, directory / f"server-{name}.log") for name in sorted(WORKERS)
+        ]
+        self.kills: Counter[str] = Counter()
+
+    def up(self) -> list[Server]:
+        """Those that can be called."""
+        return [server for server in self.all if server.http]
+
+    def start(self) -> None:
+        """Start those that are down. When all are, another one may have the clock that is behind:
+        time goes back for it.
+        """
+        if not self.up():
+            clocks = [-self._skew, 0.0]
+            self._rng.shuffle(clocks)
+            for server, clock in zip(self.all, clocks, strict=True):
+                server.clock = clock
+        for server in self.all:
+            if not server.http:
+                server.start()
+
+    def kill(self, kind: str) -> None:
+        """Kill one "worker", one "server" or "all"; only workers come back by themselves."""
+        if kind == "worker":
+            if not any(server.kill_worker(self._rng) for server in self.up()):
+                return
+        else:
+            killed = self.all if kind == "all" else [self._rng.choice(self.all)]
+            threads = [threading.Thread(target=server.kill) for server in killed]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        self.kills[kind] += 1

@@ -1,0 +1,226 @@
+"""Every reason of error_reason.proto has an example, and the example is what the server says."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from spanloom import errors
+from spanloom.server import status
+from spanloom.server.middleware import as_error
+from spanloom.v1 import access_pb2, error_reason_pb2, trace_service_pb2
+from tests.clients import CallError
+from tests.servers import LiveServer
+
+PROTO = Path(access_pb2.__file__).parents[3] / "proto/spanloom/v1/error_reason.proto"
+REASON = re.compile(r"  ERROR_REASON_(\w+) = \d+;")
+EXAMPLE_INDENT = "  //     "
+JSON = {"content-type": "application/json"}
+REQUEST_ID = "01a21eb51f4d77338fc7a81c207d0389"
+_numbers = itertools.count(1)
+
+
+def examples() -> dict[str, list[tuple[str, Any]]]:
+    """By reason, the (detail, content) pairs of its example; the detail of a quoted text is ""."""
+    found: dict[str, list[tuple[str, Any]]] = {}
+    text = ""
+    for line in PROTO.read_text().splitlines():
+        if line.startswith(EXAMPLE_INDENT):
+            part = line.removeprefix(EXAMPLE_INDENT)
+            text += part if part.startswith("  ") else "\n" + part
+        elif match := REASON.fullmatch(line):
+            found[match[1]] = [_parsed(example) for example in text.strip().splitlines()]
+            text = ""
+    return found
+
+
+def _parsed(example: str) -> tuple[str, Any]:
+    if example.startswith('"'):
+        return "", example[1:-1]
+    detail, _, content = example.partition(":")
+    if detail == "BadRequest":
+        field, _, description = content.strip().partition(": ")
+        return detail, {"field": field, "description": description}
+    return detail, json.loads(content)
+
+
+EXAMPLES = examples()
+
+
+@dataclass
+class Caller:
+    """Calls the REST API with keys of a project of the test's own."""
+
+    live: LiveServer
+    keys: dict[str, str]
+
+    def __call__(
+        self, http_method: str, path: str, body: Any = b"", *, role: str = "admin", **headers: str
+    ) -> Any:
+        """The body of an error; the key of role "" is none."""
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        key = self.keys.get(role, role)
+        response = httpx.request(
+            http_method,
+            f"http://{self.live.running.http_address}{path}",
+            content=data,
+            headers=JSON | sent | ({"authorization": f"Bearer {key}"} if key else {}),
+            timeout=60,
+        )
+        assert response.status_code >= 400
+        return response.json()
+
+    def create_prompt(self, slug: str, version: str) -> None:
+        url = f"http://{self.live.running.http_address}/v1/prompts"
+        prompt = {"slug": slug, "version": version, "text": "one"}
+        headers = {"authorization": f"Bearer {self.keys['admin']}"}
+        httpx.post(url, json=prompt, headers=headers).raise_for_status()
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    file = tmp_path_factory.mktemp("reasons") / "spanloom.db"
+    with LiveServer(database=f"sqlite:///{file}", log_level="error") as running:
+        yield running
+
+
+@pytest.fixture
+def caller(live: LiveServer) -> Caller:
+    project = f"project-{next(_numbers)}"
+    return Caller(live, {role: live.key(project, role) for role in ("ingest", "admin")})
+
+
+def _name(reason: str) -> str:
+    """The name of what is not found, as the example has it."""
+    return str(EXAMPLES[reason][0][1]["name"])
+
+
+def _not_found(reason: str, http_method: str, path: str) -> Callable[[Caller], Any]:
+    return lambda call: call(http_method, path.format(_name(reason)))
+
+
+def _events(number: int, **of: dict[str, str]) -> dict[str, Any]:
+    events = [{"event_type": "model", **of.get(f"n{index}", {})} for index in range(number)]
+    return {"events": events}
+
+
+def _existing_version(call: Caller) -> Any:
+    named = EXAMPLES["PROMPT_VERSION_EXISTS"][0][1]
+    call.create_prompt(**named)
+    return call("POST", "/v1/prompts", {**named, "text": "another"})
+
+
+def _draining(call: Caller) -> Any:
+    client = call.live.direct()
+    client._middleware.draining = True
+    with pytest.raises(CallError) as refused:
+        client.call("TraceService/ListTraces", trace_service_pb2.ListTracesRequest())
+    delay = f"{refused.value.retry_seconds:g}s"
+    return {
+        "errorCode": f"ERROR_REASON_{refused.value.reason}",
+        "details": [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay}],
+    }
+
+
+def _body(error: errors.SpanloomError) -> Any:
+    return json.loads(status.rest_body(error, REQUEST_ID))
+
+
+FAILURES: dict[str, Callable[[Caller], Any]] = {
+    "INVALID_FIELD": lambda call: call(
+        "POST", "/events/batch", _events(4, n3={"event_type": "modle"})
+    ),
+    "DUPLICATE_ID": lambda call: call(
+        "POST", "/events/batch", _events(8, n2={"event_id": "a"}, n7={"event_id": "a"})
+    ),
+    "MALFORMED_BODY": lambda call: call(
+        "POST", "/events/batch", b'{"events": [{"event_type": "model"}'
+    ),
+    "INVALID_PAGE_TOKEN": lambda call: call("GET", "/v1/traces?pageToken=another"),
+    "MISSING_CREDENTIALS": lambda call: call("GET", "/v1/traces", role=""),
+    "INVALID_CREDENTIALS": lambda call: call("GET", "/v1/traces", role="unknown"),
+    "ROLE_NOT_ALLOWED": lambda call: call("GET", "/v1/traces", role="ingest"),
+    "PROJECT_MISMATCH": lambda call: call("GET", "/v1/traces", x_spanloom_project="other"),
+    "TRACE_NOT_FOUND": _not_found("TRACE_NOT_FOUND", "GET", "/v1/traces/{}"),
+    "EVENT_NOT_FOUND": _not_found("EVENT_NOT_FOUND", "GET", "/v1/events/{}"),
+    "SESSION_NOT_FOUND": _not_found("SESSION_NOT_FOUND", "GET", "/v1/sessions/{}"),
+    "ROUTE_NOT_FOUND": lambda call: call("GET", "/monitor/trace"),
+    "REQUEST_TOO_LARGE": lambda call: call(
+        "POST", "/events/batch", gzip.compress(b" " * ((64 << 20) + 1)), content_encoding="gzip"
+    ),
+    "UNSUPPORTED_ENCODING": lambda call: call(
+        "POST", "/events/batch", b"{}", content_encoding="br"
+    ),
+    "QUEUE_FULL": lambda _: _body(errors.queue_full()),
+    "STORE_UNAVAILABLE": lambda _: _body(errors.store_unavailable()),
+    "SHUTTING_DOWN": _draining,
+    "DEADLINE_EXCEEDED": lambda _: _body(as_error(TimeoutError(), REQUEST_ID, "")),
+    "INTERNAL": lambda _: _body(as_error(RuntimeError(), REQUEST_ID, "")),
+    "EXPERIMENT_NOT_FOUND": _not_found("EXPERIMENT_NOT_FOUND", "GET", "/v1/experiments/{}"),
+    "PROMPT_NOT_FOUND": _not_found("PROMPT_NOT_FOUND", "GET", "/v1/prompts/{}"),
+    "PROMPT_VERSION_EXISTS": _existing_version,
+    "EVALUATOR_NOT_FOUND": _not_found("EVALUATOR_NOT_FOUND", "DELETE", "/v1/evaluators/{}"),
+    "DATASET_NOT_FOUND": _not_found("DATASET_NOT_FOUND", "GET", "/v1/datasets/{}"),
+}
+
+
+# Reasons of methods that the server does not serve yet.
+LATER = {
+    *("SPAN_NOT_FOUND", "TEXT_NOT_FOUND", "CONVERSATION_NOT_FOUND", "REVIEW_NOT_FOUND"),
+    *("EXPIRED_CURSOR", "INVALID_CURSOR", "READER_TOO_SLOW", "UNKNOWN_FIELD"),
+    *("WRITTEN_BY_ANOTHER_API", "REQUEST_ID_REUSED"),
+}
+
+
+def test_every_reason_has_an_example_and_a_failure() -> None:
+    reasons = {
+        name.removeprefix("ERROR_REASON_") for name, _ in error_reason_pb2.ErrorReason.items()
+    } - {"UNSPECIFIED"}
+    assert set(FAILURES) == reasons - LATER
+    assert all(EXAMPLES[reason] for reason in reasons)
+
+
+def test_no_served_method_names_a_reason_that_has_no_failure_yet(live: LiveServer) -> None:
+    served = {method.partition("/")[0] for method in live.direct()._methods}
+    for file in PROTO.parent.glob("*_service.proto"):
+        text = file.read_text()
+        if served.intersection(re.findall(r"^service (\w+)", text, re.MULTILINE)):
+            assert LATER.isdisjoint(re.findall(r"ERROR_REASON_(\w+)", text)), file.name
+
+
+@pytest.mark.parametrize("reason", FAILURES)
+def test_the_example_is_what_the_server_says(caller: Caller, reason: str) -> None:
+    body = FAILURES[reason](caller)
+    assert body["errorCode"] == f"ERROR_REASON_{reason}"
+    details = {
+        detail.pop("@type").rpartition(".")[2]: detail for detail in map(dict, body["details"])
+    }
+    detail, content = EXAMPLES[reason][0]
+    if detail == "":
+        assert content == body["message"]
+    elif detail == "BadRequest":
+        assert content in details[detail]["fieldViolations"]
+    elif detail == "ErrorInfo.metadata":
+        assert content == details["ErrorInfo"]["metadata"]
+    else:
+        assert content == {name: details[detail][name] for name in content}
+
+
+def test_the_second_lines_of_examples_are_true_too(caller: Caller) -> None:
+    body = FAILURES["INVALID_FIELD"](caller)
+    assert EXAMPLES["INVALID_FIELD"][1][1] in body["details"][1]["fieldViolations"]
+    named = EXAMPLES["PROMPT_NOT_FOUND"][1][1]
+    slug, _, version = named["name"].partition("@")
+    caller.create_prompt(slug, version="0.0.1")
+    body = caller("GET", f"/v1/prompts/{slug}?version={version}")
+    assert body["details"][0]["metadata"] == named

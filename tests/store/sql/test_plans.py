@@ -1,0 +1,267 @@
+"""Every query finds its rows by an index made for it. What the database says of the very statements that ran."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sqlite3
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event, text
+
+from spanloom.model import (
+    AgentQuery,
+    Chart,
+    Evaluation,
+    EventQuery,
+    Experiment,
+    Feedback,
+    Filter,
+    SpokenQuery,
+    TraceQuery,
+)
+from spanloom.store.sql import rows, tables
+from spanloom.store.sql.migrations import migrate
+from spanloom.store.sql.transaction import Transaction
+from spanloom.store.store import Store
+from tests.databases import DATABASES, new_url
+from tests.store.conftest import Run
+from tests.store.samples import a_span
+
+Call = Callable[[Store, str], Coroutine[Any, Any, Any]]
+
+
+def events(**query: Any) -> Call:
+    return lambda store, project: store.find_events(project, EventQuery(limit=5, **query))
+
+
+def is_(field: str) -> list[Filter]:
+    return [Filter(field=field, operator="is", value="x")]
+
+
+def next_events(**query: Any) -> Call:
+    after = a_span("5", start_ns=5)
+    return lambda store, project: store.next_events(project, EventQuery(limit=5, **query), after)
+
+
+def spoken(**query: Any) -> Call:
+    asked = SpokenQuery(**query)
+    return lambda store, project: store.speaking_spans(project, asked, limit=5, after=(5, "t", "s"))
+
+
+def chart(**query: Any) -> Call:
+    hours = Chart(width_ns=3600 * 10**9, aggregation="p50", group_by="event_name")
+    return lambda store, project: store.chart(project, EventQuery(**query), hours)
+
+
+EXPERIMENT = Experiment(id="x", name="n", feature_slug="", created_ns=5)
+
+# Where any index of the project will do, the name stops at the table's.
+QUERIES: dict[str, tuple[Call, str]] = {
+    "trace": (lambda s, p: s.trace_spans(p, "t"), "spans_pkey"),
+    "session": (lambda s, p: s.session_spans(p, "s"), "spans_session"),
+    "event": (lambda s, p: s.find_event(p, "e"), "spans_event"),
+    "traces": (lambda s, p: s.list_traces(p, limit=5), "traces_start"),
+    "traces after": (lambda s, p: s.list_traces(p, limit=5, after=(5, "t")), "traces_start"),
+    "events": (events(), "spans_start"),
+    "events, later page": (events(page=3), "spans_start"),
+    "events in range": (events(since_ns=5, until_ns=9), "spans_start"),
+    "events by id": (events(filters=is_("event_id")), "spans_event"),
+    "events by session": (events(filters=is_("session_id")), "spans_session"),
+    "events by type": (events(filters=is_("event_type")), "spans_kind"),
+    "events by type in range": (events(filters=is_("event_type"), since_ns=5), "spans_kind"),
+    "events by name": (events(filters=is_("event_name")), "spans_"),
+    "events by metadata": (events(filters=is_("metadata.x")), "spans_"),
+    "next events": (next_events(), "spans_start"),
+    "next events by session": (next_events(filters=is_("session_id")), "spans_session"),
+    "next events by type in range": (
+        next_events(filters=is_("event_type"), since_ns=1),
+        "spans_kind",
+    ),
+    "chart": (chart(), "spans_"),
+    "chart in range": (chart(since_ns=5, until_ns=9), "spans_start"),
+    "chart of a type in range": (chart(filters=is_("event_type"), since_ns=5), "spans_kind"),
+    "chart of a session": (chart(filters=is_("session_id")), "spans_session"),
+    "patch": (lambda s, p: s.event_patch(p, "e"), "patches_pkey"),
+    "conversation": (lambda s, p: s.conversation_turns(p, "t5", limit=5), "spans_session"),
+    "messages of a session": (spoken(session_id="s"), "spans_session"),
+    "messages of a trace": (spoken(trace_id="t"), "spans_pkey"),
+    "messages of an agent": (spoken(agent_name="a"), "spans_agent"),
+    "messages": (spoken(text="hello", since_ns=5), "spans_start"),
+    "agents": (lambda s, p: s.find_agents(p, AgentQuery(order=[])), "spans_agent"),
+    "agent": (
+        lambda s, p: s.find_agents(p, AgentQuery(agent_name="a", order=[])),
+        "spans_agent",
+    ),
+    "traces of an experiment": (
+        lambda s, p: s.list_traces(p, TraceQuery(experiment_id="x"), limit=5),
+        "traces_experiment",
+    ),
+    "traces in range": (
+        lambda s, p: s.list_traces(p, TraceQuery(since_ns=5, before_ns=9), limit=5),
+        "traces_start",
+    ),
+    "experiment": (lambda s, p: s.catalog.experiment(p, "x"), "experiments_"),
+    "experiments": (lambda s, p: s.catalog.list_experiments(p, limit=5), "experiments_created"),
+    "results of an experiment": (
+        lambda s, p: s.catalog.experiment_results(p, EXPERIMENT),
+        "traces_experiment",
+    ),
+    "prompts": (lambda s, p: s.catalog.prompts(p, ["x"]), "prompt_versions_pkey"),
+    "evaluators": (lambda s, p: s.catalog.evaluators(p, ["x"]), "evaluators_pkey"),
+    "evaluations due": (
+        lambda s, p: s.evaluations.take("me", lease_ns=1, limit=5),
+        "evaluations_due",
+    ),
+    "feedback on": (
+        lambda s, p: s.feedback_on(p, [("span", "a"), ("trace", "b")]),
+        "feedback_target",
+    ),
+    "feedback": (lambda s, p: s.find_feedback(p, type="x", limit=5), "feedback_"),
+    "key": (lambda s, p: s.find_key("k"), "keys_pkey"),
+}
+
+
+@contextmanager
+def noted(engine: Engine) -> Iterator[list[tuple[str, Any]]]:
+    """The statements that run meanwhile, with their parameters."""
+    statements: list[tuple[str, Any]] = []
+
+    def note(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
+        if statement.startswith(("SELECT", "DELETE", "UPDATE", "WITH")):
+            statements.append((statement, parameters))
+
+    event.listen(engine, "before_cursor_execute", note)
+    yield statements
+    event.remove(engine, "before_cursor_execute", note)
+
+
+def explain(engine: Engine, statements: list[tuple[str, Any]]) -> str:
+    assert statements
+    sqlite = engine.dialect.name == "sqlite"
+    explain = "EXPLAIN QUERY PLAN" if sqlite else "EXPLAIN"
+    with engine.connect() as connection:
+        if not sqlite:  # a table as small as these is quicker read whole
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        lines = [
+            str(row[-1])
+            for statement, parameters in statements
+            for row in connection.exec_driver_sql(f"{explain} {statement}", parameters)
+        ]
+    whole = re.compile(rf"(SCAN|Seq Scan on) ({'|'.join(tables.metadata.tables)})\b")
+    scans = [line for line in lines if whole.search(line) or "ANY(" in line]
+    plan = "\n".join(lines)
+    assert not scans, plan
+    return plan.replace("sqlite_autoindex_", "").replace("_1 ", "_pkey ") if sqlite else plan
+
+
+@pytest.fixture(scope="module", params=DATABASES)
+def filled(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Store]:
+    """Three projects of a thousand spans; known to PostgreSQL, which looks at its tables now and then, by ANALYZE."""
+    url = new_url(request.param, tmp_path_factory.mktemp("plans"))
+    with asyncio.Runner() as runner:
+        store = runner.run(Store.open(url))
+        for project in ("p", "q", "r"):
+            spans = [
+                a_span(
+                    str(n),
+                    f"t{n % 100}",
+                    kind="model" if n % 9 else "x",
+                    start_ns=n,
+                    agent_name="" if n % 50 else "a",
+                )
+                for n in range(1_000)
+            ]
+            waiting = [
+                Evaluation(trace_id=span.trace_id, span_id=span.span_id, evaluator="e")
+                for span in spans
+            ]
+            runner.run(store.write_spans(project, spans, evaluations=waiting))
+            on_spans = [
+                Feedback(id=str(n), target="span", target_id=str(n), created_ns=n)
+                for n in range(1_000)
+            ]
+            work = {
+                tables.feedback: [rows.feedback_row(project, f) for f in on_spans],
+                tables.patches: [
+                    rows.patch_row(project, str(n), {"error": ""}) for n in range(1_000)
+                ],
+            }
+            runner.run(store._write(partial(Transaction.rewrite, rows=work)))
+            runner.run(store.ensure_project(project))
+        if request.param == "postgresql":
+            runner.run(store._write(lambda t: t.connection.execute(text("ANALYZE"))))
+        yield store
+        runner.run(store.close())
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_a_query_uses_its_index(filled: Store, run: Run[Any], name: str) -> None:
+    call, index = QUERIES[name]
+    with noted(filled._connections._read_engine) as statements:
+        run(call(filled, "p"))
+    assert index in explain(filled._connections._read_engine, statements)
+
+
+WRITES: dict[str, tuple[Call, tuple[str, ...]]] = {
+    "events created again": (
+        lambda s, p: s.write_spans(p, [a_span("1", "t1")], events=True),
+        ("spans_event", "patches_pkey"),
+    ),
+    "spans of a trace that may be sampled": (
+        lambda s, p: s.write_spans(p, [a_span("1", "t1")], scan_if_sampled=["t1"]),
+        ("traces_pkey",),
+    ),
+    "delete trace": (
+        lambda s, p: s.delete_trace(p, "t1"),
+        ("feedback_target", "patches_pkey", "evaluations_pkey", "traces_pkey", "spans_pkey"),
+    ),
+    "delete event": (
+        lambda s, p: s.delete_event(p, "2"),
+        ("spans_event", "patches_pkey", "evaluations_pkey", "feedback_target", "traces_pkey"),
+    ),
+    "delete session": (
+        lambda s, p: s.delete_session(p, "t3"),
+        ("spans_session", "patches_pkey", "evaluations_pkey", "feedback_target", "traces_pkey"),
+    ),
+    "patch": (lambda s, p: s.patch_event(p, "4", {"error": "x"}), ("patches_pkey", "spans_event")),
+    "replace trace": (
+        lambda s, p: s.write_trace(p, [a_span("n", "t5")], replace=True),
+        ("spans_pkey", "feedback_trace", "evaluations_pkey"),
+    ),
+    "take evaluations": (
+        lambda s, p: s.evaluations.take("me", lease_ns=1, limit=5),
+        ("evaluations_due",),
+    ),
+    "delete evaluator": (lambda s, p: s.catalog.delete_evaluator(p, "x"), ("evaluators_pkey",)),
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_a_write_finds_what_it_changes_by_indexes(filled: Store, run: Run[Any], name: str) -> None:
+    call, indexes = WRITES[name]
+    with noted(filled._connections._write_engine) as statements:
+        run(call(filled, "p"))
+    plan = explain(filled._connections._write_engine, statements)
+    for index in indexes:
+        assert f"{index} " in plan, plan
+
+
+def test_sqlite_is_told_of_every_index_of_a_table_or_of_none(tmp_path: Path) -> None:
+    """Of one that it is not told of, it thinks better than of the others, and takes it for what they are there for."""
+    migrate(new_url("sqlite", tmp_path))
+    [file] = tmp_path.glob("*.db")
+    with closing(sqlite3.connect(file)) as connection:
+        told = set(connection.execute("SELECT tbl, idx FROM sqlite_stat1"))
+        indexes = connection.execute(
+            "SELECT tbl_name, name FROM sqlite_master WHERE type = 'index'"
+        )
+        of_told_tables = {row for row in indexes if row[0] in {table for table, _ in told}}
+    assert told == of_told_tables

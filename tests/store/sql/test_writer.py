@@ -1,0 +1,564 @@
+"""Writing: committed together, yet each call all or nothing; bounded; never in the way of reads."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import Connection, Engine, event, make_url, select, text
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError, ProgrammingError
+
+from spanloom.errors import SpanloomError
+from spanloom.model import Feedback, Key, Span
+from spanloom.store.sql import database, rows, sqlite, tables
+from spanloom.store.sql.transaction import Transaction
+from spanloom.store.sql.writer import Work
+from spanloom.store.store import Store
+from tests.databases import new_url
+from tests.databases import select as select_from
+from tests.store.conftest import Run
+from tests.store.samples import a_span
+
+SOON = (
+    5.0  # seconds; far more than anything here takes unless it waits for what it must not wait for
+)
+
+
+@asynccontextmanager
+async def held(store: Store) -> AsyncIterator[None]:
+    """The writer is inside a transaction meanwhile; what is written waits, and becomes one group."""
+    entered, leave = threading.Event(), threading.Event()
+
+    def wait(_: Transaction) -> None:
+        entered.set()
+        assert leave.wait(SOON)
+
+    holding = asyncio.create_task(store._write(wait, rows=0))
+    assert await asyncio.to_thread(entered.wait, SOON)
+    yield
+    leave.set()
+    await holding
+
+
+async def waiting(store: Store, *calls: Any) -> list[asyncio.Task[Any]]:
+    """The calls, each in the queue, in this order."""
+    tasks = [asyncio.create_task(call) for call in calls]
+    await asyncio.sleep(0)
+    assert len(store._write._queue) == len(calls)
+    return tasks
+
+
+@contextmanager
+def commits(store: Store) -> Iterator[list[None]]:
+    """Counts the writer's commits."""
+    seen: list[None] = []
+
+    def count(_: Connection) -> None:
+        seen.append(None)
+
+    event.listen(store._connections._write_engine, "commit", count)
+    yield seen
+    event.remove(store._connections._write_engine, "commit", count)
+
+
+def test_calls_that_wait_are_committed_together(store: Store, run: Run[Any], project: str) -> None:
+    async def write() -> int:
+        with commits(store) as seen:
+            async with held(store):
+                calls = await waiting(
+                    store, *(store.write_spans(project, [a_span(str(n))]) for n in range(50))
+                )
+            await asyncio.gather(*calls)
+            return len(seen)
+
+    assert run(write()) == 2  # the one that held the writer, and the group
+    assert len(run(store.trace_spans(project, "t"))) == 50
+
+
+def poison(project: str) -> Work:
+    """Two rows, of which no database takes the second: its name is NULL."""
+    good, bad = rows.span_rows(project, [a_span("poison 1"), a_span("poison 2")]).spans
+    bad[tables.spans.columns.keys().index("name")] = None
+    return lambda transaction: transaction.write({tables.spans: [good, bad]})
+
+
+def half(project: str) -> Work:
+    """Work that fails after it has written."""
+
+    def work(transaction: Transaction) -> None:
+        transaction.write({tables.projects: [[f"{project}-half", 1]]})
+        transaction.connection.execute(select(tables.projects.c.name))
+        raise RuntimeError("a mistake")
+
+    return work
+
+
+def test_a_call_that_fails_leaks_into_no_other(
+    store: Store, url: str, run: Run[Any], project: str
+) -> None:
+    async def write() -> list[Any]:
+        with commits(store) as seen:
+            async with held(store):
+                calls = await waiting(
+                    store,
+                    store.write_spans(project, [a_span("a"), a_span("b")]),
+                    store._write(poison(project), rows=2),
+                    store.write_spans(project, [a_span("c")]),
+                    store._write(half(project)),
+                    store.write_feedback(project, Feedback(id="f")),
+                    store.ensure_project(project),
+                )
+            results = await asyncio.gather(*calls, return_exceptions=True)
+        assert (
+            len(seen) == 2
+        )  # the one that held the writer, and all of these that could be written
+        return results
+
+    a, poisoned, c, halved, feedback, ensured = run(write())
+    assert (a, c, feedback, ensured) == ([], [], None, None)
+    # Both are mistakes in the program, which no repetition makes good.
+    assert isinstance(poisoned, IntegrityError)
+    assert isinstance(halved, RuntimeError)
+    assert [s.span_id for s in run(store.trace_spans(project, "t"))] == ["a", "b", "c"]
+    assert run(store.find_feedback(project, limit=9)).total == 1
+    names = "SELECT name FROM projects WHERE name LIKE :names"
+    assert select_from(url, names, names=f"{project}%") == [(project,)]
+
+
+def test_a_call_that_refuses_holds_up_no_other(store: Store, run: Run[Any], project: str) -> None:
+    key = Key(id=f"{project}-key", project=project, role="read", digest="d", created_ns=1)
+
+    async def write() -> tuple[list[Any], int]:
+        with commits(store) as seen:
+            async with held(store):
+                calls = await waiting(
+                    store,
+                    store.create_key(key),
+                    store.create_key(replace(key, digest="another")),
+                    store.write_spans(project, [a_span()]),
+                )
+            return await asyncio.gather(*calls, return_exceptions=True), len(seen)
+
+    (first, second, spans), number = run(write())
+    assert (first, spans, number) == (None, [], 2)
+    assert isinstance(second, SpanloomError)
+    assert second.violations[0].field == "id"
+    assert run(store.find_key(key.id)) == key
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (OperationalError("", None, Exception("secret")), "UNAVAILABLE"),
+        (OSError("secret"), "UNAVAILABLE"),
+        (DataError("", None, Exception("secret")), "INVALID_ARGUMENT"),
+        (OverflowError("secret"), "INVALID_ARGUMENT"),
+        (ProgrammingError("", None, Exception("secret")), None),
+        (ZeroDivisionError(), None),
+        (KeyError("secret"), None),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_a_failure_of_the_database_is_reported_and_a_mistake_is_raised(
+    store: Store,
+    run: Run[Any],
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    code: str | None,
+) -> None:
+    def fail(_: object) -> None:
+        raise error
+
+    for call in (store._read, store._write):
+        caplog.clear()
+        with pytest.raises(Exception) as raised:
+            run(call(fail))
+        logged = [
+            r.exc_info[1] for r in caplog.records if r.name == "spanloom.store" and r.exc_info
+        ]
+        if code is None:
+            assert raised.value is error
+            assert logged == []
+        else:
+            assert isinstance(raised.value, SpanloomError)
+            assert raised.value.code == code
+            assert "secret" not in raised.value.message
+            assert logged == [error]
+    assert run(store.ready()) is True
+
+
+@pytest.mark.parametrize(
+    ("rows_bound", "bytes_bound"), [(10, 1 << 30), (1 << 30, 10_000)], ids=["rows", "bytes"]
+)
+def test_a_full_queue_refuses_at_once_and_stores_nothing(
+    url: str, run: Run[Any], project: str, rows_bound: int, bytes_bound: int
+) -> None:
+    def six(start: int) -> list[Span]:
+        body = {"inputs": {"text": "x" * 600}}
+        return [a_span(str(n), body=body) for n in range(start, start + 6)]
+
+    async def write() -> None:
+        store = await Store.open(url, queue_rows=rows_bound, queue_bytes=bytes_bound)
+        async with held(store):
+            [first] = await waiting(store, store.write_spans(project, six(0)))
+            began = time.monotonic()
+            with pytest.raises(SpanloomError) as refused:
+                await store.write_spans(project, six(6))
+            assert time.monotonic() - began < SOON / 2
+            assert (refused.value.code, refused.value.reason) == (
+                "RESOURCE_EXHAUSTED",
+                "QUEUE_FULL",
+            )
+            assert refused.value.retry_after is not None
+            # It stores the result of work that is done.
+            step = asyncio.create_task(store._write(lambda _: "done", rows=0))
+            await asyncio.sleep(0)
+        await first
+        assert await step == "done"
+        assert len(await store.trace_spans(project, "t")) == 6
+        await store.write_spans(project, six(6))  # there is room again
+        await store.write_spans(project, six(12) + six(18))  # more than the queue, which is empty
+        assert len(await store.trace_spans(project, "t")) == 24
+        await store.close()
+
+    run(write())
+
+
+def test_reads_do_not_wait_for_a_write_and_do_not_see_it_half_done(
+    store: Store, run: Run[Any], project: str
+) -> None:
+    entered, leave = threading.Event(), threading.Event()
+    work = rows.span_rows(project, [a_span("b")]).spans
+
+    def slow(transaction: Transaction) -> None:
+        transaction.write({tables.spans: work})
+        transaction.flush()
+        entered.set()
+        assert leave.wait(SOON)
+
+    async def read() -> list[str]:
+        await store.write_spans(project, [a_span("a")])
+        writing = asyncio.create_task(store._write(slow))
+        await asyncio.to_thread(entered.wait, SOON)
+        seen = await asyncio.wait_for(store.trace_spans(project, "t"), SOON / 2)
+        leave.set()
+        await writing
+        return [s.span_id for s in seen]
+
+    assert run(read()) == ["a"]
+    assert [s.span_id for s in run(store.trace_spans(project, "t"))] == ["a", "b"]
+
+
+def test_one_read_sees_one_state(store: Store, run: Run[Any], project: str) -> None:
+    async def read() -> tuple[int, int]:
+        loop = asyncio.get_running_loop()
+
+        def counts(connection: Connection) -> tuple[int, int]:
+            query = select(tables.spans.c.span_id).where(tables.spans.c.project == project)
+            before = len(connection.execute(query).all())
+            writing = store.write_spans(project, [a_span()])
+            asyncio.run_coroutine_threadsafe(writing, loop).result(SOON)
+            return before, len(connection.execute(query).all())
+
+        return await store._read(counts)
+
+    assert run(read()) == (0, 0)
+
+
+def test_closing_finishes_what_was_accepted(url: str, run: Run[Any], project: str) -> None:
+    async def write() -> None:
+        store = await Store.open(url)
+        async with held(store):
+            calls = await waiting(
+                store, *(store.write_spans(project, [a_span(str(n))]) for n in range(20))
+            )
+            closing = asyncio.create_task(store.close())
+            await asyncio.sleep(0.05)
+            with pytest.raises(SpanloomError, match="not available"):
+                await store.write_spans(project, [a_span("late")])
+        await asyncio.gather(*calls)
+        await closing
+        for call in (store.write_spans(project, [a_span()]), store.trace_spans(project, "t")):
+            with pytest.raises(SpanloomError) as refused:
+                await call
+            assert refused.value.code == "UNAVAILABLE"
+        assert await store.ready() is False
+        await store.close()
+        store = await Store.open(url)
+        assert len(await store.trace_spans(project, "t")) == 20
+        await store.close()
+
+    run(write())
+
+
+def test_a_caller_that_went_away_harms_nobody(store: Store, run: Run[Any], project: str) -> None:
+    async def write() -> None:
+        async with held(store):
+            gone, other = await waiting(
+                store,
+                store.write_spans(project, [a_span("a")]),
+                store.write_spans(project, [a_span("b")]),
+            )
+            gone.cancel()
+        await other
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+
+    run(write())
+    assert {s.span_id for s in run(store.trace_spans(project, "t"))} >= {"b"}
+
+
+def test_event_loops_that_end_do_not_stop_the_writer(
+    store: Store, run: Run[Any], project: str
+) -> None:
+    async def leave() -> None:
+        leaving = store._write(lambda _: time.sleep(0.1))
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(leaving, 0.01)
+
+    thread = threading.Thread(target=asyncio.run, args=(leave(),))
+    thread.start()
+    thread.join()
+    run(store.write_spans(project, [a_span()]))
+    assert run(store.ready()) is True
+
+
+# SQLite
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "spanloom.db"
+
+
+@pytest.fixture
+def sqlite_store(file: Path, runner: asyncio.Runner) -> Iterator[Store]:
+    store = runner.run(Store.open(f"sqlite:///{file}"))
+    yield store
+    runner.run(store.close())
+
+
+def test_a_write_waits_for_another_process_that_writes(
+    sqlite_store: Store, file: Path, run: Run[Any]
+) -> None:
+    other = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    threading.Timer(0.3, other.execute, ["COMMIT"]).start()
+    began = time.monotonic()
+    run(sqlite_store.write_spans("p", [a_span()]))
+    assert time.monotonic() - began > 0.2
+    assert run(sqlite_store.trace_spans("p", "t")) == [a_span()]
+    other.close()
+
+
+def test_a_file_that_stays_locked_is_unavailable(
+    file: Path, run: Run[Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL, "spanloom.store")
+    monkeypatch.setattr(database, "PATIENCE_SECONDS", 0.1)
+    store = run(Store.open(f"sqlite:///{file}"))
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(SpanloomError) as refused:
+        run(store.write_spans("p", [a_span()]))
+    assert refused.value.code == "UNAVAILABLE"
+    other.close()
+    run(store.write_spans("p", [a_span()]))
+    run(store.close())
+
+
+def test_commits_are_durable(sqlite_store: Store, run: Run[Any]) -> None:
+    def settings(transaction: Transaction) -> list[Any]:
+        return [
+            transaction.connection.execute(text(f"PRAGMA {name}")).scalar()
+            for name in ("journal_mode", "synchronous")
+        ]
+
+    full = 2
+    assert run(sqlite_store._write(settings)) == ["wal", full]
+
+
+def test_the_log_stays_bounded_though_readers_never_pause(
+    file: Path, run: Run[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = 1 << 20
+    monkeypatch.setattr(sqlite, "_WAL_LIMIT_BYTES", limit)
+    store = run(Store.open(f"sqlite:///{file}"))
+    stop = threading.Event()
+
+    def read(pause: float) -> None:
+        """With another that begins half a turn later, so that the log is never without a reader."""
+        reader = sqlite3.connect(file, isolation_level=None)
+        time.sleep(pause)
+        while not stop.is_set():
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM spans").fetchone()
+            time.sleep(0.02)
+            reader.execute("COMMIT")
+        reader.close()
+
+    readers = [threading.Thread(target=read, args=(pause,)) for pause in (0, 0.01)]
+    for reader in readers:
+        reader.start()
+    sizes = []
+    for number in range(60):
+        run(store.write_spans("p", [a_span(str(number), body={"inputs": "x" * 200_000})]))
+        sizes.append(Path(f"{file}-wal").stat().st_size)
+    stop.set()
+    for reader in readers:
+        reader.join()
+    run(store.close())
+    assert sum(sizes) > 0
+    assert max(sizes) < 8 * limit  # of twice as much
+
+
+def test_a_reader_that_stays_stops_writes_once_not_each_time(
+    file: Path, run: Run[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "_WAL_LIMIT_BYTES", 1 << 20)
+    store = run(Store.open(f"sqlite:///{file}"))
+    reader = sqlite3.connect(file, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM spans").fetchone()
+    target = store._database
+    assert isinstance(target, sqlite.SQLite)
+    empty_log, waits = target._empty_log, []
+
+    def wait(engine: Engine) -> None:
+        waits.append(engine)
+        empty_log(engine)
+
+    monkeypatch.setattr(target, "_empty_log", wait)
+    for number in range(7):  # the limit is passed at the fourth
+        run(store.write_spans("p", [a_span(str(number), body={"inputs": "x" * 200_000})]))
+    assert len(waits) == 1
+    reader.close()
+    run(store.close())
+
+
+# PostgreSQL
+
+
+@pytest.fixture
+def server_url(tmp_path: Path) -> str:
+    return new_url("postgresql", tmp_path)
+
+
+@contextmanager
+def administrator(url: str) -> Iterator[psycopg.Connection[Any]]:
+    """A connection to another database of the server."""
+    parsed = make_url(url).set(drivername="postgresql", database="postgres")
+    with psycopg.connect(parsed.render_as_string(False), autocommit=True) as connection:
+        yield connection
+
+
+def disconnect(connection: psycopg.Connection[Any], url: str) -> None:
+    connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
+        [make_url(url).database],
+    )
+
+
+def test_a_connection_that_was_cut_is_renewed(server_url: str, run: Run[Any]) -> None:
+    async def go_on() -> None:
+        store = await Store.open(server_url)
+        with administrator(server_url) as server:
+            for number in range(3):
+                await asyncio.gather(*(store.trace_spans("p", "t") for _ in range(20)))
+                disconnect(server, server_url)
+                assert len(await store.trace_spans("p", "t")) == number
+                disconnect(server, server_url)
+                await store.write_spans("p", [a_span(str(number))])
+        await store.close()
+
+    run(go_on())
+
+
+def test_a_write_in_doubt_is_not_acknowledged(
+    server_url: str, run: Run[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL, "spanloom.store")
+
+    async def write() -> None:
+        store = await Store.open(server_url)
+        with administrator(server_url) as server:
+            tries = []
+
+            def cut(transaction: Transaction) -> None:
+                tries.append(transaction)
+                transaction.write({tables.projects: [["p", 1]]})
+                transaction.flush()
+                disconnect(server, server_url)  # so that nothing answers to COMMIT
+
+            with pytest.raises(SpanloomError) as refused:
+                await store._write(cut)
+            assert refused.value.code == "UNAVAILABLE"
+            assert len(tries) == 1
+        assert select_from(server_url, "SELECT name FROM projects") == []
+        await store.write_spans("p", [a_span()])
+        await store.close()
+
+    run(write())
+
+
+def test_a_server_that_is_away_is_unavailable_until_it_is_back(
+    server_url: str, run: Run[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL, "spanloom.store")
+
+    async def outlast() -> None:
+        store = await Store.open(server_url)
+        await store.write_spans("p", [a_span("a")])
+        name = make_url(server_url).database
+        with administrator(server_url) as server:
+            server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+            disconnect(server, server_url)
+            for call in (store.write_spans("p", [a_span("b")]), store.trace_spans("p", "t")):
+                with pytest.raises(SpanloomError) as refused:
+                    await call
+                assert refused.value.code == "UNAVAILABLE"
+                assert refused.value.message == "the database is not available"
+            assert await store.ready() is False
+            server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        await store.write_spans("p", [a_span("c")])
+        assert [s.span_id for s in await store.trace_spans("p", "t")] == ["a", "c"]
+        assert await store.ready() is True
+        await store.close()
+
+    run(outlast())
+
+
+def test_commits_are_durable_where_the_server_would_not_wait(
+    server_url: str, run: Run[Any]
+) -> None:
+    with administrator(server_url) as server:
+        server.execute(
+            f"ALTER DATABASE {make_url(server_url).database} SET synchronous_commit = off"
+        )
+    store = run(Store.open(server_url))
+    setting = run(
+        store._write(lambda t: t.connection.execute(text("SHOW synchronous_commit")).scalar())
+    )
+    assert setting == "on"
+    run(store.close())
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_only_utf8_will_do(server_url: str, run: Run[Any], encoding: str) -> None:
+    with administrator(server_url) as server:
+        name = f"{make_url(server_url).database}_{encoding.lower()}"
+        server.execute(
+            f"CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'"
+        )
+    with pytest.raises(ValueError, match="UTF8"):
+        run(Store.open(make_url(server_url).set(database=name).render_as_string(False)))
