@@ -1,4 +1,4 @@
-"""The same calls by every adapter give the same chat (contract agent_chat, section 3.12)."""
+"""The same calls by every adapter give the same chat (docs/contracts/agent_chat.md, section 3.12)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The same Basalt trace by REST and by OTLP, as basalt-sdk 1.1.10 sends it, has the same trace and
 the same events.
 
-An ideal output and a cost cannot be sent by OTLP: contract traces, section 6.
+An ideal output and a cost cannot be sent by OTLP: docs/contracts/traces.md, section 6.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from spanloom.model.turn import (
 if TYPE_CHECKING:
     from spanloom.model import Span
 
-# The agent name of what a user said (contract agent_chat, section 1.3).
+# The agent name of what a user said (docs/contracts/agent_chat.md, section 1.3).
 USER_NAME: Final = "User"
 
 
