@@ -1,4 +1,5 @@
-"""The same calls by every adapter give the same chat (docs/contracts/agent_chat.md, section 3.12)."""
+"""The same calls by every adapter give the same chat (docs/contracts/agent_chat.md, section
+3.12)."""
 
 from __future__ import annotations
 

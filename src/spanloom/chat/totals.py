@@ -1,4 +1,5 @@
-"""The figures of a whole turn: its times and its usage (docs/contracts/agent_chat.md, section 1.2)."""
+"""The figures of a whole turn: its times and its usage (docs/contracts/agent_chat.md, section
+1.2)."""
 
 from __future__ import annotations
 

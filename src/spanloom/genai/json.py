@@ -176,7 +176,8 @@ def message_parts(item: Mapping[str, Json], content: Json) -> tuple[Part, ...]:
     call_id = item.get("tool_call_id")
     if isinstance(call_id, str) and item["role"] == "tool":
         return (tool_result(call_id, content, item.get("name")),)
-    # Content that is neither a text nor a list says nothing (docs/contracts/agent_chat.md, section 2.3).
+    # Content that is neither a text nor a list says nothing (docs/contracts/agent_chat.md, section
+    # 2.3).
     parts = parts_of(content) if not isinstance(content, dict) else (OtherPart(content),)
     if isinstance(calls := item.get("tool_calls"), list):
         parts += tuple(part for call in calls if (part := openai_call(call)) is not None)

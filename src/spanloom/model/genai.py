@@ -78,7 +78,8 @@ class GenAiMessage:
 
     `role` is user, assistant, system or tool, or what else the client called it. `finish_reason` is
     why the model stopped. `as_content` tells that the client sent the parts under `content`, not
-    under `parts`: reasoning is shown of the latter alone (docs/contracts/agent_chat.md, section 2.2).
+    under `parts`: reasoning is shown of the latter alone (docs/contracts/agent_chat.md, section
+    2.2).
     """
 
     role: str
