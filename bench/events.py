@@ -57,7 +57,9 @@ def fill(file: Path, events: int) -> None:
         "of": _SESSION_EVENTS,
         "start": _START_MS,
         "step": _STEP_MS,
-        "body": json.dumps({name: EVENT[name] for name in BODY}),
+        "body": json.dumps(
+            {**{name: EVENT[name] for name in BODY}, "sent": {"adapter": "honeyhive"}}
+        ),
     }
     with sqlite3.connect(file) as connection:
         connection.execute("PRAGMA synchronous = off")

@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from spanloom.model import Span
+from spanloom.model import Io, Sent, Span
 from spanloom.store.sql import migrations, rows, tables
 from spanloom.store.sql.database import Row
 from spanloom.store.sql.urls import database
@@ -57,7 +57,8 @@ def spans(count: int) -> list[Span]:
             input_tokens=EVENT["metadata"]["prompt_tokens"],
             output_tokens=EVENT["metadata"]["completion_tokens"],
             cost=EVENT["metadata"]["cost"],
-            body={name: EVENT[name] for name in BODY},
+            io=Io(**{name: EVENT[name] for name in BODY}),
+            sent=Sent("honeyhive"),
         )
         for number, event_id in ((number, str(uuid.uuid4())) for number in range(count))
     ]

@@ -12,6 +12,7 @@ from typing import Any
 
 from spanloom.model import Span
 from spanloom.model.turn import TurnChat
+from tests.parts import parts
 
 DATA = Path("tests/data/weave")
 OPERATIONS = (
@@ -90,7 +91,7 @@ def span_of(captured: dict[str, Any]) -> Span:
         model=attributes.get("gen_ai.request.model") or attributes.get("gen_ai.response.model", ""),
         input_tokens=attributes.get("gen_ai.usage.input_tokens"),
         output_tokens=attributes.get("gen_ai.usage.output_tokens"),
-        body=body,
+        **parts(body),
     )
 
 

@@ -17,6 +17,7 @@ from spanloom.model.turn import (
     TurnChat,
     UserMessage,
 )
+from tests.parts import parts as parts_of
 
 START_NS = 1_800_000_000_000_000_000
 
@@ -44,7 +45,7 @@ def span(
         parent_id=parent,
         start_ns=start_ns,
         end_ns=at(end) if end is not None else start_ns + 1_000_000,
-        body=body or {},
+        **parts_of(body or {}),
         **fields,
     )
 

@@ -106,12 +106,6 @@ def handoff_span(**given: Any) -> Any:
     "given",
     [
         {"body": {"handoff": {"from_agent": "a", "to_agent": "b"}}},
-        {"body": {"attributes": {"from_agent": "a", "to_agent": "b"}}},
-        {
-            "body": {
-                "attributes": {"gen_ai.handoff.from_agent": "a", "gen_ai.handoff.to_agent": "b"}
-            }
-        },
         {"name": "Handoff: a → b"},
         {"name": "a -> b.handoff"},
         {"name": "handoff to b"},

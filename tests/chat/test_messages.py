@@ -12,9 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spanloom.chat.json_text import printed, reprinted
-from spanloom.chat.messages import joined_text, read_messages, text_of
+from spanloom.chat.messages import by_speaker, joined_text
+from spanloom.genai.json_text import printed, reprinted
+from spanloom.genai.read import genai_messages
+from spanloom.genai.text import text_of
+from spanloom.model.genai import GenAiMessage
 from tests.chat.spans import chat, lines, parts, reasoning, text, tool
+
+
+def read_messages(raw: Any, speaker: str) -> list[GenAiMessage]:
+    return by_speaker(genai_messages(raw, speaker))
 
 
 def shown(raw: Any) -> list[tuple[str, str]]:
@@ -38,9 +45,12 @@ def test_bare_texts_and_items_without_a_role_are_the_speakers() -> None:
     assert [m.role for m in read_messages(raw, "assistant")] == ["assistant"] * 4
 
 
-@pytest.mark.parametrize(
-    "raw", [None, 5, True, {}, {"content": "no role"}, [], [None, 5, ["nested"]], ""]
-)
+def test_one_object_without_a_role_is_read_as_what_was_asked() -> None:
+    assert shown({"content": "no role"}) == [("user", "no role")]
+    assert shown({"messages": [{"role": "human", "content": "q"}]}) == [("user", "q")]
+
+
+@pytest.mark.parametrize("raw", [None, 5, True, {}, [], [None, 5, ["nested"]], ""])
 def test_what_is_no_message_is_left_out(raw: Any) -> None:
     assert shown(raw) == []
 

@@ -164,4 +164,4 @@ def test_an_unknown_trace_has_no_messages_and_no_fields() -> None:
 def test_the_user_of_the_root_is_the_turns() -> None:
     assert turn_of(span("r", body={"user": {"id": "u1"}})).user_id == "u1"
     assert turn_of(span("r", body={"user_properties": {"user": "u2"}})).user_id == "u2"
-    assert turn_of(span("r", body={"user": "u3", "user_properties": [1]})).user_id is None
+    assert turn_of(span("r", body={"user": {}, "user_properties": {"user": 1}})).user_id is None

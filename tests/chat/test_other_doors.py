@@ -304,7 +304,7 @@ def test_a_session_tells_question_and_answer_where_no_model_event_did() -> None:
 
 def test_a_session_is_the_root_of_its_turn_and_takes_its_times_from_its_events() -> None:
     spans = [
-        replace(session(unset=["start_time"]), start_ns=at(40)),
+        replace(session(start_unknown=True), start_ns=at(40)),
         model("a", start=10, end=20, input_tokens=3, cost=0.5),
         model("b", start=15, end=99, input_tokens=4),
     ]
@@ -456,9 +456,7 @@ def test_the_user_of_the_trace_is_the_turns() -> None:
 
 
 def test_basalt_attributes_on_a_chat_operation_are_its_messages() -> None:
-    otlp = span(
-        "l", operation="chat", kind="model", body={"inputs": "q", "outputs": "a", "attributes": {}}
-    )
+    otlp = span("l", operation="chat", kind="model", body={"inputs": "q", "outputs": "a"})
     assert lines(otlp) == ["User: q", "assistant: a"]
     both = span(
         "l",

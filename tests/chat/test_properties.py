@@ -13,6 +13,7 @@ from spanloom.chat.view import trace_chat
 from spanloom.model import Span
 from spanloom.model.turn import AssistantMessage, ToolCall, UserMessage
 from tests.chat.spans import agent, assistant, chat, messages_of, tool, turn_of, user
+from tests.parts import parts
 
 IDS = [f"s{i}" for i in range(8)]
 words = st.sampled_from(
@@ -74,45 +75,43 @@ io = (
         max_size=3,
     )
 )
+counts = st.none() | st.integers(0, 9)
+costs = st.none() | st.floats(0, 1)
+objects = st.dictionaries(st.sampled_from(["user", "user_id", "error", "id"]), json_values)
 BODY: dict[str, st.SearchStrategy[Any]] = {
     "input_messages": messages,
     "output_messages": messages,
     "inputs": io,
     "outputs": io,
-    "log_type": st.sampled_from(["span", "generation", "tool", "retrieval", "event"]) | json_values,
-    "system_instructions": json_values,
+    "log_type": st.sampled_from(["span", "generation", "tool", "retrieval", "event"]) | words,
+    "system_instructions": words,
     "tool_definitions": json_values,
     "tool": st.fixed_dictionaries(
         {},
         optional={
-            "name": json_values,
-            "call_id": json_values,
+            "name": words,
+            "call_id": words,
             "arguments": json_values,
             "result": json_values,
         },
-    )
-    | json_values,
-    "agent": st.fixed_dictionaries({}, optional={"id": json_values, "version": json_values})
-    | json_values,
-    "compaction": st.fixed_dictionaries(
-        {}, optional={"summary": json_values, "items_before": json_values}
-    )
-    | json_values,
-    "content_refs": json_values,
-    "reasoning": json_values,
-    "reasoning_tokens": json_values,
-    "cost_details": st.fixed_dictionaries(
-        {}, optional={"input": json_values, "output": json_values}
-    )
-    | json_values,
-    "handoff": st.fixed_dictionaries({}, optional={"to_agent": json_values}) | json_values,
-    "error": json_values,
-    "error_type": json_values,
-    "status_message": json_values,
-    "metadata": json_values,
-    "user": json_values,
-    "user_properties": json_values,
-    "unset": json_values,
+    ),
+    "agent": st.fixed_dictionaries({}, optional={"id": words, "version": words}),
+    "compaction": st.fixed_dictionaries({}, optional={"summary": words, "items_before": counts}),
+    "content_refs": st.lists(words, max_size=2),
+    "reasoning": words,
+    "relayed": st.booleans(),
+    "reasoning_tokens": counts,
+    "input_cost": costs,
+    "output_cost": costs,
+    "handoff": st.fixed_dictionaries({}, optional={"from_agent": words, "to_agent": words}),
+    "error": words,
+    "error_type": words,
+    "status_message": words,
+    "instrumentation": words,
+    "metadata": objects,
+    "user": st.fixed_dictionaries({}, optional={"id": words}),
+    "user_properties": objects,
+    "start_unknown": st.booleans(),
 }
 
 
@@ -142,7 +141,7 @@ def odd_spans(draw: st.DrawFn) -> list[Span]:
             agent_name=draw(st.sampled_from(["", "a", "b"])),
             input_tokens=draw(st.none() | st.integers(0, 9)),
             cost=draw(st.none() | st.floats(0, 1)),
-            body=draw(st.fixed_dictionaries({}, optional=BODY)),
+            **parts(draw(st.fixed_dictionaries({}, optional=BODY))),
         )
         for span_id in ids
     ]

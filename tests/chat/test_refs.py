@@ -120,8 +120,3 @@ def test_media_alone_are_no_answer() -> None:
 def test_reasoning_with_media_has_their_references() -> None:
     output = parts("assistant", reasoning("r"), media("1"))
     assert refs(chat("l", outputs=[output], body=of_span("a:1"))) == [[REF + "a:1"]]
-
-
-def test_references_that_are_no_texts_are_left_out() -> None:
-    assert refs(tool("t", body={"content_refs": [1, None, REF + "a:1"]})) == [[REF + "a:1"]]
-    assert refs(tool("t", body={"content_refs": 5})) == [[]]

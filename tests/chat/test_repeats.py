@@ -20,7 +20,7 @@ from tests.chat.spans import (
 
 def by(scope: str, **body: Any) -> dict[str, Any]:
     """The body of a span that this instrumentation recorded."""
-    return {"scope": {"name": scope}, **body}
+    return {"instrumentation": scope, **body}
 
 
 def model(span_id: str, scope: str, parent: str = "a", **given: Any) -> Any:

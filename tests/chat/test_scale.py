@@ -9,6 +9,7 @@ import pytest
 
 from spanloom.chat.view import trace_chat
 from spanloom.model import Span
+from tests.parts import parts
 
 MANY = 100_000
 
@@ -23,6 +24,7 @@ def span(number: int | str, parent: int | str = "", **fields: Any) -> Span:
         parent_id=str(parent),
         start_ns=10**18 + (number if isinstance(number, int) else 0),
         end_ns=2 * 10**18,
+        **parts(fields.pop("body", {})),
         **fields,
     )
 

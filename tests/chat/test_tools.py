@@ -162,7 +162,7 @@ def test_calls_in_the_spellings_of_other_apis_are_calls() -> None:
     spans = [chat("l", outputs=[openai, anthropic, responses])]
     assert with_calls(*spans) == [
         "assistant: hm",
-        'tool: f({"a":1})',
+        'tool: f({"a": 1})',
         'tool: g({"b": 2})',
         "tool: h({})",
     ]

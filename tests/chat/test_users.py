@@ -369,11 +369,6 @@ def test_a_tool_has_no_prompt() -> None:
     assert lines(tool("t", body={"system_instructions": "S"})) == ["tool: look()"]
 
 
-def test_a_list_of_prompts_is_joined_by_lines() -> None:
-    listed = ["A", {"type": "text", "content": "B"}, {"text": "C"}, 5, None]
-    assert lines(prompted("l", "", listed)) == ["start: A\nB\nC"]  # type: ignore[arg-type]
-
-
 # How far a history is known
 
 keys = st.lists(st.sampled_from("ab"), min_size=1, max_size=8)

@@ -11,6 +11,7 @@ from google.protobuf import json_format
 from spanloom.model import Span
 from spanloom.v1 import trace_pb2
 from tests.contract.conftest import Project
+from tests.parts import parts
 
 SECOND = 10**9
 EVENT = {
@@ -128,7 +129,7 @@ def model_call(trace_id: str, span_id: str, start_s: int, *texts: str, **fields:
         "end_ns": (start_s + 1) * SECOND,
         **fields,
     }
-    return Span(trace_id=trace_id, span_id=span_id, body=body, **given)
+    return Span(trace_id=trace_id, span_id=span_id, **parts(body), **given)
 
 
 def get_conversation_chat(project: Project, **fields: Any) -> Any:

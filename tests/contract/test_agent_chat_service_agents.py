@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from spanloom.model import Span
+from spanloom.model import GenAi, Span
+from spanloom.model.genai import Agent
 from tests.clients import CallError
 from tests.contract.calls import (
     SECOND,
@@ -124,9 +125,9 @@ def test_list_agents_search_messages_and_get_conversation_chat_stay_in_the_proje
 
 def test_list_agent_versions_lists_the_versions_of_an_agent(project: Project) -> None:
     for number, version in enumerate(["1", "2", "2", None]):
-        body = {"agent": {"version": version}} if version else {}
-        write_spans(project, span_of_agent("Ada", number, body=body))
-    write_spans(project, span_of_agent("Bob", 9, body={"agent": {"version": "7"}}))
+        genai = GenAi(agent=Agent(version=version) if version else None)
+        write_spans(project, span_of_agent("Ada", number, genai=genai))
+    write_spans(project, span_of_agent("Bob", 9, genai=GenAi(agent=Agent(version="7"))))
     answer = list_agent_versions(project, "Ada")
     assert [(v.agent_version, v.span_count) for v in answer.versions] == [
         ("", 1),

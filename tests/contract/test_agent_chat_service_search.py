@@ -10,6 +10,7 @@ from spanloom.model import Span
 from tests.clients import CallError
 from tests.contract.calls import found_messages, model_call, search_messages, write_spans
 from tests.contract.conftest import Project
+from tests.parts import parts
 
 
 def test_search_messages_finds_messages_by_their_text(project: Project) -> None:
@@ -50,7 +51,7 @@ def test_search_messages_finds_text_inside_json_inside_json(project: Project) ->
         start_ns=1,
         operation="execute_tool",
         kind="tool",
-        body=body,
+        **parts(body),
     )
     write_spans(project, tool)
     assert [role for role, _ in found_messages(project, "été")] == ["tool_call"]

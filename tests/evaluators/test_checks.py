@@ -10,7 +10,7 @@ import pytest
 from spanloom.evaluation import checks, judge
 from spanloom.evaluation.kinds import BUILT_IN, SettingError, checked_settings, version
 from spanloom.evaluation.subject import Result, Subject, subjects
-from spanloom.model import Span
+from spanloom.model import Io, Span
 
 SCHEMA = {"type": "object", "required": ["a"]}
 
@@ -112,7 +112,7 @@ def test_a_setting_that_is_null_is_not_given() -> None:
 
 def test_a_trace_is_judged_by_all_its_steps() -> None:
     ids: dict[str, Any] = {"trace_id": "t", "session_id": "t"}
-    root = Span(span_id="t", event_id="t", body={"inputs": "q", "outputs": "a"}, **ids)
+    root = Span(span_id="t", event_id="t", io=Io(inputs="q", outputs="a"), **ids)
     steps = [
         Span(span_id=n, event_id=n, parent_id="t", cost=0.5, input_tokens=2, **ids) for n in "ab"
     ]
@@ -120,7 +120,8 @@ def test_a_trace_is_judged_by_all_its_steps() -> None:
         span_id="r",
         event_id="r",
         parent_id="t",
-        body={"log_type": "retrieval", "outputs": [{"doc": 1}]},
+        log_type="retrieval",
+        io=Io(outputs=[{"doc": 1}]),
         **ids,
     )
     judged = subjects(["", "a", "none"], [root, *steps, found])

@@ -18,7 +18,16 @@ import pytest
 from spanloom.evaluation import kinds, runner
 from spanloom.evaluation.kinds import Kind
 from spanloom.evaluation.subject import Result
-from spanloom.model import EVALUATION, Evaluation, Evaluator, Feedback, Span, trace_scan
+from spanloom.model import (
+    EVALUATION,
+    Evaluation,
+    Evaluator,
+    Feedback,
+    Io,
+    Span,
+    TraceFacts,
+    trace_scan,
+)
 from spanloom.model.evaluations import asked_evaluations
 from spanloom.model.sampling import is_sampled, said_sampled
 from spanloom.store.sql import rows
@@ -40,7 +49,7 @@ def a_trace(trace_id: str) -> Span:
         event_id=trace_id,
         session_id=trace_id,
         kind="session",
-        body={"outputs": "x"},
+        io=Io(outputs="x"),
     )
 
 
@@ -91,13 +100,13 @@ def test_a_quarter_is_a_quarter_and_stays_the_same() -> None:
 
 def test_a_quarter_of_what_comes_by_opentelemetry_is_a_quarter() -> None:
     ids = [Random(n).randbytes(16).hex() for n in range(TRACES)]
-    facts = {"sample_rate": RATE}
+    facts = TraceFacts(sample_rate=RATE)
     chosen = [said_sampled(trace_id, facts, is_root=False) for trace_id in ids]
     assert chosen == [is_sampled(trace_id, RATE) for trace_id in ids]
     deviation = (TRACES * RATE * (1 - RATE)) ** 0.5
     assert abs(sum(map(bool, chosen)) - TRACES * RATE) <= 3 * deviation
-    assert said_sampled(ids[0], {"sample_rate": 0, "experiment": {"id": "e"}}, is_root=True)
-    assert said_sampled(ids[0], {}, is_root=True) is None
+    assert said_sampled(ids[0], TraceFacts(sample_rate=0, experiment_id="e"), is_root=True)
+    assert said_sampled(ids[0], TraceFacts(), is_root=True) is None
 
 
 def test_two_workers_share_the_work_and_one_that_died_is_replaced(url: str) -> None:
@@ -320,8 +329,8 @@ def test_what_cannot_be_looked_at_stops_nothing_else(
 
     async def work(store: Store) -> None:
         await store.catalog.register_evaluator(P, Evaluator(slug="e", kind="length"))
-        facts = {"outputs": "x", "sampled": True, "evaluators": [{"slug": "e"}]}
-        spans = [replace(a_trace(f"t{n}"), body=facts) for n in range(3)]
+        facts = TraceFacts(sampled=True, evaluators=("e",))
+        spans = [replace(a_trace(f"t{n}"), trace=facts) for n in range(3)]
         await store.write_spans(P, spans, evaluations=[trace_scan(span.trace_id) for span in spans])
         stop = asyncio.Event()
         task = asyncio.create_task(runner.evaluate_until(stop, store))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-import orjson
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -16,7 +14,8 @@ from spanloom.adapters.basalt.read import LOG_TYPES
 from spanloom.codec.struct_wire import struct_wire, value_wire
 from spanloom.model import MAX_TIME_NS, Span
 from spanloom.model.times import MAX_TIME_MS
-from spanloom.v1 import event_pb2, trace_pb2
+from spanloom.v1 import event_pb2, session_pb2, trace_pb2, trace_service_pb2
+from tests.parts import through_a_row
 
 M = TypeVar("M", bound=Message)
 
@@ -39,7 +38,7 @@ json_values = values.map(lambda value: Value.FromString(value_wire(value)))
 def stored(spans: Iterable[Span]) -> list[Span]:
     """The spans as a store gives them back: through JSON text, ordered by start, then id."""
     return sorted(
-        (dataclasses.replace(s, body=orjson.loads(orjson.dumps(dict(s.body)))) for s in spans),
+        map(through_a_row, spans),
         key=lambda span: (span.start_ns, span.span_id.encode()),
     )
 
@@ -126,26 +125,43 @@ def _set_times(draw: st.DrawFn, message: Any, times: st.SearchStrategy[int]) -> 
             getattr(message, name).CopyFrom(_timestamp(draw(times)))
 
 
-event_times = st.integers(0, MAX_TIME_MS).map(float) | st.floats(2.0**33, float(MAX_TIME_MS))
-events = messages(
-    event_pb2.Event,
+logged_calls = messages(
+    lambda: trace_service_pb2.CreateLogRequest(slug="p", output=Value(string_value="o")),
     {
-        "event_name": columns,
-        "source": texts,
-        "project": texts,
-        "session_id": ids,
-        "parent_id": ids,
-        "children_ids": st.lists(texts, max_size=3),
-        "config": structs,
-        "inputs": structs,
-        "outputs": json_values,
-        "error": texts,
-        "start_time": event_times,
-        "end_time": event_times,
-        "duration": st.floats(0, 1e9),
-        "metadata": structs,
-        "metrics": structs,
-        "feedback": structs,
-        "user_properties": structs,
+        **{name: _log_fields[name] for name in ("name", "input", "ideal_output", "metadata")},
+        **{name: _log_fields[name] for name in ("input_tokens", "output_tokens", "cost")},
+        **{name: _log_fields[name] for name in ("variables",)},
+        **{name: _trace_fields[name] for name in ("organization", "user")},
+        "version": texts,
+        "tag": texts,
     },
 )
+
+
+def _structs_of(*keys: str) -> st.SearchStrategy[Struct]:
+    """Objects that may have keys which are columns, too."""
+    known = st.dictionaries(st.sampled_from(keys), values, max_size=len(keys))
+    merged = st.builds(lambda a, b: {**a, **b}, objects, known)
+    return merged.map(lambda fields: Struct.FromString(struct_wire(fields)))
+
+
+event_times = st.integers(0, MAX_TIME_MS).map(float) | st.floats(2.0**33, float(MAX_TIME_MS))
+_event_fields = {
+    "event_name": columns,
+    "source": texts,
+    "project": texts,
+    "children_ids": st.lists(texts, max_size=3),
+    "config": _structs_of("model", "provider"),
+    "inputs": structs,
+    "outputs": json_values,
+    "error": texts,
+    "start_time": event_times,
+    "end_time": event_times,
+    "duration": st.floats(0, 1e9),
+    "metadata": _structs_of("model", "cost", "prompt_tokens", "completion_tokens", "total_tokens"),
+    "metrics": structs,
+    "feedback": structs,
+    "user_properties": structs,
+}
+events = messages(event_pb2.Event, {**_event_fields, "session_id": ids, "parent_id": ids})
+sessions = messages(session_pb2.SessionProperties, {**_event_fields, "session_name": columns})

@@ -137,8 +137,8 @@ def test_a_session_event_and_the_properties_of_its_session_are_one_span() -> Non
     assert result.event_ids == ["s", "t"]
     session, _ = result.spans
     assert (session.name, session.start_ns) == ("n", 5_000_000)
-    assert session.body["metadata"] == {"a": 1, "b": 3}
-    assert session.body["source"] == "src"
+    assert session.io.metadata == {"a": 1, "b": 3}
+    assert session.io.source == "src"
 
 
 def test_a_session_says_which_of_its_times_are_its_own() -> None:
@@ -146,6 +146,6 @@ def test_a_session_says_which_of_its_times_are_its_own() -> None:
         read({"event_type": "tool", "start_time": 7}, session={"session_id": "s", **times}).spans[1]
         for times in ({"start_time": 3}, {})
     )
-    assert (own.start_ns, own.body.get("unset")) == (3_000_000, None)
-    assert (other.start_ns, other.body.get("unset")) == (7_000_000, ["start_time"])
+    assert (own.start_ns, own.start_unknown) == (3_000_000, False)
+    assert (other.start_ns, other.start_unknown) == (7_000_000, True)
     assert (other.end_ns, other.duration_ms) == (None, None)

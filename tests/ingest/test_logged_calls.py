@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 from google.protobuf import json_format
+from hypothesis import given, settings
 
 from spanloom.adapters.basalt.read import read_log, trace_around_log
 from spanloom.errors import SpanloomError
 from spanloom.v1 import trace_pb2, trace_service_pb2
-from tests.ingest.test_read_traces import RECEIVED_NS, SECOND, given_back
+from tests.ingest.strategies import logged_calls
+from tests.ingest.test_read_traces import RECEIVED_NS, SECOND, as_sent, given_back
 
 
 def log_request(**fields: Any) -> trace_service_pb2.CreateLogRequest:
@@ -62,6 +64,22 @@ def test_a_logged_call_is_a_trace_with_one_generation() -> None:
         **status,
         "sessionId": "the-trace",
     }
+
+
+@settings(max_examples=40)
+@given(request=logged_calls)
+def test_a_logged_call_is_given_back_as_the_trace_around_it(
+    request: trace_service_pb2.CreateLogRequest,
+) -> None:
+    trace = trace_around_log(request, "the-log")
+    trace.id = "the-trace"
+    back = given_back(read_log(request, trace, trace_id=trace.id, received_ns=RECEIVED_NS))
+    assert as_sent(back) == as_sent(trace)
+    # Both the trace and its log say what went in and came out.
+    messages: list[Any] = [back, *back.logs]
+    for message in messages:
+        assert message.output == request.output
+        assert message.metadata == request.metadata
 
 
 @pytest.mark.parametrize(

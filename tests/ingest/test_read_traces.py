@@ -11,10 +11,11 @@ import pytest
 from google.protobuf import json_format
 from hypothesis import given, settings
 
-from spanloom.adapters.basalt.read import ReadTrace, read_trace
+from spanloom.adapters.basalt.read import ParsedTrace, read_trace
 from spanloom.adapters.basalt.write import trace_message
 from spanloom.errors import SpanloomError
 from spanloom.model import uuid7
+from spanloom.model.patch import patched
 from spanloom.model.sampling import is_sampled
 from spanloom.v1 import trace_pb2
 from tests.ingest.strategies import stored, traces
@@ -27,12 +28,12 @@ def parse(fields: dict[str, Any]) -> trace_pb2.Trace:
     return json_format.ParseDict(fields, trace_pb2.Trace(), ignore_unknown_fields=True)
 
 
-def read(fields: dict[str, Any] | trace_pb2.Trace) -> ReadTrace:
+def read(fields: dict[str, Any] | trace_pb2.Trace) -> ParsedTrace:
     trace = parse(fields) if isinstance(fields, dict) else fields
     return read_trace(trace, trace_id=trace.id or "made", received_ns=RECEIVED_NS)
 
 
-def given_back(result: ReadTrace) -> trace_pb2.Trace:
+def given_back(result: ParsedTrace) -> trace_pb2.Trace:
     return trace_message(result.spans[0].trace_id, stored(result.spans))
 
 
@@ -125,7 +126,7 @@ def test_the_feature_is_the_feature_slug_else_the_chain_slug(
     fields: dict[str, Any], slug: str, name: str
 ) -> None:
     root = read(fields).spans[0]
-    assert root.body.get("feature_slug", "") == slug
+    assert (root.trace.feature_slug or "") == slug
     assert root.name == name
 
 
@@ -193,7 +194,7 @@ def test_an_error_in_the_metadata_is_the_status(
 ) -> None:
     fields = {"metadata": {"error": error}}
     for span in read({**fields, "logs": [{"id": "1", "type": "span", **fields}]}).spans:
-        assert (span.status, span.body.get("status_message")) == (status, message)
+        assert (span.status, span.status_message) == (status, message or "")
 
 
 def test_cycles_are_cut_at_their_earliest_log_and_lost_logs_hang_under_the_trace() -> None:
@@ -243,9 +244,12 @@ def test_a_long_cycle_is_no_trouble() -> None:
 def test_the_sample_rate_is_kept_as_sent_and_as_decided(
     fields: dict[str, Any], kept: dict[str, float] | None, rate: float
 ) -> None:
-    body = read({"id": "t", **fields}).spans[0].body
-    assert body.get("evaluation_config") == kept
-    assert (body["sample_rate"], body["sampled"]) == (rate, is_sampled("t", rate))
+    result = read({"id": "t", **fields})
+    back = given_back(result)
+    config = back.evaluation_config if back.HasField("evaluation_config") else None
+    assert config == (None if kept is None else trace_pb2.EvaluationConfig(**kept))
+    said = result.spans[0].trace
+    assert (said.sample_rate, said.sampled) == (rate, is_sampled("t", rate))
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 0.9, 1.0])
@@ -334,3 +338,49 @@ def test_at_most_a_hundred_violations_are_told() -> None:
     with pytest.raises(SpanloomError) as refused:
         read(trace_pb2.Trace(logs=[trace_pb2.Log()] * 1000))
     assert len(refused.value.violations) == 100
+
+
+def test_what_an_update_says_is_given_back_in_place_of_what_was_not_sent() -> None:
+    """Names and times that a client left unset stay unset until an update of the event says them."""
+    start, end = "2026-01-02T00:00:00Z", "2026-01-01T00:00:00Z"
+    result = read(
+        {
+            "id": "t",
+            "featureSlug": "f",
+            "logs": [
+                {"id": "a", "type": "tool"},
+                {"id": "b", "type": "tool", "startTime": start, "endTime": end},
+            ],
+        }
+    )
+    update = {"name": "said", "start_ns": 5 * SECOND, "end_ns": 7 * SECOND}
+    changed = [patched(span, update) for span in result.spans]
+    assert [patched(span, update) for span in changed] == changed
+    trace = trace_message("t", stored(changed))
+    for message in (trace, *trace.logs):
+        assert message.name == "said"  # type: ignore[attr-defined]
+        assert message.start_time.seconds == 5  # type: ignore[attr-defined]
+        assert message.end_time.seconds == 7  # type: ignore[attr-defined]
+    untouched = given_back(result)
+    assert not any(m.HasField("name") for m in (untouched, *untouched.logs))
+    assert not untouched.HasField("start_time")
+    sent = {log.id: log for log in untouched.logs}
+    assert not sent["a"].HasField("start_time")
+    assert sent["b"].end_time.ToJsonString() == end
+
+
+def test_an_update_merges_objects_replaces_values_and_leaves_the_rest() -> None:
+    [_, log] = read(
+        {
+            "id": "t",
+            "logs": [
+                {"id": "a", "type": "generation", "input": "q", "metadata": {"a": 1, "b": 2}},
+            ],
+        }
+    ).spans
+    update = {"metadata": {"b": None, "c": 3}, "config": {"model": "m"}, "outputs": {"o": 1}}
+    new = patched(log, update)
+    assert (new.io.metadata, new.io.config) == ({"a": 1, "c": 3}, {"model": "m"})
+    assert (new.io.inputs, new.io.outputs, new.model) == ("q", {"o": 1}, "m")
+    assert (new.sent, new.updated) == (log.sent, ())
+    assert log.io.metadata == {"a": 1, "b": 2}  # the span before is as it was

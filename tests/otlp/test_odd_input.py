@@ -13,7 +13,7 @@ from opentelemetry.proto.trace.v1 import trace_pb2
 from spanloom.adapters.basalt.write import trace_message
 from spanloom.adapters.honeyhive.session import session_message
 from spanloom.adapters.honeyhive.write import event_message
-from spanloom.adapters.otlp.conventions import CONVENTIONS
+from spanloom.adapters.otlp.draft import CONVENTIONS
 from spanloom.adapters.otlp.read import spans_from
 from spanloom.adapters.otlp.write import traces_data
 from spanloom.adapters.weave.chat import chat_message

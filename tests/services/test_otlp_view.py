@@ -13,6 +13,7 @@ from spanloom.adapters.basalt.read import read_trace
 from spanloom.adapters.honeyhive.read import read_batch
 from spanloom.adapters.otlp.read import spans_from
 from spanloom.adapters.otlp.write import span_id_bytes, trace_id_bytes, traces_data
+from spanloom.genai.stored import messages_json
 from spanloom.model import Span
 from spanloom.v1 import event_pb2, event_service_pb2, trace_pb2
 from tests.ingest.strategies import events, ids
@@ -91,7 +92,7 @@ def test_a_basalt_trace_in_genai_attributes() -> None:
     # Read again, they are the same turn.
     again = spans_from(traces_data(read.spans), received_ns=RECEIVED).spans
     assert [s.operation for s in again] == ["invoke_agent", "chat", "execute_tool"]
-    assert again[1].body["output_messages"] == [
+    assert messages_json(again[1].genai.output_messages) == [
         {"role": "assistant", "parts": [{"type": "text", "content": "Paris"}]}
     ]
 

@@ -9,11 +9,19 @@ from google.protobuf import json_format
 from spanloom.adapters.honeyhive.session import MOST_LEVELS, session_message
 from spanloom.model import Span
 from spanloom.v1 import session_pb2, session_service_pb2
+from tests.parts import parts
 
 MS = 1_000_000
 
 
-def span(span_id: str, parent_id: str = "s", *, at: int = 0, **fields: Any) -> Span:
+def span(
+    span_id: str,
+    parent_id: str = "s",
+    *,
+    at: int = 0,
+    body: dict[str, Any] | None = None,
+    **fields: Any,
+) -> Span:
     return Span(
         **{
             "trace_id": "s",
@@ -25,7 +33,8 @@ def span(span_id: str, parent_id: str = "s", *, at: int = 0, **fields: Any) -> S
             "start_ns": at * MS,
             "name": span_id,
             **fields,
-        }
+        },
+        **parts(body or {}),
     )
 
 
@@ -88,9 +97,9 @@ def test_a_sessions_own_times_go_before_those_of_its_events() -> None:
     events = (span("a", at=5, end_ns=9 * MS), span("b", at=6, end_ns=8 * MS))
     own = shown(session(at=6, end_ns=7 * MS, duration_ms=40.0), *events)
     assert (own.start_time, own.end_time, own.duration) == (6, 7, 40)
-    default = shown(session(at=6, body={"unset": ["start_time"]}), *events)
+    default = shown(session(at=6, start_unknown=True), *events)
     assert (default.start_time, default.end_time, default.duration) == (5, 9, 4)
-    alone = shown(session(at=6, body={"unset": ["start_time"]}))
+    alone = shown(session(at=6, start_unknown=True))
     assert (alone.start_time, alone.HasField("end_time")) == (6, False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from spanloom.adapters.basalt.write import listed_trace, trace_message
 from spanloom.adapters.honeyhive.write import event_message
 from spanloom.adapters.weave.chat import MAX_UINT32, chat_message
 from spanloom.adapters.weave.feedback import feedback_message
-from spanloom.model import Feedback, Span, Trace
+from spanloom.model import Feedback, Io, Span, Trace
+from spanloom.model.span import EVENT_COLUMNS, EVENT_FIELDS, EVENT_OBJECTS, EVENT_VALUES
 from spanloom.model.turn import (
     AgentHandoff,
     AgentStart,
@@ -22,11 +24,15 @@ from spanloom.model.turn import (
     TurnChat,
     UserMessage,
 )
+from spanloom.v1 import event_pb2
+from tests.parts import parts
 
 MS = 1_000_000
 
 
-def span(span_id: str, parent_id: str = "", **fields: Any) -> Span:
+def span(
+    span_id: str, parent_id: str = "", body: dict[str, Any] | None = None, **fields: Any
+) -> Span:
     return Span(
         **{
             "trace_id": "t",
@@ -35,7 +41,8 @@ def span(span_id: str, parent_id: str = "", **fields: Any) -> Span:
             "session_id": "t",
             "parent_id": parent_id,
             **fields,
-        }
+        },
+        **parts(body or {}),
     )
 
 
@@ -160,7 +167,7 @@ def test_events_without_inputs_have_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "error"),
+    ("given", "error"),
     [
         ({"status": "ERROR", "body": {"status_message": "m"}}, "m"),
         ({"status": "OK", "body": {"status_message": "m"}}, None),
@@ -169,8 +176,8 @@ def test_events_without_inputs_have_none() -> None:
         ({"status": "ERROR"}, None),
     ],
 )
-def test_the_error_of_an_event(fields: dict[str, Any], error: str | None) -> None:
-    event = event_message(span("x", **fields))
+def test_the_error_of_an_event(given: dict[str, Any], error: str | None) -> None:
+    event = event_message(span("x", **given))
     assert (event.error if event.HasField("error") else None) == error
 
 
@@ -289,3 +296,16 @@ def test_feedback_stands_on_the_chat_and_on_its_messages() -> None:
     )
     assert [f.id for f in chat.feedback] == ["f", "f"]
     assert [f.id for f in chat.messages[0].feedback] == ["f"]
+
+
+def test_the_fields_of_an_event_are_listed_once() -> None:
+    """`Io` and the contract's messages have the same fields, in the order in which `Io` is made of
+    them."""
+    assert tuple(field.name for field in fields(Io)) == (*EVENT_FIELDS, "ideal_output")
+    assert {*EVENT_FIELDS, *EVENT_COLUMNS} == set(event_pb2.Event.DESCRIPTOR.fields_by_name)
+    objects = {
+        field.name
+        for field in event_pb2.Event.DESCRIPTOR.fields
+        if field.message_type is not None and field.message_type.name in ("Struct", "Value")
+    }
+    assert objects == {*EVENT_VALUES, *EVENT_OBJECTS}

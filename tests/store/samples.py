@@ -5,16 +5,28 @@ from __future__ import annotations
 from typing import Any
 
 from spanloom.model import Span
+from tests.parts import parts
 
 
-def a_span(span_id: str = "a", trace_id: str = "t", **fields: Any) -> Span:
+def a_span(
+    span_id: str = "a", trace_id: str = "t", body: dict[str, Any] | None = None, **fields: Any
+) -> Span:
     """A root span whose event id is its span id and which has no session of its own, unless told
-    otherwise."""
+    otherwise. `body` are fields of its parts."""
     given = {"event_id": span_id, "session_id": trace_id, "start_ns": 1, **fields}
-    return Span(trace_id=trace_id, span_id=span_id, **given)
+    return Span(trace_id=trace_id, span_id=span_id, **parts(body or {}), **given)
 
 
-# Every field filled, with what differs from the defaults.
+BODY = {
+    "inputs": {"chat_history": [{"role": "user", "content": "What?\n\0"}]},
+    "outputs": ["a", 1, 2.5, None, True, {"deep": [[]]}],
+    "metadata": {"πéè 🙂": "🙂", "": "", 'a"b\\c': "\x01"},
+    "feature_slug": "search",
+    "user": {"id": "user-1", "name": "Ada"},
+    "organization": {"id": "org-1"},
+    "experiment_id": "exp-1",
+}
+# Every column filled, with what differs from the defaults.
 FULL = Span(
     trace_id="trace",
     span_id="span",
@@ -34,13 +46,5 @@ FULL = Span(
     input_tokens=35,
     output_tokens=23,
     cost=8e-05,
-    body={
-        "inputs": {"chat_history": [{"role": "user", "content": "What?\n\0"}]},
-        "outputs": ["a", 1, 2.5, None, True, {"deep": [[]]}],
-        "metadata": {"πéè 🙂": "🙂", "": "", 'a"b\\c': "\x01"},
-        "feature_slug": "search",
-        "user": {"id": "user-1", "name": "Ada"},
-        "organization": {"id": "org-1"},
-        "experiment": {"id": "exp-1"},
-    },
+    **parts(BODY),
 )

@@ -11,8 +11,9 @@ import pytest
 from spanloom.errors import SpanloomError
 from spanloom.model import EventQuery, Filter, Span
 from spanloom.store.store import Store
+from tests.parts import parts
 from tests.store.conftest import Run
-from tests.store.samples import FULL, a_span
+from tests.store.samples import BODY, FULL, a_span
 
 
 def is_(field: str, value: Any, *, type: str = "string", operator: str = "is") -> EventQuery:
@@ -46,7 +47,7 @@ def test_a_string_is_found_in_every_field_of_an_event(
     store: Store, run: Run[Any], project: str, field: str, value: str
 ) -> None:
     body = {
-        **FULL.body,
+        **BODY,
         "config": {"a": {"b": "c"}},
         "metrics": {"m": "good"},
         "feedback": {"ground_truth": "Paris"},
@@ -56,7 +57,7 @@ def test_a_string_is_found_in_every_field_of_an_event(
         "project": "Simple RAG",
         "children_ids": ["child-1", "child-2"],
     }
-    event = replace(FULL, body=body)
+    event = replace(FULL, **parts(body))
     run(store.write_spans(project, [event, a_span(body={"error": None, "metadata": {"0": "a"}})]))
     assert run(store.find_events(project, is_(field, value))).items == [event]
     assert run(store.find_events(project, is_(field, value + "x"))).items == []

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from spanloom.adapters.honeyhive.write import event_message
 from spanloom.codec import json_codec
 from spanloom.model import EVENT_TYPES, STATUSES, EventQuery, Filter, Json, Span
+from spanloom.model.span import EVENT_FIELDS, SHOWN_COLUMNS, TOTAL_TOKENS
 from spanloom.store.store import Store
 from tests.store.conftest import Run
 from tests.store.samples import a_span
@@ -91,7 +92,7 @@ def value_of(span: Span, field: str) -> Json:
     if field in COLUMNS:
         return COLUMNS[field](span)
     head, *steps = field.split(".")
-    found = span.body.get(head)
+    found = getattr(span.io, head)
     if (
         steps
         and steps[0] == {"inputs": "input", "outputs": "output"}.get(head)
@@ -99,8 +100,23 @@ def value_of(span: Span, field: str) -> Json:
     ):
         steps = steps[1:]
     elif field == "error" and found is None and span.status == "ERROR":
-        found = span.body.get("status_message")
-    return at(found, steps)
+        found = span.status_message or None
+    shown = columns_of(span)
+    if not steps and found is None:
+        return {key: value for (of, key), value in shown.items() if of == head} or None
+    told = at(found, steps)
+    return shown.get((head, *steps)) if told is None else told
+
+
+def columns_of(span: Span) -> dict[tuple[str, ...], Json]:
+    """What an event shows in its objects because a column holds it."""
+    shown: dict[tuple[str, ...], Json] = {
+        at: value
+        for at, name in SHOWN_COLUMNS.items()
+        if (value := getattr(span, name)) not in (None, "")
+    }
+    tokens = [n for n in (span.input_tokens, span.output_tokens) if n is not None]
+    return shown | ({TOTAL_TOKENS: sum(tokens)} if tokens else {})
 
 
 def holds(span: Span, asked: Filter) -> bool:
@@ -154,11 +170,27 @@ EVENTS = [
         a_span(
             f"b{n}",
             body=dict.fromkeys(("metadata", "inputs", "outputs", "error"), value)
-            | {"config": {"x": value, "list": [0, value]}, "status_message": value},
+            | {"config": {"x": value, "list": [0, value]}}
+            | ({"status_message": value} if isinstance(value, str) else {}),
             status=STATUSES[n % 3],
         )
         for n, value in enumerate(SCALARS)
     ),
+    a_span("c1", kind="model", provider="a", model="a", input_tokens=1, cost=1.5),
+    a_span(
+        "c2",
+        kind="model",
+        provider="openai",
+        model="s",
+        input_tokens=3,
+        output_tokens=2,
+        cost=0.0,
+        body={
+            "config": {"model": "a", "provider": 1},
+            "metadata": {"cost": 1, "prompt_tokens": "a"},
+        },
+    ),
+    a_span("c3", output_tokens=1, body={"config": {}, "metadata": {"total_tokens": DAY_MS}}),
     a_span("s", "s", kind="session", name="a", start_ns=DAY_NS, end_ns=DAY_NS),
     a_span("in s", "s", parent_id="s", kind="tool", start_ns=DAY_NS + 1, duration_ms=1.0),
     a_span(
@@ -170,6 +202,7 @@ FIELDS = [
     *COLUMNS,
     *("metadata", "metadata.1.b", "metadata.a.1", "config.x", "config.list.1"),
     *("inputs.input.1.b", "outputs.output", "outputs.0", "error"),
+    *("config", *(".".join(path) for path in (*SHOWN_COLUMNS, TOTAL_TOKENS))),
 ]
 ASKED: dict[str, list[Json]] = {
     "string": ["a", "", "s", None],
@@ -204,10 +237,14 @@ def leaves(value: Json, path: str = "") -> dict[str, Json]:
     return found
 
 
+def typed(span: Span) -> list[tuple[Json, type]]:
+    return [(span.io.error, str), (span.io.metadata, dict)]
+
+
 def test_a_field_is_what_the_event_shows() -> None:
     for span in EVENTS:
-        if any(not isinstance(span.body.get(n, ""), str) for n in ("error", "status_message")):
-            continue  # no door stores such
+        if any(value is not None and not isinstance(value, kind) for value, kind in typed(span)):
+            continue  # no adapter stores such
         event = event_message(span)
         shown = {
             **leaves(json.loads(json_codec.to_json(event))),
@@ -250,6 +287,9 @@ SPANS = st.builds(
     start_ns=NANOSECONDS,
     end_ns=st.none() | NANOSECONDS,
     duration_ms=st.none() | st.floats(0, 1e9),
+    model=st.sampled_from(["", "a", "%"]),
+    input_tokens=st.none() | st.sampled_from([0, 1, 2**53]),
+    cost=st.none() | st.floats(0, 2),
     body=BODIES,
 )
 
@@ -267,13 +307,20 @@ def paths_of(value: Json, path: str = "") -> list[str]:
     return [path, *deeper] if path else deeper
 
 
+def said(span: Span) -> dict[str, Json]:
+    return {name: value for name in EVENT_FIELDS if (value := getattr(span.io, name)) is not None}
+
+
+SHOWN = {"error", *(".".join(path) for path in (*SHOWN_COLUMNS, TOTAL_TOKENS))}
+
+
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[list[Span], list[Filter]]:
     spans = [
         replace(span, span_id=str(n))
         for n, span in enumerate(draw(st.lists(SPANS, min_size=1, max_size=4)))
     ]
-    known = sorted({path for span in spans for path in paths_of(span.body)} | {"error"})
+    known = sorted({path for span in spans for path in paths_of(said(span))} | SHOWN)
     made = st.lists(KEYS, max_size=2).map(lambda keys: ".".join(["metadata", *keys]))
     values = {
         "string": TEXTS,

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from spanloom.errors import SpanloomError
 from spanloom.model import EventQuery, Feedback, Filter, Span, Trace
+from spanloom.model.span import Party, TraceFacts
 from spanloom.store.store import Store
+from tests.parts import parts
 from tests.store.conftest import Run
 from tests.store.samples import FULL, a_span
 
@@ -153,15 +155,13 @@ def test_the_longest_ids_fit(store: Store, run: Run[Any], project: str, at: str)
         ("body.outputs", {"a": [2**64]}),
         ("body.metadata", {1: 2}),
         ("body.metrics", object()),
-        ("body.feature_slug", "a\0b"),
     ],
 )
 def test_what_no_database_can_hold_is_refused_by_name(
     store: Store, run: Run[Any], project: str, field: str, value: Any
 ) -> None:
     head, _, name = field.partition(".")
-    changes = {"body": {"tool": 1, name: value}} if name else {field: value}
-    bad = replace(a_span("b", start_ns=0), **changes)
+    bad = replace(a_span("b", start_ns=0), **(parts({name: value}) if name else {field: value}))
     with pytest.raises(SpanloomError) as refused:
         run(store.write_spans(project, [a_span(), bad]))
     assert refused.value.code == "INVALID_ARGUMENT"
@@ -238,7 +238,9 @@ SPANS = st.builds(
     end_ns=st.none() | TIME,
     cost=st.none() | st.floats(allow_nan=False, allow_infinity=False),
     input_tokens=st.none() | st.integers(0, 2**63 - 1),
-    body=st.dictionaries(st.sampled_from(["inputs", "metadata", "user", "error"]), JSON),
+    body=st.dictionaries(
+        st.sampled_from(["inputs", "metadata", "error", "input_messages", "tool_definitions"]), JSON
+    ),
 )
 
 
@@ -312,9 +314,28 @@ def test_the_earliest_span_stands_in_until_the_root_comes(
     assert names() == ["root, renamed"]
 
 
-def test_what_a_trace_is_told_by_has_to_be_text(store: Store, run: Run[Any], project: str) -> None:
-    body = {"feature_slug": 5, "user": "ada", "organization": {"id": None}, "experiment": []}
-    run(store.write_spans(project, [a_span(body=body)]))
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        (TraceFacts(feature_slug="a\0b"), "feature_slug"),
+        (TraceFacts(user=Party(id="\ud800")), "user.id"),
+        (TraceFacts(organization=Party(id="\0")), "organization.id"),
+        (TraceFacts(experiment_id="\0"), "experiment.id"),
+    ],
+)
+def test_what_a_traces_row_cannot_hold_is_refused_by_name(
+    store: Store, run: Run[Any], project: str, said: TraceFacts, name: str
+) -> None:
+    with pytest.raises(SpanloomError) as refused:
+        run(store.write_spans(project, [a_span(trace=said)]))
+    assert [v.field for v in refused.value.violations] in ([f"spans[0].{name}"], ["spans[0].trace"])
+
+
+def test_what_is_said_of_a_trace_without_ids_leaves_its_row_empty(
+    store: Store, run: Run[Any], project: str
+) -> None:
+    said = TraceFacts(feature_slug="", user=Party(name="ada"), organization=Party())
+    run(store.write_spans(project, [a_span(trace=said)]))
     [trace] = run(store.list_traces(project, limit=10))
     assert trace == Trace(trace_id="t", start_ns=1, session_id="t")
 

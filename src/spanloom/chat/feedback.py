@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def attach_feedback(turn: TurnChat, feedback: Sequence[Feedback]) -> TurnChat:
-    """The turn with feedback on the trace, and on every message of a span that has some; in the order given.
+    """The turn with feedback on the trace, and on every message of a span that has some.
 
-    Messages without feedback keep None. Feedback on another trace, on a conversation, or on a span that shows no
-    message is not seen here.
+    Messages without feedback keep None. Feedback on another trace, on a conversation, or on a span
+    that shows no message is left out.
     """
     of_trace: list[Feedback] = []
     of_span: defaultdict[str, list[Feedback]] = defaultdict(list)

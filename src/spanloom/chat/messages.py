@@ -1,232 +1,74 @@
-"""GenAI messages in any JSON shape, read into (role, content), and the text that a chat shows of them.
+"""GenAI messages as the chat uses them: who speaks, what is shown, which messages are equal.
 
-Rules: docs/contracts/agent_chat.md, sections 2.3, 2.6 and 3.8;
-shapes: the OpenTelemetry GenAI semantic conventions.
+Rules: docs/contracts/agent_chat.md, sections 2.3, 2.6 and 3.8.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from dataclasses import replace
+from typing import Final
 
-from spanloom.chat.json_text import parsed, printed
+from spanloom.genai.json import part_to_json
+from spanloom.genai.json_text import printed
+from spanloom.genai.roles import ASSISTANT, TOOL, USER, speaker
+from spanloom.genai.text import text_of
+from spanloom.model.genai import GenAiMessage, Json, MediaPart, Part, TextPart, ToolResultPart
 
-if TYPE_CHECKING:
-    from spanloom.model import Json
-
-USER: Final = "user"
-ASSISTANT: Final = "assistant"
-SYSTEM: Final = "system"
-TOOL: Final = "tool"
-
-# Any other role is a user's too. Compared in lower case, without `_` and `-`.
-_ROLES = {
-    "user": USER,
-    "assistant": ASSISTANT,
-    "ai": ASSISTANT,
-    "model": ASSISTANT,
-    "system": SYSTEM,
-    "developer": SYSTEM,
-    "tool": TOOL,
-    "toolcall": TOOL,
-    "toolresult": TOOL,
-    "function": TOOL,
-}
-MEDIA_PARTS = frozenset({"uri", "blob", "file"})
-CALL_PARTS = frozenset({"tool_call", "tool_use", "function_call"})
-RESULT_PARTS = frozenset(
-    {"tool_call_response", "tool_result", "tool_response", "function_call_output", "toolresult"}
-)
-_SILENT_PARTS = MEDIA_PARTS | {"reasoning"}
-_KNOWN_PARTS = _SILENT_PARTS | CALL_PARTS | RESULT_PARTS | {"text", "thinking"}
-# Keys of a message that is more than a role and a text.
-_RICH = frozenset({"parts", "tool_calls", "tool_call_id"})
-# Roles of items that are a part rather than a message (the OpenAI Responses API's input).
-_ROLES_OF_PARTS = {
-    "reasoning": ASSISTANT,
-    **dict.fromkeys(CALL_PARTS, ASSISTANT),
-    **dict.fromkeys(RESULT_PARTS, TOOL),
-}
+_NOTE: Final = "task-notification"
 
 
-class Message(NamedTuple):
-    """One message: a role of the four above, and a text or a list of parts.
-
-    `from_parts` tells parts that were sent as `parts` from those sent as a list-valued `content`.
-    """
-
-    role: str
-    content: str | list[Json]
-    from_parts: bool = False
+def by_speaker(messages: Iterable[GenAiMessage]) -> list[GenAiMessage]:
+    """The messages with user, assistant, system or tool as role; results are the tool's."""
+    return [m if m.role == ASSISTANT else _by_speaker(m) for m in messages]
 
 
-def read_messages(raw: Json, speaker: str) -> list[Message]:
-    """The messages of a list, of one object with a role, or of a text (JSON, else one message of `speaker`).
-
-    Bare texts and items without a role are the speaker's. What is no message is left out.
-    """
-    if isinstance(raw, str):
-        raw = parsed(raw)
-    if isinstance(raw, str):
-        return [Message(speaker, raw)] if raw else []
-    if isinstance(raw, dict):
-        raw = [raw] if raw.get("role") else []
-    if not isinstance(raw, list):
-        return []
-    return [message for item in raw if (message := _read(item, speaker)) is not None]
+def _by_speaker(message: GenAiMessage) -> GenAiMessage:
+    role = speaker(message.role)
+    if role == USER and message.parts and all(map(_is_result, message.parts)):
+        role = TOOL
+    if role == message.role:
+        return message
+    sent = message.sent if message.sent is None else {**message.sent, "role": role}
+    return replace(message, role=role, sent=sent)
 
 
-def _read(item: Json, speaker: str) -> Message | None:
-    if isinstance(item, str):
-        return Message(speaker, _parts_or_text(item))
-    if not isinstance(item, dict):
-        return None
-    role, text = item.get("role"), item.get("content")
-    if (
-        isinstance(role, str)
-        and isinstance(text, str)
-        and (plain := _ROLES.get(role))
-        and not text.startswith("[")
-        and _RICH.isdisjoint(item)
-    ):
-        return Message(plain, text)  # most messages
-    if not role and (part_role := _ROLES_OF_PARTS.get(part_type(item))):
-        return Message(part_role, [item])
-    parts = item.get("parts")
-    content = parts if isinstance(parts, list) else item.get("content")
-    if isinstance(content, str):
-        content = _parts_or_text(content)
-    elif not isinstance(content, list):
-        content = ""
-    role = _role(role, content, speaker)
-    if role == TOOL and isinstance(item.get("tool_call_id"), str):
-        part = {"type": "tool_call_response", "id": item["tool_call_id"], "content": content}
-        return Message(role, [part])
-    if isinstance(calls := item.get("tool_calls"), list):
-        content = [*(content if isinstance(content, list) else [content]), *map(_call_part, calls)]
-    return Message(role, content, from_parts=isinstance(parts, list))
+def _is_result(part: Part) -> bool:
+    return isinstance(part, ToolResultPart)
 
 
-def _role(name: Json, content: str | list[Json], speaker: str) -> str:
-    if not name or not isinstance(name, str):
-        return speaker
-    role = _ROLES.get(name) or _ROLES.get(name.lower().replace("_", "").replace("-", ""), USER)
-    if role == USER and isinstance(content, list) and content and all(map(is_result, content)):
-        return TOOL
-    return role
-
-
-def _call_part(call: Json) -> Json:
-    """An OpenAI message-level tool call, as the part that it means."""
-    function = call.get("function") if isinstance(call, dict) else None
-    return (
-        {"id": call.get("id"), **function, "type": "tool_call"}
-        if isinstance(function, dict)
-        else None
-    )
-
-
-def _parts_or_text(text: str) -> str | list[Json]:
-    """The parts that a text holds as JSON; a text that holds another array is just that text."""
-    if not text.startswith("["):
-        return text
-    parts = parsed(text)
-    if isinstance(parts, list) and any(map(is_part, parts)):
-        return parts
-    return text
-
-
-def is_part(value: Json) -> bool:
-    """Whether a value can be read as a part of a message: a text, or an object of a known type or with a text."""
-    return isinstance(value, str) or (
-        isinstance(value, dict)
-        and (part_type(value) in _KNOWN_PARTS or part_text(value) is not None)
-    )
-
-
-def part_type(part: Any) -> str:
-    """The type of a part in lower case, "" where it has none."""
-    kind = part.get("type") if isinstance(part, dict) else None
-    return kind.lower() if isinstance(kind, str) else ""
-
-
-def part_text(part: Json) -> str | None:
-    """The text that a part says, None where it says none."""
-    if isinstance(part, str):
-        return part
-    if isinstance(part, dict):
-        for key in ("content", "text"):
-            if isinstance(text := part.get(key), str):
-                return text
-    return None
-
-
-def is_result(part: Json) -> bool:
-    """Whether a part is a tool's result."""
-    return part_type(part) in RESULT_PARTS
-
-
-def text_of(message: Message) -> str:
-    """What is shown of a message: the texts of its parts, a line each."""
-    content = message.content
-    if isinstance(content, str):
-        return content
-    hidden = _SILENT_PARTS | RESULT_PARTS if message.role == USER else _SILENT_PARTS
-    texts = (
-        part if isinstance(part, str) else part_text(part)
-        for part in content
-        if isinstance(part, str) or part_type(part) not in hidden
-    )
-    return "\n".join(text for text in texts if text is not None)
-
-
-def joined_text(messages: Iterable[Message]) -> str:
-    """What is shown of several messages: a blank line between."""
+def joined_text(messages: Iterable[GenAiMessage]) -> str:
+    """The text of several messages: a blank line between two."""
     return "\n\n".join(filter(None, map(text_of, messages)))
 
 
-def reasoning_of(messages: Iterable[Message]) -> str:
-    """The reasoning parts, a line each."""
-    return "\n".join(
-        part["content"]
-        for message in messages
-        if not isinstance(message.content, str)
-        for part in message.content
-        if isinstance(part, dict)
-        and part_type(part) == "reasoning"
-        and isinstance(part.get("content"), str)
-    )
-
-
-def media_of(message: Message) -> list[dict[str, Json]]:
+def media_of(message: GenAiMessage) -> list[MediaPart]:
     """The parts that are media."""
-    if isinstance(message.content, str):
-        return []
-    return [
-        part
-        for part in message.content
-        if isinstance(part, dict) and part_type(part) in MEDIA_PARTS
-    ]
+    return [part for part in message.parts if isinstance(part, MediaPart)]
 
 
-def key_of(message: Message) -> str:
+def key_of(message: GenAiMessage) -> str:
     """A text that is equal for messages that show the same, "" for one that shows nothing."""
-    if isinstance(message.content, str):
-        return message.content
-    media = media_of(message)
-    return f"{text_of(message)}\0{printed(media)}" if media else text_of(message)
+    parts = message.parts
+    if len(parts) == 1 and isinstance(part := parts[0], TextPart):
+        return part.content
+    text, media = text_of(message), [part_to_json(part) for part in media_of(message)]
+    return f"{text}\0{printed(media)}" if media else text
 
 
-def system_text(messages: Iterable[Message]) -> str:
-    """The system prompts among messages, a line each."""
-    return "\n".join(text for m in messages if m.role == SYSTEM and (text := text_of(m)))
+def content_of(message: GenAiMessage) -> Json:
+    """The JSON that the message was sent with as its content, else that of its parts."""
+    if message.sent is not None:
+        parts = message.sent.get("parts")
+        return parts if isinstance(parts, list) else message.sent.get("content")
+    if len(message.parts) == 1 and isinstance(part := message.parts[0], TextPart):
+        return part.content
+    return [part_to_json(part) for part in message.parts]
 
 
-def is_task_notification(message: Message) -> bool:
-    """Whether Claude Code told the model, in the user's place, that a task ended."""
-    if not isinstance(message.content, str):
+def is_task_notification(message: GenAiMessage) -> bool:
+    """Whether Claude Code reports to the model, in the user's place, that a task ended."""
+    if not message.as_content or len(message.parts) != 1:
         return False
-    text = message.content.strip()
-    return text.startswith(("<task-notification>", "<task-notification ")) and text.endswith(
-        "</task-notification>"
-    )
+    text = text_of(message).strip()
+    return text.startswith((f"<{_NOTE}>", f"<{_NOTE} ")) and text.endswith(f"</{_NOTE}>")

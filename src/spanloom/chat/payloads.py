@@ -6,12 +6,15 @@ Rules: docs/contracts/agent_chat.md, sections 1.3, 2.5, 2.9, 2.10.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from spanloom.chat.facts import Facts, count
-from spanloom.chat.json_text import json_object, parsed
-from spanloom.chat.messages import USER, Message, is_task_notification, joined_text, text_of
+from spanloom.chat.facts import Facts
+from spanloom.chat.messages import is_task_notification, joined_text
 from spanloom.chat.refs import refs_in
+from spanloom.genai.json_text import json_in, json_object
+from spanloom.genai.roles import USER
+from spanloom.genai.text import text_of
+from spanloom.model.genai import GenAiMessage
 from spanloom.model.turn import (
     AgentStart,
     ChatMessage,
@@ -24,9 +27,15 @@ from spanloom.model.turn import (
 if TYPE_CHECKING:
     from spanloom.model import Span
 
+# The agent name of what a user said (docs/contracts/agent_chat.md, section 1.3).
+USER_NAME: Final = "User"
+
 
 def duration_ms(span: Span) -> int:
-    """Whole milliseconds as the client said, else from start to end; 0 while the span is open, never negative."""
+    """Whole milliseconds as the client sent them, else from start to end.
+
+    0 while the span is open, never negative.
+    """
     if span.duration_ms is not None and math.isfinite(span.duration_ms):
         return max(0, int(span.duration_ms))
     if span.end_ns is None or not span.start_ns:
@@ -48,7 +57,7 @@ def message_of(facts: Facts, label: str, payload: Payload) -> ChatMessage:
     )
 
 
-def heard(facts: Facts, message: Message, speaker: str, label: str) -> ChatMessage:
+def user_message(facts: Facts, message: GenAiMessage, speaker: str, label: str) -> ChatMessage:
     """A user's message; what Claude Code says in the user's place is the result of a task."""
     if is_task_notification(message):
         call = ToolCall(
@@ -58,8 +67,10 @@ def heard(facts: Facts, message: Message, speaker: str, label: str) -> ChatMessa
             status=facts.status,
         )
         return message_of(facts, label, call)
-    said = UserMessage(text=text_of(message), content_refs=refs_in([message], facts.content_refs))
-    return ChatMessage(payload=said, agent_name=speaker, started_ns=facts.span.start_ns)
+    payload = UserMessage(
+        text=text_of(message), content_refs=refs_in([message], facts.content_refs)
+    )
+    return ChatMessage(payload=payload, agent_name=speaker, started_ns=facts.span.start_ns)
 
 
 def user_refs(facts: Facts) -> tuple[str, ...]:
@@ -89,32 +100,29 @@ def tool_call(facts: Facts) -> ToolCall:
     )
 
 
-def compaction(span: Span) -> ContextCompacted | None:
-    """The compaction that an agent span tells of: it has a summary, or items before it."""
-    told = json_object(span.body.get("compaction"))
-    if not told:
+def context_compacted(facts: Facts) -> ContextCompacted | None:
+    """The compaction before an agent span: it has a summary, or items before it."""
+    compaction = facts.compaction
+    if compaction is None or not (compaction.summary or (compaction.items_before or 0) > 0):
         return None
-    summary = told.get("summary")
-    before = count(told.get("items_before"))
-    compacted = ContextCompacted(
-        compaction_summary=summary if isinstance(summary, str) else "",
-        compaction_items_before=before,
-        compaction_items_after=count(told.get("items_after")),
+    return ContextCompacted(
+        compaction_summary=compaction.summary,
+        compaction_items_before=compaction.items_before,
+        compaction_items_after=compaction.items_after,
     )
-    return compacted if compacted.compaction_summary or (before or 0) > 0 else None
 
 
 def async_launch(facts: Facts) -> ToolCall | None:
     """Claude Code: an agent that was only started in the background, and answers elsewhere."""
     text = joined_text(facts.outputs)
-    told = json_object(parsed(text)) if '"isAsync"' in text else {}
+    launch = json_object(json_in(text)) if '"isAsync"' in text else {}
     if (
-        told.get("isAsync") is not True
-        or told.get("status") != "async_launched"
-        or not isinstance(told.get("agentId"), str)
+        launch.get("isAsync") is not True
+        or launch.get("status") != "async_launched"
+        or not isinstance(launch.get("agentId"), str)
     ):
         return None
-    description = told.get("description")
+    description = launch.get("description")
     return ToolCall(
         tool_name=f"Start {facts.agent or facts.agent_from_name or 'subagent'}",
         tool_arguments=description if isinstance(description, str) else "",

@@ -1,4 +1,4 @@
-"""References to stored objects (weave:///entity/project/object/name:digest) that a message mentions.
+"""References to stored objects (weave:///entity/project/object/name:digest) in a message.
 
 Rules: docs/contracts/agent_chat.md, section 2.9.
 """
@@ -6,28 +6,31 @@ Rules: docs/contracts/agent_chat.md, section 2.9.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from spanloom.chat.json_text import parsed
-from spanloom.chat.messages import Message, media_of
+from spanloom.chat.messages import content_of, media_of
+from spanloom.genai.json_text import json_in
+from spanloom.model.genai import GenAiMessage
 
 if TYPE_CHECKING:
     from spanloom.model import Json
 
-_SCHEMES = ("weave:///", "weave-trace-internal:///")
-_OPENINGS = (*_SCHEMES, "{", "[")
-_MAX_DEPTH = 8
+_SCHEMES: Final = ("weave:///", "weave-trace-internal:///")
+_OPENINGS: Final = (*_SCHEMES, "{", "[")
+_MAX_DEPTH: Final = 8
 
 
-def refs_in(messages: Iterable[Message], of_span: Sequence[str] = ()) -> tuple[str, ...]:
-    """Those of the span's references that a media part's `uri` names, then those written in the messages; each once."""
+def refs_in(messages: Iterable[GenAiMessage], of_span: Sequence[str] = ()) -> tuple[str, ...]:
+    """The references of messages, each once.
+
+    First those of the span that the address of a media part names, then those in the messages.
+    """
     named: set[str] = set()
     found: list[str] = []
     for message in messages:
-        content = message.content
+        content = content_of(message)
         if not isinstance(content, str):
-            uris = (part.get("uri") for part in media_of(message))
-            named.update(_digest(uri) for uri in uris if isinstance(uri, str))
+            named.update(_digest(part.value) for part in media_of(message) if part.kind == "uri")
             found.extend(_written(content, 1))
         elif content.startswith(_OPENINGS):
             found.extend(_written(content, 0))
@@ -47,7 +50,7 @@ def _written(value: Json, depth: int) -> Iterator[str]:
         if value.startswith(_SCHEMES):
             yield value
         elif value.startswith(("{", "[")) and any(scheme in value for scheme in _SCHEMES):
-            inner = parsed(value)
+            inner = json_in(value)
             if not isinstance(inner, str):
                 yield from _written(inner, depth + 1)
     elif isinstance(value, dict):

@@ -6,16 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from spanloom.chat.facts import TOOL, Facts, derive
-from spanloom.chat.messages import (
-    ASSISTANT,
-    SYSTEM,
-    USER,
-    Message,
-    joined_text,
-    system_text,
-    text_of,
-)
-from spanloom.chat.tools import calls_in, results_in
+from spanloom.chat.messages import joined_text
+from spanloom.chat.tools import requests_in, results_in
+from spanloom.genai.roles import ASSISTANT, SYSTEM, USER
+from spanloom.genai.text import system_of, text_of
+from spanloom.model.genai import GenAiMessage
 
 if TYPE_CHECKING:
     from spanloom.model import Span
@@ -33,29 +28,32 @@ class Spoken(NamedTuple):
 
 
 def spoken(span: Span) -> list[Spoken]:
-    """The texts of one span, none empty: the user's new words, what was answered, the system prompt, tools' arguments and
-    results. The history that a model reads again is left out. Other spans of the trace may say the same again."""
+    """The texts of one span, none empty.
+
+    These are the user's new words, the answer, the system prompt, and tools' arguments and results,
+    without the conversation that a model reads again. Other spans of the trace may repeat them.
+    """
     facts = derive([span])[span.span_id]
-    return [said for said in _said(facts) if said.text]
+    return [spoken for spoken in _spoken(facts) if spoken.text]
 
 
-def _said(facts: Facts) -> Iterator[Spoken]:
+def _spoken(facts: Facts) -> Iterator[Spoken]:
     if facts.act == TOOL:
         yield Spoken(TOOL_CALL, facts.tool_arguments)
         yield Spoken(TOOL_RESULT, facts.tool_result)
         return
-    yield Spoken(SYSTEM, facts.system or system_text(facts.inputs))
+    yield Spoken(SYSTEM, facts.system or system_of(facts.inputs))
     users = [message for message in facts.inputs if message.role == USER]
     for message in _trailing_users(facts.inputs) or users[-1:]:
         yield Spoken(USER, text_of(message))
     for _, result in results_in(facts.inputs):
         yield Spoken(TOOL_RESULT, result)
     yield Spoken(ASSISTANT, joined_text(m for m in facts.outputs if m.role == ASSISTANT))
-    for call in calls_in(facts.outputs):
-        yield Spoken(TOOL_CALL, call.arguments)
+    for request in requests_in(facts.outputs):
+        yield Spoken(TOOL_CALL, request.arguments)
 
 
-def _trailing_users(messages: Sequence[Message]) -> Sequence[Message]:
+def _trailing_users(messages: Sequence[GenAiMessage]) -> Sequence[GenAiMessage]:
     """The run of user messages at the end: what is new to the model that reads them."""
     start = len(messages)
     while start and messages[start - 1].role == USER:

@@ -6,9 +6,11 @@ Rules: docs/contracts/agent_chat.md, sections 2.4 and 3.2.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from spanloom.model.parents import cycle_heads
 
 if TYPE_CHECKING:
     from spanloom.model import Span
@@ -18,36 +20,71 @@ SortKey = tuple[bool, int, bool, int, str]
 
 @dataclass(frozen=True, slots=True)
 class SpanTree:
-    """Every span exactly once: ids of the roots, and of the children of each span, in the order of the chat."""
+    """Every span exactly once: the roots and each span's children, by id, in the chat's order."""
 
     roots: Sequence[str]
     children: Mapping[str, Sequence[str]]
 
+    def families(self) -> Iterator[Sequence[str]]:
+        """The roots, and the children of each span."""
+        yield self.roots
+        yield from self.children.values()
+
+    def downwards(self) -> Iterator[str]:
+        """All spans, each before those below it."""
+        level: Sequence[str] = self.roots
+        while level:
+            yield from level
+            level = [child for span_id in level for child in self.children.get(span_id, ())]
+
+    def moved(self, parents: Mapping[str, str]) -> SpanTree:
+        """The tree with each of these spans as the last child of its new parent."""
+        if not parents:
+            return self
+        children: dict[str, Sequence[str]] = {
+            parent: _without(parents, siblings) for parent, siblings in self.children.items()
+        }
+        for span_id, parent in parents.items():
+            children[parent] = [*children.get(parent, ()), span_id]
+        return SpanTree(_without(parents, self.roots), children)
+
+
+def _without(span_ids: Collection[str], siblings: Sequence[str]) -> Sequence[str]:
+    return [span_id for span_id in siblings if span_id not in span_ids]
+
 
 def span_tree(spans: Sequence[Span]) -> SpanTree:
-    """The tree of spans with unique ids. A span whose parent is unknown is a root; so is the earliest of a cycle."""
+    """The tree of spans with unique ids.
+
+    A span whose parent is unknown is a root; so is the earliest of a cycle.
+    """
     starts = _spoken_starts(spans)
     ordered = sorted(spans, key=lambda span: _sort_key(span, starts))
-    known = {span.span_id for span in ordered}
-    parents = {s.span_id: s.parent_id for s in ordered if s.parent_id and s.parent_id in known}
-    for head in _cycle_heads(parents):
-        del parents[head]
+    places = {span.span_id: place for place, span in enumerate(ordered)}
+    parents = [places.get(span.parent_id) if span.parent_id else None for span in ordered]
+    for head in cycle_heads(parents, lambda place: place):
+        parents[head] = None
     roots: list[str] = []
     children: defaultdict[str, list[str]] = defaultdict(list)
-    for span in ordered:
-        parent = parents.get(span.span_id)
-        (roots if parent is None else children[parent]).append(span.span_id)
+    for span, parent in zip(ordered, parents, strict=True):
+        (roots if parent is None else children[ordered[parent].span_id]).append(span.span_id)
     return SpanTree(roots, children)
 
 
 def start_key(span: Span) -> SortKey:
-    """Orders spans by start: a missing start last, then a missing end last, an earlier end first, the span id."""
+    """Orders spans by start.
+
+    A missing start comes last, then a missing end, then the later end, then the larger span id.
+    """
     return _sort_key(span, {})
 
 
 def root_of(spans: Sequence[Span]) -> Span:
-    """The span that the turn is named after: the only one without a parent, or the only session among those; else the one
-    that ends last, ties by the larger id."""
+    """The span that the turn is named after.
+
+    It is the only span without a parent, or the only session among those; else the span that ends
+    last, of several that with the largest id.
+    """
     parentless = [span for span in spans if not span.parent_id]
     if len(parentless) == 1:
         return parentless[0]
@@ -63,7 +100,7 @@ def _sort_key(span: Span, starts: Mapping[str, int]) -> SortKey:
 
 
 def _spoken_starts(spans: Sequence[Span]) -> dict[str, int]:
-    """Claude Code: a chat span takes its place when its text came, which a child of its own tells."""
+    """When the text of a chat span came, where a child of its own has it (Claude Code)."""
     starts: dict[str, int] = {}
     spoken = [span for span in spans if span.operation == "assistant_text" and span.start_ns]
     if spoken:
@@ -74,29 +111,3 @@ def _spoken_starts(spans: Sequence[Span]) -> dict[str, int]:
                     span.start_ns, starts.get(span.parent_id, span.start_ns)
                 )
     return starts
-
-
-def _cycle_heads(parents: Mapping[str, str]) -> list[str]:
-    """The first span of each cycle, in the order of `parents`."""
-    cycle_of: dict[str, int] = {}
-    cycles = 0
-    seen: set[str] = set()
-    for span_id, parent in parents.items():
-        if parent in seen or parent not in parents:
-            seen.add(span_id)
-            continue
-        trail: dict[str, None] = {}
-        here = span_id
-        while here in parents and here not in seen:
-            seen.add(here)
-            trail[here] = None
-            here = parents[here]
-        if here in trail:
-            path = list(trail)
-            cycle_of.update(dict.fromkeys(path[path.index(here) :], cycles))
-            cycles += 1
-    first_of: dict[int, str] = {}
-    for span_id in parents if cycles else ():
-        if span_id in cycle_of:
-            first_of.setdefault(cycle_of[span_id], span_id)
-    return list(first_of.values())

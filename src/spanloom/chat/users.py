@@ -2,8 +2,9 @@
 
 Rules: docs/contracts/agent_chat.md, sections 2.6, 3.1 and 3.9.
 
-A model call replays the conversation before it. What is new stands in the run of user messages at the end of its input, and
-beyond the place up to which the conversation was known; a text that was said twice stands at two places.
+A model call replays the conversation before it. A message is new if it is in the run of user
+messages at the end of the input, and beyond the place up to which the conversation was known. So a
+text that a user sent twice is two messages.
 """
 
 from __future__ import annotations
@@ -13,16 +14,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from spanloom.chat.messages import USER, Message, key_of, text_of
+from spanloom.chat.messages import key_of
+from spanloom.chat.payloads import USER_NAME
+from spanloom.genai.roles import USER
+from spanloom.genai.text import text_of
+from spanloom.model.genai import GenAiMessage
 
-USER_NAME: Final = "User"
 # Google ADK: "For context: [agent] said: ...".
-_TALE: Final = "For context:"
-_TOLD_OF: Final = re.compile(r"\[([^\[\]\n]+)\] (?:said|called|`)")
+_CONTEXT: Final = "For context:"
+_QUOTED_AGENT: Final = re.compile(r"\[([^\[\]\n]+)\] (?:said|called|`)")
 
 
 class Thread(NamedTuple):
-    """A conversation as far as it is known: the keys of its user messages, and who says them."""
+    """A conversation as far as it is known: the keys of its user messages, and who sent them."""
 
     keys: Sequence[str]
     speaker: str
@@ -30,9 +34,10 @@ class Thread(NamedTuple):
 
 @dataclass(slots=True)
 class Scope:
-    """Where model calls belong together: an agent, or a tool. `caller` is the agent that called it, "" for none.
+    """An agent or a tool, within which model calls belong together.
 
-    `asked` holds the keys of what the agent was itself asked, else of what those around it were; `asked_around` the latter.
+    `caller` is the agent that called it, "" for none. `asked`: keys of the agent's own input, or of
+    the enclosing scope's if it has none. `asked_around`: the enclosing scope's.
     """
 
     caller: str = ""
@@ -40,8 +45,8 @@ class Scope:
     asked_around: frozenset[str] = frozenset()
     thread: Thread | None = None
 
-    def inner(self, caller: str, inputs: Sequence[Message]) -> Scope:
-        """The scope of an agent or a tool within, called by `caller`; `inputs` is what an agent was itself asked."""
+    def inner(self, caller: str, inputs: Sequence[GenAiMessage]) -> Scope:
+        """The scope of an agent or tool that `caller` called; `inputs` are an agent's own."""
         asked = self.asked
         if inputs:
             asked = frozenset(key_of(m) for m in inputs if m.role == USER) or asked
@@ -49,18 +54,23 @@ class Scope:
 
 
 class Users:
-    """What users said so far in one trace. `user_spoke` is for the walk to set, when it has shown a user's words."""
+    """What users said so far in one trace.
+
+    The walk sets `user_spoke` when it has shown a user's words.
+    """
 
     def __init__(self) -> None:
         self._latest: Thread | None = None
         self._last_key = ""
         self.user_spoke = False
 
-    def hear(self, inputs: Sequence[Message], scope: Scope) -> list[tuple[Message, str]]:
-        """The new user messages of a model's input, with the name of who says each."""
+    def new_messages(
+        self, inputs: Sequence[GenAiMessage], scope: Scope
+    ) -> list[tuple[GenAiMessage, str]]:
+        """The new user messages of a model's input, each with the name of its speaker."""
         if not inputs or inputs[-1].role != USER:
             return []
-        users: list[tuple[Message, str]] = []
+        users: list[tuple[GenAiMessage, str]] = []
         run_start = 0
         for message in inputs:
             if message.role != USER:
@@ -75,9 +85,9 @@ class Users:
         if thread is not None:
             speaker, seen = thread.speaker, set(thread.keys)
             places = enumerate(run, run_start)
-            fresh = [said for place, said in places if place >= known or said[1] not in seen]
+            fresh = [user for place, user in places if place >= known or user[1] not in seen]
         else:
-            # Nothing tells the place, so a text right after itself counts as the same.
+            # The place is unknown, so a text right after itself counts as the same.
             speaker = self._speaker(keys[-1], scope)
             fresh = run[1:] if run[0][1] == self._last_key else run
         scope.thread = self._latest = Thread(keys, speaker)
@@ -86,7 +96,7 @@ class Users:
         return [(message, _quoted_agent(message) or speaker) for message, _ in fresh]
 
     def _known(self, keys: Sequence[str], scope: Scope) -> tuple[int, Thread | None]:
-        """How many of the keys are known, by the conversation of the scope or else the latest one."""
+        """How many of the keys are known from the scope's conversation, or the latest one."""
         best, thread = 0, None
         for candidate in (scope.thread, self._latest):
             if candidate is None or candidate is thread:
@@ -96,23 +106,27 @@ class Users:
         return best, thread
 
     def _speaker(self, key: str, scope: Scope) -> str:
-        """Who opens a conversation: the first prompt of a turn is the user's, and so is one that is passed on."""
+        """Who opens a conversation.
+
+        The first prompt of a turn is the user's, and so is one that an agent passes on unchanged.
+        """
         was_asked = bool(scope.asked_around) and key not in scope.asked_around
         return scope.caller if scope.caller and (self.user_spoke or was_asked) else USER_NAME
 
 
-def _quoted_agent(message: Message) -> str:
-    """The agent whose doings another one is told of in the user's place, "" for what is no such tale."""
+def _quoted_agent(message: GenAiMessage) -> str:
+    """The agent that a message in the user's place is about, "" if it is the user's own."""
     text = text_of(message)
-    told = _TOLD_OF.search(text) if text.startswith(_TALE) else None
-    return told[1] if told else ""
+    quoted = _QUOTED_AGENT.search(text) if text.startswith(_CONTEXT) else None
+    return quoted[1] if quoted else ""
 
 
 def known_length(known: Sequence[str], keys: Sequence[str]) -> int:
-    """How many of `keys` a conversation of which `known` was seen already covers; 0 where they do not meet.
+    """How many of `keys` belong to a conversation of which `known` was seen; 0 if they do not meet.
 
-    The last known message is found where most of what came before it agrees, at its first such place: a history may
-    have lost its beginning (a window, a compaction), but it goes on after what was last said. Linear time.
+    The last known message is found where most messages before it agree, at its first such place: a
+    conversation may have lost its beginning (a window, a compaction), but it continues after its
+    last message. Linear time.
     """
     if keys[: len(known)] == known:
         return len(known)

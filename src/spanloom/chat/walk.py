@@ -1,41 +1,51 @@
-"""The one walk from the spans of a trace to its messages, whatever door the spans came through.
+"""The walk from the spans of a trace to its messages.
 
-Depth first without recursion: a tool's call and an agent's start come before what happened inside, a model's text after it.
-Rules: docs/contracts/agent_chat.md, sections 2.5 to 2.10 and 3.
+Depth first without recursion: a tool's call and an agent's start come before what happened inside,
+a model's text after it. Rules: docs/contracts/agent_chat.md, sections 2.5 to 2.10 and 3.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from spanloom.chat.facts import AGENT, HANDOFF, NO_USAGE, TOOL, WORKFLOW, Facts, Usage
-from spanloom.chat.handoffs import Handoff, told_agents, transfer_target, with_handoffs
-from spanloom.chat.messages import USER, Message, text_of
+from spanloom.chat.facts import (
+    AGENT,
+    HANDOFF,
+    NO_USAGE,
+    TOOL,
+    WORKFLOW,
+    Facts,
+    FactsById,
+    Usage,
+)
+from spanloom.chat.passes.handoffs import agents_of, transfer_target
 from spanloom.chat.payloads import (
+    USER_NAME,
     agent_start,
     async_launch,
-    compaction,
+    context_compacted,
     duration_ms,
-    heard,
     message_of,
     tool_call,
-    user_refs,
+    user_message,
 )
 from spanloom.chat.refs import refs_in
-from spanloom.chat.relayed import with_untold, without_copies
+from spanloom.chat.timeline import PossibleHandoff, Timeline
 from spanloom.chat.tools import (
     NOTHING_SAID,
-    Call,
-    ModelCalls,
+    OpenRequests,
     Piece,
-    calls_after_last_user,
-    calls_in,
+    ToolRequest,
     piece_of,
     pieces_of,
+    requests_after_last_user,
+    requests_in,
 )
-from spanloom.chat.tree import SpanTree, start_key
-from spanloom.chat.users import USER_NAME, Scope, Users
+from spanloom.chat.tree import SpanTree
+from spanloom.chat.users import Scope, Users
+from spanloom.genai.text import text_of
+from spanloom.model.genai import GenAiMessage
 from spanloom.model.turn import (
     AgentHandoff,
     AgentStart,
@@ -46,9 +56,10 @@ from spanloom.model.turn import (
     UserMessage,
 )
 
-# Acts whose own answer stands for what was said below them.
+# Acts that answer for the spans below them.
 _ANSWER_FOR_OTHERS = (AGENT, WORKFLOW)
-# What an assistant message takes from the span above that repeats its text (Claude Code, and calls recorded twice).
+# What an assistant message takes from the span above that repeats its text (Claude Code, and calls
+# recorded twice).
 _REPEATED_FIELDS = (
     "model",
     "reasoning_content",
@@ -65,7 +76,7 @@ _REPEATED_FIELDS = (
 
 @dataclass(slots=True)
 class _Frame:
-    """A span being walked, and what is known of all that is below it."""
+    """A span that the walk is in, and what it found in the spans below so far."""
 
     facts: Facts
     label: str
@@ -79,28 +90,23 @@ class _Frame:
 
 
 class _Walk:
-    def __init__(self, facts: Mapping[str, Facts], tree: SpanTree, *, model_calls: bool) -> None:
+    def __init__(self, tree: SpanTree, facts: FactsById, *, model_calls: bool) -> None:
         self._facts = facts
         self._tree = tree
-        self._shows_calls = model_calls
-        self._calls = ModelCalls(facts.values(), with_results=model_calls)
+        self._shows_requests = model_calls
+        self._requests = OpenRequests(facts.values(), with_results=model_calls)
         self._users = Users()
         self._messages: list[ChatMessage] = []
-        self._handoffs: list[Handoff] = []
-        self._answers: dict[str, str] = {}  # what was answered, and the agent that said it last
+        self._handoffs: list[PossibleHandoff] = []
+        self._answers: dict[str, str] = {}  # each answer, and the agent that gave it last
         self._system = ""  # the system prompt shown last
         # The index of the agent_start that a model's system prompt may still complete.
         self._open_start: int | None = None
 
-    def run(self) -> list[ChatMessage]:
+    def run(self) -> Timeline:
         for root in self._tree.roots:
             self._walk(root)
-        messages = with_handoffs(self._messages, self._handoffs)
-        if not self._users.user_spoke:
-            messages[:0] = self._fallback()
-        if [message.type for message in messages[:2]] == [AgentStart.type, UserMessage.type]:
-            messages[:2] = messages[1::-1]
-        return messages
+        return Timeline(self._messages, self._handoffs, self._users.user_spoke)
 
     def _walk(self, root: str) -> None:
         stack = [self._enter(root, None)]
@@ -123,7 +129,8 @@ class _Walk:
         outer_label = above.label if above else ""
         scope = above.scope if above else Scope()
         if facts.act in (AGENT, TOOL):
-            # Who asks inside a tool is the agent that called it, or the tool where no agent has a name.
+            # Inside a tool, the user is the agent that called it, or the tool if no agent has a
+            # name.
             caller = outer_label or facts.tool_name
             scope = scope.inner(caller, facts.inputs if facts.act == AGENT else ())
         frame = _Frame(
@@ -140,7 +147,7 @@ class _Walk:
             self._call_tool(frame)
         elif facts.act != WORKFLOW:
             if facts.act == HANDOFF:
-                self._hand_off(frame, *told_agents(facts.span), is_certain=True)
+                self._hand_off(frame, *agents_of(facts), is_certain=True)
             self._start_model(frame)
         return frame
 
@@ -150,11 +157,11 @@ class _Walk:
             self._open_start = len(self._messages)
             self._system = facts.system or self._system
             self._emit(facts, facts.agent, agent_start(facts))
-        compacted = compaction(facts.span)
+        compacted = context_compacted(facts)
         if compacted is not None:
             self._emit(facts, frame.label, compacted)
         if facts.is_turn:
-            self._hear(frame)
+            self._show_users(frame)
 
     def _call_tool(self, frame: _Frame) -> None:
         facts = frame.facts
@@ -166,14 +173,14 @@ class _Walk:
         facts = frame.facts
         if facts.system and facts.system != self._system:
             self._show_system(frame)
-        self._hear(frame)
-        if self._shows_calls:
-            for call in calls_after_last_user(facts.inputs):
-                if self._calls.take_repeated(call):
-                    self._request(frame, call, facts.span.start_ns)
+        self._show_users(frame)
+        if self._shows_requests:
+            for request in requests_after_last_user(facts.inputs):
+                if self._requests.take_repeated(request):
+                    self._show_request(frame, request, facts.span.start_ns)
 
     def _show_system(self, frame: _Frame) -> None:
-        """A changed system prompt: it completes the start of the agent, else it is a start of its own."""
+        """A changed system prompt completes the agent's start, else it is a start of its own."""
         facts = frame.facts
         self._system = facts.system
         if self._open_start is not None:
@@ -194,21 +201,21 @@ class _Walk:
         self._open_start = len(self._messages)
         self._emit(facts, frame.label, agent_start(facts))
 
-    def _hear(self, frame: _Frame) -> None:
+    def _show_users(self, frame: _Frame) -> None:
         facts = frame.facts
-        for message, told_by in self._users.hear(facts.inputs, frame.scope):
+        for message, asked_by in self._users.new_messages(facts.inputs, frame.scope):
             self._open_start = None
-            speaker = self._agent_quoted(message, frame.label) or told_by
-            shown = heard(facts, message, speaker, frame.label)
+            speaker = self._agent_quoted(message, frame.label) or asked_by
+            shown = user_message(facts, message, speaker, frame.label)
             self._messages.append(shown)
             payload = shown.payload
-            # Media that nothing refers to say nothing that could be read.
+            # Media without a reference show nothing that could be read.
             has_words = not isinstance(payload, UserMessage) or payload.text or payload.content_refs
             if speaker == USER_NAME and has_words:
                 self._users.user_spoke = True
 
-    def _agent_quoted(self, message: Message, label: str) -> str:
-        """The other agent whose words these are: in a group chat, agents hear one another in the user's place."""
+    def _agent_quoted(self, message: GenAiMessage, label: str) -> str:
+        """The other agent whose words these are: agents of a group are each other's users."""
         text = text_of(message).strip() if self._answers else ""
         said_by = self._answers.get(text, "") if text else ""
         return said_by if said_by != label else ""
@@ -222,7 +229,7 @@ class _Walk:
             return
         whole = piece_of(facts.outputs)
         is_silent = not (whole.text or facts.reasoning or facts.status == "ERROR")
-        # An agent that answers for those below it also tells the first reasoning among them.
+        # An agent that answers for the spans below it also has the first reasoning among them.
         answers_for_others = facts.act in _ANSWER_FOR_OTHERS
         reasoning = frame.reasoning if answers_for_others else facts.reasoning
         if reasoning != whole.reasoning:
@@ -235,22 +242,24 @@ class _Walk:
         self._say(frame, whole, above, is_silent=is_silent)
 
     def _is_mirrored(self, frame: _Frame, text: str) -> bool:
-        """Whether an agent's own answer repeats what was said below it: any text does, but the answer of a whole turn
-        is shown unless it was said word by word."""
+        """Whether an agent's own answer repeats what the spans below it said.
+
+        Any text does, except the answer of a whole turn: it is shown unless the same text was.
+        """
         if frame.facts.is_turn and text:
             return text.strip() in self._answers
         return frame.facts.act in _ANSWER_FOR_OTHERS and frame.spoke
 
     def _say(self, frame: _Frame, whole: Piece, above: _Frame | None, *, is_silent: bool) -> None:
-        """What a model or agent said, and the calls in it that are shown; usage goes with the first piece."""
+        """Show what a model or agent said, and its requests; the first piece has the usage."""
         facts = frame.facts
         usage: Usage | None = facts.usage
         if facts.act in _ANSWER_FOR_OTHERS and not frame.spoke:
             usage = frame.usage
         owes_message = not is_silent
         for step in self._steps(facts, whole):
-            if isinstance(step, Call):
-                self._request(frame, step, facts.span.end_ns or facts.span.start_ns)
+            if isinstance(step, ToolRequest):
+                self._show_request(frame, step, facts.span.end_ns or facts.span.start_ns)
             elif not is_silent:
                 answer = self._answer(frame, step, usage)
                 if answer.text or answer.reasoning_content or answer.content_refs:
@@ -258,15 +267,15 @@ class _Walk:
                     usage, owes_message = None, False
         if owes_message:
             self._speak(frame, self._answer(frame, NOTHING_SAID, usage), above)
-        if not self._shows_calls:
-            for call in calls_in(facts.outputs):
-                if not self._calls.is_executed(call):
-                    self._transfer(frame, call.name, call.arguments)
+        if not self._shows_requests:
+            for request in requests_in(facts.outputs):
+                if not self._requests.is_executed(request):
+                    self._transfer(frame, request.name, request.arguments)
 
-    def _steps(self, facts: Facts, whole: Piece) -> Sequence[Piece | Call]:
-        if not self._shows_calls:
+    def _steps(self, facts: Facts, whole: Piece) -> Sequence[Piece | ToolRequest]:
+        if not self._shows_requests:
             return [whole]
-        first, *others = pieces_of(facts.outputs, self._calls.take)
+        first, *others = pieces_of(facts.outputs, self._requests.take)
         if not others:
             return [whole]
         if isinstance(first, Piece) and not any(
@@ -276,26 +285,26 @@ class _Walk:
         return [first, *others]
 
     def _answer(self, frame: _Frame, piece: Piece, usage: Usage | None) -> AssistantMessage:
-        """The message for a piece; `usage` None is a later piece, whose usage stands on the first."""
+        """The message for a piece; `usage` None marks a later piece: the first has the usage."""
         facts = frame.facts
-        told = usage or NO_USAGE
+        used = usage or NO_USAGE
         return AssistantMessage(
             text=piece.text,
             model=facts.answer_model,
             reasoning_content=piece.reasoning,
-            reasoning_tokens=told.reasoning_tokens,
-            input_tokens=told.input_tokens,
-            output_tokens=told.output_tokens,
-            input_cost_usd=told.input_cost,
-            output_cost_usd=told.output_cost,
-            total_cost_usd=told.total_cost,
+            reasoning_tokens=used.reasoning_tokens,
+            input_tokens=used.input_tokens,
+            output_tokens=used.output_tokens,
+            input_cost_usd=used.input_cost,
+            output_cost_usd=used.output_cost,
+            total_cost_usd=used.total_cost,
             duration_ms=None if usage is None else duration_ms(facts.span),
             status=facts.status,
             content_refs=refs_in(piece.messages, facts.content_refs),
         )
 
     def _speak(self, frame: _Frame, answer: AssistantMessage, above: _Frame | None) -> None:
-        # What a model thought, or that it failed, is no answer; an agent's word is its answer whatever it says.
+        # Reasoning or a failure of a model is no answer; of an agent, any message is.
         frame.spoke = frame.spoke or answer.text != "" or frame.facts.act in _ANSWER_FOR_OTHERS
         if answer.text:
             self._answers[answer.text.strip()] = frame.label
@@ -318,13 +327,13 @@ class _Walk:
             payload=replace(message.payload, **gaps),
         )
 
-    def _request(self, frame: _Frame, call: Call, started_ns: int) -> None:
-        """A call of which only the request is known, and perhaps what came back."""
+    def _show_request(self, frame: _Frame, request: ToolRequest, started_ns: int) -> None:
+        """A call of which only the request is known, and perhaps the result."""
         facts = frame.facts
         payload = ToolCall(
-            tool_name=call.name,
-            tool_arguments=call.arguments,
-            tool_result=self._calls.results.get(call.call_id, ""),
+            tool_name=request.name,
+            tool_arguments=request.arguments,
+            tool_result=self._requests.results.get(request.call_id, ""),
         )
         self._messages.append(
             ChatMessage(
@@ -335,7 +344,7 @@ class _Walk:
                 started_ns=started_ns,
             )
         )
-        self._transfer(frame, call.name, call.arguments)
+        self._transfer(frame, request.name, request.arguments)
 
     def _transfer(self, frame: _Frame, tool_name: str, arguments: str) -> None:
         if target := transfer_target(tool_name, arguments):
@@ -344,36 +353,15 @@ class _Walk:
     def _hand_off(self, frame: _Frame, from_agent: str, to_agent: str, *, is_certain: bool) -> None:
         agents = AgentHandoff(from_agent=from_agent or frame.label, to_agent=to_agent)
         message = message_of(frame.facts, agents.from_agent, agents)
-        self._handoffs.append(Handoff(len(self._messages), message, agents, is_certain))
+        self._handoffs.append(PossibleHandoff(len(self._messages), message, agents, is_certain))
 
     def _emit(self, facts: Facts, label: str, payload: Payload) -> None:
         self._messages.append(message_of(facts, label, payload))
 
-    def _fallback(self) -> list[ChatMessage]:
-        """Where no model call told what the user said: the last user text of the first span that has one, agents first;
-        with the references of all spans."""
-        ordered = sorted(
-            (facts for facts in self._facts.values() if facts.inputs),
-            key=lambda facts: (facts.act not in _ANSWER_FOR_OTHERS, start_key(facts.span)),
-        )
-        for facts in ordered:
-            for message in reversed(facts.inputs):
-                if message.role == USER and text_of(message):
-                    first = heard(facts, message, USER_NAME, facts.agent)
-                    if isinstance(first.payload, UserMessage):
-                        refs = dict.fromkeys(ref for f in ordered for ref in user_refs(f))
-                        said = replace(first.payload, content_refs=tuple(refs))
-                        first = replace(first, payload=said)
-                    return [first]
-        return []
 
+def walk(tree: SpanTree, facts: FactsById, *, model_calls: bool) -> Timeline:
+    """The messages of a trace in order.
 
-def messages_of(
-    facts: Mapping[str, Facts], tree: SpanTree, *, model_calls: bool
-) -> list[ChatMessage]:
-    """The messages of a trace in order. `model_calls` also shows tool calls that only models' messages tell of."""
-    spoken = without_copies(facts)
-    messages = _Walk(spoken, tree, model_calls=model_calls).run()
-    if spoken is not facts and (told := with_untold(facts, messages)) is not None:
-        messages = _Walk(told, tree, model_calls=model_calls).run()
-    return messages
+    `model_calls` also shows the tool calls that are only in models' messages.
+    """
+    return _Walk(tree, facts, model_calls=model_calls).run()

@@ -1,4 +1,5 @@
-"""What an evaluator is given, and what it gives: the interface of built-in evaluators and of plug-ins."""
+"""What an evaluator is given, and what it gives: the interface of built-in evaluators and of
+plug-ins."""
 
 from __future__ import annotations
 
@@ -8,15 +9,17 @@ from dataclasses import dataclass, field, fields
 
 import orjson
 
+from spanloom.genai.stored import messages_json
 from spanloom.model import NO_BODY, Json, Span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """One trace or one step of it. Input, output and ideal output are any JSON, None when there is none.
+    """One trace or one step of it. Input, output and ideal output are any JSON, None when there is
+    none.
 
-    `context` is what the trace's retrieval steps found, as text. `latency_ms` is None while it is open; `cost` (US dollars) and
-    tokens of a trace are those of its steps together.
+    `context` is what the trace's retrieval steps found, as text. `latency_ms` is None while it is
+    open; `cost` (US dollars) and tokens of a trace are those of its steps together.
     """
 
     input: Json = None
@@ -52,11 +55,12 @@ def not_applicable(why: str) -> Result:
 
 
 def subjects(span_ids: Iterable[str], spans: Sequence[Span]) -> dict[str, Subject]:
-    """The steps of these ids, "" for the trace that the spans are all of; what is not there is left out."""
+    """The steps of these ids, "" for the trace that the spans are all of; what is not there is left
+    out."""
     context = [
-        text_of(span.body["outputs"])
+        text_of(span.io.outputs)
         for span in spans
-        if span.body.get("log_type") == "retrieval" and span.body.get("outputs") is not None
+        if span.log_type == "retrieval" and span.io.outputs is not None
     ]
     by_id = {span.span_id: span for span in spans}
     root = next((span for span in spans if not span.parent_id), None)
@@ -75,12 +79,12 @@ def digest(subject: Subject) -> str:
 
 
 def _subject(span: Span, steps: Sequence[Span], context: Sequence[str]) -> Subject:
-    body = span.body
+    io, genai = span.io, span.genai
     return Subject(
-        input=_first(body, "inputs", "input_messages"),
-        output=_first(body, "outputs", "output_messages"),
-        ideal_output=body.get("ideal_output"),
-        metadata=body.get("metadata") or NO_BODY,
+        input=(messages_json(genai.input_messages) or None) if io.inputs is None else io.inputs,
+        output=(messages_json(genai.output_messages) or None) if io.outputs is None else io.outputs,
+        ideal_output=io.ideal_output,
+        metadata=io.metadata or NO_BODY,
         context=context,
         name=span.name,
         model=span.model,
@@ -101,10 +105,6 @@ def text_of(value: Json) -> str:
 def json_of(value: Json) -> Json:
     """The JSON that a text holds (SDKs send structures as text); ValueError when it holds none."""
     return orjson.loads(value) if isinstance(value, str) else value
-
-
-def _first(body: Mapping[str, Json], *keys: str) -> Json:
-    return next((body[key] for key in keys if body.get(key) is not None), None)
 
 
 def _sum(values: Sequence[float | int | None]) -> Json:

@@ -1,8 +1,9 @@
 """What a call of a model costs, by the price list of the genai-prices package.
 
-The list is read at the first call that needs it, never at import, and never from the network. The package's own arithmetic is exact
-but slow (a third of a millisecond a call), so only its price of each model is asked, and the sum is done here: tokens read from a
-cache and written to one at their own prices where the model has these, all other input at the input's.
+The list is loaded by the first call that needs it, never at import, and never from the network. The
+package's own arithmetic is exact but slow (a third of a millisecond a call), so only the price of a
+model is taken from it, and the cost is computed here: tokens read from a cache or written to one
+have their own prices if the model has such prices, all other input tokens have the input's price.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _MTOK: Final = 1_000_000
 _MOST_MODELS: Final = 4_096
 # Decimals kept of a dollar: a millionth of what one token of the cheapest model costs.
 _DIGITS: Final = 12
-# Names that the GenAI conventions and SDKs give to providers, where the package knows them by other ones.
+# Names that the GenAI conventions and SDKs give to providers, and the package's names for them.
 _PROVIDERS: Final = {
     "gcp.gemini": "google",
     "gcp.vertex_ai": "google",
@@ -83,7 +84,7 @@ def cost_of(
 
 
 def _found(provider: str, model: str) -> ModelInfo | None:
-    """The model on the list: of the provider, else of whichever provider its name tells."""
+    """The model on the list: of the provider, else of the one that the model's name implies."""
     from genai_prices.data_snapshot import find_provider_by_id, get_snapshot
 
     providers = get_snapshot().providers
@@ -103,7 +104,10 @@ def _found(provider: str, model: str) -> ModelInfo | None:
 
 
 class _Rates:
-    """A model's prices as floats, US dollars a million tokens: (base, ((above this much input, price), ...))."""
+    """A model's prices as floats, in US dollars per million tokens.
+
+    Each is (base, ((above this many input tokens, price), ...)).
+    """
 
     __slots__ = ("cache_read", "cache_written", "input", "output", "price")
 

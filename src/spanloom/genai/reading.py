@@ -1,6 +1,7 @@
-"""Readers: one attribute's value as a canonical value, None where it cannot be that. None of them ever raises.
+"""Readers: one attribute's value as a canonical value, None if it cannot be that. They never raise.
 
-Also the two shapes in which conventions hide structure: JSON in text, and dotted keys with numbers for list elements.
+Also the two shapes in which conventions hide structure: JSON in a text, and dotted keys with
+numbers for the elements of lists.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from spanloom.model import MAX_ID_LENGTH, MAX_TIME_NS, Json
 
 Reader = Callable[[Json], Json]
 
-# orjson writes at most 254 levels; parsed text stands a few levels below the top of a span's body.
+# orjson writes at most 254 levels; parsed text is a few levels below the top of a span's body.
 _MAX_BRACKETS = 200
 _MARGIN = 40
 _MAX_KEY_DEPTH = 32
@@ -171,8 +172,11 @@ def json_text(value: Json) -> str:
 
 
 def nested(pairs: Iterable[tuple[str, Json]]) -> dict[str, Any]:
-    """Dotted keys as nested objects; numbers 0, 1, 2... as lists. A scalar beside a nested value of its name stands inside
-    it, as `value` (or, if that is taken, as ``""``)."""
+    """Dotted keys as nested objects; numbers 0, 1, 2... as lists.
+
+    A scalar beside a nested value of the same name is put inside it, as `value` (or, if that is
+    taken, as ``""``).
+    """
     root: dict[str, Any] = {}
     for key, value in pairs:
         *path, last = key.split(".", _MAX_KEY_DEPTH)
@@ -190,19 +194,19 @@ def nested(pairs: Iterable[tuple[str, Json]]) -> dict[str, Any]:
             there.beside = value
         else:
             node[last] = value
-    return {key: _settled(value) for key, value in root.items()}
+    return {key: _unwrapped(value) for key, value in root.items()}
 
 
 class _Node(dict[str, Any]):
-    """An object made from dotted keys, as against one that was a value; `beside` is the scalar of the same name."""
+    """An object made from dotted keys, not a value; `beside` is the scalar of the same name."""
 
     beside: Json = None
 
 
-def _settled(node: Any) -> Json:
+def _unwrapped(node: Any) -> Json:
     if type(node) is not _Node:
         return node
-    value = {key: _settled(inner) for key, inner in node.items()}
+    value = {key: _unwrapped(inner) for key, inner in node.items()}
     if node.beside is not None:
         value["" if "value" in value else "value"] = node.beside
         return value

@@ -1,17 +1,42 @@
-"""What frameworks wrap around a tool's arguments and its result, taken off.
+"""A tool's arguments and its result, without what frameworks and clients wrap around them.
 
-Sources: LangChain's callbacks and ToolMessage, LlamaIndex's ToolOutput, BeeAI's and Google ADK's instrumentations, as recorded.
+Sources: LangChain's callbacks and ToolMessage, LlamaIndex's ToolOutput, BeeAI's and Google ADK's
+instrumentations, as recorded; the inputs and outputs of HoneyHive's and Basalt's clients.
 """
 
 from __future__ import annotations
 
-from spanloom.genai.parts import joined
+from spanloom.genai.blocks import joined
+from spanloom.genai.json_text import json_in, printed, reprinted
 from spanloom.genai.reading import structured
 from spanloom.model import Json
 
+# Keys under which a client puts a result that it sends as an object.
+_RESULTS = ("result", "output", "response", "value", "content", "text", "answer", "return")
+
+
+def without_params(value: Json) -> Json:
+    """HoneyHive's TypeScript client puts the arguments of a traced function under this key."""
+    return value["_params_"] if isinstance(value, dict) and list(value) == ["_params_"] else value
+
+
+def arguments_text(inputs: Json) -> str:
+    """The arguments in a tool's free-form inputs, as JSON text."""
+    return reprinted(arguments_of(without_params(inputs)))
+
+
+def result_text(outputs: Json) -> str:
+    """The result in a tool's free-form outputs, as text: an object of one result is that result."""
+    value = result_of(json_in(outputs) if isinstance(outputs, str) else outputs)
+    if isinstance(value, dict) and len(value) == 1:
+        [(key, result)] = value.items()
+        if key in _RESULTS:
+            return reprinted(result)
+    return printed(value)
+
 
 def arguments_of(value: Json) -> Json:
-    """The arguments that a tool was called with."""
+    """The arguments of a tool's call."""
     value = structured(value)
     if not isinstance(value, dict):
         return value
@@ -31,7 +56,7 @@ def arguments_of(value: Json) -> Json:
 
 
 def result_of(value: Json) -> Json:
-    """What a tool gave back."""
+    """The result of a tool's call."""
     value = structured(value)
     if not isinstance(value, dict):
         return value

@@ -10,6 +10,7 @@ from spanloom.model.catalog import (
     PromptVersion,
     trace_scan,
 )
+from spanloom.model.genai import Json
 from spanloom.model.ids import MAX_ID_LENGTH, dashed, uuid7
 from spanloom.model.query import (
     AGENT_FIGURES,
@@ -30,9 +31,12 @@ from spanloom.model.span import (
     NO_BODY,
     STATUSES,
     Feedback,
-    Json,
+    GenAi,
+    Io,
+    Sent,
     Span,
     Trace,
+    TraceFacts,
 )
 from spanloom.model.times import MAX_TIME_NS
 
@@ -55,15 +59,19 @@ __all__ = [
     "Experiment",
     "Feedback",
     "Filter",
+    "GenAi",
+    "Io",
     "Json",
     "Key",
     "Match",
     "Page",
     "PromptTag",
     "PromptVersion",
+    "Sent",
     "Span",
     "SpokenQuery",
     "Trace",
+    "TraceFacts",
     "TraceQuery",
     "dashed",
     "trace_scan",

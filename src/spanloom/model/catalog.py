@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from spanloom.model.span import NO_BODY, Json
+from spanloom.model.genai import Json
+from spanloom.model.span import NO_BODY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

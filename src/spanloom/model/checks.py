@@ -1,6 +1,9 @@
-"""What every door checks alike: ids, text that becomes a column, and how violations are gathered before a request is refused."""
+"""What every adapter checks alike: ids, texts that become columns, and violations, gathered before
+a request is refused."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from spanloom.errors import Violation, invalid
 from spanloom.model.ids import MAX_ID_LENGTH
@@ -9,20 +12,26 @@ MOST_VIOLATIONS = 100
 
 
 class Violations:
-    """What is wrong with one request. `refuse` raises INVALID_ARGUMENT with all of it; the hundredth violation raises at once.
+    """What is wrong with one request. `refuse` raises INVALID_ARGUMENT with all of it; the
+    hundredth violation raises at once.
 
-    The reason is DUPLICATE_ID when nothing else is wrong, else INVALID_FIELD. `within` is where in the request all the fields
-    stand, like `trace.`.
+    The reason is DUPLICATE_ID when nothing else is wrong, else INVALID_FIELD. `within` is where in
+    the request all the fields stand, like `trace.`. `spelled` makes the caller's path of one of
+    field names; without it callers write these as they are.
     """
 
-    def __init__(self, within: str = "") -> None:
+    def __init__(self, within: str = "", spelled: Callable[[str], str] = str) -> None:
         self._within = within
+        self._spelled = spelled
         self._found: list[Violation] = []
         self._reasons: set[str] = set()
 
     def add(self, field: str, description: str, reason: str = "INVALID_FIELD") -> None:
-        self._found.append(Violation(self._within + field, description))
+        violation = Violation(self._spelled(self._within + field), description)
         self._reasons.add(reason)
+        if violation in self._found:  # where two fields are one to the caller
+            return
+        self._found.append(violation)
         if len(self._found) >= MOST_VIOLATIONS:
             self.refuse()
 
@@ -33,8 +42,10 @@ class Violations:
             raise invalid(self._found, reason)
 
     def same_id(self, field: str, first: str) -> None:
-        """An id that stands twice: here, and before at the path `first`, told as it stands within the body."""
-        self.add(field, f"the same as {first}", "DUPLICATE_ID")
+        """An id that stands twice: here, and before at the path `first`, which is named as it
+        stands within the body."""
+        where = self._spelled(self._within + first).removeprefix(self._within)
+        self.add(field, f"the same as {where}", "DUPLICATE_ID")
 
     def check_id(self, field: str, text: str) -> None:
         """Ids are 1 to 256 characters without NUL; anything else may stand in them."""
@@ -62,5 +73,6 @@ class Violations:
 
 
 def possible_id(text: str) -> bool:
-    """Whether anything can be stored under this id; a read of an impossible one is answered without asking the store."""
+    """Whether anything can be stored under this id; a read of an impossible one is answered without
+    asking the store."""
     return 0 < len(text) <= MAX_ID_LENGTH and "\0" not in text

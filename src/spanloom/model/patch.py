@@ -1,10 +1,10 @@
 """Patches: what updates say of an event, kept beside its span and applied to it whenever the span
 is written.
 
-A patch is one JSON object. Its keys: `metadata`, `metrics`, `feedback`, `config`, `user_properties`
-(objects, merged key by key; null removes a key), `outputs`, `inputs`, `children_ids`, `error`
-(replaced), `name`, `start_ns`, `end_ns`, `duration_ms` (columns of the same names). Patches are
-idempotent: applied to a span that has them they change nothing. So they need no lock.
+A patch is one JSON object. Its keys: the objects of an event (`EVENT_OBJECTS`), merged key by key,
+where null removes a key; the other values of `Io`, which are replaced; and `name`, `start_ns`,
+`end_ns`, `duration_ms`, the columns of the same names. Patches are idempotent: applied to a span
+that has them they change nothing. So they need no lock.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from dataclasses import replace
 from math import inf
 from typing import Any
 
-from spanloom.model.span import Json, Span
+from spanloom.model.genai import Json
+from spanloom.model.span import EVENT_FIELDS, EVENT_OBJECTS, NO_BODY, Io, Span
 from spanloom.model.times import MAX_TIME_NS
 
 Patch = Mapping[str, Json]
 
-MERGED = ("metadata", "metrics", "feedback", "config", "user_properties")
-_REPLACED = ("outputs", "inputs", "children_ids", "error")
+_REPLACED = tuple(name for name in EVENT_FIELDS if name not in EVENT_OBJECTS)
+_UPDATED = ("name", "start_ns", "end_ns")
 _NS_PER_MS = 10**6
 
 
@@ -29,42 +30,33 @@ def joined(patches: Iterable[Patch]) -> dict[str, Json]:
     whole: dict[str, Json] = {}
     for patch in patches:
         for name, value in patch.items():
-            whole[name] = {**whole.get(name, {}), **value} if name in MERGED else value
+            whole[name] = {**whole.get(name, {}), **value} if name in EVENT_OBJECTS else value
     return whole
-
-
-# What a patch says, by its name in a body's lists of what nobody said.
-_SAID = {"start_ns": "start_time", "end_ns": "end_time", "name": "name"}
 
 
 def patched(span: Span, patch: Patch) -> Span:
     """The span with the patch applied."""
-    body = dict(span.body)
-    for name in MERGED:
+    changes: dict[str, Json] = {name: patch[name] for name in _REPLACED if name in patch}
+    for name in EVENT_OBJECTS:
         if name in patch:
-            old = body.get(name)
-            new = {**old, **patch[name]} if isinstance(old, dict) else patch[name]
-            body[name] = {
+            new = {**(getattr(span.io, name) or NO_BODY), **patch[name]}
+            changes[name] = {
                 key: value for key, value in new.items() if not _removed(patch, name, key)
             }
-    body.update({name: patch[name] for name in _REPLACED if name in patch})
-    columns: dict[str, Any] = {**_columns(span, patch, body), **_times(span, patch)}
+    io = replace(span.io, **changes)
+    columns: dict[str, Any] = {**_columns(span, patch, io), **_times(span, patch)}
     if "name" in patch:
         columns["name"] = patch["name"]
-    said = {_SAID[name] for name in _SAID if name in patch}
-    for key in ("unset", "computed"):
-        if said.intersection(body.get(key, ())):
-            body[key] = [name for name in body[key] if name not in said]
-    if "end_time" in said:
-        body.pop("end_ns_sent", None)
-    return replace(span, **columns, body=body)
+    updated = tuple(name for name in _UPDATED if name in span.updated or name in patch)
+    start_unknown = span.start_unknown and "start_ns" not in patch
+    return replace(span, **columns, io=io, updated=updated, start_unknown=start_unknown)
 
 
 def _removed(patch: Patch, name: str, key: str) -> bool:
     return key in patch[name] and patch[name][key] is None
 
 
-def _columns(span: Span, patch: Patch, body: Patch) -> dict[str, Any]:
+def _columns(span: Span, patch: Patch, io: Io) -> dict[str, Any]:
     """The columns that follow from what the patch says; the others may come from elsewhere, and
     stay."""
     follow: dict[str, Any] = {}
@@ -72,7 +64,7 @@ def _columns(span: Span, patch: Patch, body: Patch) -> dict[str, Any]:
     if "provider" in config:
         follow["provider"] = column_text(config["provider"]).lower()
     if "model" in config or "model" in metadata:
-        follow["model"] = model_of(_object(body, "config"), _object(body, "metadata"))
+        follow["model"] = model_of(io.config or NO_BODY, io.metadata or NO_BODY)
     if "prompt_tokens" in metadata:
         follow["input_tokens"] = count_of(metadata["prompt_tokens"])
     if "completion_tokens" in metadata:
@@ -84,15 +76,10 @@ def _columns(span: Span, patch: Patch, body: Patch) -> dict[str, Any]:
     return follow
 
 
-def _object(body: Patch, name: str) -> Mapping[str, Json]:
-    value = body.get(name)
-    return value if isinstance(value, Mapping) else {}
-
-
 def _times(span: Span, patch: Patch) -> dict[str, Any]:
     # A session without a start of its own begins with its events: nothing is to be reckoned from
     # its column.
-    has_start = "start_ns" in patch or "start_time" not in span.body.get("unset", ())
+    has_start = "start_ns" in patch or not span.start_unknown
     start, end = patch.get("start_ns", span.start_ns), patch.get("end_ns", span.end_ns)
     if "duration_ms" in patch:
         duration = patch["duration_ms"]

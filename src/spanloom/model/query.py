@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from spanloom.model.span import Json, Span
+from spanloom.model.genai import Json
+from spanloom.model.span import Span
 
 T = TypeVar("T")
 

@@ -1,50 +1,27 @@
 """Spans, traces and feedback: what adapters write and views read.
 
-Plain frozen values. Times are integer nanoseconds since 1970 UTC; durations are milliseconds; ids are case-sensitive
-text; "" means "none" in ids, so that no two spellings of absence exist.
+Plain values. Times are integer nanoseconds since 1970 UTC; durations are milliseconds; ids are
+case-sensitive text. In ids and in texts that are columns "" means "none", so that absence is
+spelled in one way only.
 
-A span's `body` is one JSON object for all that has no column. Its keys, by the door that fills them:
+A span has four parts beside its columns:
 
-    inputs, outputs            any JSON: what went in and came out (Basalt input/output, HoneyHive inputs/outputs)
-    ideal_output               any JSON: the ground truth for evaluators (Basalt idealOutput)
-    metadata, config, metrics, feedback, user_properties
-                               objects, as sent (HoneyHive; metadata also Basalt)
-    error                      text (HoneyHive error)
-    source, project            text, as sent (HoneyHive)
-    children_ids               list of event ids, as sent (HoneyHive)
-    log_type                   span, generation, function, tool, retrieval, event (Basalt log type)
-    prompt                     {slug, version?, tag?} (Basalt)
-    variables                  [{label, value?}] (Basalt)
-    evaluators                 [{slug}] (Basalt)
-    sample_rate, sampled       number 0..1 as decided, and the decision (Basalt; on the root span)
-    evaluation_config          {sample_rate?} as sent (Basalt; on the root span)
-    experiment                 {id} (Basalt; on the root span)
-    user, organization         {id?, name?, email?} (Basalt; on the root span)
-    feature_slug, chain_slug   text (Basalt; on the root span)
-    parent_id                  a log's parentId as sent, where the span hangs under the trace instead (Basalt)
-    computed                   start_time, end_time: times that were not sent, whose column holds what follows from others (Basalt)
-    end_ns_sent                an end before the start, whose column holds the start (Basalt)
-    unset                      names of fields that the client left unset and whose column holds a default
-    input_messages, output_messages
-                               [{role, content? | parts?, finish_reason?}] (OpenTelemetry GenAI)
-    system_instructions        text
-    tool                       {name?, call_id?, type?, description?, arguments?, result?} (arguments/result any JSON)
-    tool_definitions           any JSON
-    agent                      {id?, version?, description?}; the name is a column
-    response_model, reasoning, reasoning_tokens, cache_read_tokens, cache_creation_tokens, content_refs, compaction
-                               what the chat view shows beside the columns
-    status_message, error_type text
-    attributes, events, links, resource, scope, trace_state, flags, dropped
-                               an OTLP span's own parts, as sent
+    io      the JSON values of an event: what went in, what came out, and what is kept beside them
+    genai   what the span says in the terms of the OpenTelemetry GenAI conventions
+    trace   what the span says of its trace as a whole
+    sent    what the client sent that the other parts do not hold exactly
+
+All readers read the first three. `sent` is read by one adapter alone, the one whose name it
+carries, to give the client's message back. In the parts None means that the client did not say it;
+an empty text or object was sent as such, and is given back as such.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-Json = Any  # dict[str, Json] | list[Json] | str | int | float | bool | None
+from spanloom.model.genai import Agent, Compaction, GenAiMessage, Handoff, Json, Tool, Usage
 
 NO_BODY: Mapping[str, Json] = {}
 
@@ -53,18 +30,162 @@ STATUSES = ("UNSET", "OK", "ERROR")
 # The type of the feedback that an evaluator's result is.
 EVALUATION = "spanloom.evaluation"
 
+# The values of an event are the fields of `Io`. Whoever filters, exports or updates events takes
+# the list from here. What went in and what came out may be any JSON.
+EVENT_VALUES = ("inputs", "outputs")
+# Updates merge the keys of these objects.
+EVENT_OBJECTS = ("config", "metadata", "metrics", "feedback", "user_properties")
+EVENT_TEXTS = ("error", "source", "project")
+EVENT_LISTS = ("children_ids",)  # of texts
+EVENT_FIELDS = (*EVENT_VALUES, *EVENT_OBJECTS, *EVENT_TEXTS, *EVENT_LISTS)
+# Keys of an event's objects that a column may hold as well. Where the client did not send the key,
+# the events view shows the column in its place, and filters and charts compare the column.
+SHOWN_COLUMNS = {
+    ("config", "provider"): "provider",
+    ("config", "model"): "model",
+    ("metadata", "prompt_tokens"): "input_tokens",
+    ("metadata", "completion_tokens"): "output_tokens",
+    ("metadata", "cost"): "cost",
+}
+# Follows from both kinds of tokens in the same way.
+TOTAL_TOKENS = ("metadata", "total_tokens")
+# What every event has beside its values.
+EVENT_COLUMNS = (
+    *("event_id", "event_name", "event_type", "session_id", "parent_id"),
+    *("start_time", "end_time", "duration"),
+)
 
-# Not frozen, though nobody changes one: that makes four times the work of each span, written or read.
+
+# Nobody changes a part once its span is made. They are not frozen all the same, since making a
+# frozen one takes four times as long, and each span that is written or read makes some.
+@dataclass(slots=True)
+class Io:
+    """The JSON values of an event, as far as the span's adapter knows them.
+
+    `ideal_output` is the ground truth for evaluators; the contract of events does not have it.
+    """
+
+    inputs: Json = None
+    outputs: Json = None
+    config: Mapping[str, Json] | None = None
+    metadata: Mapping[str, Json] | None = None
+    metrics: Mapping[str, Json] | None = None
+    feedback: Mapping[str, Json] | None = None
+    user_properties: Mapping[str, Json] | None = None
+    error: str | None = None
+    source: str | None = None
+    project: str | None = None
+    children_ids: Sequence[str] | None = None
+    ideal_output: Json = None
+
+
+@dataclass(slots=True, kw_only=True)
+class PromptUse:
+    """The prompt, stored on this server or elsewhere, that a model was called with."""
+
+    slug: str
+    version: str | None = None
+    tag: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Variable:
+    """A variable of the prompt, and the text in its place."""
+
+    label: str
+    value: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class GenAi:
+    """What a span says in the terms of the GenAI conventions.
+
+    `tool_definitions` is any JSON. `relayed` tells that the messages are copies of those of other
+    spans; `is_turn` that the input is what the user said, and the output what the user received.
+    """
+
+    input_messages: Sequence[GenAiMessage] = ()
+    output_messages: Sequence[GenAiMessage] = ()
+    system_instructions: str = ""
+    reasoning: str = ""
+    tool: Tool | None = None
+    tool_definitions: Json = None
+    agent: Agent | None = None
+    usage: Usage | None = None
+    response_model: str = ""
+    content_refs: tuple[str, ...] = ()
+    compaction: Compaction | None = None
+    handoff: Handoff | None = None
+    relayed: bool = False
+    is_turn: bool = False
+    prompt: PromptUse | None = None
+    variables: tuple[Variable, ...] = ()
+
+
+@dataclass(slots=True, kw_only=True)
+class Party:
+    """A user or an organization, as the client described it."""
+
+    id: str | None = None
+    name: str | None = None
+    email: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class TraceFacts:
+    """What a span, mostly the root, says of its trace.
+
+    That is for whom the work was done, what it belongs to, and how it is to be evaluated.
+    `evaluators` are slugs; `spanloom.model.evaluations` says what they judge. `evaluation_rate` is
+    the share of traces to be evaluated that the client asked for, `sample_rate` the share that was
+    applied, and `sampled` the decision for this trace.
+    """
+
+    feature_slug: str | None = None
+    user: Party | None = None
+    organization: Party | None = None
+    experiment_id: str | None = None
+    evaluators: tuple[str, ...] = ()
+    evaluation_rate: float | None = None
+    sample_rate: float | None = None
+    sampled: bool | None = None
+
+
+@dataclass(slots=True)
+class Sent:
+    """What the client sent that the span's other parts do not hold exactly.
+
+    `fields` are JSON that only the adapter of this name writes and reads.
+    """
+
+    adapter: str = ""
+    fields: Mapping[str, Json] = field(default_factory=lambda: NO_BODY)
+
+
+NO_IO = Io()
+NO_GENAI = GenAi()
+NO_TRACE = TraceFacts()
+NO_SENT = Sent()
+
+
 @dataclass(slots=True, kw_only=True)
 class Span:
-    """One unit of work. Identity is (project, trace_id, span_id); the project is the store call's, not the span's.
+    """One unit of work.
 
-    `parent_id` "" marks a root. `event_id` is the span's id in the events view: the span id unless a client gave
-    another. `session_id` is the conversation it belongs to (gen_ai.conversation.id, honeyhive.session_id, session.id),
-    else the trace id: a span whose session id is its trace id has no conversation of its own. Doors always fill both.
-    `kind` is the event type: model, tool, chain, session. `operation` is gen_ai.operation.name (chat,
-    invoke_agent, execute_tool, ...), "" when none was said. `end_ns` None is a span still open. `duration_ms` is what
-    the client said, else end - start, else None. `cost` is in US dollars.
+    Its identity is (project, trace_id, span_id). The project is given to the store beside the span.
+
+    `parent_id` "" marks a root. `event_id` is the span's id in the events view: the span id unless
+    a client gave another. `session_id` is the conversation it belongs to (gen_ai.conversation.id,
+    honeyhive.session_id, session.id), else the trace id: a span whose session id is its trace id
+    has no conversation of its own. Adapters always fill both. `kind` is the event type: model,
+    tool, chain, session. `operation` is gen_ai.operation.name (chat, invoke_agent, execute_tool,
+    ...), "" when the client did not say it. `end_ns` None is a span still open. `duration_ms` is
+    what the client said, else end - start, else None. `cost` is in US dollars.
+
+    `start_unknown`: the client gave no start, none follows from what it gave, and `start_ns` is the
+    time of receipt. `updated` names those of the fields name, start_ns and end_ns that an update
+    has set since the span was read. `log_type` is a Basalt log's: span, generation, function, tool,
+    retrieval, event. `instrumentation` is the name of the library that recorded the span.
     """
 
     trace_id: str
@@ -85,14 +206,26 @@ class Span:
     input_tokens: int | None = None
     output_tokens: int | None = None
     cost: float | None = None
-    body: Mapping[str, Json] = field(default_factory=lambda: NO_BODY)
+    status_message: str = ""
+    error_type: str = ""
+    log_type: str = ""
+    instrumentation: str = ""
+    conversation_name: str = ""
+    start_unknown: bool = False
+    updated: tuple[str, ...] = ()
+    io: Io = field(default_factory=lambda: NO_IO)
+    genai: GenAi = field(default_factory=lambda: NO_GENAI)
+    trace: TraceFacts = field(default_factory=lambda: NO_TRACE)
+    sent: Sent = field(default_factory=lambda: NO_SENT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """What is known of a trace as a whole, for lists: one row a trace, derived by the store from the root span.
+    """What is known of a trace as a whole, for lists: one row a trace, derived by the store from
+    the root span.
 
-    A trace whose root has not come (yet) is listed by the earliest span of the first batch that named it.
+    A trace whose root has not come (yet) is listed by the earliest span of the first batch that
+    named it.
     """
 
     trace_id: str
@@ -112,8 +245,9 @@ class Trace:
 class Feedback:
     """A judgement of a trace, a span or a conversation, by a person or a program.
 
-    `target` is "trace", "span", "conversation" or "" (an object Spanloom does not store); `target_id` its id.
-    `trace_id` narrows a span target where the client said it. `body` holds payload, scorer_* and the refs, as sent.
+    `target` is "trace", "span", "conversation" or "" (an object Spanloom does not store);
+    `target_id` its id. `trace_id` narrows a span target where the client said it. `body` holds
+    payload, scorer_* and the refs, as sent.
     """
 
     id: str

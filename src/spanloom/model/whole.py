@@ -8,8 +8,9 @@ from spanloom.model.span import Span
 
 
 def trace_root(trace_id: str, spans: Sequence[Span]) -> tuple[Span, list[Span]]:
-    """The root of a trace, and the other spans in their order: the span whose id is the trace's, else the earliest without a
-    parent, else one made up. `spans` are by start, at least one."""
+    """The root of a trace, and the other spans in their order: the span whose id is the trace's,
+    else the earliest without a parent, else one made up, beside which all spans are others. `spans`
+    are by start, at least one."""
     return _parted(
         trace_id,
         spans,
@@ -29,9 +30,10 @@ def session_root(session_id: str, spans: Sequence[Span]) -> tuple[Span, list[Spa
 
 
 def whole_times(root: Span, others: Sequence[Span]) -> tuple[int, int | None]:
-    """Start and end in nanoseconds: what the root says, else the earliest start and the latest end of the others."""
+    """Start and end in nanoseconds: what the root says, else the earliest start and the latest end
+    of the others."""
     start, end = root.start_ns, root.end_ns
-    if "start_time" in root.body.get("unset", ()):
+    if root.start_unknown:
         start = min((span.start_ns for span in others), default=start)
     if end is None and root.kind == "session":
         end = max((span.end_ns for span in others if span.end_ns is not None), default=None)
@@ -49,6 +51,6 @@ def _parted(whole_id: str, spans: Sequence[Span], root: Span | None) -> tuple[Sp
         name="unknown",
         kind="session",
         start_ns=spans[0].start_ns,
-        body={"unset": ["name", "start_time"]},
+        start_unknown=True,
     )
     return made_up, list(spans)

@@ -1,6 +1,8 @@
-"""Events as Parquet: a column a field, times as timestamps, objects as JSON text (of the logical type JSON, where readers know it).
+"""Events as Parquet: a column a field, times as timestamps, objects as JSON text (of the logical
+type JSON, where readers know it).
 
-Needs the extra `spanloom[parquet]`. Rows are written and read by groups, so that a file of any size takes the same memory.
+Needs the extra `spanloom[parquet]`. Rows are written and read by groups, so that a file of any size
+takes the same memory.
 """
 
 from __future__ import annotations
@@ -12,6 +14,13 @@ from typing import Any, BinaryIO
 import orjson
 
 from spanloom.errors import SetupError, invalid_field
+from spanloom.model.span import (
+    EVENT_COLUMNS,
+    EVENT_LISTS,
+    EVENT_OBJECTS,
+    EVENT_TEXTS,
+    EVENT_VALUES,
+)
 from spanloom.model.times import ms_from_ns, ns_from_ms
 
 try:
@@ -21,15 +30,14 @@ except ImportError:
     raise SetupError("Parquet needs the package pyarrow: pip install 'spanloom[parquet]'") from None
 
 _TIMES = ("start_time", "end_time")
-_OBJECTS = ("inputs", "outputs", "config", "metadata", "metrics", "feedback", "user_properties")
+_OBJECTS = (*EVENT_VALUES, *EVENT_OBJECTS)
 _FIELDS: dict[str, Any] = {
-    **dict.fromkeys(("event_id", "event_type", "event_name"), pa.string()),
-    **dict.fromkeys(("session_id", "parent_id", "source", "project"), pa.string()),
+    **dict.fromkeys(EVENT_COLUMNS, pa.string()),
     **dict.fromkeys(_TIMES, pa.timestamp("ns", "UTC")),
     "duration": pa.float64(),
-    "error": pa.string(),
+    **dict.fromkeys(EVENT_TEXTS, pa.string()),
     **dict.fromkeys(_OBJECTS, pa.json_()),
-    "children_ids": pa.list_(pa.string()),
+    **dict.fromkeys(EVENT_LISTS, pa.list_(pa.string())),
 }
 SCHEMA = pa.schema(_FIELDS)
 # As Python has the values.
@@ -42,7 +50,8 @@ _DAMAGE = (pa.ArrowException, OSError, ValueError, KeyError)
 
 
 class EventWriter:
-    """Writes events, each as the JSON of one, to a file; to be used in a `with` block, whose end completes the file."""
+    """Writes events, each as the JSON of one, to a file; to be used in a `with` block, whose end
+    completes the file."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._writer = ParquetWriter(file, SCHEMA, compression="zstd")
@@ -72,7 +81,8 @@ class EventWriter:
 
 
 def read_events(file: BinaryIO) -> Iterator[bytes]:
-    """The JSON of each event of a file. INVALID_ARGUMENT for what is no Parquet file, or names the column that cannot be read."""
+    """The JSON of each event of a file. INVALID_ARGUMENT for what is no Parquet file, or names the
+    column that cannot be read."""
     if not file.seekable():
         raise invalid_field("file", "must be a file, not a pipe: Parquet is read from its end")
     try:

@@ -9,7 +9,7 @@ from typing import Any
 from spanloom.adapters.honeyhive.model_events import event_of, events_of
 from spanloom.adapters.honeyhive.projection import project as projected
 from spanloom.adapters.honeyhive.projection import wanted
-from spanloom.adapters.honeyhive.read import ReadEvents, read_batch, read_event
+from spanloom.adapters.honeyhive.read import ParsedEvents, read_batch, read_event
 from spanloom.adapters.honeyhive.schema import schema_message
 from spanloom.adapters.honeyhive.update import read_update
 from spanloom.adapters.honeyhive.write import event_message, fill_event
@@ -180,7 +180,7 @@ class EventService:
 
     async def _create(
         self, batch: event_service_pb2.CreateEventBatchRequest, call: Call, field: str
-    ) -> ReadEvents:
+    ) -> ParsedEvents:
         project = call.project(_project_of(batch, call, field))
         read = await converted(
             len(batch.events),

@@ -7,8 +7,9 @@ from typing import cast
 
 from google.protobuf.message import Message
 
-from spanloom.adapters.basalt.read import ReadTrace, read_log, read_trace, trace_around_log
+from spanloom.adapters.basalt.read import ParsedTrace, read_log, read_trace, trace_around_log
 from spanloom.adapters.basalt.write import listed_trace, trace_message
+from spanloom.adapters.otlp.write import otel_json
 from spanloom.codec.conversion import converted
 from spanloom.codec.timestamps import ns_from_timestamp
 from spanloom.errors import invalid_field, not_found
@@ -82,7 +83,7 @@ class TraceService:
         spans = await self._store.trace_spans(project, trace_id)
         if not spans:
             raise not_found("trace", trace_id)
-        trace = await converted(len(spans), lambda: trace_message(trace_id, spans))
+        trace = await converted(len(spans), lambda: trace_message(trace_id, spans, otel_json))
         return trace_service_pb2.GetTraceResponse(trace=trace)
 
     async def list_traces(
@@ -119,7 +120,9 @@ class TraceService:
             raise not_found("trace", trace_id)
         return trace_service_pb2.DeleteTraceResponse()
 
-    async def _store_trace(self, read: ReadTrace, trace: trace_pb2.Trace, call: Call) -> str | None:
+    async def _store_trace(
+        self, read: ParsedTrace, trace: trace_pb2.Trace, call: Call
+    ) -> str | None:
         """Store the spans; the warning, None when there is nothing to tell."""
         project = call.project()
         warnings = await references.warnings(self._store, project, trace) + read.warnings

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import orjson
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1 import common_pb2
@@ -94,11 +92,6 @@ def recorded(path: str) -> list[Span]:
     received = spans_from(otlp_json.parse((DATA / path).read_bytes()), received_ns=RECEIVED)
     assert not received.rejected
     return sorted(received.spans, key=lambda span: (span.start_ns, span.span_id))
-
-
-def stored(span: Span) -> Span:
-    """The span as a store gives it back: its body through JSON text."""
-    return dataclasses.replace(span, body=orjson.loads(orjson.dumps(dict(span.body))))
 
 
 Values = st.SearchStrategy[common_pb2.AnyValue]

@@ -7,8 +7,12 @@ from typing import Any
 
 import pytest
 
+from spanloom.genai.stored import messages_json
+from spanloom.genai.text import text_of
 from spanloom.model import Span
+from spanloom.model.genai import Compaction, Handoff, Tool, ToolResultPart, Usage
 from tests.ingest.otlp.requests import read_one
+from tests.parts import flat, tool_of
 
 
 def text(content: str) -> dict[str, Any]:
@@ -28,7 +32,7 @@ RESPONSE = {"type": "tool_call_response", "id": "c1", "response": "18C"}
 
 
 def facts(span: Span) -> dict[str, Any]:
-    """What the conventions made of a span: columns that say something, and the body without the span's own parts."""
+    """What the conventions made of a span: columns that say something, and its parts but for what follows from others."""
     columns = {
         key: value
         for key in (
@@ -44,8 +48,9 @@ def facts(span: Span) -> dict[str, Any]:
     }
     if span.session_id != span.trace_id:
         columns["session_id"] = span.session_id
-    own = {"attributes", "events", "scope", "status", "inputs", "outputs", "cost_details"}
-    return columns | {key: value for key, value in span.body.items() if key not in own}
+    told = flat(span)
+    usage = {key: n for key, n in told.pop("usage", {}).items() if key.endswith("_tokens")}
+    return columns | {k: v for k, v in told.items() if k not in ("inputs", "outputs")} | usage
 
 
 def test_current_genai_attributes() -> None:
@@ -99,15 +104,16 @@ def test_current_genai_attributes() -> None:
             assistant({"type": "reasoning", "content": "Hm."}, text("Hello"), finish_reason="stop")
         ],
     }
-    assert span.body["inputs"] == {"chat_history": [{"role": "user", "content": "Hi"}]}
-    assert span.body["outputs"] == {
+    assert span.io.inputs == {"chat_history": [{"role": "user", "content": "Hi"}]}
+    assert span.io.outputs == {
         "role": "assistant",
         "content": "Hello",
         "finish_reason": "stop",
     }
     # 60 at 3, 30 at 0.3, 10 at 3.75, 20 at 15 US dollars a million.
     assert span.cost == pytest.approx((60 * 3 + 30 * 0.3 + 10 * 3.75 + 20 * 15) / 1e6)
-    assert span.body["cost_details"]["source"] == "computed"
+    assert span.genai.usage is not None
+    assert span.genai.usage.cost_source == "computed"
 
 
 @pytest.mark.parametrize(
@@ -121,12 +127,12 @@ def test_current_genai_attributes() -> None:
         ('{"role": "user", "content": "one"}', [{"role": "user", "content": "one"}]),
         ('{"role": "User", "parts": []}', [{"role": "user", "parts": []}]),
         ("[1, 2", [{"role": "user", "content": "[1, 2"}]),
-        ('{"question": 1}', [{"role": "user", "content": '{"question":1}'}]),
+        ('{"question": 1}', [user("1")]),
     ],
 )
 def test_messages_in_odd_forms(sent: str, messages: list[Any]) -> None:
     span = read_one({"gen_ai.operation.name": "chat", "gen_ai.input.messages": sent})
-    assert span.body["input_messages"] == messages
+    assert messages_json(span.genai.input_messages) == messages
 
 
 def test_a_tool_of_genai_attributes() -> None:
@@ -153,14 +159,14 @@ def test_a_tool_of_genai_attributes() -> None:
             "result": "0",
         },
     }
-    assert (span.body["inputs"], span.body["outputs"]) == ({"city": "Paris"}, {"result": "0"})
+    assert (span.io.inputs, span.io.outputs) == ({"city": "Paris"}, {"result": "0"})
 
 
 def test_structured_attribute_values_need_no_json() -> None:
     span = read_one(
         {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.call.result": [1, False]}
     )
-    assert span.body["tool"]["result"] == [1, False]
+    assert tool_of(span).result == [1, False]
 
 
 @pytest.mark.parametrize(
@@ -182,7 +188,7 @@ def test_operations_by_span_name(name: str, operation: str, kind: str) -> None:
 
 def test_names_by_span_name() -> None:
     assert read_one({}, "invoke_agent bot").agent_name == "bot"
-    assert read_one({}, "execute_tool search").body["tool"] == {"name": "search"}
+    assert read_one({}, "execute_tool search").genai.tool == Tool(name="search")
 
 
 def test_indexed_prompts_and_completions() -> None:
@@ -211,28 +217,28 @@ def test_indexed_prompts_and_completions() -> None:
             "gen_ai.usage.completion_tokens": "3",
         }
     )
-    assert span.body["input_messages"] == [
+    assert messages_json(span.genai.input_messages) == [
         {"role": "system", "content": "Be brief."},
         user("Weather?"),
         assistant(CALL),
         {"role": "tool", "parts": [RESPONSE]},
         {"role": "user", "content": "Thanks"},
     ]
-    assert span.body["output_messages"] == [
+    assert messages_json(span.genai.output_messages) == [
         {"role": "assistant", "content": '{"answer": 42}', "finish_reason": "stop"}
     ]
     assert (span.provider, span.input_tokens, span.output_tokens) == ("openai", 7, 3)
-    assert "system_instructions" not in span.body
+    assert not span.genai.system_instructions
 
 
 def test_a_scalar_beside_a_nested_attribute_keeps_both() -> None:
     span = read_one(
         {"gen_ai.prompt": "flat", "gen_ai.prompt.0.content": "nested", "gen_ai.system": "x"}
     )
-    assert span.body["input_messages"] == [{"role": "user", "content": "nested"}]
-    assert span.body["attributes"]["gen_ai.prompt"] == "flat"
+    assert messages_json(span.genai.input_messages) == [{"role": "user", "content": "nested"}]
+    assert span.sent.fields["attributes"]["gen_ai.prompt"] == "flat"
     span = read_one({"honeyhive_outputs.a": 1, "honeyhive_outputs.a.b": 2})
-    assert span.body["outputs"] == {"a": {"b": 2, "value": 1}}
+    assert span.io.outputs == {"a": {"b": 2, "value": 1}}
 
 
 def test_koog_writes_calls_as_the_content_of_a_completion() -> None:
@@ -250,7 +256,7 @@ def test_koog_writes_calls_as_the_content_of_a_completion() -> None:
             "gen_ai.completion.0.content": json.dumps(call),
         }
     )
-    assert span.body["output_messages"] == [assistant(CALL)]
+    assert messages_json(span.genai.output_messages) == [assistant(CALL)]
     tool = read_one(
         {
             "gen_ai.tool.name": "get_weather",
@@ -260,15 +266,11 @@ def test_koog_writes_calls_as_the_content_of_a_completion() -> None:
         "tool.get_weather",
     )
     assert tool.operation == "execute_tool"
-    assert tool.body["tool"] == {
-        "name": "get_weather",
-        "arguments": {"city": "Paris"},
-        "result": "18C",
-    }
+    assert tool.genai.tool == Tool(name="get_weather", arguments={"city": "Paris"}, result="18C")
     node = read_one(
         {"koog.node.id": "n", "koog.node.input": "x"}, "node.n", parent_span_id=b"12345678"
     )
-    assert (node.operation, node.body["inputs"]) == ("chain", {"input": "x"})
+    assert (node.operation, node.io.inputs) == ("chain", {"input": "x"})
     current = read_one(
         {
             "gen_ai.operation.name": "chat",
@@ -283,7 +285,12 @@ def test_koog_writes_calls_as_the_content_of_a_completion() -> None:
             ),
         }
     )
-    assert current.body["input_messages"] == [user("Hi"), {"role": "tool", "parts": [RESPONSE]}]
+    result = {"type": "tool_call_response", "id": "c1", "result": "18C"}
+    assert messages_json(current.genai.input_messages) == [
+        user("Hi"),
+        {"role": "tool", "parts": [result]},
+    ]
+    assert current.genai.input_messages[1].parts == (ToolResultPart("c1", "", "18C"),)
 
 
 CALLS = [
@@ -321,14 +328,16 @@ def test_messages_as_events(fields: Any) -> None:
             ),
         ],
     )
-    assert span.body["input_messages"] == [
+    assert messages_json(span.genai.input_messages) == [
         {"role": "system", "parts": [text("Be brief.")]},
         user("Weather?"),
         assistant(CALL),
         {"role": "tool", "parts": [RESPONSE]},
     ]
-    assert span.body["output_messages"] == [assistant(text("It is 18C."), finish_reason="stop")]
-    assert span.body["system_instructions"] == "Be brief."
+    assert messages_json(span.genai.output_messages) == [
+        assistant(text("It is 18C."), finish_reason="stop")
+    ]
+    assert span.genai.system_instructions == "Be brief."
 
 
 def test_content_in_one_event() -> None:
@@ -342,9 +351,9 @@ def test_content_in_one_event() -> None:
             }
         },
     )
-    assert span.body["input_messages"] == [user("Hi")]
-    assert span.body["output_messages"] == [assistant(text("Hello"))]
-    assert span.body["system_instructions"] == "Be brief."
+    assert messages_json(span.genai.input_messages) == [user("Hi")]
+    assert messages_json(span.genai.output_messages) == [assistant(text("Hello"))]
+    assert span.genai.system_instructions == "Be brief."
     older = read_one(
         {"gen_ai.operation.name": "chat"},
         events={
@@ -352,8 +361,41 @@ def test_content_in_one_event() -> None:
             "gen_ai.content.completion": {"gen_ai.completion": "Hello"},
         },
     )
-    assert older.body["input_messages"] == [{"role": "user", "content": "Hi"}]
-    assert older.body["output_messages"] == [{"role": "assistant", "content": "Hello"}]
+    assert messages_json(older.genai.input_messages) == [{"role": "user", "content": "Hi"}]
+    assert messages_json(older.genai.output_messages) == [{"role": "assistant", "content": "Hello"}]
+
+
+@pytest.mark.parametrize("prefix", ["gen_ai.handoff.", "handoff.", ""])
+def test_the_two_agents_of_a_handoff(prefix: str) -> None:
+    agents = {f"{prefix}from_agent": "a", f"{prefix}to_agent": "b"}
+    span = read_one({"gen_ai.operation.name": "handoff", **agents})
+    assert span.genai.handoff == Handoff(from_agent="a", to_agent="b")
+
+
+@pytest.mark.parametrize(
+    ("given", "returned"),
+    [
+        ({"gen_ai.tool.input": '{"city": "Paris"}'}, {"gen_ai.tool.output": "18C"}),
+        ({"gen_ai.tool.call.arguments": '{"city": "Paris"}'}, {"gen_ai.tool.call.result": "18C"}),
+        ({"input": '{"city": "Paris"}'}, {"output": "18C"}),
+        ({"content": '{"city": "Paris"}'}, {"content": "18C"}),
+        ({"body": '{"city": "Paris"}'}, {"body": "18C"}),
+        ({"body": '{"content": {"city": "Paris"}}'}, {"body": '{"content": "18C"}'}),
+        ({"gen_ai.event.content": '{"city": "Paris"}'}, {"gen_ai.event.content": "18C"}),
+        ({"event_body": '{"arguments": {"city": "Paris"}}'}, {"event_body": '{"result": "18C"}'}),
+    ],
+)
+def test_events_of_a_tools_input_and_output(
+    given: dict[str, Any], returned: dict[str, Any]
+) -> None:
+    events = [("gen_ai.tool.input", given), ("gen_ai.tool.output", returned)]
+    span = read_one({}, "execute_tool look", events)
+    assert span.genai.tool == Tool(name="look", arguments={"city": "Paris"}, result="18C")
+    # The attributes win, each by itself.
+    span = read_one({"gen_ai.tool.call.arguments": '{"a": 1}'}, "execute_tool look", events)
+    assert span.genai.tool == Tool(name="look", arguments={"a": 1}, result="18C")
+    span = read_one({"gen_ai.tool.call.result": "R"}, "execute_tool look", events)
+    assert span.genai.tool == Tool(name="look", arguments={"city": "Paris"}, result="R")
 
 
 def test_weave_beats_everything() -> None:
@@ -371,8 +413,8 @@ def test_weave_beats_everything() -> None:
         }
     )
     assert (span.operation, span.agent_name, span.provider) == ("invoke_agent", "a", "openai")
-    assert span.body["compaction"] == {"summary": "short", "items_before": 9}
-    assert span.body["content_refs"] == ["weave:///e/p/object/a:1"]
+    assert span.genai.compaction == Compaction(summary="short", items_before=9)
+    assert span.genai.content_refs == ("weave:///e/p/object/a:1",)
 
 
 def test_a_value_of_a_wrong_type_gives_way_to_the_next() -> None:
@@ -441,7 +483,7 @@ def test_a_model_of_openinference() -> None:
         "metadata": {"k": 1},
     }
     assert span.cost == 0.5
-    assert span.body["cost_details"] == {"total": 0.5, "source": "given"}
+    assert span.genai.usage == Usage(reasoning_tokens=4, cache_read_tokens=8, cost_source="given")
 
 
 def test_retrieval_and_embedding_of_openinference() -> None:
@@ -454,8 +496,8 @@ def test_retrieval_and_embedding_of_openinference() -> None:
         }
     )
     assert (found.operation, found.kind) == ("retrieval", "tool")
-    assert found.body["inputs"] == {"input": "France"}
-    assert found.body["outputs"] == {"documents": [{"content": "Paris", "score": 0.9}]}
+    assert found.io.inputs == {"input": "France"}
+    assert found.io.outputs == {"documents": [{"content": "Paris", "score": 0.9}]}
     embedded = read_one(
         {
             "openinference.span.kind": "EMBEDDING",
@@ -465,7 +507,7 @@ def test_retrieval_and_embedding_of_openinference() -> None:
         }
     )
     assert (embedded.operation, embedded.kind, embedded.model) == ("embeddings", "model", "m")
-    assert embedded.body["inputs"] == {"texts": ["a"]}
+    assert embedded.io.inputs == {"texts": ["a"]}
 
 
 def test_a_failed_models_error_is_not_its_answer() -> None:
@@ -478,8 +520,8 @@ def test_a_failed_models_error_is_not_its_answer() -> None:
         ],
         status={"code": 2},
     )
-    assert "output_messages" not in span.body
-    assert (span.status, span.body["error_type"], span.body["status_message"]) == (
+    assert not span.genai.output_messages
+    assert (span.status, span.error_type, span.status_message) == (
         "ERROR",
         "E2",
         "last",
@@ -495,13 +537,13 @@ def test_chains_wrap_and_do_not_speak() -> None:
         }
     )
     assert (root.operation, root.kind) == ("invoke_workflow", "chain")
-    assert "output_messages" not in root.body
-    assert root.body["inputs"] == {"chat_history": [{"role": "user", "content": "Hi"}]}
-    assert root.body["outputs"] == {"role": "assistant", "content": "Hello"}
+    assert not root.genai.output_messages
+    assert root.io.inputs == {"chat_history": [{"role": "user", "content": "Hi"}]}
+    assert root.io.outputs == {"role": "assistant", "content": "Hello"}
     step = read_one(
         {"openinference.span.kind": "CHAIN", "input.value": '{"a": 1}'}, parent_span_id=b"12345678"
     )
-    assert (step.operation, step.body["inputs"]) == ("chain", {"a": 1})
+    assert (step.operation, step.io.inputs) == ("chain", {"a": 1})
 
 
 def test_traceloop() -> None:
@@ -534,7 +576,7 @@ def test_traceloop() -> None:
         }
     )
     assert (model.operation, model.input_tokens, model.output_tokens) == ("text_completion", 4, 5)
-    assert model.body["tool_definitions"] == [{"name": "f", "parameters": {}}]
+    assert model.genai.tool_definitions == [{"name": "f", "parameters": {}}]
 
 
 def test_the_vercel_ai_sdk() -> None:
@@ -596,8 +638,8 @@ def test_the_vercel_ai_sdk() -> None:
         }
     )
     assert whole.operation == "invoke_agent"
-    assert whole.body["input_messages"][-1] == user("Weather?")
-    assert whole.body["output_messages"] == [assistant(text("18C"))]
+    assert messages_json(whole.genai.input_messages)[-1] == user("Weather?")
+    assert messages_json(whole.genai.output_messages) == [assistant(text("18C"))]
 
 
 def test_langfuse() -> None:
@@ -624,12 +666,8 @@ def test_langfuse() -> None:
         "output_messages": [assistant(text("Hello"))],
         "metadata": {"k": "v"},
     }
-    assert span.body["cost_details"] == {
-        "input": 0.1,
-        "output": 0.2,
-        "total": 0.3,
-        "source": "given",
-    }
+    assert span.cost == 0.3
+    assert span.genai.usage == Usage(input_cost=0.1, output_cost=0.2, cost_source="given")
 
 
 def test_mlflow_writes_json_in_every_attribute() -> None:
@@ -662,8 +700,8 @@ def test_logfire_keeps_a_request_and_its_response() -> None:
         }
     )
     assert (span.operation, span.model) == ("chat", "gpt-4o")
-    assert span.body["input_messages"] == [user("Hi")]
-    assert span.body["output_messages"] == [assistant(text("Hello"))]
+    assert messages_json(span.genai.input_messages) == [user("Hi")]
+    assert messages_json(span.genai.output_messages) == [assistant(text("Hello"))]
 
 
 @pytest.mark.parametrize(
@@ -712,7 +750,7 @@ def test_parts_of_every_model_api(said: Any, part: dict[str, Any]) -> None:
             "langfuse.observation.input": json.dumps([{"role": "user", "content": [said]}]),
         }
     )
-    assert span.body["input_messages"] == [{"role": "user", "parts": [part]}]
+    assert messages_json(span.genai.input_messages) == [{"role": "user", "parts": [part]}]
 
 
 def test_the_items_of_openais_responses_api() -> None:
@@ -747,13 +785,13 @@ def test_the_items_of_openais_responses_api() -> None:
             ),
         }
     )
-    assert span.body["input_messages"] == [
+    assert messages_json(span.genai.input_messages) == [
         {"role": "system", "parts": [text("Be brief.")]},
         user("Weather?"),
         assistant(CALL),
         {"role": "tool", "parts": [RESPONSE]},
     ]
-    assert span.body["output_messages"] == [assistant(text("It is 18C."))]
+    assert messages_json(span.genai.output_messages) == [assistant(text("It is 18C."))]
 
 
 def test_long_messages_are_not_copied_for_the_events_view() -> None:
@@ -763,8 +801,8 @@ def test_long_messages_are_not_copied_for_the_events_view() -> None:
             "gen_ai.input.messages": json.dumps([user("x" * 100_000)]),
         }
     )
-    assert "inputs" not in span.body
-    assert len(span.body["input_messages"][0]["parts"][0]["content"]) == 100_000
+    assert span.io.inputs is None
+    assert len(text_of(span.genai.input_messages[0])) == 100_000
 
 
 def test_honeyhives_own_fields_win() -> None:
@@ -790,9 +828,10 @@ def test_honeyhives_own_fields_win() -> None:
     assert (span.status, span.cost) == ("ERROR", 0.25)
     assert (span.input_tokens, span.output_tokens) == (10, 4)
     assert (span.model, span.provider) == ("gpt-4o", "openai")
-    assert span.body["inputs"] == {"a": [1, {"b": 2}]}
-    assert span.body["metadata"]["prompt_tokens"] == 10
-    assert (span.body["error"], span.body["span_name"]) == ("went wrong", "span name")
+    assert span.io.inputs == {"a": [1, {"b": 2}]}
+    assert span.io.metadata
+    assert span.io.metadata["prompt_tokens"] == 10
+    assert (span.io.error, span.sent.fields["name"]) == ("went wrong", "span name")
 
 
 def test_an_id_too_long_to_be_one_is_left_to_the_attributes() -> None:

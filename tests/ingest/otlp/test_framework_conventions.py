@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from spanloom.genai.messages import text_of
+from spanloom.genai.text import text_of
+from spanloom.model.genai import Handoff
 from tests.ingest.otlp.requests import read_one
+from tests.parts import tool_of
 
 
 def messages(*given: Any) -> str:
@@ -21,23 +23,23 @@ def test_koog_gives_calls_the_role_of_results_and_thoughts_one_of_their_own() ->
     span = read_one(
         {"gen_ai.operation.name": "chat", "gen_ai.output.messages": messages(call, thought)}
     )
-    assert [m["role"] for m in span.body["output_messages"]] == ["assistant"] * 2
-    assert span.body["reasoning"] == "hm"
+    assert [m.role for m in span.genai.output_messages] == ["assistant"] * 2
+    assert span.genai.reasoning == "hm"
 
 
 def test_koog_encodes_results_and_tells_instructions_without_a_prefix() -> None:
     told = {"koog.event.id": "e", "gen_ai.operation.name": "execute_tool"}
     span = read_one({**told, "gen_ai.tool.call.result": '"18C"'}, "execute_tool look")
-    assert span.body["tool"]["result"] == "18C"
+    assert tool_of(span).result == "18C"
     asked = {"koog.event.id": "e", "gen_ai.operation.name": "chat"}
     instructions = json.dumps([{"type": "text", "content": "be nice"}])
     span = read_one({**asked, "system_instructions": instructions})
-    assert span.body["system_instructions"] == "be nice"
+    assert span.genai.system_instructions == "be nice"
 
 
 def test_openinference_tells_prompts_as_a_list_too() -> None:
     span = read_one({"openinference.span.kind": "LLM", "llm.prompts": ["question"]})
-    assert [text_of(m) for m in span.body["input_messages"]] == ["question"]
+    assert [text_of(m) for m in span.genai.input_messages] == ["question"]
 
 
 def test_google_adk_tells_the_chunks_of_a_stream() -> None:
@@ -50,14 +52,14 @@ def test_google_adk_tells_the_chunks_of_a_stream() -> None:
         },
     )
     span = read_one({"gen_ai.output.messages": chunks}, "chat m", scope="gcp.vertex.agent")
-    [message] = span.body["output_messages"]
-    assert (text_of(message), message["finish_reason"]) == ("Hello", "stop")
+    [message] = span.genai.output_messages
+    assert (text_of(message), message.finish_reason) == ("Hello", "stop")
 
 
 def test_google_adk_writes_placeholders() -> None:
     given = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.call.id": "<not specified>"}
     span = read_one({**given, "gen_ai.tool.name": "look"}, scope="gcp.vertex.agent")
-    assert "call_id" not in span.body["tool"]
+    assert tool_of(span).call_id == ""
     span = read_one({**given, "gen_ai.tool.name": "(merged tools)"}, scope="gcp.vertex.agent")
     assert (span.kind, span.operation) == ("chain", "chain")
 
@@ -80,10 +82,10 @@ def test_logfire_names_the_openai_agents_sdks_spans_by_templates(
     )
     assert (span.operation, span.name) == (operation, "told")
     if operation == "execute_tool":
-        tool = span.body["tool"]
-        assert (tool["name"], tool["arguments"], tool["result"]) == ("look", {"q": 1}, "R")
+        tool = tool_of(span)
+        assert (tool.name, tool.arguments, tool.result) == ("look", {"q": 1}, "R")
     elif operation == "handoff":
-        assert span.body["handoff"] == {"from_agent": "a", "to_agent": "b"}
+        assert span.genai.handoff == Handoff(from_agent="a", to_agent="b")
 
 
 def test_what_an_assistant_says_last_is_the_answer_where_no_choice_is_told() -> None:
@@ -92,8 +94,8 @@ def test_what_an_assistant_says_last_is_the_answer_where_no_choice_is_told() -> 
         ("gen_ai.assistant.message", {"content": "answer"}),
     ]
     span = read_one({}, "chat m", events)
-    assert [text_of(m) for m in span.body["input_messages"]] == ["question"]
-    assert [text_of(m) for m in span.body["output_messages"]] == ["answer"]
+    assert [text_of(m) for m in span.genai.input_messages] == ["question"]
+    assert [text_of(m) for m in span.genai.output_messages] == ["answer"]
 
 
 def test_llamaindex_prints_what_cannot_be_json() -> None:
@@ -108,9 +110,9 @@ def test_llamaindex_prints_what_cannot_be_json() -> None:
         [("step.output", {"output": printed})],
         scope=scope,
     )
-    tool = span.body["tool"]
-    assert (tool["name"], tool["arguments"], tool["call_id"]) == ("look", {"q": "it's"}, "c1")
-    assert tool["result"] == "R"
+    tool = tool_of(span)
+    assert (tool.name, tool.arguments, tool.call_id) == ("look", {"q": "it's"}, "c1")
+    assert tool.result == "R"
     broken = read_one(
         {"llamaindex.step.input_summary": "ToolCall(tool_name='look', tool_kwargs={'q': ..."},
         "Agent.call_tool",

@@ -7,18 +7,18 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1 import trace_pb2
 
-from spanloom.adapters.otlp import conventions
+from spanloom.adapters.otlp.draft import CONVENTIONS
 from spanloom.adapters.otlp.read import spans_from
 from spanloom.adapters.otlp.write import traces_data
 from spanloom.model import MAX_TIME_NS
 from tests.ingest.otlp import requests as r
+from tests.parts import through_a_row
 
 
 def grouped(request: ExportTraceServiceRequest) -> list[tuple[bytes, bytes, list[bytes]]]:
@@ -51,7 +51,7 @@ def wire(message: Any) -> bytes:
 def test_any_request_comes_back_as_it_was_sent(request: ExportTraceServiceRequest) -> None:
     received = spans_from(request, received_ns=r.RECEIVED)
     assert not received.rejected
-    back = traces_data([r.stored(span) for span in received.spans])
+    back = traces_data([through_a_row(span) for span in received.spans])
     assert grouped(ExportTraceServiceRequest.FromString(wire(back))) == grouped(request)
 
 
@@ -62,7 +62,7 @@ def test_numbers_without_json_keep_their_type() -> None:
         )
     )
     [span] = spans_from(sent, received_ns=r.RECEIVED).spans
-    assert wire(traces_data([r.stored(span)])) == wire(sent)
+    assert wire(traces_data([through_a_row(span)])) == wire(sent)
 
 
 def test_a_key_that_stands_twice_is_kept_twice() -> None:
@@ -70,8 +70,8 @@ def test_a_key_that_stands_twice_is_kept_twice() -> None:
     message.attributes.extend([*r.pairs({"a": 1}), *r.pairs({"a": "two"})])
     sent = r.request_of(message)
     [span] = spans_from(sent, received_ns=r.RECEIVED).spans
-    assert span.body["attributes"] == [["a", 1], ["a", "two"]]
-    assert wire(traces_data([r.stored(span)])) == wire(sent)
+    assert span.sent.fields["attributes"] == [["a", 1], ["a", "two"]]
+    assert wire(traces_data([through_a_row(span)])) == wire(sent)
 
 
 @pytest.mark.parametrize(
@@ -121,10 +121,10 @@ def test_text_that_no_column_holds_is_kept_for_the_way_back() -> None:
 
 # Every key that any convention reads, and some below each prefix.
 KEYS = sorted(
-    {key for convention in conventions.CONVENTIONS for key, _, _ in convention.rules}
+    {key for convention in CONVENTIONS for key, _, _ in convention.rules}
     | {
         prefix + end
-        for convention in conventions.CONVENTIONS
+        for convention in CONVENTIONS
         for prefix in convention.prefixes
         for end in (
             "",
@@ -137,7 +137,7 @@ KEYS = sorted(
         )
     }
 )
-SCOPES = sorted({scope for convention in conventions.CONVENTIONS for scope in convention.scopes})
+SCOPES = sorted({scope for convention in CONVENTIONS for scope in convention.scopes})
 ODD = [
     "",
     "{}",
@@ -191,7 +191,7 @@ def test_no_attributes_make_the_door_raise(
     )
     message.status.code = 2 if failed else 1  # type: ignore[assignment]
     [span] = r.read(message, scope=scope).spans
-    orjson.dumps({"body": span.body})
+    assert through_a_row(span) == span
     assert span.kind in ("model", "tool", "chain", "session")
 
 
@@ -222,5 +222,5 @@ def test_many_and_deep_keys_cost_no_more_than_their_number(key: str) -> None:
         return flat | {key + ".a" * number: "x", f"{key}.{2**70}.role": "user"}
 
     some, twice_as_many = keys(1_500), keys(3_000)
-    assert len(r.read_one(twice_as_many).body["attributes"]) == len(twice_as_many)
+    assert len(r.read_one(twice_as_many).sent.fields["attributes"]) == len(twice_as_many)
     assert lines_run(lambda: r.read_one(twice_as_many)) < 3 * lines_run(lambda: r.read_one(some))

@@ -17,11 +17,15 @@ import pytest
 
 from spanloom.adapters.otlp.write import span_id_bytes, trace_id_bytes
 from spanloom.chat.view import trace_chat
-from spanloom.genai.messages import text_of
+from spanloom.genai.stored import messages_json
+from spanloom.genai.text import text_of
 from spanloom.model import Span
+from spanloom.model.genai import Tool
+from spanloom.model.span import PromptUse, Variable
 from spanloom.model.turn import AssistantMessage, ChatMessage, ToolCall, UserMessage
 from tests.chat.captured import span_of
 from tests.ingest.otlp import requests as r
+from tests.parts import flat, tool_of
 
 QUESTION = "What is the weather in Paris?"
 ANSWER = "It is 18C and rainy in Paris."
@@ -35,7 +39,7 @@ NO_MODEL = {"llamaindex.traceloop"}
 
 
 def said(spans: Iterable[Span], key: str) -> list[str]:
-    return [text_of(message) for span in spans for message in span.body.get(key, ())]
+    return [text_of(message) for span in spans for message in getattr(span.genai, key)]
 
 
 @pytest.mark.parametrize("name", [n for n in RECORDED if n not in NO_MODEL])
@@ -47,23 +51,25 @@ def test_the_question_and_the_answer_of_every_framework_are_messages(name: str) 
     if name != "autogen":
         assert models
         assert all(span.input_tokens == 40 and span.cost and span.model for span in models)
-        assert any(ANSWER in json.dumps(span.body["output_messages"]) for span in models)
+        assert any(
+            ANSWER in json.dumps(messages_json(span.genai.output_messages)) for span in models
+        )
 
 
 @pytest.mark.parametrize("name", [n for n in RECORDED if n not in NO_TOOL])
 def test_the_tool_call_of_every_framework_is_one(name: str) -> None:
     spans = r.recorded(f"frameworks/{name}.json")
     [tool, *_] = [
-        span.body["tool"]
+        tool_of(span)
         for span in spans
-        if span.kind == "tool" and span.body["tool"]["name"] == "get_weather"
+        if span.kind == "tool" and tool_of(span).name == "get_weather"
     ]
     if name not in NO_ARGUMENTS:
         # LangChain passes OpenInference the only argument without its name.
         bare = name == "langgraph.openinference"
-        assert tool["arguments"] == ("Paris" if bare else {"city": "Paris"})
+        assert tool.arguments == ("Paris" if bare else {"city": "Paris"})
     if name not in NO_RESULT:
-        assert tool["result"] == "18C, rain in Paris"
+        assert tool.result == "18C, rain in Paris"
 
 
 @pytest.mark.parametrize("name", RECORDED)
@@ -83,7 +89,8 @@ def test_the_chat_of_every_framework_tells_who_said_what(name: str) -> None:
 def test_a_handoff_of_the_openai_agents_sdk(name: str) -> None:
     [span] = [s for s in r.recorded(f"frameworks/{name}.json") if s.operation == "handoff"]
     assert span.kind == "chain"
-    assert span.body["handoff"]["from_agent"] == "triage"
+    assert span.genai.handoff is not None
+    assert span.genai.handoff.from_agent == "triage"
 
 
 @pytest.mark.parametrize("name", [n for n in RECORDED if n.startswith("google_adk")])
@@ -91,13 +98,13 @@ def test_agents_of_google_adk_have_their_names(name: str) -> None:
     spans = r.recorded(f"frameworks/{name}.json")
     agents = {span.agent_name for span in spans if span.operation == "invoke_agent"}
     assert {"weather_agent", "writer"} <= agents
-    [transfer] = [span.body["tool"] for span in spans if span.kind == "tool"]
-    assert transfer["name"] == "transfer_to_agent"
-    assert transfer["arguments"] == {"agent_name": "writer"}
+    [transfer] = [tool_of(span) for span in spans if span.kind == "tool"]
+    assert transfer.name == "transfer_to_agent"
+    assert transfer.arguments == {"agent_name": "writer"}
 
 
 def test_messages_on_autogens_bus_are_marked_as_copies() -> None:
-    relayed = [s for s in r.recorded("frameworks/autogen.json") if s.body.get("relayed")]
+    relayed = [s for s in r.recorded("frameworks/autogen.json") if s.genai.relayed]
     assert said(relayed, "input_messages") == [QUESTION]
     assert said(relayed, "output_messages") == [ANSWER] * 4
     assert [span.agent_name for span in relayed[1:]] == ["assistant", "critic"] * 2
@@ -110,7 +117,9 @@ def test_the_specifications_example() -> None:
     assert (span.span_id, span.parent_id) == ("eee19b7ec3c1b174", "eee19b7ec3c1b173")
     assert (span.name, span.kind, span.operation) == ("I'm a server span", "chain", "")
     assert (span.start_ns, span.end_ns) == (1544712660000000000, 1544712661000000000)
-    assert span.body == {
+    assert flat(span) == {}
+    assert span.instrumentation == "my.library"
+    assert span.sent.fields == {
         "attributes": {"my.span.attr": "some value"},
         "span_kind": "SPAN_KIND_SERVER",
         "resource": {"attributes": {"service.name": "my.service"}},
@@ -141,11 +150,11 @@ def test_a_trace_of_honeyhives_tracer(name: str) -> None:
         "config": {"temperature": 0.2},
         "user_properties": {"user_id": "u1"},
     }
-    assert {key: inner.body.get(key) for key in expected} == expected
+    assert {key: flat(inner).get(key) for key in expected} == expected
     boom = spans["__main__.boom"]
     assert (boom.kind, boom.status) == ("model", "ERROR")
-    assert boom.body["status_message"] == "ValueError: bad thing"
-    assert spans["boom_error"].body["error"] == "bad thing"
+    assert boom.status_message == "ValueError: bad thing"
+    assert spans["boom_error"].io.error == "bad thing"
 
 
 def test_a_trace_of_basalts_sdk() -> None:
@@ -156,27 +165,27 @@ def test_a_trace_of_basalts_sdk() -> None:
         "inputs": "What is the capital of France?",
         "outputs": {"answer": "Paris"},
         "feature_slug": "qa-chatbot",
-        "evaluators": [{"slug": "hallucination"}],
+        "evaluators": ["hallucination"],
         "sampled": True,
         "sample_rate": 1.0,
-        "evaluation_config": {"sample_rate": 1.0},
+        "evaluation_rate": 1.0,
         "metadata": {"g": "lobal", "k": 1},
         "user": {"id": "u1", "name": "Ann"},
         "organization": {"id": "o1", "name": "ACME"},
-        "experiment": {"id": "exp-0001"},
+        "experiment_id": "exp-0001",
     }
-    assert {key: root.body.get(key) for key in expected} == expected
+    assert {key: flat(root).get(key) for key in expected} == expected
     generation = spans["gen"]
     assert (generation.kind, generation.operation) == ("model", "chat")
-    assert generation.body["log_type"] == "generation"
-    assert generation.body["prompt"] == {"slug": "qa-prompt", "version": "1.2.0"}
-    assert generation.body["variables"] == [{"label": "name", "value": "Ann"}]
-    assert (generation.body["inputs"], generation.body["outputs"]) == ("Q", "Paris")
-    assert spans["search"].body["inputs"] == {"q": "France"}
-    assert spans["search"].body["outputs"] == [{"doc": 1}]
-    assert {name: span.body.get("log_type") for name, span in spans.items()} == {
-        "full trace": None,
-        "second": None,
+    assert generation.log_type == "generation"
+    assert generation.genai.prompt == PromptUse(slug="qa-prompt", version="1.2.0")
+    assert generation.genai.variables == (Variable(label="name", value="Ann"),)
+    assert (generation.io.inputs, generation.io.outputs) == ("Q", "Paris")
+    assert spans["search"].io.inputs == {"q": "France"}
+    assert spans["search"].io.outputs == [{"doc": 1}]
+    assert {name: span.log_type for name, span in spans.items()} == {
+        "full trace": "",
+        "second": "",
         "gen": "generation",
         "search": "retrieval",
         "fn": "function",
@@ -187,7 +196,7 @@ def test_a_trace_of_basalts_sdk() -> None:
         "basalt.sdk.prompts.get": "span",
     }
     assert spans["boom"].status == "ERROR"
-    assert spans["second"].body["sampled"] is False
+    assert spans["second"].trace.sampled is False
 
 
 def nanoseconds(time: str) -> int:
@@ -220,7 +229,7 @@ def weave_spans(path: Path) -> list[Span]:
 @pytest.mark.parametrize("path", WEAVE, ids=lambda p: p.name)
 def test_attributes_of_weave_keep_their_values(path: Path) -> None:
     for span in weave_spans(path):
-        sent = span.body["attributes"]
+        sent = span.sent.fields["attributes"]
         assert span.operation == sent["gen_ai.operation.name"]
         assert span.agent_name == sent.get("gen_ai.agent.name", "")
         assert span.model == sent.get("gen_ai.request.model", "")
@@ -228,15 +237,15 @@ def test_attributes_of_weave_keep_their_values(path: Path) -> None:
         assert span.session_id == sent.get("gen_ai.conversation.id", span.trace_id)
         for key in ("input_messages", "output_messages"):
             told = sent.get("gen_ai." + key.replace("_", "."))
-            assert span.body.get(key) == (None if told is None else json.loads(told))
-        tool = span.body.get("tool", {})
+            assert messages_json(getattr(span.genai, key)) == json.loads(told or "[]")
+        tool = span.genai.tool or Tool()
         if span.operation == "execute_tool":
-            assert tool["name"] == sent.get(
+            assert tool.name == sent.get(
                 "gen_ai.tool.name", span.name.removeprefix("execute_tool ")
             )
-        assert tool.get("call_id") == sent.get("gen_ai.tool.call.id")
+        assert tool.call_id == sent.get("gen_ai.tool.call.id", "")
         arguments = sent.get("gen_ai.tool.call.arguments")
-        assert tool.get("arguments") == (None if arguments is None else json.loads(arguments))
+        assert tool.arguments == (None if arguments is None else json.loads(arguments))
 
 
 @pytest.mark.parametrize("path", WEAVE, ids=lambda p: p.name)
@@ -276,15 +285,15 @@ def plain(message: ChatMessage) -> Any:
 
 def test_compaction_and_errors_of_weave() -> None:
     told = [
-        span.body["compaction"]
+        span.genai.compaction
         for span in weave_spans(Path("tests/data/weave/04_compaction.json"))
-        if "compaction" in span.body
+        if span.genai.compaction is not None
     ]
-    assert any(c.keys() == {"summary", "items_before", "items_after"} for c in told)
+    assert any(c.summary and c.items_before and c.items_after is not None for c in told)
     failed = [
-        span.body
+        span
         for span in weave_spans(Path("tests/data/weave/05_errors.json"))
         if span.status == "ERROR"
     ]
-    assert {body.get("error_type") for body in failed} >= {"TimeoutError", "openai.RateLimitError"}
-    assert "429 slow down" in {body.get("status_message") for body in failed}
+    assert {span.error_type for span in failed} >= {"TimeoutError", "openai.RateLimitError"}
+    assert "429 slow down" in {span.status_message for span in failed}

@@ -9,8 +9,10 @@ import pytest
 
 from spanloom.codec.large_json import LARGE
 from spanloom.errors import SpanloomError
+from spanloom.model import Io
 from spanloom.store.spans import RefusedSpan
 from spanloom.store.sql import rows, tables
+from spanloom.store.sql.bodies import body_of
 from tests.store.samples import FULL, a_span
 
 
@@ -20,7 +22,7 @@ def test_rows_follow_the_order_of_the_table() -> None:
         expected = {
             "project": "p",
             "version": rows.NUMBERED_LATER,
-            "body": orjson.dumps(FULL.body).decode(),
+            "body": orjson.dumps(body_of(FULL)).decode(),
         }
         assert value == expected.get(column.name, getattr(FULL, column.name, None)), column.name
 
@@ -74,8 +76,8 @@ def test_what_cannot_be_stored_is_refused_in_steps_too(value: object) -> None:
 
 
 def test_a_large_body_is_read_back() -> None:
-    body = {"text": "ä\n" * LARGE, "list": [1, {"b": 1e300}], "none": None}
-    text = rows.json_text(body, in_steps=True)
+    inputs = {"text": "ä\n" * LARGE, "list": [1, {"b": 1e300}], "none": None}
+    text = rows.json_text({"inputs": inputs, "sent": {"adapter": ""}}, in_steps=True)
     assert len(text) > LARGE
     row = [
         "t",
@@ -97,4 +99,4 @@ def test_a_large_body_is_read_back() -> None:
         None,
         None,
     ]
-    assert rows.to_span([*row, text]).body == body
+    assert rows.to_span([*row, text]).io == Io(inputs=inputs)

@@ -1,55 +1,67 @@
-"""Spans as a trace with logs."""
+"""Spans as Basalt messages: a trace with its logs. One that came as a trace is given back as it was
+sent.
+
+`spanloom.adapters.basalt.read` says what of a message stands in `sent`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from google.protobuf.message import Message
-
+from spanloom.adapters.basalt.read import ADAPTER
 from spanloom.codec.json_fields import put_json
 from spanloom.codec.timestamps import timestamp_from_ns
-from spanloom.model import Json, Span, Trace
+from spanloom.model import NO_BODY, Json, Span, Trace
+from spanloom.model.span import Party, PromptUse, Variable
 from spanloom.model.whole import trace_root, whole_times
 from spanloom.v1 import trace_pb2
 
 MAX_INT32 = 2**31 - 1
 # Log types by event type, for spans that did not come as logs.
 _LOG_TYPES = {"model": "generation", "tool": "tool"}
-# What a span that came by OpenTelemetry has beside.
-_OTEL_KEYS = (
-    *("resource", "scope", "span_kind", "attributes", "events", "links", "trace_state", "flags"),
-    "dropped",
-)
-_JSON_FIELDS = (("inputs", "input"), ("outputs", "output"), ("ideal_output", "ideal_output"))
+
+# What another adapter shows of a span of its own beside the trace's fields.
+Beside = Callable[[Span], Mapping[str, Json]]
 
 
-def trace_message(trace_id: str, spans: Sequence[Span]) -> trace_pb2.Trace:
+def trace_message(
+    trace_id: str, spans: Sequence[Span], beside: Beside = lambda _: NO_BODY
+) -> trace_pb2.Trace:
     """The trace with its logs. `spans` are all of the trace, by start, then span id; at least one.
 
-    One that came as a trace is given back as it was sent: what was not stays unset.
+    `beside` gives what stands in the field `otel`. In a trace that came as one, what was not sent
+    stays unset.
     """
     root, others = trace_root(trace_id, spans)
-    body = root.body
+    said, sent, unset = root.trace, _sent(root), _unset(root)
     trace = trace_pb2.Trace(
         id=trace_id,
-        logs=[_log(span, root) for span in others],
+        logs=[_log(span, root, beside) for span in others],
         status=root.status,
         session_id=root.session_id,
     )
-    _put_times(trace, body, *whole_times(root, others))
-    unset = body.get("unset", ())
-    if "name" not in unset:
+    _put_times(trace, root, *whole_times(root, others))
+    is_made_up = len(others) == len(spans)
+    if "name" not in unset and not is_made_up:
         trace.name = root.name
-    if "feature_slug" in body and "feature_slug" not in unset:
-        trace.feature_slug = body["feature_slug"]
-    for name in ("chain_slug", "sampled"):
-        if name in body:
-            setattr(trace, name, body[name])
-    for name in ("organization", "user", "experiment", "evaluation_config"):
-        if name in body:
-            _fill(getattr(trace, name), body[name])
-    _put_common(trace, body)
+    if said.feature_slug is not None and "feature_slug" not in unset:
+        trace.feature_slug = said.feature_slug
+    if "chain_slug" in sent:
+        trace.chain_slug = sent["chain_slug"]
+    if said.sampled is not None:
+        trace.sampled = said.sampled
+    if said.organization is not None:
+        _fill(trace.organization, said.organization, "id", "name")
+    if said.user is not None:
+        _fill(trace.user, said.user, "id", "name", "email")
+    if said.experiment_id is not None:
+        trace.experiment.id = said.experiment_id
+    if "evaluation_config" in sent:
+        trace.evaluation_config.SetInParent()
+    if said.evaluation_rate is not None:
+        trace.evaluation_config.sample_rate = said.evaluation_rate
+    _put_common(trace, root, beside)
     return trace
 
 
@@ -75,18 +87,18 @@ def listed_trace(trace: Trace) -> trace_pb2.Trace:
     return message
 
 
-def _log(span: Span, root: Span) -> trace_pb2.Log:
-    body = span.body
+def _log(span: Span, root: Span, beside: Beside) -> trace_pb2.Log:
+    sent = _sent(span)
     log = trace_pb2.Log(
         id=span.span_id,
-        type=body.get("log_type") or _LOG_TYPES.get(span.kind, "span"),
+        type=span.log_type or _LOG_TYPES.get(span.kind, "span"),
         status=span.status,
     )
-    _put_times(log, body, span.start_ns, span.end_ns)
-    if "name" not in body.get("unset", ()):
+    _put_times(log, span, span.start_ns, span.end_ns)
+    if "name" not in _unset(span):
         log.name = span.name
-    if "parent_id" in body:
-        log.parent_id = body["parent_id"]
+    if "parent_id" in sent:
+        log.parent_id = sent["parent_id"]
     elif span.parent_id not in ("", root.span_id):
         log.parent_id = span.parent_id
     if span.input_tokens is not None:
@@ -95,50 +107,51 @@ def _log(span: Span, root: Span) -> trace_pb2.Log:
         log.output_tokens = min(span.output_tokens, MAX_INT32)
     if span.cost is not None:
         log.cost = span.cost
-    if "prompt" in body:
-        _fill(log.prompt, body["prompt"])
-    for variable in body.get("variables", ()):
-        _fill(log.variables.add(), variable)
-    _put_common(log, body)
+    if span.genai.prompt is not None:
+        _fill(log.prompt, span.genai.prompt, "slug", "version", "tag")
+    for variable in span.genai.variables:
+        _fill(log.variables.add(), variable, "label", "value")
+    _put_common(log, span, beside)
     return log
 
 
-def _put_times(message: Any, body: Any, start_ns: int, end_ns: int | None) -> None:
-    times = {"start_time": start_ns, "end_time": body.get("end_ns_sent", end_ns)}
-    for name, ns in times.items():
-        if ns is not None and name not in body.get("computed", ()):
+def _sent(span: Span) -> Mapping[str, Json]:
+    return span.sent.fields if span.sent.adapter == ADAPTER else NO_BODY
+
+
+def _unset(span: Span) -> set[str]:
+    """The fields that were not sent, although the span has them, and that no update has set
+    since."""
+    columns = {"name": "name", "start_ns": "start_time", "end_ns": "end_time"}
+    return set(_sent(span).get("unset", ())).difference(columns[name] for name in span.updated)
+
+
+def _put_times(message: Any, span: Span, start_ns: int, end_ns: int | None) -> None:
+    unset = _unset(span)
+    if "end_ns" not in span.updated:
+        end_ns = _sent(span).get("end_ns", end_ns)
+    for name, ns in (("start_time", start_ns), ("end_time", end_ns)):
+        if ns is not None and name not in unset:
             getattr(message, name).CopyFrom(timestamp_from_ns(ns))
 
 
-def _put_common(message: Any, body: Any) -> None:
-    for evaluator in body.get("evaluators", ()):
-        _fill(message.evaluators.add(), evaluator)
+def _put_common(message: Any, span: Span, beside: Beside) -> None:
+    for slug in span.trace.evaluators:
+        message.evaluators.add(slug=slug)
+    io = span.io
     values: dict[str, Json] = {
-        name: body[key] for key, name in _JSON_FIELDS if body.get(key) is not None
+        "input": io.inputs,
+        "output": io.outputs,
+        "ideal_output": io.ideal_output,
+        "metadata": io.metadata,
+        "otel": beside(span) or None,
     }
-    if isinstance(body.get("metadata"), dict):
-        values["metadata"] = body["metadata"]
-    if otel := _otel(body):
-        values["otel"] = otel
-    put_json(message, values)
+    put_json(message, {name: value for name, value in values.items() if value is not None})
 
 
-def _otel(body: Any) -> dict[str, Json]:
-    """What OpenTelemetry told, times as text since a Struct's numbers are too short for them."""
-    otel = {key: body[key] for key in _OTEL_KEYS if key in body}
-    if "events" in otel:
-        otel["events"] = [
-            {
-                **{key: value for key, value in event.items() if key != "time_ns"},
-                "time_unix_nano": str(event.get("time_ns", 0)),
-            }
-            for event in otel["events"]
-        ]
-    return otel
-
-
-def _fill(message: Message, fields: dict[str, Json]) -> None:
-    """Set the message, and its fields of these names."""
+def _fill(message: Any, part: Party | PromptUse | Variable, *names: str) -> None:
+    """Set the message, and those of its fields that the part says."""
     message.SetInParent()
-    for name, value in fields.items():
-        setattr(message, name, value)
+    for name in names:
+        if (value := getattr(part, name)) is not None:
+            setattr(message, name, value)

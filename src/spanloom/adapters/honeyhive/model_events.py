@@ -1,4 +1,5 @@
-"""The HoneyHive door for model calls: `ModelEvent` messages to `Event` messages, by the contract's table of names."""
+"""HoneyHive model calls: `ModelEvent` messages to `Event` messages, by the contract's table of
+names."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ _COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 
 
 def event_of(sent: model_event_pb2.ModelEvent) -> event_pb2.Event:
-    """The event of type model that stands for a model call; proto/spanloom/v1/model_event.proto says where things go."""
+    """The event of type model that stands for a model call; proto/spanloom/v1/model_event.proto
+    says where things go."""
     has = cast(Message, sent).HasField
     event = event_pb2.Event()
     for field, value in sent.ListFields():

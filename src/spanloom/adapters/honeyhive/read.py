@@ -1,11 +1,14 @@
-"""The HoneyHive door: `Event` messages, and what a client says of their session, to spans.
+"""HoneyHive messages to spans: events, and what a client says of their session.
 
-An event is a span of the trace whose id is the session's. A session has a span of its own (span id = session id) only when a
-client described it; otherwise the views make one from its events. The body's keys are those of `spanloom.model`, and on a
-session `unset`: ["start_time"] where no start was sent and the column holds a default.
+An event is a span of the trace whose id is the session's. A session has a span of its own (span id
+= session id) only when a client described it; otherwise the views make one from its events. A span
+has typed places for all that an event says, so nothing but the adapter's name is kept in `sent`;
+`spanloom.adapters.honeyhive.write` gives the event back, with the contract's defaults filled in:
+ids, session_id, parent_id, source and event_name "unknown", times that follow from others, and
+outputs that are no object as {"value": ...}.
 
-Source: docs/contracts/events.md, sections 1.2 to 1.4.
-This is the hot path: each event is read in one pass.
+The messages' JSON names are their fields' names. This is the hot path: each event is read in one
+pass. Source: docs/contracts/events.md, sections 1.2 to 1.4.
 """
 
 from __future__ import annotations
@@ -16,25 +19,25 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from spanloom.codec.struct_wire import message_fields
-from spanloom.model import EVENT_TYPES, MAX_TIME_NS, Json, Span, dashed, uuid7
+from spanloom.model import EVENT_TYPES, MAX_TIME_NS, NO_BODY, Io, Json, Sent, Span, dashed, uuid7
 from spanloom.model.checks import Violations
 from spanloom.model.patch import column_text, count_of, dollars_of, model_of
+from spanloom.model.span import EVENT_FIELDS
 from spanloom.model.times import MAX_TIME_MS, OUT_OF_RANGE, ms_from_ns, ns_from_ms
 from spanloom.v1 import event_pb2, event_service_pb2, session_pb2
 
 UNKNOWN = "unknown"
-_AS_SENT = (
-    *("config", "inputs", "metadata", "metrics", "feedback", "user_properties"),
-    *("error", "project", "children_ids"),
-)
-# Makes a session's id from its only event's id, so that a repeated create finds the same session (RFC 9562, version 5).
+ADAPTER = "honeyhive"
+_SENT = Sent(ADAPTER)
+# Makes a session's id from its only event's id, so that a repeated create finds the same session
+# (RFC 9562, version 5).
 _SESSION_OF_EVENT = uuid.UUID("6f0e3c2a-5c0b-5d3e-9d55-0d6a4a3f7c11")
 
 
 @dataclass(frozen=True, slots=True)
-class ReadEvents:
-    """Events as spans, and those of the sessions that the client described; the events' ids in the order of the request; the
-    session that the answer names."""
+class ParsedEvents:
+    """Events as spans, and those of the sessions that the client described; the events' ids in the
+    order of the request; the session that the answer names."""
 
     spans: list[Span]
     event_ids: list[str]
@@ -43,7 +46,7 @@ class ReadEvents:
 
 def read_batch(
     request: event_service_pb2.CreateEventBatchRequest, *, received_ns: int, field: str = "events"
-) -> ReadEvents:
+) -> ParsedEvents:
     """The spans of a batch. INVALID_ARGUMENT names all that is wrong, the events under `field`."""
     bad = Violations()
     if not request.events:
@@ -73,13 +76,14 @@ def read_batch(
     session_id = spans[-1].session_id
     if properties and described:
         spans += _sessions(properties, described, spans, received_ns)
-    return ReadEvents(spans, list(first_at), session_id)
+    return ParsedEvents(spans, list(first_at), session_id)
 
 
 def read_session_events(
     session_id: str, events: Sequence[event_pb2.Event], *, received_ns: int, field: str
-) -> ReadEvents:
-    """The spans of events that all belong to one session. INVALID_ARGUMENT names all that is wrong, under `field`."""
+) -> ParsedEvents:
+    """The spans of events that all belong to one session. INVALID_ARGUMENT names all that is wrong,
+    under `field`."""
     bad = Violations()
     bad.check_id("session_id", session_id)
     if not events:
@@ -95,13 +99,14 @@ def read_session_events(
             bad.same_id(at + "event_id", f"{field}[{first_at[event_id]}].event_id")
         spans.append(_span(event, event_id, session_id, received_ns, at, bad))
     bad.refuse()
-    return ReadEvents(spans, list(first_at), session_id)
+    return ParsedEvents(spans, list(first_at), session_id)
 
 
 def read_session(
     properties: session_pb2.SessionProperties, *, received_ns: int, field: str
 ) -> Span:
-    """The span of a session that a client starts. INVALID_ARGUMENT names all that is wrong, under `field` ("" for none)."""
+    """The span of a session that a client starts. INVALID_ARGUMENT names all that is wrong, under
+    `field` ("" for none)."""
     bad = Violations()
     event = _session_event(properties, received_ns, f"{field}." if field else "", bad)
     bad.refuse()
@@ -152,7 +157,8 @@ def _new_session(event_id: str) -> str:
 def _properties(
     request: event_service_pb2.CreateEventBatchRequest, received_ns: int, bad: Violations
 ) -> event_pb2.Event | None:
-    """What the client says of the session, as the event that a session is; None when it says nothing."""
+    """What the client says of the session, as the event that a session is; None when it says
+    nothing."""
     for name in ("session_properties", "session"):
         if request.HasField(name):
             return _session_event(getattr(request, name), received_ns, name + ".", bad)
@@ -193,7 +199,8 @@ def _merged(properties: event_pb2.Event, event: event_pb2.Event) -> event_pb2.Ev
 def _sessions(
     properties: event_pb2.Event, ids: set[str], spans: list[Span], received_ns: int
 ) -> list[Span]:
-    """A span for each described session; without a start of its own it starts with the earliest of its events here."""
+    """A span for each described session; without a start of its own it starts with the earliest of
+    its events here."""
     starts: dict[str, int] = {}
     for span in spans:
         starts[span.session_id] = min(span.start_ns, starts.get(span.session_id, MAX_TIME_NS))
@@ -229,15 +236,13 @@ def _span(
     else:
         if parent_id:
             bad.check_id(at + "parent_id", parent_id)
-        # The session that the event named may not be the one it belongs to, where the batch is one session.
+        # The session that the event named may not be the one it belongs to, where the batch is one
+        # session.
         if kind != "session" and parent_id in ("", named_session):
             parent_id = session_id
     times = _times(sent, received_ns, at, bad)
-    body = _body(sent)
-    if kind == "session" and times.is_default:
-        body["unset"] = ["start_time"]
-    config = body.get("config", {})
-    metadata = body.get("metadata", {})
+    io = _io(sent)
+    config, metadata = io.config or NO_BODY, io.metadata or NO_BODY
     return Span(
         trace_id=session_id,
         span_id=event_id,
@@ -255,20 +260,19 @@ def _span(
         input_tokens=count_of(metadata.get("prompt_tokens")),
         output_tokens=count_of(metadata.get("completion_tokens")),
         cost=dollars_of(metadata.get("cost")),
-        body=body,
+        start_unknown=kind == "session" and times.is_default,
+        io=io,
+        sent=_SENT,
     )
 
 
-def _body(sent: Mapping[str, Json]) -> dict[str, Json]:
+def _io(sent: Mapping[str, Json]) -> Io:
     """What the event is given back with, as sent: empty objects stay, unset stays unset."""
-    body: dict[str, Json] = {"source": sent.get("source") or UNKNOWN}
-    for name in _AS_SENT:
-        if name in sent:
-            body[name] = sent[name]
-    outputs = sent.get("outputs")
-    if outputs is not None:
-        body["outputs"] = outputs if isinstance(outputs, dict) else {"value": outputs}
-    return body
+    io = Io(*map(sent.get, EVENT_FIELDS))
+    if io.outputs is not None and not isinstance(io.outputs, dict):
+        io.outputs = {"value": io.outputs}
+    io.source = io.source or UNKNOWN
+    return io
 
 
 class _Times(NamedTuple):
@@ -279,8 +283,9 @@ class _Times(NamedTuple):
 
 
 def _times(sent: Mapping[str, Json], received_ns: int, at: str, bad: Violations) -> _Times:
-    """The contract's defaults: start = end - duration, else the time of receipt; end = start + duration, else still open;
-    duration = end - start, but not of a session that has no start of its own."""
+    """The contract's defaults: start = end - duration, else the time of receipt; end = start +
+    duration, else still open; duration = end - start, but not of a session that has no start of its
+    own."""
     start = end = duration = None
     if "start_time" in sent:
         start = _time_ns(sent["start_time"], at + "start_time", bad)

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from spanloom.model import Json, Span
+from spanloom.adapters.honeyhive.write import error_of, event_json
+from spanloom.model import NO_BODY, Json, Span
+from spanloom.model.span import EVENT_COLUMNS, EVENT_LISTS, EVENT_TEXTS
 from spanloom.v1 import event_service_pb2
 
-_OBJECTS = (
-    *("inputs", "outputs", "config", "metadata", "metrics", "feedback", "user_properties"),
-    *("error", "source", "project", "children_ids"),
-)
-_COLUMNS = (
-    *("event_id", "event_name", "event_type", "session_id", "parent_id"),
-    *("start_time", "end_time", "duration"),
-)
 _MOST_FIELDS = 10_000
 
 
@@ -23,12 +17,10 @@ def schema_message(spans: Iterable[Span]) -> event_service_pb2.GetEventsSchemaRe
     fields: set[tuple[str, str]] = set()
     datasets: set[str] = set()
     for span in spans:
-        fields.update((name, span.kind) for name in _COLUMNS)
-        for name in _OBJECTS:
-            if name in span.body:
-                fields.update((path, span.kind) for path in _paths(name, span.body[name]))
-        metadata = span.body.get("metadata")
-        dataset = metadata.get("dataset_id") if isinstance(metadata, dict) else None
+        fields.update((name, span.kind) for name in EVENT_COLUMNS)
+        for name, value in _values(span).items():
+            fields.update((path, span.kind) for path in _paths(name, value))
+        dataset = (span.io.metadata or NO_BODY).get("dataset_id")
         if isinstance(dataset, str) and dataset:
             datasets.add(dataset)
         if len(fields) > _MOST_FIELDS:
@@ -38,6 +30,13 @@ def schema_message(spans: Iterable[Span]) -> event_service_pb2.GetEventsSchemaRe
     for name, kind in sorted(fields)[:_MOST_FIELDS]:
         answer.fields.add(name=name, event_type=kind)
     return answer
+
+
+def _values(span: Span) -> dict[str, Json]:
+    """All that an event shows but its columns."""
+    plain = {name: getattr(span.io, name) for name in (*EVENT_TEXTS, *EVENT_LISTS)}
+    plain["error"] = error_of(span)
+    return {name: value for name, value in plain.items() if value is not None} | event_json(span)
 
 
 def _paths(path: str, value: Json) -> Iterator[str]:

@@ -17,7 +17,8 @@ from spanloom.v1 import session_pb2, session_service_pb2
 
 ORG_ID = "spanloom"
 WORKSPACE_ID = "default"
-# The session is on level 1. Protobuf runtimes read 100 levels of messages, and the nodes take some of them.
+# The session is on level 1. Protobuf runtimes read 100 levels of messages, and the nodes take some
+# of them.
 MOST_LEVELS = 40
 _READABLE_LEVELS = 98
 
@@ -28,10 +29,12 @@ _Node = session_pb2.SessionNode | session_service_pb2.GetSessionResponse
 def session_message(
     session_id: str, spans: Sequence[Span], *, project: str, patch: Patch = NO_BODY
 ) -> session_service_pb2.GetSessionResponse:
-    """The session as the root of its events. `spans` are all of the session, by start, at least one. Linear in their number.
+    """The session as the root of its events. `spans` are all of the session, by start, at least
+    one. Linear in their number.
 
-    An event whose parent is not here hangs under the session; a cycle is cut at its earliest event. `patch` is what updates say
-    of the session; the store has applied it where the session has a span of its own.
+    An event whose parent is not here hangs under the session; a cycle is cut at its earliest event.
+    `patch` is what updates say of the session; the store has applied it where the session has a
+    span of its own.
     """
     root, events = session_root(session_id, spans)
     if root.event_id == session_id:
@@ -54,8 +57,8 @@ def session_message(
 def _children(root: Span, events: Sequence[Span]) -> dict[int, list[int]]:
     """The events below each node, in order, by index in `events`; -1 is the session itself.
 
-    A parent is a span of the same trace, else any event of that id. Below the deepest level events hang flat under their
-    ancestor on that level.
+    A parent is a span of the same trace, else any event of that id. Below the deepest level events
+    hang flat under their ancestor on that level.
     """
     by_span = {(span.trace_id, span.span_id): index for index, span in enumerate(events)}
     by_event = {span.event_id: index for index, span in reversed(list(enumerate(events)))}
@@ -85,7 +88,8 @@ def _children(root: Span, events: Sequence[Span]) -> dict[int, list[int]]:
 
 
 def _sum_up(top: _Node, root: Span, others: Sequence[Span]) -> None:
-    """What the session's events add up to; its own word goes first for times, and last for the totals in the metadata."""
+    """What the session's events add up to; its own word goes first for times, and last for the
+    totals in the metadata."""
     start, end = whole_times(root, others)
     top.start_time = ms_from_ns(start)
     if end is not None:
@@ -99,7 +103,7 @@ def _sum_up(top: _Node, root: Span, others: Sequence[Span]) -> None:
     totals: dict[str, Json] = {
         "num_events": len(events),
         "num_model_events": sum(span.kind == "model" for span in events),
-        "has_feedback": any(span.body.get("feedback") for span in (root, *events)),
+        "has_feedback": any(span.io.feedback for span in (root, *events)),
         "prompt_tokens": tokens_in,
         "completion_tokens": tokens_out,
         "total_tokens": tokens_in + tokens_out,

@@ -1,4 +1,4 @@
-"""The HoneyHive door for updates: what a client adds to an event, as a patch (`spanloom.model.patch`)."""
+"""HoneyHive updates to patches (`spanloom.model.patch`): what a client adds to an event."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from spanloom.codec.struct_wire import struct_object, value_object
 from spanloom.model import Json
 from spanloom.model.checks import Violations
-from spanloom.model.patch import MERGED
+from spanloom.model.span import EVENT_OBJECTS
 from spanloom.model.times import MAX_TIME_MS, OUT_OF_RANGE, ns_from_ms
 from spanloom.v1 import event_service_pb2, session_pb2
 
@@ -17,7 +17,7 @@ def read_update(request: event_service_pb2.UpdateEventRequest) -> dict[str, Json
     bad = Violations()
     bad.check_id("event_id", request.event_id)
     bad.check_text("event_name", request.event_name)
-    patch = _objects(request, (*MERGED, "inputs"))
+    patch = _objects(request, (*EVENT_OBJECTS, "inputs"))
     if request.HasField("outputs"):
         outputs = value_object(request.outputs)
         if outputs is not None:
@@ -50,7 +50,8 @@ def read_update(request: event_service_pb2.UpdateEventRequest) -> dict[str, Json
 
 
 def read_restart(properties: session_pb2.SessionProperties) -> dict[str, Json]:
-    """The patch of starting a session that is there: its metadata and user properties are merged."""
+    """The patch of starting a session that is there: its metadata and user properties are
+    merged."""
     return _objects(properties, ("metadata", "user_properties"))
 
 

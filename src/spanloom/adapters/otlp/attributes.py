@@ -1,14 +1,15 @@
 """OTLP attribute values as compact typed JSON, and back without loss.
 
-What a string, a boolean, an integer, a finite double or an array is in JSON says its type by itself: an integer has no
-decimal point, a double always has one or an exponent. All else is an object with one key:
+What a string, a boolean, an integer, a finite double or an array is in JSON says its type by
+itself: an integer has no decimal point, a double always has one or an exponent. All else is an
+object with one key:
 
     {"bytes": base64}   {"kvlist": attributes}   {"double": "NaN" | "Infinity" | "-Infinity"}
     {"strindex": n}     an index into a profile's string table
     {"unset": true}     a key without any value; null is a value that holds nothing
 
-Attributes are an object in the order sent; where a key stands twice, or is an index into a string table, they are a list
-of [key, value]. Source: opentelemetry/proto/common/v1/common.proto.
+Attributes are an object in the order sent; where a key stands twice, or is an index into a string
+table, they are a list of [key, value]. Source: opentelemetry/proto/common/v1/common.proto.
 """
 
 from __future__ import annotations
@@ -109,7 +110,8 @@ def fill_value(message: AnyValue, value: Json) -> None:
 
 
 def plain_attributes(attributes: Json) -> dict[str, Json]:
-    """Attributes as an ordinary JSON object, for reading; of a key that stands twice the last counts."""
+    """Attributes as an ordinary JSON object, for reading; of a key that stands twice the last
+    counts."""
     found: dict[str, Json] = (
         {str(key): value for key, value in attributes}
         if isinstance(attributes, list)

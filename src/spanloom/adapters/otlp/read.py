@@ -1,20 +1,25 @@
-"""The OpenTelemetry door: ResourceSpans to canonical spans.
+"""OTLP messages to spans: ResourceSpans as an exporter sends them.
 
-Spans are taken one by one, as the OTLP specification wants: one that cannot be stored is told in `Received.rejected`, and the rest
-stand. Everything a span has is kept in its body, in the typed JSON of `spanloom.adapters.otlp.attributes`, so that the same message
-can be made again (`spanloom.adapters.otlp.write`); what is zero, empty or unset is left out:
+Spans are read one by one, as the OTLP specification wants: one that cannot be stored is reported in
+`Received.rejected`, and the others are kept. What the conventions make of a span's attributes
+stands in its typed parts. All that the message has is kept in `sent`, in the typed JSON of
+`spanloom.adapters.otlp.attributes`, so that `spanloom.adapters.otlp.write` can make the same
+message again; what is zero, empty or unset is left out:
 
     attributes, trace_state, flags (integer)
-    span_kind           "SPAN_KIND_CLIENT"..., an integer for kinds that are not in the specification
+    span_kind           "SPAN_KIND_CLIENT"..., an integer for a kind that the specification lacks
     events              [{name?, time_ns?, attributes?, dropped?}]
-    links               [{trace_id?, span_id?, trace_state?, attributes?, dropped?, flags?}], ids in hex
+    links               [{trace_id?, span_id?, trace_state?, attributes?, dropped?, flags?}], with
+                        ids in hex
     dropped             {attributes?, events?, links?}: how many the SDK dropped
-    status              {code?, message?} as sent; the span's own status and status_message are read from it and from the events
+    status              {code?, message?}
     resource            {attributes?, dropped?, schema_url?, entity_refs?, absent?}
     scope               {name?, version?, attributes?, dropped?, schema_url?, absent?}
-    span_name           the name as sent, where the span goes by another one
-    parent_id_sent      the parent's id as sent, where it is all zeros
-    unset               ["start_time"] where none was sent
+    name                where the span has another one
+    parent_id           where it is all zeros, which is no parent
+
+The ids and the times are the span's own; a start that was not sent is unknown
+(`Span.start_unknown`).
 
 Sources: opentelemetry/proto/trace/v1/trace.proto; docs/contracts/agent_chat.md, section 2.1.
 """
@@ -27,14 +32,16 @@ from typing import Any, Final
 
 from opentelemetry.proto.trace.v1 import trace_pb2
 
-from spanloom.adapters.otlp import conventions
 from spanloom.adapters.otlp.attributes import attributes_json, plain_attributes
-from spanloom.adapters.otlp.conventions.convention import Draft, SpanSource
-from spanloom.adapters.otlp.span import settle
-from spanloom.model import MAX_TIME_NS, Json, Span
+from spanloom.adapters.otlp.convention import Draft, SpanSource
+from spanloom.adapters.otlp.draft import draft_of
+from spanloom.adapters.otlp.span import complete, parts_of
+from spanloom.model import MAX_TIME_NS, Json, Sent, Span
 from spanloom.model.sampling import said_sampled
 
+ADAPTER: Final = "otlp"
 STATUS_CODES: Final = ("UNSET", "OK", "ERROR")
+_CONVERSATION_NAME: Final = "gen_ai.conversation.name"
 KINDS: Final = dict(
     zip(trace_pb2.Span.SpanKind.values(), trace_pb2.Span.SpanKind.keys(), strict=True)
 )
@@ -49,7 +56,8 @@ class Received:
 
 
 def spans_from(request: Any, *, received_ns: int) -> Received:
-    """The spans of an ExportTraceServiceRequest, a TracesData, or of ResourceSpans. Never raises on what a client sent."""
+    """The spans of an ExportTraceServiceRequest, a TracesData, or of ResourceSpans. Never raises on
+    what a client sent."""
     whole = Received([], [])
     for part in parts_from(request, received_ns=received_ns, most=1000):
         whole.spans.extend(part.spans)
@@ -58,7 +66,8 @@ def spans_from(request: Any, *, received_ns: int) -> Received:
 
 
 def parts_from(request: Any, *, received_ns: int, most: int) -> Iterator[Received]:
-    """As `spans_from`, in parts of at most so many spans: nobody need hold those of a large request all at once."""
+    """As `spans_from`, in parts of at most so many spans: nobody need hold those of a large request
+    all at once."""
     spans: list[Span] = []
     rejected: list[tuple[str, str]] = []
     groups: Iterable[trace_pb2.ResourceSpans] = getattr(request, "resource_spans", request)
@@ -151,25 +160,25 @@ def _span(span: trace_pb2.Span, scope: str, around: dict[str, Json], received_ns
     trace_id, span_id, parent = span.trace_id.hex(), span.span_id.hex(), span.parent_span_id
     start_ns = span.start_time_unix_nano
     end_ns = span.end_time_unix_nano or None
-    body = around.copy()
+    sent = around.copy()
     attributes = attributes_json(span.attributes)
     if attributes:
-        body["attributes"] = attributes
-    if not start_ns:
-        body["unset"] = ["start_time"]
+        sent["attributes"] = attributes
+    start_unknown = not start_ns
+    if start_unknown:
         start_ns = received_ns if end_ns is None else min(received_ns, end_ns)
     if parent and not any(parent):
-        body["parent_id_sent"] = parent.hex()
+        sent["parent_id"] = parent.hex()
         parent = b""
     if span.kind:
-        body["span_kind"] = KINDS.get(span.kind, span.kind)
+        sent["span_kind"] = KINDS.get(span.kind, span.kind)
     events: list[dict[str, Json]] = [_event(event) for event in span.events]
     if events:
-        body["events"] = events
+        sent["events"] = events
     if span.links:
-        body["links"] = [_link(link) for link in span.links]
-    status, draft = _status(span, body)
-    _put_rest(span, body)
+        sent["links"] = [_link(link) for link in span.links]
+    status, draft = _status(span, sent)
+    _put_rest(span, sent)
     source = SpanSource(
         span.name,
         scope,
@@ -181,14 +190,15 @@ def _span(span: trace_pb2.Span, scope: str, around: dict[str, Json], received_ns
         status == "ERROR",
         not parent,
     )
-    found = conventions.read(source)
+    found = draft_of(source)
     found.update(draft)
-    settle(found, source, start_ns, body)
-    sampled = said_sampled(trace_id, body, is_root=not parent)
+    complete(found, source, start_ns)
+    io, genai, trace = parts_of(found)
+    sampled = said_sampled(trace_id, trace, is_root=not parent)
     if sampled is not None:
-        body["sampled"] = sampled
+        trace.sampled = sampled
     get = found.get
-    if get("error"):
+    if io.error:
         status = "ERROR"
     duration = get("duration_ms")
     if duration is None and end_ns is not None:
@@ -206,7 +216,8 @@ def _span(span: trace_pb2.Span, scope: str, around: dict[str, Json], received_ns
         texts = tuple(text.replace("\0", "\ufffd") for text in texts)
     name, event_id, session_id, operation, agent_name, provider, model = texts
     if name != source.name:
-        body["span_name"] = source.name
+        sent["name"] = source.name
+    conversation_name = source.attributes.get(_CONVERSATION_NAME, "")
     return Span(
         trace_id=trace_id,
         span_id=span_id,
@@ -226,40 +237,50 @@ def _span(span: trace_pb2.Span, scope: str, around: dict[str, Json], received_ns
         input_tokens=get("input_tokens"),
         output_tokens=get("output_tokens"),
         cost=get("cost"),
-        body=body,
+        status_message=get("status_message", ""),
+        error_type=get("error_type", ""),
+        log_type=get("log_type", ""),
+        instrumentation=scope,
+        conversation_name=conversation_name if isinstance(conversation_name, str) else "",
+        start_unknown=start_unknown,
+        io=io,
+        genai=genai,
+        trace=trace,
+        sent=Sent(ADAPTER, sent),
     )
 
 
 def _model(found: Draft) -> str:
-    """The model that was asked; of a call of a model that does not tell it, the one that answered."""
+    """The model that was asked; of a call of a model that does not tell it, the one that
+    answered."""
     model: str = found.get("model", "")
     return model or (found.get("response_model", "") if found["kind"] == "model" else "")
 
 
-def _status(span: trace_pb2.Span, body: dict[str, Json]) -> tuple[str, Draft]:
+def _status(span: trace_pb2.Span, sent: dict[str, Json]) -> tuple[str, Draft]:
     if not span.HasField("status"):
         return "UNSET", {}
-    sent: dict[str, Json] = {}
+    status: dict[str, Json] = {}
     code, message = span.status.code, span.status.message
     if code:
-        sent["code"] = code
+        status["code"] = code
     if message:
-        sent["message"] = message
-    body["status"] = sent
+        status["message"] = message
+    sent["status"] = status
     return STATUS_CODES[code] if 0 <= code < 3 else "UNSET", {
         "status_message": message
     } if message else {}
 
 
-def _put_rest(span: trace_pb2.Span, body: dict[str, Json]) -> None:
+def _put_rest(span: trace_pb2.Span, sent: dict[str, Json]) -> None:
     if span.trace_state:
-        body["trace_state"] = span.trace_state
+        sent["trace_state"] = span.trace_state
     if span.flags:
-        body["flags"] = span.flags
+        sent["flags"] = span.flags
     counts = span.dropped_attributes_count, span.dropped_events_count, span.dropped_links_count
     if any(counts):
         names = ("attributes", "events", "links")
-        body["dropped"] = {name: n for name, n in zip(names, counts, strict=True) if n}
+        sent["dropped"] = {name: n for name, n in zip(names, counts, strict=True) if n}
 
 
 def _event(event: trace_pb2.Span.Event) -> dict[str, Json]:

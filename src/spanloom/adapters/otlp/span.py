@@ -1,13 +1,11 @@
-"""From what the conventions make of an OTLP span to the canonical one: what they leave open is settled here.
+"""From what the conventions make of an OTLP span to its typed parts: what they leave open is filled
+in here.
 
-A body's `inputs` and `outputs` (the events and traces views) are what the client named so, else what went in and came out in the
-terms of the step: {chat_history} and {role, content, tool_calls?, finish_reason?} of a model, an agent or a whole workflow, arguments and result of a
-tool, else the values themselves ({"input": ...}, {"output": ...} where they are no objects). Messages past `MOST_COPIED` characters
-stand in `input_messages` and `output_messages` alone.
-
-    body.cost_details    {input?, output?, total, source: "given" | "computed"}
-    body.handoff         {from_agent?, to_agent?}
-    body.relayed         true: the span's messages are a copy of what other spans said
+The inputs and outputs of `Io` (the events and traces views) are what the client named so, else what
+went in and came out in the terms of the step: {chat_history} and {role, content, tool_calls?,
+finish_reason?} of a model, an agent or a whole workflow, arguments and result of a tool, else the
+values themselves ({"input": ...}, {"output": ...} where they are no objects). Messages past
+`MOST_COPIED` characters stand in the GenAI part alone.
 """
 
 from __future__ import annotations
@@ -15,20 +13,36 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from spanloom.adapters.otlp.conventions.convention import BODY_FIELDS, Draft, SpanSource
-from spanloom.adapters.otlp.conventions.otel_genai import output_messages
-from spanloom.genai.messages import (
-    USER,
-    answers_of,
-    chat_history,
-    genai_messages,
-    messages_of,
-    reasoning_of,
-)
+from spanloom.adapters.otlp.convention import Draft, SpanSource
+from spanloom.genai.chat_history import chat_history
 from spanloom.genai.pricing import cost_of
+from spanloom.genai.read import after_last_question, genai_messages, messages_of
 from spanloom.genai.reading import structured
+from spanloom.genai.roles import ASSISTANT, USER
+from spanloom.genai.text import reasoning_of
 from spanloom.genai.tool_io import arguments_of, result_of
-from spanloom.model import Json
+from spanloom.model import GenAi, Io, Json, TraceFacts
+from spanloom.model.genai import (
+    Agent,
+    Compaction,
+    GenAiMessage,
+    Handoff,
+    MediaPart,
+    ReasoningPart,
+    TextPart,
+    Tool,
+    ToolResultPart,
+    Usage,
+)
+from spanloom.model.span import (
+    EVENT_FIELDS,
+    EVENT_OBJECTS,
+    NO_GENAI,
+    NO_TRACE,
+    Party,
+    PromptUse,
+    Variable,
+)
 
 MODEL_OPERATIONS: Final = frozenset({"chat", "generate_content", "text_completion", "embeddings"})
 TOOL_OPERATIONS: Final = frozenset({"execute_tool", "retrieval", "rerank"})
@@ -50,49 +64,47 @@ _TOOL_NAME = "execute_tool "
 _SPEAKING = MODEL_OPERATIONS | {"invoke_agent"}
 # What wraps others, and says nothing of its own.
 _STEPS = frozenset({"chain", "invoke_workflow"})
-_TOOL = {
-    "tool_name": "name",
-    "tool_call_id": "call_id",
-    "tool_type": "type",
-    "tool_description": "description",
-    "tool_arguments": "arguments",
-    "tool_result": "result",
-}
-# Where in the body a canonical field stands: (object, key), the object "" for the body itself.
+# Which field of which part a field of the draft becomes.
 _PLACES: Final[dict[str, tuple[str, str]]] = {
-    **{field: ("", field) for field in BODY_FIELDS},
+    **{field: ("io", field) for field in EVENT_FIELDS},
     **{
-        field: ("", field)
+        field: ("genai", field)
         for field in (
-            "response_model",
-            "reasoning_tokens",
-            "cache_read_tokens",
-            "cache_creation_tokens",
-            "input_messages",
-            "output_messages",
-            "system_instructions",
-            "tool_definitions",
-            "content_refs",
-            "error_type",
-            "status_message",
-            "cost_details",
-            "relayed",
+            *("input_messages", "output_messages", "system_instructions", "reasoning"),
+            *("tool_definitions", "response_model", "relayed", "is_turn"),
         )
     },
+    **{
+        f"tool_{name}": ("tool", name)
+        for name in ("name", "call_id", "type", "description", "arguments", "result")
+    },
     **{f"agent_{name}": ("agent", name) for name in ("id", "version", "description")},
+    **{
+        field: ("usage", field)
+        for field in (
+            *("reasoning_tokens", "cache_read_tokens", "cache_creation_tokens"),
+            *("input_cost", "output_cost", "cost_source"),
+        )
+    },
     **{
         f"compaction_{name}": ("compaction", name)
         for name in ("summary", "items_before", "items_after")
     },
-    **{field: ("tool", name) for field, name in _TOOL.items()},
     "handoff_from": ("handoff", "from_agent"),
     "handoff_to": ("handoff", "to_agent"),
-    "prompt_used": ("", "prompt"),
+    **{field: ("trace", field) for field in ("feature_slug", "sample_rate", "sampled")},
+}
+_GENAI_PARTS: Final = {
+    "tool": Tool,
+    "agent": Agent,
+    "usage": Usage,
+    "compaction": Compaction,
+    "handoff": Handoff,
 }
 
 
-def settle(draft: Draft, source: SpanSource, start_ns: int, body: dict[str, Json]) -> None:
-    """Fill in the draft what follows from the rest of it, and put into the body what the conventions make."""
+def complete(draft: Draft, source: SpanSource, start_ns: int) -> None:
+    """Fill in the draft what follows from the rest of it."""
     operation = draft["operation"] = _operation(draft, source)
     if (
         operation == "invoke_agent"
@@ -102,31 +114,72 @@ def settle(draft: Draft, source: SpanSource, start_ns: int, body: dict[str, Json
         draft["agent_name"] = source.name[len(_AGENT_NAME) :]
     draft.setdefault("kind", _kind(operation))
     if operation in TOOL_OPERATIONS:
-        _settle_tool(draft, source, operation)
+        _complete_tool(draft, source, operation)
     else:
-        _settle_messages(draft, source, operation)
+        _complete_messages(draft, source, operation)
     if source.failed:
-        _settle_error(draft, source.events)
-    _settle_cost(draft, operation, start_ns)
-    if "user_id" in draft and "user" not in draft:
-        draft["user"] = {"id": draft["user_id"]}
+        _complete_error(draft, source.events)
+    _complete_cost(draft, operation, start_ns)
+    if "output_messages" in draft and (reasoning := reasoning_of(draft["output_messages"])):
+        draft["reasoning"] = reasoning
+    if "inputs" not in draft and (value := _inputs(draft, operation)) is not None:
+        draft["inputs"] = value
+    if "outputs" not in draft and (value := _outputs(draft, operation)) is not None:
+        draft["outputs"] = value
+
+
+def parts_of(draft: Draft) -> tuple[Io, GenAi, TraceFacts]:
+    """The parts of the span that a complete draft describes."""
+    parts: dict[str, dict[str, Any]] = {"io": {}, "genai": {}}
     for field, value in draft.items():
         place = _PLACES.get(field)
-        if place is None:
-            continue
-        holder, key = place
-        if not holder:
-            body[key] = value
-        elif holder != "tool" or operation not in MODEL_OPERATIONS:
-            # SDKs tell of a model's span, too, which tools it asked for.
-            body.setdefault(holder, {})[key] = value
-    if "output_messages" in draft and (reasoning := reasoning_of(draft["output_messages"])):
-        body["reasoning"] = reasoning
-    _put_inputs(body, draft, operation)
+        if place is not None:
+            part, key = place
+            if part not in parts:
+                parts[part] = {}
+            parts[part][key] = value
+    if draft["operation"] in MODEL_OPERATIONS:
+        # SDKs tell of a model's span, too, which tools it asked for.
+        parts.pop("tool", None)
+    genai = parts["genai"]
+    for name, kind in _GENAI_PARTS.items():
+        if name in parts:
+            genai[name] = kind(**parts[name])
+    if "content_refs" in draft:
+        genai["content_refs"] = tuple(draft["content_refs"])
+    if "prompt_used" in draft:
+        genai["prompt"] = PromptUse(**draft["prompt_used"])
+    if "variables" in draft:
+        genai["variables"] = tuple(Variable(**variable) for variable in draft["variables"])
+    io = parts["io"]
+    for name in EVENT_OBJECTS:
+        if name in io and not isinstance(io[name], dict):
+            del io[name]
+    return (
+        Io(**io),
+        GenAi(**genai) if genai else NO_GENAI,
+        _trace_facts(draft, parts.get("trace", {})),
+    )
+
+
+def _trace_facts(draft: Draft, facts: dict[str, Any]) -> TraceFacts:
+    for name in ("user", "organization"):
+        if name in draft:
+            facts[name] = Party(**draft[name])
+    if "user_id" in draft and "user" not in draft:
+        facts["user"] = Party(id=draft["user_id"])
+    if "experiment" in draft:
+        facts["experiment_id"] = draft["experiment"].get("id", "")
+    if "evaluators" in draft:
+        facts["evaluators"] = tuple(evaluator["slug"] for evaluator in draft["evaluators"])
+    if "evaluation_config" in draft:
+        facts["evaluation_rate"] = draft["evaluation_config"].get("sample_rate")
+    return TraceFacts(**facts) if facts else NO_TRACE
 
 
 def _operation(draft: Draft, source: SpanSource) -> str:
-    """What was said; else what the span's name starts with; else what its attributes can only mean."""
+    """What was said; else what the span's name starts with; else what its attributes can only
+    mean."""
     if said := draft.get("operation"):
         is_workflow = (
             said == "chain"
@@ -160,7 +213,7 @@ def _kind(operation: str) -> str:
     return "tool" if operation in TOOL_OPERATIONS else "chain"
 
 
-def _settle_tool(draft: Draft, source: SpanSource, operation: str) -> None:
+def _complete_tool(draft: Draft, source: SpanSource, operation: str) -> None:
     """A tool's arguments and result, from what went in and came out where they are not named so."""
     for field, others, unwrap in (
         ("tool_arguments", ("prompt", "input_value"), arguments_of),
@@ -176,8 +229,9 @@ def _settle_tool(draft: Draft, source: SpanSource, operation: str) -> None:
             draft["tool_name"] = name
 
 
-def _settle_messages(draft: Draft, source: SpanSource, operation: str) -> None:
-    """The messages of a model or an agent, from what went in and came out where they are not named so."""
+def _complete_messages(draft: Draft, source: SpanSource, operation: str) -> None:
+    """The messages of a model or an agent, from what went in and came out where they are not named
+    so."""
     if operation in _STEPS:
         for field, other in (("prompt", "input_value"), ("completion", "output_value")):
             if field in draft:
@@ -187,7 +241,8 @@ def _settle_messages(draft: Draft, source: SpanSource, operation: str) -> None:
         if "prompt" in draft:
             found = genai_messages(draft["prompt"], USER)
         else:
-            found = messages_of(draft.get("input_value"), USER) if operation in _SPEAKING else None
+            given = draft.get("input_value") if operation in _SPEAKING else None
+            found = messages_of(given, USER)
         if found:
             draft["input_messages"] = found
     if "output_messages" not in draft:
@@ -196,17 +251,21 @@ def _settle_messages(draft: Draft, source: SpanSource, operation: str) -> None:
         else:
             # What a failed call left behind is its error.
             speaks = operation in _SPEAKING and operation != "embeddings" and not source.failed
-            found = answers_of(draft.get("output_value")) if speaks else None
+            found = _answers(draft.get("output_value")) if speaks else []
         if found:
             draft["output_messages"] = found
 
 
-def _completion(value: Json) -> list[dict[str, Any]] | None:
-    found = output_messages(value)
-    return (answers_of(found) or found) if found and len(found) > 1 else found
+def _answers(value: Json) -> list[GenAiMessage]:
+    return after_last_question(messages_of(value, ASSISTANT))
 
 
-def _settle_error(draft: Draft, events: Sequence[tuple[str, Mapping[str, Json]]]) -> None:
+def _completion(value: Json) -> list[GenAiMessage]:
+    found = genai_messages(value, ASSISTANT)
+    return (after_last_question(found) or found) if len(found) > 1 else found
+
+
+def _complete_error(draft: Draft, events: Sequence[tuple[str, Mapping[str, Json]]]) -> None:
     """The error of a failed span that says none, from its last exception event with one."""
     if "status_message" in draft and "error_type" in draft:
         return
@@ -222,18 +281,17 @@ def _settle_error(draft: Draft, events: Sequence[tuple[str, Mapping[str, Json]]]
             return
 
 
-def _settle_cost(draft: Draft, operation: str, start_ns: int) -> None:
-    """The cost that was given, else that of a model's call by the price list. An agent's tokens are those of its models."""
-    parts = {
-        key: draft[field]
-        for key, field in (("input", "input_cost"), ("output", "output_cost"))
-        if field in draft
-    }
-    if "cost" not in draft and len(parts) == 2:
-        draft["cost"] = parts["input"] + parts["output"]
+def _complete_cost(draft: Draft, operation: str, start_ns: int) -> None:
+    """The cost that was given, else that of a model's call by the price list. An agent's tokens are
+    those of its models."""
+    if "cost" not in draft and "input_cost" in draft and "output_cost" in draft:
+        draft["cost"] = draft["input_cost"] + draft["output_cost"]
     if "cost" in draft:
-        draft["cost_details"] = {**parts, "total": draft["cost"], "source": "given"}
+        draft["cost_source"] = "given"
         return
+    # One half of a cost says nothing.
+    draft.pop("input_cost", None)
+    draft.pop("output_cost", None)
     model = draft.get("response_model") or draft.get("model")
     if (operation not in MODEL_OPERATIONS and draft["kind"] != "model") or not model:
         return
@@ -253,20 +311,8 @@ def _settle_cost(draft: Draft, operation: str, start_ns: int) -> None:
         if cost:
             break
     if cost:
-        draft["cost"] = cost.total
-        draft["cost_details"] = {
-            "input": cost.input,
-            "output": cost.output,
-            "total": cost.total,
-            "source": "computed",
-        }
-
-
-def _put_inputs(body: dict[str, Json], draft: Draft, operation: str) -> None:
-    if "inputs" not in body and (value := _inputs(draft, operation)) is not None:
-        body["inputs"] = value
-    if "outputs" not in body and (value := _outputs(draft, operation)) is not None:
-        body["outputs"] = value
+        draft["cost"], draft["cost_source"] = cost.total, "computed"
+        draft["input_cost"], draft["output_cost"] = cost.input, cost.output
 
 
 def _inputs(draft: Draft, operation: str) -> Json:
@@ -285,7 +331,7 @@ def _outputs(draft: Draft, operation: str) -> Json:
         return _as_object(draft.get("tool_result"), "result")
     messages = draft.get("output_messages")
     if operation == "invoke_workflow" and not messages:
-        messages = answers_of(draft.get("output_value"))
+        messages = _answers(draft.get("output_value"))
     if messages:
         if not _is_short(messages):
             return None
@@ -305,14 +351,21 @@ def _as_object(value: Json, key: str) -> Json:
     return value if value is None or isinstance(value, dict) else {key: value}
 
 
-def _is_short(messages: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the texts of messages are few enough to be copied: a look at their parts, not into them."""
+def _is_short(messages: Sequence[GenAiMessage]) -> bool:
+    """Whether the texts of messages are few enough to be copied: their parts are counted, not
+    read."""
     size = 0
     for message in messages:
-        parts = message.get("parts")
-        for part in parts if isinstance(parts, list) else (message,):
-            content = part.get("content", part.get("response")) if isinstance(part, dict) else part
-            size += len(content) if isinstance(content, str) else 256
+        for part in message.parts:
+            match part:
+                case TextPart(content) | ReasoningPart(content):
+                    size += len(content)
+                case MediaPart():
+                    size += len(part.value)
+                case ToolResultPart() if isinstance(part.result, str):
+                    size += len(part.result)
+                case _:
+                    size += 256
             if size > MOST_COPIED:
                 return False
     return True

@@ -1,15 +1,18 @@
-"""Spans as OTLP: the message that came in, for spans that came by OTLP, and a rendering in GenAI attributes for all others.
+"""Spans as OTLP: the message that came in, for spans that came by OTLP, and a rendering in GenAI
+attributes for all others.
 
-A span of another door keeps its ids where they fit (a trace id of 16 bytes in hex or as a UUID, a span id of 8 bytes in hex); others
-become a hash, the same for the same id, with the id as it was in `spanloom.trace_id`, `spanloom.span_id`, `spanloom.parent_id`. What
-no GenAI attribute is for stands in `spanloom.<name>`, JSON in text where it is an object or a list.
+A span of another adapter keeps its ids where they fit (a trace id of 16 bytes in hex or as a UUID,
+a span id of 8 bytes in hex); others become a hash, the same for the same id, with the id as it was
+in `spanloom.trace_id`, `spanloom.span_id`, `spanloom.parent_id`. What no GenAI attribute is for
+stands in `spanloom.<name>`, JSON in text where it is an object or a list.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, fields
 from typing import Any, Final
 
 import orjson
@@ -17,29 +20,18 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1 import trace_pb2
 
 from spanloom.adapters.otlp.attributes import attribute_messages
-from spanloom.adapters.otlp.read import STATUS_CODES
-from spanloom.genai.messages import ASSISTANT, USER, messages_of
-from spanloom.model import Json, Span
+from spanloom.adapters.otlp.read import ADAPTER, STATUS_CODES
+from spanloom.genai.read import messages_of
+from spanloom.genai.roles import ASSISTANT, USER
+from spanloom.genai.stored import messages_json
+from spanloom.model import Io, Json, Span
+from spanloom.model.genai import GenAiMessage, TextPart
+from spanloom.model.span import EVENT_VALUES, Party, PromptUse, Variable
 
 _TRACE_ID: Final = re.compile(
     r"[0-9a-f]{32}|[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE
 )
 _SPAN_ID: Final = re.compile(r"[0-9a-f]{16}", re.IGNORECASE)
-# Keys of a body that only the OTLP door fills.
-_OTLP_KEYS: Final = frozenset(
-    {
-        "attributes",
-        "events",
-        "links",
-        "resource",
-        "scope",
-        "status",
-        "span_kind",
-        "trace_state",
-        "flags",
-        "dropped",
-    }
-)
 _SCOPE: Final[Json] = {"name": "spanloom"}
 _OPERATIONS: Final = {"model": "chat", "tool": "execute_tool", "session": "invoke_agent"}
 _COLUMNS: Final = (
@@ -50,28 +42,33 @@ _COLUMNS: Final = (
     ("gen_ai.usage.output_tokens", "output_tokens"),
     ("gen_ai.usage.cost", "cost"),
 )
-_BODY: Final = {
-    "response_model": "gen_ai.response.model",
-    "reasoning_tokens": "gen_ai.usage.reasoning.output_tokens",
-    "cache_read_tokens": "gen_ai.usage.cache_read.input_tokens",
-    "cache_creation_tokens": "gen_ai.usage.cache_creation.input_tokens",
-    "input_messages": "gen_ai.input.messages",
-    "output_messages": "gen_ai.output.messages",
-    "system_instructions": "gen_ai.system_instructions",
-    "tool_definitions": "gen_ai.tool.definitions",
-    "error_type": "error.type",
-}
+_ATTRIBUTES: Final = (
+    ("gen_ai.response.model", "response_model"),
+    ("gen_ai.system_instructions", "system_instructions"),
+    ("gen_ai.tool.definitions", "tool_definitions"),
+)
+_USAGE: Final = (
+    ("gen_ai.usage.reasoning.output_tokens", "reasoning_tokens"),
+    ("gen_ai.usage.cache_read.input_tokens", "cache_read_tokens"),
+    ("gen_ai.usage.cache_creation.input_tokens", "cache_creation_tokens"),
+)
+# What the trace view shows of an OTLP span beside the fields that traces have.
+_SHOWN: Final = (
+    *("resource", "scope", "span_kind", "attributes", "events", "links", "trace_state", "flags"),
+    "dropped",
+)
 
 
 def traces_data(spans: Iterable[Span]) -> trace_pb2.TracesData:
-    """The spans as one message, grouped by resource and scope in the order in which these first come."""
+    """The spans as one message, grouped by resource and scope in the order in which these first
+    come."""
     data = trace_pb2.TracesData()
     resources: dict[bytes, trace_pb2.ResourceSpans] = {}
     scopes: dict[tuple[bytes, bytes], trace_pb2.ScopeSpans] = {}
     for span in spans:
-        is_otlp = _came_by_otlp(span)
-        resource = span.body.get("resource") if is_otlp else _resource(span)
-        scope = span.body.get("scope") if is_otlp else _SCOPE
+        is_otlp = span.sent.adapter == ADAPTER
+        resource = span.sent.fields.get("resource") if is_otlp else _resource(span)
+        scope = span.sent.fields.get("scope") if is_otlp else _SCOPE
         key = orjson.dumps(resource), orjson.dumps(scope)
         group = scopes.get(key)
         if group is None:
@@ -85,11 +82,21 @@ def traces_data(spans: Iterable[Span]) -> trace_pb2.TracesData:
     return data
 
 
-def _came_by_otlp(span: Span) -> bool:
-    if not _OTLP_KEYS.isdisjoint(span.body):
-        return True
-    fits = len(span.trace_id) == 32 and _SPAN_ID.fullmatch(span.span_id) is not None
-    return fits and span.body.keys() <= {"unset", "parent_id_sent", "span_name"}
+def otel_json(span: Span) -> dict[str, Json]:
+    """What an OTLP span has of its own, for the trace view: times are text, since a Struct's
+    numbers are too short for them."""
+    if span.sent.adapter != ADAPTER:
+        return {}
+    otel = {name: span.sent.fields[name] for name in _SHOWN if name in span.sent.fields}
+    if "events" in otel:
+        otel["events"] = [
+            {
+                **{key: value for key, value in event.items() if key != "time_ns"},
+                "time_unix_nano": str(event.get("time_ns", 0)),
+            }
+            for event in otel["events"]
+        ]
+    return otel
 
 
 def _fill_resource(message: trace_pb2.ResourceSpans, resource: Json) -> None:
@@ -122,22 +129,16 @@ def _fill_attributes(message: Any, holder: Mapping[str, Json]) -> None:
 
 
 def _fill_span(message: trace_pb2.Span, span: Span, is_otlp: bool) -> None:
-    body = span.body
     message.trace_id = trace_id_bytes(span.trace_id)
     message.span_id = span_id_bytes(span.span_id)
-    if span.parent_id:
-        message.parent_span_id = (
-            bytes.fromhex(span.parent_id) if is_otlp else span_id_bytes(span.parent_id)
-        )
-    elif "parent_id_sent" in body:
-        message.parent_span_id = bytes.fromhex(body["parent_id_sent"])
-    message.name = body.get("span_name", span.name)
-    if "start_time" not in body.get("unset", ()) or not is_otlp:
-        message.start_time_unix_nano = span.start_ns
+    message.name = span.name
     message.end_time_unix_nano = span.end_ns or 0
     if is_otlp:
-        _fill_otlp(message, body)
+        _fill_otlp(message, span, span.sent.fields)
         return
+    if span.parent_id:
+        message.parent_span_id = span_id_bytes(span.parent_id)
+    message.start_time_unix_nano = span.start_ns
     message.kind = (
         trace_pb2.Span.SPAN_KIND_CLIENT
         if span.kind == "model"
@@ -145,32 +146,36 @@ def _fill_span(message: trace_pb2.Span, span: Span, is_otlp: bool) -> None:
     )
     if span.status != "UNSET":
         message.status.code = trace_pb2.Status.StatusCode.ValueType(STATUS_CODES.index(span.status))
-        message.status.message = _text(body.get("status_message") or body.get("error"))
+        message.status.message = span.status_message or span.io.error or ""
     message.attributes.extend(
         KeyValue(key=key, value=_any_value(value)) for key, value in _rendered(span)
     )
 
 
-def _fill_otlp(message: trace_pb2.Span, body: Mapping[str, Json]) -> None:
-    message.attributes.extend(attribute_messages(body.get("attributes")))
-    message.trace_state = body.get("trace_state", "")
-    message.flags = body.get("flags", 0)
-    kind = body.get("span_kind", 0)
+def _fill_otlp(message: trace_pb2.Span, span: Span, sent: Mapping[str, Json]) -> None:
+    message.parent_span_id = bytes.fromhex(span.parent_id or sent.get("parent_id", ""))
+    message.name = sent.get("name", span.name)
+    if not span.start_unknown:
+        message.start_time_unix_nano = span.start_ns
+    message.attributes.extend(attribute_messages(sent.get("attributes")))
+    message.trace_state = sent.get("trace_state", "")
+    message.flags = sent.get("flags", 0)
+    kind = sent.get("span_kind", 0)
     message.kind = trace_pb2.Span.SpanKind.Value(kind) if isinstance(kind, str) else kind
-    dropped = body.get("dropped", {})
+    dropped = sent.get("dropped", {})
     message.dropped_attributes_count = dropped.get("attributes", 0)
     message.dropped_events_count = dropped.get("events", 0)
     message.dropped_links_count = dropped.get("links", 0)
-    if "status" in body:
+    if "status" in sent:
         message.status.SetInParent()
-        message.status.code = body["status"].get("code", 0)
-        message.status.message = body["status"].get("message", "")
-    for event in body.get("events", ()):
-        sent = message.events.add(
+        message.status.code = sent["status"].get("code", 0)
+        message.status.message = sent["status"].get("message", "")
+    for event in sent.get("events", ()):
+        made = message.events.add(
             name=event.get("name", ""), time_unix_nano=event.get("time_ns", 0)
         )
-        _fill_attributes(sent, event)
-    for link in body.get("links", ()):
+        _fill_attributes(made, event)
+    for link in sent.get("links", ()):
         ids = {key: bytes.fromhex(link[key]) for key in ("trace_id", "span_id") if key in link}
         rest = {key: link[key] for key in ("trace_state", "flags") if key in link}
         _fill_attributes(message.links.add(**ids, **rest), link)
@@ -195,12 +200,12 @@ def span_id_bytes(span_id: str) -> bytes:
 
 
 def _resource(span: Span) -> Json:
-    return {"attributes": {"service.name": _text(span.body.get("source")) or "unknown_service"}}
+    return {"attributes": {"service.name": span.io.source or "unknown_service"}}
 
 
 def _rendered(span: Span) -> Iterator[tuple[str, Json]]:
     """The attributes of a span that did not come by OTLP."""
-    body = dict(span.body)
+    io, genai = span.io, span.genai
     operation = span.operation or _OPERATIONS.get(span.kind, "")
     yield from (("gen_ai.operation.name", operation),) if operation else ()
     for key, column in _COLUMNS:
@@ -208,24 +213,22 @@ def _rendered(span: Span) -> Iterator[tuple[str, Json]]:
             yield key, value
     if span.session_id != span.trace_id:
         yield "gen_ai.conversation.id", span.session_id
-    inputs, outputs = body.pop("inputs", None), body.pop("outputs", None)
     if operation == "execute_tool":
         yield "gen_ai.tool.name", span.name
-        yield from _present("gen_ai.tool.call.arguments", inputs)
-        yield from _present("gen_ai.tool.call.result", outputs)
+        yield from _present("gen_ai.tool.call.arguments", io.inputs)
+        yield from _present("gen_ai.tool.call.result", io.outputs)
     elif operation:
-        for key, value, role in (
-            ("input_messages", inputs, USER),
-            ("output_messages", outputs, ASSISTANT),
-        ):
-            if key not in body and value is not None:
-                body[key] = messages_of(value, role) or [
-                    {"role": role, "parts": [{"type": "text", "content": _text(value)}]}
-                ]
-    for key, value in (("input.value", inputs), ("output.value", outputs)):
-        yield from _present(key, value)
-    for key, value in body.items():
-        yield from _present(_BODY.get(key, f"spanloom.{key}"), value)
+        yield from _messages("gen_ai.input.messages", genai.input_messages, io.inputs, USER)
+        yield from _messages("gen_ai.output.messages", genai.output_messages, io.outputs, ASSISTANT)
+    yield from _present("input.value", io.inputs)
+    yield from _present("output.value", io.outputs)
+    for key, name in _ATTRIBUTES:
+        yield from _present(key, getattr(genai, name) or None)
+    for key, name in _USAGE:
+        yield from _present(key, getattr(genai.usage, name, None))
+    yield from _present("error.type", span.error_type or None)
+    for key, value in _own(span):
+        yield from _present(f"spanloom.{key}", value)
     yield "spanloom.kind", span.kind
     for key, sent, made in (
         ("trace_id", span.trace_id, trace_id_bytes(span.trace_id)),
@@ -235,6 +238,45 @@ def _rendered(span: Span) -> Iterator[tuple[str, Json]]:
     ):
         if sent not in (made.hex(), made.decode(errors="replace")):
             yield f"spanloom.{key}", sent
+
+
+def _messages(
+    key: str, said: Sequence[GenAiMessage], value: Json, role: str
+) -> Iterator[tuple[str, Json]]:
+    if said:
+        yield key, messages_json(said)
+    elif value is not None:
+        text = GenAiMessage(role, (TextPart(_text(value)),))
+        yield key, messages_json(messages_of(value, role) or [text])
+
+
+def _own(span: Span) -> Iterator[tuple[str, Json]]:
+    """What no GenAI attribute is for. What another adapter keeps for itself is passed on whole."""
+    io, said = span.io, span.trace
+    for field in fields(Io):
+        if field.name not in EVENT_VALUES:
+            yield field.name, getattr(io, field.name)
+    yield "status_message", span.status_message or None
+    yield "log_type", span.log_type or None
+    for name in ("feature_slug", "sample_rate", "sampled"):
+        yield name, getattr(said, name)
+    if said.evaluation_rate is not None:
+        yield "evaluation_config", {"sample_rate": said.evaluation_rate}
+    for name in ("user", "organization"):
+        party: Party | None = getattr(said, name)
+        yield name, None if party is None else _set_fields(party)
+    if said.experiment_id is not None:
+        yield "experiment", {"id": said.experiment_id}
+    yield "evaluators", [{"slug": slug} for slug in said.evaluators] or None
+    if span.genai.prompt is not None:
+        yield "prompt", _set_fields(span.genai.prompt)
+    yield "variables", [_set_fields(variable) for variable in span.genai.variables] or None
+    if span.sent.fields:
+        yield "sent", {"adapter": span.sent.adapter, **span.sent.fields}
+
+
+def _set_fields(part: Party | PromptUse | Variable) -> dict[str, Json]:
+    return {name: value for name, value in asdict(part).items() if value is not None}
 
 
 def _present(key: str, value: Json) -> Iterator[tuple[str, Json]]:

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 
 from spanloom.adapters.weave.object_refs import outward
 from spanloom.codec.timestamps import timestamp_from_ns
-from spanloom.model import AgentTotals, Json
+from spanloom.model import AgentTotals
 from spanloom.model.query import Match
 from spanloom.v1 import agent_chat_service_pb2, agent_pb2
 
 MAX_UINT32 = 2**32 - 1
 PREVIEW_CHARACTERS = 500
-_CONVERSATION_NAME = "gen_ai.conversation.name"
 
 # The contract's names of what agents are sorted by.
 SORT_FIELDS = {
@@ -61,7 +60,7 @@ def search_response(
             span.session_id,
             agent_pb2.MatchedConversation(
                 conversation_id=span.session_id,
-                conversation_name=_text(span.body.get("attributes"), _CONVERSATION_NAME),
+                conversation_name=span.conversation_name,
                 agent_name=span.agent_name,
                 last_activity=started,
             ),
@@ -77,8 +76,3 @@ def search_response(
     return agent_chat_service_pb2.SearchMessagesResponse(
         results=conversations.values(), total_conversations=len(conversations)
     )
-
-
-def _text(attributes: Json, key: str) -> str:
-    value = attributes.get(key) if isinstance(attributes, dict) else None
-    return value if isinstance(value, str) else ""

@@ -52,8 +52,8 @@ _PAYLOADS: Mapping[type, tuple[type[Message], _Fields]] = {
 
 
 def chat_message(turn: TurnChat, project_id: str) -> agent_chat_service_pb2.GetTraceChatResponse:
-    """The turn on the wire: absent texts and numbers are unset, counts past 32 bits stand at their largest, references to
-    objects are those that clients of the project know."""
+    """The turn on the wire: absent texts and numbers are unset, counts past 32 bits stand at their
+    largest, references to objects are those that clients of the project know."""
     chat = agent_chat_service_pb2.GetTraceChatResponse(**_set(turn, _TURN_FIELDS, project_id))
     if turn.user_id:
         chat.wb_user_id = turn.user_id

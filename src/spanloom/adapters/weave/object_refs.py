@@ -1,7 +1,8 @@
 """References to stored objects as clients know them: weave:///entity/project/object/name:digest.
 
-Weave's own store writes them in another form, with a project id of its own, and so do traces that were taken out of it; that
-form means nothing outside. Source: docs/contracts/agent_chat.md, section 1.4.
+Weave's own store writes them in another form, with a project id of its own, and so do traces that
+were taken out of it; that form means nothing outside.
+Source: docs/contracts/agent_chat.md, section 1.4.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ _ENTITY: Final = "spanloom"
 
 
 def outward(text: str, project_id: str) -> str:
-    """The text with each inner reference in the form for clients of the project, `entity/project` or its name alone."""
+    """The text with each inner reference in the form for clients of the project, `entity/project`
+    or its name alone."""
     if INNER not in text:
         return text
     names = project_id if "/" in project_id else f"{_ENTITY}/{project_id}"

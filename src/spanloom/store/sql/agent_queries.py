@@ -108,7 +108,9 @@ def agents(database: Database, project: str, query: AgentQuery) -> tuple[Select[
     rows."""
     version: ColumnElement[Any] = _EMPTY
     if query.by_version:
-        told = database.json(spans.c.body, ["agent", "version"]).text
+        # Bodies of earlier versions hold it at the top.
+        places = (["genai", "agent", "version"], ["agent", "version"])
+        told = func.coalesce(*(database.json(spans.c.body, place).text for place in places))
         # A look at the text first: few bodies have to be parsed.
         version = case(
             (database.contains(spans.c.body, '"version"'), func.coalesce(told, "")), else_=""

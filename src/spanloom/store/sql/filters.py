@@ -1,8 +1,12 @@
 """Filters on events, as SQL: tables of fields, types and operators.
 
-A condition compares the field's value of the condition's type. A value of another type is unlike any other: it is not
-equal to it, contains nothing and is neither less nor more. Absent and null are one, and `is not` and `not contains` hold
-for them. Text is compared by bytes. A time in the JSON is an ISO 8601 text, to the millisecond, or a number of milliseconds.
+A field stands in a column, or in the body, or in either: where the client did not send what a
+column holds, too (`SHOWN_COLUMNS`), the column counts, as in the views of events.
+
+A condition compares the field's value of the condition's type. A value of another type is unlike
+any other: it is not equal to it, contains nothing and is neither less nor more. Absent and null are
+one, and `is not` and `not contains` hold for them. Text is compared by bytes. A time in the JSON is
+an ISO 8601 text, to the millisecond, or a number of milliseconds.
 """
 
 from __future__ import annotations
@@ -10,15 +14,29 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, and_, case, cast, func, not_, or_
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Double,
+    Text,
+    and_,
+    case,
+    cast,
+    false,
+    func,
+    not_,
+    null,
+    or_,
+)
 
 from spanloom import errors
 from spanloom.model import MAX_TIME_NS, EventQuery, Filter, Json
+from spanloom.model.span import EVENT_FIELDS, SHOWN_COLUMNS, TOTAL_TOKENS
 from spanloom.store.sql.database import Database, JsonValue
 from spanloom.store.sql.rows import check_texts
 from spanloom.store.sql.tables import spans
@@ -32,14 +50,21 @@ _INDEX = re.compile("0|[1-9][0-9]{0,8}")
 
 @dataclass(frozen=True, slots=True)
 class _Operand:
-    """A field in a condition: whether it is there, and, a type it can be compared as, its value and how the other is read."""
+    """A field in a condition: whether it is there, and, a type it can be compared as, its value and
+    how the other is read.
+
+    `beside` is the column of each type that holds the value of a field of the body where the body
+    does not.
+    """
 
     present: Condition
     values: Mapping[str, tuple[ColumnElement[Any], Callable[[Json], Any]]]
+    beside: Mapping[str, ColumnElement[Any]] = field(default_factory=dict)
 
 
 def conditions(database: Database, query: EventQuery) -> list[Condition]:
-    """What the WHERE clause of a query holds, beside the project. INVALID_ARGUMENT names `filters[n].part`."""
+    """What the WHERE clause of a query holds, beside the project. INVALID_ARGUMENT names
+    `filters[n].part`."""
     found = [_condition(database, asked) for asked in query.filters]
     if query.since_ns is not None:
         found.append(spans.c.start_ns >= query.since_ns)
@@ -49,7 +74,8 @@ def conditions(database: Database, query: EventQuery) -> list[Condition]:
 
 
 def number_of(database: Database, field: str, name: str) -> ColumnElement[Any]:
-    """A field of events as a number (times in milliseconds), SQL NULL where it is none. INVALID_ARGUMENT for `name`."""
+    """A field of events as a number (times in milliseconds), SQL NULL where it is none.
+    INVALID_ARGUMENT for `name`."""
     operand = _operand(database, field)
     if operand is None or "number" not in operand.values:
         raise errors.invalid_field(name, f"{field!r} is no field that holds a number")
@@ -97,12 +123,12 @@ def _condition(database: Database, asked: Filter) -> Condition:
         return _PRESENCE[operator](operand.present)
     if asked.type not in operand.values:
         raise invalid("type", f"must be one of {_list(operand.values)} for {asked.field}")
-    field, read = operand.values[asked.type]
+    compared, read = operand.values[asked.type]
     try:
         value = read(asked.value)
     except (ValueError, OverflowError):
         raise invalid("value", f"must be a {asked.type}") from None
-    condition = _COMPARISONS[operator](database, field, value)
+    condition = _COMPARISONS[operator](database, compared, value)
     if asked.field in _COLUMNS or operator in _HOLD_FOR_NULL:
         return condition
     # A look at the text first, for the value or else for a key: few bodies have to be parsed.
@@ -110,7 +136,10 @@ def _condition(database: Database, asked: Filter) -> Condition:
     wanted = PLAIN.findall(value if isinstance(value, str) else ".".join(keys))
     if not wanted:
         return condition
-    return and_(database.contains(spans.c.body, max(wanted, key=len)), condition)
+    may_hold = database.contains(spans.c.body, max(wanted, key=len))
+    if (column := operand.beside.get(asked.type)) is not None:
+        may_hold = or_(_COMPARISONS[operator](database, column, value), may_hold)
+    return and_(may_hold, condition)
 
 
 def _operand(database: Database, field: str) -> _Operand | None:
@@ -127,14 +156,25 @@ def _operand(database: Database, field: str) -> _Operand | None:
     elif field == "error":
         said = database.json(spans.c.body, ["status_message"])
         value = _either(or_(spans.c.status != "ERROR", value.present), value, said)
+    present = value.present
+    beside: dict[str, ColumnElement[Any]] = {}
+    if (head, *rest) in _SHOWN:
+        shown, beside = _SHOWN[head, rest[0]]
+        value = _else_shown(database.contains(spans.c.body, f'"{rest[0]}":'), value, shown)
+        present = value.present
+    elif not rest:
+        present = or_(
+            present, *(shown.present for at, (shown, _) in _SHOWN.items() if at[0] == head)
+        )
     return _Operand(
-        value.present,
+        present,
         {
             "string": (value.text, _string),
             "number": (value.number, _number),
             "boolean": (value.boolean, _boolean),
             "datetime": (func.coalesce(value.number, database.time_ms(value.text)), _time_ms),
         },
+        beside,
     )
 
 
@@ -142,6 +182,24 @@ def _either(holds: Condition, first: JsonValue, second: JsonValue) -> JsonValue:
     """The first where it holds, else the second."""
     return JsonValue(
         *(case((holds, one), else_=other) for one, other in zip(first, second, strict=True))
+    )
+
+
+def _else_shown(has_key: Condition, sent: JsonValue, shown: JsonValue) -> JsonValue:
+    """What was sent, else what a column shows. A body that nowhere has the key is not parsed, and
+    one that has a value of the type is not asked for one of another type."""
+    absent = not_(sent.present)
+
+    def either(one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
+        return case((has_key, func.coalesce(one, case((absent, other)))), else_=other)
+
+    return JsonValue(
+        either(sent.text, shown.text),
+        either(sent.number, shown.number),
+        either(sent.boolean, shown.boolean),
+        or_(shown.present, and_(has_key, sent.present)),
+        and_(has_key, sent.filled),
+        and_(has_key, sent.keyed),
     )
 
 
@@ -239,10 +297,39 @@ _COLUMNS: dict[str, _Operand] = {
 }
 
 # The fields of an event that stand in the body.
-_BODY = (
-    *("inputs", "outputs", "config", "metadata", "metrics", "feedback", "user_properties"),
-    *("error", "source", "project", "children_ids"),
-)
+_BODY = EVENT_FIELDS
+
+_NO_TEXT: ColumnElement[Any] = cast(null(), Text)
+_NO_NUMBER: ColumnElement[Any] = cast(null(), Double)
+_NO_BOOLEAN: ColumnElement[Any] = cast(null(), Boolean)
+
+
+def _shown_text(column: ColumnElement[Any]) -> tuple[JsonValue, dict[str, ColumnElement[Any]]]:
+    text = case((column != "", column))
+    shown = JsonValue(text, _NO_NUMBER, _NO_BOOLEAN, column != "", false(), false())
+    return shown, {"string": text}
+
+
+def _shown_number(column: ColumnElement[Any]) -> tuple[JsonValue, dict[str, ColumnElement[Any]]]:
+    number = cast(column, Double)
+    shown = JsonValue(_NO_TEXT, number, _NO_BOOLEAN, column.is_not(None), false(), false())
+    return shown, {"number": number, "datetime": number}
+
+
+def _total_tokens() -> ColumnElement[Any]:
+    # As numbers with a floating point, which do not overflow.
+    found, made = (cast(c, Double) for c in (spans.c.input_tokens, spans.c.output_tokens))
+    return func.coalesce(found + made, found, made)
+
+
+# What columns show of an event's objects, as JSON and by type.
+_SHOWN = {
+    **{
+        at: (_shown_text if isinstance(spans.c[name].type, Text) else _shown_number)(spans.c[name])
+        for at, name in SHOWN_COLUMNS.items()
+    },
+    TOTAL_TOKENS: _shown_number(_total_tokens()),
+}
 
 # Where the events view puts what went in or out and is no object.
 _WRAPPED = {"inputs": "input", "outputs": "output"}

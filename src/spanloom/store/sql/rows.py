@@ -30,7 +30,9 @@ from spanloom.model import (
 from spanloom.model.patch import Patch
 from spanloom.store.spans import RefusedSpan
 from spanloom.store.sql import tables
+from spanloom.store.sql.bodies import body_of, parts_of
 from spanloom.store.sql.database import Row
+from spanloom.store.sql.lift import lifted
 
 # What is read, in the order in which the functions below take it.
 SPAN_COLUMNS = [c for c in tables.spans.c if c.name not in ("project", "version")]
@@ -49,6 +51,8 @@ _IDS = frozenset(
         *("target", "target_id", "slug", "label", "version", "evaluator"),
     ]
 )
+# So many levels of a large body are read and written a member a step: its parts, and their fields.
+_BODY_LEVELS = 2
 # A trace is scanned for evaluations so long after its last span came: most spans come together.
 SCAN_AFTER_NS = 1_000_000_000
 # In the place of a version: the transaction that writes the row puts its version there, or leaves
@@ -99,7 +103,7 @@ def span_rows(
     for position, span in enumerate(spans):
         try:
             length = _check_span(span)
-            body = json_text(span.body, in_steps=in_steps)
+            body = json_text(body_of(span), in_steps=in_steps)
         except errors.SpanloomError as error:
             refuse(position, error)
             rows.append(None)
@@ -191,7 +195,13 @@ def key_row(key: Key) -> Row:
 
 def to_span(row: Sequence[Any]) -> Span:
     """From SPAN_COLUMNS."""
-    body = row[18]
+    text = row[18]
+    if len(text) < large_json.LARGE:
+        body = orjson.loads(text)
+    else:
+        body = large_json.loads(text, levels=_BODY_LEVELS)
+    if "sent" not in body:
+        body = lifted(body, row[0], row[1], row[7])
     return Span(
         trace_id=row[0],
         span_id=row[1],
@@ -211,9 +221,7 @@ def to_span(row: Sequence[Any]) -> Span:
         input_tokens=row[15],
         output_tokens=row[16],
         cost=row[17],
-        body=orjson.loads(body)
-        if len(body) < large_json.LARGE
-        else large_json.loads(body, levels=1),
+        **parts_of(body),
     )
 
 
@@ -314,11 +322,12 @@ def _by_rank(spans: Sequence[Span], rows: Sequence[Row | None], trace_id: str) -
 
 
 def _trace_row(project: str, span: Span) -> Row:
+    said = span.trace
     named = {
-        "feature_slug": _text(span.body, "feature_slug"),
-        "user.id": _text(span.body, "user", "id"),
-        "organization.id": _text(span.body, "organization", "id"),
-        "experiment.id": _text(span.body, "experiment", "id"),
+        "feature_slug": said.feature_slug or "",
+        "user.id": (said.user and said.user.id) or "",
+        "organization.id": (said.organization and said.organization.id) or "",
+        "experiment.id": said.experiment_id or "",
     }
     check_texts("", named)
     row = Trace(
@@ -334,16 +343,8 @@ def _trace_row(project: str, span: Span) -> Row:
         experiment_id=named["experiment.id"],
     )
     trace_id, *values = _trace_values(row)
-    sampled = span.body.get("sampled")
-    values[-1] = int(sampled) if isinstance(sampled, bool) else None
+    values[-1] = None if said.sampled is None else int(said.sampled)
     return [project, trace_id, _PLACEHOLDER if span.parent_id else NUMBERED_LATER, *values]
-
-
-def _text(body: Mapping[str, Json], *path: str) -> str:
-    value: Json = body
-    for name in path:
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value if isinstance(value, str) else ""
 
 
 def json_text(body: Mapping[str, Json], *, in_steps: bool = False) -> str:
@@ -352,7 +353,7 @@ def json_text(body: Mapping[str, Json], *, in_steps: bool = False) -> str:
     try:
         plain = body if isinstance(body, dict) else dict(body)
         if in_steps:
-            return "".join(map(bytes.decode, large_json.dumped(plain, levels=1)))
+            return "".join(map(bytes.decode, large_json.dumped(plain, levels=_BODY_LEVELS)))
         return orjson.dumps(plain).decode()
     except (TypeError, ValueError):
         raise _invalid(

@@ -1,83 +1,86 @@
 """AutoGen's message bus: what one agent publishes and another one processes, as JSON in `message`.
 
-AutoGen's own spans tell of agents and tools (gen_ai.*), but what was said stands on the bus alone. The group chat's manager hears
-every message once; to the other agents the same is told again.
-Where the calls of models are traced too, they say the same, so these messages are marked as relayed, and no tokens are counted.
+AutoGen's own spans describe agents and tools (gen_ai.*), but only the bus has the messages. The
+group chat's manager receives every message once; the other agents receive copies. If the calls of
+models are traced too, they have the same messages, so those of the bus are marked as relayed, and
+their tokens are not counted.
+
 Source: microsoft/autogen, autogen_core/_telemetry and
 autogen_agentchat/teams/_group_chat/_events.py (recorded from 0.7.5).
 """
 
 from __future__ import annotations
 
-import ast
 import re
-from typing import Any
+from dataclasses import replace
 
-from spanloom.adapters.otlp.conventions.convention import Convention, Draft, Offers, SpanSource
-from spanloom.genai.messages import ASSISTANT, TOOL, USER, Message
-from spanloom.genai.parts import openai_call, parts_of, text_part, tool_response
+from spanloom.adapters.otlp.convention import Convention, Draft, Offers, SpanSource
+from spanloom.adapters.otlp.python_text import STRING, literal
+from spanloom.genai.blocks import openai_call, parts_of, tool_result
+from spanloom.genai.dialects import shown
 from spanloom.genai.reading import an_object
+from spanloom.genai.roles import ASSISTANT, TOOL, USER
 from spanloom.model import Json
+from spanloom.model.genai import GenAiMessage, Part, ReasoningPart, TextPart
 
 _WATCHED = "openinference.instrumentation.autogen_agentchat"
 _LONGEST = 65_536
-_QUOTED = r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
-_PRINTED = re.compile(rf"id='[^']*' source={_QUOTED} .*?\bcontent={_QUOTED} type='\w+'", re.DOTALL)
+_PRINTED = re.compile(rf"id='[^']*' source={STRING} .*?\bcontent={STRING} type='\w+'", re.DOTALL)
 
 
 def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
     get = source.attributes.get
     if source.scope == _WATCHED:
         return _watched(source, draft)
-    heard = an_object(get("message"))
+    envelope = an_object(get("message"))
     recipient = get("recipient_agent_class")
-    if heard is None or get("messaging.operation") != "process" or not isinstance(recipient, str):
+    if (
+        envelope is None
+        or get("messaging.operation") != "process"
+        or not isinstance(recipient, str)
+    ):
         return {"operation": "chain"}
     if not recipient.endswith("Manager"):
-        return {"operation": "chain", "input_value": heard}
-    start = heard.get("messages")
+        return {"operation": "chain", "input_value": envelope}
+    start = envelope.get("messages")
     if isinstance(start, list):
         said = [m for item in start if (m := _message(item))]
         return {"operation": "chain", "relayed": True, "input_messages": said or None}
-    told = heard.get("message")
-    message = _message(told)
-    if message is None or not isinstance(told, dict):
-        return {"operation": "chain", "input_value": heard}
-    by_user = message["role"] == USER
+    sent = envelope.get("message")
+    message = _message(sent)
+    if message is None or not isinstance(sent, dict):
+        return {"operation": "chain", "input_value": envelope}
+    by_user = message.role == USER
     return {
         "operation": "chain",
         "relayed": True,
-        "agent_name": None if by_user else told.get("source"),
+        "agent_name": None if by_user else sent.get("source"),
         "input_messages" if by_user else "output_messages": [message],
     }
 
 
 def _watched(source: SpanSource, draft: Draft) -> Offers:
-    """What OpenInference keeps of AutoGen: messages as Python prints them, and what a model said before it called tools
-    apart from its answer."""
+    """What OpenInference records of AutoGen.
+
+    Messages are as Python prints them; what a model said before it called tools is not in its
+    answer.
+    """
     given = an_object(source.attributes.get("input.value")) or {}
     messages = (m for m in _items(given.get("messages")) if isinstance(m, str))
     printed = [_PRINTED.match(m) for m in messages if len(m) < _LONGEST]
-    told = an_object(source.attributes.get("output.value")) or {}
-    thought, outputs = told.get("thought"), draft.get("output_messages")
+    output = an_object(source.attributes.get("output.value")) or {}
+    thought, outputs = output.get("thought"), draft.get("output_messages")
     if isinstance(thought, str) and thought and outputs:
-        calls = told.get("finish_reason") == "function_calls"
-        part = text_part(thought) if calls else {"type": "reasoning", "content": thought}
+        calls = output.get("finish_reason") == "function_calls"
+        part = TextPart(thought) if calls else ReasoningPart(thought)
         first, *others = outputs
-        draft["output_messages"] = [{**first, "parts": [part, *first.get("parts", ())]}, *others]
-    said = (_message({"source": _text(p[1]), "content": _text(p[2])}) for p in printed if p)
+        first = replace(first, parts=(part, *first.parts), as_content=False, sent=None)
+        draft["output_messages"] = [first, *others]
+    said = (_message({"source": literal(p[1]), "content": literal(p[2])}) for p in printed if p)
     return {"input_messages": [m for m in said if m] or None}
 
 
-def _text(printed: str) -> Json:
-    try:
-        value: Json = ast.literal_eval(printed)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return printed
-    return value
-
-
-def _message(item: Json) -> Message | None:
+def _message(item: Json) -> GenAiMessage | None:
     """A message of the bus: a text, media, the calls of tools, or their results."""
     if not isinstance(item, dict):
         return None
@@ -88,25 +91,21 @@ def _message(item: Json) -> Message | None:
     )
     content = item.get("content")
     kind = item.get("type")
-    parts: list[dict[str, Any]]
+    parts: tuple[Part, ...]
     if kind == "ToolCallRequestEvent":
-        parts = [part for call in _items(content) if (part := openai_call(call))]
+        parts = tuple(part for call in _items(content) if (part := openai_call(call)))
     elif kind == "ToolCallExecutionEvent":
         role = TOOL
-        parts = [
-            tool_response(r.get("call_id"), r.get("content"), r.get("name"))
+        parts = tuple(
+            tool_result(r.get("call_id"), r.get("content"), r.get("name"))
             for r in _items(content)
             if isinstance(r, dict)
-        ]
-    elif kind == "ThoughtEvent":
-        parts = (
-            [{"type": "reasoning", "content": content}]
-            if isinstance(content, str) and content
-            else []
         )
+    elif kind == "ThoughtEvent":
+        parts = (ReasoningPart(content),) if isinstance(content, str) and content else ()
     else:
-        parts = parts_of(content)
-    return {"role": role, "parts": parts} if parts else None
+        parts = shown(parts_of(content))
+    return GenAiMessage(role, parts) if parts else None
 
 
 def _items(content: Json) -> list[Json]:

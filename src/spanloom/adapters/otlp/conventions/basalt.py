@@ -1,4 +1,4 @@
-"""Basalt's attributes, into the body keys of the Basalt REST door.
+"""Basalt's attributes, as the canonical fields that the Basalt REST adapter fills too.
 
 Source: docs/contracts/traces.md, section 6
 (PyPI basalt-sdk 1.1.10, recorded requests; the JavaScript SDK).
@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from spanloom.adapters.otlp.conventions.convention import Convention, Draft, Offers, SpanSource
+from spanloom.adapters.otlp.convention import Convention, Draft, Offers, SpanSource
 from spanloom.genai.reading import (
     an_object,
-    anything,
     decoded,
     json_text,
     number,
@@ -22,7 +21,7 @@ from spanloom.genai.reading import (
 )
 from spanloom.model import Json
 
-# The log type of a basalt.span.kind. A trace's root is no log.
+# The log type of a basalt.span.kind. The root of a trace is no log.
 _LOG_TYPES = {
     kind: kind for kind in ("span", "generation", "retrieval", "function", "tool", "event")
 }
@@ -66,8 +65,8 @@ def _evaluators(value: Json) -> list[dict[str, str]] | None:
 
 
 def _person(attributes: Any, prefix: str) -> dict[str, str] | None:
-    told = {key: attributes.get(f"{prefix}.{key}") for key in ("id", "name")}
-    return {key: value for key, value in told.items() if isinstance(value, str)} or None
+    fields = {key: attributes.get(f"{prefix}.{key}") for key in ("id", "name")}
+    return {key: value for key, value in fields.items() if isinstance(value, str)} or None
 
 
 def _rate(value: Json) -> float | None:
@@ -104,6 +103,11 @@ def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
         "evaluation_config": None if rate is None else {"sample_rate": rate},
         "sample_rate": rate,
         "operation": "invoke_agent" if is_root else None,
+        # As by REST: a trace is a session.
+        "kind": "session" if is_root and source.is_root else None,
+        "is_turn": True if is_root else None,
+        # What a retrieval was given, where its input does not say it.
+        "input_value": None if "basalt.span.input" in found else get("basalt.retrieval.query"),
     }
 
 
@@ -126,7 +130,6 @@ CONVENTION = Convention(
         ("basalt.tool.output", "tool_result", structured),
         ("basalt.prompt.model.model", "model", text),
         ("basalt.prompt.model.provider", "provider", text),
-        ("basalt.retrieval.query", "input_value", anything),
         ("basalt.event.payload", "input_value", structured),
     ),
     prefixes=("basalt.",),

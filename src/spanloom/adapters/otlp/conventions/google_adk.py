@@ -6,14 +6,17 @@ Source: google/adk-python, telemetry/tracing.py (recorded from 1.12, 1.20 and 2.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
-from spanloom.adapters.otlp.conventions.convention import Convention, Draft, Offers, SpanSource
-from spanloom.genai.messages import USER, Message, answers_of, messages_of, system_of
-from spanloom.genai.parts import Part
+from spanloom.adapters.otlp.convention import Convention, Draft, Offers, SpanSource
+from spanloom.genai.read import after_last_question, messages_of
 from spanloom.genai.reading import an_object, decoded, identifier
+from spanloom.genai.roles import ASSISTANT, USER
+from spanloom.genai.text import system_of
 from spanloom.model import Json
+from spanloom.model.genai import GenAiMessage, Part, ReasoningPart, TextPart
 
-# Earlier versions tell of an agent by the span's name alone.
+# Earlier versions name an agent only in the span's name.
 _AGENT_RUN = re.compile(r"agent_run \[(.+)\]", re.DOTALL)
 _EMPTY = "{}"  # what a tool's span has in place of a request
 _NO_ID = "<not specified>"
@@ -36,9 +39,9 @@ def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
     return {
         "operation": "generate_content",
         "model": asked.get("model") if isinstance(asked.get("model"), str) else None,
-        "input_messages": inputs,
-        "output_messages": answers_of(answered) if answered else None,
-        "system_instructions": system_of(inputs or ()),
+        "input_messages": inputs or None,
+        "output_messages": after_last_question(messages_of(answered, ASSISTANT)) or None,
+        "system_instructions": system_of(inputs) or None,
         "tool_definitions": config.get("tools") or None if isinstance(config, dict) else None,
     }
 
@@ -53,31 +56,31 @@ def _correct(draft: Draft) -> None:
         draft["output_messages"] = _joined(outputs)
 
 
-def _joined(outputs: list[Message]) -> list[Message]:
-    """The chunks of a stream, each of which but the last one says that it is not finished, as one message."""
-    whole: list[Message] = []
+def _joined(outputs: list[GenAiMessage]) -> list[GenAiMessage]:
+    """The chunks of a stream as one message: all but the last have an empty finish reason."""
+    whole: list[GenAiMessage] = []
+    is_open = False
     for message in outputs:
-        before = whole[-1] if whole else {}
-        parts = message.get("parts")
-        begun = before.get("parts") if before.get("finish_reason") == "" else None
-        if isinstance(begun, list) and isinstance(parts, list):
-            whole[-1] = {**message, "parts": _appended(begun, parts)}
+        if is_open:
+            parts = _appended(whole[-1].parts, message.parts)
+            whole[-1] = replace(message, parts=parts, sent=None)
         else:
             whole.append(message)
+        is_open = not message.as_content and (message.sent or {}).get("finish_reason") == ""
     return whole
 
 
-def _appended(parts: list[Part], more: list[Part]) -> list[Part]:
-    joined = list(parts)
+def _appended(parts: tuple[Part, ...], more: tuple[Part, ...]) -> tuple[Part, ...]:
+    joined = [*parts]
     for part in more:
-        last = joined[-1] if joined else {}
-        is_text = part.get("type") in ("text", "reasoning") and last.get("type") == part["type"]
-        said = last.get("content"), part.get("content")
-        if is_text and isinstance(said[0], str) and isinstance(said[1], str):
-            joined[-1] = {**part, "content": said[0] + said[1]}
+        last = joined[-1] if joined else None
+        if isinstance(part, TextPart) and isinstance(last, TextPart):
+            joined[-1] = TextPart(last.content + part.content)
+        elif isinstance(part, ReasoningPart) and isinstance(last, ReasoningPart):
+            joined[-1] = ReasoningPart(last.content + part.content)
         else:
             joined.append(part)
-    return joined
+    return tuple(joined)
 
 
 CONVENTION = Convention(

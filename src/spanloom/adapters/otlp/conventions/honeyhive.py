@@ -1,4 +1,4 @@
-"""HoneyHive's attributes: the fields of an event, flattened, under honeyhive_*, and what routes it, under honeyhive.*.
+"""HoneyHive's attributes: the flattened fields of an event (honeyhive_*), and its session.
 
 Source: docs/contracts/events.md, section 1.8
 (PyPI honeyhive 1.7.0, recorded requests; the skills repository's otel-setup).
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from spanloom.adapters.otlp.conventions.convention import Convention, Draft, Offers, SpanSource
+from spanloom.adapters.otlp.convention import Convention, Draft, Offers, SpanSource
 from spanloom.genai.reading import (
     count,
     dollars,
@@ -21,16 +21,9 @@ from spanloom.genai.reading import (
     word_in,
 )
 from spanloom.model import EVENT_TYPES, Json
+from spanloom.model.span import EVENT_OBJECTS, EVENT_VALUES
 
-_OBJECTS = {
-    "honeyhive_inputs": "inputs",
-    "honeyhive_outputs": "outputs",
-    "honeyhive_metadata": "metadata",
-    "honeyhive_metrics": "metrics",
-    "honeyhive_feedback": "feedback",
-    "honeyhive_config": "config",
-    "honeyhive_user_properties": "user_properties",
-}
+_OBJECTS = {f"honeyhive_{name}": name for name in (*EVENT_VALUES, *EVENT_OBJECTS)}
 
 
 def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:

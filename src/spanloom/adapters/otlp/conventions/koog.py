@@ -1,12 +1,12 @@
 """JetBrains' Koog: koog.* beside gen_ai.*.
 
-Source: JetBrains/koog, agents-features-opentelemetry (KoogAttributes, GenAIAttributes, the spans; recorded from 1.1); docs.koog.ai,
-OpenTelemetry support.
+Source: JetBrains/koog, agents-features-opentelemetry (KoogAttributes, GenAIAttributes, the spans;
+recorded from 1.1); docs.koog.ai, OpenTelemetry support.
 """
 
 from __future__ import annotations
 
-from spanloom.adapters.otlp.conventions.convention import Convention, Draft, Offers, SpanSource
+from spanloom.adapters.otlp.convention import Convention, Draft, Offers, SpanSource
 from spanloom.adapters.otlp.conventions.otel_genai import instructions
 from spanloom.genai.reading import decoded, structured
 from spanloom.model import Json
@@ -18,7 +18,7 @@ def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
         return {"operation": "chain"}  # a strategy, a node, a subgraph or a planner is a step
     if "tool_result" in draft:
         draft["tool_result"] = decoded(draft["tool_result"])
-    # The agent that is created tells its instructions once more when it is invoked.
+    # The span that creates an agent has the instructions that the agent's own span has too.
     if operation == "create_agent":
         return {}
     return {"system_instructions": instructions(found.get("system_instructions"))}

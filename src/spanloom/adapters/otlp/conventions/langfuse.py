@@ -1,15 +1,18 @@
 """Langfuse's attributes: langfuse.*.
 
-Source: langfuse.com, OpenTelemetry, property mapping; @langfuse/tracing, LangfuseOtelSpanAttributes (recorded from 5.0 with LangGraph).
+Source: langfuse.com, OpenTelemetry, property mapping; @langfuse/tracing, LangfuseOtelSpanAttributes
+(recorded from 5.0 with LangGraph).
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from spanloom.adapters.otlp.conventions.convention import Convention, Draft, Offers, SpanSource
-from spanloom.genai.messages import USER, messages_of, system_of
+from spanloom.adapters.otlp.convention import Convention, Draft, Offers, SpanSource
+from spanloom.genai.read import messages_of
 from spanloom.genai.reading import an_object, count, dollars, identifier, structured, text, word_in
+from spanloom.genai.roles import USER
+from spanloom.genai.text import system_of
 from spanloom.model import Json
 
 OPERATIONS = {
@@ -58,9 +61,9 @@ def _asked(given: Json) -> Offers:
     messages = [item for item in items if not _definition(item)] if definitions else given
     inputs = messages_of(messages, USER)
     return {
-        "input_messages": inputs,
+        "input_messages": inputs or None,
         "tool_definitions": definitions or None,
-        "system_instructions": system_of(inputs or ()),
+        "system_instructions": system_of(inputs) or None,
     }
 
 

@@ -1,13 +1,15 @@
-"""LangSmith's OpenTelemetry exporter: langsmith.* beside gen_ai.prompt and gen_ai.completion, which hold a run's inputs and outputs.
+"""LangSmith's OpenTelemetry exporter: langsmith.*.
 
-Source: langchain-ai/langsmith-sdk, _internal/otel/_otel_exporter.py (recorded from 0.4 with LangGraph); docs.smith.langchain.com,
-trace with OpenTelemetry.
+A run's inputs and outputs are in gen_ai.prompt and gen_ai.completion.
+
+Source: langchain-ai/langsmith-sdk, _internal/otel/_otel_exporter.py (recorded from 0.4 with
+LangGraph); docs.smith.langchain.com, trace with OpenTelemetry.
 """
 
 from __future__ import annotations
 
-from spanloom.adapters.otlp.conventions.convention import Convention, Draft, Offers, SpanSource
-from spanloom.genai.parts import first
+from spanloom.adapters.otlp.convention import Convention, Draft, Offers, SpanSource
+from spanloom.genai.blocks import first
 from spanloom.genai.reading import an_object, count, identifier, text, word_in
 from spanloom.model import Json
 

@@ -1,31 +1,35 @@
-"""LlamaIndex's own OpenTelemetry spans: what happened stands in their events, as JSON or as Python prints it. OpenInference's
-tell the agent of a workflow's step in such print alone.
+"""LlamaIndex's own OpenTelemetry spans: their events have the content, as JSON or Python text.
 
-Source: run-llama/llama_index, llama-index-observability-otel (recorded from 0.7 with llama-index-core 0.14); its events,
-llama_index/core/instrumentation/events/llm.py. What a step gives on is cut after some 200 characters by the library.
+OpenInference's spans of LlamaIndex name the agent of a workflow's step only in such a text.
+
+Source: run-llama/llama_index, llama-index-observability-otel (recorded from 0.7 with
+llama-index-core 0.14); its events, llama_index/core/instrumentation/events/llm.py. The library cuts
+the output of a step after some 200 characters.
 """
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from spanloom.adapters.otlp.conventions.convention import Convention, Draft, Offers, SpanSource
-from spanloom.genai.messages import ASSISTANT, USER, messages_of, system_of
-from spanloom.genai.parts import first, text_part
+from spanloom.adapters.otlp.convention import Convention, Draft, Offers, SpanSource
+from spanloom.adapters.otlp.python_text import STRING, literal
+from spanloom.genai.blocks import first
+from spanloom.genai.read import messages_of
 from spanloom.genai.reading import count, identifier, nested, structured, text
+from spanloom.genai.roles import ASSISTANT, USER
+from spanloom.genai.text import system_of
 from spanloom.model import Json
+from spanloom.model.genai import GenAiMessage, TextPart
 
 _SCOPE = "llamaindex.opentelemetry.tracer"
 _WATCHED = "openinference.instrumentation.llama_index"
 _AGENT = "current_agent_name='"
-_QUOTED = r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
-_TEXT_BLOCK = re.compile(rf"TextBlock\(block_type='text', text={_QUOTED}", re.DOTALL)
-_ASKED = re.compile(rf"user_msg={_QUOTED}", re.DOTALL)
+_TEXT_BLOCK = re.compile(rf"TextBlock\(block_type='text', text={STRING}", re.DOTALL)
+_ASKED = re.compile(rf"user_msg={STRING}", re.DOTALL)
 _TOOL_CALL = re.compile(
-    rf"ToolCall\(tool_name={_QUOTED}, tool_kwargs=(\{{.*\}}), tool_id={_QUOTED}\)", re.DOTALL
+    rf"ToolCall\(tool_name={STRING}, tool_kwargs=(\{{.*\}}), tool_id={STRING}\)", re.DOTALL
 )
 _LONGEST = 10_000  # many times what the library leaves of it
 _MODEL_EVENTS = ("LLMChat", "LLMCompletion")
@@ -39,17 +43,17 @@ def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
         return _model(nested(pair for fields in model for pair in fields.items()))
     step = source.name.rpartition(".")[2]
     given = (text(source.attributes.get("llamaindex.step.input_summary")) or "")[:_LONGEST]
-    told = _output(source)
+    output = _output(source)
     if step == "call_tool":
-        return _tool(given, told)
+        return _tool(given, output)
     if step == "run":
-        said = _said(told, ASSISTANT) or _said(told.removesuffix("...") + "')", ASSISTANT)
+        said = _said(output, ASSISTANT) or _said(output.removesuffix("...") + "')", ASSISTANT)
         return {"operation": "invoke_agent", "output_messages": said}
     offers: dict[str, Any] = {"operation": "chain", "agent_name": _agent(given)}
     if step == "init_run" and (asked := _ASKED.search(given)):
-        offers["input_messages"] = [{"role": USER, "parts": [text_part(_literal(asked[1]))]}]
+        offers["input_messages"] = [GenAiMessage(USER, (TextPart(str(literal(asked[1]))),))]
     elif step == "run_agent_step":
-        offers["output_messages"] = _said(told, ASSISTANT)
+        offers["output_messages"] = _said(output, ASSISTANT)
     return offers
 
 
@@ -59,20 +63,20 @@ def _agent(printed: Json) -> str | None:
     return found[2].partition("'")[0] or None if found[1] else None
 
 
-def _model(told: Mapping[str, Any]) -> Offers:
+def _model(event: Mapping[str, Any]) -> Offers:
     """A call of a model, from its start and its end."""
-    response = told.get("response")
+    response = event.get("response")
     raw = first(response, "raw")
     usage, extra = first(raw, "usage"), first(response, "additional_kwargs")
-    inputs = messages_of(first(told, "messages", "prompt"), USER)
+    inputs = messages_of(first(event, "messages", "prompt"), USER)
     return {
         "operation": "chat",
-        "model": text(first(told.get("model_dict"), "model_name", "model")),
+        "model": text(first(event.get("model_dict"), "model_name", "model")),
         "response_model": text(first(raw, "model")),
-        "input_messages": inputs,
-        "output_messages": messages_of(_answer(response), ASSISTANT),
-        "system_instructions": system_of(inputs or ()),
-        "tool_definitions": structured(first(told.get("additional_kwargs"), "tools")),
+        "input_messages": inputs or None,
+        "output_messages": messages_of(_answer(response), ASSISTANT) or None,
+        "system_instructions": system_of(inputs) or None,
+        "tool_definitions": structured(first(event.get("additional_kwargs"), "tools")),
         "input_tokens": count(
             first(usage, "prompt_tokens", "input_tokens") or first(extra, "prompt_tokens")
         ),
@@ -95,35 +99,27 @@ def _answer(response: Json) -> Json:
     }
 
 
-def _tool(given: str, told: str) -> Offers:
+def _tool(given: str, output: str) -> Offers:
     called = _TOOL_CALL.search(given)
-    texts = [_literal(said) for said in _TEXT_BLOCK.findall(told)]
+    texts = [literal(said) for said in _TEXT_BLOCK.findall(output)]
     return {
         "operation": "execute_tool",
-        "tool_name": _literal(called[1]) if called else None,
-        "tool_arguments": structured(_literal(called[2])) if called else None,
-        "tool_call_id": identifier(_literal(called[3])) if called else None,
+        "tool_name": literal(called[1]) if called else None,
+        "tool_arguments": structured(literal(called[2])) if called else None,
+        "tool_call_id": identifier(literal(called[3])) if called else None,
         "tool_result": "\n".join(filter(None, texts)) or None,
     }
 
 
 def _output(source: SpanSource) -> str:
-    """What a step or a workflow gave on, as Python prints it; "" where it does not tell."""
-    told = (fields.get("output") for name, fields in source.events if name.endswith(".output"))
-    return next((said for said in told if isinstance(said, str)), "")
+    """The output of a step or a workflow, as Python prints it; "" if the span does not have it."""
+    printed = (fields.get("output") for name, fields in source.events if name.endswith(".output"))
+    return next((output for output in printed if isinstance(output, str)), "")
 
 
-def _said(printed: str, role: str) -> list[dict[str, Any]] | None:
-    texts = [t for said in _TEXT_BLOCK.findall(printed) if (t := _literal(said))]
-    return [{"role": role, "parts": [text_part(t) for t in texts]}] if texts else None
-
-
-def _literal(printed: str) -> Any:
-    """What Python printed, as a value; the text itself where it is no literal."""
-    try:
-        return ast.literal_eval(printed)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return printed
+def _said(printed: str, role: str) -> list[GenAiMessage] | None:
+    texts = [str(t) for said in _TEXT_BLOCK.findall(printed) if (t := literal(said))]
+    return [GenAiMessage(role, tuple(map(TextPart, texts)))] if texts else None
 
 
 CONVENTION = Convention("LlamaIndex", scopes=(_SCOPE, _WATCHED), read=_read)

@@ -1,25 +1,18 @@
 """Pydantic AI's own instrumentation, and Logfire's, which it was made for.
 
-Source: pydantic/pydantic-ai, models/instrumented.py and docs/logfire.md (instrumentation versions 1 to 5, recorded from 0.2, 1.0 and
-2.68); pydantic/logfire, integrations for openai, anthropic and the OpenAI Agents SDK (request_data, response_data).
+Source: pydantic/pydantic-ai, models/instrumented.py and docs/logfire.md (instrumentation versions 1
+to 5, recorded from 0.2, 1.0 and 2.68); pydantic/logfire, integrations for openai, anthropic and the
+OpenAI Agents SDK (request_data, response_data).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from spanloom.adapters.otlp.conventions.convention import Convention, Draft, Offers, SpanSource
+from spanloom.adapters.otlp.convention import Convention, Draft, Offers, SpanSource
 from spanloom.adapters.otlp.conventions.otel_events import said_in_events
-from spanloom.genai.messages import (
-    ASSISTANT,
-    SYSTEM,
-    USER,
-    Message,
-    asked_and_answered,
-    genai_messages,
-    messages_of,
-    system_of,
-)
+from spanloom.genai.read import asked_and_answered, genai_messages, messages_of
 from spanloom.genai.reading import (
     an_object,
     anything,
@@ -29,7 +22,10 @@ from spanloom.genai.reading import (
     structured,
     text,
 )
+from spanloom.genai.roles import ASSISTANT, SYSTEM, USER
+from spanloom.genai.text import system_of
 from spanloom.model import Json
+from spanloom.model.genai import GenAiMessage, ToolResultPart
 
 _RUN = (
     "all_messages_events",
@@ -54,7 +50,7 @@ def _given(value: Json) -> Json:
 
 
 def _agents_sdk(source: SpanSource) -> dict[str, Any]:
-    """An agent, a function or a handoff of the OpenAI Agents SDK; any other span that is no call of a model is a step."""
+    """An agent, a function or a handoff of the OpenAI Agents SDK; other spans are plain steps."""
     get = source.attributes.get
     operation, named = _AGENTS_SDK_SPANS.get(source.name.partition(":")[0], ("chain", ""))
     group, output = _given(get("group_id")), _given(get("output"))
@@ -84,7 +80,7 @@ def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
         source.scope == "pydantic-ai" and "agent_name" in source.attributes
     ):
         offers["operation"] = "invoke_agent"
-    inputs, outputs = _events(get("events")) if "events" in found else (None, None)
+    inputs, outputs = _events(get("events")) if "events" in found else ((), ())
     run = genai_messages(get("pydantic_ai.all_messages"), USER) or _run_events(
         get("all_messages_events")
     )
@@ -104,31 +100,27 @@ def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
                 offers["model"] = text(model)
             else:
                 outputs = outputs or messages
+            if not messages:
+                offers["input_value" if role == USER else "output_value"] = said
     if inputs and not outputs and source.scope == _AGENTS_SDK:
         inputs, outputs = asked_and_answered(inputs)
     if inputs and "input_messages" not in draft:
-        offers["system_instructions"] = system_of(inputs)
+        offers["system_instructions"] = system_of(inputs) or None
     return {**offers, "input_messages": inputs or None, "output_messages": outputs or None}
 
 
-def _until_answer(run: list[Message]) -> int:
+def _until_answer(run: Sequence[GenAiMessage]) -> int:
     """Where in the messages of a whole run the answer begins: after the last question."""
-    asked = (i for i, m in enumerate(run) if m.get("role") in (USER, SYSTEM) and not _is_result(m))
+    asked = (i for i, m in enumerate(run) if m.role in (USER, SYSTEM) and not _is_result(m))
     return max(asked, default=-1) + 1
 
 
-def _is_result(message: Message) -> bool:
-    parts = message.get("parts")
-    return (
-        isinstance(parts, list)
-        and bool(parts)
-        and all(
-            isinstance(part, dict) and part.get("type") == "tool_call_response" for part in parts
-        )
-    )
+def _is_result(message: GenAiMessage) -> bool:
+    parts = message.parts
+    return bool(parts) and all(isinstance(part, ToolResultPart) for part in parts)
 
 
-def _events(value: Json) -> tuple[list[Message] | None, list[Message] | None]:
+def _events(value: Json) -> tuple[Sequence[GenAiMessage], Sequence[GenAiMessage]]:
     """GenAI events as JSON in an attribute."""
     events = structured(value)
     return said_in_events(
@@ -138,9 +130,9 @@ def _events(value: Json) -> tuple[list[Message] | None, list[Message] | None]:
     )
 
 
-def _run_events(value: Json) -> list[Message] | None:
+def _run_events(value: Json) -> Sequence[GenAiMessage]:
     inputs, outputs = _events(value)
-    return [*(inputs or ()), *(outputs or ())] or None
+    return [*inputs, *outputs]
 
 
 CONVENTION = Convention(

@@ -1,11 +1,12 @@
 """MLflow's attributes: mlflow.*; each value is JSON.
 
-Source: mlflow.org, GenAI tracing, OpenTelemetry attribute mapping; mlflow/tracing/constant.py (SpanAttributeKey).
+Source: mlflow.org, GenAI tracing, OpenTelemetry attribute mapping; mlflow/tracing/constant.py
+(SpanAttributeKey).
 """
 
 from __future__ import annotations
 
-from spanloom.adapters.otlp.conventions.convention import Convention, Draft, Offers, SpanSource
+from spanloom.adapters.otlp.convention import Convention, Draft, Offers, SpanSource
 from spanloom.genai.reading import an_object, count, decoded, dollars
 from spanloom.model import Json
 

@@ -1,25 +1,20 @@
-"""OpenInference's attributes: openinference.span.kind, llm.*, input.value, output.value, tool.*, retrieval.*, embedding.*.
+"""OpenInference's attributes.
 
-Source: Arize-ai/openinference, spec/semantic_conventions.md (recorded from its instrumentations of the OpenAI Agents SDK, LangGraph,
-LlamaIndex, Agno, BeeAI, AutoGen and Google ADK).
+    openinference.span.kind, llm.*, input.value, output.value, tool.*, retrieval.*, embedding.*
+
+Source: Arize-ai/openinference, spec/semantic_conventions.md (recorded from its instrumentations of
+the OpenAI Agents SDK, LangGraph, LlamaIndex, Agno, BeeAI, AutoGen and Google ADK).
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
-from spanloom.adapters.otlp.conventions.convention import Convention, Draft, Offers, SpanSource
-from spanloom.genai.messages import (
-    ASSISTANT,
-    USER,
-    Message,
-    answers_of,
-    message_of,
-    messages_of,
-    system_of,
-)
-from spanloom.genai.parts import text_part
+from spanloom.adapters.otlp.convention import Convention, Draft, Offers, SpanSource
+from spanloom.genai.dialects import message_of
+from spanloom.genai.read import after_last_question, messages_of
 from spanloom.genai.reading import (
     an_object,
     anything,
@@ -33,7 +28,10 @@ from spanloom.genai.reading import (
     text,
     word_in,
 )
+from spanloom.genai.roles import ASSISTANT, USER
+from spanloom.genai.text import system_of
 from spanloom.model import Json
+from spanloom.model.genai import GenAiMessage, TextPart
 
 _OPERATIONS = {
     "llm": "chat",
@@ -47,7 +45,7 @@ _OPERATIONS = {
     "evaluator": "chain",
     "prompt": "chain",
 }
-# The OpenAI Agents SDK's handoff is a tool's span whose input is one agent and whose output is the other.
+# The OpenAI Agents SDK's handoff is a tool's span whose input and output are the two agents.
 _HANDOFF = re.compile(r"handoff(?: to .*)?", re.DOTALL)
 _SPEAKING = ("chat", "invoke_agent")
 
@@ -74,14 +72,14 @@ def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
             llm.get("choices")
         )
         reason = text(get("llm.finish_reason"))
-        if outputs and reason:
-            outputs[-1].setdefault("finish_reason", reason)
+        if outputs and reason and not outputs[-1].finish_reason:
+            outputs[-1] = replace(outputs[-1], finish_reason=reason)
         if kind == "llm" and not inputs and not outputs and _is_no_call(source, draft):
             draft["operation"] = "chain"
         offers = {
             "input_messages": inputs,
             "output_messages": outputs,
-            "system_instructions": system_of(inputs)
+            "system_instructions": system_of(inputs) or None
             if inputs and "input_messages" not in draft
             else None,
         }
@@ -107,8 +105,11 @@ def _langchain_agent(metadata: Json) -> str | None:
 
 
 def _is_no_call(source: SpanSource, draft: Draft) -> bool:
-    """A helper of a model's class that is traced as a call (LlamaIndex's _prepare_chat_with_tools): nothing was counted, and
-    neither side is messages."""
+    """Whether a helper of a model's class was traced as a call.
+
+    It has no tokens, and its input or its output has no messages (LlamaIndex's
+    _prepare_chat_with_tools).
+    """
     if (
         "input_tokens" in draft
         or "output_tokens" in draft
@@ -116,65 +117,64 @@ def _is_no_call(source: SpanSource, draft: Draft) -> bool:
     ):
         return False
     get = source.attributes.get
-    return not answers_of(structured(get("output.value"))) or not messages_of(
-        structured(get("input.value")), USER
-    )
+    answers = after_last_question(messages_of(structured(get("output.value")), ASSISTANT))
+    return not answers or not messages_of(structured(get("input.value")), USER)
 
 
-def _messages(node: Json, role: str) -> list[Message] | None:
+def _messages(node: Json, role: str) -> list[GenAiMessage] | None:
     found = (_message(item, role) for item in elements(node) if isinstance(item, dict))
     return [message for message in found if message] or None
 
 
-def _message(item: dict[str, Any], role: str) -> Message | None:
-    told = item.get("message")
-    if not isinstance(told, dict):
+def _message(item: dict[str, Any], role: str) -> GenAiMessage | None:
+    flat = item.get("message")
+    if not isinstance(flat, dict):
         return None
     blocks: list[Json] = []
-    call_id = told.get("tool_call_id")
-    for content in elements(told.get("contents")):
+    call_id = flat.get("tool_call_id")
+    for content in elements(flat.get("contents")):
         block = content.get("message_content") if isinstance(content, dict) else None
         if isinstance(block, dict):
             blocks.append(block)
         inner = content.get("message") if isinstance(content, dict) else None
         if isinstance(inner, dict):  # BeeAI's instrumentation
             call_id = call_id or inner.get("tool_call_id")
-    calls = [c.get("tool_call") for c in elements(told.get("tool_calls")) if isinstance(c, dict)]
-    if name := told.get("function_call_name"):
+    calls = [c.get("tool_call") for c in elements(flat.get("tool_calls")) if isinstance(c, dict)]
+    if name := flat.get("function_call_name"):
         calls.append(
-            {"function": {"name": name, "arguments": told.get("function_call_arguments_json")}}
+            {"function": {"name": name, "arguments": flat.get("function_call_arguments_json")}}
         )
     if not blocks or (call_id and len(blocks) == 1 and isinstance(blocks[0], dict)):
         text_of_block = blocks[0].get("text") if blocks and isinstance(blocks[0], dict) else None
-        content = told.get("content", text_of_block)
+        content = flat.get("content", text_of_block)
     else:
         content = blocks
-    said = told.get("role")
-    flat = {
+    said = flat.get("role")
+    whole = {
         "role": said if isinstance(said, str) and said else role,
         "content": content,
         "tool_calls": calls,
         "tool_call_id": call_id,
-        "name": told.get("name"),
-        "finish_reason": told.get("finish_reason"),
+        "name": flat.get("name"),
+        "finish_reason": flat.get("finish_reason"),
     }
-    return message_of(flat, role)
+    return message_of(whole, role)
 
 
-def _prompts(node: Json) -> list[Message] | None:
+def _prompts(node: Json) -> list[GenAiMessage] | None:
     """llm.prompts of text completions."""
     said = [p.get("prompt", p) if isinstance(p, dict) else p for p in elements(node)]
     texts = [
         t for p in said if isinstance(t := p.get("text") if isinstance(p, dict) else p, str) and t
     ]
-    return [{"role": USER, "parts": [text_part(t)]} for t in texts] or None
+    return [GenAiMessage(USER, (TextPart(t),)) for t in texts] or None
 
 
-def _completions(node: Json) -> list[Message] | None:
+def _completions(node: Json) -> list[GenAiMessage] | None:
     """llm.choices of text completions."""
     said = [c.get("completion") for c in elements(node) if isinstance(c, dict)]
     texts = [t for c in said if isinstance(c, dict) and isinstance(t := c.get("text"), str) and t]
-    return [{"role": ASSISTANT, "parts": [text_part(t)]} for t in texts] or None
+    return [GenAiMessage(ASSISTANT, (TextPart(t),)) for t in texts] or None
 
 
 def _tools(node: Json) -> Json:

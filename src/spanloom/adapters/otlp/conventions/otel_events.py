@@ -1,34 +1,29 @@
 """OpenTelemetry GenAI events on spans: a message an event, or all of a call's content in one.
 
-Sources: open-telemetry/semantic-conventions, docs/gen-ai/gen-ai-events.md, versions 1.26 (gen_ai.content.prompt), 1.28 to 1.36
-(gen_ai.user.message, gen_ai.choice ...) and 1.37 on (gen_ai.client.inference.operation.details). Fields of an event's body
-stand among its attributes, or as JSON in one: `body` (Koog), `gen_ai.event.content` (Azure), `event_body`.
+Sources: open-telemetry/semantic-conventions, docs/gen-ai/gen-ai-events.md, versions 1.26
+(gen_ai.content.prompt), 1.28 to 1.36 (gen_ai.user.message, gen_ai.choice ...) and 1.37 on
+(gen_ai.client.inference.operation.details). The fields of an event's body are among its attributes, or
+JSON in one of them: `body` (Koog), `gen_ai.event.content` (Azure), `event_body`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from spanloom.adapters.otlp.conventions.convention import Convention, Draft, Offers, SpanSource
+from spanloom.adapters.otlp.convention import Convention, Draft, Offers, SpanSource
 from spanloom.adapters.otlp.conventions.otel_genai import (
     input_messages,
     instructions,
     output_messages,
 )
-from spanloom.genai.messages import (
-    ASSISTANT,
-    SYSTEM,
-    TOOL,
-    USER,
-    Message,
-    asked_and_answered,
-    message_of,
-    messages_of,
-    system_of,
-)
+from spanloom.genai.dialects import message_of
+from spanloom.genai.read import asked_and_answered, messages_of
 from spanloom.genai.reading import structured
+from spanloom.genai.roles import ASSISTANT, SYSTEM, TOOL, USER
+from spanloom.genai.text import system_of
 from spanloom.model import Json
+from spanloom.model.genai import GenAiMessage
 
 _ROLES = {
     "gen_ai.system.message": SYSTEM,
@@ -46,11 +41,14 @@ def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
         for key, field, reader in _ATTRIBUTES.get(name, ()):
             if field not in offers and (value := reader(fields.get(key))) is not None:
                 offers[field] = value
+        if name in _TOOLS:
+            field, keys = _TOOLS[name]
+            offers.setdefault(field, _tool_value(fields, keys))
     inputs, outputs = said_in_events(events)
-    offers.setdefault("input_messages", inputs)
-    offers.setdefault("output_messages", outputs)
+    offers.setdefault("input_messages", inputs or None)
+    offers.setdefault("output_messages", outputs or None)
     if inputs and "input_messages" not in draft:
-        offers.setdefault("system_instructions", system_of(inputs))
+        offers.setdefault("system_instructions", system_of(inputs) or None)
     return offers
 
 
@@ -65,19 +63,28 @@ _ATTRIBUTES = {
     "gen_ai.client.operation.details": _DETAILS,
     "gen_ai.content.prompt": (("gen_ai.prompt", "input_messages", input_messages),),
     "gen_ai.content.completion": (("gen_ai.completion", "output_messages", output_messages),),
+}
+# A tool's arguments and its result: the canonical field, and the keys among an event's fields.
+_TOOLS = {
     "gen_ai.tool.input": (
-        ("gen_ai.tool.input", "tool_arguments", structured),
-        ("input", "tool_arguments", structured),
+        "tool_arguments",
+        ("gen_ai.tool.call.arguments", "gen_ai.tool.input", "input", "arguments"),
     ),
     "gen_ai.tool.output": (
-        ("gen_ai.tool.output", "tool_result", structured),
-        ("output", "tool_result", structured),
+        "tool_result",
+        ("gen_ai.tool.call.result", "gen_ai.tool.output", "output", "result"),
     ),
 }
 
 
+def _tool_value(fields: Mapping[str, Json], keys: tuple[str, ...]) -> Json:
+    """The value under one of these keys, else the content or the body of the event."""
+    found = (structured(fields.get(key)) for key in (*keys, "content", *_BODIES))
+    return next((value for value in found if value is not None), None)
+
+
 def event_fields(attributes: Mapping[str, Json]) -> dict[str, Json]:
-    """An event's fields: its attributes, and the fields of the body that one of them may hold as JSON."""
+    """An event's fields: its attributes, and those of a body that is JSON in one of them."""
     fields = dict(attributes)
     for key in _BODIES:
         body = structured(fields.get(key))
@@ -90,22 +97,23 @@ def event_fields(attributes: Mapping[str, Json]) -> dict[str, Json]:
 
 def said_in_events(
     events: Iterable[tuple[str, Mapping[str, Json]]],
-) -> tuple[list[Message] | None, list[Message] | None]:
-    """The messages that events tell, one each: those that went in, and the choices that came out. Where no choice is told,
-    the assistant's last words in a row are the answer (Logfire's responses API)."""
-    inputs: list[Message] = []
-    outputs: list[Message] = []
+) -> tuple[Sequence[GenAiMessage], Sequence[GenAiMessage]]:
+    """The messages of events, one each: those that went in, and the choices that came out.
+
+    Where no event is a choice, the assistant's last words in a row are the answer (Logfire's
+    responses API).
+    """
+    inputs: list[GenAiMessage] = []
+    outputs: list[GenAiMessage] = []
     for name, fields in events:
         if name in _ROLES:
             inputs += _told(fields, _ROLES[name])
         elif name == "gen_ai.choice":
             outputs += _choice(fields)
-    if not outputs:
-        inputs, outputs = asked_and_answered(inputs)
-    return inputs or None, outputs or None
+    return (inputs, outputs) if outputs else asked_and_answered(inputs)
 
 
-def _told(fields: Mapping[str, Json], role: str) -> list[Message]:
+def _told(fields: Mapping[str, Json], role: str) -> list[GenAiMessage]:
     content = structured(fields.get("content"))
     if isinstance(content, dict) and ("role" in content or "content" in content):
         fields, content = {**fields, **content}, content.get("content")
@@ -123,7 +131,7 @@ def _told(fields: Mapping[str, Json], role: str) -> list[Message]:
     return [message] if message else []
 
 
-def _choice(fields: Mapping[str, Json]) -> list[Message]:
+def _choice(fields: Mapping[str, Json]) -> list[GenAiMessage]:
     said = structured(fields.get("message"))
     if isinstance(said, dict):
         item = {**said, "role": said.get("role") or ASSISTANT}

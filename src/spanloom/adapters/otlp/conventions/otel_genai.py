@@ -1,23 +1,26 @@
-"""OpenTelemetry GenAI semantic conventions: current attributes, and those of earlier versions still in use.
+"""OpenTelemetry GenAI semantic conventions: current attributes, and earlier ones still in use.
 
-Sources: open-telemetry/semantic-conventions, docs/gen-ai (gen-ai-spans, gen-ai-agent-spans, gen-ai-events) and docs/registry
-attributes/gen-ai, versions 1.27 to 1.38; OpenLLMetry's semantic_conventions_ai for indexed gen_ai.prompt.N and
-gen_ai.completion.N; SDKs that keep to the prefix with names of their own (OpenLIT, pydantic-ai, Koog) as noted.
+Sources: open-telemetry/semantic-conventions, docs/gen-ai (gen-ai-spans, gen-ai-agent-spans,
+gen-ai-events) and docs/registry attributes/gen-ai, versions 1.27 to 1.38; OpenLLMetry's
+semantic_conventions_ai for indexed gen_ai.prompt.N and gen_ai.completion.N; SDKs that use the
+prefix for names of their own (OpenLIT, pydantic-ai, Koog) as noted.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from spanloom.adapters.otlp.conventions.convention import (
+from spanloom.adapters.otlp.convention import (
     Convention,
     Draft,
     Offers,
     Rule,
     SpanSource,
 )
-from spanloom.genai.messages import ASSISTANT, TOOL, USER, Message, genai_messages
-from spanloom.genai.parts import openai_call, parts_of, tool_call, tool_response
+from spanloom.genai.blocks import openai_call, parts_of, tool_call, tool_result
+from spanloom.genai.dialects import shown
+from spanloom.genai.json import message_from_json
+from spanloom.genai.read import genai_messages
 from spanloom.genai.reading import (
     Reader,
     anything,
@@ -30,19 +33,21 @@ from spanloom.genai.reading import (
     structured,
     text,
 )
+from spanloom.genai.roles import ASSISTANT, TOOL, USER
 from spanloom.model import Json
+from spanloom.model.genai import GenAiMessage, Part, ReasoningPart
 
 
-def input_messages(value: Json) -> list[Message] | None:
-    return genai_messages(value, USER)
+def input_messages(value: Json) -> list[GenAiMessage] | None:
+    return genai_messages(value, USER) or None
 
 
-def output_messages(value: Json) -> list[Message] | None:
-    return genai_messages(value, ASSISTANT)
+def output_messages(value: Json) -> list[GenAiMessage] | None:
+    return genai_messages(value, ASSISTANT) or None
 
 
 def instructions(value: Json) -> str | None:
-    """gen_ai.system_instructions: a text, a list of texts, or blocks with a content or a text; a line each."""
+    """gen_ai.system_instructions: a text, a list of texts, or blocks with a text; a line each."""
     value = structured(value)
     if isinstance(value, str):
         return value
@@ -111,6 +116,10 @@ _OLDER: tuple[Rule, ...] = (
     ("gen_ai.tool.args", "tool_arguments", structured),
     ("gen_ai.handoff.from_agent", "handoff_from", text),
     ("gen_ai.handoff.to_agent", "handoff_to", text),
+    ("handoff.from_agent", "handoff_from", text),
+    ("handoff.to_agent", "handoff_to", text),
+    ("from_agent", "handoff_from", text),
+    ("to_agent", "handoff_to", text),
 )
 
 
@@ -124,44 +133,53 @@ def _read_indexed(source: SpanSource, found: dict[str, Json], draft: Draft) -> O
     }
 
 
-def _indexed(node: Json, role: str) -> list[Message] | None:
+def _indexed(node: Json, role: str) -> list[GenAiMessage] | None:
     found = (_indexed_message(item, role) for item in elements(node) if isinstance(item, dict))
     return [message for message in found if message] or None
 
 
-def _indexed_message(item: dict[str, Any], role: str) -> Message | None:
+def _indexed_message(item: dict[str, Any], role: str) -> GenAiMessage | None:
     said = item.get("role")
-    message: Message = {"role": said.lower() if isinstance(said, str) and said else role}
+    role_said = said.lower() if isinstance(said, str) and said else role
     content = item.get("content", item.get("text"))
     blocks = structured(content)
     if content == '""':
         blocks = None  # OpenLLMetry's LangChain writes an empty text as JSON
-    parts = _parts(blocks)
+    parts = list(_parts(blocks))
     if isinstance(reasoning := item.get("reasoning"), str) and reasoning:
-        parts = [{"type": "reasoning", "content": reasoning}, *(parts or parts_of(content))]
+        parts = [ReasoningPart(reasoning), *(parts or parts_of(content))]
     calls = [call for item in elements(item.get("tool_calls")) if (call := openai_call(item))]
     if isinstance(function := item.get("function_call"), dict):
         calls.append(tool_call(None, function.get("name"), function.get("arguments")))
-    if message["role"] == TOOL and item.get("tool_call_id") and not calls:
-        message["parts"] = [tool_response(item["tool_call_id"], blocks, item.get("name"))]
-    elif parts or calls:
-        message["parts"] = [*(parts or parts_of(None if blocks is None else content)), *calls]
-    elif blocks is None:
+    reason = item.get("finish_reason")
+    reason = reason if isinstance(reason, str) and role == ASSISTANT else ""
+    call_id = item.get("tool_call_id")
+    if role_said == TOOL and call_id and not calls:
+        return GenAiMessage(role_said, (tool_result(call_id, blocks, item.get("name")),))
+    if parts or calls:
+        said_parts = parts or parts_of(None if blocks is None else content)
+        return GenAiMessage(role_said, (*said_parts, *calls), finish_reason=reason)
+    if blocks is None:
         return None
-    else:
-        message["content"] = content
-    if isinstance(reason := item.get("finish_reason"), str) and reason and role == ASSISTANT:
-        message["finish_reason"] = reason
-    return message
+    return message_from_json(
+        {
+            "role": role_said,
+            "content": content,
+            **({"finish_reason": reason} if reason else {}),
+        }
+    )
 
 
-def _parts(blocks: Json) -> list[dict[str, Any]] | None:
-    """Content that is a list of blocks in JSON (OpenLLMetry), or of tool calls (Koog); an answer in JSON is just its text."""
+def _parts(blocks: Json) -> tuple[Part, ...]:
+    """The parts of a content that is a list of blocks in JSON (OpenLLMetry), or of calls (Koog).
+
+    Any other JSON is an answer in JSON, and has no parts.
+    """
     if not isinstance(blocks, list) or not blocks:
-        return None
+        return ()
     if not all(isinstance(block, dict) and _is_block(block) for block in blocks):
-        return None
-    return parts_of(blocks)
+        return ()
+    return shown(parts_of(blocks))
 
 
 def _is_block(block: dict[str, Any]) -> bool:

@@ -1,14 +1,15 @@
 """Traceloop's (OpenLLMetry's) attributes: traceloop.*, llm.usage.*, llm.request.*.
 
-Source: traceloop/openllmetry, opentelemetry-semantic-conventions-ai, SpanAttributes; traceloop.com/docs, GenAI semantic conventions
-(recorded from 0.47 and 0.62 with LangGraph, LlamaIndex and the OpenAI Agents SDK).
+Source: traceloop/openllmetry, opentelemetry-semantic-conventions-ai, SpanAttributes;
+traceloop.com/docs, GenAI semantic conventions (recorded from 0.47 and 0.62 with LangGraph,
+LlamaIndex and the OpenAI Agents SDK).
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from spanloom.adapters.otlp.conventions.convention import Convention, Draft, Offers, SpanSource
+from spanloom.adapters.otlp.convention import Convention, Draft, Offers, SpanSource
 from spanloom.genai.reading import count, elements, identifier, nested, structured, text, word_in
 from spanloom.model import Json
 
@@ -29,7 +30,7 @@ _PROPERTIES = "traceloop.association.properties."
 
 
 def _entered(value: Json) -> Json:
-    """traceloop.entity.input: LangChain's callback puts what went in among what else it was told."""
+    """traceloop.entity.input: LangChain's callback has the inputs among its other arguments."""
     value = structured(value)
     if (
         isinstance(value, dict)

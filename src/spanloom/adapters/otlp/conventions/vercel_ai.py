@@ -5,13 +5,14 @@ Source: ai-sdk.dev, AI SDK Core, Telemetry (recorded from versions 4 and 5).
 
 from __future__ import annotations
 
-from typing import Any
-
-from spanloom.adapters.otlp.conventions.convention import Convention, Draft, Offers, SpanSource
-from spanloom.genai.messages import ASSISTANT, USER, messages_of, system_of
-from spanloom.genai.parts import openai_call, text_part
+from spanloom.adapters.otlp.convention import Convention, Draft, Offers, SpanSource
+from spanloom.genai.blocks import openai_call
+from spanloom.genai.read import messages_of
 from spanloom.genai.reading import count, decoded, identifier, lowered, parsed, structured, text
+from spanloom.genai.roles import ASSISTANT, USER
+from spanloom.genai.text import system_of
 from spanloom.model import Json
+from spanloom.model.genai import GenAiMessage, Part, ReasoningPart, TextPart
 
 _CALLS = ("generateText", "streamText", "generateObject", "streamObject")
 # A call as the application makes it may take several steps; each step asks the model once.
@@ -43,31 +44,31 @@ def _tools(value: Json) -> Json:
 def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
     get = source.attributes.get
     prompt = get("ai.prompt.messages") or get("ai.prompt")
-    inputs = messages_of(prompt, USER) if prompt else None
-    parts: list[dict[str, Any]] = []
-    for key, kind in (
-        ("ai.response.reasoning", "reasoning"),
-        ("ai.response.text", "text"),
-        ("ai.response.object", "text"),
-    ):
-        if said := text(get(key)):
-            parts.append(text_part(said) if kind == "text" else {"type": kind, "content": said})
+    inputs = messages_of(prompt, USER)
+    parts: list[Part] = [
+        kind(said)
+        for key, kind in (
+            ("ai.response.reasoning", ReasoningPart),
+            ("ai.response.text", TextPart),
+            ("ai.response.object", TextPart),
+        )
+        if (said := text(get(key)))
+    ]
     calls = structured(get("ai.response.toolCalls"))
     parts += [
         call for item in (calls if isinstance(calls, list) else ()) if (call := openai_call(item))
     ]
-    output: dict[str, Any] = {"role": ASSISTANT, "parts": parts}
-    if reason := text(get("ai.response.finishReason")):
-        output["finish_reason"] = reason
+    reason = text(get("ai.response.finishReason")) or ""
+    output = GenAiMessage(ASSISTANT, tuple(parts), finish_reason=reason)
     metadata = {
         key.removeprefix("ai.telemetry.metadata."): value
         for key, value in found.items()
         if key.startswith("ai.telemetry.metadata.")
     }
     return {
-        "input_messages": inputs,
+        "input_messages": inputs or None,
         "output_messages": [output] if parts else None,
-        "system_instructions": system_of(inputs or ()),
+        "system_instructions": system_of(inputs) or None,
         "metadata": metadata or None,
     }
 

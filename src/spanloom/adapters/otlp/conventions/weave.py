@@ -1,11 +1,11 @@
-"""W&B Weave's attributes, which beat all others: a weave.* key beside each gen_ai.* key, and some of its own.
+"""W&B Weave's attributes, which beat all others: a weave.* key for each gen_ai.* key, and more.
 
 Source: docs/contracts/agent_chat.md, section 2.2 (PyPI weave 0.53.12).
 """
 
 from __future__ import annotations
 
-from spanloom.adapters.otlp.conventions.convention import Convention
+from spanloom.adapters.otlp.convention import Convention
 from spanloom.adapters.otlp.conventions.otel_genai import FIELDS
 from spanloom.genai.reading import count, text, texts
 

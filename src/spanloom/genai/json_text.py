@@ -1,19 +1,20 @@
-"""JSON as people read it in a chat: text that never fails to come."""
+"""JSON as text that people read, and the JSON in a text."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    from spanloom.model import Json
+from spanloom.model.genai import Json
 
-
-_PRINTER = json.JSONEncoder(ensure_ascii=False)
+_PRINTER: Final = json.JSONEncoder(ensure_ascii=False)
 
 
-def parsed(text: str) -> Json:
-    """The value of a text that is a JSON object or array, else the text itself."""
+def json_in(text: str) -> Json:
+    """The value of a text that is a JSON object or array, else the text itself.
+
+    Integers keep all their digits, which orjson would round.
+    """
     if not text.startswith(("{", "[")):
         return text
     try:
@@ -23,8 +24,10 @@ def parsed(text: str) -> Json:
 
 
 def printed(value: Json) -> str:
-    """A value as JSON text, with a space after each `,` and `:` and other alphabets left readable. A text stays as it is,
-    None is ""; so is what no JSON parser could have made."""
+    """A value as JSON text, with a space after each `,` and `:`; any letter stays as it is.
+
+    A text stays as it is, None is "". So is what no JSON parser could have made.
+    """
     if isinstance(value, str):
         return value
     if value is None:
@@ -37,7 +40,7 @@ def printed(value: Json) -> str:
 
 def reprinted(value: Json) -> str:
     """As `printed`; a text that holds a JSON object or array is printed in the same style."""
-    return printed(parsed(value) if isinstance(value, str) else value)
+    return printed(json_in(value) if isinstance(value, str) else value)
 
 
 def json_object(value: Any) -> dict[str, Json]:
