@@ -9,9 +9,10 @@ reads. Rules: contract agent_chat, sections 2.2, 2.10 and 3.12.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from spanloom.chat.messages import by_speaker
+from spanloom.chat.usage import NO_USAGE, Usage, sum_known
 from spanloom.genai.json_text import json_object, printed, reprinted
 from spanloom.genai.read import Reader, genai_messages
 from spanloom.genai.reading import count, dollars
@@ -22,8 +23,6 @@ from spanloom.model.genai import Compaction, GenAiMessage, Handoff, TextPart
 
 if TYPE_CHECKING:
     from spanloom.model import Json, Span
-
-Number = TypeVar("Number", int, float)
 
 # What a span does in a chat.
 AGENT: Final = "agent"
@@ -47,26 +46,6 @@ _TOOL_PREFIX: Final = "execute_tool "
 _AGENT_PREFIX: Final = "invoke_agent "
 
 
-class Usage(NamedTuple):
-    """Tokens and US dollars; None is unknown."""
-
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    reasoning_tokens: int | None = None
-    input_cost: float | None = None
-    output_cost: float | None = None
-    total_cost: float | None = None
-
-    def plus(self, other: Usage) -> Usage:
-        """The sum of what is known."""
-        if other is NO_USAGE:
-            return self
-        if self is NO_USAGE:
-            return other
-        return Usage._make(map(_sum, self, other))
-
-
-NO_USAGE: Final = Usage()
 _UNKNOWN: Final = (None, None, None, None)
 
 
@@ -362,7 +341,7 @@ def _usage(span: Span) -> Usage:
     if costs := json_object(body.get("cost_details")):
         input_cost, output_cost = dollars(costs.get("input")), dollars(costs.get("output"))
     reasoning_tokens = count(body.get("reasoning_tokens"))
-    total_cost = span.cost if span.cost is not None else _sum(input_cost, output_cost)
+    total_cost = span.cost if span.cost is not None else sum_known(input_cost, output_cost)
     if (span.input_tokens, span.output_tokens, reasoning_tokens, total_cost) == _UNKNOWN:
         return NO_USAGE
     return Usage(
@@ -373,12 +352,6 @@ def _usage(span: Span) -> Usage:
         output_cost,
         total_cost,
     )
-
-
-def _sum(a: Number | None, b: Number | None) -> Number | None:
-    if a is None or b is None:
-        return b if a is None else a
-    return a + b
 
 
 def _reasoning(outputs: Sequence[GenAiMessage]) -> str:
