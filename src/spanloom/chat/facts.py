@@ -233,7 +233,7 @@ def _facts(span: Span, calls_model: bool, turns: frozenset[str], reader: Reader)
         act=act,
         agent=own_agent or (span.name if is_chain_agent else ""),
         agent_from_name=_agent_from_name(span.name) if act == AGENT else "",
-        agent_version=_text(agent.get("version")),
+        agent_version=_text(agent.get("version")) if agent else "",
         status=status,
         status_message=status_message,
         error_type=_text(body.get("error_type")),
@@ -241,9 +241,9 @@ def _facts(span: Span, calls_model: bool, turns: frozenset[str], reader: Reader)
         outputs=outputs,
         system=system,
         tool_definitions=reprinted(tools) if (tools := body.get("tool_definitions")) else "",
-        call_id=_text(tool.get("call_id")),
+        call_id=_text(tool.get("call_id")) if tool else "",
         reasoning=_text(body.get("reasoning")) or _reasoning(outputs),
-        content_refs=_texts(body.get("content_refs")),
+        content_refs=_texts(refs) if (refs := body.get("content_refs")) else (),
         usage=_usage(span),
         is_turn=_is_turn(span),
         is_relay=body.get("relayed") is True,
@@ -322,14 +322,15 @@ def _status(span: Span) -> tuple[str, str]:
     """The status and its text. An event's error is a failure, a Basalt log's is in its metadata."""
     body = span.body
     error = body.get("error")
-    status = "ERROR" if error else span.status
     message = _text(body.get("status_message"))
-    if status == "ERROR" and not message:
+    if not error and span.status != "ERROR":
+        return span.status, message
+    if not message:
         error = error or json_object(body.get("metadata")).get("error")
         if isinstance(error, dict) and isinstance(error.get("message"), str):
             error = error["message"]
         message = printed(error)
-    return status, message
+    return "ERROR", message
 
 
 def _usage(span: Span) -> Usage:
