@@ -594,6 +594,16 @@ def test_an_answer_that_is_only_a_call_is_that_call_by_every_adapter(adapter: st
     assert lines(*spans, include_model_tool_calls=True) == ["User: IN", 'tool: f({"a": 1})']
 
 
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_the_arguments_of_a_call_keep_all_digits_by_every_adapter(adapter: str) -> None:
+    call = {"id": "1", "function": {"name": "f", "arguments": '{"n":12345678901234567890123}'}}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    response = {"choices": [{"message": message}]}
+    spans = ADAPTERS[adapter](Dialect([Call({"question": "IN"}, response)]))
+    shown = lines(*spans, include_model_tool_calls=True)
+    assert shown == ["User: IN", 'tool: f({"n": 12345678901234567890123})']
+
+
 def basalt_traces() -> list[list[Span]]:
     """What basalt-sdk 1.1.10 sent by OTLP."""
     traces: dict[str, list[Span]] = {}
