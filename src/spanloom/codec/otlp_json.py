@@ -24,7 +24,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1 import trace_pb2
 
 from spanloom.codec import large_json
-from spanloom.errors import invalid_field
+from spanloom.errors import Reason, invalid_field
 from spanloom.model import Json
 
 # Puts a JSON value into a message, or raises _FaultError.
@@ -74,7 +74,7 @@ def parse(data: bytes) -> ExportTraceServiceRequest:
         raise invalid_field(path, str(fault)) from None
     except ValueError:
         text = "the body is not JSON in UTF-8; protobuf needs Content-Type: application/x-protobuf"
-        raise invalid_field("", text, "MALFORMED_BODY") from None
+        raise invalid_field("", text, Reason.MALFORMED_BODY) from None
     return request
 
 

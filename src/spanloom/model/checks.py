@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spanloom.errors import Violation, invalid
+from spanloom.errors import Reason, Violation, invalid
 from spanloom.model.ids import MAX_ID_LENGTH
 
 MOST_VIOLATIONS = 100
@@ -18,9 +18,9 @@ class Violations:
     def __init__(self, within: str = "") -> None:
         self._within = within
         self._found: list[Violation] = []
-        self._reasons: set[str] = set()
+        self._reasons: set[Reason] = set()
 
-    def add(self, field: str, description: str, reason: str = "INVALID_FIELD") -> None:
+    def add(self, field: str, description: str, reason: Reason = Reason.INVALID_FIELD) -> None:
         self._found.append(Violation(self._within + field, description))
         self._reasons.add(reason)
         if len(self._found) >= MOST_VIOLATIONS:
@@ -29,12 +29,12 @@ class Violations:
     def refuse(self) -> None:
         """Raise what was gathered, if anything."""
         if self._found:
-            reason = self._reasons.pop() if len(self._reasons) == 1 else "INVALID_FIELD"
+            reason = self._reasons.pop() if len(self._reasons) == 1 else Reason.INVALID_FIELD
             raise invalid(self._found, reason)
 
     def same_id(self, field: str, first: str) -> None:
         """An id that stands twice: here, and before at the path `first`, told as it stands within the body."""
-        self.add(field, f"the same as {first}", "DUPLICATE_ID")
+        self.add(field, f"the same as {first}", Reason.DUPLICATE_ID)
 
     def check_id(self, field: str, text: str) -> None:
         """Ids are 1 to 256 characters without NUL; anything else may stand in them."""

@@ -15,7 +15,7 @@ from grpc_reflection.v1alpha import reflection
 
 from spanloom.codec.conversion import converted
 from spanloom.codec.large_message import merge
-from spanloom.errors import SpanloomError
+from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.server import status
 from spanloom.server.http.transcode import malformed
 from spanloom.server.listener import listen
@@ -134,8 +134,8 @@ class GrpcServer:
 
 def too_large(limit: int) -> SpanloomError:
     return SpanloomError(
-        "RESOURCE_EXHAUSTED",
-        "REQUEST_TOO_LARGE",
+        Code.RESOURCE_EXHAUSTED,
+        Reason.REQUEST_TOO_LARGE,
         f"the request is larger than {limit} bytes, the server's limit",
         metadata={"limit_bytes": str(limit)},
     )

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Protocol
 
-from spanloom.errors import SpanloomError
+from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.model import Key
 from spanloom.services import keys
 from spanloom.services.context import INSTANCE
@@ -40,7 +40,7 @@ class KeyRing:
         if key is None or not keys.opens(key, text):
             self._known.pop(text, None)
             raise SpanloomError(
-                "UNAUTHENTICATED", "INVALID_CREDENTIALS", "the API key is not valid"
+                Code.UNAUTHENTICATED, Reason.INVALID_CREDENTIALS, "the API key is not valid"
             )
         if len(self._known) >= _CACHE_SIZE:
             self._known.clear()
@@ -68,13 +68,13 @@ def _key_text(metadata: Mapping[str, str]) -> str:
         return key
     if header:
         raise SpanloomError(
-            "UNAUTHENTICATED",
-            "INVALID_CREDENTIALS",
+            Code.UNAUTHENTICATED,
+            Reason.INVALID_CREDENTIALS,
             "Authorization must be `Bearer <key>` or `Basic base64(<user>:<key>)`",
         )
     raise SpanloomError(
-        "UNAUTHENTICATED",
-        "MISSING_CREDENTIALS",
+        Code.UNAUTHENTICATED,
+        Reason.MISSING_CREDENTIALS,
         "send an API key: Authorization: Bearer <key>",
     )
 

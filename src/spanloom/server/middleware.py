@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import structlog
 from google.protobuf.message import Message
 
-from spanloom.errors import SpanloomError
+from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.model import uuid7
 from spanloom.server.methods import Method
 from spanloom.services.context import Call
@@ -113,12 +113,15 @@ class Middleware:
         received_ns = time.time_ns()
         if self.draining:
             raise SpanloomError(
-                "UNAVAILABLE", "SHUTTING_DOWN", "the server is shutting down", retry_after=1.0
+                Code.UNAVAILABLE,
+                Reason.SHUTTING_DOWN,
+                "the server is shutting down",
+                retry_after=1.0,
             )
         if self._in_flight > self._max_in_flight:
             raise SpanloomError(
-                "RESOURCE_EXHAUSTED",
-                "QUEUE_FULL",
+                Code.RESOURCE_EXHAUSTED,
+                Reason.QUEUE_FULL,
                 "too many calls at once; send this one again",
                 metadata={"limit_calls": str(self._max_in_flight)},
                 retry_after=1.0,
@@ -126,8 +129,8 @@ class Middleware:
         project, role = await self._who.who(metadata)
         if role not in _ALLOWED[method.role]:
             raise SpanloomError(
-                "PERMISSION_DENIED",
-                "ROLE_NOT_ALLOWED",
+                Code.PERMISSION_DENIED,
+                Reason.ROLE_NOT_ALLOWED,
                 f"this call needs a key with the role {method.role}; this key's role is {role}",
                 metadata={"role": role, "required": method.role},
             )
@@ -170,14 +173,14 @@ def as_error(error: Exception, request_id: str, method: str) -> SpanloomError:
         return error
     if isinstance(error, TimeoutError):
         return SpanloomError(
-            "DEADLINE_EXCEEDED",
-            "DEADLINE_EXCEEDED",
+            Code.DEADLINE_EXCEEDED,
+            Reason.DEADLINE_EXCEEDED,
             "the call took too long; a write may have been stored, and may be sent again safely",
         )
     log.error("internal error", method=method, request_id=request_id, exc_info=error)
     return SpanloomError(
-        "INTERNAL",
-        "INTERNAL",
+        Code.INTERNAL,
+        Reason.INTERNAL,
         f"internal error; the server's log has the cause under request id {request_id}",
         metadata={"request_id": request_id},
     )

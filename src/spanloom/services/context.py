@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from spanloom.errors import SpanloomError, invalid_field
+from spanloom.errors import Code, Reason, SpanloomError, invalid_field
 
 INSTANCE = "*"
 DEFAULT_PROJECT = "default"
@@ -72,8 +72,8 @@ def checked_project(name: str) -> str:
 
 def _mismatch(project: str) -> SpanloomError:
     return SpanloomError(
-        "PERMISSION_DENIED",
-        "PROJECT_MISMATCH",
+        Code.PERMISSION_DENIED,
+        Reason.PROJECT_MISMATCH,
         "the request names another project than the key's",
         metadata={"project": project[:MAX_PROJECT_LENGTH]},
     )

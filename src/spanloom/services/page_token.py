@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 
-from spanloom.errors import invalid_field
+from spanloom.errors import Reason, invalid_field
 from spanloom.model.checks import possible_id
 
 _DIGEST_BYTES = 12
@@ -29,7 +29,7 @@ def position_of(
     token: str, query: str, project: str, *, field: str = "pageToken"
 ) -> tuple[int, str]:
     """What `page_token` was made from. INVALID_ARGUMENT (INVALID_PAGE_TOKEN) for anything it did not make for this query."""
-    refused = invalid_field(field, "not a token of this list", "INVALID_PAGE_TOKEN")
+    refused = invalid_field(field, "not a token of this list", Reason.INVALID_PAGE_TOKEN)
     try:
         data = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
         position = data[_DIGEST_BYTES:]

@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 from starlette.middleware.cors import CORSMiddleware
 
 from spanloom.codec.conversion import converted
-from spanloom.errors import SpanloomError
+from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.model import uuid7
 from spanloom.server import status
 from spanloom.server.grpc import too_large
@@ -259,8 +259,8 @@ def _inflater(encoding: str) -> Callable[[bytes | None, int], Iterator[bytes]]:
         return lambda data, room: iter((data,) if data else ())
     if name not in _INFLATE:
         raise SpanloomError(
-            "INVALID_ARGUMENT",
-            "UNSUPPORTED_ENCODING",
+            Code.INVALID_ARGUMENT,
+            Reason.UNSUPPORTED_ENCODING,
             f"Content-Encoding {encoding!r} is not supported; send gzip, deflate or identity",
         )
     unpacker = zlib.decompressobj(_INFLATE[name])
@@ -287,7 +287,7 @@ def _inflater(encoding: str) -> Callable[[bytes | None, int], Iterator[bytes]]:
 
 def _broken(encoding: str) -> SpanloomError:
     return SpanloomError(
-        "INVALID_ARGUMENT", "MALFORMED_BODY", f"the body is not a whole {encoding} stream"
+        Code.INVALID_ARGUMENT, Reason.MALFORMED_BODY, f"the body is not a whole {encoding} stream"
     )
 
 
@@ -304,7 +304,7 @@ async def _send_error(send: Send, error: SpanloomError, request_id: str, form: s
     headers: list[tuple[bytes, bytes]] = []
     if error.retry_after is not None:
         headers.append((b"retry-after", str(max(1, round(error.retry_after))).encode()))
-    if error.code == "UNAUTHENTICATED":
+    if error.code is Code.UNAUTHENTICATED:
         headers.append((b"www-authenticate", b'Bearer realm="spanloom"'))
     if "allowed" in error.metadata:
         headers.append((b"allow", error.metadata["allowed"].encode()))

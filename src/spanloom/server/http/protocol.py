@@ -8,11 +8,13 @@ from typing import cast
 from httptools import HttpParserUpgrade
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from spanloom.errors import SpanloomError
+from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.model import uuid7
 from spanloom.server import status
 
-_NOT_HTTP = SpanloomError("INVALID_ARGUMENT", "MALFORMED_BODY", "the request is not valid HTTP/1.1")
+_NOT_HTTP = SpanloomError(
+    Code.INVALID_ARGUMENT, Reason.MALFORMED_BODY, "the request is not valid HTTP/1.1"
+)
 
 
 class HttpProtocol(HttpToolsProtocol):

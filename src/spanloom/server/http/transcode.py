@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
 from spanloom.codec import json_codec, otlp_json
 from spanloom.codec.large_message import merge
-from spanloom.errors import SpanloomError, Violation, invalid
+from spanloom.errors import Code, Reason, SpanloomError, Violation, invalid
 from spanloom.server.http.router import Binding, Router, bindings, request_fields
 from spanloom.server.methods import Method
 
@@ -61,12 +61,12 @@ class Transcoder:
         shown = f"no method at {http_method[:20]} {raw_path[:200]}"
         if allowed:
             raise SpanloomError(
-                "UNIMPLEMENTED",
-                "ROUTE_NOT_FOUND",
+                Code.UNIMPLEMENTED,
+                Reason.ROUTE_NOT_FOUND,
                 f"{shown}; allowed: {allowed}",
                 metadata={"allowed": allowed},
             )
-        raise SpanloomError("NOT_FOUND", "ROUTE_NOT_FOUND", shown)
+        raise SpanloomError(Code.NOT_FOUND, Reason.ROUTE_NOT_FOUND, shown)
 
     def read(
         self, route: Route, query: str, body: bytes, content_type: str = JSON
@@ -123,8 +123,8 @@ def _merge(message: Message, field: str, data: bytes) -> None:
     part = message if field in ("", "*") else getattr(message, field)
     if not isinstance(part, Message):
         raise SpanloomError(
-            "INVALID_ARGUMENT",
-            "UNSUPPORTED_ENCODING",
+            Code.INVALID_ARGUMENT,
+            Reason.UNSUPPORTED_ENCODING,
             f"this path reads its body as JSON only: {field} is no message",
         )
     try:
@@ -135,8 +135,8 @@ def _merge(message: Message, field: str, data: bytes) -> None:
 
 def malformed(message: Message) -> SpanloomError:
     return SpanloomError(
-        "INVALID_ARGUMENT",
-        "MALFORMED_BODY",
+        Code.INVALID_ARGUMENT,
+        Reason.MALFORMED_BODY,
         f"the request is not a valid {message.DESCRIPTOR.full_name} message"
         " (broken wire format, text that is not UTF-8, or more than 100 levels)",
     )
@@ -153,5 +153,7 @@ def _refusal(error: json_codec.JsonError) -> SpanloomError:
     violations = [Violation(field, description) for field, description in error.violations]
     if all(not violation.field for violation in violations):
         text = "; ".join(f"the body {violation.description}" for violation in violations)
-        return SpanloomError("INVALID_ARGUMENT", "MALFORMED_BODY", text, violations=violations)
+        return SpanloomError(
+            Code.INVALID_ARGUMENT, Reason.MALFORMED_BODY, text, violations=violations
+        )
     return invalid(violations)
