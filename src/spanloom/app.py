@@ -19,17 +19,17 @@ import structlog
 from spanloom.config import Settings
 from spanloom.evaluation import judge
 from spanloom.evaluation.runner import evaluate_until
+from spanloom.model import api_keys
+from spanloom.model.projects import DEFAULT_PROJECT, INSTANCE
 from spanloom.server import gc_tuning
+from spanloom.server.auth import ApiKeyAuthenticator, NoAuth
 from spanloom.server.grpc import GrpcServer
 from spanloom.server.http.app import RestServer
-from spanloom.server.keyring import KeyRing, OpenDoor
 from spanloom.server.listener import listen, reserve, with_port
 from spanloom.server.methods import Method, method_table
 from spanloom.server.middleware import Middleware
 from spanloom.server.supervisor import Supervisor
-from spanloom.services import keys
 from spanloom.services.agent_chat import AgentChatService
-from spanloom.services.context import DEFAULT_PROJECT, INSTANCE
 from spanloom.services.datasets import DatasetService
 from spanloom.services.evaluators import EvaluatorService
 from spanloom.services.events import EventService
@@ -46,7 +46,7 @@ log = structlog.get_logger("spanloom")
 
 _READY_POLL_SECONDS = 1.0
 # How long a thread that converts something large may keep the event loop waiting; each step of a small call may wait so long.
-_TURN_SECONDS = 0.001
+_SWITCH_INTERVAL = 0.001
 # Beyond the drain: for the writer's queue and the database's goodbye.
 _GRACE_SECONDS = 5.0
 
@@ -115,7 +115,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
         middleware = Middleware(
-            OpenDoor() if settings.no_auth else KeyRing(store),
+            NoAuth() if settings.no_auth else ApiKeyAuthenticator(store),
             timeout=settings.request_timeout,
             max_in_flight=settings.max_in_flight,
         )
@@ -168,8 +168,8 @@ def serve(settings: Settings, started: Callable[[Started], None]) -> bool:
 
     False if a worker could not start; the log says why.
     """
-    gc_tuning.settle()
-    sys.setswitchinterval(_TURN_SECONDS)
+    gc_tuning.tune_gc()
+    sys.setswitchinterval(_SWITCH_INTERVAL)
     if settings.workers == 1:
         asyncio.run(_serve(settings, started))
         return True
@@ -233,7 +233,7 @@ async def _first_key(store: Store) -> str | None:
     """On an empty store: the project `default` and an instance key. A store that has keys, or had them, is left alone."""
     if await store.list_keys():
         return None
-    key, text = keys.new_key(INSTANCE, "admin")
+    key, text = api_keys.new_key(INSTANCE, "admin")
     await store.ensure_project(DEFAULT_PROJECT)
     await store.create_key(key)
     return text

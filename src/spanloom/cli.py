@@ -102,8 +102,8 @@ def keys() -> None:
 @_database_option
 def create_key(project: str, role: str, database: str | None) -> None:
     """Make a key and print it, alone, on standard output. It is not shown again."""
-    from spanloom.services.context import INSTANCE
-    from spanloom.services.keys import new_key
+    from spanloom.model.api_keys import new_key
+    from spanloom.model.projects import INSTANCE
 
     key, text = new_key(project, role)
 

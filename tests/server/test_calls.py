@@ -21,13 +21,13 @@ from google.protobuf.message import Message
 
 from spanloom.errors import SpanloomError, invalid_field
 from spanloom.model import uuid7
+from spanloom.server.auth import NoAuth
 from spanloom.server.grpc import GrpcServer
 from spanloom.server.http.app import RestServer
 from spanloom.server.http.router import AnnotationError
-from spanloom.server.keyring import OpenDoor
 from spanloom.server.methods import method_table
 from spanloom.server.middleware import Middleware
-from spanloom.services.context import Call
+from spanloom.services.context import CallContext
 from tests.clients import error_from_body, until
 
 LIMIT = 1024 * 1024
@@ -57,16 +57,16 @@ def service(name: str, **paths: str) -> str:
 class Lab:
     """Waits, fails and counts, as its request says; answers with the message type that it was asked with."""
 
-    async def wait(self, request: Any, call: Call) -> Message:
+    async def wait(self, request: Any, call: CallContext) -> Message:
         await asyncio.sleep(float(request.value))
         return text(request, "waited")
 
-    async def fail(self, request: Any, call: Call) -> Message:
+    async def fail(self, request: Any, call: CallContext) -> Message:
         if request.value == "known":
             raise invalid_field("value", "is known to be bad")
         raise ZeroDivisionError("secret cause")
 
-    async def count(self, request: Any, call: Call) -> AsyncIterator[Message]:
+    async def count(self, request: Any, call: CallContext) -> AsyncIterator[Message]:
         for number in range(int(request.value)):
             yield text(request, str(number))
             await asyncio.sleep(0)
@@ -86,7 +86,7 @@ class Bench:
         self.name = service("Lab", Wait="/lab/wait", Fail="/lab/fail", Count="/lab/counts")
         table = method_table({self.name: Lab()})
         self.text: Any = table[0].request_class
-        self.middleware = Middleware(OpenDoor(), timeout=timeout, max_in_flight=max_in_flight)
+        self.middleware = Middleware(NoAuth(), timeout=timeout, max_in_flight=max_in_flight)
         self._table = table
         self._started = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), daemon=True)
@@ -258,7 +258,7 @@ def test_a_wrong_annotation_stops_the_start() -> None:
     name = service("Lab", Wait="/lab/{nothing}")
     with pytest.raises(AnnotationError, match=r"lab_\w+\.proto.*Wait.*column 7"):
         RestServer(
-            method_table({name: Lab()}), Middleware(OpenDoor()), ready=_always, max_request_bytes=1
+            method_table({name: Lab()}), Middleware(NoAuth()), ready=_always, max_request_bytes=1
         )
 
 

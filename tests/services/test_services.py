@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from google.protobuf import json_format
 
+from spanloom.model.projects import INSTANCE
 from spanloom.services import references
-from spanloom.services.context import INSTANCE
 from tests.services.callers import Caller, refusal
 
 DATA = Path("tests/data")

@@ -15,7 +15,7 @@ from spanloom.chat.subagents import agents_inside_tools
 from spanloom.chat.tools import after_their_requests
 from spanloom.chat.tree import root_of, span_tree
 from spanloom.chat.walk import messages_of
-from spanloom.codec.release import let_go
+from spanloom.codec.gradual_release import release_gradually
 from spanloom.model.turn import TurnChat
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def trace_chat(
         total_cache_read_input_tokens=_total(unique, "cache_read_tokens"),
         messages=tuple(messages_of(facts, tree, model_calls=include_model_tool_calls)),
     )
-    let_go(facts)
+    release_gradually(facts)
     return turn
 
 

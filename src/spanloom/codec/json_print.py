@@ -13,7 +13,6 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
-from spanloom.codec import large_json
 from spanloom.codec.json_shape import (
     any_type,
     has_own_form,
@@ -23,7 +22,6 @@ from spanloom.codec.json_shape import (
     snake_case,
 )
 from spanloom.codec.json_time import duration_text, timestamp_text
-from spanloom.codec.release import let_go
 from spanloom.codec.struct_wire import (
     JsonError,
     fault,
@@ -36,9 +34,6 @@ from spanloom.codec.struct_wire import (
 
 Print = Callable[[Any], Any]
 _float = struct.Struct("<f").pack
-
-
-_LONG = 1000  # elements: a list of more is written in steps
 
 
 class _Field(NamedTuple):
@@ -57,19 +52,9 @@ def to_json(message: Message, field: str = "") -> bytes:
     invalid Timestamp, Duration or FieldMask, or an Any of an unknown type.
     """
     try:
-        value = to_object(message, field)
-        if type(value) is dict and any(map(_is_long, value.values())):
-            data = b"".join(large_json.dumped(value, levels=1))
-            for member in filter(_is_long, value.values()):
-                let_go(member)
-            return data
-        return orjson.dumps(value)
+        return orjson.dumps(to_object(message, field))
     except (orjson.JSONEncodeError, RecursionError):
         raise fault("is nested too deeply to print") from None
-
-
-def _is_long(value: Any) -> bool:
-    return type(value) is list and len(value) > _LONG
 
 
 def to_object(message: Message, field: str = "") -> Any:

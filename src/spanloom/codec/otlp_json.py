@@ -80,8 +80,7 @@ def parse(data: bytes) -> ExportTraceServiceRequest:
 
 def to_json(message: Message) -> bytes:
     """A message of OTLP's trace service, or TracesData, as JSON."""
-    written = _WRITERS[message.DESCRIPTOR.full_name](message)
-    return b"".join(large_json.dumped(written, levels=_SPAN_LEVEL))
+    return orjson.dumps(_WRITERS[message.DESCRIPTOR.full_name](message))
 
 
 # Reading

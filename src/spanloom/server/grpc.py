@@ -13,8 +13,8 @@ from google.protobuf.message import DecodeError, Message
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from spanloom.codec.conversion import converted
 from spanloom.codec.large_message import merge
+from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.server import status
 from spanloom.server.http.transcode import malformed
@@ -126,7 +126,7 @@ class GrpcServer:
             raise too_large(self._max_request_bytes)
         message = method.request_class()
         try:
-            await converted(len(data) // 1024, partial(merge, message, data))
+            await run_in_thread_if_large(len(data) // 1024, partial(merge, message, data))
         except DecodeError:
             raise malformed(message) from None
         return message

@@ -15,7 +15,7 @@ from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 
-from spanloom.services.context import Call
+from spanloom.services.context import CallContext
 from spanloom.v1 import access_pb2
 
 
@@ -27,7 +27,7 @@ class Method:
     request_class: type[Message]
     response_class: type[Message]
     role: str
-    answer: Callable[[Any, Call], Any]
+    answer: Callable[[Any, CallContext], Any]
 
     @property
     def full_name(self) -> str:

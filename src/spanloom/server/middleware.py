@@ -7,15 +7,16 @@ import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 from google.protobuf.message import Message
 
 from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.model import uuid7
+from spanloom.server.auth import Authenticator
 from spanloom.server.methods import Method
-from spanloom.services.context import Call
+from spanloom.services.context import CallContext
 
 log = structlog.get_logger("spanloom.request")
 
@@ -31,10 +32,6 @@ _ALLOWED = {
 Read = Callable[[], Awaitable[Message]]
 
 
-class Who(Protocol):
-    async def who(self, metadata: Mapping[str, str]) -> tuple[str, str]: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How a call ended, a message or an error, and the id it is logged under."""
@@ -47,8 +44,10 @@ class Middleware:
     """Runs methods. `timeout` (seconds) bounds every unary call, beside the caller's own deadline; past `max_in_flight`
     calls at once a call is refused with RESOURCE_EXHAUSTED."""
 
-    def __init__(self, who: Who, *, timeout: float = 60.0, max_in_flight: int = 1024) -> None:
-        self._who = who
+    def __init__(
+        self, authenticator: Authenticator, *, timeout: float = 60.0, max_in_flight: int = 1024
+    ) -> None:
+        self._authenticator = authenticator
         self._timeout = timeout
         self._max_in_flight = max_in_flight
         self._in_flight = 0
@@ -109,7 +108,9 @@ class Middleware:
             self._in_flight -= 1
             _log(method, request_id, started, transport, project, code, reason)
 
-    async def _admit(self, method: Method, metadata: Mapping[str, str], request_id: str) -> Call:
+    async def _admit(
+        self, method: Method, metadata: Mapping[str, str], request_id: str
+    ) -> CallContext:
         received_ns = time.time_ns()
         if self.draining:
             raise SpanloomError(
@@ -126,7 +127,8 @@ class Middleware:
                 metadata={"limit_calls": str(self._max_in_flight)},
                 retry_after=1.0,
             )
-        project, role = await self._who.who(metadata)
+        principal = await self._authenticator.authenticate(metadata)
+        role = principal.role
         if role not in _ALLOWED[method.role]:
             raise SpanloomError(
                 Code.PERMISSION_DENIED,
@@ -134,9 +136,9 @@ class Middleware:
                 f"this call needs a key with the role {method.role}; this key's role is {role}",
                 metadata={"role": role, "required": method.role},
             )
-        return Call(
+        return CallContext(
             request_id=request_id,
-            key_project=project,
+            key_project=principal.project,
             role=role,
             received_ns=received_ns,
             header_project=metadata.get("x-spanloom-project", ""),

@@ -14,13 +14,13 @@ from spanloom.adapters.weave.feedback import feedback_message
 from spanloom.chat.feedback import attach_feedback
 from spanloom.chat.spoken import ROLES, TOOL_CALL, TOOL_RESULT
 from spanloom.chat.view import trace_chat
-from spanloom.codec.conversion import converted
-from spanloom.codec.release import let_go
+from spanloom.codec.gradual_release import release_gradually
+from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.errors import invalid_field
 from spanloom.model import MAX_TIME_NS, AgentQuery, AgentTotals, Feedback, Page, Span, SpokenQuery
 from spanloom.model.checks import Violations, possible_id
 from spanloom.model.turn import TurnChat
-from spanloom.services.context import Call
+from spanloom.services.context import CallContext
 from spanloom.services.message_search import matches
 from spanloom.services.paging import not_negative, row_limit
 from spanloom.store.store import Store
@@ -43,7 +43,7 @@ class AgentChatService:
         self._store = store
 
     async def get_trace_chat(
-        self, request: pb.GetTraceChatRequest, call: Call
+        self, request: pb.GetTraceChatRequest, call: CallContext
     ) -> pb.GetTraceChatResponse:
         project = call.named_project(request.project_id)
         trace_id = request.trace_id
@@ -51,13 +51,15 @@ class AgentChatService:
             raise invalid_field("trace_id", "is required")
         known = possible_id(trace_id)
         spans = await self._store.trace_spans(project, trace_id) if known else []
-        turn = await converted(len(spans), partial(_turn, trace_id, spans, request))
+        turn = await run_in_thread_if_large(len(spans), partial(_turn, trace_id, spans, request))
         if request.include_feedback and known:
             turn = attach_feedback(turn, await self._feedback_on(project, [turn]))
-        return await converted(weight_of(turn), lambda: chat_message(turn, request.project_id))
+        return await run_in_thread_if_large(
+            weight_of(turn), lambda: chat_message(turn, request.project_id)
+        )
 
     async def get_conversation_chat(
-        self, request: pb.GetConversationChatRequest, call: Call
+        self, request: pb.GetConversationChatRequest, call: CallContext
     ) -> pb.GetConversationChatResponse:
         project = call.named_project(request.project_id)
         conversation_id = request.conversation_id
@@ -78,7 +80,7 @@ class AgentChatService:
             project, conversation_id, limit=limit, offset=offset
         )
         turns = [
-            await converted(
+            await run_in_thread_if_large(
                 len(spans),
                 partial(_turn, trace_id, spans, request),
             )
@@ -92,7 +94,9 @@ class AgentChatService:
             response.feedback.extend(feedback_message(feedback) for feedback in on_conversation)
         for turn in turns:
             response.turns.append(
-                await converted(weight_of(turn), partial(chat_message, turn, request.project_id))
+                await run_in_thread_if_large(
+                    weight_of(turn), partial(chat_message, turn, request.project_id)
+                )
             )
         response.total_turns = min(total, MAX_UINT32)
         response.has_more = offset + len(page) < total
@@ -102,7 +106,7 @@ class AgentChatService:
         return response
 
     async def search_messages(
-        self, request: pb.SearchMessagesRequest, call: Call
+        self, request: pb.SearchMessagesRequest, call: CallContext
     ) -> pb.SearchMessagesResponse:
         project = call.named_project(request.project_id)
         bad = Violations()
@@ -135,7 +139,9 @@ class AgentChatService:
         truncated = request.truncate_content or not request.HasField("truncate_content")
         return search_response(found[offset:], request.project_id, truncated=truncated)
 
-    async def list_agents(self, request: pb.ListAgentsRequest, call: Call) -> pb.ListAgentsResponse:
+    async def list_agents(
+        self, request: pb.ListAgentsRequest, call: CallContext
+    ) -> pb.ListAgentsResponse:
         project = call.named_project(request.project_id)
         page = await self._agents(project, request, request.filters.agent_name)
         return pb.ListAgentsResponse(
@@ -144,7 +150,7 @@ class AgentChatService:
         )
 
     async def list_agent_versions(
-        self, request: pb.ListAgentVersionsRequest, call: Call
+        self, request: pb.ListAgentVersionsRequest, call: CallContext
     ) -> pb.ListAgentVersionsResponse:
         project = call.named_project(request.project_id)
         if not request.agent_name:
@@ -200,7 +206,7 @@ def _turn(
 ) -> TurnChat:
     """The chat of the spans, which are given up."""
     turn = trace_chat(trace_id, spans, include_model_tool_calls=request.include_model_tool_calls)
-    let_go(spans)
+    release_gradually(spans)
     return turn
 
 

@@ -11,7 +11,7 @@ from spanloom.codec.timestamps import timestamp_from_ns
 from spanloom.errors import not_found
 from spanloom.model import Experiment, TraceQuery, dashed, uuid7
 from spanloom.model.checks import Violations, possible_id
-from spanloom.services.context import Call
+from spanloom.services.context import CallContext
 from spanloom.services.page_token import page_token, position_of
 from spanloom.services.paging import page_size
 from spanloom.services.projects import Projects
@@ -31,7 +31,7 @@ class ExperimentService:
         self._projects = Projects(store)
 
     async def create_experiment(
-        self, request: experiment_service_pb2.CreateExperimentRequest, call: Call
+        self, request: experiment_service_pb2.CreateExperimentRequest, call: CallContext
     ) -> experiment_service_pb2.CreateExperimentResponse:
         project = call.project()
         bad = Violations()
@@ -56,7 +56,7 @@ class ExperimentService:
         )
 
     async def list_experiments(
-        self, request: experiment_service_pb2.ListExperimentsRequest, call: Call
+        self, request: experiment_service_pb2.ListExperimentsRequest, call: CallContext
     ) -> experiment_service_pb2.ListExperimentsResponse:
         project = call.project()
         bad = Violations()
@@ -81,7 +81,7 @@ class ExperimentService:
         )
 
     async def get_experiment(
-        self, request: experiment_service_pb2.GetExperimentRequest, call: Call
+        self, request: experiment_service_pb2.GetExperimentRequest, call: CallContext
     ) -> experiment_service_pb2.GetExperimentResponse:
         project = call.project()
         bad = Violations()

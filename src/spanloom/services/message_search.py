@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from functools import partial
 
 from spanloom.chat.spoken import spoken
-from spanloom.codec.conversion import converted
+from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.model import Match, Span, SpokenQuery
 from spanloom.store.store import Store
 
@@ -23,7 +23,9 @@ async def matches(
     after: tuple[int, str, str] | None = None
     while len(found) < most:
         spans = await store.agents.speaking_spans(project, query, limit=_BATCH, after=after)
-        for match in await converted(len(spans), partial(_in, spans, query.text, roles)):
+        for match in await run_in_thread_if_large(
+            len(spans), partial(_in, spans, query.text, roles)
+        ):
             key = (match.span.trace_id, match.role, match.digest)
             if key not in seen:
                 seen.add(key)

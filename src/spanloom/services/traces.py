@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from spanloom.adapters.basalt.read import ReadTrace, read_log, read_trace, trace_around_log
 from spanloom.adapters.basalt.write import listed_trace, trace_message
-from spanloom.codec.conversion import converted
+from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.codec.timestamps import ns_from_timestamp
 from spanloom.errors import invalid_field, not_found
 from spanloom.model import MAX_TIME_NS, STATUSES, TraceQuery, uuid7
@@ -17,7 +17,7 @@ from spanloom.model.checks import Violations, possible_id
 from spanloom.model.evaluations import asked_evaluations
 from spanloom.model.times import OUT_OF_RANGE
 from spanloom.services import references
-from spanloom.services.context import Call
+from spanloom.services.context import CallContext
 from spanloom.services.page_token import page_token, position_of
 from spanloom.services.paging import page_size
 from spanloom.services.projects import Projects
@@ -46,11 +46,11 @@ class TraceService:
         self._projects = Projects(store)
 
     async def create_trace(
-        self, request: trace_service_pb2.CreateTraceRequest, call: Call
+        self, request: trace_service_pb2.CreateTraceRequest, call: CallContext
     ) -> trace_service_pb2.CreateTraceResponse:
         trace = request.trace
         trace_id = trace.id or uuid7()
-        read = await converted(
+        read = await run_in_thread_if_large(
             len(trace.logs),
             lambda: read_trace(
                 trace, trace_id=trace_id, received_ns=call.received_ns, within="trace."
@@ -62,7 +62,7 @@ class TraceService:
         )
 
     async def create_log(
-        self, request: trace_service_pb2.CreateLogRequest, call: Call
+        self, request: trace_service_pb2.CreateLogRequest, call: CallContext
     ) -> trace_service_pb2.CreateLogResponse:
         trace_id, log_id = uuid7(), uuid7()
         trace = trace_around_log(request, log_id)
@@ -75,18 +75,18 @@ class TraceService:
         )
 
     async def get_trace(
-        self, request: trace_service_pb2.GetTraceRequest, call: Call
+        self, request: trace_service_pb2.GetTraceRequest, call: CallContext
     ) -> trace_service_pb2.GetTraceResponse:
         project = call.project()
         trace_id = _trace_id(request.trace_id)
         spans = await self._store.trace_spans(project, trace_id)
         if not spans:
             raise not_found("trace", trace_id)
-        trace = await converted(len(spans), lambda: trace_message(trace_id, spans))
+        trace = await run_in_thread_if_large(len(spans), lambda: trace_message(trace_id, spans))
         return trace_service_pb2.GetTraceResponse(trace=trace)
 
     async def list_traces(
-        self, request: trace_service_pb2.ListTracesRequest, call: Call
+        self, request: trace_service_pb2.ListTracesRequest, call: CallContext
     ) -> trace_service_pb2.ListTracesResponse:
         project = call.project()
         size = page_size(
@@ -111,7 +111,7 @@ class TraceService:
         )
 
     async def delete_trace(
-        self, request: trace_service_pb2.DeleteTraceRequest, call: Call
+        self, request: trace_service_pb2.DeleteTraceRequest, call: CallContext
     ) -> trace_service_pb2.DeleteTraceResponse:
         project = call.project()
         trace_id = _trace_id(request.trace_id)
@@ -119,7 +119,9 @@ class TraceService:
             raise not_found("trace", trace_id)
         return trace_service_pb2.DeleteTraceResponse()
 
-    async def _store_trace(self, read: ReadTrace, trace: trace_pb2.Trace, call: Call) -> str | None:
+    async def _store_trace(
+        self, read: ReadTrace, trace: trace_pb2.Trace, call: CallContext
+    ) -> str | None:
         """Store the spans; the warning, None when there is nothing to tell."""
         project = call.project()
         warnings = await references.warnings(self._store, project, trace) + read.warnings

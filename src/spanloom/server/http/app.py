@@ -15,7 +15,7 @@ import uvicorn
 from google.protobuf.message import Message
 from starlette.middleware.cors import CORSMiddleware
 
-from spanloom.codec.conversion import converted
+from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.model import uuid7
 from spanloom.server import status
@@ -76,7 +76,7 @@ class RestApp:
         async def read() -> Message:
             body = await self._body(metadata, receive)
             query = scope["query_string"].decode("latin-1")
-            message, unknown = await converted(
+            message, unknown = await run_in_thread_if_large(
                 len(body) // 1024, partial(self._transcoder.read, route, query, body, form)
             )
             ignored.extend(unknown)
@@ -93,7 +93,7 @@ class RestApp:
             await _send_error(send, self._transcoder.refusal(route, result), request_id, form)
             return
         try:
-            body, content_type = await converted(
+            body, content_type = await run_in_thread_if_large(
                 result.ByteSize() // 1024, partial(self._transcoder.write, route, result, form)
             )
         except Exception as error:  # noqa: BLE001 - the funnel

@@ -1,58 +1,83 @@
-"""Who is calling: reads the key from a call's metadata and looks it up."""
+"""Authentication: who calls, by the API key in a call's metadata."""
 
 from __future__ import annotations
 
 import base64
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from spanloom.errors import Code, Reason, SpanloomError
-from spanloom.model import Key
-from spanloom.services import keys
-from spanloom.services.context import INSTANCE
+from spanloom.model import Key, api_keys
+from spanloom.model.projects import INSTANCE
 
-# A revoked key is refused everywhere within this time; a good one costs no query in between.
+# A revoked key is refused everywhere within this time; a valid one costs no query in between.
 CACHE_SECONDS = 1.0
 _CACHE_SIZE = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """An authenticated caller: the project of its key ("*" for an instance key), and its role."""
+
+    project: str
+    role: str
+
+
+class Authenticator(Protocol):
+    async def authenticate(self, metadata: Mapping[str, str]) -> Principal:
+        """The caller.
+
+        Args:
+            metadata: HTTP headers or gRPC metadata, names in lower case.
+
+        Raises:
+            SpanloomError: UNAUTHENTICATED if there is no key, or none that is valid.
+        """
+        ...
 
 
 class KeyStore(Protocol):
     async def find_key(self, key_id: str) -> Key | None: ...
 
 
-class KeyRing:
-    """Turns metadata into (project, role). `Authorization: Bearer <key>`, `Basic base64(<any user>:<key>)`, or
-    `wandb-api-key: <key>`; gRPC metadata alike. UNAUTHENTICATED without a key or with one that opens nothing."""
+class ApiKeyAuthenticator:
+    """Knows callers by their key.
+
+    It is read from `Authorization: Bearer <key>`, `Authorization: Basic base64(<any user>:<key>)`
+    or `wandb-api-key: <key>`.
+    """
 
     def __init__(self, store: KeyStore) -> None:
         self._store = store
-        self._known: dict[str, tuple[float, str, str]] = {}
+        self._known: dict[str, tuple[float, Principal]] = {}
 
-    async def who(self, metadata: Mapping[str, str]) -> tuple[str, str]:
+    async def authenticate(self, metadata: Mapping[str, str]) -> Principal:
         text = _key_text(metadata)
         now = time.monotonic()
         known = self._known.get(text)
         if known and known[0] > now:
-            return known[1], known[2]
-        key_id = keys.key_id(text)
+            return known[1]
+        key_id = api_keys.key_id(text)
         key = await self._store.find_key(key_id) if key_id else None
-        if key is None or not keys.opens(key, text):
+        if key is None or not api_keys.opens(key, text):
             self._known.pop(text, None)
             raise SpanloomError(
                 Code.UNAUTHENTICATED, Reason.INVALID_CREDENTIALS, "the API key is not valid"
             )
         if len(self._known) >= _CACHE_SIZE:
             self._known.clear()
-        self._known[text] = (now + CACHE_SECONDS, key.project, key.role)
-        return key.project, key.role
+        principal = Principal(key.project, key.role)
+        self._known[text] = (now + CACHE_SECONDS, principal)
+        return principal
 
 
-class OpenDoor:
-    """No authentication (`--no-auth`, loopback only): every caller may do everything, as with an instance key."""
+class NoAuth:
+    """`--no-auth` (loopback only): every caller may do everything, as with an instance key."""
 
-    async def who(self, metadata: Mapping[str, str]) -> tuple[str, str]:
-        return INSTANCE, "admin"
+    async def authenticate(self, metadata: Mapping[str, str]) -> Principal:
+        return Principal(INSTANCE, "admin")
 
 
 def _key_text(metadata: Mapping[str, str]) -> str:
