@@ -82,7 +82,7 @@ def test_additional_bindings_follow_the_main_one() -> None:
         "/v1/things:batchGet",
         "/v1/a%20b/{a_string}:x",
         "/a.b-c_d~e/$x",
-        "/v1/{wkt_timestamp}/{color}/{boxed_int32}/{a_int64}",
+        "/v1/{wkt_timestamp}/{color}/{a_int64}",
     ],
 )
 def test_what_the_grammar_allows_is_accepted(text: str) -> None:
@@ -121,7 +121,7 @@ def test_what_the_grammar_allows_is_accepted(text: str) -> None:
         ("/v1/{wkt_timestamp.seconds}", 20, "a field inside a field that is no message"),
         ("/v1/{repeated_string}", 6, "repeated_string is repeated or a map"),
         ("/v1/{children.name}", 6, "children is repeated or a map"),
-        ("/v1/{by_string}", 6, "by_string is repeated or a map"),
+        ("/v1/{string_by_string}", 6, "string_by_string is repeated or a map"),
         ("/v1/{child}", 6, "child is a message"),
         ("/v1/{child.more}", 6, "child.more is a message"),
         ("/v1/{wkt_struct}", 6, "wkt_struct is a message"),
@@ -363,11 +363,9 @@ def test_query_parameters_are_read_by_the_types_of_their_fields() -> None:
         ("wktTimestamp", "2024-05-06T07:08:09Z"),
         ("wktDuration", "1.5s"),
         ("wktFieldmask", "a,bC"),
-        ("boxedInt32", "7"),
-        ("boxedbool", "x"),
+        ("chosenvalue", "x"),
         ("child.item_count", "3"),
         ("child.more.snake_named", "s"),
-        ("aBytes", "_-8"),
     )
     assert message == Every(
         a_string="x",
@@ -379,11 +377,9 @@ def test_query_parameters_are_read_by_the_types_of_their_fields() -> None:
         wkt_timestamp={"seconds": 1714979289},
         wkt_duration={"seconds": 1, "nanos": 500000000},
         wkt_fieldmask={"paths": ["a", "b_c"]},
-        boxed_int32={"value": 7},
         child={"item_count": 3, "more": {"snake_named": "s"}},
-        a_bytes=b"\xff\xef",
     )
-    assert ignored == ["boxedbool"]
+    assert ignored == ["chosenvalue"]
 
 
 @pytest.mark.parametrize("name", ["repeatedInt32", "repeated_int32", "repeatedInt32[]"])
@@ -393,7 +389,15 @@ def test_a_repeated_field_takes_its_parameter_many_times(name: str) -> None:
 
 
 def test_parameters_that_are_no_field_are_reported_and_are_no_error() -> None:
-    names = ["nope", "child.nope", "aString[]", "byString.x", "children.name", "aString.x", "a b\n"]
+    names = [
+        "nope",
+        "child.nope",
+        "aString[]",
+        "stringByString.x",
+        "children.name",
+        "aString.x",
+        "a b\n",
+    ]
     message, ignored = query(Rule(get="/v1"), "/v1", *((name, "1") for name in [*names, "nope"]))
     assert message == Every()
     assert ignored == [*names[:-1], "a b\\n"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from spanloom.codec.json_fields import put_json
 from spanloom.codec.offload import run_in_thread_if_large
-from spanloom.codec.struct_wire import struct_object
+from spanloom.codec.struct_reader import struct_object
 from spanloom.errors import invalid_field, not_found
 from spanloom.model import Dataset, Json
 from spanloom.model.checks import Violations, possible_id

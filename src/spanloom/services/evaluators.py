@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from spanloom.codec.json_fields import put_json
-from spanloom.codec.struct_wire import struct_object
+from spanloom.codec.struct_reader import struct_object
 from spanloom.codec.timestamps import timestamp_from_ns
 from spanloom.errors import not_found
 from spanloom.evaluation.kinds import SettingError, checked_settings, kinds, version

@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 
 from spanloom.adapters.weave.feedback import REFS, SCORER_MAPS, feedback_message
 from spanloom.codec.json_fields import put_json
-from spanloom.codec.struct_wire import struct_object
+from spanloom.codec.struct_reader import struct_object
 from spanloom.codec.timestamps import timestamp_from_ns
 from spanloom.model import MAX_ID_LENGTH, Feedback, Json, dashed, uuid7
 from spanloom.model.checks import Violations

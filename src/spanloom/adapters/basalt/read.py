@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from google.protobuf.message import Message
 
-from spanloom.codec.struct_wire import struct_object, value_object
+from spanloom.codec.struct_reader import struct_object, value_object
 from spanloom.codec.timestamps import ns_from_timestamp
 from spanloom.errors import SpanloomError, Violation, invalid
 from spanloom.model import Json, Span

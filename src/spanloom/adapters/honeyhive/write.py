@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from spanloom.codec.json_error import MAX_LEVELS
 from spanloom.codec.json_fields import put_json
-from spanloom.codec.struct_wire import MAX_LEVELS
 from spanloom.model import Json, Span
 from spanloom.model.times import ms_from_ns
 from spanloom.v1 import event_pb2, session_pb2, session_service_pb2

@@ -18,9 +18,9 @@ from google.api import annotations_pb2, http_pb2
 from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 
+from spanloom.codec.json_error import violation
 from spanloom.codec.json_parse import MOST_IGNORED, printable
 from spanloom.codec.json_shape import has_own_form, map_fields, spellings
-from spanloom.codec.struct_wire import fault
 from spanloom.server.http.path_template import (
     Template,
     TemplateError,
@@ -316,7 +316,7 @@ def _put(fields: dict[str, Any], steps: list[FieldDescriptor], value: str) -> No
         scope = scope.setdefault(parent.json_name, {}) if isinstance(scope, dict) else scope
     name = leaf.json_name
     if not isinstance(scope, dict) or (name in scope and not leaf.is_repeated):
-        raise fault("is given more than once", ".".join(step.json_name for step in steps))
+        raise violation("is given more than once", ".".join(step.json_name for step in steps))
     if leaf.is_repeated:
         scope.setdefault(name, []).append(value)
     else:
