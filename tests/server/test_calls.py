@@ -6,6 +6,7 @@ By a small service of the test's own: the contract has no method that fails or w
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import threading
 import time
@@ -19,7 +20,7 @@ from google.api import annotations_pb2
 from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.message import Message
 
-from spanloom.errors import SpanloomError, invalid_field
+from spanloom.errors import SetupError, SpanloomError, invalid_field
 from spanloom.model import uuid7
 from spanloom.server.auth import NoAuth
 from spanloom.server.grpc import GrpcServer
@@ -33,8 +34,13 @@ from tests.clients import error_from_body, until
 LIMIT = 1024 * 1024
 
 
-def service(name: str, **paths: str) -> str:
-    """A service whose methods take and give a text: `Name=path`; a path that ends in `s` streams. Its full name."""
+def service(
+    name: str, *, client_streaming: bool = False, kind: str = "TYPE_STRING", **paths: str
+) -> str:
+    """The full name of a new service whose methods take and give a message with one value.
+
+    Methods are `Name=path`; one whose path ends in `s` streams.
+    """
     file = descriptor_pb2.FileDescriptorProto(
         name=f"{name.lower()}_{uuid7()}.proto",
         package=f"calls{uuid7()}",
@@ -42,11 +48,12 @@ def service(name: str, **paths: str) -> str:
         dependency=[annotations_pb2.DESCRIPTOR.name],
     )
     text = file.message_type.add(name="Text")
-    text.field.add(name="value", number=1, type="TYPE_STRING", label="LABEL_OPTIONAL")
-    kind = f".{file.package}.Text"
+    text.field.add(name="value", number=1, type=kind, label="LABEL_OPTIONAL")
+    message = f".{file.package}.Text"
     made = file.service.add(name=name)
     for method, path in paths.items():
-        added = made.method.add(name=method, input_type=kind, output_type=kind)
+        added = made.method.add(name=method, input_type=message, output_type=message)
+        added.client_streaming = client_streaming
         added.server_streaming = path.endswith("s")
         rule = added.options.Extensions[annotations_pb2.http]
         rule.post, rule.body = path, "value"
@@ -103,7 +110,8 @@ class Bench:
     def __exit__(self, *failure: object) -> None:
         self.http.close()
         self.channel.close()
-        self.loop.call_soon_threadsafe(self._stop.set)
+        with contextlib.suppress(RuntimeError):  # a test has stopped it, and the loop is closed
+            self.loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(20)
 
     async def _main(self) -> None:
@@ -250,8 +258,21 @@ def test_a_draining_server_sends_callers_elsewhere(lab: Bench) -> None:
 
 
 def test_a_service_without_an_answer_stops_the_start() -> None:
-    with pytest.raises(AttributeError, match="missing"):
+    with pytest.raises(SetupError, match="Missing: Lab has no method 'missing'"):
         method_table({service("Lab", Missing="/missing"): Lab()})
+
+
+def test_a_client_stream_stops_the_start() -> None:
+    name = service("Lab", Wait="/lab/wait", client_streaming=True)
+    with pytest.raises(SetupError, match=r"lab_\w+\.proto: rpc .*\.Wait: client streams"):
+        method_table({name: Lab()})
+
+
+def test_a_type_without_json_stops_the_start() -> None:
+    name = service("Lab", Wait="/lab/wait", kind="TYPE_BYTES")
+    table = method_table({name: Lab()})
+    with pytest.raises(AnnotationError, match=r"lab_\w+\.proto: rpc .*\.Text\.value: .* bytes"):
+        RestServer(table, Middleware(NoAuth()), ready=_always, max_request_bytes=1)
 
 
 def test_a_wrong_annotation_stops_the_start() -> None:

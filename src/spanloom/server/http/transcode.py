@@ -1,6 +1,7 @@
-"""From HTTP to methods and back: routes, bodies and query strings to request messages, response messages to JSON.
+"""From HTTP to methods and back: URLs and bodies to request messages, response messages to JSON.
 
-Everything is resolved against the descriptors when the transcoder is made: an annotation that cannot work stops the start.
+Everything is resolved against the descriptors when the transcoder is made: an annotation that
+cannot work stops the start.
 """
 
 from __future__ import annotations
@@ -16,7 +17,13 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 from spanloom.codec import json_codec, otlp_json
 from spanloom.codec.large_message import merge
 from spanloom.errors import Code, Reason, SpanloomError, Violation, invalid
-from spanloom.server.http.router import Binding, Router, bindings, request_fields
+from spanloom.server.http.router import (
+    Binding,
+    Router,
+    annotation_error,
+    bindings,
+    request_fields,
+)
 from spanloom.server.methods import Method
 
 JSON = "application/json"
@@ -41,14 +48,21 @@ class Route:
 
 
 class Transcoder:
-    """The REST face of the methods. Raises AnnotationError (http_rule) for a rule that cannot be served."""
+    """The methods as REST calls.
+
+    Raises:
+        AnnotationError: A rule cannot be served, or a message has a type that has no JSON here.
+    """
 
     def __init__(self, methods: Iterable[Method]) -> None:
         self._methods: dict[str, Method] = {}
         all_bindings: list[Binding] = []
         for method in methods:
             self._methods[method.descriptor.full_name] = method
-            all_bindings += bindings(method.descriptor)
+            found = bindings(method.descriptor)
+            for binding in found:
+                _check_types(binding)
+            all_bindings += found
         self._router = Router(all_bindings)
 
     def route(self, http_method: str, raw_path: str) -> Route:
@@ -116,6 +130,21 @@ class Transcoder:
         if write_json := _WRITE_JSON.get(message.DESCRIPTOR.full_name):
             return write_json(message), JSON
         return json_codec.to_json(message, route.binding.response_body), JSON
+
+
+def _check_types(binding: Binding) -> None:
+    request, response = binding.method.input_type, binding.method.output_type
+    try:
+        if request.full_name not in _READ_JSON:
+            json_codec.check_supported(request)
+        if binding.response_body:
+            body = response.fields_by_name[binding.response_body].message_type
+            if body is not None and body.full_name == HttpBody.DESCRIPTOR.full_name:
+                return
+        if response.full_name not in _WRITE_JSON:
+            json_codec.check_supported(response)
+    except json_codec.UnsupportedTypeError as error:
+        raise annotation_error(binding.method, str(error)) from None
 
 
 def _merge(message: Message, field: str, data: bytes) -> None:
