@@ -24,7 +24,8 @@ from spanloom.model.projects import DEFAULT_PROJECT, INSTANCE
 from spanloom.server import gc_tuning
 from spanloom.server.auth import ApiKeyAuthenticator, NoAuth
 from spanloom.server.grpc import GrpcServer
-from spanloom.server.http.app import RestServer
+from spanloom.server.http.app import http_app
+from spanloom.server.http.server import HttpServer
 from spanloom.server.listener import listen, reserve, with_port
 from spanloom.server.methods import Method, method_table
 from spanloom.server.middleware import Middleware
@@ -114,8 +115,9 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
     store = await open_store(settings, migrate=sockets is None)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
+        cors_origins = [o.strip() for o in settings.cors_origins.split(",") if o.strip()]
         middleware = Middleware(
-            NoAuth() if settings.no_auth else ApiKeyAuthenticator(store),
+            NoAuth(cors_origins) if settings.no_auth else ApiKeyAuthenticator(store),
             timeout=settings.request_timeout,
             max_in_flight=settings.max_in_flight,
         )
@@ -126,20 +128,22 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             max_request_bytes=settings.max_request_bytes,
             shared_port=sockets is not None,
         )
-        rest_server = RestServer(
-            table,
-            middleware,
-            ready=store.ready,
-            max_request_bytes=settings.max_request_bytes,
-            cors_origins=[o.strip() for o in settings.cors_origins.split(",") if o.strip()],
+        http_server = HttpServer(
+            http_app(
+                table,
+                middleware,
+                ready=store.ready,
+                max_request_bytes=settings.max_request_bytes,
+                cors_origins=cors_origins,
+            )
         )
         grpc_address, http_address = settings.grpc_address, settings.http_address
         if sockets:
             grpc_address = with_port(grpc_address, sockets.grpc)
         grpc_address = await grpc_server.start(grpc_address)
         stack.push_async_callback(grpc_server.stop, settings.drain_timeout)
-        http_address = await rest_server.start(http_address, sockets.http if sockets else None)
-        stack.push_async_callback(rest_server.stop, settings.drain_timeout)
+        http_address = await http_server.start(http_address, sockets.http if sockets else None)
+        stack.push_async_callback(http_server.stop, settings.drain_timeout)
         await grpc_server.set_serving(await store.ready())
         # Last, so that a start that fails has not spent the one time that the key is shown.
         first_key = None if settings.no_auth or sockets else await _first_key(store)
@@ -158,7 +162,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
         stop.set()
         await asyncio.gather(
             grpc_server.stop(settings.drain_timeout),
-            rest_server.stop(settings.drain_timeout),
+            http_server.stop(settings.drain_timeout),
             *(asyncio.wait([task], timeout=settings.drain_timeout) for task in background),
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import os
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from spanloom.errors import SetupError
+from spanloom.model.addresses import is_loopback
 
 PREFIX = "SPANLOOM_"
 _KINDS = {bool: "yes or no", int: "a whole number", float: "a number", str: "text"}
@@ -68,7 +68,7 @@ class Settings:
             split_address(getattr(self, name), name)
         if self.no_auth:
             for name in ("grpc_address", "http_address"):
-                if not _is_loopback(split_address(getattr(self, name), name)[0]):
+                if not is_loopback(split_address(getattr(self, name), name)[0]):
                     raise SetupError(
                         f"--no-auth is for loopback only: {name} is {getattr(self, name)}"
                     )
@@ -124,12 +124,3 @@ def _parsed(name: str, text: str, kind: type) -> Any:
         return kind(text)
     except ValueError:
         raise SetupError(f"{PREFIX}{name.upper()} must be {_KINDS[kind]}, not {text!r}") from None
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

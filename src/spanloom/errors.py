@@ -62,6 +62,7 @@ class Reason(StrEnum):
     PROMPT_VERSION_EXISTS = "PROMPT_VERSION_EXISTS"
     EVALUATOR_NOT_FOUND = "EVALUATOR_NOT_FOUND"
     DATASET_NOT_FOUND = "DATASET_NOT_FOUND"
+    FOREIGN_SITE = "FOREIGN_SITE"
 
 
 Noun = Literal["trace", "event", "session", "experiment", "prompt", "evaluator", "dataset"]
@@ -171,3 +172,28 @@ def store_unavailable(retry_after: float = 1.0) -> SpanloomError:
         "the database is not available",
         retry_after=retry_after,
     )
+
+
+def request_too_large(limit_bytes: int) -> SpanloomError:
+    """RESOURCE_EXHAUSTED: the request has more bytes than the server accepts."""
+    return SpanloomError(
+        Code.RESOURCE_EXHAUSTED,
+        Reason.REQUEST_TOO_LARGE,
+        f"the request is larger than {limit_bytes} bytes, the server's limit",
+        metadata={"limit_bytes": str(limit_bytes)},
+    )
+
+
+def malformed_message(type_name: str) -> SpanloomError:
+    """INVALID_ARGUMENT: the bytes are not a protobuf message of that type."""
+    return SpanloomError(
+        Code.INVALID_ARGUMENT,
+        Reason.MALFORMED_BODY,
+        f"the request is not a valid {type_name} message"
+        " (broken wire format, text that is not UTF-8, or more than 100 levels)",
+    )
+
+
+def unsupported_encoding(message: str) -> SpanloomError:
+    """INVALID_ARGUMENT: the body's Content-Type or Content-Encoding is not read here."""
+    return SpanloomError(Code.INVALID_ARGUMENT, Reason.UNSUPPORTED_ENCODING, message)

@@ -24,8 +24,9 @@ from spanloom.errors import SetupError, SpanloomError, invalid_field
 from spanloom.model import uuid7
 from spanloom.server.auth import NoAuth
 from spanloom.server.grpc import GrpcServer
-from spanloom.server.http.app import RestServer
+from spanloom.server.http.app import http_app
 from spanloom.server.http.router import AnnotationError
+from spanloom.server.http.server import HttpServer
 from spanloom.server.methods import method_table
 from spanloom.server.middleware import Middleware
 from spanloom.services.context import CallContext
@@ -117,7 +118,9 @@ class Bench:
     async def _main(self) -> None:
         self.loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         rpc = GrpcServer(self._table, self.middleware, max_request_bytes=LIMIT)
-        rest = RestServer(self._table, self.middleware, ready=_always, max_request_bytes=LIMIT)
+        rest = HttpServer(
+            http_app(self._table, self.middleware, ready=_always, max_request_bytes=LIMIT)
+        )
         self.grpc_address = await rpc.start("127.0.0.1:0")
         self.rest_address = await rest.start("127.0.0.1:0")
         self._started.set()
@@ -272,13 +275,13 @@ def test_a_type_without_json_stops_the_start() -> None:
     name = service("Lab", Wait="/lab/wait", kind="TYPE_BYTES")
     table = method_table({name: Lab()})
     with pytest.raises(AnnotationError, match=r"lab_\w+\.proto: rpc .*\.Text\.value: .* bytes"):
-        RestServer(table, Middleware(NoAuth()), ready=_always, max_request_bytes=1)
+        http_app(table, Middleware(NoAuth()), ready=_always, max_request_bytes=1)
 
 
 def test_a_wrong_annotation_stops_the_start() -> None:
     name = service("Lab", Wait="/lab/{nothing}")
     with pytest.raises(AnnotationError, match=r"lab_\w+\.proto.*Wait.*column 7"):
-        RestServer(
+        http_app(
             method_table({name: Lab()}), Middleware(NoAuth()), ready=_always, max_request_bytes=1
         )
 

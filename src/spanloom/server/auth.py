@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.model import Key, api_keys
+from spanloom.model.addresses import is_loopback
 from spanloom.model.projects import INSTANCE
 
 # A revoked key is refused everywhere within this time; a valid one costs no query in between.
@@ -26,6 +27,9 @@ class Principal:
 
 
 class Authenticator(Protocol):
+    # Whether callers need no key, so that what a web page can send must be refused otherwise.
+    needs_no_key: bool
+
     async def authenticate(self, metadata: Mapping[str, str]) -> Principal:
         """The caller.
 
@@ -33,7 +37,8 @@ class Authenticator(Protocol):
             metadata: HTTP headers or gRPC metadata, names in lower case.
 
         Raises:
-            SpanloomError: UNAUTHENTICATED if there is no key, or none that is valid.
+            SpanloomError: UNAUTHENTICATED if there is no key, or none that is valid;
+                PERMISSION_DENIED if a page of another site made the request.
         """
         ...
 
@@ -48,6 +53,8 @@ class ApiKeyAuthenticator:
     It is read from `Authorization: Bearer <key>`, `Authorization: Basic base64(<any user>:<key>)`
     or `wandb-api-key: <key>`.
     """
+
+    needs_no_key = False
 
     def __init__(self, store: KeyStore) -> None:
         self._store = store
@@ -74,10 +81,51 @@ class ApiKeyAuthenticator:
 
 
 class NoAuth:
-    """`--no-auth` (loopback only): every caller may do everything, as with an instance key."""
+    """`--no-auth` (loopback only): every caller may do everything, as with an instance key.
+
+    Web pages that a browser on this machine shows are no such callers: they could send requests to
+    this server, directly (then `Origin` names their site) or by a name of theirs that leads to this
+    machine (then `Host` does).
+
+    Args:
+        origins: Other origins whose pages may call, like `https://app.example`; "*" for all.
+    """
+
+    needs_no_key = True
+
+    def __init__(self, origins: Collection[str] = ()) -> None:
+        self._origins = frozenset(origins)
 
     async def authenticate(self, metadata: Mapping[str, str]) -> Principal:
+        origin = metadata.get("origin", "")
+        if origin and not self._is_ours(origin):
+            raise _foreign("origin", origin)
+        host = metadata.get("host", "")
+        if host and not is_loopback(_without_port(host)):
+            raise _foreign("host", host)
         return Principal(INSTANCE, "admin")
+
+    def _is_ours(self, origin: str) -> bool:
+        if origin in self._origins or "*" in self._origins:
+            return True
+        return is_loopback(_without_port(origin.partition("://")[2]))
+
+
+def _without_port(host: str) -> str:
+    """The name or address in `HOST`, `HOST:PORT` or `[IPV6]:PORT`."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]
+
+
+def _foreign(header: str, value: str) -> SpanloomError:
+    return SpanloomError(
+        Code.PERMISSION_DENIED,
+        Reason.FOREIGN_SITE,
+        f"this server needs no key, so it answers only what this machine itself sends:"
+        f" the header {header} names another ({value[:100]!r})",
+        metadata={"header": header, "value": value[:100]},
+    )
 
 
 def _key_text(metadata: Mapping[str, str]) -> str:

@@ -1,4 +1,8 @@
-"""What every call goes through, whatever transport brought it: request id, limits, key, role, deadline, log, errors."""
+"""What every call passes, whichever transport it came by.
+
+That is a request id, admission limits, authentication, the role, a deadline, the log, and one
+funnel for errors. Refusals of what is no call at all pass it too.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,6 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -20,8 +23,10 @@ from spanloom.services.context import CallContext
 
 log = structlog.get_logger("spanloom.request")
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-# What each role may call, by the role that a method requires.
+REQUEST_ID = "x-request-id"
+
+_VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+# The roles that may call a method, by the role that the method requires.
 _ALLOWED = {
     "": {"ingest", "read", "admin"},
     "ingest": {"ingest", "admin"},
@@ -32,17 +37,19 @@ _ALLOWED = {
 Read = Callable[[], Awaitable[Message]]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a call ended, a message or an error, and the id it is logged under."""
-
-    request_id: str
-    result: Message | SpanloomError
+def request_id_of(metadata: Mapping[str, str]) -> str:
+    """The caller's `x-request-id` if it can be one, else a new id."""
+    given = metadata.get(REQUEST_ID, "")
+    return given if _VALID_REQUEST_ID.fullmatch(given) else uuid7()
 
 
 class Middleware:
-    """Runs methods. `timeout` (seconds) bounds every unary call, beside the caller's own deadline; past `max_in_flight`
-    calls at once a call is refused with RESOURCE_EXHAUSTED."""
+    """Runs methods.
+
+    Args:
+        timeout: Seconds that a unary call may take, if the caller's own deadline is not shorter.
+        max_in_flight: So many calls at once are accepted; more get RESOURCE_EXHAUSTED.
+    """
 
     def __init__(
         self, authenticator: Authenticator, *, timeout: float = 60.0, max_in_flight: int = 1024
@@ -57,56 +64,76 @@ class Middleware:
     def is_busy(self) -> bool:
         return self._in_flight > 0
 
+    @property
+    def needs_no_key(self) -> bool:
+        return self._authenticator.needs_no_key
+
     async def unary(
         self,
         method: Method,
         metadata: Mapping[str, str],
         read: Read,
         *,
+        request_id: str,
         transport: str,
         time_left: float | None = None,
-    ) -> Outcome:
-        """Answer one call. `read` gives the request message once the caller is known, so that strangers cost little."""
-        request_id, started = _request_id(metadata), time.perf_counter()
+    ) -> Message | SpanloomError:
+        """Answer one call.
+
+        Args:
+            metadata: HTTP headers or gRPC metadata, names in lower case.
+            read: Parses the request. It runs after authentication, so that callers without a key
+                cost no parsing.
+            time_left: Seconds to the caller's own deadline.
+        """
+        started = time.perf_counter()
         project, code, reason = "", "CANCELLED", ""
-        result: Message | SpanloomError
         self._in_flight += 1
         try:
             limit = self._timeout if time_left is None else min(time_left, self._timeout)
             async with asyncio.timeout(limit):
                 call = await self._admit(method, metadata, request_id)
                 project = call.key_project
-                result = await method.answer(await read(), call)
+                result: Message = await method.answer(await read(), call)
             code = "OK"
         except Exception as error:  # noqa: BLE001 - the funnel
-            result = as_error(error, request_id, method.full_name)
-            code, reason = result.code, result.reason
+            refusal = as_error(error, request_id, method.full_name)
+            code, reason = refusal.code, refusal.reason
+            return refusal
         finally:
             self._in_flight -= 1
-            _log(method, request_id, started, transport, project, code, reason)
-        return Outcome(request_id, result)
+            _log(method.full_name, request_id, started, transport, project, code, reason)
+        return result
 
     async def stream(
-        self, method: Method, metadata: Mapping[str, str], read: Read, *, transport: str
-    ) -> AsyncGenerator[Outcome, None]:
-        """Answer one call of a server stream: an outcome a message; an error, if any, is the last outcome. To be closed by who
-        does not read to the end."""
-        request_id, started = _request_id(metadata), time.perf_counter()
+        self,
+        method: Method,
+        metadata: Mapping[str, str],
+        read: Read,
+        *,
+        request_id: str,
+        transport: str,
+    ) -> AsyncGenerator[Message | SpanloomError, None]:
+        """Answer one call of a server stream; as `unary`.
+
+        An error, if any, comes last. Whoever does not read to the end must close the generator.
+        """
+        started = time.perf_counter()
         project, code, reason = "", "CANCELLED", ""
         self._in_flight += 1
         try:
             call = await self._admit(method, metadata, request_id)
             project = call.key_project
             async for message in method.answer(await read(), call):
-                yield Outcome(request_id, message)
+                yield message
             code = "OK"
         except Exception as error:  # noqa: BLE001 - the funnel
             refusal = as_error(error, request_id, method.full_name)
             code, reason = refusal.code, refusal.reason
-            yield Outcome(request_id, refusal)
+            yield refusal
         finally:
             self._in_flight -= 1
-            _log(method, request_id, started, transport, project, code, reason)
+            _log(method.full_name, request_id, started, transport, project, code, reason)
 
     async def _admit(
         self, method: Method, metadata: Mapping[str, str], request_id: str
@@ -146,8 +173,17 @@ class Middleware:
         )
 
 
+def log_refusal(error: SpanloomError, request_id: str, *, transport: str, target: str) -> None:
+    """The log line of a request that is no call: an unknown path, or no HTTP at all.
+
+    Args:
+        target: What it was for, like `GET /nowhere`, in place of the method's name.
+    """
+    _log(target, request_id, time.perf_counter(), transport, "", error.code, error.reason)
+
+
 def _log(
-    method: Method,
+    method: str,
     request_id: str,
     started: float,
     transport: str,
@@ -156,7 +192,7 @@ def _log(
     reason: str,
 ) -> None:
     facts: dict[str, Any] = {
-        "method": method.full_name,
+        "method": method,
         "transport": transport,
         "code": code,
         "ms": round((time.perf_counter() - started) * 1000, 3),
@@ -170,7 +206,7 @@ def _log(
 
 
 def as_error(error: Exception, request_id: str, method: str) -> SpanloomError:
-    """The one funnel: what is known goes to the caller, anything else only to the log."""
+    """The one funnel: known errors are for the caller, the text of all others is only logged."""
     if isinstance(error, SpanloomError):
         return error
     if isinstance(error, TimeoutError):
@@ -186,8 +222,3 @@ def as_error(error: Exception, request_id: str, method: str) -> SpanloomError:
         f"internal error; the server's log has the cause under request id {request_id}",
         metadata={"request_id": request_id},
     )
-
-
-def _request_id(metadata: Mapping[str, str]) -> str:
-    given = metadata.get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else uuid7()

@@ -149,6 +149,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         { "reason": "ERROR_REASON_DATASET_NOT_FOUND", "metadata": { "resource": "dataset", "name": "qa-set" } }
     """
+    ERROR_REASON_FOREIGN_SITE: _ErrorReason.ValueType  # 29
+    """A server without authentication (--no-auth) refuses a request that a page of another site made: its Origin or its Host is
+    not this machine's (PERMISSION_DENIED).
+
+        { "reason": "ERROR_REASON_FOREIGN_SITE", "metadata": { "header": "origin", "value": "https://app.example" } }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused, for programs. Every error carries one google.rpc.ErrorInfo with the domain "spanloom" and one of
@@ -281,5 +287,11 @@ ERROR_REASON_DATASET_NOT_FOUND: ErrorReason.ValueType  # 28
 """No such dataset in this project (NOT_FOUND).
 
     { "reason": "ERROR_REASON_DATASET_NOT_FOUND", "metadata": { "resource": "dataset", "name": "qa-set" } }
+"""
+ERROR_REASON_FOREIGN_SITE: ErrorReason.ValueType  # 29
+"""A server without authentication (--no-auth) refuses a request that a page of another site made: its Origin or its Host is
+not this machine's (PERMISSION_DENIED).
+
+    { "reason": "ERROR_REASON_FOREIGN_SITE", "metadata": { "header": "origin", "value": "https://app.example" } }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

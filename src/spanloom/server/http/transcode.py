@@ -6,7 +6,7 @@ cannot work stops the start.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
@@ -16,7 +16,15 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
 from spanloom.codec import json_codec, otlp_json
 from spanloom.codec.large_message import merge
-from spanloom.errors import Code, Reason, SpanloomError, Violation, invalid
+from spanloom.errors import (
+    Code,
+    Reason,
+    SpanloomError,
+    Violation,
+    invalid,
+    malformed_message,
+    unsupported_encoding,
+)
 from spanloom.server.http.router import (
     Binding,
     Router,
@@ -47,6 +55,21 @@ class Route:
     variables: dict[str, str]
 
 
+class RouteError(SpanloomError):
+    """No method has the request's path (404), or only for the `allowed` HTTP methods (405)."""
+
+    def __init__(self, http_method: str, path: str, allowed: Sequence[str]) -> None:
+        self.allowed = tuple(allowed)
+        message = f"no method at {http_method[:20]} {path[:200]}"
+        metadata = {}
+        if allowed:
+            listed = ", ".join(allowed)
+            message += f"; allowed: {listed}"
+            metadata["allowed"] = listed
+        code = Code.UNIMPLEMENTED if allowed else Code.NOT_FOUND
+        super().__init__(code, Reason.ROUTE_NOT_FOUND, message, metadata=metadata)
+
+
 class Transcoder:
     """The methods as REST calls.
 
@@ -66,29 +89,29 @@ class Transcoder:
         self._router = Router(all_bindings)
 
     def route(self, http_method: str, raw_path: str) -> Route:
-        """The route of a request; NOT_FOUND for an unknown path, UNIMPLEMENTED (HTTP 405) for a wrong HTTP method."""
+        """The route of a request.
+
+        Raises:
+            RouteError: No method has this path, or none for this HTTP method.
+        """
         match = self._router.match(http_method, raw_path)
-        if match is not None:
-            method = self._methods[match.binding.method.full_name]
-            return Route(method, match.binding, match.variables)
-        allowed = ", ".join(self._router.allowed(raw_path))
-        shown = f"no method at {http_method[:20]} {raw_path[:200]}"
-        if allowed:
-            raise SpanloomError(
-                Code.UNIMPLEMENTED,
-                Reason.ROUTE_NOT_FOUND,
-                f"{shown}; allowed: {allowed}",
-                metadata={"allowed": allowed},
-            )
-        raise SpanloomError(Code.NOT_FOUND, Reason.ROUTE_NOT_FOUND, shown)
+        if match is None:
+            raise RouteError(http_method, raw_path, self._router.allowed(raw_path))
+        method = self._methods[match.binding.method.full_name]
+        return Route(method, match.binding, match.variables)
 
     def read(
         self, route: Route, query: str, body: bytes, content_type: str = JSON
     ) -> tuple[Message, list[str]]:
         """The request message, and the names of what the client sent that it has no field for.
 
-        A body of the type PROTOBUF is the message of which JSON would be the body. INVALID_ARGUMENT names each bad field;
-        MALFORMED_BODY is a body that could not be read at all.
+        Args:
+            content_type: JSON or PROTOBUF. A PROTOBUF body is the message that a JSON body would be
+                the JSON of.
+
+        Raises:
+            SpanloomError: INVALID_ARGUMENT, which names each bad field; MALFORMED_BODY if the body
+                cannot be read at all.
         """
         binding = route.binding
         if content_type == PROTOBUF:
@@ -108,7 +131,7 @@ class Transcoder:
         return parsed.message, [*(_in_body(binding, name) for name in parsed.ignored), *ignored]
 
     def refusal(self, route: Route, error: SpanloomError) -> SpanloomError:
-        """The error as the REST caller sees the fields: where the body is one field, its paths begin inside that field."""
+        """The error as the REST caller knows the fields: if the body is one field, paths begin in it."""
         if not error.violations or route.binding.body in ("", "*"):
             return error
         return invalid(
@@ -117,7 +140,10 @@ class Transcoder:
         )
 
     def write(self, route: Route, message: Message, content_type: str = JSON) -> tuple[bytes, str]:
-        """The response's body, JSON or PROTOBUF, and its type; a google.api.HttpBody that is the whole body says its own."""
+        """The response's body, JSON or PROTOBUF, and its type.
+
+        A google.api.HttpBody that is the whole body has a type of its own.
+        """
         part = (
             getattr(message, route.binding.response_body)
             if route.binding.response_body
@@ -151,24 +177,11 @@ def _merge(message: Message, field: str, data: bytes) -> None:
     """Read `data` into the message, or into the field of it that is the body."""
     part = message if field in ("", "*") else getattr(message, field)
     if not isinstance(part, Message):
-        raise SpanloomError(
-            Code.INVALID_ARGUMENT,
-            Reason.UNSUPPORTED_ENCODING,
-            f"this path reads its body as JSON only: {field} is no message",
-        )
+        raise unsupported_encoding(f"this path reads its body as JSON only: {field} is no message")
     try:
         merge(part, data)
     except DecodeError:
-        raise malformed(part) from None
-
-
-def malformed(message: Message) -> SpanloomError:
-    return SpanloomError(
-        Code.INVALID_ARGUMENT,
-        Reason.MALFORMED_BODY,
-        f"the request is not a valid {message.DESCRIPTOR.full_name} message"
-        " (broken wire format, text that is not UTF-8, or more than 100 levels)",
-    )
+        raise malformed_message(part.DESCRIPTOR.full_name) from None
 
 
 def _in_body(binding: Binding, path: str) -> str:
