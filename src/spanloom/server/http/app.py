@@ -1,4 +1,4 @@
-"""The HTTP server's app: routes and mounts by Starlette, and for all other paths the contract."""
+"""The HTTP server's app: the contract's paths, and all other routes and mounts by Starlette."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from spanloom.server import status
 from spanloom.server.http.request import metadata_of
-from spanloom.server.http.rest import TRANSPORT, RestApp
+from spanloom.server.http.rest import TRANSPORT, RestApp, target_of
 from spanloom.server.http.transcode import JSON, RouteError
 from spanloom.server.methods import Method
 from spanloom.server.middleware import REQUEST_ID, Middleware, log_refusal, request_id_of
@@ -35,7 +35,7 @@ def http_app(
     Args:
         ready: Whether the store answers.
         cors_origins: Pages of these origins may call; "*" for all.
-        routes: More routes and mounts, which precede the contract's paths.
+        routes: More routes and mounts, for paths that the contract does not have.
 
     Raises:
         AnnotationError: The contract has a rule that cannot be served.
@@ -47,12 +47,23 @@ def http_app(
     async def readiness(request: Request) -> Response:
         return _health(request, await ready())
 
-    app = Starlette(
+    rest = RestApp(methods, middleware, max_request_bytes=max_request_bytes)
+    pages = Starlette(
         routes=[Route("/healthz", alive), Route("/readyz", readiness), *routes],
         exception_handlers={404: _refuse, 405: _refuse},
     )
-    app.router.redirect_slashes = False
-    app.router.default = RestApp(methods, middleware, max_request_bytes=max_request_bytes)
+    pages.router.redirect_slashes = False
+    pages.router.default = rest.refuse
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        # The contract is asked first: its own router is a table, where Starlette tries one regular
+        # expression after another, and most requests are for the contract.
+        route = rest.find(scope)
+        if route is None:
+            await pages(scope, receive, send)
+        else:
+            await rest.answer(route, scope, receive, send)
+
     if not cors_origins:
         return app
     return CORSMiddleware(
@@ -79,8 +90,7 @@ async def _refuse(request: Request, error: Exception) -> Response:
     allowed = [name.strip() for name in headers.get("Allow", "").split(",") if name.strip()]
     refusal = RouteError(request.method, request.url.path, allowed)
     request_id = request_id_of(metadata_of(request.scope))
-    target = f"{request.method} {request.url.path}"
-    log_refusal(refusal, request_id, transport=TRANSPORT, target=target)
+    log_refusal(refusal, request_id, transport=TRANSPORT, target=target_of(request.scope))
     return Response(
         status.rest_body(refusal, request_id),
         status_code=status.http_status(refusal),

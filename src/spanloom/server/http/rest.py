@@ -32,7 +32,7 @@ _PROTOBUF = (PROTOBUF, "application/protobuf", "application/vnd.google.protobuf"
 
 
 class RestApp:
-    """An ASGI app that answers every path of the contract, and refuses all others.
+    """Answers every path of the contract: `find` a request's route, then `answer` it.
 
     Raises:
         AnnotationError: The contract has a rule that cannot be served.
@@ -45,20 +45,28 @@ class RestApp:
         self._middleware = middleware
         self._max_request_bytes = max_request_bytes
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with contextlib.suppress(ClientGoneError):
-            await self._answer(scope, receive, send)
+    def find(self, scope: Scope) -> Route | None:
+        """The route of a request; None if the contract has none."""
+        return self._transcoder.route(scope["method"], _path(scope))
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def answer(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request that has a route."""
+        with contextlib.suppress(ClientGoneError):
+            await self._answer(route, scope, receive, send)
+
+    async def refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse a request that has none, as an ASGI app."""
+        metadata = metadata_of(scope)
+        request_id = request_id_of(metadata)
+        error = RouteError(scope["method"], _path(scope), self._transcoder.allowed(_path(scope)))
+        log_refusal(error, request_id, transport=TRANSPORT, target=target_of(scope))
+        await send_error(send, error, request_id, _form(media_type_of(metadata)))
+
+    async def _answer(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
         metadata = metadata_of(scope)
         request_id = request_id_of(metadata)
         media_type = media_type_of(metadata)
-        form = PROTOBUF if media_type in _PROTOBUF else JSON
-        try:
-            route = self._transcoder.route(scope["method"], scope["raw_path"].decode("latin-1"))
-        except RouteError as error:
-            await refuse(scope, send, error, request_id, form)
-            return
+        form = _form(media_type)
         ignored: list[str] = []
 
         async def read() -> Message:
@@ -133,14 +141,20 @@ class RestApp:
                 gone.cancel()
 
 
-async def refuse(
-    scope: Scope, send: Send, error: RouteError, request_id: str, content_type: str = JSON
-) -> None:
-    """Refuse a request that no method answers, with its line in the log."""
-    path = scope["raw_path"].decode("latin-1")
-    target = printable(f"{scope['method']} {path}")
-    log_refusal(error, request_id, transport=TRANSPORT, target=target)
-    await send_error(send, error, request_id, content_type)
+def target_of(scope: Scope) -> str:
+    """HTTP method and path, for the log."""
+    return printable(f"{scope['method']} {_path(scope)}")
+
+
+def _path(scope: Scope) -> str:
+    """The path as it was sent, percent-encoded."""
+    path: bytes = scope["raw_path"]
+    return path.decode("latin-1")
+
+
+def _form(media_type: str) -> str:
+    """How the body is written, and the answer: PROTOBUF if the media type says so, else JSON."""
+    return PROTOBUF if media_type in _PROTOBUF else JSON
 
 
 def _check_json_type(media_type: str) -> None:

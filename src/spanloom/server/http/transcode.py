@@ -88,17 +88,17 @@ class Transcoder:
             all_bindings += found
         self._router = Router(all_bindings)
 
-    def route(self, http_method: str, raw_path: str) -> Route:
-        """The route of a request.
-
-        Raises:
-            RouteError: No method has this path, or none for this HTTP method.
-        """
+    def route(self, http_method: str, raw_path: str) -> Route | None:
+        """The route of a request; None if no method has its path and HTTP method."""
         match = self._router.match(http_method, raw_path)
         if match is None:
-            raise RouteError(http_method, raw_path, self._router.allowed(raw_path))
+            return None
         method = self._methods[match.binding.method.full_name]
         return Route(method, match.binding, match.variables)
+
+    def allowed(self, raw_path: str) -> list[str]:
+        """The HTTP methods that the path has, sorted; empty for an unknown path."""
+        return self._router.allowed(raw_path)
 
     def read(
         self, route: Route, query: str, body: bytes, content_type: str = JSON
