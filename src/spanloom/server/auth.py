@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from spanloom.model.projects import INSTANCE
 # A revoked key is refused everywhere within this time; a valid one costs no query in between.
 CACHE_SECONDS = 1.0
 _CACHE_SIZE = 10_000
+_HOST = re.compile(r"(?:\[([^\]]*)\]|([^:@]*))(?::\d*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +114,9 @@ class NoAuth:
 
 
 def _without_port(host: str) -> str:
-    """The name or address in `HOST`, `HOST:PORT` or `[IPV6]:PORT`."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0]
+    """The name or address in `HOST`, `HOST:PORT` or `[IPV6]:PORT`; "" for anything else."""
+    match = _HOST.fullmatch(host)
+    return (match[1] or match[2]) if match else ""
 
 
 def _foreign(header: str, value: str) -> SpanloomError:
