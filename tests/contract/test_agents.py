@@ -259,6 +259,7 @@ def test_matches_are_paged_by_message_and_cut_at_500_characters(project: Project
         ({"roles": ["user", "nobody"]}, "roles[1]"),
         ({"limit": 1001}, "limit"),
         ({"offset": -1}, "offset"),
+        ({"offset": 10_001}, "offset"),
     ],
 )
 def test_a_bad_search_is_named(project: Project, fields: dict[str, Any], named: str) -> None:

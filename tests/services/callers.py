@@ -107,6 +107,11 @@ class Caller:
         fields = {"project_id": self.key_project, "trace_id": trace_id, **fields}
         return self.send(self.chats.get_trace_chat, request, fields)
 
+    def search(self, **fields: Any) -> Any:
+        request = agent_chat_service_pb2.SearchMessagesRequest()
+        fields = {"project_id": self.key_project, **fields}
+        return self.send(self.chats.search_messages, request, fields)
+
     def give(self, received_ns: int = RECEIVED_NS, **fields: Any) -> Any:
         request = feedback_service_pb2.CreateFeedbackRequest()
         fields = {"project_id": self.key_project, "feedback_type": "free", **fields}

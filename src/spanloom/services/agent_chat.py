@@ -8,7 +8,7 @@ from functools import partial
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from spanloom.adapters.weave.agent import SORT_FIELDS, agent_message, search_response
+from spanloom.adapters.weave.agent import SORT_FIELDS, agent_message, match_of, search_response
 from spanloom.adapters.weave.chat import MAX_UINT32, chat_message, weight_of
 from spanloom.adapters.weave.feedback import feedback_message
 from spanloom.chat.feedback import attach_feedback
@@ -22,13 +22,15 @@ from spanloom.model.checks import Violations, possible_id
 from spanloom.model.turn import TurnChat
 from spanloom.services.context import CallContext
 from spanloom.services.message_search import matches
-from spanloom.services.paging import not_negative, row_limit
+from spanloom.services.paging import bounded_offset, not_negative, row_limit
 from spanloom.store.store import Store
 from spanloom.v1 import agent_chat_service_pb2 as pb
 from spanloom.v1 import agent_pb2
 
 MOST_TURNS = 50
 DEFAULT_MATCHES, MOST_MATCHES = 20, 1000
+# A search reads all that precedes its page.
+MOST_MATCHES_OFFSET = 10_000
 DEFAULT_AGENTS, MOST_AGENTS = 100, 10_000
 
 _ROLES = {**{role: (role,) for role in ROLES}, "tool": (TOOL_CALL, TOOL_RESULT)}
@@ -118,7 +120,7 @@ class AgentChatService:
             default=DEFAULT_MATCHES,
             most=MOST_MATCHES,
         )
-        offset = not_negative("offset", request.offset)
+        offset = bounded_offset(request.offset, most=MOST_MATCHES_OFFSET)
         named = (request.trace_id, request.conversation_id)
         if not limit or not all(possible_id(name) for name in named if name):
             return pb.SearchMessagesResponse()
@@ -135,9 +137,10 @@ class AgentChatService:
             else None,
         )
         roles = {each for role in request.roles or ROLES for each in _ROLES[role]}
-        found = await matches(self._store, project, query, roles, offset + limit)
         truncated = request.truncate_content or not request.HasField("truncate_content")
-        return search_response(found[offset:], request.project_id, truncated=truncated)
+        show = partial(match_of, project_id=request.project_id, truncated=truncated)
+        found = await matches(self._store, project, query, roles, show, offset=offset, limit=limit)
+        return search_response(found)
 
     async def list_agents(
         self, request: pb.ListAgentsRequest, call: CallContext
@@ -187,7 +190,7 @@ class AgentChatService:
     async def _feedback_on(
         self, project: str, turns: Sequence[TurnChat], *targets: tuple[str, str]
     ) -> list[Feedback]:
-        """All feedback on the turns, on the spans that they show, and on further targets; by one query."""
+        """All feedback on the turns, on the spans that they show, and on further targets."""
         shown = {message.span_id for turn in turns for message in turn.messages if message.span_id}
         return await self._store.feedback_on(
             project,
@@ -204,7 +207,7 @@ def _turn(
     spans: list[Span],
     request: pb.GetTraceChatRequest | pb.GetConversationChatRequest,
 ) -> TurnChat:
-    """The chat of the spans, which are given up."""
+    """The chat of the spans; the list is emptied."""
     turn = trace_chat(trace_id, spans, include_model_tool_calls=request.include_model_tool_calls)
     release_gradually(spans)
     return turn
@@ -221,5 +224,5 @@ def _order(sort_by: Sequence[agent_pb2.AgentSort]) -> list[tuple[str, bool]]:
 
 
 def _bound(time: Timestamp) -> int:
-    """In nanoseconds; a time that no span can have stands for the nearest beside those that one can."""
+    """In nanoseconds; a time that no span can have becomes the nearest that is out of range."""
     return max(-1, min(time.seconds * 10**9 + time.nanos, MAX_TIME_NS))

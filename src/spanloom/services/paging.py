@@ -19,6 +19,13 @@ def row_limit(asked: int | None, *, default: int, most: int) -> int:
     return asked
 
 
+def bounded_offset(offset: int, *, most: int) -> int:
+    """An offset from 0 to `most`; INVALID_ARGUMENT for any other."""
+    if not 0 <= offset <= most:
+        raise invalid_field("offset", f"must be from 0 to {most}")
+    return offset
+
+
 def not_negative(field: str, value: int) -> int:
     if value < 0:
         raise invalid_field(field, "must not be negative")
