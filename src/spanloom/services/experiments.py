@@ -12,7 +12,7 @@ from spanloom.errors import not_found
 from spanloom.model import Experiment, TraceQuery, dashed, uuid7
 from spanloom.model.checks import Violations, possible_id
 from spanloom.services.context import CallContext
-from spanloom.services.page_token import page_token, position_of
+from spanloom.services.page_token import list_query, page_token, position_of
 from spanloom.services.paging import page_size
 from spanloom.services.projects import Projects
 from spanloom.store.store import Store
@@ -63,7 +63,7 @@ class ExperimentService:
         bad.check_text("featureSlug", request.feature_slug)
         bad.refuse()
         size = _size(request.page_size)
-        this_list = f"experiments {request.feature_slug}"
+        this_list = list_query("experiments", feature_slug=request.feature_slug)
         found = await self._store.catalog.list_experiments(
             project,
             feature_slug=request.feature_slug,
@@ -96,7 +96,7 @@ class ExperimentService:
         if experiment is None:
             raise not_found("experiment", request.experiment_id[:64])
         size = _size(request.page_size)
-        this_list = f"experiment {experiment.id}"
+        this_list = list_query("experiment", id=experiment.id)
         query = TraceQuery(experiment_id=experiment.id, feature_slug=experiment.feature_slug)
         traces = await self._store.list_traces(
             project,

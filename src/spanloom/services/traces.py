@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import cast
 
 from google.protobuf.message import Message
@@ -18,7 +19,7 @@ from spanloom.model.evaluations import asked_evaluations
 from spanloom.model.times import OUT_OF_RANGE
 from spanloom.services import references
 from spanloom.services.context import CallContext
-from spanloom.services.page_token import page_token, position_of
+from spanloom.services.page_token import list_query, page_token, position_of
 from spanloom.services.paging import page_size
 from spanloom.services.projects import Projects
 from spanloom.store.store import Store
@@ -93,7 +94,7 @@ class TraceService:
             "pageSize", request.page_size, default=DEFAULT_PAGE_SIZE, most=MOST_PAGE_SIZE
         )
         query = _query(request)
-        this_list = f"traces {query}"
+        this_list = list_query("traces", **asdict(query))
         traces = await self._store.list_traces(
             project,
             query,
