@@ -1,4 +1,4 @@
-"""Settings: read once, from the command line and the environment (`SPANLOOM_<NAME>`), then passed on as a value."""
+"""Settings: read once, from the command line and the environment (`SPANLOOM_<NAME>`)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def cores() -> int:
-    """The cores that this process may use; the quota of a container counts as so many, rounded up."""
+    """The cores that this process may use; a container's quota is rounded up to whole cores."""
     if not CAN_SHARE_PORTS:
         return 1
     found = len(os.sched_getaffinity(0))
@@ -96,7 +96,7 @@ class Settings:
 
 
 def load(given: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:
-    """Settings from what was `given` (None = not given), else `SPANLOOM_<NAME>`, else the default."""
+    """Settings from what is `given` (not None), else from `SPANLOOM_<NAME>`, else the default."""
     values: dict[str, Any] = {}
     for setting in fields(Settings):
         if given.get(setting.name) is not None:
@@ -107,7 +107,7 @@ def load(given: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> S
 
 
 def split_address(address: str, name: str = "address") -> tuple[str, int]:
-    """HOST:PORT apart; an IPv6 host stands in brackets."""
+    """The parts of HOST:PORT; an IPv6 host is in brackets."""
     host, _, port = address.rpartition(":")
     if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise SetupError(f"{name} must be HOST:PORT, not {address!r}")

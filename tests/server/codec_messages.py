@@ -52,7 +52,10 @@ OTHER_SCALARS = {
 
 
 class FileBuilder:
-    """A proto3 file in the making; a field's type is a scalar's name or a full message (".p.M") or enum ("enum .p.E") name."""
+    """Builds a proto3 file.
+
+    A field's type is a scalar's name, or the full name of a message (".p.M") or enum ("enum .p.E").
+    """
 
     def __init__(self, name: str, package: str) -> None:
         self.proto = descriptor_pb2.FileDescriptorProto(
@@ -120,7 +123,7 @@ class MessageBuilder:
 
 
 def _every_kind() -> list[Any]:
-    """`Every`: each scalar alone, optional, repeated; maps; oneof; enums; well-known types; itself."""
+    """`Every`: scalars (also optional, repeated), maps, oneof, enums, well-known types, itself."""
     file = FileBuilder("codec_test/every.proto", "codec_test")
     enum = file.proto.enum_type.add(name="Color")
     for number, name in enumerate(("COLOR_UNSPECIFIED", "COLOR_RED", "COLOR_GREEN")):
@@ -129,7 +132,7 @@ def _every_kind() -> list[Any]:
     child = file.message("Child").field("name", "string").field("item_count", "int32")
     child.field("labels", "string", label="repeated").field("more", ".codec_test.Every")
     every = file.message("Every")
-    # First, for the oneofs of optional fields must stand after it.
+    # First, for the oneofs of optional fields must follow it.
     every.field("chosen_text", "string", oneof="choice")
     every.field("chosen_number", "int64", oneof="choice")
     every.field("chosen_child", ".codec_test.Child", oneof="choice")
@@ -186,7 +189,7 @@ def _documented_batch() -> list[Any]:
 
 
 def message_with(kind: str, *, map_key: str = "") -> Any:
-    """The class of a message with a message that has a field `odd` of that type (or a map to it)."""
+    """The class of a message whose inner message has a field `odd` of that type, or a map to it."""
     number = next(_files)
     file = FileBuilder(f"codec_test/odd_{number}.proto", f"codec_test.odd_{number}")
     inner = file.message("Inner")
@@ -207,7 +210,7 @@ _services = itertools.count()
 
 
 def method(rule: http_pb2.HttpRule | None) -> MethodDescriptor:
-    """The descriptor of an RPC from `Every` to `Every` with the rule as its google.api.http option."""
+    """The descriptor of an RPC from `Every` to `Every` with this google.api.http rule."""
     number = next(_services)
     file = descriptor_pb2.FileDescriptorProto(
         name=f"codec_test/service_{number}.proto",

@@ -39,7 +39,7 @@ def test_small_answers_do_not_wait_for_an_acknowledgement(
 
 
 def test_uvicorn_has_the_methods_that_are_overridden() -> None:
-    """They are private. Without one, its override would never be called, and nobody would notice."""
+    """They are private. If one were gone, its override would silently never be called."""
     overridden = {
         "data_received": ["self", "data"],
         "_should_upgrade": ["self"],

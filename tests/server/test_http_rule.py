@@ -1,4 +1,4 @@
-"""google.api.http rules: what is refused at start-up, which binding a request is for, what its URL says of the fields."""
+"""google.api.http rules: what stops the start, and which binding and fields a request has."""
 
 from __future__ import annotations
 
@@ -317,7 +317,7 @@ def test_any_template_is_parsed_or_refused_at_a_column_in_it(text: str) -> None:
 
 
 def query(rule: Rule, path: str, *pairs: tuple[str, str]) -> tuple[Any, list[str]]:
-    """The message and the ignored parameters of a GET or, with a body, POST request that has the query."""
+    """The message and the ignored parameters of a GET or POST request that has the query."""
     http_method = (rule.WhichOneof("pattern") or "").upper()
     match = matched(Router(bind(rule)), http_method, path)
     fields, ignored = request_fields(match.binding, match.variables, pairs)

@@ -1,4 +1,4 @@
-"""The JSON codec: as google.protobuf.json_format in both directions, and what it reads beyond that."""
+"""The JSON codec: as google.protobuf.json_format both ways, and what it reads beyond that."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ quick = settings(max_examples=100)
 
 
 def read(document: Any, **options: Any) -> Any:
-    """The `Every` that a JSON document, as a Python value, stands for; nothing of it may be ignored."""
+    """The `Every` in a JSON document, of which nothing may be ignored."""
     parsed: Parsed[Any] = parse(json.dumps(document).encode(), Every, **options)
     assert parsed.ignored == []
     return parsed.message

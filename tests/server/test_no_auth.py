@@ -1,4 +1,4 @@
-"""`--no-auth`: what this machine sends is answered, what a web page of another site sends is not."""
+"""`--no-auth` answers what this machine sends, and not what web pages of other sites send."""
 
 from __future__ import annotations
 

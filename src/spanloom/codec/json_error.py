@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 # Every protobuf runtime reads 100 levels of messages by default. Ten are left for the messages that
-# hold a Struct or Value. In a Struct each object takes three levels (map entry, Value, Struct), each
-# list two (Value, ListValue).
+# hold a Struct or Value. In a Struct each object takes three levels (map entry, Value, Struct),
+# each list two (Value, ListValue).
 MAX_LEVELS = 90
 MOST_VIOLATIONS = 100
 

@@ -16,7 +16,7 @@ from spanloom.codec.json_error import violation
 _LONGEST_INT = 400
 # Python's parser gives up at some 1,000 levels, fewer deep in its stack.
 _TOO_DEEP = 500
-_LEVELS_SHOWN = 20
+_LEVELS_NAMED = 20
 _MOST_TOKENS = 500_000
 # The closing quote is optional, so that each search continues where the one before ended: the time
 # is linear in the text.
@@ -65,8 +65,8 @@ def _deep_path(text: str) -> str:
         mark = token[0]
         if mark in "[{":
             if len(path) >= _TOO_DEEP:
-                shown = path[:_LEVELS_SHOWN]
-                steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in shown)
+                first = path[:_LEVELS_NAMED]
+                steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in first)
                 return "".join(steps).removeprefix(".")
             path.append(0 if mark == "[" else "")
         elif mark in "]}":

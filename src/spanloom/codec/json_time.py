@@ -25,16 +25,17 @@ _TIME = re.compile(
 _NUMBER = re.compile(r"[+-]?\d{1,30}(\.\d*)?([eE][+-]?\d{1,3})?", re.ASCII)
 _DURATION = re.compile(r"(-?)(\d{1,12})(?:\.(\d{1,9}))?s", re.ASCII)
 
-# Up to here (in amount) a number is that unit: 10^11 seconds is the year 5138, 10^11 milliseconds the year 1973.
+# A number below the limit is in that unit: 10^11 seconds is the year 5138, 10^11 milliseconds the
+# year 1973.
 _UNITS: tuple[tuple[int, int], ...] = ((10**11, _NANO), (10**14, 1_000_000), (10**17, 1_000))
 
 
 def read_timestamp(value: Any) -> tuple[int, int]:
     """Seconds and nanoseconds since 1970 UTC of an RFC 3339 text.
 
-    It also takes a text without zone (UTC), with a blank for the T, a date alone, more than 9 digits
-    of fraction (cut), and numbers or numeric texts, which are seconds, milliseconds, microseconds or
-    nanoseconds since 1970, by their size.
+    It also takes a text without zone (UTC), with a blank for the T, a date alone, more than 9
+    digits of fraction (cut), and numbers or numeric texts, which are seconds, milliseconds,
+    microseconds or nanoseconds since 1970, by their size.
 
     Raises:
         JsonError: The value is none of these, or out of range.

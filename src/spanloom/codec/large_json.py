@@ -1,6 +1,7 @@
 """Large JSON in steps: other threads run between two of them.
 
-A parser or printer written in C holds the interpreter's lock until it is done; for 50 MB that is a second.
+A parser or printer written in C holds the interpreter's lock until it is done; for 50 MB that is a
+second.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def _fraction(digits: str) -> float:
     return value if math.isfinite(value) else _no_json(digits)
 
 
-# As orjson reads numbers: what 64 bits cannot hold is a float, what a float cannot hold is an error.
+# As orjson reads numbers: what 64 bits cannot hold is a float, what a float cannot hold an error.
 _decoder = json.JSONDecoder(parse_constant=_no_json, parse_int=_whole, parse_float=_fraction)
 _scan: Callable[[str, int], tuple[Any, int]] = vars(_decoder)["scan_once"]
 _space = re.compile(r"[ \t\n\r]*").match

@@ -1,9 +1,10 @@
 """OTLP/JSON: protobuf's JSON mapping with ids in hex and enums as integers.
 
-Read: field names in lowerCamelCase or snake_case, integers as numbers or text, enums as integers or names, unknown fields ignored,
-null as unset; an id in base64, which senders that use plain protobuf JSON make, is told from hex by its length. Written as the
-specification says: lowerCamelCase, 64-bit integers as text, what has its default left out. The tables are made from the message
-descriptors, once. Source: opentelemetry.io/docs/specs/otlp, JSON Protobuf Encoding; protobuf.dev, ProtoJSON Format.
+It reads field names in lowerCamelCase or snake_case, integers as numbers or text, enums as integers
+or names, and null as unset, and ignores unknown fields. An id in base64, which plain protobuf JSON
+has, is recognized by its length. It writes what the specification says: lowerCamelCase, 64-bit
+integers as text, and no field that has its default. The tables are made from the descriptors, once.
+Source: opentelemetry.io/docs/specs/otlp, JSON Protobuf Encoding; protobuf.dev, ProtoJSON Format.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from spanloom.codec import large_json
 from spanloom.errors import Reason, invalid_field
 from spanloom.model import Json
 
-# Puts a JSON value into a message, or raises _FaultError.
+# Puts a JSON value into a message, or raises _ViolationError.
 Fill = Callable[[Any, Json], None]
 
 _IDS: Final = {"trace_id": 16, "span_id": 8, "parent_span_id": 8}
@@ -47,20 +48,25 @@ _SPAN_LEVEL: Final = 6
 _WIDE: Final = frozenset({_F.TYPE_INT64, _F.TYPE_UINT64, _F.TYPE_FIXED64})
 
 
-class _FaultError(ValueError):
-    """What is wrong with a value; `path` grows towards the document's top."""
+class _ViolationError(ValueError):
+    """What is wrong with a value; `path` grows towards the root of the document."""
 
     def __init__(self, why: str) -> None:
         super().__init__(why)
         self.path: list[str] = []
 
-    def under(self, segment: str) -> _FaultError:
+    def below(self, segment: str) -> _ViolationError:
         self.path.append(segment)
         return self
 
 
 def parse(data: bytes) -> ExportTraceServiceRequest:
-    """The request in a JSON document. INVALID_ARGUMENT names the path of what is wrong, like `resourceSpans[0].scopeSpans[1]`."""
+    """The request in a JSON document.
+
+    Raises:
+        SpanloomError: INVALID_ARGUMENT, which names the path of what is wrong, like
+            `resourceSpans[0].scopeSpans[1]`.
+    """
     request = ExportTraceServiceRequest()
     try:
         document = (
@@ -69,9 +75,9 @@ def parse(data: bytes) -> ExportTraceServiceRequest:
             else orjson.loads(data)
         )
         _FILLERS[ExportTraceServiceRequest.DESCRIPTOR.full_name](request, document)
-    except _FaultError as fault:
-        path = "".join(s if s[0] == "[" else f".{s}" for s in reversed(fault.path)).lstrip(".")
-        raise invalid_field(path, str(fault)) from None
+    except _ViolationError as error:
+        path = "".join(s if s[0] == "[" else f".{s}" for s in reversed(error.path)).lstrip(".")
+        raise invalid_field(path, str(error)) from None
     except ValueError:
         text = "the body is not JSON in UTF-8; protobuf needs Content-Type: application/x-protobuf"
         raise invalid_field("", text, Reason.MALFORMED_BODY) from None
@@ -87,20 +93,20 @@ def to_json(message: Message) -> bytes:
 
 
 def _message_filler(descriptor: Descriptor) -> Fill:
-    """Fills a message with an object's fields. In place: a message that is made by itself would have to be copied."""
+    """Fills a message in place with an object's fields: one made apart would have to be copied."""
     table: dict[str, Fill] = {}
 
     def fill(message: Any, value: Json) -> None:
         if type(value) is not dict:
-            raise _FaultError("must be an object")
+            raise _ViolationError("must be an object")
         for name, inner in value.items():
             put = table.get(name)
             if put is None or inner is None:
                 continue
             try:
                 put(message, inner)
-            except _FaultError as fault:
-                raise fault.under(name) from None
+            except _ViolationError as error:
+                raise error.below(name) from None
 
     _FILLERS[descriptor.full_name] = fill
     for field in descriptor.fields:
@@ -139,26 +145,26 @@ def _scalar_reader(field: FieldDescriptor) -> Callable[[Json], Any]:
 
 
 def _fill_all(holder: Any, value: Json, fill: Fill) -> None:
-    """The elements are given up as they are read: a large document is not held twice."""
+    """Elements are dropped from the list as they are read: a large document is not held twice."""
     if type(value) is not list:
-        raise _FaultError("must be an array")
+        raise _ViolationError("must be an array")
     for index, item in enumerate(value):
         try:
             fill(holder.add(), item)
             value[index] = None
-        except _FaultError as fault:
-            raise fault.under(f"[{index}]") from None
+        except _ViolationError as error:
+            raise error.below(f"[{index}]") from None
 
 
 def _read_all(value: Json, read: Callable[[Json], Any]) -> list[Any]:
     if type(value) is not list:
-        raise _FaultError("must be an array")
+        raise _ViolationError("must be an array")
     out = []
     for index, item in enumerate(value):
         try:
             out.append(read(item))
-        except _FaultError as fault:
-            raise fault.under(f"[{index}]") from None
+        except _ViolationError as error:
+            raise error.below(f"[{index}]") from None
     return out
 
 
@@ -167,13 +173,13 @@ def _id_reader(size: int) -> Callable[[Json], bytes]:
 
     def read(value: Json) -> bytes:
         if type(value) is not str:
-            raise _FaultError("must be an id in hex")
+            raise _ViolationError("must be an id in hex")
         try:
             return bytes.fromhex(value)
         except ValueError:
             if len(value) == base64_length:
                 return _bytes(value)
-            raise _FaultError("must be an id in hex") from None
+            raise _ViolationError("must be an id in hex") from None
 
     return read
 
@@ -187,8 +193,8 @@ def _enum_reader(enum: EnumDescriptor) -> Callable[[Json], int]:
             return numbers[value]
         try:
             return integer(value)
-        except _FaultError:
-            raise _FaultError(f"must be an integer or one of {', '.join(numbers)}") from None
+        except _ViolationError:
+            raise _ViolationError(f"must be an integer or one of {', '.join(numbers)}") from None
 
     return read
 
@@ -203,9 +209,9 @@ def _integer_reader(least: int, most: int) -> Callable[[Json], int]:
         elif type(value) is float and value.is_integer():
             value = int(value)
         if type(value) is not int:
-            raise _FaultError("must be an integer")
+            raise _ViolationError("must be an integer")
         if not least <= value <= most:
-            raise _FaultError(f"must be from {least} to {most}")
+            raise _ViolationError(f"must be from {least} to {most}")
         return value
 
     return read
@@ -213,13 +219,13 @@ def _integer_reader(least: int, most: int) -> Callable[[Json], int]:
 
 def _string(value: Json) -> str:
     if type(value) is not str:
-        raise _FaultError("must be a string")
+        raise _ViolationError("must be a string")
     return value
 
 
 def _boolean(value: Json) -> bool:
     if type(value) is not bool:
-        raise _FaultError("must be true or false")
+        raise _ViolationError("must be true or false")
     return value
 
 
@@ -230,11 +236,11 @@ def _double(value: Json) -> float:
         except ValueError:
             value = None
     if type(value) not in (int, float):
-        raise _FaultError("must be a number")
+        raise _ViolationError("must be a number")
     try:
         return float(value)
     except OverflowError:
-        raise _FaultError("is beyond the range of a double") from None
+        raise _ViolationError("is beyond the range of a double") from None
 
 
 def _bytes(value: Json) -> bytes:
@@ -242,7 +248,7 @@ def _bytes(value: Json) -> bytes:
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError):
-        raise _FaultError("must be base64") from None
+        raise _ViolationError("must be base64") from None
 
 
 _SCALARS: Final[dict[int, Callable[[Json], Any]]] = {
@@ -256,34 +262,34 @@ _int32 = _integer_reader(*_RANGES[_F.TYPE_INT32])
 
 
 def _fill_key_value(pair: Any, value: Json, depth: int = 0) -> None:
-    """Written out, as is AnyValue: a request is mostly attributes."""
+    """By hand, as for AnyValue: a request consists mostly of attributes."""
     if type(value) is not dict:
-        raise _FaultError("must be an object")
+        raise _ViolationError("must be an object")
     key = value.get("key")
     if key is not None:
         if type(key) is not str:
-            raise _FaultError("must be a string").under("key")
+            raise _ViolationError("must be a string").below("key")
         pair.key = key
     index = value.get("keyStrindex", value.get("key_strindex"))
     if index is not None:
         pair.key_strindex = _int32(index)
-    told = value.get("value")
-    if told is not None:
+    inner = value.get("value")
+    if inner is not None:
         try:
-            _fill_any_value(pair.value, told, depth)
-        except _FaultError as fault:
-            raise fault.under("value") from None
+            _fill_any_value(pair.value, inner, depth)
+        except _ViolationError as error:
+            raise error.below("value") from None
 
 
 def _fill_any_value(message: Any, value: Json, depth: int = 0) -> None:
     if type(value) is not dict:
-        raise _FaultError("must be an object")
+        raise _ViolationError("must be an object")
     text = value.get("stringValue")
     if type(text) is str and len(value) == 1:
         message.string_value = text
         return
     if depth > _MAX_DEPTH:
-        raise _FaultError("is nested too deeply")
+        raise _ViolationError("is nested too deeply")
     message.SetInParent()
     for name, inner in value.items():
         entry = _ANY_FIELDS.get(name)
@@ -295,7 +301,7 @@ def _fill_any_value(message: Any, value: Json, depth: int = 0) -> None:
                 setattr(message, field, reader(inner))
                 continue
             if type(inner) is not dict:
-                raise _FaultError("must be an object")
+                raise _ViolationError("must be an object")
             holder = getattr(message, field)
             holder.SetInParent()
             one: Fill = partial(
@@ -305,10 +311,10 @@ def _fill_any_value(message: Any, value: Json, depth: int = 0) -> None:
             if values is not None:
                 try:
                     _fill_all(holder.values, values, one)
-                except _FaultError as fault:
-                    raise fault.under("values") from None
-        except _FaultError as fault:
-            raise fault.under(name) from None
+                except _ViolationError as error:
+                    raise error.below("values") from None
+        except _ViolationError as error:
+            raise error.below(name) from None
 
 
 _ANY_READERS: Final[dict[str, Callable[[Json], Any] | None]] = {

@@ -2,16 +2,16 @@
 
 The runtime's reflection takes a microsecond or two a value. Its serializer is native, so the bytes
 are read here instead, and short entries of objects are remembered: roles, models and whole
-configurations repeat from event to event. Whoever asks gets a copy of a remembered object or list,
-so that no two requests share one.
+configurations repeat from event to event. Callers get a copy of a remembered object or list, so
+that no two requests share one.
 
 A Struct is a list of entries, and an entry holds a key and a Value:
 
     0a <size> | 0a <size> key | 12 <size> | 1a <size> text          a string
                                           | 11 <8 bytes>            a number
                                           | 20 00, 20 01, 08 <int>  false, true, null
-                                          | 2a <size> entries       an object (Struct)
-                                          | 32 <size> values        a list (ListValue): 0a <size> Value
+                                          | 2a <size> entries       an object: a Struct
+                                          | 32 <size> values        a list: 0a <size> Value
 """
 
 from __future__ import annotations

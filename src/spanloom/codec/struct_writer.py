@@ -125,7 +125,7 @@ def value_wire(value: Any, levels: int = MAX_LEVELS) -> bytes:
 
 
 def length_delimited_value(value: Any, levels: int) -> bytes:
-    """A Value with its length before it; as `struct_wire`, but raises any of `CONVERSION_ERRORS`."""
+    """A Value after its length; as `struct_wire`, but raises any of `CONVERSION_ERRORS`."""
     kind = type(value)
     data: bytes
     if kind is str:

@@ -105,7 +105,8 @@ class GrpcServer:
             return grpc.unary_stream_rpc_method_handler(self._stream(method))
         return grpc.unary_unary_rpc_method_handler(self._unary(method))
 
-    def _unary(self, method: Method):  # type: ignore[no-untyped-def]  # grpc.aio's handler types are not public
+    # grpc.aio's types of handlers are not public.
+    def _unary(self, method: Method):  # type: ignore[no-untyped-def]
         async def answer(data: bytes, context: Context) -> bytes:
             metadata = _metadata(context)
             request_id = _answer_with_id(metadata, context)
@@ -121,7 +122,7 @@ class GrpcServer:
 
         return answer
 
-    def _stream(self, method: Method):  # type: ignore[no-untyped-def]  # grpc.aio's handler types are not public
+    def _stream(self, method: Method):  # type: ignore[no-untyped-def]
         async def answer(data: bytes, context: Context) -> None:
             metadata = _metadata(context)
             request_id = _answer_with_id(metadata, context)

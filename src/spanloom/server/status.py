@@ -1,4 +1,4 @@
-"""How an error is written on the wire: the only table of codes, google.rpc.Status, and the one REST body."""
+"""How an error is written on the wire: codes, google.rpc.Status, and the one REST body."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ HTTP_STATUS = {
     Code.UNAVAILABLE: 503,
     Code.DATA_LOSS: 500,
 }
-# Where HTTP has a more telling status than the code alone.
+# HTTP statuses that say more than the code does.
 HTTP_STATUS_BY_REASON = {
     Reason.REQUEST_TOO_LARGE: 413,
     Reason.UNSUPPORTED_ENCODING: 415,
@@ -57,7 +57,7 @@ def http_status(error: SpanloomError) -> int:
 
 
 def rpc_status(error: SpanloomError, request_id: str) -> status_pb2.Status:
-    """google.rpc.Status with ErrorInfo, and BadRequest, RetryInfo where they say something, and RequestInfo."""
+    """google.rpc.Status with ErrorInfo, RequestInfo, and BadRequest and RetryInfo if they apply."""
     status = status_pb2.Status(
         code=code_pb2.Code.Value(error.code), message=error.message[:_MAX_MESSAGE_CHARS]
     )
@@ -69,7 +69,7 @@ def rpc_status(error: SpanloomError, request_id: str) -> status_pb2.Status:
 
 
 def rest_body(error: SpanloomError, request_id: str) -> bytes:
-    """One JSON object that every SDK can read: google.rpc.Status' fields beside what each vendor's client looks for."""
+    """One JSON object for every SDK: google.rpc.Status, and the fields that vendors' SDKs read."""
     reason = REASON_PREFIX + error.reason
     details = [_detail_json(detail) for detail in _details(error, request_id)]
     return orjson.dumps(
@@ -91,7 +91,7 @@ def _details(error: SpanloomError, request_id: str) -> list[Message]:
         reason=REASON_PREFIX + error.reason, domain=DOMAIN, metadata=error.metadata
     )
     details: list[Message] = [info]
-    # What is wrong with the body as a whole stands in the message alone: it names no field.
+    # What is wrong with the body as a whole is in the message alone: it names no field.
     if named := [violation for violation in error.violations if violation.field]:
         bad_request = error_details_pb2.BadRequest()
         for violation in named:

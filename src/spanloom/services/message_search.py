@@ -29,7 +29,8 @@ async def matches(
 ) -> list[Match]:
     """One page of the messages of these roles that have the query's text, newest first.
 
-    Each text is found once for each trace and role. Of what precedes the page only digests are kept.
+    Each text is found once for each trace and role. Of what precedes the page only
+    digests are kept.
     """
     page = _Page(query.text, roles, show, offset, limit)
     after: tuple[int, str, str] | None = None

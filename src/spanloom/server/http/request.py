@@ -84,7 +84,7 @@ async def _chunks(receive: Receive, most: int) -> AsyncIterator[bytes]:
 
 
 def _inflater(encoding: str) -> Callable[[bytes | None, int], Iterator[bytes]]:
-    """A function from packed bytes to at most `room` unpacked ones; None marks the end of the body."""
+    """A function from packed bytes to at most `room` unpacked ones; None ends the body."""
     name = encoding.strip().lower()
     if name in ("", "identity"):
         return lambda data, room: iter((data,) if data else ())

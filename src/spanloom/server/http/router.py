@@ -177,8 +177,8 @@ def annotation_error(method: MethodDescriptor, why: str) -> AnnotationError:
 class _Node:
     """A place in the tree of segments.
 
-    `next` has the nodes of literal segments by their text and that of a variable by None; `ends` has
-    the bindings whose template ends here, by verb and HTTP method.
+    `next` has the nodes of literal segments by their text, and that of a variable by None; `ends`
+    has the bindings whose template ends here, by verb and HTTP method.
     """
 
     def __init__(self) -> None:
@@ -186,7 +186,7 @@ class _Node:
         self.ends: dict[str, dict[str, Binding]] = {}
 
     def find(self, segments: list[str], verb: str, http_method: str, at: int = 0) -> Binding | None:
-        """The most specific binding for `segments[at:]`: from the left, literals before variables."""
+        """The binding for `segments[at:]`: from the left, literals before variables."""
         if at == len(segments):
             return self.ends.get(verb, {}).get(http_method)
         segment = segments[at]

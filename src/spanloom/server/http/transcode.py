@@ -48,7 +48,7 @@ _WRITE_JSON: dict[str, Callable[[Message], bytes]] = {
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What one request is for: the method, the binding that its path met, and the path's variables."""
+    """What a request is for: the method, the binding of its path, and the path's variables."""
 
     method: Method
     binding: Binding
@@ -131,7 +131,7 @@ class Transcoder:
         return parsed.message, [*(_in_body(binding, name) for name in parsed.ignored), *ignored]
 
     def refusal(self, route: Route, error: SpanloomError) -> SpanloomError:
-        """The error as the REST caller knows the fields: if the body is one field, paths begin in it."""
+        """The error with the paths of the REST body: if that is one field, they begin inside it."""
         if not error.violations or route.binding.body in ("", "*"):
             return error
         return invalid(
