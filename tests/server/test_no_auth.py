@@ -140,6 +140,7 @@ def test_protobuf_and_requests_without_a_body_need_no_json_type(client: httpx.Cl
     assert client.post("/v1/traces", content=b"", headers=headers).status_code == 200
     assert client.post("/v1/traces", content=b"{}", headers=JSON).status_code == 200
     assert client.post("/events/export").status_code == 200
+    assert client.request("GET", "/v1/traces", content=b"{}").status_code == 200
     assert stored(client) == 1
 
 

@@ -97,6 +97,27 @@ def test_what_is_no_http_is_logged_under_the_id_of_the_answer(lab: Bench) -> Non
     assert lines[0]["reason"] == "MALFORMED_BODY"
 
 
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        (b"OPTIONS * HTTP/1.1", b"404"),
+        (b"GET http://127.0.0.1/healthz HTTP/1.1", b"200"),
+        (b"GET //healthz HTTP/1.1", b"404"),
+        (b"GET /healthz/ HTTP/1.1", b"404"),
+        (b"GET /%68ealthz HTTP/1.1", b"200"),
+        (b"CONNECT a.example:80 HTTP/1.1", b"400"),
+        (b"GET /healthz?a=b HTTP/1.0", b"200"),
+    ],
+)
+def test_odd_targets_are_answered(lab: Bench, line: bytes, status: bytes) -> None:
+    host, _, port = lab.rest_address.partition(":")
+    with socket.create_connection((host, int(port)), timeout=5) as connection:
+        connection.sendall(line + b"\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answer.split(b" ")[1] == status, answer
+    assert b"x-request-id: " in answer
+
+
 @pytest.mark.parametrize("value", ["0", "2", "3"])
 def test_a_rest_stream_answers_with_the_id_that_is_logged(lab: Bench, value: str) -> None:
     with logged() as lines:

@@ -71,7 +71,8 @@ class RestApp:
 
         async def read() -> Message:
             body = await read_body(metadata, receive, self._max_request_bytes)
-            if body and form == JSON and self._middleware.needs_no_key:
+            is_json = bool(body) and bool(route.binding.body) and form == JSON
+            if is_json and self._middleware.needs_no_key:
                 _check_json_type(media_type)
             query = scope["query_string"].decode("latin-1")
             message, unknown = await run_in_thread_if_large(
