@@ -113,24 +113,26 @@ def _object(data: bytes) -> dict[str, Any]:
             size, at = read_varint(data, at - 1)
         entry = data[at : at + size]
         at += size
-        known = _entries.get(entry)
-        if not known:
+        if size > _LONGEST_ENTRY:
             name, value = _entry(entry)
-            if size <= _LONGEST_ENTRY:
-                if len(_entries) >= _MOST_KEYS:
-                    _entries.clear()
-                if type(value) not in _CONTAINERS:
-                    _entries[entry] = name, value, None
-                elif known is None:
-                    _entries[entry] = _SEEN_ONCE
-                else:
-                    nested = _nested(value)
-                    _entries[entry] = name, value, nested
-                    value = _copy(value, nested)
+            out[name] = value
+            continue
+        known = _entries.get(entry)
+        if known:
+            name, value, nested = known
+            out[name] = value if nested is None else _copy(value, nested)
+            continue
+        name, value = _entry(entry)
+        if len(_entries) >= _MOST_KEYS:
+            _entries.clear()
+        if type(value) not in _CONTAINERS:
+            _entries[entry] = name, value, None
+        elif known is None:
+            _entries[entry] = _SEEN_ONCE
         else:
-            name, value, copied = known
-            if copied is not None:
-                value = _copy(value, copied)
+            nested = _nested(value)
+            _entries[entry] = name, value, nested
+            value = _copy(value, nested)
         out[name] = value
     return out
 
@@ -144,7 +146,7 @@ def _nested(container: Any) -> _Nested:
 def _copy(value: Any, nested: _Nested) -> Any:
     out = value.copy()
     for key, inner, deeper in nested:
-        out[key] = _copy(inner, deeper)
+        out[key] = _copy(inner, deeper) if deeper else inner.copy()
     return out
 
 

@@ -30,7 +30,11 @@ class ClientGoneError(asyncio.CancelledError):
 
 def metadata_of(scope: Scope) -> dict[str, str]:
     """The headers, names in lower case; of one that is sent twice the last."""
-    return {name.decode("latin-1"): as_text(value) for name, value in scope["headers"]}
+    headers = scope["headers"]
+    try:  # nearly always
+        return {name.decode(): value.decode() for name, value in headers}
+    except UnicodeDecodeError:
+        return {name.decode("latin-1"): as_text(value) for name, value in headers}
 
 
 def media_type_of(metadata: Mapping[str, str]) -> str:
