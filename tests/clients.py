@@ -27,9 +27,10 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from spanloom.errors import SpanloomError
 from spanloom.server import status as wire_status
 from spanloom.server.methods import Method
-from spanloom.server.middleware import Middleware, Outcome
+from spanloom.server.middleware import Middleware
 
 PACKAGE = "spanloom.v1"
+REQUEST_ID = "direct"
 
 
 @dataclass
@@ -122,35 +123,43 @@ class DirectClient:
         async def read() -> Message:
             return request
 
-        outcome: Outcome = asyncio.run_coroutine_threadsafe(
+        result = asyncio.run_coroutine_threadsafe(
             self._middleware.unary(
-                self._methods[full_name(method)], headers(key, project), read, transport="direct"
+                self._methods[full_name(method)],
+                headers(key, project),
+                read,
+                request_id=REQUEST_ID,
+                transport="direct",
             ),
             self._loop,
         ).result(60)
-        if isinstance(outcome.result, SpanloomError):
-            raise error_from_status(wire_status.rpc_status(outcome.result, outcome.request_id))
-        return outcome.result
+        return _message(result)
 
     def _stream(self, method: str, request: Message, sent: dict[str, str]) -> list[Any]:
         async def read() -> Message:
             return request
 
-        async def gather() -> list[Outcome]:
-            outcomes = self._middleware.stream(
-                self._methods[full_name(method)], sent, read, transport="direct"
+        async def gather() -> list[Message | SpanloomError]:
+            results = self._middleware.stream(
+                self._methods[full_name(method)],
+                sent,
+                read,
+                request_id=REQUEST_ID,
+                transport="direct",
             )
-            return [outcome async for outcome in outcomes]
+            return [result async for result in results]
 
-        answers = []
-        for outcome in asyncio.run_coroutine_threadsafe(gather(), self._loop).result(60):
-            if isinstance(outcome.result, SpanloomError):
-                raise error_from_status(wire_status.rpc_status(outcome.result, outcome.request_id))
-            answers.append(outcome.result)
-        return answers
+        results = asyncio.run_coroutine_threadsafe(gather(), self._loop).result(60)
+        return [_message(result) for result in results]
 
     def close(self) -> None:
         pass
+
+
+def _message(result: Message | SpanloomError) -> Message:
+    if isinstance(result, SpanloomError):
+        raise error_from_status(wire_status.rpc_status(result, REQUEST_ID))
+    return result
 
 
 class GrpcClient:

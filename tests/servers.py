@@ -9,10 +9,10 @@ from typing import Any, Self, TypeVar
 
 from spanloom import app
 from spanloom.config import Settings
-from spanloom.server.keyring import KeyRing
+from spanloom.model import api_keys
+from spanloom.model.projects import INSTANCE
+from spanloom.server.auth import ApiKeyAuthenticator
 from spanloom.server.middleware import Middleware
-from spanloom.services import keys
-from spanloom.services.context import INSTANCE
 from tests.clients import DirectClient
 
 T = TypeVar("T")
@@ -57,7 +57,7 @@ class LiveServer:
 
     def key(self, project: str = INSTANCE, role: str = "admin") -> str:
         """A new key's text."""
-        key, text = keys.new_key(project, role)
+        key, text = api_keys.new_key(project, role)
 
         async def write() -> None:
             if project != INSTANCE:
@@ -70,4 +70,4 @@ class LiveServer:
     def direct(self) -> DirectClient:
         """A client that calls the services in this process."""
         store = self.running.store
-        return DirectClient(app.methods(store), Middleware(KeyRing(store)), self.loop)
+        return DirectClient(app.methods(store), Middleware(ApiKeyAuthenticator(store)), self.loop)

@@ -1,4 +1,4 @@
-"""The wiring: one place where store, services and servers meet, and the life of a server from start to drain."""
+"""The wiring of store, services and servers, and the life of a server from start to drain."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ import structlog
 from spanloom.config import Settings
 from spanloom.evaluation import judge
 from spanloom.evaluation.runner import evaluate_until
+from spanloom.model import api_keys
+from spanloom.model.projects import DEFAULT_PROJECT, INSTANCE
 from spanloom.server import gc_tuning
+from spanloom.server.auth import ApiKeyAuthenticator, NoAuth
 from spanloom.server.grpc import GrpcServer
-from spanloom.server.http.app import RestServer
-from spanloom.server.keyring import KeyRing, OpenDoor
+from spanloom.server.http.app import http_app
+from spanloom.server.http.server import HttpServer
 from spanloom.server.listener import listen, reserve, with_port
 from spanloom.server.methods import Method, method_table
 from spanloom.server.middleware import Middleware
 from spanloom.server.supervisor import Supervisor
-from spanloom.services import keys
 from spanloom.services.agent_chat import AgentChatService
-from spanloom.services.context import DEFAULT_PROJECT, INSTANCE
 from spanloom.services.datasets import DatasetService
 from spanloom.services.evaluators import EvaluatorService
 from spanloom.services.events import EventService
@@ -45,15 +46,19 @@ from spanloom.store.store import Store
 log = structlog.get_logger("spanloom")
 
 _READY_POLL_SECONDS = 1.0
-# How long a thread that converts something large may keep the event loop waiting; each step of a small call may wait so long.
-_TURN_SECONDS = 0.001
-# Beyond the drain: for the writer's queue and the database's goodbye.
+# How long a thread that converts something large may hold the interpreter's lock, in seconds.
+_SWITCH_INTERVAL = 0.001
+# Beyond the drain: for the writer's queue, and to close the database.
 _GRACE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A server that listens. `first_key` is set when this start made the store's first key; it is shown this once."""
+    """A server that listens.
+
+    Attributes:
+        first_key: The store's first key if this start created it; it is printed only now.
+    """
 
     grpc_address: str
     http_address: str
@@ -62,21 +67,21 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Running(Started):
-    """One that runs in this process, with its store."""
+    """A server that runs in this process, with its store."""
 
     store: Store
 
 
 @dataclass(frozen=True, slots=True)
 class Sockets:
-    """What the workers of one server share: a bound socket that keeps the gRPC port, and one that listens for HTTP."""
+    """What workers share: a bound socket that keeps the gRPC port, and a listening one for HTTP."""
 
     grpc: socket.socket
     http: socket.socket
 
 
 def methods(store: Store) -> list[Method]:
-    """The whole contract, answered from one store."""
+    """All methods of the contract, answered from one store."""
     return method_table(
         {
             "spanloom.v1.TraceExportService": TraceExportService(store),
@@ -107,16 +112,18 @@ async def open_store(settings: Settings, *, migrate: bool = True) -> Store:
 
 @contextlib.asynccontextmanager
 async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIterator[Running]:
-    """Open the store, listen on both addresses, and on the way out drain, stop and close, in this order.
+    """Open the store and listen on both addresses; at the end drain, stop and close.
 
-    With `sockets` it is one of several workers, and the store was prepared for them.
+    Args:
+        sockets: Given to one of several workers, for which the store was prepared before.
     """
     judge.configure(settings.judge_base_url, settings.judge_api_key, settings.judge_model)
     store = await open_store(settings, migrate=sockets is None)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
+        cors_origins = [o.strip() for o in settings.cors_origins.split(",") if o.strip()]
         middleware = Middleware(
-            OpenDoor() if settings.no_auth else KeyRing(store),
+            NoAuth(cors_origins) if settings.no_auth else ApiKeyAuthenticator(store),
             timeout=settings.request_timeout,
             max_in_flight=settings.max_in_flight,
         )
@@ -127,22 +134,24 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             max_request_bytes=settings.max_request_bytes,
             shared_port=sockets is not None,
         )
-        rest_server = RestServer(
-            table,
-            middleware,
-            ready=store.ready,
-            max_request_bytes=settings.max_request_bytes,
-            cors_origins=[o.strip() for o in settings.cors_origins.split(",") if o.strip()],
+        http_server = HttpServer(
+            http_app(
+                table,
+                middleware,
+                ready=store.ready,
+                max_request_bytes=settings.max_request_bytes,
+                cors_origins=cors_origins,
+            )
         )
         grpc_address, http_address = settings.grpc_address, settings.http_address
         if sockets:
             grpc_address = with_port(grpc_address, sockets.grpc)
         grpc_address = await grpc_server.start(grpc_address)
         stack.push_async_callback(grpc_server.stop, settings.drain_timeout)
-        http_address = await rest_server.start(http_address, sockets.http if sockets else None)
-        stack.push_async_callback(rest_server.stop, settings.drain_timeout)
+        http_address = await http_server.start(http_address, sockets.http if sockets else None)
+        stack.push_async_callback(http_server.stop, settings.drain_timeout)
         await grpc_server.set_serving(await store.ready())
-        # Last, so that a start that fails has not spent the one time that the key is shown.
+        # Created last: it is printed once, and a failed start must not consume it.
         first_key = None if settings.no_auth or sockets else await _first_key(store)
         watch = asyncio.create_task(_watch(store, grpc_server))
         stack.callback(watch.cancel)
@@ -159,27 +168,28 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
         stop.set()
         await asyncio.gather(
             grpc_server.stop(settings.drain_timeout),
-            rest_server.stop(settings.drain_timeout),
+            http_server.stop(settings.drain_timeout),
             *(asyncio.wait([task], timeout=settings.drain_timeout) for task in background),
         )
 
 
 def serve(settings: Settings, started: Callable[[Started], None]) -> bool:
-    """Run until SIGINT or SIGTERM. `started` is called once both addresses answer.
+    """Run until SIGINT or SIGTERM; False if a worker could not start (the log says why).
 
-    False if a worker could not start; the log says why.
+    Args:
+        started: Is called when both addresses answer.
     """
-    gc_tuning.settle()
-    sys.setswitchinterval(_TURN_SECONDS)
+    gc_tuning.tune_gc()
+    sys.setswitchinterval(_SWITCH_INTERVAL)
     if settings.workers == 1:
         asyncio.run(_serve(settings, started))
         return True
-    # Bound and prepared once, before the workers: these must find one port, one schema and one first key.
+    # Bound and prepared once, before the workers: there is one port, one schema, one first key.
     with reserve(settings.grpc_address) as grpc, listen(settings.http_address) as http:
-        asyncio.run(_with_store(settings, _nothing_more))
+        asyncio.run(_with_store(settings, _only_open))
 
         def all_ready() -> None:
-            # Last, so that a start that fails has not spent the one time that the key is shown.
+            # Created last: it is printed once, and a failed start must not consume it.
             first_key = None if settings.no_auth else asyncio.run(_with_store(settings, _first_key))
             grpc_address = with_port(settings.grpc_address, grpc)
             started(Started(grpc_address, with_port(settings.http_address, http), first_key))
@@ -214,12 +224,12 @@ async def _with_store(
         await store.close()
 
 
-async def _nothing_more(_: Store) -> None:
-    """Opening it has made its tables."""
+async def _only_open(_: Store) -> None:
+    """Opening the store has made its tables."""
 
 
 async def _watch(store: Store, grpc_server: GrpcServer) -> None:
-    """Keep gRPC health equal to the store's."""
+    """Report the store's health as that of gRPC, until cancelled."""
     while True:
         await asyncio.sleep(_READY_POLL_SECONDS)
         await grpc_server.set_serving(await store.ready())
@@ -231,10 +241,10 @@ async def _stopped(task: asyncio.Task[None]) -> None:
 
 
 async def _first_key(store: Store) -> str | None:
-    """On an empty store: the project `default` and an instance key. A store that has keys, or had them, is left alone."""
+    """Create an instance key and the project `default`, if the store never had a key."""
     if await store.list_keys():
         return None
-    key, text = keys.new_key(INSTANCE, "admin")
+    key, text = api_keys.new_key(INSTANCE, "admin")
     await store.ensure_project(DEFAULT_PROJECT)
     await store.create_key(key)
     return text
@@ -256,9 +266,8 @@ class _NamedLogger(structlog.WriteLogger):
 
 
 def configure_logging(settings: Settings) -> None:
-    """One line a record on standard error, for people (console) or programs (json); libraries' own logs go the same way."""
+    """Log one line a record on standard error, also for libraries; console is for people."""
     shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -269,7 +278,7 @@ def configure_logging(settings: Settings) -> None:
             structlog.processors.JSONRenderer(serializer=_json_line),
         ]
     else:
-        # Plain, for rich's tracebacks take seconds, on the event loop, and show the values of variables: keys, too.
+        # Rich's tracebacks take seconds, on the event loop, and show values of variables: keys, too.
         plain = structlog.dev.plain_traceback
         colors = sys.stderr.isatty()
         last = [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain)]
@@ -285,7 +294,7 @@ def configure_logging(settings: Settings) -> None:
     root.setLevel(settings.log_level.upper())
     for chatty in ("alembic", "uvicorn"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
-    # Not by way of logging's records and handlers: a call is one line, and that way costs three times as much.
+    # Not through logging's records and handlers, which cost three times as much for each line.
     structlog.configure(
         processors=[*shared, *last],
         logger_factory=_NamedLogger,

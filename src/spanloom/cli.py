@@ -1,4 +1,7 @@
-"""The command line: `spanloom serve`, `keys`, `migrate`, `chat`, `export`, `import`. Every option is also a setting `SPANLOOM_<NAME>`."""
+"""The command line: `spanloom serve`, `keys`, `migrate`, `chat`, `export`, `import`.
+
+Every option is also a setting `SPANLOOM_<NAME>`.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from spanloom.errors import SetupError, SpanloomError
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
-# Imports of the server's weight stand inside the commands: `spanloom keys` must not pay for gRPC.
+# Heavy imports are inside the commands: `spanloom keys` must not load gRPC.
 
 
 def _database_option(command: F) -> F:
@@ -98,7 +101,7 @@ def migrate(database: str | None) -> None:
 
 @cli.group()
 def keys() -> None:
-    """Make, list and revoke API keys."""
+    """Create, list and revoke API keys."""
 
 
 @keys.command("create")
@@ -106,9 +109,9 @@ def keys() -> None:
 @click.option("--role", required=True, type=click.Choice(["ingest", "read", "admin"]))
 @_database_option
 def create_key(project: str, role: str, database: str | None) -> None:
-    """Make a key and print it, alone, on standard output. It is not shown again."""
-    from spanloom.services.context import INSTANCE
-    from spanloom.services.keys import new_key
+    """Create a key and print it, alone, on standard output. It is not shown again."""
+    from spanloom.model.api_keys import new_key
+    from spanloom.model.projects import INSTANCE
 
     key, text = new_key(project, role)
 
@@ -124,7 +127,7 @@ def create_key(project: str, role: str, database: str | None) -> None:
 @keys.command("list")
 @_database_option
 def list_keys(database: str | None) -> None:
-    """List all keys: id, project, role, when made, when revoked."""
+    """List all keys: id, role, when created, valid or revoked, project."""
     found = _with_store(database, lambda store: store.list_keys())
     for key in found:
         revoked = f"revoked {_day(key.revoked_ns)}" if key.revoked_ns else "valid"
@@ -135,7 +138,10 @@ def list_keys(database: str | None) -> None:
 @click.argument("key_id", metavar="ID")
 @_database_option
 def revoke_key(key_id: str, database: str | None) -> None:
-    """Revoke the key with this ID (the first column of `keys list`); servers refuse it within a second."""
+    """Revoke the key with this ID (the first column of `keys list`).
+
+    Servers refuse it within a second.
+    """
     if not _with_store(database, lambda store: store.revoke_key(key_id, time.time_ns())):
         raise click.ClickException(f"no valid key with the id {key_id!r}")
     click.echo(f"revoked {key_id}")
@@ -147,7 +153,7 @@ def revoke_key(key_id: str, database: str | None) -> None:
 @click.option("--model-tool-calls", is_flag=True, help="Also calls that only a model's output has.")
 @_database_option
 def chat(trace_id: str, project: str, model_tool_calls: bool, database: str | None) -> None:
-    """Draw the trajectory of a trace (or session): who said what, which tool was called."""
+    """Print the trajectory of a trace (or session): who said what, which tool was called."""
     from rich.console import Console
 
     from spanloom.chat.view import trace_chat
@@ -191,7 +197,7 @@ def export_events(
     until: str | None,
     database: str | None,
 ) -> None:
-    """Write events to FILE, newest first, as JSON lines or Parquet; to standard output without FILE."""
+    """Write events to FILE (default: standard output), newest first, as JSON lines or Parquet."""
     from spanloom.operations.transfer import Transfer, writing
 
     equal = {"session_id": session, "event_type": kind}
@@ -223,7 +229,10 @@ def export_events(
 @click.option("--project", default="default", show_default=True)
 @_database_option
 def import_events(file: Any, format: str | None, project: str, database: str | None) -> None:
-    """Store the events of FILE, which `export` wrote ("-" for standard input). The same file again changes nothing."""
+    """Store the events of FILE, which `export` wrote ("-" for standard input).
+
+    Importing the same file again changes nothing.
+    """
     from spanloom.operations.transfer import FORMATS, Transfer, reading
 
     as_format = _format_of(file, format)
@@ -239,7 +248,7 @@ def import_events(file: Any, format: str | None, project: str, database: str | N
 
 
 def _progress() -> Any:
-    """A bar on standard error, where that is a terminal."""
+    """A progress bar on standard error, if that is a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
@@ -251,7 +260,11 @@ def _progress() -> Any:
 def _with_store(
     database: str | None, use: Callable[[Any], Coroutine[Any, Any, T]], *, migrate: bool = False
 ) -> T:
-    """Use the store. Without `migrate` nothing is made or renewed: a mistyped file must not come into being by being read."""
+    """Use the store.
+
+    Without `migrate` no database is created or upgraded: reading a mistyped file must not
+    create it.
+    """
     from spanloom.store.store import Store
 
     settings = config.load({"database": database})
@@ -273,7 +286,7 @@ def _day(time_ns: int) -> str:
 
 
 def _without_password(url: str) -> str:
-    """The URL as it may be shown."""
+    """The URL as it may be printed."""
     scheme, separator, rest = url.partition("://")
     login, at, host = rest.rpartition("@")
     if not at:
@@ -282,7 +295,7 @@ def _without_password(url: str) -> str:
 
 
 def main() -> None:
-    """The entry point: known errors are one line on standard error and exit status 1, not a traceback."""
+    """The entry point. Known errors become one line on standard error and exit status 1."""
     try:
         cli()
     except (SetupError, SpanloomError) as error:
@@ -291,9 +304,9 @@ def main() -> None:
 
 
 def _cause(error: Exception) -> str:
-    """What the database said, where the error comes from there: who runs the program may know, unlike a caller."""
+    """The database's own text, if the error comes from there: whoever runs the program may know."""
     if error.__cause__ is None:
         return ""
     # SQLAlchemy wraps the driver's.
-    said = getattr(error.__cause__, "orig", None) or error.__cause__
-    return f": {' '.join(str(said).split())}"
+    cause = getattr(error.__cause__, "orig", None) or error.__cause__
+    return f": {' '.join(str(cause).split())}"

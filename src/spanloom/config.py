@@ -1,8 +1,7 @@
-"""Settings: read once, from the command line and the environment (`SPANLOOM_<NAME>`), then passed on as a value."""
+"""Settings: read once, from the command line and the environment (`SPANLOOM_<NAME>`)."""
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import os
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from spanloom.errors import SetupError
+from spanloom.model.addresses import is_loopback
 
 PREFIX = "SPANLOOM_"
 _KINDS = {bool: "yes or no", int: "a whole number", float: "a number", str: "text"}
@@ -24,7 +24,7 @@ _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def cores() -> int:
-    """The cores that this process may use; the quota of a container counts as so many, rounded up."""
+    """The cores that this process may use; a container's quota is rounded up to whole cores."""
     if not CAN_SHARE_PORTS:
         return 1
     found = len(os.sched_getaffinity(0))
@@ -71,7 +71,7 @@ class Settings:
             split_address(getattr(self, name), name)
         if self.no_auth:
             for name in ("grpc_address", "http_address"):
-                if not _is_loopback(split_address(getattr(self, name), name)[0]):
+                if not is_loopback(split_address(getattr(self, name), name)[0]):
                     raise SetupError(
                         f"--no-auth is for loopback only: {name} is {getattr(self, name)}"
                     )
@@ -99,7 +99,7 @@ class Settings:
 
 
 def load(given: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:
-    """Settings from what was `given` (None = not given), else `SPANLOOM_<NAME>`, else the default."""
+    """Settings from what is `given` (not None), else from `SPANLOOM_<NAME>`, else the default."""
     values: dict[str, Any] = {}
     for setting in fields(Settings):
         if given.get(setting.name) is not None:
@@ -110,7 +110,7 @@ def load(given: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> S
 
 
 def split_address(address: str, name: str = "address") -> tuple[str, int]:
-    """HOST:PORT apart; an IPv6 host stands in brackets."""
+    """The parts of HOST:PORT; an IPv6 host is in brackets."""
     host, _, port = address.rpartition(":")
     if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise SetupError(f"{name} must be HOST:PORT, not {address!r}")
@@ -127,12 +127,3 @@ def _parsed(name: str, text: str, kind: type) -> Any:
         return kind(text)
     except ValueError:
         raise SetupError(f"{PREFIX}{name.upper()} must be {_KINDS[kind]}, not {text!r}") from None
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

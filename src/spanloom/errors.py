@@ -1,35 +1,116 @@
-"""The errors of Spanloom: one class, a code, a reason, and what the caller can do about it.
+"""The errors of Spanloom: one class with a code, a reason, and what the caller can do about it.
 
-Codes are the canonical names of google.rpc.Code; reasons are the value names of `spanloom.v1.ErrorReason`
-(proto/spanloom/v1/error_reason.proto), without their `ERROR_REASON_` prefix here. `server/status.py` alone
-knows how a code is written on the wire.
+`server/status.py` alone knows how a code is written on the wire.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+
+class Code(StrEnum):
+    """The kinds of refusal: the names of google.rpc.Code."""
+
+    CANCELLED = "CANCELLED"
+    UNKNOWN = "UNKNOWN"
+    INVALID_ARGUMENT = "INVALID_ARGUMENT"
+    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
+    NOT_FOUND = "NOT_FOUND"
+    ALREADY_EXISTS = "ALREADY_EXISTS"
+    PERMISSION_DENIED = "PERMISSION_DENIED"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    RESOURCE_EXHAUSTED = "RESOURCE_EXHAUSTED"
+    FAILED_PRECONDITION = "FAILED_PRECONDITION"
+    ABORTED = "ABORTED"
+    OUT_OF_RANGE = "OUT_OF_RANGE"
+    UNIMPLEMENTED = "UNIMPLEMENTED"
+    INTERNAL = "INTERNAL"
+    UNAVAILABLE = "UNAVAILABLE"
+    DATA_LOSS = "DATA_LOSS"
+
+
+class Reason(StrEnum):
+    """Why a call was refused: the names of spanloom.v1.ErrorReason without `ERROR_REASON_`.
+
+    proto/spanloom/v1/error_reason.proto describes each with an example.
+    """
+
+    INVALID_FIELD = "INVALID_FIELD"
+    DUPLICATE_ID = "DUPLICATE_ID"
+    MALFORMED_BODY = "MALFORMED_BODY"
+    INVALID_PAGE_TOKEN = "INVALID_PAGE_TOKEN"  # noqa: S105 - a reason, not a secret
+    MISSING_CREDENTIALS = "MISSING_CREDENTIALS"
+    INVALID_CREDENTIALS = "INVALID_CREDENTIALS"
+    ROLE_NOT_ALLOWED = "ROLE_NOT_ALLOWED"
+    PROJECT_MISMATCH = "PROJECT_MISMATCH"
+    TRACE_NOT_FOUND = "TRACE_NOT_FOUND"
+    EVENT_NOT_FOUND = "EVENT_NOT_FOUND"
+    SESSION_NOT_FOUND = "SESSION_NOT_FOUND"
+    ROUTE_NOT_FOUND = "ROUTE_NOT_FOUND"
+    REQUEST_TOO_LARGE = "REQUEST_TOO_LARGE"
+    UNSUPPORTED_ENCODING = "UNSUPPORTED_ENCODING"
+    QUEUE_FULL = "QUEUE_FULL"
+    STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
+    SHUTTING_DOWN = "SHUTTING_DOWN"
+    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
+    INTERNAL = "INTERNAL"
+    EXPERIMENT_NOT_FOUND = "EXPERIMENT_NOT_FOUND"
+    PROMPT_NOT_FOUND = "PROMPT_NOT_FOUND"
+    PROMPT_VERSION_EXISTS = "PROMPT_VERSION_EXISTS"
+    EVALUATOR_NOT_FOUND = "EVALUATOR_NOT_FOUND"
+    DATASET_NOT_FOUND = "DATASET_NOT_FOUND"
+    SPAN_NOT_FOUND = "SPAN_NOT_FOUND"
+    TEXT_NOT_FOUND = "TEXT_NOT_FOUND"
+    CONVERSATION_NOT_FOUND = "CONVERSATION_NOT_FOUND"
+    REVIEW_NOT_FOUND = "REVIEW_NOT_FOUND"
+    EXPIRED_CURSOR = "EXPIRED_CURSOR"
+    INVALID_CURSOR = "INVALID_CURSOR"
+    READER_TOO_SLOW = "READER_TOO_SLOW"
+    UNKNOWN_FIELD = "UNKNOWN_FIELD"
+    WRITTEN_BY_ANOTHER_API = "WRITTEN_BY_ANOTHER_API"
+    REQUEST_ID_REUSED = "REQUEST_ID_REUSED"
+    FOREIGN_SITE = "FOREIGN_SITE"
+
+
+Noun = Literal["trace", "event", "session", "experiment", "prompt", "evaluator", "dataset"]
+
+_NOT_FOUND: dict[Noun, Reason] = {
+    "trace": Reason.TRACE_NOT_FOUND,
+    "event": Reason.EVENT_NOT_FOUND,
+    "session": Reason.SESSION_NOT_FOUND,
+    "experiment": Reason.EXPERIMENT_NOT_FOUND,
+    "prompt": Reason.PROMPT_NOT_FOUND,
+    "evaluator": Reason.EVALUATOR_NOT_FOUND,
+    "dataset": Reason.DATASET_NOT_FOUND,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One thing wrong with a request: `field` is a path like `events[3].event_type` in the request's JSON names."""
+    """One thing wrong with a request.
+
+    `field` is a path in the request's JSON names, like `events[3].event_type`.
+    """
 
     field: str
     description: str
 
 
 class SpanloomError(Exception):
-    """What a caller is told. The text is for people; `code` and `reason` are for programs.
+    """A refusal as the caller sees it: the text is for people, `code` and `reason` for programs.
 
-    `retry_after` (seconds) is sent with RESOURCE_EXHAUSTED and UNAVAILABLE. `metadata` holds facts about the
-    refusal (a limit, the id that was not found); never secrets, never an inner exception's text.
+    `retry_after` (seconds) is sent with RESOURCE_EXHAUSTED and UNAVAILABLE. `metadata` holds facts
+    about the refusal (a limit, the id that was not found); never secrets, never the text of an
+    inner exception.
     """
 
     def __init__(
         self,
-        code: str,
-        reason: str,
+        code: Code,
+        reason: Reason,
         message: str,
         *,
         violations: Sequence[Violation] = (),
@@ -52,25 +133,32 @@ class SetupError(ValueError):
     """
 
 
-def invalid(violations: Sequence[Violation], reason: str = "INVALID_FIELD") -> SpanloomError:
-    """INVALID_ARGUMENT that names every violation; the message repeats the first few for clients that print only that."""
-    shown = "; ".join(
+def invalid(
+    violations: Sequence[Violation], reason: Reason = Reason.INVALID_FIELD
+) -> SpanloomError:
+    """INVALID_ARGUMENT that names every violation.
+
+    The message repeats the first few of them, for clients that show the message alone.
+    """
+    listed = "; ".join(
         f"{v.field}: {v.description}" if v.field else v.description for v in violations[:3]
     )
     more = f" (and {len(violations) - 3} more)" if len(violations) > 3 else ""
-    return SpanloomError("INVALID_ARGUMENT", reason, shown + more, violations=violations)
+    return SpanloomError(Code.INVALID_ARGUMENT, reason, listed + more, violations=violations)
 
 
-def invalid_field(field: str, description: str, reason: str = "INVALID_FIELD") -> SpanloomError:
+def invalid_field(
+    field: str, description: str, reason: Reason = Reason.INVALID_FIELD
+) -> SpanloomError:
     """INVALID_ARGUMENT for one field."""
     return invalid([Violation(field, description)], reason)
 
 
-def not_found(noun: str, name: str) -> SpanloomError:
-    """NOT_FOUND; the reason is `<NOUN>_NOT_FOUND`."""
+def not_found(noun: Noun, name: str) -> SpanloomError:
+    """NOT_FOUND, with the reason that belongs to the kind of resource."""
     return SpanloomError(
-        "NOT_FOUND",
-        f"{noun.upper()}_NOT_FOUND",
+        Code.NOT_FOUND,
+        _NOT_FOUND[noun],
         f"no {noun} {name!r} in this project",
         metadata={"resource": noun, "name": name},
     )
@@ -79,15 +167,43 @@ def not_found(noun: str, name: str) -> SpanloomError:
 def queue_full(retry_after: float = 1.0) -> SpanloomError:
     """RESOURCE_EXHAUSTED: the bounded write queue is full; nothing of the request was stored."""
     return SpanloomError(
-        "RESOURCE_EXHAUSTED",
-        "QUEUE_FULL",
+        Code.RESOURCE_EXHAUSTED,
+        Reason.QUEUE_FULL,
         "the write queue is full; nothing of this request was stored, send it again",
         retry_after=retry_after,
     )
 
 
 def store_unavailable(retry_after: float = 1.0) -> SpanloomError:
-    """UNAVAILABLE: the database could not be reached or refused; the write was not acknowledged."""
+    """UNAVAILABLE: the database could not be reached or refused; nothing was acknowledged."""
     return SpanloomError(
-        "UNAVAILABLE", "STORE_UNAVAILABLE", "the database is not available", retry_after=retry_after
+        Code.UNAVAILABLE,
+        Reason.STORE_UNAVAILABLE,
+        "the database is not available",
+        retry_after=retry_after,
     )
+
+
+def request_too_large(limit_bytes: int) -> SpanloomError:
+    """RESOURCE_EXHAUSTED: the request has more bytes than the server accepts."""
+    return SpanloomError(
+        Code.RESOURCE_EXHAUSTED,
+        Reason.REQUEST_TOO_LARGE,
+        f"the request is larger than {limit_bytes} bytes, the server's limit",
+        metadata={"limit_bytes": str(limit_bytes)},
+    )
+
+
+def malformed_message(type_name: str) -> SpanloomError:
+    """INVALID_ARGUMENT: the bytes are not a protobuf message of that type."""
+    return SpanloomError(
+        Code.INVALID_ARGUMENT,
+        Reason.MALFORMED_BODY,
+        f"the request is not a valid {type_name} message"
+        " (broken wire format, text that is not UTF-8, or more than 100 levels)",
+    )
+
+
+def unsupported_encoding(message: str) -> SpanloomError:
+    """INVALID_ARGUMENT: the body's Content-Type or Content-Encoding is not read here."""
+    return SpanloomError(Code.INVALID_ARGUMENT, Reason.UNSUPPORTED_ENCODING, message)

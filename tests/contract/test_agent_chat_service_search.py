@@ -124,6 +124,7 @@ def test_search_messages_pages_by_message_and_cuts_at_500_characters(project: Pr
         ({"roles": ["user", "nobody"]}, "roles[1]"),
         ({"limit": 1001}, "limit"),
         ({"offset": -1}, "offset"),
+        ({"offset": 10_001}, "offset"),
     ],
 )
 def test_search_messages_names_a_bad_field(

@@ -16,7 +16,7 @@ from spanloom.evaluation.subject import Result, Subject
 from spanloom.model import EVALUATION, Evaluator
 from spanloom.model.evaluations import asked_evaluations
 from spanloom.model.sampling import is_sampled
-from spanloom.services.context import Call
+from spanloom.services.context import CallContext
 from spanloom.services.otlp import OtlpTraceService
 from spanloom.store.sql import rows
 from spanloom.store.store import Store
@@ -25,7 +25,7 @@ from tests.evaluators.queue import evaluate_all
 from tests.ingest.otlp.requests import pairs
 
 P = "p"
-CALL = Call(request_id="r", key_project=P, role="ingest", received_ns=1)
+CALL = CallContext(request_id="r", key_project=P, role="ingest", received_ns=1)
 TRACE = bytes(range(16))
 IDS = {name: bytes([n] * 8) for n, name in enumerate(("root", "early", "late", "tool"), 1)}
 YES: dict[str, Any] = {"basalt.span.should_evaluate": True}

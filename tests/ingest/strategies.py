@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import strategies as st
 
 from spanloom.adapters.basalt.read import LOG_TYPES
-from spanloom.codec.struct_wire import struct_wire, value_wire
+from spanloom.codec.struct_writer import struct_wire, value_wire
 from spanloom.model import MAX_TIME_NS, Span
 from spanloom.model.times import MAX_TIME_MS
 from spanloom.v1 import event_pb2, session_pb2, trace_pb2, trace_service_pb2

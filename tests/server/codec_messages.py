@@ -1,4 +1,7 @@
-"""Messages for the codec's tests and benchmark, built at run time: one with every kind of field, and the documented batch."""
+"""Messages for tests and benchmark of the codec, built at run time.
+
+`Every` has every kind of field that the codec reads, `Batch` is the documented batch of events.
+"""
 
 from __future__ import annotations
 
@@ -36,18 +39,23 @@ WELL_KNOWN_FILES = [
 ]
 SCALARS = {
     name: getattr(Field, f"TYPE_{name.upper()}")
+    for name in ("double", "bool", "string", "int32", "int64", "uint32")
+}
+# Scalars that the codec does not know.
+OTHER_SCALARS = {
+    name: getattr(Field, f"TYPE_{name.upper()}")
     for name in (
-        *("double", "float", "bool", "string", "bytes"),
-        *("int32", "int64", "uint32", "uint64", "sint32", "sint64"),
+        *("float", "bytes", "uint64", "sint32", "sint64"),
         *("fixed32", "fixed64", "sfixed32", "sfixed64"),
     )
 }
-MAP_KEYS = [name for name in SCALARS if name not in ("double", "float", "bytes")]
-WRAPPERS = ["Double", "Float", "Int32", "Int64", "UInt32", "UInt64", "Bool", "String", "Bytes"]
 
 
 class FileBuilder:
-    """A proto3 file in the making; a field's type is a scalar's name or a full message (".p.M") or enum ("enum .p.E") name."""
+    """Builds a proto3 file.
+
+    A field's type is a scalar's name, or the full name of a message (".p.M") or enum ("enum .p.E").
+    """
 
     def __init__(self, name: str, package: str) -> None:
         self.proto = descriptor_pb2.FileDescriptorProto(
@@ -87,8 +95,9 @@ class MessageBuilder:
         proto.label = Field.LABEL_REPEATED if label == "repeated" else Field.LABEL_OPTIONAL
         if json_name:
             proto.json_name = json_name
-        if kind in SCALARS:
-            proto.type = SCALARS[kind]
+        scalar = SCALARS.get(kind) or OTHER_SCALARS.get(kind)
+        if scalar:
+            proto.type = scalar
         elif kind.startswith("enum "):
             proto.type, proto.type_name = Field.TYPE_ENUM, kind.removeprefix("enum ")
         else:
@@ -114,7 +123,7 @@ class MessageBuilder:
 
 
 def _every_kind() -> list[Any]:
-    """`Every`: each scalar alone, optional, repeated; maps with each key type; oneof; enums; all well-known types; itself."""
+    """`Every`: scalars (also optional, repeated), maps, oneof, enums, well-known types, itself."""
     file = FileBuilder("codec_test/every.proto", "codec_test")
     enum = file.proto.enum_type.add(name="Color")
     for number, name in enumerate(("COLOR_UNSPECIFIED", "COLOR_RED", "COLOR_GREEN")):
@@ -123,7 +132,7 @@ def _every_kind() -> list[Any]:
     child = file.message("Child").field("name", "string").field("item_count", "int32")
     child.field("labels", "string", label="repeated").field("more", ".codec_test.Every")
     every = file.message("Every")
-    # First, for the oneofs of optional fields must stand after it.
+    # First, for the oneofs of optional fields must follow it.
     every.field("chosen_text", "string", oneof="choice")
     every.field("chosen_number", "int64", oneof="choice")
     every.field("chosen_child", ".codec_test.Child", oneof="choice")
@@ -132,24 +141,20 @@ def _every_kind() -> list[Any]:
         every.field(f"a_{name}", name)
         every.field(f"optional_{name}", name, label="optional")
         every.field(f"repeated_{name}", name, label="repeated")
-    for name in MAP_KEYS:
-        every.map(f"by_{name}", name, "string")
+    for name in SCALARS:
+        every.map(f"{name}_by_string", "string", name)
     color = "enum .codec_test.Color"
     every.field("color", color).field("optional_color", color, label="optional")
     every.field("repeated_color", color, label="repeated").map("color_by_name", "string", color)
     every.map("child_by_name", "string", ".codec_test.Child")
     every.map("value_by_name", "string", ".google.protobuf.Value")
-    every.map("double_by_name", "string", "double").map("bytes_by_name", "string", "bytes")
     every.field("child", ".codec_test.Child")
     every.field("children", ".codec_test.Child", label="repeated")
-    for name in ("Any", "Duration", "Empty", "FieldMask", "ListValue", "Struct", "Timestamp"):
+    for name in ("Duration", "Empty", "FieldMask", "Struct", "Timestamp"):
         every.field(f"wkt_{name.lower()}", f".google.protobuf.{name}")
         every.field(f"many_{name.lower()}", f".google.protobuf.{name}", label="repeated")
     every.field("wkt_value", ".google.protobuf.Value")
     every.field("many_value", ".google.protobuf.Value", label="repeated")
-    every.field("nothing", "enum .google.protobuf.NullValue", label="optional")
-    for name in WRAPPERS:
-        every.field(f"boxed_{name.lower()}", f".google.protobuf.{name}Value")
     every.field("snake_named", "string", json_name="snake_named")
     every.field("odd_named", "string", json_name="$odd")
     return file.classes("Every", "Child")
@@ -183,6 +188,21 @@ def _documented_batch() -> list[Any]:
     return file.classes("Batch")
 
 
+def message_with(kind: str, *, map_key: str = "") -> Any:
+    """The class of a message whose inner message has a field `odd` of that type, or a map to it."""
+    number = next(_files)
+    file = FileBuilder(f"codec_test/odd_{number}.proto", f"codec_test.odd_{number}")
+    inner = file.message("Inner")
+    if map_key:
+        inner.map("odd", map_key, kind)
+    else:
+        inner.field("odd", kind)
+    file.message("Outer").field("inner", f".codec_test.odd_{number}.Inner")
+    (outer,) = file.classes("Outer")
+    return outer
+
+
+_files = itertools.count()
 Every, Child = _every_kind()
 (Batch,) = _documented_batch()
 
@@ -190,7 +210,7 @@ _services = itertools.count()
 
 
 def method(rule: http_pb2.HttpRule | None) -> MethodDescriptor:
-    """The descriptor of an RPC from `Every` to `Every` with the rule as its google.api.http option."""
+    """The descriptor of an RPC from `Every` to `Every` with this google.api.http rule."""
     number = next(_services)
     file = descriptor_pb2.FileDescriptorProto(
         name=f"codec_test/service_{number}.proto",

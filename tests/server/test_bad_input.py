@@ -1,4 +1,4 @@
-"""What clients get wrong: each a clear error that names the field, or accepted where the contract says so; the server lives on."""
+"""What clients get wrong: a clear error that names the field, and the server serves on."""
 
 from __future__ import annotations
 

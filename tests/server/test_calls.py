@@ -1,134 +1,25 @@
-"""What every call goes through, on both transports: deadlines, limits, unknown exceptions, streams, draining.
-
-By a small service of the test's own: the contract has no method that fails or waits on demand.
-"""
+"""What every call passes on both transports: deadlines, limits, exceptions, streams, draining."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import grpc
 import httpx
 import pytest
-from google.api import annotations_pb2
-from google.protobuf import descriptor_pb2, descriptor_pool
-from google.protobuf.message import Message
 
-from spanloom.errors import SpanloomError, invalid_field
-from spanloom.model import uuid7
-from spanloom.server.grpc import GrpcServer
-from spanloom.server.http.app import RestServer
+from spanloom.errors import SetupError, SpanloomError
+from spanloom.server.auth import NoAuth
+from spanloom.server.http.app import http_app
 from spanloom.server.http.router import AnnotationError
-from spanloom.server.keyring import OpenDoor
 from spanloom.server.methods import method_table
 from spanloom.server.middleware import Middleware
-from spanloom.services.context import Call
 from tests.clients import error_from_body, until
-
-LIMIT = 1024 * 1024
-
-
-def service(name: str, **paths: str) -> str:
-    """A service whose methods take and give a text: `Name=path`; a path that ends in `s` streams. Its full name."""
-    file = descriptor_pb2.FileDescriptorProto(
-        name=f"{name.lower()}_{uuid7()}.proto",
-        package=f"calls{uuid7()}",
-        syntax="proto3",
-        dependency=[annotations_pb2.DESCRIPTOR.name],
-    )
-    text = file.message_type.add(name="Text")
-    text.field.add(name="value", number=1, type="TYPE_STRING", label="LABEL_OPTIONAL")
-    kind = f".{file.package}.Text"
-    made = file.service.add(name=name)
-    for method, path in paths.items():
-        added = made.method.add(name=method, input_type=kind, output_type=kind)
-        added.server_streaming = path.endswith("s")
-        rule = added.options.Extensions[annotations_pb2.http]
-        rule.post, rule.body = path, "value"
-    descriptor_pool.Default().AddSerializedFile(file.SerializeToString())
-    return f"{file.package}.{name}"
-
-
-class Lab:
-    """Waits, fails and counts, as its request says; answers with the message type that it was asked with."""
-
-    async def wait(self, request: Any, call: Call) -> Message:
-        await asyncio.sleep(float(request.value))
-        return text(request, "waited")
-
-    async def fail(self, request: Any, call: Call) -> Message:
-        if request.value == "known":
-            raise invalid_field("value", "is known to be bad")
-        raise ZeroDivisionError("secret cause")
-
-    async def count(self, request: Any, call: Call) -> AsyncIterator[Message]:
-        for number in range(int(request.value)):
-            yield text(request, str(number))
-            await asyncio.sleep(0)
-        if request.value == "3":
-            raise invalid_field("value", "no more than 2")
-
-
-def text(request: Any, value: str) -> Message:
-    answer: Message = type(request)(value=value)
-    return answer
-
-
-class Bench:
-    """Both servers on the lab service, in a thread."""
-
-    def __init__(self, timeout: float, max_in_flight: int) -> None:
-        self.name = service("Lab", Wait="/lab/wait", Fail="/lab/fail", Count="/lab/counts")
-        table = method_table({self.name: Lab()})
-        self.text: Any = table[0].request_class
-        self.middleware = Middleware(OpenDoor(), timeout=timeout, max_in_flight=max_in_flight)
-        self._table = table
-        self._started = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), daemon=True)
-
-    def __enter__(self) -> Bench:
-        self._thread.start()
-        assert self._started.wait(20)
-        self.http = httpx.Client(
-            base_url=f"http://{self.rest_address}", timeout=20, trust_env=False
-        )
-        self.channel = grpc.insecure_channel(self.grpc_address)
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        self.http.close()
-        self.channel.close()
-        self.loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(20)
-
-    async def _main(self) -> None:
-        self.loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        rpc = GrpcServer(self._table, self.middleware, max_request_bytes=LIMIT)
-        rest = RestServer(self._table, self.middleware, ready=_always, max_request_bytes=LIMIT)
-        self.grpc_address = await rpc.start("127.0.0.1:0")
-        self.rest_address = await rest.start("127.0.0.1:0")
-        self._started.set()
-        await self._stop.wait()
-        await asyncio.gather(rpc.stop(5), rest.stop(5))
-
-    def grpc(self, method: str, value: str, **options: Any) -> Any:
-        message = self.text(value=value).SerializeToString()
-        kind = self.channel.unary_stream if method == "Count" else self.channel.unary_unary
-        call: Any = kind(f"/{self.name}/{method}")
-        return call(message, **{"timeout": 20, **options})
-
-    def rest(self, method: str, value: str, **options: Any) -> httpx.Response:
-        path = {"Wait": "/lab/wait", "Fail": "/lab/fail", "Count": "/lab/counts"}[method]
-        return self.http.post(path, json=value, **options)
-
-
-async def _always() -> bool:
-    return True
+from tests.server.lab import Bench, Lab, always, service
 
 
 @pytest.fixture(scope="module")
@@ -233,7 +124,7 @@ def test_calls_under_way_end_before_the_server_does() -> None:
             bench.text(value="0.8").SerializeToString()
         )
         time.sleep(0.3)
-        bench.loop.call_soon_threadsafe(bench._stop.set)
+        bench.stop()
         waiting.join(10)
         assert answers[0].json() == {"value": "waited"}
         assert bench.text.FromString(pending.result(10)).value == "waited"
@@ -250,15 +141,28 @@ def test_a_draining_server_sends_callers_elsewhere(lab: Bench) -> None:
 
 
 def test_a_service_without_an_answer_stops_the_start() -> None:
-    with pytest.raises(AttributeError, match="missing"):
-        method_table({service("Lab", Missing="/missing"): Lab()})
+    with pytest.raises(SetupError, match="Missing: Lab has no method 'missing'"):
+        method_table({service({"Missing": "/missing"}): Lab()})
+
+
+def test_a_client_stream_stops_the_start() -> None:
+    name = service({"Wait": "/lab/wait"}, client_streaming=True)
+    with pytest.raises(SetupError, match=r"lab_\w+\.proto: rpc .*\.Wait: client streams"):
+        method_table({name: Lab()})
+
+
+def test_a_type_without_json_stops_the_start() -> None:
+    name = service({"Wait": "/lab/wait"}, kind="TYPE_BYTES")
+    table = method_table({name: Lab()})
+    with pytest.raises(AnnotationError, match=r"lab_\w+\.proto: rpc .*\.Text\.value: .* bytes"):
+        http_app(table, Middleware(NoAuth()), ready=always, max_request_bytes=1)
 
 
 def test_a_wrong_annotation_stops_the_start() -> None:
-    name = service("Lab", Wait="/lab/{nothing}")
+    name = service({"Wait": "/lab/{nothing}"})
     with pytest.raises(AnnotationError, match=r"lab_\w+\.proto.*Wait.*column 7"):
-        RestServer(
-            method_table({name: Lab()}), Middleware(OpenDoor()), ready=_always, max_request_bytes=1
+        http_app(
+            method_table({name: Lab()}), Middleware(NoAuth()), ready=always, max_request_bytes=1
         )
 
 

@@ -1,4 +1,4 @@
-"""Health and reflection, over the network: they tell the truth about the database, on both doors."""
+"""Health and reflection over the network: they say whether the database answers."""
 
 from __future__ import annotations
 

@@ -1,35 +1,46 @@
-"""The JSON codec: the same as google.protobuf.json_format in both directions, and what it reads beyond that or refuses."""
+"""The JSON codec: as google.protobuf.json_format both ways, and what it reads beyond that."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from google.protobuf import any_pb2, duration_pb2, json_format, struct_pb2
+from google.protobuf import json_format, struct_pb2
 from google.protobuf.descriptor import FieldDescriptor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spanloom.codec import struct_wire
+from spanloom.codec import struct_reader, struct_writer
 from spanloom.codec.json_codec import (
     MAX_LEVELS,
     MOST_IGNORED,
     MOST_VIOLATIONS,
     JsonError,
     Parsed,
+    UnsupportedTypeError,
+    check_supported,
     parse,
     to_json,
     to_object,
 )
-from tests.server.codec_messages import Batch, Child, Every
+from tests.server.codec_messages import (
+    OTHER_SCALARS,
+    Batch,
+    Child,
+    Every,
+    message_with,
+)
+from tests.server.codec_messages import (
+    SCALARS as SCALAR_NAMES,
+)
 
 Type = FieldDescriptor
 FIELDS: dict[str, Any] = dict(Every.DESCRIPTOR.fields_by_name)
 
-# --- Messages with anything in them -------------------------------------------------------------------------------------------
+# --- Messages with anything in them
 
 texts = st.text(alphabet=st.characters(codec="utf-8"), max_size=8)
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -50,19 +61,15 @@ durations = st.builds(
     st.integers(0, 10**9 - 1),
     st.sampled_from([1, -1]),
 )
-SIGNED = {32: st.integers(-(2**31), 2**31 - 1), 64: st.integers(-(2**63), 2**63 - 1)}
-UNSIGNED = {32: st.integers(0, 2**32 - 1), 64: st.integers(0, 2**64 - 1)}
+INT32, INT64 = st.integers(-(2**31), 2**31 - 1), st.integers(-(2**63), 2**63 - 1)
 SCALARS: dict[int, st.SearchStrategy[Any]] = {
     Type.TYPE_DOUBLE: st.floats(allow_nan=False),
-    Type.TYPE_FLOAT: st.floats(allow_nan=False, width=32),
     Type.TYPE_BOOL: st.booleans(),
     Type.TYPE_STRING: texts,
-    Type.TYPE_BYTES: st.binary(max_size=8),
     Type.TYPE_ENUM: st.sampled_from([0, 1, 2, -7, 5, 2**31 - 1]),
-    **{getattr(Type, f"TYPE_{n}32"): SIGNED[32] for n in ("INT", "SINT", "SFIXED")},
-    **{getattr(Type, f"TYPE_{n}64"): SIGNED[64] for n in ("INT", "SINT", "SFIXED")},
-    **{getattr(Type, f"TYPE_{n}32"): UNSIGNED[32] for n in ("UINT", "FIXED")},
-    **{getattr(Type, f"TYPE_{n}64"): UNSIGNED[64] for n in ("UINT", "FIXED")},
+    Type.TYPE_INT32: INT32,
+    Type.TYPE_INT64: INT64,
+    Type.TYPE_UINT32: st.integers(0, 2**32 - 1),
 }
 
 
@@ -74,25 +81,13 @@ def struct(fields: dict[str, Any]) -> Any:
     return parsed_by_json_format(fields, struct_pb2.Struct())
 
 
-def packed(message: Any) -> any_pb2.Any:
-    box = any_pb2.Any()
-    box.Pack(message)
-    return box
-
-
-children = st.builds(Child, name=texts, item_count=SIGNED[32], labels=st.lists(texts, max_size=2))
+children = st.builds(Child, name=texts, item_count=INT32, labels=st.lists(texts, max_size=2))
 structs = st.dictionaries(texts, json_values, max_size=3).map(struct)
 values = json_values.map(lambda value: parsed_by_json_format(value, struct_pb2.Value()))
 MESSAGES: dict[str, st.SearchStrategy[Any]] = {
-    # No map with two keys in an Any, for its bytes are compared, and maps have no order.
-    "Any": st.one_of(children, durations.map(lambda d: duration_pb2.Duration(**d))).map(packed)
-    | st.sampled_from([any_pb2.Any(), packed(struct({"a": [1, {"b": None}]}))]),
     "Duration": durations,
     "Empty": st.just({}),
     "FieldMask": st.builds(lambda paths: {"paths": paths}, st.lists(snake_names, max_size=3)),
-    "ListValue": st.lists(json_values, max_size=3).map(
-        lambda items: parsed_by_json_format(items, struct_pb2.ListValue())
-    ),
     "Struct": structs,
     "Timestamp": instants,
     "Value": values,
@@ -103,15 +98,12 @@ MESSAGES: dict[str, st.SearchStrategy[Any]] = {
 def element(field: Any) -> st.SearchStrategy[Any]:
     """Values of a field, or of one element of it, as a message's constructor takes them."""
     if field.message_type is None:
-        if field.enum_type and field.enum_type.name == "NullValue":
-            return st.just(0)
         return SCALARS[field.type]
     if field.message_type.name in MESSAGES:
         return MESSAGES[field.message_type.name]
     if field.message_type.name == "Every":
         return everything
-    inner = element(field.message_type.fields_by_name["value"])
-    return st.builds(lambda value: {"value": value}, inner)
+    raise AssertionError(field.full_name)
 
 
 def whole(field: Any) -> st.SearchStrategy[Any]:
@@ -134,7 +126,7 @@ quick = settings(max_examples=100)
 
 
 def read(document: Any, **options: Any) -> Any:
-    """The `Every` that a JSON document, as a Python value, stands for; nothing of it may be ignored."""
+    """The `Every` in a JSON document, of which nothing may be ignored."""
     parsed: Parsed[Any] = parse(json.dumps(document).encode(), Every, **options)
     assert parsed.ignored == []
     return parsed.message
@@ -153,7 +145,7 @@ def bad_paths(document: Any, **options: Any) -> list[str]:
     return [path for path, _ in violations(json.dumps(document).encode(), **options)]
 
 
-# --- The same as json_format --------------------------------------------------------------------------------------------------
+# --- The same as json_format
 
 
 @quick
@@ -165,43 +157,71 @@ def test_printing_says_what_json_format_says(message: Any) -> None:
 
 
 @quick
-@given(everything, st.booleans(), st.booleans(), st.booleans())
+@given(everything, st.booleans(), st.booleans())
 def test_what_json_format_prints_is_read_back(
-    message: Any, lenient: bool, defaults: bool, proto_names: bool
+    message: Any, defaults: bool, proto_names: bool
 ) -> None:
     text = json_format.MessageToJson(
         message,
         always_print_fields_with_no_presence=defaults,
         preserving_proto_field_name=proto_names,
     )
-    assert parse(text.encode(), Every, lenient=lenient).message == message
+    assert parse(text.encode(), Every).message == message
 
 
 @quick
-@given(everything, st.booleans())
-def test_what_is_printed_is_read_back(message: Any, lenient: bool) -> None:
+@given(everything)
+def test_what_is_printed_is_read_back(message: Any) -> None:
     data = to_json(message)
-    assert parse(data, Every, lenient=lenient) == (message, [])
+    assert parse(data, Every) == (message, [])
     assert json_format.Parse(data, Every()) == message
 
 
 @quick
 @given(st.dictionaries(texts, json_values, max_size=4))
 def test_a_struct_is_written_and_read_as_json_format_does(fields: dict[str, Any]) -> None:
-    message = struct_pb2.Struct.FromString(struct_wire.struct_wire(fields))
+    message = struct_pb2.Struct.FromString(struct_writer.struct_wire(fields))
     assert message == struct(fields)
-    assert struct_wire.struct_object(message) == fields == to_object(message)
-    assert struct_wire.list_object(
-        struct_pb2.ListValue.FromString(struct_wire.list_wire([fields]))
-    ) == [fields]
-    assert (
-        struct_wire.value_object(struct_pb2.Value.FromString(struct_wire.value_wire(fields)))
-        == fields
-    )
+    for _ in range(3):  # what came before is read in another way
+        assert struct_reader.struct_object(message) == fields == to_object(message)
+    array = struct_pb2.ListValue.FromString(struct_writer.list_wire([fields]))
+    assert struct_reader.list_object(array) == [fields]
+    value = struct_pb2.Value.FromString(struct_writer.value_wire(fields))
+    assert struct_reader.value_object(value) == fields
 
 
-# One JSON value after another in every field. What json_format only takes because Python's own conversions do, and the mapping
-# does not allow, is refused; the other way round, enum numbers may be texts as all numbers may.
+@quick
+@given(st.dictionaries(texts, json_values, max_size=4))
+def test_no_two_readings_share_an_object_or_list(fields: dict[str, Any]) -> None:
+    sent = {"first": fields, "second": [fields, fields], "third": {"a": [{"b": [fields]}]}}
+    message = struct(sent)
+    for _ in range(4):
+        found = struct_reader.struct_object(message)
+        assert found == sent
+        for container in list(containers(found)):
+            container.clear()  # whoever got it may change it
+
+
+def containers(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict | list):
+        yield value
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from containers(inner)
+
+
+@pytest.mark.parametrize("number", [0, 1, 127, 128, 300, 2**31 - 1, -1, -(2**31)])
+def test_every_number_of_the_open_null_enum_is_null(number: int) -> None:
+    value = struct_pb2.Value()
+    value.null_value = number  # type: ignore[assignment]
+    assert value.WhichOneof("kind") == "null_value"
+    held = struct_pb2.Struct(fields={"a": value})
+    assert struct_reader.value_object(value) is None
+    assert struct_reader.struct_object(held) == {"a": None}
+    assert to_json(held) == b'{"a":null}'
+
+
+# One JSON value after another in every field. What json_format takes only because Python's own
+# conversions do, and the mapping does not allow, is refused.
 OFFERED: list[Any] = [
     *(None, True, False, 0, 1, -1, -0.0, 1.0, 1.5, 1e3, 1e39, 1e308, 3.5e38),
     *(2**31, 2**32, -(2**31), 2**53 + 1, 2**63 - 1, 2**63, -(2**63), 2**64 - 1, 2**64),
@@ -217,32 +237,24 @@ OFFERED: list[Any] = [
     *([], [1], ["a"], [None], [[]], [{}], [{"name": "x"}]),
     *({}, {"a": 1}, {"a": None}, {"1": "x"}, {"true": "x"}, {"1": None}, {"nope": 1}),
     *({"a": {"b": [1, None, "x"]}}, {"name": "x"}, {"name": 1}, {"k": {"name": "x"}}),
-    {"@type": "type.googleapis.com/codec_test.Child", "name": "x"},
-    {"@type": "type.googleapis.com/google.protobuf.Int32Value", "value": 5},
-    *({"@type": "x"}, {"value": 1}),
+    {"value": 1},
 ]
 ONLY_PYTHON: dict[str, list[Any]] = {
     "number": ["1_0"],
-    "float": ["1_0", True, False, " 1", "1 ", "1e400", "inf"],
+    "float": ["1_0", True, False, "1e400", "inf"],
     "enum": ["1_0", True, False, 1.5, 2**32, 2**53 + 1, -(2**63), "1.0", "1e3"],
-    "bytes": [text for text in OFFERED if isinstance(text, str) and not text.isalnum()] + ["é"],
     "message": ["", [], [[]]],
     "duration": ["1.0000000001s"],
-    "values": [None],
 }
 
 
 def kind_of(field: Any) -> str:
     if field.message_type:
-        if field.message_type.name.endswith("Value") and field.name.startswith("boxed"):
-            return kind_of(field.message_type.fields_by_name["value"])
-        special = {"Duration": "duration", "Value": "values"}
+        special = {"Duration": "duration"}
         return special.get(field.message_type.name, "message")
     if field.enum_type:
         return "enum"
-    if field.type in (Type.TYPE_DOUBLE, Type.TYPE_FLOAT):
-        return "float"
-    return {Type.TYPE_BYTES: "bytes", Type.TYPE_STRING: "text"}.get(field.type, "number")
+    return {Type.TYPE_DOUBLE: "float", Type.TYPE_STRING: "text"}.get(field.type, "number")
 
 
 def same(one: Any, other: Any) -> bool:
@@ -261,55 +273,47 @@ def attempt(error: type[Exception], run: Callable[..., Any], *args: Any, **optio
         return None
 
 
-def parsed(text: bytes, lenient: bool) -> Any:
-    return parse(text, Every, lenient=lenient).message
+def parsed(text: bytes) -> Any:
+    return parse(text, Every).message
 
 
 @pytest.mark.parametrize("name", sorted(FIELDS))
-def test_strict_is_json_format_value_by_value_and_lenient_agrees(name: str) -> None:
+def test_what_json_format_reads_is_read_the_same_value_by_value(name: str) -> None:
     field = FIELDS[name]
+    python_only = ONLY_PYTHON.get(kind_of(field), [])
+    agreed = 0
     for value in OFFERED:
+        if any(value == odd and type(value) is type(odd) for odd in python_only):
+            continue
         text = json.dumps({field.json_name: value}).encode()
         theirs = attempt(json_format.ParseError, json_format.Parse, text, Every())
-        ours = attempt(JsonError, parsed, text, lenient=False)
-        lenient = attempt(JsonError, parsed, text, lenient=True)
-        python_only = ONLY_PYTHON.get(kind_of(field), [])
-        if not any(
-            value is odd or (value == odd and type(value) is type(odd)) for odd in python_only
-        ):
-            assert same(ours, theirs), value
-        if ours is not None:
-            assert same(lenient, ours), value
+        if theirs is not None:
+            assert same(attempt(JsonError, parsed, text), theirs), value
+            agreed += 1
+    assert agreed
 
 
-@pytest.mark.parametrize(
-    "document",
-    ['{"aInt32": 1, "aInt32": 1}', '{"wktStruct": {"a": 1, "a": 2}}', "\ufeff{}", "{} x", ""],
-)
-def test_strict_refuses_these_documents_as_json_format_does(document: str) -> None:
-    with pytest.raises(json_format.ParseError):
-        json_format.Parse(document, Every())
-    violations(document.encode(), lenient=False)
+@pytest.mark.parametrize("kind", [*OTHER_SCALARS, "Any", "ListValue", "BoolValue", "NullValue"])
+def test_types_that_the_codec_lacks_are_refused_at_start_up(kind: str) -> None:
+    prefix = {"NullValue": "enum .google.protobuf."}.get(kind, ".google.protobuf.")
+    name = kind if kind in OTHER_SCALARS else prefix + kind
+    for made in (message_with(name), message_with(name, map_key="string")):
+        with pytest.raises(UnsupportedTypeError, match=r"\.Inner\.odd: .*supported"):
+            check_supported(made.DESCRIPTOR)
 
 
-def test_strict_refuses_unknown_fields_names_and_nulls_in_lists() -> None:
-    document = {
-        "nope": 1,
-        "snakeNamed": "x",
-        "repeatedString": ["a", None],
-        "byString": {"k": None},
-        "child": {"nope": 2},
-    }
-    assert bad_paths(document, lenient=False) == [
-        "nope",
-        "snakeNamed",
-        "repeatedString[1]",
-        "byString.k",
-        "child.nope",
-    ]
+@pytest.mark.parametrize("key", [name for name in SCALAR_NAMES if name not in ("string", "double")])
+def test_maps_with_other_keys_than_strings_are_refused_at_start_up(key: str) -> None:
+    with pytest.raises(UnsupportedTypeError, match=r"\.Inner\.odd: JSON maps have string keys"):
+        check_supported(message_with("string", map_key=key).DESCRIPTOR)
 
 
-# --- Printing -----------------------------------------------------------------------------------------------------------------
+def test_all_that_these_tests_use_is_supported() -> None:
+    for made in (Every, Child, Batch):
+        check_supported(made.DESCRIPTOR)
+
+
+# --- Printing
 
 
 def test_fields_without_presence_are_printed_and_unset_ones_with_presence_are_not() -> None:
@@ -317,8 +321,8 @@ def test_fields_without_presence_are_printed_and_unset_ones_with_presence_are_no
     printed = to_object(Every())
     assert printed == json_format.MessageToDict(Every(), always_print_fields_with_no_presence=True)
     assert printed["aInt64"] == "0"
-    assert (printed["byInt32"], printed["children"], printed["$odd"]) == ({}, [], "")
-    assert not any(name.startswith(("optional", "wkt", "boxed", "chosen")) for name in printed)
+    assert (printed["int32ByString"], printed["children"], printed["$odd"]) == ({}, [], "")
+    assert not any(name.startswith(("optional", "wkt", "chosen")) for name in printed)
 
 
 def test_integral_doubles_are_printed_as_integers_up_to_2_53() -> None:
@@ -336,25 +340,17 @@ def test_what_json_has_no_number_for_is_a_text() -> None:
         "Infinity",
         "-Infinity",
     ]
-    assert to_object(Every(repeated_float=[nan, -inf]))["repeatedFloat"] == ["NaN", "-Infinity"]
     assert to_object(struct_pb2.Value(number_value=nan)) == "NaN"
 
 
-@given(st.floats(width=32, allow_nan=False, allow_infinity=False))
-def test_a_32_bit_float_is_printed_short_and_read_back_the_same(value: float) -> None:
-    message = Every(a_float=value)
-    data = to_json(message)
-    assert parse(data, Every).message == message
-    digits = json.loads(data)["aFloat"]
-    assert len(repr(float(digits))) <= len(repr(value))
-
-
 def test_one_field_is_printed_alone() -> None:
-    message = Every(a_int64=7, repeated_string=["é"], by_int32={3: "x"}, child={"name": "n"})
+    message = Every(
+        a_int64=7, repeated_string=["é"], string_by_string={"3": "x"}, child={"name": "n"}
+    )
     message.wkt_timestamp.seconds = 1
     assert to_json(message, "a_int64") == b'"7"'
     assert to_json(message, "repeated_string") == '["é"]'.encode()
-    assert to_json(message, "by_int32") == b'{"3":"x"}'
+    assert to_json(message, "string_by_string") == b'{"3":"x"}'
     assert to_json(message, "child") == b'{"name":"n","itemCount":0,"labels":[]}'
     assert to_json(message, "chosen_child") == to_json(Child())
     assert to_json(message, "wkt_timestamp") == b'"1970-01-01T00:00:01Z"'
@@ -370,8 +366,6 @@ def test_one_field_is_printed_alone() -> None:
             "child.more.wktDuration",
         ),
         (Every(wkt_fieldmask={"paths": ["notSnake"]}), "wktFieldmask"),
-        (Every(wkt_any={"type_url": "x/codec_test.Nope", "value": b""}), "wktAny.@type"),
-        (Every(wkt_any={"type_url": "x/codec_test.Child", "value": b"\xff"}), "wktAny"),
         (
             Every(child_by_name={"k": {"more": {"wkt_timestamp": {"nanos": -1}}}}),
             "childByName.k.more.wktTimestamp",
@@ -395,7 +389,7 @@ def test_a_message_nested_too_deeply_to_print_is_an_error(levels: int) -> None:
         to_json(message)
 
 
-# --- The lenient reading ------------------------------------------------------------------------------------------------------
+# --- The lenient reading
 
 
 def test_unknown_fields_are_reported_once_without_indexes() -> None:
@@ -404,7 +398,6 @@ def test_unknown_fields_are_reported_once_without_indexes() -> None:
         "children": [{"bar": 1}, {"bar": 2, "more": {"zig": None}}],
         "childByName": {"a": {"bar": 3}},
         "wktStruct": {"any": 1},
-        "wktAny": {"@type": "type.googleapis.com/codec_test.Child", "q": 1},
         "é\n": 1,
         "chosenChild": '{"bar": 1}',
     }
@@ -414,7 +407,6 @@ def test_unknown_fields_are_reported_once_without_indexes() -> None:
         "children.bar",
         "children.more.zig",
         "childByName.bar",
-        "wktAny.q",
         "\\u00e9\\n",
         "chosenChild.bar",
     ]
@@ -446,8 +438,6 @@ def test_null_leaves_any_field_unset(name: str) -> None:
     expected = Every()
     if name in ("wkt_value", "chosen_value"):
         getattr(expected, name).null_value = 0
-    if name == "nothing":
-        expected.nothing = 0
     assert read({FIELDS[name].json_name: None}) == expected
 
 
@@ -456,7 +446,7 @@ def test_nulls_are_dropped_from_lists_and_maps_but_kept_in_values() -> None:
         "repeatedString": [None, "a", None],
         "children": [None, {"name": None}],
         "manyTimestamp": [None],
-        "byInt32": {"1": None, "2": "b"},
+        "stringByString": {"1": None, "2": "b"},
         "childByName": {"a": None},
         "wktStruct": {"a": None, "b": [None]},
         "manyValue": [None, 1],
@@ -466,7 +456,7 @@ def test_nulls_are_dropped_from_lists_and_maps_but_kept_in_values() -> None:
     assert list(message.repeated_string) == ["a"]
     assert list(message.children) == [Child()]
     assert not message.many_timestamp
-    assert dict(message.by_int32) == {2: "b"}
+    assert dict(message.string_by_string) == {"2": "b"}
     assert not message.child_by_name
     assert to_object(message.wkt_struct) == {"a": None, "b": [None]}
     assert to_object(message, "many_value") == [None, 1]
@@ -522,7 +512,6 @@ def test_times_are_read_in_every_common_form(value: Any, seconds: int, nanos: in
         ("a_int32", "7.0", 7),
         ("a_int32", 7.0, 7),
         ("a_int32", "1e2", 100),
-        ("a_uint64", 18446744073709551615, 2**64 - 1),
         ("a_int64", "-9223372036854775808", -(2**63)),
         ("a_int64", "9007199254740993.0", 2**53 + 1),
         ("a_double", " 1.5e3\n", 1500.0),
@@ -532,8 +521,6 @@ def test_times_are_read_in_every_common_form(value: Any, seconds: int, nanos: in
         ("color", "1", 1),
         ("color", 99, 99),
         ("color", "COLOR_NEGATIVE", -7),
-        ("a_bytes", "_-8", b"\xff\xef"),
-        ("a_bytes", "/+8=", b"\xff\xef"),
     ],
     ids=repr,
 )
@@ -564,7 +551,9 @@ def test_a_text_that_holds_an_object_stands_for_a_message() -> None:
 def test_a_document_may_be_the_value_of_one_field() -> None:
     assert parse(b'{"name": "x"}', Every, body="child").message == Every(child={"name": "x"})
     assert parse(b'["a", "b"]', Every, body="repeated_string").message.repeated_string == ["a", "b"]
-    assert parse(b'{"1": "a"}', Every, body="by_int32").message == Every(by_int32={1: "a"})
+    assert parse(b'{"1": 2}', Every, body="int32_by_string").message == Every(
+        int32_by_string={"1": 2}
+    )
     assert parse(b"5", Every, body="wkt_value").message.wkt_value.number_value == 5
     assert parse(b'"5"', Every, body="a_int32").message == Every(a_int32=5)
     assert parse(b"ignored", Every, body="").message == Every()
@@ -584,21 +573,18 @@ def test_fields_of_the_url_win_over_the_document() -> None:
         "child": {"name": "body", "itemCount": 3},
         "chosenText": "body",
         "wktTimestamp": "2024-05-06T07:08:09.5Z",
-        "boxedInt32": 9,
     }
     extra = {
         "a_int32": "0",
         "child": {"name": "url"},
         "chosenNumber": "4",
         "wktTimestamp": "2024-05-06T00:00:00Z",
-        "boxedInt32": "0",
         "aBool": "true",
     }
     assert parse(json.dumps(document).encode(), Every, extra=extra).message == Every(
         child={"name": "url", "item_count": 3},
         chosen_number=4,
         wkt_timestamp={"seconds": 1714953600},
-        boxed_int32={},
         a_bool=True,
     )
 
@@ -633,7 +619,7 @@ def test_the_documented_batch_is_read_and_printed() -> None:
     assert b'"start_time":1714978764301,' in to_json(parsed.message)
 
 
-# --- Bad input ----------------------------------------------------------------------------------------------------------------
+# --- Bad input
 
 BAD: dict[str, tuple[Any, list[str]]] = {
     "a list for a text": ({"aString": []}, ["aString"]),
@@ -645,9 +631,7 @@ BAD: dict[str, tuple[Any, list[str]]] = {
     "below int32": ({"repeatedInt32": [0, -(2**31) - 1]}, ["repeatedInt32[1]"]),
     "below uint32": ({"aUint32": -1}, ["aUint32"]),
     "past int64": ({"aInt64": "9223372036854775808"}, ["aInt64"]),
-    "past uint64": ({"aUint64": 2**64}, ["aUint64"]),
     "an endless integer": ({"aInt64": "1e9999"}, ["aInt64"]),
-    "past float": ({"aFloat": 1e39}, ["aFloat"]),
     "past double": ({"aDouble": "1e999"}, ["aDouble"]),
     "a bool for a double": ({"aDouble": False}, ["aDouble"]),
     "a number for a bool": ({"aBool": 1}, ["aBool"]),
@@ -655,9 +639,6 @@ BAD: dict[str, tuple[Any, list[str]]] = {
     "an unknown enum word": ({"color": "PINK"}, ["color"]),
     "an enum past int32": ({"color": 2**31}, ["color"]),
     "an enum list": ({"color": [1]}, ["color"]),
-    "bad base64": ({"aBytes": "***"}, ["aBytes"]),
-    "cut base64": ({"aBytes": "A"}, ["aBytes"]),
-    "a number for bytes": ({"aBytes": 1}, ["aBytes"]),
     "a bad time": ({"wktTimestamp": "soon"}, ["wktTimestamp"]),
     "month 13": ({"manyTimestamp": ["2024-13-01"]}, ["manyTimestamp[0]"]),
     "a bad offset": ({"wktTimestamp": "2024-01-01T00:00:00+24:00"}, ["wktTimestamp"]),
@@ -675,29 +656,19 @@ BAD: dict[str, tuple[Any, list[str]]] = {
         {"children": [{"more": {"child": {"item_count": "x"}}}]},
         ["children[0].more.child.itemCount"],
     ),
-    "a list for a map": ({"byString": []}, ["byString"]),
-    "a bad map key": ({"byInt32": {"x": "a"}}, ["byInt32.x"]),
-    "a bad bool key": ({"byBool": {"True": "a"}}, ["byBool.True"]),
+    "a list for a map": ({"stringByString": []}, ["stringByString"]),
+    "a bad number in a map": ({"int32ByString": {"x": "a"}}, ["int32ByString.x"]),
     "a bad map value": ({"childByName": {"k": {"name": []}}}, ["childByName.k.name"]),
     "a list for a Struct": ({"wktStruct": []}, ["wktStruct"]),
-    "an object for a ListValue": ({"wktListvalue": {}}, ["wktListvalue"]),
-    "a word for a wrapper": ({"boxedInt32": "x"}, ["boxedInt32"]),
-    "an Any without type": ({"wktAny": {"value": 1}}, ["wktAny.@type"]),
-    "an Any of unknown type": ({"wktAny": {"@type": "a/b.C"}}, ["wktAny.@type"]),
-    "a bad field in an Any": (
-        {"wktAny": {"@type": "x/codec_test.Child", "itemCount": "x"}},
-        ["wktAny.itemCount"],
-    ),
-    "a bad value in an Any": (
-        {"wktAny": {"@type": "x/google.protobuf.Timestamp", "value": "x"}},
-        ["wktAny.value"],
-    ),
     "two of a oneof": ({"chosenText": "a", "chosenNumber": 1}, ["chosenNumber"]),
     "a lone surrogate": ({"aString": "\ud800"}, ["aString"]),
     "a lone surrogate in a Struct": ({"wktStruct": {"a": ["x", "\udfff"]}}, ["wktStruct.a[1]"]),
     "a lone surrogate in a Struct's key": ({"wktStruct": {"\ud800": 1}}, ["wktStruct.\\ud800"]),
-    "a lone surrogate in a map's key": ({"byString": {"\ud800": "x"}}, ["byString.\\ud800"]),
-    "NaN": ({"aDouble": math.nan, "aFloat": math.inf}, ["aDouble", "aFloat"]),
+    "a lone surrogate in a map's key": (
+        {"stringByString": {"\ud800": "x"}},
+        ["stringByString.\\ud800"],
+    ),
+    "NaN": ({"aDouble": math.nan, "optionalDouble": math.inf}, ["aDouble", "optionalDouble"]),
     "NaN in a Struct": ({"wktStruct": {"a": math.nan}}, ["wktStruct.a"]),
     "NaN for a text": (
         {"aString": math.nan, "wktTimestamp": math.nan},
@@ -749,7 +720,6 @@ def test_a_document_that_is_no_object_is_refused_as_a_whole(data: bytes, why: st
 def test_bytes_that_are_not_utf8_name_the_field() -> None:
     assert [path for path, _ in violations(b'{"aString": "a\xffb"}')] == ["aString"]
     assert [path for path, _ in violations(b'{"wktStruct": {"k": "\xc3"}}')] == ["wktStruct.k"]
-    assert violations(b'{"aString": "\xff"}', lenient=False) == [("", "is not UTF-8 text: byte 13")]
 
 
 @pytest.mark.parametrize(("open_", "close"), [("[", "]"), ('{"a":', "}")])
@@ -832,11 +802,11 @@ any_json = st.recursive(
 
 
 @settings(quick, max_examples=200)
-@given(any_json, st.booleans())
-def test_any_json_is_read_or_refused_with_a_path(document: Any, lenient: bool) -> None:
+@given(any_json)
+def test_any_json_is_read_or_refused_with_a_path(document: Any) -> None:
     data = json.dumps(document).encode()
     try:
-        message = parse(data, Every, lenient=lenient).message
+        message = parse(data, Every).message
     except JsonError as error:
         found = error.violations
         assert found
@@ -852,6 +822,5 @@ def test_any_json_is_read_or_refused_with_a_path(document: Any, lenient: bool) -
     st.binary(max_size=20) | st.text(alphabet='{}[]",:\\ud80 1aNn-.e', max_size=30).map(str.encode)
 )
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
-    for lenient in (True, False):
-        message = attempt(JsonError, parsed, data, lenient=lenient)
-        assert message is None or not message.ByteSize() or b"{" in data
+    message = attempt(JsonError, parsed, data)
+    assert message is None or not message.ByteSize() or b"{" in data

@@ -1,4 +1,4 @@
-"""kill -9 during a stream of batches loses nothing acknowledged and doubles nothing, on every database."""
+"""kill -9 during a stream of batches loses nothing acknowledged, and stores nothing twice."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BATCH = 10
 
 
 class Process:
-    """`spanloom serve` as a process of its own, on free ports; the first start prints the first key."""
+    """`spanloom serve` as a process, on free ports; the first start prints the first key."""
 
     def __init__(self, database: str) -> None:
         self.process = subprocess.Popen(

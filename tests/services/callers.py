@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from spanloom.errors import SpanloomError
 from spanloom.services.agent_chat import AgentChatService
-from spanloom.services.context import Call
+from spanloom.services.context import CallContext
 from spanloom.services.events import EventService
 from spanloom.services.feedback import FeedbackService
 from spanloom.services.sessions import SessionService
@@ -48,12 +48,12 @@ class Caller:
 
     def send(
         self,
-        method: Callable[[Any, Call], Awaitable[Any]],
+        method: Callable[[Any, CallContext], Awaitable[Any]],
         request: Message,
         fields: dict[str, Any],
         received_ns: int = RECEIVED_NS,
     ) -> Any:
-        call = Call(
+        call = CallContext(
             request_id="r",
             key_project=self.key_project,
             role="admin",
@@ -106,6 +106,11 @@ class Caller:
         request = agent_chat_service_pb2.GetTraceChatRequest()
         fields = {"project_id": self.key_project, "trace_id": trace_id, **fields}
         return self.send(self.chats.get_trace_chat, request, fields)
+
+    def search(self, **fields: Any) -> Any:
+        request = agent_chat_service_pb2.SearchMessagesRequest()
+        fields = {"project_id": self.key_project, **fields}
+        return self.send(self.chats.search_messages, request, fields)
 
     def give(self, received_ns: int = RECEIVED_NS, **fields: Any) -> Any:
         request = feedback_service_pb2.CreateFeedbackRequest()

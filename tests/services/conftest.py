@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from spanloom.services.context import INSTANCE
+from spanloom.model.projects import INSTANCE
 from spanloom.store.store import Store
 from tests.databases import new_url
 from tests.services.callers import Caller

@@ -9,7 +9,7 @@ import pytest
 
 from spanloom import errors
 from spanloom.errors import SpanloomError
-from spanloom.services.context import Call
+from spanloom.services.context import CallContext
 from spanloom.services.otlp import OtlpTraceService
 from spanloom.store.sql import rows
 from spanloom.store.store import Store
@@ -31,7 +31,7 @@ def request(*bad: int, count: int) -> Any:
 
 
 def export(caller: Caller, message: Any) -> Any:
-    call = Call(request_id="r", key_project=caller.key_project, role="ingest", received_ns=1)
+    call = CallContext(request_id="r", key_project=caller.key_project, role="ingest", received_ns=1)
     return asyncio.run(OtlpTraceService(caller.store).export(message, call)).partial_success
 
 

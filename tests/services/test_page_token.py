@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from spanloom.errors import SpanloomError
 from spanloom.model import MAX_TIME_NS
-from spanloom.services.page_token import page_token, position_of
+from spanloom.services.page_token import list_query, page_token, position_of
 from tests.ingest.strategies import ids
 
 positions = st.tuples(st.integers(-MAX_TIME_NS, MAX_TIME_NS), ids)
@@ -22,6 +22,13 @@ def refused(token: str, query: str = "traces", project: str = "p") -> bool:
         "INVALID_PAGE_TOKEN",
         "pageToken",
     )
+
+
+def test_a_list_is_named_by_the_conditions_that_are_set() -> None:
+    named = list_query("traces", name="a", status="", since_ns=None, min_duration_ns=0)
+    assert named == list_query("traces", name="a") == 'traces{"name":"a"}'
+    assert list_query("traces", b=1, a="x") == list_query("traces", a="x", b=1)
+    assert list_query("traces", a="x") != list_query("traces", b="x") != list_query("logs", b="x")
 
 
 @given(positions)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from google.protobuf import json_format
 
+from spanloom.model.projects import INSTANCE
 from spanloom.services import references
-from spanloom.services.context import INSTANCE
 from tests.databases import select
 from tests.services.callers import Caller, refusal
 

@@ -26,7 +26,7 @@ from spanloom.chat.timeline import Timeline
 from spanloom.chat.totals import counted_usages, turn_times
 from spanloom.chat.tree import SpanTree, root_of, span_tree
 from spanloom.chat.walk import walk
-from spanloom.codec.release import let_go
+from spanloom.codec.gradual_release import release_gradually
 from spanloom.model.turn import ChatMessage, TurnChat
 
 if TYPE_CHECKING:
@@ -118,8 +118,8 @@ def trace_chat(
         total_cache_read_input_tokens=sum(read for _, read in cache_tokens),
         messages=tuple(messages),
     )
-    let_go(derived)
-    let_go(facts)
+    release_gradually(derived)
+    release_gradually(facts)
     return turn
 
 

@@ -1,15 +1,15 @@
-"""The JSON codec: any protobuf message to and from JSON, compiled from its descriptor at first use.
+"""The JSON codec: protobuf messages to and from JSON, compiled from descriptors at first use.
 
-`parse` reads (leniently unless told otherwise), `to_json` and `to_object` print. Bad input is always a `JsonError`, which names
-the fields.
+`parse` reads, `to_json` and `to_object` print; `check_supported` says at start-up whether they can.
+Bad input is always a `JsonError`, which names the fields.
 """
 
 from __future__ import annotations
 
-from spanloom.codec.json_load import load_json
+from spanloom.codec.json_error import MAX_LEVELS, MOST_VIOLATIONS, JsonError
 from spanloom.codec.json_parse import MOST_IGNORED, Parsed, parse
 from spanloom.codec.json_print import to_json, to_object
-from spanloom.codec.struct_wire import MAX_LEVELS, MOST_VIOLATIONS, JsonError
+from spanloom.codec.json_shape import UnsupportedTypeError, check_supported
 
 __all__ = [
     "MAX_LEVELS",
@@ -17,7 +17,8 @@ __all__ = [
     "MOST_VIOLATIONS",
     "JsonError",
     "Parsed",
-    "load_json",
+    "UnsupportedTypeError",
+    "check_supported",
     "parse",
     "to_json",
     "to_object",

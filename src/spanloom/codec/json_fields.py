@@ -9,7 +9,9 @@ from typing import Any
 import orjson
 from google.protobuf.message import Message
 
-from spanloom.codec.struct_wire import MAX_LEVELS, JsonError, struct_wire, value_wire, varint
+from spanloom.codec.json_error import MAX_LEVELS, JsonError
+from spanloom.codec.struct_writer import struct_wire, value_wire
+from spanloom.codec.varint import varint
 from spanloom.model import Json
 
 _LENGTH_DELIMITED = 2
@@ -20,8 +22,9 @@ _LEVELS_AN_OBJECT = 3
 def put_json(message: Message, values: Mapping[str, Json], levels: int = MAX_LEVELS) -> None:
     """Set Struct and Value fields by name; a Struct takes objects only.
 
-    `levels` is how many levels of messages may stand below such a field. What is nested deeper is given as its JSON text, so
-    that no body, by whatever door it came, makes an answer that cannot be read.
+    Args:
+        levels: How many levels of messages may be below such a field. What is nested deeper is set
+            as its JSON text, so that no body makes an answer that cannot be read.
     """
     writers = _writers(message.DESCRIPTOR)
     wire = bytearray()

@@ -2,43 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import struct
 from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
 import orjson
-from google.protobuf import message_factory
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 
-from spanloom.codec import large_json
-from spanloom.codec.json_shape import (
-    any_type,
-    has_own_form,
-    is_wrapper,
-    lower_camel_case,
-    map_fields,
-    snake_case,
-)
+from spanloom.codec.json_error import JsonError, prefix_path, violation
+from spanloom.codec.json_shape import lower_camel_case, map_fields, snake_case
 from spanloom.codec.json_time import duration_text, timestamp_text
-from spanloom.codec.release import let_go
-from spanloom.codec.struct_wire import (
-    JsonError,
-    fault,
-    json_number,
-    list_object,
-    struct_object,
-    under,
-    value_object,
-)
+from spanloom.codec.struct_reader import json_number, struct_object, value_object
 
 Print = Callable[[Any], Any]
-_float = struct.Struct("<f").pack
-
-
-_LONG = 1000  # elements: a list of more is written in steps
 
 
 class _Field(NamedTuple):
@@ -50,26 +27,22 @@ class _Field(NamedTuple):
 
 
 def to_json(message: Message, field: str = "") -> bytes:
-    """The message as compact UTF-8 JSON; with `field`, the value of that field of it alone (for `response_body`).
+    """The message as compact UTF-8 JSON.
 
-    Fields without presence are always printed, unset fields with presence never; an unset message asked for by `field` is
-    printed as an empty one. Integral doubles are printed as integers. Raises JsonError for a message that has no JSON: an
-    invalid Timestamp, Duration or FieldMask, or an Any of an unknown type.
+    Fields without presence are always printed, unset fields with presence never; an unset message
+    asked for by `field` is printed as an empty one. Integral doubles are printed as integers.
+
+    Args:
+        field: Only the value of this field is printed (the rule's `response_body`).
+
+    Raises:
+        JsonError: The message has no JSON: an invalid Timestamp, Duration or FieldMask, or it is
+            nested too deeply.
     """
     try:
-        value = to_object(message, field)
-        if type(value) is dict and any(map(_is_long, value.values())):
-            data = b"".join(large_json.dumped(value, levels=1))
-            for member in filter(_is_long, value.values()):
-                let_go(member)
-            return data
-        return orjson.dumps(value)
+        return orjson.dumps(to_object(message, field))
     except (orjson.JSONEncodeError, RecursionError):
-        raise fault("is nested too deeply to print") from None
-
-
-def _is_long(value: Any) -> bool:
-    return type(value) is list and len(value) > _LONG
+        raise violation("is nested too deeply to print") from None
 
 
 def to_object(message: Message, field: str = "") -> Any:
@@ -84,13 +57,10 @@ def to_object(message: Message, field: str = "") -> Any:
 
 @cache
 def message_printer(descriptor: Descriptor) -> Print:
-    """The printer of a message type: its well-known form, or an object with its fields in their declared order."""
+    """The printer of a message type: its own form, or an object of its fields in declared order."""
     well_known = _WELL_KNOWN.get(descriptor.full_name)
     if well_known:
         return well_known
-    if is_wrapper(descriptor):
-        convert = _scalar_printer(descriptor.fields_by_name["value"])
-        return (lambda message: convert(message.value)) if convert else _value_of
     plan: list[_Field] | None = None
 
     def write(message: Any) -> dict[str, Any]:
@@ -110,7 +80,7 @@ def message_printer(descriptor: Descriptor) -> Print:
                 try:
                     value = convert(value)
                 except JsonError as error:
-                    raise JsonError(under(json_name, error)) from None
+                    raise JsonError(prefix_path(json_name, error)) from None
             out[json_name] = value
         return out
 
@@ -131,7 +101,7 @@ def _field_printer(field: FieldDescriptor) -> Print | None:
         return _scalar_printer(field)
     entry = map_fields(field)
     if entry:
-        return _map_printer(entry[0].type == FieldDescriptor.TYPE_BOOL, _scalar_printer(entry[1]))
+        return _map_printer(_scalar_printer(entry[1]))
     convert = _scalar_printer(field)
     return _list_printer(convert) if convert else (lambda values: values[:])
 
@@ -143,24 +113,23 @@ def _list_printer(convert: Print) -> Print:
             try:
                 out.append(convert(value))
             except JsonError as error:
-                raise JsonError(under(f"[{len(out)}]", error)) from None
+                raise JsonError(prefix_path(f"[{len(out)}]", error)) from None
         return out
 
     return write
 
 
-def _map_printer(bool_keys: bool, convert: Print | None) -> Print:
-    name: Callable[[Any], str] = (lambda key: "true" if key else "false") if bool_keys else str
+def _map_printer(convert: Print | None) -> Print:
     if convert is None:
-        return lambda entries: {name(key): entries[key] for key in entries}
+        return dict
 
     def write(entries: Any) -> dict[str, Any]:
         out = {}
         for key in entries:
             try:
-                out[name(key)] = convert(entries[key])
+                out[key] = convert(entries[key])
             except JsonError as error:
-                raise JsonError(under(name(key), error)) from None
+                raise JsonError(prefix_path(key, error)) from None
         return out
 
     return write
@@ -176,75 +145,29 @@ def _scalar_printer(field: FieldDescriptor) -> Print | None:
 
 @cache
 def _enum_printer(enum: EnumDescriptor) -> Print:
-    if enum.full_name == "google.protobuf.NullValue":
-        return lambda number: None
     names = {number: value.name for number, value in enum.values_by_number.items()}
     return lambda number: names.get(number, number)
 
 
-def _float_number(value: float) -> int | float | str:
-    """The shortest decimal that is this 32-bit float, so that 0.1 is printed as 0.1."""
-    if value - value:  # NaN and infinities leave more than 0
-        return json_number(value)
-    bits = _float(value)
-    for digits in (6, 7, 8, 9):
-        short = float(f"{value:.{digits}g}")
-        if abs(short) <= _FLOAT_MAX and _float(short) == bits:
-            return json_number(short)
-    return json_number(value)
-
-
-def _value_of(message: Any) -> Any:
-    return message.value
-
-
-def _base64(value: bytes) -> str:
-    return base64.b64encode(value).decode()
-
-
 def _field_mask(message: Any) -> str:
-    """Paths in lowerCamelCase, joined by commas; JsonError where a path would not come back the same."""
+    """Paths in lowerCamelCase, joined by commas; JsonError if one would not come back the same."""
     return ",".join(_camel_path(path) for path in message.paths)
 
 
 def _camel_path(path: str) -> str:
     camel = lower_camel_case(path)
     if snake_case(camel) != path:
-        raise fault(f"has no JSON form: the path {path!r} is not in snake_case")
+        raise violation(f"has no JSON form: the path {path!r} is not in snake_case")
     return camel
 
 
-def _any(message: Any) -> dict[str, Any]:
-    url = message.type_url
-    if not url and not message.value:
-        return {}
-    descriptor = any_type(message.DESCRIPTOR, url)
-    try:
-        inner = message_factory.GetMessageClass(descriptor).FromString(message.value)
-    except DecodeError:
-        raise fault(f"does not hold a valid {descriptor.full_name}") from None
-    value = message_printer(descriptor)(inner)
-    if has_own_form(descriptor):
-        return {"@type": url, "value": value}
-    return {"@type": url, **value}
-
-
-_FLOAT_MAX = struct.unpack("<f", b"\xff\xff\x7f\x7f")[0]
 _SCALARS: dict[int, Print] = {
     FieldDescriptor.TYPE_DOUBLE: json_number,
-    FieldDescriptor.TYPE_FLOAT: _float_number,
-    FieldDescriptor.TYPE_BYTES: _base64,
     FieldDescriptor.TYPE_INT64: str,
-    FieldDescriptor.TYPE_UINT64: str,
-    FieldDescriptor.TYPE_SINT64: str,
-    FieldDescriptor.TYPE_FIXED64: str,
-    FieldDescriptor.TYPE_SFIXED64: str,
 }
 _WELL_KNOWN: dict[str, Print] = {
-    "google.protobuf.Any": _any,
     "google.protobuf.Duration": duration_text,
     "google.protobuf.FieldMask": _field_mask,
-    "google.protobuf.ListValue": list_object,
     "google.protobuf.Struct": struct_object,
     "google.protobuf.Timestamp": timestamp_text,
     "google.protobuf.Value": value_object,

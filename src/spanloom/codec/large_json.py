@@ -1,6 +1,7 @@
-"""Large JSON in steps: between two of them other threads get their turn.
+"""Large JSON in steps: other threads run between two of them.
 
-A parser or printer written in C keeps the interpreter to itself until it is done, which for 50 MB is a second.
+A parser or printer written in C holds the interpreter's lock until it is done; for 50 MB that is a
+second.
 """
 
 from __future__ import annotations
@@ -13,15 +14,21 @@ from typing import Any, Final, NoReturn
 
 import orjson
 
-# From how many characters or bytes on steps are worth their cost.
+# From this many bytes on the steps are worth their cost.
 LARGE: Final = 1 << 20
 _SLICE: Final = 1000  # elements of a list
 _SURE_DIGITS: Final = 18  # so many fit in 64 bits, whatever they are
 
 
 def loads(text: str, *, levels: int) -> Any:
-    """The value of a JSON text, as `orjson.loads` gives it but for lone surrogates, which are read as they are: so many levels
-    of objects and lists are read a member a step. ValueError where it is no JSON."""
+    """The value of a JSON text, as `orjson.loads` gives it; but lone surrogates are kept.
+
+    Args:
+        levels: So many levels of objects and lists are read one member a step.
+
+    Raises:
+        ValueError: The text is not JSON.
+    """
     try:
         value, at = _value(text, _skip(text, 0), levels)
     except RecursionError:
@@ -32,8 +39,12 @@ def loads(text: str, *, levels: int) -> Any:
 
 
 def dumped(value: Any, *, levels: int) -> Iterator[bytes]:
-    """The JSON of a value in pieces to join: so many levels of objects and lists a member a piece, long lists in slices.
-    Raises as `orjson.dumps` does."""
+    """The JSON of a value in pieces to join; raises as `orjson.dumps` does.
+
+    Args:
+        levels: So many levels of objects and lists are written one member a piece, and long lists
+            in slices.
+    """
     if levels and type(value) is dict:
         opening = b"{"
         for key, member in value.items():
@@ -75,7 +86,7 @@ def _fraction(digits: str) -> float:
     return value if math.isfinite(value) else _no_json(digits)
 
 
-# As orjson has them: what 64 bits cannot hold is a float, what a float cannot hold is no JSON.
+# As orjson reads numbers: what 64 bits cannot hold is a float, what a float cannot hold an error.
 _decoder = json.JSONDecoder(parse_constant=_no_json, parse_int=_whole, parse_float=_fraction)
 _scan: Callable[[str, int], tuple[Any, int]] = vars(_decoder)["scan_once"]
 _space = re.compile(r"[ \t\n\r]*").match
@@ -132,7 +143,7 @@ def _list(text: str, at: int, levels: int) -> tuple[list[Any], int]:
 
 
 def _after_member(text: str, at: int, closing: str) -> tuple[bool, int]:
-    """Whether the member before was the last one, and where it goes on."""
+    """Whether the member before was the last one, and where the next begins."""
     at = _skip(text, at)
     mark = text[at : at + 1]
     if mark not in (closing, ","):

@@ -1,4 +1,4 @@
-"""Large protobuf messages read in steps: the runtime keeps the interpreter to itself until it has read what it is given."""
+"""Large protobuf messages read in steps: the runtime holds the interpreter's lock meanwhile."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from typing import Final
 from google.protobuf.message import DecodeError, Message
 
 _STEP: Final = 1 << 18
-# So many levels are looked into; what is large further down is one step.
+# So many levels are read in steps; what is large further down is one step.
 _LEVELS: Final = 6
 
 
 def merge(message: Message, data: bytes | memoryview, *, levels: int = _LEVELS) -> None:
-    """As `message.MergeFromString`, about a quarter of a megabyte at a time. Raises DecodeError.
+    """As `message.MergeFromString`, about a quarter of a megabyte at a time.
 
-    What stands in a field that is itself a large message is merged into that message in the same way: this is how protobuf
-    defines the bytes of a message that come in parts.
+    A field that is itself a large message is merged in the same way: protobuf defines a message
+    whose bytes come in parts as the merge of the parts.
+
+    Raises:
+        DecodeError: The data is not a message of this type.
     """
     if len(data) <= _STEP or not levels:
         message.MergeFromString(bytes(data))
@@ -48,7 +51,7 @@ def merge(message: Message, data: bytes | memoryview, *, levels: int = _LEVELS) 
                 at += size
             case 5:
                 at += 4
-            case _:  # a group, or nonsense: the runtime knows
+            case _:  # a group, or no valid tag: the runtime decides
                 break
         if at - merged > _STEP:
             message.MergeFromString(bytes(view[merged:at]))

@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 import structlog
 
-from spanloom.codec.conversion import converted
+from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.errors import SpanloomError
 from spanloom.evaluation.judge import JudgeOffError
 from spanloom.evaluation.kinds import kinds, version
@@ -168,13 +168,15 @@ async def _logged(run: Coroutine[Any, Any, None]) -> None:
 
 async def _asked(store: Store, scan: Evaluation, spans: Sequence[Span]) -> list[Evaluation]:
     """What a trace asks for, but for what was found already by the same evaluators, as they are now, on the same subjects."""
-    asked = await converted(len(spans), lambda: asked_evaluations(spans)) if spans else []
+    asked = (
+        await run_in_thread_if_large(len(spans), lambda: asked_evaluations(spans)) if spans else []
+    )
     if not asked:
         return []
     found = await store.evaluations.judged(scan.project, scan.trace_id)
     evaluators = await store.catalog.evaluators(scan.project, {job.evaluator for job in asked})
     versions = {e.slug: version(e.kind, e.body) for e in evaluators}
-    digests = await converted(len(spans) + len(asked), lambda: _digests(asked, spans))
+    digests = await run_in_thread_if_large(len(spans) + len(asked), lambda: _digests(asked, spans))
     return [
         job
         for job in asked

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from spanloom.errors import Violation, invalid
+from spanloom.errors import Reason, Violation, invalid
 from spanloom.model.ids import MAX_ID_LENGTH
 
 MOST_VIOLATIONS = 100
@@ -24,9 +24,9 @@ class Violations:
         self._within = within
         self._spelled = spelled
         self._found: list[Violation] = []
-        self._reasons: set[str] = set()
+        self._reasons: set[Reason] = set()
 
-    def add(self, field: str, description: str, reason: str = "INVALID_FIELD") -> None:
+    def add(self, field: str, description: str, reason: Reason = Reason.INVALID_FIELD) -> None:
         violation = Violation(self._spelled(self._within + field), description)
         self._reasons.add(reason)
         if violation in self._found:  # where two fields are one to the caller
@@ -38,14 +38,14 @@ class Violations:
     def refuse(self) -> None:
         """Raise what was gathered, if anything."""
         if self._found:
-            reason = self._reasons.pop() if len(self._reasons) == 1 else "INVALID_FIELD"
+            reason = self._reasons.pop() if len(self._reasons) == 1 else Reason.INVALID_FIELD
             raise invalid(self._found, reason)
 
     def same_id(self, field: str, first: str) -> None:
         """An id that stands twice: here, and before at the path `first`, which is named as it
         stands within the body."""
         where = self._spelled(self._within + first).removeprefix(self._within)
-        self.add(field, f"the same as {where}", "DUPLICATE_ID")
+        self.add(field, f"the same as {where}", Reason.DUPLICATE_ID)
 
     def check_id(self, field: str, text: str) -> None:
         """Ids are 1 to 256 characters without NUL; anything else may stand in them."""

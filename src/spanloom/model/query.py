@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from spanloom.model.genai import Json
-from spanloom.model.span import Span
 
 T = TypeVar("T")
 
@@ -142,9 +141,19 @@ class AgentTotals:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A message that a search found, and the span that holds it."""
+    """A message that a search found, and what is shown of the span that holds it.
 
-    span: Span
+    Attributes:
+        text: The message, as much of it as the caller asked for.
+        digest: The SHA-256 of the whole message, in hex.
+    """
+
+    trace_id: str
+    span_id: str
+    session_id: str
+    conversation_name: str
+    agent_name: str
+    start_ns: int
     role: str
     text: str
     digest: str

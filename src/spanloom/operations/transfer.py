@@ -14,7 +14,7 @@ from spanloom.codec import json_codec
 from spanloom.errors import SpanloomError, Violation, invalid, invalid_field
 from spanloom.model import uuid7
 from spanloom.server.methods import Method
-from spanloom.services.context import Call
+from spanloom.services.context import CallContext
 from spanloom.store.store import Store
 
 _BATCH_EVENTS = 500
@@ -114,8 +114,8 @@ class Transfer:
         except json_codec.JsonError as error:
             raise invalid([Violation(*violation) for violation in error.violations]) from None
 
-    def _call(self, role: str) -> Call:
-        return Call(
+    def _call(self, role: str) -> CallContext:
+        return CallContext(
             request_id=uuid7(), key_project=self._project, role=role, received_ns=time.time_ns()
         )
 

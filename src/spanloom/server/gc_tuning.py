@@ -1,7 +1,8 @@
-"""When memory is given back: both ways to do so keep the interpreter to themselves, and nobody is answered meanwhile.
+"""Tuning of the garbage collector: a full collection holds the interpreter's lock.
 
-A full look for objects that hold one another takes hundreds of milliseconds beside a large request. Nearly all objects
-are freed without one; so full looks come when nothing is under way, or else once a minute.
+Beside a large request one takes hundreds of milliseconds, in which no call is answered. Nearly all
+objects are freed without it, by their reference counts; so full collections run when no call is
+under way, or else once a minute.
 """
 
 from __future__ import annotations
@@ -11,21 +12,27 @@ import gc
 from collections.abc import Callable
 from typing import Final
 
-# New objects between two looks at those alone: a batch has thousands, and they all live. What three looks left over is
-# looked at once more, for some 10 ms, and then left alone.
+# New objects between two collections of the youngest generation: a batch has thousands, and all of
+# them live. The middle generation takes some 10 ms; the oldest is never collected automatically.
 _YOUNG: Final = 20_000
+_MIDDLE: Final = 3
+_NEVER: Final = 1_000_000
+
 _PAUSE_SECONDS: Final = 10.0
 _MOST_SECONDS: Final = 60.0
 
 
-def settle() -> None:
-    """Leave out what was made so far, and from now on look at young objects only. Workers go on sharing what is left out."""
+def tune_gc() -> None:
+    """Freeze all objects allocated so far, and collect only young generations automatically.
+
+    Forked workers go on sharing the memory pages of frozen objects.
+    """
     gc.freeze()
-    gc.set_threshold(_YOUNG, 3, 1_000_000)
+    gc.set_threshold(_YOUNG, _MIDDLE, _NEVER)
 
 
 async def collect_forever(is_busy: Callable[[], bool]) -> None:
-    """Full looks, until cancelled."""
+    """Run full collections until cancelled: when the server is not busy, at least once a minute."""
     waited = 0.0
     while True:
         await asyncio.sleep(_PAUSE_SECONDS)

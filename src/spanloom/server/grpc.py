@@ -1,4 +1,4 @@
-"""The gRPC door: the method table on grpc.aio, with health and reflection."""
+"""gRPC: the method table on grpc.aio, with health and reflection."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from google.protobuf.message import DecodeError, Message
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from spanloom.codec.conversion import converted
 from spanloom.codec.large_message import merge
-from spanloom.errors import SpanloomError
+from spanloom.codec.offload import run_in_thread_if_large
+from spanloom.errors import SpanloomError, malformed_message, request_too_large
 from spanloom.server import status
-from spanloom.server.http.transcode import malformed
 from spanloom.server.listener import listen
+from spanloom.server.metadata import as_text
 from spanloom.server.methods import Method
-from spanloom.server.middleware import Middleware, Outcome
+from spanloom.server.middleware import REQUEST_ID, Middleware, request_id_of
 
 TRANSPORT = "grpc"
+_PROJECT = "x-spanloom-project"
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 
@@ -30,7 +31,11 @@ Context = grpc.aio.ServicerContext[bytes, bytes]
 class GrpcServer:
     """grpc.aio with one generic handler for each service of the table.
 
-    `shared_port` lets other processes listen on the same port. Messages past `max_request_bytes` are refused with REQUEST_TOO_LARGE. Health is NOT_SERVING until `set_serving(True)`.
+    Health is NOT_SERVING until `set_serving(True)`.
+
+    Args:
+        max_request_bytes: Larger messages are refused with REQUEST_TOO_LARGE.
+        shared_port: Other processes may listen on the same port.
     """
 
     def __init__(
@@ -46,7 +51,8 @@ class GrpcServer:
         self._max_request_bytes = max_request_bytes
         self._server = grpc.aio.server(
             options=[
-                # Twice the limit reaches us, so that the refusal can say why; gRPC itself cuts off what is larger.
+                # Up to twice the limit is received, so that the refusal can say why; gRPC itself
+                # refuses what is larger.
                 ("grpc.max_receive_message_length", 2 * max_request_bytes),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.so_reuseport", int(shared_port)),
@@ -69,8 +75,12 @@ class GrpcServer:
         )
 
     async def start(self, address: str) -> str:
-        """Listen, and give the address with the port that was bound (port 0 asks for a free one). SetupError when it cannot be."""
-        # gRPC tells only standard error why it cannot listen: find out first.
+        """Listen on HOST:PORT (port 0 asks for a free one); the address with the port in use.
+
+        Raises:
+            SetupError: It cannot be listened on.
+        """
+        # gRPC says only on standard error why it cannot listen: find out first.
         if not self._shared_port:
             listen(address).close()
         port = self._server.add_insecure_port(address)
@@ -85,7 +95,7 @@ class GrpcServer:
             await self._health.set(service, state)
 
     async def stop(self, grace: float) -> None:
-        """Take no new calls, let those under way end within `grace` seconds, then cut."""
+        """Refuse new calls, let those under way end within `grace` seconds, then cancel them."""
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace)
 
@@ -95,67 +105,87 @@ class GrpcServer:
             return grpc.unary_stream_rpc_method_handler(self._stream(method))
         return grpc.unary_unary_rpc_method_handler(self._unary(method))
 
-    def _unary(self, method: Method):  # type: ignore[no-untyped-def]  # grpc.aio's handler types are not public
+    # grpc.aio's types of handlers are not public.
+    def _unary(self, method: Method):  # type: ignore[no-untyped-def]
         async def answer(data: bytes, context: Context) -> bytes:
-            outcome = await self._middleware.unary(
+            metadata = _metadata(context)
+            request_id = _answer_with_id(metadata, context)
+            result = await self._middleware.unary(
                 method,
-                _metadata(context),
+                metadata,
                 lambda: self._read(method, data),
+                request_id=request_id,
                 transport=TRANSPORT,
                 time_left=context.time_remaining(),
             )
-            context.set_trailing_metadata((("x-request-id", outcome.request_id),))
-            return await _bytes(outcome, context)
+            return await _bytes(result, request_id, context)
 
         return answer
 
-    def _stream(self, method: Method):  # type: ignore[no-untyped-def]  # grpc.aio's handler types are not public
+    def _stream(self, method: Method):  # type: ignore[no-untyped-def]
         async def answer(data: bytes, context: Context) -> None:
-            outcomes = self._middleware.stream(
-                method, _metadata(context), lambda: self._read(method, data), transport=TRANSPORT
+            metadata = _metadata(context)
+            request_id = _answer_with_id(metadata, context)
+            results = self._middleware.stream(
+                method,
+                metadata,
+                lambda: self._read(method, data),
+                request_id=request_id,
+                transport=TRANSPORT,
             )
-            # Written here, not yielded: gRPC would leave a generator where it stands when the client cancels.
-            async with contextlib.aclosing(outcomes):
-                async for outcome in outcomes:
-                    await context.write(await _bytes(outcome, context))
+            # Written here, not yielded: gRPC does not close a generator when the client cancels.
+            async with contextlib.aclosing(results):
+                async for result in results:
+                    await context.write(await _bytes(result, request_id, context))
 
         return answer
 
     async def _read(self, method: Method, data: bytes) -> Message:
         if len(data) > self._max_request_bytes:
-            raise too_large(self._max_request_bytes)
+            raise request_too_large(self._max_request_bytes)
         message = method.request_class()
         try:
-            await converted(len(data) // 1024, partial(merge, message, data))
+            await run_in_thread_if_large(len(data) // 1024, partial(merge, message, data))
         except DecodeError:
-            raise malformed(message) from None
+            raise malformed_message(message.DESCRIPTOR.full_name) from None
         return message
 
 
-def too_large(limit: int) -> SpanloomError:
-    return SpanloomError(
-        "RESOURCE_EXHAUSTED",
-        "REQUEST_TOO_LARGE",
-        f"the request is larger than {limit} bytes, the server's limit",
-        metadata={"limit_bytes": str(limit)},
-    )
+def _metadata(context: Context) -> dict[str, str]:
+    """The call's metadata as text.
+
+    gRPC's text metadata is ASCII, so the name of a project that is not comes as `-bin`, in UTF-8.
+    """
+    found: dict[str, str] = {}
+    for key, value in context.invocation_metadata() or ():
+        if isinstance(value, str):
+            found[key] = value
+        elif key == f"{_PROJECT}-bin":
+            found[_PROJECT] = as_text(value)
+    return found
 
 
-def _metadata(context: Context) -> Mapping[str, str]:
-    pairs = context.invocation_metadata() or ()
-    return {key: value for key, value in pairs if isinstance(value, str)}
+def _answer_with_id(metadata: Mapping[str, str], context: Context) -> str:
+    """The call's request id, which becomes a trailer however the call ends."""
+    request_id = request_id_of(metadata)
+    context.set_trailing_metadata(((REQUEST_ID, request_id),))
+    return request_id
 
 
-async def _bytes(outcome: Outcome, context: Context) -> bytes:
-    """The message's bytes. An error ends the call with no message: a transcoder in front would take one for the answer."""
-    if not isinstance(outcome.result, SpanloomError):
-        return outcome.result.SerializeToString()
-    rpc_status = status.rpc_status(outcome.result, outcome.request_id)
+async def _bytes(result: Message | SpanloomError, request_id: str, context: Context) -> bytes:
+    """The message's bytes.
+
+    An error ends the call with no message: a transcoder in front of the server would take one for
+    the answer.
+    """
+    if not isinstance(result, SpanloomError):
+        return result.SerializeToString()
+    rpc_status = status.rpc_status(result, request_id)
     await context.abort(
-        status.grpc_code(outcome.result),
+        status.grpc_code(result),
         rpc_status.message,
         (
-            ("x-request-id", outcome.request_id),
+            (REQUEST_ID, request_id),
             ("grpc-status-details-bin", rpc_status.SerializeToString()),
         ),
     )

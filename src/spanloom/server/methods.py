@@ -1,7 +1,7 @@
-"""The method table: every RPC of the contract with the code that answers it. Both transports are made from it.
+"""The method table: every RPC of the contract with the code that answers it.
 
-A service is an object with one coroutine (or, for a server stream, one async generator) for each RPC, named like the RPC in
-snake_case. A missing one stops the start.
+Both transports are made from it. A service is an object with one coroutine (or, for a server
+stream, one async generator) for each RPC, named like the RPC in snake_case.
 """
 
 from __future__ import annotations
@@ -15,19 +15,20 @@ from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 
-from spanloom.services.context import Call
+from spanloom.errors import SetupError
+from spanloom.services.context import CallContext
 from spanloom.v1 import access_pb2
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One RPC: its descriptor, its messages, the role that its callers need ("" for none), and its answer."""
+    """One RPC: its descriptor, its messages, its callers' role ("" for any), and its answer."""
 
     descriptor: MethodDescriptor
     request_class: type[Message]
     response_class: type[Message]
     role: str
-    answer: Callable[[Any, Call], Any]
+    answer: Callable[[Any, CallContext], Any]
 
     @property
     def full_name(self) -> str:
@@ -43,22 +44,40 @@ class Method:
 def method_table(
     services: Mapping[str, object], roles: Mapping[str, str] | None = None
 ) -> list[Method]:
-    """All methods of the services, given by full proto name: `{"spanloom.v1.TraceService": TraceService(store), ...}`.
+    """All methods of the services.
 
-    `roles` says by service which role its callers need where its proto files, being another project's, do not.
+    Args:
+        services: By their full proto name: `{"spanloom.v1.TraceService": TraceService(store)}`.
+        roles: By service, the role that its callers need if its proto files do not say so, because
+            they belong to another project.
+
+    Raises:
+        SetupError: An RPC cannot be served: its service has no method for it, or it is a client
+            stream.
     """
     pool = descriptor_pool.Default()
     return [
-        Method(
-            descriptor=method,
-            request_class=message_factory.GetMessageClass(method.input_type),
-            response_class=message_factory.GetMessageClass(method.output_type),
-            role=_role(method) or (roles or {}).get(name, ""),
-            answer=getattr(service, _snake_case(method.name)),
-        )
+        _method(descriptor, service, (roles or {}).get(name, ""))
         for name, service in services.items()
-        for method in pool.FindServiceByName(name).methods
+        for descriptor in pool.FindServiceByName(name).methods
     ]
+
+
+def _method(descriptor: MethodDescriptor, service: object, role: str) -> Method:
+    where = f"{descriptor.containing_service.file.name}: rpc {descriptor.full_name}"
+    if descriptor.client_streaming:
+        raise SetupError(f"{where}: client streams are not supported")
+    name = _snake_case(descriptor.name)
+    answer = getattr(service, name, None)
+    if answer is None:
+        raise SetupError(f"{where}: {type(service).__name__} has no method {name!r}")
+    return Method(
+        descriptor=descriptor,
+        request_class=message_factory.GetMessageClass(descriptor.input_type),
+        response_class=message_factory.GetMessageClass(descriptor.output_type),
+        role=_role(descriptor) or role,
+        answer=answer,
+    )
 
 
 def _role(method: MethodDescriptor) -> str:

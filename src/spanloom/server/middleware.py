@@ -1,4 +1,8 @@
-"""What every call goes through, whatever transport brought it: request id, limits, key, role, deadline, log, errors."""
+"""What every call passes, whichever transport it came by.
+
+That is a request id, admission limits, authentication, the role, a deadline, the log, and one
+funnel for errors. Refusals of what is no call at all pass it too.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +10,23 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 from google.protobuf.message import Message
 
-from spanloom.errors import SpanloomError
+from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.model import uuid7
+from spanloom.server.auth import Authenticator
 from spanloom.server.methods import Method
-from spanloom.services.context import Call
+from spanloom.services.context import CallContext
 
 log = structlog.get_logger("spanloom.request")
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-# What each role may call, by the role that a method requires.
+REQUEST_ID = "x-request-id"
+
+_VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+# The roles that may call a method, by the role that the method requires.
 _ALLOWED = {
     "": {"ingest", "read", "admin"},
     "ingest": {"ingest", "admin"},
@@ -31,24 +37,24 @@ _ALLOWED = {
 Read = Callable[[], Awaitable[Message]]
 
 
-class Who(Protocol):
-    async def who(self, metadata: Mapping[str, str]) -> tuple[str, str]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a call ended, a message or an error, and the id it is logged under."""
-
-    request_id: str
-    result: Message | SpanloomError
+def request_id_of(metadata: Mapping[str, str]) -> str:
+    """The caller's `x-request-id` if it can be one, else a new id."""
+    given = metadata.get(REQUEST_ID, "")
+    return given if _VALID_REQUEST_ID.fullmatch(given) else uuid7()
 
 
 class Middleware:
-    """Runs methods. `timeout` (seconds) bounds every unary call, beside the caller's own deadline; past `max_in_flight`
-    calls at once a call is refused with RESOURCE_EXHAUSTED."""
+    """Runs methods.
 
-    def __init__(self, who: Who, *, timeout: float = 60.0, max_in_flight: int = 1024) -> None:
-        self._who = who
+    Args:
+        timeout: Seconds that a unary call may take, if the caller's own deadline is not shorter.
+        max_in_flight: So many calls at once are accepted; more get RESOURCE_EXHAUSTED.
+    """
+
+    def __init__(
+        self, authenticator: Authenticator, *, timeout: float = 60.0, max_in_flight: int = 1024
+    ) -> None:
+        self._authenticator = authenticator
         self._timeout = timeout
         self._max_in_flight = max_in_flight
         self._in_flight = 0
@@ -58,82 +64,108 @@ class Middleware:
     def is_busy(self) -> bool:
         return self._in_flight > 0
 
+    @property
+    def needs_no_key(self) -> bool:
+        return self._authenticator.needs_no_key
+
     async def unary(
         self,
         method: Method,
         metadata: Mapping[str, str],
         read: Read,
         *,
+        request_id: str,
         transport: str,
         time_left: float | None = None,
-    ) -> Outcome:
-        """Answer one call. `read` gives the request message once the caller is known, so that strangers cost little."""
-        request_id, started = _request_id(metadata), time.perf_counter()
+    ) -> Message | SpanloomError:
+        """Answer one call.
+
+        Args:
+            metadata: HTTP headers or gRPC metadata, names in lower case.
+            read: Parses the request. It runs after authentication, so that callers without a key
+                cost no parsing.
+            time_left: Seconds to the caller's own deadline.
+        """
+        started = time.perf_counter()
         project, code, reason = "", "CANCELLED", ""
-        result: Message | SpanloomError
         self._in_flight += 1
         try:
             limit = self._timeout if time_left is None else min(time_left, self._timeout)
             async with asyncio.timeout(limit):
                 call = await self._admit(method, metadata, request_id)
                 project = call.key_project
-                result = await method.answer(await read(), call)
+                result: Message = await method.answer(await read(), call)
             code = "OK"
         except Exception as error:  # noqa: BLE001 - the funnel
-            result = as_error(error, request_id, method.full_name)
-            code, reason = result.code, result.reason
+            refusal = as_error(error, request_id, method.full_name)
+            code, reason = refusal.code, refusal.reason
+            return refusal
         finally:
             self._in_flight -= 1
-            _log(method, request_id, started, transport, project, code, reason)
-        return Outcome(request_id, result)
+            _log(method.full_name, request_id, started, transport, project, code, reason)
+        return result
 
     async def stream(
-        self, method: Method, metadata: Mapping[str, str], read: Read, *, transport: str
-    ) -> AsyncGenerator[Outcome, None]:
-        """Answer one call of a server stream: an outcome a message; an error, if any, is the last outcome. To be closed by who
-        does not read to the end."""
-        request_id, started = _request_id(metadata), time.perf_counter()
+        self,
+        method: Method,
+        metadata: Mapping[str, str],
+        read: Read,
+        *,
+        request_id: str,
+        transport: str,
+    ) -> AsyncGenerator[Message | SpanloomError, None]:
+        """Answer one call of a server stream; as `unary`.
+
+        An error, if any, comes last. Whoever does not read to the end must close the generator.
+        """
+        started = time.perf_counter()
         project, code, reason = "", "CANCELLED", ""
         self._in_flight += 1
         try:
             call = await self._admit(method, metadata, request_id)
             project = call.key_project
             async for message in method.answer(await read(), call):
-                yield Outcome(request_id, message)
+                yield message
             code = "OK"
         except Exception as error:  # noqa: BLE001 - the funnel
             refusal = as_error(error, request_id, method.full_name)
             code, reason = refusal.code, refusal.reason
-            yield Outcome(request_id, refusal)
+            yield refusal
         finally:
             self._in_flight -= 1
-            _log(method, request_id, started, transport, project, code, reason)
+            _log(method.full_name, request_id, started, transport, project, code, reason)
 
-    async def _admit(self, method: Method, metadata: Mapping[str, str], request_id: str) -> Call:
+    async def _admit(
+        self, method: Method, metadata: Mapping[str, str], request_id: str
+    ) -> CallContext:
         received_ns = time.time_ns()
         if self.draining:
             raise SpanloomError(
-                "UNAVAILABLE", "SHUTTING_DOWN", "the server is shutting down", retry_after=1.0
+                Code.UNAVAILABLE,
+                Reason.SHUTTING_DOWN,
+                "the server is shutting down",
+                retry_after=1.0,
             )
         if self._in_flight > self._max_in_flight:
             raise SpanloomError(
-                "RESOURCE_EXHAUSTED",
-                "QUEUE_FULL",
+                Code.RESOURCE_EXHAUSTED,
+                Reason.QUEUE_FULL,
                 "too many calls at once; send this one again",
                 metadata={"limit_calls": str(self._max_in_flight)},
                 retry_after=1.0,
             )
-        project, role = await self._who.who(metadata)
+        principal = await self._authenticator.authenticate(metadata)
+        role = principal.role
         if role not in _ALLOWED[method.role]:
             raise SpanloomError(
-                "PERMISSION_DENIED",
-                "ROLE_NOT_ALLOWED",
+                Code.PERMISSION_DENIED,
+                Reason.ROLE_NOT_ALLOWED,
                 f"this call needs a key with the role {method.role}; this key's role is {role}",
                 metadata={"role": role, "required": method.role},
             )
-        return Call(
+        return CallContext(
             request_id=request_id,
-            key_project=project,
+            key_project=principal.project,
             role=role,
             received_ns=received_ns,
             header_project=metadata.get("x-spanloom-project", ""),
@@ -141,8 +173,17 @@ class Middleware:
         )
 
 
+def log_refusal(error: SpanloomError, request_id: str, *, transport: str, target: str) -> None:
+    """The log line of a request that is no call: an unknown path, or no HTTP at all.
+
+    Args:
+        target: What it was for, like `GET /nowhere`, in place of the method's name.
+    """
+    _log(target, request_id, time.perf_counter(), transport, "", error.code, error.reason)
+
+
 def _log(
-    method: Method,
+    method: str,
     request_id: str,
     started: float,
     transport: str,
@@ -151,7 +192,7 @@ def _log(
     reason: str,
 ) -> None:
     facts: dict[str, Any] = {
-        "method": method.full_name,
+        "method": method,
         "transport": transport,
         "code": code,
         "ms": round((time.perf_counter() - started) * 1000, 3),
@@ -165,24 +206,19 @@ def _log(
 
 
 def as_error(error: Exception, request_id: str, method: str) -> SpanloomError:
-    """The one funnel: what is known goes to the caller, anything else only to the log."""
+    """The one funnel: known errors are for the caller, the text of all others is only logged."""
     if isinstance(error, SpanloomError):
         return error
     if isinstance(error, TimeoutError):
         return SpanloomError(
-            "DEADLINE_EXCEEDED",
-            "DEADLINE_EXCEEDED",
+            Code.DEADLINE_EXCEEDED,
+            Reason.DEADLINE_EXCEEDED,
             "the call took too long; a write may have been stored, and may be sent again safely",
         )
     log.error("internal error", method=method, request_id=request_id, exc_info=error)
     return SpanloomError(
-        "INTERNAL",
-        "INTERNAL",
+        Code.INTERNAL,
+        Reason.INTERNAL,
         f"internal error; the server's log has the cause under request id {request_id}",
         metadata={"request_id": request_id},
     )
-
-
-def _request_id(metadata: Mapping[str, str]) -> str:
-    given = metadata.get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else uuid7()

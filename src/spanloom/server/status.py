@@ -1,4 +1,4 @@
-"""How an error is written on the wire: the only table of codes, google.rpc.Status, and the one REST body."""
+"""How an error is written on the wire: codes, google.rpc.Status, and the one REST body."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from google.protobuf import any_pb2, json_format
 from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
-from spanloom.errors import SpanloomError
+from spanloom.errors import Code, Reason, SpanloomError
 
 DOMAIN = "spanloom"
 REASON_PREFIX = "ERROR_REASON_"
 
 # google/rpc/code.proto, "HTTP Mapping".
 HTTP_STATUS = {
-    "CANCELLED": 499,
-    "UNKNOWN": 500,
-    "INVALID_ARGUMENT": 400,
-    "DEADLINE_EXCEEDED": 504,
-    "NOT_FOUND": 404,
-    "ALREADY_EXISTS": 409,
-    "PERMISSION_DENIED": 403,
-    "UNAUTHENTICATED": 401,
-    "RESOURCE_EXHAUSTED": 429,
-    "FAILED_PRECONDITION": 400,
-    "ABORTED": 409,
-    "OUT_OF_RANGE": 400,
-    "UNIMPLEMENTED": 501,
-    "INTERNAL": 500,
-    "UNAVAILABLE": 503,
-    "DATA_LOSS": 500,
+    Code.CANCELLED: 499,
+    Code.UNKNOWN: 500,
+    Code.INVALID_ARGUMENT: 400,
+    Code.DEADLINE_EXCEEDED: 504,
+    Code.NOT_FOUND: 404,
+    Code.ALREADY_EXISTS: 409,
+    Code.PERMISSION_DENIED: 403,
+    Code.UNAUTHENTICATED: 401,
+    Code.RESOURCE_EXHAUSTED: 429,
+    Code.FAILED_PRECONDITION: 400,
+    Code.ABORTED: 409,
+    Code.OUT_OF_RANGE: 400,
+    Code.UNIMPLEMENTED: 501,
+    Code.INTERNAL: 500,
+    Code.UNAVAILABLE: 503,
+    Code.DATA_LOSS: 500,
 }
-# Where HTTP has a more telling status than the code alone.
+# HTTP statuses that say more than the code does.
 HTTP_STATUS_BY_REASON = {
-    "REQUEST_TOO_LARGE": 413,
-    "UNSUPPORTED_ENCODING": 415,
+    Reason.REQUEST_TOO_LARGE: 413,
+    Reason.UNSUPPORTED_ENCODING: 415,
 }
 METHOD_NOT_ALLOWED = 405
 
@@ -51,13 +51,13 @@ def grpc_code(error: SpanloomError) -> grpc.StatusCode:
 
 
 def http_status(error: SpanloomError) -> int:
-    if error.reason == "ROUTE_NOT_FOUND" and error.code == "UNIMPLEMENTED":
+    if error.reason is Reason.ROUTE_NOT_FOUND and error.code is Code.UNIMPLEMENTED:
         return METHOD_NOT_ALLOWED
     return HTTP_STATUS_BY_REASON.get(error.reason) or HTTP_STATUS[error.code]
 
 
 def rpc_status(error: SpanloomError, request_id: str) -> status_pb2.Status:
-    """google.rpc.Status with ErrorInfo, and BadRequest, RetryInfo where they say something, and RequestInfo."""
+    """google.rpc.Status with ErrorInfo, RequestInfo, and BadRequest and RetryInfo if they apply."""
     status = status_pb2.Status(
         code=code_pb2.Code.Value(error.code), message=error.message[:_MAX_MESSAGE_CHARS]
     )
@@ -69,7 +69,7 @@ def rpc_status(error: SpanloomError, request_id: str) -> status_pb2.Status:
 
 
 def rest_body(error: SpanloomError, request_id: str) -> bytes:
-    """One JSON object that every SDK can read: google.rpc.Status' fields beside what each vendor's client looks for."""
+    """One JSON object for every SDK: google.rpc.Status, and the fields that vendors' SDKs read."""
     reason = REASON_PREFIX + error.reason
     details = [_detail_json(detail) for detail in _details(error, request_id)]
     return orjson.dumps(
@@ -91,7 +91,7 @@ def _details(error: SpanloomError, request_id: str) -> list[Message]:
         reason=REASON_PREFIX + error.reason, domain=DOMAIN, metadata=error.metadata
     )
     details: list[Message] = [info]
-    # What is wrong with the body as a whole stands in the message alone: it names no field.
+    # What is wrong with the body as a whole is in the message alone: it names no field.
     if named := [violation for violation in error.violations if violation.field]:
         bad_request = error_details_pb2.BadRequest()
         for violation in named:

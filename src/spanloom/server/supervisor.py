@@ -1,6 +1,7 @@
-"""Several processes that do one work: started, watched, started again when they die, and stopped together.
+"""Several worker processes: started, watched, restarted when they die, and stopped together.
 
-Workers are forked, so they share what was imported, opened and bound before. The supervisor itself must have one thread only.
+Workers are forked, so they share what was imported, opened and bound before. The supervisor itself
+must have one thread only.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from spanloom.errors import SetupError
+
 log = logging.getLogger("spanloom.supervisor")
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
 _FIRST_DELAY_SECONDS, _LONGEST_DELAY_SECONDS = 0.1, 10.0
-# A worker that lived this long died of something new: it is started again at once.
+# A worker that lived this long died of something new: its successor starts at once.
 _LONG_LIFE_SECONDS = 30.0
 
 # Does the work until SIGTERM; calls its argument once it is ready to serve.
@@ -29,10 +32,16 @@ Work = Callable[[Callable[[], None]], None]
 
 @dataclass(slots=True)
 class _Place:
-    """Where a worker runs, one after the other: its process (0 between two), and when the next one starts."""
+    """Where workers run, one after the other.
+
+    Attributes:
+        pid: The worker's process; 0 between two workers.
+        ready: The reading end of the pipe on which it reports that it is ready; -1 when it has.
+        next_at: When the next worker starts, by the monotonic clock.
+    """
 
     pid: int = 0
-    ready: int = -1  # the reading end of the pipe on which it says so; -1 when it has
+    ready: int = -1
     born: float = 0.0
     delay: float = _FIRST_DELAY_SECONDS
     next_at: float = field(default_factory=time.monotonic)
@@ -41,8 +50,9 @@ class _Place:
 class Supervisor:
     """`run` serves until SIGINT or SIGTERM, with `workers` processes that each do `work`.
 
-    A worker that dies is started again, later and later if it goes on dying. Told to stop, every worker has `grace` seconds
-    to end. When the supervisor dies, whatever way, its workers end at once: nothing goes on serving behind its back.
+    A worker that dies is replaced, after longer and longer delays if its successors die, too. On a
+    signal every worker has `grace` seconds to end. When the supervisor dies, in whatever way, its
+    workers end at once.
     """
 
     def __init__(self, workers: int, work: Work, *, grace: float) -> None:
@@ -51,8 +61,8 @@ class Supervisor:
         self._places = [_Place() for _ in range(workers)]
 
     def run(self, started: Callable[[], None]) -> bool:
-        """`started` is called when all workers are ready. False if one died before: then nothing was started."""
-        # Reading gives the end of file when the supervisor is gone.
+        """Serve. `started` is called when all workers are ready; False if one died before that."""
+        # A worker reads end-of-file here when the supervisor has died.
         self._lifeline, self._held = os.pipe()
         wake, woken = socket.socketpair()
         wake.setblocking(False)
@@ -93,7 +103,7 @@ class Supervisor:
         return True
 
     def _wait(self, woken: socket.socket, seconds: float | None) -> None:
-        """Until a signal comes, a worker says that it is ready, or the time is over."""
+        """Wait for a signal, for a worker that reports that it is ready, or for `seconds`."""
         waiting = {place.ready: place for place in self._places if place.ready >= 0}
         found, _, _ = select.select([woken.fileno(), *waiting], [], [], seconds)
         for source in found:
@@ -104,22 +114,22 @@ class Supervisor:
                 waiting[source].ready = -1
 
     def _start(self, place: _Place) -> None:
-        ready, say_ready = os.pipe()
+        ready, report_ready = os.pipe()
         sys.stdout.flush()
         sys.stderr.flush()
         place.born = time.monotonic()
-        # Held back until the worker has handlers of its own: one that took ours would miss the signal.
+        # Blocked until the worker has its own handlers: with ours it would lose the signal.
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         place.pid = os.fork()
         if place.pid == 0:
             os.close(ready)
-            self._live(say_ready)
+            self._live(report_ready)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-        os.close(say_ready)
+        os.close(report_ready)
         place.ready = ready
 
-    def _live(self, say_ready: int) -> None:
-        """What a worker's process does; it never returns."""
+    def _live(self, report_ready: int) -> None:
+        """Run the worker; this never returns."""
         code = 1
         try:
             signal.set_wakeup_fd(-1)
@@ -131,8 +141,10 @@ class Supervisor:
                 if place.ready >= 0:
                     os.close(place.ready)
             threading.Thread(target=_end_with, args=(self._lifeline,), daemon=True).start()
-            self._work(lambda: _say(say_ready))
+            self._work(lambda: _report(report_ready))
             code = 0
+        except SetupError as error:
+            log.error("a worker could not start: %s", error)
         except BaseException:
             log.exception("a worker failed")
         finally:
@@ -141,7 +153,7 @@ class Supervisor:
             os._exit(code)
 
     def _reap(self) -> bool:
-        """Note the workers that have died, and when to start the next; whether there were any."""
+        """Note the workers that have died, and when to start the next; True if there were any."""
         dead = False
         for place in self._places:
             if not place.pid:
@@ -167,13 +179,13 @@ class Supervisor:
             place.ready = -1
 
     def _stop(self, woken: socket.socket) -> None:
-        """Let all workers end within the grace, then kill."""
+        """Let all workers end within the grace, then kill them."""
         deadline = time.monotonic() + self._grace
-        self._tell(signal.SIGTERM)
+        self._signal(signal.SIGTERM)
         while any(place.pid for place in self._places):
             left = deadline - time.monotonic()
             if left <= 0:
-                self._tell(signal.SIGKILL)
+                self._signal(signal.SIGKILL)
                 left = 1.0
             for place in self._places:
                 if place.pid and os.waitpid(place.pid, os.WNOHANG)[0]:
@@ -181,13 +193,13 @@ class Supervisor:
             if any(place.pid for place in self._places):
                 self._wait(woken, left)
 
-    def _tell(self, number: int) -> None:
+    def _signal(self, number: int) -> None:
         for place in self._places:
             if place.pid:
                 os.kill(place.pid, number)
 
 
-def _say(ready: int) -> None:
+def _report(ready: int) -> None:
     os.write(ready, b"1")
     os.close(ready)
 

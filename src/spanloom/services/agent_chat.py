@@ -8,27 +8,29 @@ from functools import partial
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from spanloom.adapters.weave.agent import SORT_FIELDS, agent_message, search_response
+from spanloom.adapters.weave.agent import SORT_FIELDS, agent_message, match_of, search_response
 from spanloom.adapters.weave.chat import MAX_UINT32, chat_message, weight_of
 from spanloom.adapters.weave.feedback import feedback_message
 from spanloom.chat.feedback import attach_feedback
 from spanloom.chat.spoken import ROLES, TOOL_CALL, TOOL_RESULT
 from spanloom.chat.view import trace_chat
-from spanloom.codec.conversion import converted
-from spanloom.codec.release import let_go
+from spanloom.codec.gradual_release import release_gradually
+from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.errors import invalid_field
 from spanloom.model import MAX_TIME_NS, AgentQuery, AgentTotals, Feedback, Page, Span, SpokenQuery
 from spanloom.model.checks import Violations, possible_id
 from spanloom.model.turn import TurnChat
-from spanloom.services.context import Call
+from spanloom.services.context import CallContext
 from spanloom.services.message_search import matches
-from spanloom.services.paging import not_negative, row_limit
+from spanloom.services.paging import bounded_offset, not_negative, row_limit
 from spanloom.store.store import Store
 from spanloom.v1 import agent_chat_service_pb2 as pb
 from spanloom.v1 import agent_pb2
 
 MOST_TURNS = 50
 DEFAULT_MATCHES, MOST_MATCHES = 20, 1000
+# A search reads all that precedes its page.
+MOST_MATCHES_OFFSET = 10_000
 DEFAULT_AGENTS, MOST_AGENTS = 100, 10_000
 
 _ROLES = {**{role: (role,) for role in ROLES}, "tool": (TOOL_CALL, TOOL_RESULT)}
@@ -43,7 +45,7 @@ class AgentChatService:
         self._store = store
 
     async def get_trace_chat(
-        self, request: pb.GetTraceChatRequest, call: Call
+        self, request: pb.GetTraceChatRequest, call: CallContext
     ) -> pb.GetTraceChatResponse:
         project = call.named_project(request.project_id)
         trace_id = request.trace_id
@@ -51,13 +53,15 @@ class AgentChatService:
             raise invalid_field("trace_id", "is required")
         known = possible_id(trace_id)
         spans = await self._store.trace_spans(project, trace_id) if known else []
-        turn = await converted(len(spans), partial(_turn, trace_id, spans, request))
+        turn = await run_in_thread_if_large(len(spans), partial(_turn, trace_id, spans, request))
         if request.include_feedback and known:
             turn = attach_feedback(turn, await self._feedback_on(project, [turn]))
-        return await converted(weight_of(turn), lambda: chat_message(turn, request.project_id))
+        return await run_in_thread_if_large(
+            weight_of(turn), lambda: chat_message(turn, request.project_id)
+        )
 
     async def get_conversation_chat(
-        self, request: pb.GetConversationChatRequest, call: Call
+        self, request: pb.GetConversationChatRequest, call: CallContext
     ) -> pb.GetConversationChatResponse:
         project = call.named_project(request.project_id)
         conversation_id = request.conversation_id
@@ -78,7 +82,7 @@ class AgentChatService:
             project, conversation_id, limit=limit, offset=offset
         )
         turns = [
-            await converted(
+            await run_in_thread_if_large(
                 len(spans),
                 partial(_turn, trace_id, spans, request),
             )
@@ -92,7 +96,9 @@ class AgentChatService:
             response.feedback.extend(feedback_message(feedback) for feedback in on_conversation)
         for turn in turns:
             response.turns.append(
-                await converted(weight_of(turn), partial(chat_message, turn, request.project_id))
+                await run_in_thread_if_large(
+                    weight_of(turn), partial(chat_message, turn, request.project_id)
+                )
             )
         response.total_turns = min(total, MAX_UINT32)
         response.has_more = offset + len(page) < total
@@ -102,7 +108,7 @@ class AgentChatService:
         return response
 
     async def search_messages(
-        self, request: pb.SearchMessagesRequest, call: Call
+        self, request: pb.SearchMessagesRequest, call: CallContext
     ) -> pb.SearchMessagesResponse:
         project = call.named_project(request.project_id)
         bad = Violations()
@@ -114,7 +120,7 @@ class AgentChatService:
             default=DEFAULT_MATCHES,
             most=MOST_MATCHES,
         )
-        offset = not_negative("offset", request.offset)
+        offset = bounded_offset(request.offset, most=MOST_MATCHES_OFFSET)
         named = (request.trace_id, request.conversation_id)
         if not limit or not all(possible_id(name) for name in named if name):
             return pb.SearchMessagesResponse()
@@ -131,11 +137,14 @@ class AgentChatService:
             else None,
         )
         roles = {each for role in request.roles or ROLES for each in _ROLES[role]}
-        found = await matches(self._store, project, query, roles, offset + limit)
         truncated = request.truncate_content or not request.HasField("truncate_content")
-        return search_response(found[offset:], request.project_id, truncated=truncated)
+        show = partial(match_of, project_id=request.project_id, truncated=truncated)
+        found = await matches(self._store, project, query, roles, show, offset=offset, limit=limit)
+        return search_response(found)
 
-    async def list_agents(self, request: pb.ListAgentsRequest, call: Call) -> pb.ListAgentsResponse:
+    async def list_agents(
+        self, request: pb.ListAgentsRequest, call: CallContext
+    ) -> pb.ListAgentsResponse:
         project = call.named_project(request.project_id)
         page = await self._agents(project, request, request.filters.agent_name)
         return pb.ListAgentsResponse(
@@ -144,7 +153,7 @@ class AgentChatService:
         )
 
     async def list_agent_versions(
-        self, request: pb.ListAgentVersionsRequest, call: Call
+        self, request: pb.ListAgentVersionsRequest, call: CallContext
     ) -> pb.ListAgentVersionsResponse:
         project = call.named_project(request.project_id)
         if not request.agent_name:
@@ -181,7 +190,7 @@ class AgentChatService:
     async def _feedback_on(
         self, project: str, turns: Sequence[TurnChat], *targets: tuple[str, str]
     ) -> list[Feedback]:
-        """All feedback on the turns, on the spans that they show, and on further targets; by one query."""
+        """All feedback on the turns, on the spans that they show, and on further targets."""
         shown = {message.span_id for turn in turns for message in turn.messages if message.span_id}
         return await self._store.feedback_on(
             project,
@@ -198,9 +207,9 @@ def _turn(
     spans: list[Span],
     request: pb.GetTraceChatRequest | pb.GetConversationChatRequest,
 ) -> TurnChat:
-    """The chat of the spans, which are given up."""
+    """The chat of the spans; the list is emptied."""
     turn = trace_chat(trace_id, spans, include_model_tool_calls=request.include_model_tool_calls)
-    let_go(spans)
+    release_gradually(spans)
     return turn
 
 
@@ -215,5 +224,5 @@ def _order(sort_by: Sequence[agent_pb2.AgentSort]) -> list[tuple[str, bool]]:
 
 
 def _bound(time: Timestamp) -> int:
-    """In nanoseconds; a time that no span can have stands for the nearest beside those that one can."""
+    """In nanoseconds; a time that no span can have becomes the nearest that is out of range."""
     return max(-1, min(time.seconds * 10**9 + time.nanos, MAX_TIME_NS))

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from spanloom.errors import SpanloomError, invalid_field
-
-INSTANCE = "*"
-DEFAULT_PROJECT = "default"
-MAX_PROJECT_LENGTH = 128
+from spanloom.errors import Code, Reason, SpanloomError, invalid_field
+from spanloom.model.projects import DEFAULT_PROJECT, INSTANCE, MAX_PROJECT_LENGTH, checked_project
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """One call by an authenticated caller.
+class CallContext:
+    """What a service knows of a call beside its request.
 
-    `key_project` is the key's project, "*" for an instance key. `header_project` is the header `x-spanloom-project`, "" when
-    absent; `header_project_id` is the last part of the header `project_id` (`entity/project`). `received_ns` is the time of
-    receipt.
+    Attributes:
+        key_project: The project of the caller's key, "*" for an instance key.
+        received_ns: When the call arrived, in nanoseconds since 1970.
+        header_project: The header `x-spanloom-project`, "" if there is none.
+        header_project_id: The last part of the header `project_id` (`entity/project`), or "".
     """
 
     request_id: str
@@ -28,9 +27,13 @@ class Call:
     header_project_id: str = ""
 
     def project(self, hint: str = "") -> str:
-        """The project to work in, where the request's own word (`hint`) does not bind: bodies of events carry a project as data.
+        """The project to work in, for a request whose own `hint` does not bind.
 
-        A project key decides. An instance key takes the header, else the hint, else `default`.
+        Events carry a project as data, for example. A project key decides by itself. With an
+        instance key it is the header, else the hint, else `default`.
+
+        Raises:
+            SpanloomError: PERMISSION_DENIED if the header names another project than the key's.
         """
         if self.key_project != INSTANCE:
             self._header_must_be(self.key_project)
@@ -38,9 +41,14 @@ class Call:
         return checked_project(self.header_project or hint or DEFAULT_PROJECT)
 
     def named_project(self, project_id: str) -> str:
-        """The project to work in, where the request must name it (`project_id`): the key's own, else PERMISSION_DENIED.
+        """The project to work in, for a request that must name it.
 
-        `project_id` is the project's name; of `entity/project` the whole or the last part.
+        Args:
+            project_id: The project's name; of `entity/project` the whole or the last part counts.
+
+        Raises:
+            SpanloomError: PERMISSION_DENIED if it is not the key's (or the header's) project;
+                INVALID_ARGUMENT if it is missing or cannot be a project's name.
         """
         if not project_id:
             raise invalid_field("project_id", "is required")
@@ -61,19 +69,10 @@ class Call:
             raise _mismatch(self.header_project)
 
 
-def checked_project(name: str) -> str:
-    """The name when it can be a project's: 1 to 128 characters, no control characters, not "*"."""
-    if not 0 < len(name) <= MAX_PROJECT_LENGTH or not name.isprintable() or name == INSTANCE:
-        raise invalid_field(
-            "project", f"must be 1 to {MAX_PROJECT_LENGTH} printable characters, and not *"
-        )
-    return name
-
-
 def _mismatch(project: str) -> SpanloomError:
     return SpanloomError(
-        "PERMISSION_DENIED",
-        "PROJECT_MISMATCH",
+        Code.PERMISSION_DENIED,
+        Reason.PROJECT_MISMATCH,
         "the request names another project than the key's",
         metadata={"project": project[:MAX_PROJECT_LENGTH]},
     )

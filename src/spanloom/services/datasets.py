@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from spanloom.codec.conversion import converted
 from spanloom.codec.json_fields import put_json
-from spanloom.codec.struct_wire import struct_object
+from spanloom.codec.offload import run_in_thread_if_large
+from spanloom.codec.struct_reader import struct_object
 from spanloom.errors import invalid_field, not_found
 from spanloom.model import Dataset, Json
 from spanloom.model.checks import Violations, possible_id
-from spanloom.services.context import Call
+from spanloom.services.context import CallContext
 from spanloom.services.projects import Projects
 from spanloom.store.control import ControlStore
 from spanloom.v1 import dataset_pb2, dataset_service_pb2
@@ -22,7 +22,7 @@ class DatasetService:
         self._projects = Projects(store)
 
     async def create_dataset(
-        self, request: dataset_service_pb2.CreateDatasetRequest, call: Call
+        self, request: dataset_service_pb2.CreateDatasetRequest, call: CallContext
     ) -> dataset_service_pb2.CreateDatasetResponse:
         project = call.project()
         bad = Violations()
@@ -44,18 +44,18 @@ class DatasetService:
         return dataset_service_pb2.CreateDatasetResponse(dataset=_summary(dataset))
 
     async def list_datasets(
-        self, request: dataset_service_pb2.ListDatasetsRequest, call: Call
+        self, request: dataset_service_pb2.ListDatasetsRequest, call: CallContext
     ) -> dataset_service_pb2.ListDatasetsResponse:
         found = await self._datasets.find(call.project())
         return dataset_service_pb2.ListDatasetsResponse(datasets=map(_summary, found))
 
     async def get_dataset(
-        self, request: dataset_service_pb2.GetDatasetRequest, call: Call
+        self, request: dataset_service_pb2.GetDatasetRequest, call: CallContext
     ) -> dataset_service_pb2.GetDatasetResponse:
         project = call.project()
         dataset = await self._dataset(project, request.slug)
         rows = await self._datasets.rows(project, dataset.slug)
-        message = await converted(
+        message = await run_in_thread_if_large(
             len(rows),
             lambda: dataset_pb2.Dataset(
                 slug=dataset.slug,
@@ -67,7 +67,7 @@ class DatasetService:
         return dataset_service_pb2.GetDatasetResponse(dataset=message)
 
     async def create_dataset_item(
-        self, request: dataset_service_pb2.CreateDatasetItemRequest, call: Call
+        self, request: dataset_service_pb2.CreateDatasetItemRequest, call: CallContext
     ) -> dataset_service_pb2.CreateDatasetItemResponse:
         project = call.project()
         dataset = await self._dataset(project, request.slug)
@@ -89,7 +89,7 @@ class DatasetService:
         return dataset_service_pb2.CreateDatasetItemResponse(dataset_row=_row(row), warning=warning)
 
     async def delete_dataset(
-        self, request: dataset_service_pb2.DeleteDatasetRequest, call: Call
+        self, request: dataset_service_pb2.DeleteDatasetRequest, call: CallContext
     ) -> dataset_service_pb2.DeleteDatasetResponse:
         project = call.project()
         dataset = await self._dataset(project, request.slug)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from spanloom.codec.json_fields import put_json
-from spanloom.codec.struct_wire import struct_object
+from spanloom.codec.struct_reader import struct_object
 from spanloom.codec.timestamps import timestamp_from_ns
 from spanloom.errors import not_found
 from spanloom.evaluation.kinds import SettingError, checked_settings, kinds, version
 from spanloom.model import Evaluator
 from spanloom.model.checks import Violations, possible_id
-from spanloom.services.context import Call
+from spanloom.services.context import CallContext
 from spanloom.services.projects import Projects
 from spanloom.store.control import ControlStore
 from spanloom.v1 import evaluator_pb2, evaluator_service_pb2
@@ -23,7 +23,7 @@ class EvaluatorService:
         self._projects = Projects(store)
 
     async def create_evaluator(
-        self, request: evaluator_service_pb2.CreateEvaluatorRequest, call: Call
+        self, request: evaluator_service_pb2.CreateEvaluatorRequest, call: CallContext
     ) -> evaluator_service_pb2.CreateEvaluatorResponse:
         project = call.project()
         evaluator = _read(request.evaluator, call.received_ns)
@@ -32,7 +32,7 @@ class EvaluatorService:
         return evaluator_service_pb2.CreateEvaluatorResponse(evaluator=_message(evaluator))
 
     async def list_evaluators(
-        self, request: evaluator_service_pb2.ListEvaluatorsRequest, call: Call
+        self, request: evaluator_service_pb2.ListEvaluatorsRequest, call: CallContext
     ) -> evaluator_service_pb2.ListEvaluatorsResponse:
         found = await self._catalog.evaluators(call.project())
         return evaluator_service_pb2.ListEvaluatorsResponse(
@@ -40,7 +40,7 @@ class EvaluatorService:
         )
 
     async def delete_evaluator(
-        self, request: evaluator_service_pb2.DeleteEvaluatorRequest, call: Call
+        self, request: evaluator_service_pb2.DeleteEvaluatorRequest, call: CallContext
     ) -> evaluator_service_pb2.DeleteEvaluatorResponse:
         project, slug = call.project(), request.slug
         bad = Violations()

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from spanloom.codec.struct_wire import value_object
+from spanloom.codec.struct_reader import value_object
 from spanloom.errors import invalid_field
 from spanloom.model import MAX_TIME_NS, Chart, EventQuery, Filter, Json
 from spanloom.model.checks import Violations

@@ -13,12 +13,13 @@ from spanloom.adapters.honeyhive.read import ParsedEvents, read_batch, read_even
 from spanloom.adapters.honeyhive.schema import schema_message
 from spanloom.adapters.honeyhive.update import read_update
 from spanloom.adapters.honeyhive.write import event_message, fill_event
-from spanloom.codec.conversion import converted
+from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.codec.timestamps import timestamp_from_ns
 from spanloom.errors import invalid_field, not_found
 from spanloom.model import Span
 from spanloom.model.checks import Violations, possible_id
-from spanloom.services.context import INSTANCE, Call
+from spanloom.model.projects import INSTANCE
+from spanloom.services.context import CallContext
 from spanloom.services.event_query import chart_of, event_query, page_query
 from spanloom.services.projects import Projects
 from spanloom.store.spans import MOST_POINTS
@@ -40,7 +41,7 @@ class EventService:
         self._projects = Projects(store)
 
     async def create_event_batch(
-        self, request: event_service_pb2.CreateEventBatchRequest, call: Call
+        self, request: event_service_pb2.CreateEventBatchRequest, call: CallContext
     ) -> event_service_pb2.CreateEventBatchResponse:
         read = await self._create(request, call, "events")
         return event_service_pb2.CreateEventBatchResponse(
@@ -48,7 +49,7 @@ class EventService:
         )
 
     async def create_event(
-        self, request: event_service_pb2.CreateEventRequest, call: Call
+        self, request: event_service_pb2.CreateEventRequest, call: CallContext
     ) -> event_service_pb2.CreateEventResponse:
         if not request.HasField("event"):
             raise invalid_field("event", "is required")
@@ -56,7 +57,7 @@ class EventService:
         return event_service_pb2.CreateEventResponse(event_id=event_id, success=True)
 
     async def create_model_event(
-        self, request: event_service_pb2.CreateModelEventRequest, call: Call
+        self, request: event_service_pb2.CreateModelEventRequest, call: CallContext
     ) -> event_service_pb2.CreateModelEventResponse:
         if not request.HasField("model_event"):
             raise invalid_field("model_event", "is required")
@@ -64,16 +65,16 @@ class EventService:
         return event_service_pb2.CreateModelEventResponse(event_id=event_id, success=True)
 
     async def create_model_event_batch(
-        self, request: event_service_pb2.CreateModelEventBatchRequest, call: Call
+        self, request: event_service_pb2.CreateModelEventBatchRequest, call: CallContext
     ) -> event_service_pb2.CreateModelEventBatchResponse:
-        batch = await converted(len(request.model_events), lambda: events_of(request))
+        batch = await run_in_thread_if_large(len(request.model_events), lambda: events_of(request))
         read = await self._create(batch, call, "model_events")
         return event_service_pb2.CreateModelEventBatchResponse(
             event_ids=read.event_ids, session_id=read.session_id, success=True
         )
 
     async def update_event(
-        self, request: event_service_pb2.UpdateEventRequest, call: Call
+        self, request: event_service_pb2.UpdateEventRequest, call: CallContext
     ) -> event_service_pb2.UpdateEventResponse:
         project = call.project(request.project)
         patch = read_update(request)
@@ -83,7 +84,7 @@ class EventService:
         return event_service_pb2.UpdateEventResponse(success=True)
 
     async def delete_event(
-        self, request: event_service_pb2.DeleteEventRequest, call: Call
+        self, request: event_service_pb2.DeleteEventRequest, call: CallContext
     ) -> event_service_pb2.DeleteEventResponse:
         project = call.project()
         event_id = request.event_id
@@ -94,7 +95,7 @@ class EventService:
         return event_service_pb2.DeleteEventResponse(success=True, deleted=event_id)
 
     async def get_event(
-        self, request: event_service_pb2.GetEventRequest, call: Call
+        self, request: event_service_pb2.GetEventRequest, call: CallContext
     ) -> event_service_pb2.GetEventResponse:
         project = call.project()
         event_id = request.event_id
@@ -106,7 +107,7 @@ class EventService:
         return event_service_pb2.GetEventResponse(event=event_message(span))
 
     async def export_events(
-        self, request: event_service_pb2.ExportEventsRequest, call: Call
+        self, request: event_service_pb2.ExportEventsRequest, call: CallContext
     ) -> event_service_pb2.ExportEventsResponse:
         answer = event_service_pb2.ExportEventsResponse()
         answer.count = answer.total_events = await self._fill(
@@ -115,14 +116,14 @@ class EventService:
         return answer
 
     async def search_events(
-        self, request: event_service_pb2.SearchEventsRequest, call: Call
+        self, request: event_service_pb2.SearchEventsRequest, call: CallContext
     ) -> event_service_pb2.SearchEventsResponse:
         answer = event_service_pb2.SearchEventsResponse()
         answer.count = await self._fill(answer.events, request, call, MOST_FOUND)
         return answer
 
     async def list_events(
-        self, request: event_service_pb2.ListEventsRequest, call: Call
+        self, request: event_service_pb2.ListEventsRequest, call: CallContext
     ) -> event_service_pb2.ListEventsResponse:
         answer = event_service_pb2.ListEventsResponse()
         answer.count = answer.total_events = await self._fill(
@@ -131,7 +132,7 @@ class EventService:
         return answer
 
     async def stream_events(
-        self, request: event_service_pb2.StreamEventsRequest, call: Call
+        self, request: event_service_pb2.StreamEventsRequest, call: CallContext
     ) -> AsyncIterator[event_service_pb2.StreamEventsResponse]:
         project = call.project(request.project)
         query = replace(event_query(request), limit=_STREAMED_AT_ONCE)
@@ -147,15 +148,15 @@ class EventService:
             last = spans[-1]
 
     async def get_events_schema(
-        self, request: event_service_pb2.GetEventsSchemaRequest, call: Call
+        self, request: event_service_pb2.GetEventsSchemaRequest, call: CallContext
     ) -> event_service_pb2.GetEventsSchemaResponse:
         project = call.project(request.project)
         query = replace(event_query(request), limit=_SCHEMA_EVENTS)
         spans = await self._store.next_events(project, query)
-        return await converted(len(spans), lambda: schema_message(spans))
+        return await run_in_thread_if_large(len(spans), lambda: schema_message(spans))
 
     async def get_events_chart(
-        self, request: event_service_pb2.GetEventsChartRequest, call: Call
+        self, request: event_service_pb2.GetEventsChartRequest, call: CallContext
     ) -> event_service_pb2.GetEventsChartResponse:
         project = call.project(request.project)
         query, chart = chart_of(request)
@@ -179,10 +180,10 @@ class EventService:
         )
 
     async def _create(
-        self, batch: event_service_pb2.CreateEventBatchRequest, call: Call, field: str
+        self, batch: event_service_pb2.CreateEventBatchRequest, call: CallContext, field: str
     ) -> ParsedEvents:
         project = call.project(_project_of(batch, call, field))
-        read = await converted(
+        read = await run_in_thread_if_large(
             len(batch.events),
             lambda: read_batch(batch, received_ns=call.received_ns, field=field),
         )
@@ -190,7 +191,7 @@ class EventService:
         await self._store.write_spans(project, read.spans, events=True)
         return read
 
-    async def _create_one(self, event: event_pb2.Event, call: Call, field: str) -> str:
+    async def _create_one(self, event: event_pb2.Event, call: CallContext, field: str) -> str:
         project = call.project(event.project)
         span = read_event(event, received_ns=call.received_ns, field=field)
         await self._projects.ensure(project)
@@ -203,7 +204,7 @@ class EventService:
         request: event_service_pb2.ExportEventsRequest
         | event_service_pb2.SearchEventsRequest
         | event_service_pb2.ListEventsRequest,
-        call: Call,
+        call: CallContext,
         most: int,
     ) -> int:
         """Add one page of events; how many there are in all."""
@@ -217,11 +218,13 @@ class EventService:
                 fill_event(event, span)
                 projected(event, fields)
 
-        await converted(len(page.items), fill)
+        await run_in_thread_if_large(len(page.items), fill)
         return min(page.total, MAX_INT32)
 
 
-def _project_of(request: event_service_pb2.CreateEventBatchRequest, call: Call, field: str) -> str:
+def _project_of(
+    request: event_service_pb2.CreateEventBatchRequest, call: CallContext, field: str
+) -> str:
     """The project that a batch names, "" for none; asked only where that decides (an instance key, no header). A batch goes
     into one project."""
     if call.key_project != INSTANCE or call.header_project:

@@ -11,8 +11,8 @@ from spanloom.codec.timestamps import timestamp_from_ns
 from spanloom.errors import not_found
 from spanloom.model import Experiment, TraceQuery, dashed, uuid7
 from spanloom.model.checks import Violations, possible_id
-from spanloom.services.context import Call
-from spanloom.services.page_token import page_token, position_of
+from spanloom.services.context import CallContext
+from spanloom.services.page_token import list_query, page_token, position_of
 from spanloom.services.paging import page_size
 from spanloom.services.projects import Projects
 from spanloom.store.store import Store
@@ -31,7 +31,7 @@ class ExperimentService:
         self._projects = Projects(store)
 
     async def create_experiment(
-        self, request: experiment_service_pb2.CreateExperimentRequest, call: Call
+        self, request: experiment_service_pb2.CreateExperimentRequest, call: CallContext
     ) -> experiment_service_pb2.CreateExperimentResponse:
         project = call.project()
         bad = Violations()
@@ -56,14 +56,14 @@ class ExperimentService:
         )
 
     async def list_experiments(
-        self, request: experiment_service_pb2.ListExperimentsRequest, call: Call
+        self, request: experiment_service_pb2.ListExperimentsRequest, call: CallContext
     ) -> experiment_service_pb2.ListExperimentsResponse:
         project = call.project()
         bad = Violations()
         bad.check_text("featureSlug", request.feature_slug)
         bad.refuse()
         size = _size(request.page_size)
-        this_list = f"experiments {request.feature_slug}"
+        this_list = list_query("experiments", feature_slug=request.feature_slug)
         found = await self._store.catalog.list_experiments(
             project,
             feature_slug=request.feature_slug,
@@ -81,7 +81,7 @@ class ExperimentService:
         )
 
     async def get_experiment(
-        self, request: experiment_service_pb2.GetExperimentRequest, call: Call
+        self, request: experiment_service_pb2.GetExperimentRequest, call: CallContext
     ) -> experiment_service_pb2.GetExperimentResponse:
         project = call.project()
         bad = Violations()
@@ -96,7 +96,7 @@ class ExperimentService:
         if experiment is None:
             raise not_found("experiment", request.experiment_id[:64])
         size = _size(request.page_size)
-        this_list = f"experiment {experiment.id}"
+        this_list = list_query("experiment", id=experiment.id)
         query = TraceQuery(experiment_id=experiment.id, feature_slug=experiment.feature_slug)
         traces = await self._store.list_traces(
             project,

@@ -12,11 +12,11 @@ from google.protobuf.message import Message
 
 from spanloom.adapters.weave.feedback import REFS, SCORER_MAPS, feedback_message
 from spanloom.codec.json_fields import put_json
-from spanloom.codec.struct_wire import struct_object
+from spanloom.codec.struct_reader import struct_object
 from spanloom.codec.timestamps import timestamp_from_ns
 from spanloom.model import MAX_ID_LENGTH, Feedback, Json, dashed, uuid7
 from spanloom.model.checks import Violations
-from spanloom.services.context import Call
+from spanloom.services.context import CallContext
 from spanloom.services.paging import not_negative, page_size
 from spanloom.services.projects import Projects
 from spanloom.store.control import ControlStore
@@ -46,7 +46,7 @@ class FeedbackService:
         self._projects = Projects(store)
 
     async def create_feedback(
-        self, request: feedback_service_pb2.CreateFeedbackRequest, call: Call
+        self, request: feedback_service_pb2.CreateFeedbackRequest, call: CallContext
     ) -> feedback_service_pb2.CreateFeedbackResponse:
         project = call.named_project(request.project_id)
         feedback = _read(request, call.received_ns)
@@ -68,7 +68,7 @@ class FeedbackService:
         return response
 
     async def query_feedback(
-        self, request: feedback_service_pb2.QueryFeedbackRequest, call: Call
+        self, request: feedback_service_pb2.QueryFeedbackRequest, call: CallContext
     ) -> feedback_service_pb2.QueryFeedbackResponse:
         project = call.named_project(request.project_id)
         bad = Violations()

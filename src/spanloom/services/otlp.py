@@ -10,11 +10,12 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 
 from spanloom.adapters.otlp.read import parts_from
-from spanloom.codec.conversion import converted
-from spanloom.errors import SpanloomError
+from spanloom.codec.offload import run_in_thread_if_large
+from spanloom.errors import Reason, SpanloomError
 from spanloom.model import Span, trace_scan
 from spanloom.model.evaluations import asking_traces
-from spanloom.services.context import INSTANCE, Call
+from spanloom.model.projects import INSTANCE
+from spanloom.services.context import CallContext
 from spanloom.services.projects import Projects
 from spanloom.store.store import Store
 
@@ -42,7 +43,7 @@ class OtlpTraceService:
         self._projects = Projects(store)
 
     async def export(
-        self, request: trace_service_pb2.ExportTraceServiceRequest, call: Call
+        self, request: trace_service_pb2.ExportTraceServiceRequest, call: CallContext
     ) -> trace_service_pb2.ExportTraceServiceResponse:
         weight = sum(
             len(scope.spans) for group in request.resource_spans for scope in group.scope_spans
@@ -54,7 +55,9 @@ class OtlpTraceService:
         stored = 0
         for project, groups in _by_project(request.resource_spans, call).items():
             parts = parts_from(groups, received_ns=call.received_ns, most=_SPANS_A_WRITE)
-            while (part := await converted(weight, partial(next, parts, None))) is not None:
+            while (
+                part := await run_in_thread_if_large(weight, partial(next, parts, None))
+            ) is not None:
                 rejected += part.rejected
                 if not part.spans:
                     continue
@@ -100,7 +103,7 @@ def _after(stored: int, error: SpanloomError) -> SpanloomError:
     """The error of a later part, which says that earlier parts of the request were stored."""
     if not stored:
         return error
-    why = "the write queue is full" if error.reason == "QUEUE_FULL" else error.message
+    why = "the write queue is full" if error.reason == Reason.QUEUE_FULL else error.message
     return SpanloomError(
         error.code,
         error.reason,
@@ -111,7 +114,9 @@ def _after(stored: int, error: SpanloomError) -> SpanloomError:
     )
 
 
-def _by_project(groups: Sequence[ResourceSpans], call: Call) -> dict[str, list[ResourceSpans]]:
+def _by_project(
+    groups: Sequence[ResourceSpans], call: CallContext
+) -> dict[str, list[ResourceSpans]]:
     """The groups by the project they go to. Resources decide only for an instance key that names
     none."""
     if call.key_project != INSTANCE or call.header_project:

@@ -1,7 +1,8 @@
-"""Page tokens (AIP-158) of lists ordered by a time and an id: where the next page begins, in text that clients only pass on.
+"""Page tokens (AIP-158) of lists ordered by a time and an id: where the next page begins.
 
-A token carries a digest of the query, the project and the position, so that a token of another list or project, or one that was
-changed on the way, is told from a good one. The digest needs no secret: a position opens nothing that the list itself does not.
+A token carries a digest of the query, the project and the position, so that a token of another list
+or project, or a changed one, is recognized. The digest needs no secret: a position gives access to
+nothing that the list itself does not give.
 """
 
 from __future__ import annotations
@@ -9,15 +10,32 @@ from __future__ import annotations
 import base64
 import hashlib
 
-from spanloom.errors import invalid_field
+import orjson
+
+from spanloom.errors import Reason, invalid_field
 from spanloom.model.checks import possible_id
 
 _DIGEST_BYTES = 12
 _TIME_BYTES = 8
 
 
+def list_query(list_name: str, /, **conditions: str | float | None) -> str:
+    """The text that names a list and its conditions.
+
+    Conditions that are not set (None, "", 0) are left out: one that is added later does not void
+    the tokens of lists without it.
+    """
+    given = {key: value for key, value in conditions.items() if value}
+    return list_name + orjson.dumps(given, option=orjson.OPT_SORT_KEYS).decode()
+
+
 def page_token(query: str, project: str, after: tuple[int, str]) -> str:
-    """The token for what follows the item of that time (nanoseconds) and id. `query` names the list and its conditions."""
+    """The token for what follows an item.
+
+    Args:
+        query: The list and its conditions, as `list_query` names them.
+        after: The item's time, in nanoseconds, and its id.
+    """
     time_ns, item_id = after
     position = time_ns.to_bytes(_TIME_BYTES, signed=True) + item_id.encode()
     return (
@@ -28,8 +46,12 @@ def page_token(query: str, project: str, after: tuple[int, str]) -> str:
 def position_of(
     token: str, query: str, project: str, *, field: str = "pageToken"
 ) -> tuple[int, str]:
-    """What `page_token` was made from. INVALID_ARGUMENT (INVALID_PAGE_TOKEN) for anything it did not make for this query."""
-    refused = invalid_field(field, "not a token of this list", "INVALID_PAGE_TOKEN")
+    """The item that `page_token` made the token for.
+
+    Raises:
+        SpanloomError: INVALID_PAGE_TOKEN for anything that it did not make for this query.
+    """
+    refused = invalid_field(field, "not a token of this list", Reason.INVALID_PAGE_TOKEN)
     try:
         data = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
         position = data[_DIGEST_BYTES:]

@@ -1,4 +1,4 @@
-"""How lists read the size and the place of a page."""
+"""The size and the place of a page of a list."""
 
 from __future__ import annotations
 
@@ -11,12 +11,19 @@ def page_size(field: str, asked: int, *, default: int, most: int) -> int:
 
 
 def row_limit(asked: int | None, *, default: int, most: int) -> int:
-    """A limit that may be 0; None is the default, INVALID_ARGUMENT for one that is not from 0 to `most`."""
+    """A limit from 0 to `most`, INVALID_ARGUMENT for any other; None is the default."""
     if asked is None:
         return default
     if not 0 <= asked <= most:
         raise invalid_field("limit", f"must be from 0 to {most}")
     return asked
+
+
+def bounded_offset(offset: int, *, most: int) -> int:
+    """An offset from 0 to `most`; INVALID_ARGUMENT for any other."""
+    if not 0 <= offset <= most:
+        raise invalid_field("offset", f"must be from 0 to {most}")
+    return offset
 
 
 def not_negative(field: str, value: int) -> int:

@@ -11,7 +11,7 @@ from google.protobuf import json_format
 from spanloom.errors import not_found
 from spanloom.model import Json, PromptTag, PromptVersion
 from spanloom.model.checks import Violations, possible_id
-from spanloom.services.context import Call
+from spanloom.services.context import CallContext
 from spanloom.services.projects import Projects
 from spanloom.services.prompt_versions import PRODUCTION, PromptVersions, variables
 from spanloom.store.control import ControlStore
@@ -28,7 +28,7 @@ class PromptService:
         self._projects = Projects(store)
 
     async def create_prompt(
-        self, request: prompt_service_pb2.CreatePromptRequest, call: Call
+        self, request: prompt_service_pb2.CreatePromptRequest, call: CallContext
     ) -> prompt_service_pb2.CreatePromptResponse:
         project = call.project()
         _check(request)
@@ -52,7 +52,7 @@ class PromptService:
         return prompt_service_pb2.CreatePromptResponse(prompt=_message(added, tag))
 
     async def list_prompts(
-        self, request: prompt_service_pb2.ListPromptsRequest, call: Call
+        self, request: prompt_service_pb2.ListPromptsRequest, call: CallContext
     ) -> prompt_service_pb2.ListPromptsResponse:
         found = PromptVersions.by_slug(*await self._catalog.prompts(call.project()))
         return prompt_service_pb2.ListPromptsResponse(
@@ -64,7 +64,7 @@ class PromptService:
         )
 
     async def get_prompt(
-        self, request: prompt_service_pb2.GetPromptRequest, call: Call
+        self, request: prompt_service_pb2.GetPromptRequest, call: CallContext
     ) -> prompt_service_pb2.GetPromptResponse:
         prompt = await self._prompt(call.project(), request.slug)
         chosen = _chosen(prompt, request)
@@ -73,7 +73,7 @@ class PromptService:
         )
 
     async def describe_prompt(
-        self, request: prompt_service_pb2.DescribePromptRequest, call: Call
+        self, request: prompt_service_pb2.DescribePromptRequest, call: CallContext
     ) -> prompt_service_pb2.DescribePromptResponse:
         prompt = await self._prompt(call.project(), request.slug)
         if request.version or request.tag or prompt.status == "live":
@@ -93,7 +93,7 @@ class PromptService:
         )
 
     async def publish_prompt(
-        self, request: prompt_service_pb2.PublishPromptRequest, call: Call
+        self, request: prompt_service_pb2.PublishPromptRequest, call: CallContext
     ) -> prompt_service_pb2.PublishPromptResponse:
         project = call.project()
         bad = Violations()

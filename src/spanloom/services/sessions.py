@@ -8,11 +8,11 @@ from spanloom.adapters.honeyhive.read import read_session, read_session_events
 from spanloom.adapters.honeyhive.session import ORG_ID, WORKSPACE_ID, session_message
 from spanloom.adapters.honeyhive.update import read_restart
 from spanloom.adapters.honeyhive.write import fill_event
-from spanloom.codec.conversion import converted
+from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.errors import invalid_field, not_found
 from spanloom.model import Span
 from spanloom.model.checks import possible_id
-from spanloom.services.context import Call
+from spanloom.services.context import CallContext
 from spanloom.services.projects import Projects
 from spanloom.store.store import Store
 from spanloom.v1 import event_pb2, session_pb2, session_service_pb2
@@ -29,7 +29,7 @@ class SessionService:
         self._projects = Projects(store)
 
     async def start_session(
-        self, request: session_service_pb2.StartSessionRequest, call: Call
+        self, request: session_service_pb2.StartSessionRequest, call: CallContext
     ) -> session_service_pb2.StartSessionResponse:
         properties = _bare(request)
         properties.MergeFrom(request.session)
@@ -53,7 +53,7 @@ class SessionService:
         return answer
 
     async def add_session_traces(
-        self, request: session_service_pb2.AddSessionTracesRequest, call: Call
+        self, request: session_service_pb2.AddSessionTracesRequest, call: CallContext
     ) -> session_service_pb2.AddSessionTracesResponse:
         project = call.project()
         if request.events and request.logs:
@@ -61,7 +61,7 @@ class SessionService:
         field, events = ("logs", request.logs) if request.logs else ("events", request.events)
         for event in request.logs:
             _in_milliseconds(event)
-        read = await converted(
+        read = await run_in_thread_if_large(
             len(events),
             lambda: read_session_events(
                 request.session_id, events, received_ns=call.received_ns, field=field
@@ -74,7 +74,7 @@ class SessionService:
         )
 
     async def get_session(
-        self, request: session_service_pb2.GetSessionRequest, call: Call
+        self, request: session_service_pb2.GetSessionRequest, call: CallContext
     ) -> session_service_pb2.GetSessionResponse:
         project = call.project()
         session_id = _known(request.session_id)
@@ -86,12 +86,12 @@ class SessionService:
         if not spans:
             raise not_found("session", session_id)
         patch = await self._store.event_patch(project, session_id)
-        return await converted(
+        return await run_in_thread_if_large(
             len(spans), lambda: session_message(session_id, spans, project=project, patch=patch)
         )
 
     async def delete_session(
-        self, request: session_service_pb2.DeleteSessionRequest, call: Call
+        self, request: session_service_pb2.DeleteSessionRequest, call: CallContext
     ) -> session_service_pb2.DeleteSessionResponse:
         project = call.project()
         session_id = _known(request.session_id)

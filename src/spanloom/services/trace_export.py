@@ -6,10 +6,10 @@ from google.api.httpbody_pb2 import HttpBody
 
 from spanloom.adapters.otlp.write import traces_data
 from spanloom.codec import otlp_json
-from spanloom.codec.conversion import converted
+from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.errors import invalid_field, not_found
 from spanloom.model.checks import possible_id
-from spanloom.services.context import Call
+from spanloom.services.context import CallContext
 from spanloom.store.spans import SpanStore
 from spanloom.v1 import trace_export_service_pb2
 
@@ -21,7 +21,7 @@ class TraceExportService:
         self._store = store
 
     async def export_trace(
-        self, request: trace_export_service_pb2.ExportTraceRequest, call: Call
+        self, request: trace_export_service_pb2.ExportTraceRequest, call: CallContext
     ) -> trace_export_service_pb2.ExportTraceResponse:
         project = call.project()
         trace_id = request.trace_id
@@ -30,6 +30,8 @@ class TraceExportService:
         spans = await self._store.trace_spans(project, trace_id) if possible_id(trace_id) else []
         if not spans:
             raise not_found("trace", trace_id[:64])
-        data = await converted(len(spans), lambda: otlp_json.to_json(traces_data(spans)))
+        data = await run_in_thread_if_large(
+            len(spans), lambda: otlp_json.to_json(traces_data(spans))
+        )
         document = HttpBody(content_type="application/json", data=data)
         return trace_export_service_pb2.ExportTraceResponse(document=document)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import cast
 
 from google.protobuf.message import Message
@@ -10,7 +11,7 @@ from google.protobuf.message import Message
 from spanloom.adapters.basalt.read import ParsedTrace, read_log, read_trace, trace_around_log
 from spanloom.adapters.basalt.write import listed_trace, trace_message
 from spanloom.adapters.otlp.write import otel_json
-from spanloom.codec.conversion import converted
+from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.codec.timestamps import ns_from_timestamp
 from spanloom.errors import invalid_field, not_found
 from spanloom.model import MAX_TIME_NS, STATUSES, TraceQuery, uuid7
@@ -18,8 +19,8 @@ from spanloom.model.checks import Violations, possible_id
 from spanloom.model.evaluations import asked_evaluations
 from spanloom.model.times import OUT_OF_RANGE
 from spanloom.services import references
-from spanloom.services.context import Call
-from spanloom.services.page_token import page_token, position_of
+from spanloom.services.context import CallContext
+from spanloom.services.page_token import list_query, page_token, position_of
 from spanloom.services.paging import page_size
 from spanloom.services.projects import Projects
 from spanloom.store.store import Store
@@ -47,11 +48,11 @@ class TraceService:
         self._projects = Projects(store)
 
     async def create_trace(
-        self, request: trace_service_pb2.CreateTraceRequest, call: Call
+        self, request: trace_service_pb2.CreateTraceRequest, call: CallContext
     ) -> trace_service_pb2.CreateTraceResponse:
         trace = request.trace
         trace_id = trace.id or uuid7()
-        read = await converted(
+        read = await run_in_thread_if_large(
             len(trace.logs),
             lambda: read_trace(
                 trace, trace_id=trace_id, received_ns=call.received_ns, within="trace."
@@ -63,7 +64,7 @@ class TraceService:
         )
 
     async def create_log(
-        self, request: trace_service_pb2.CreateLogRequest, call: Call
+        self, request: trace_service_pb2.CreateLogRequest, call: CallContext
     ) -> trace_service_pb2.CreateLogResponse:
         trace_id, log_id = uuid7(), uuid7()
         trace = trace_around_log(request, log_id)
@@ -76,25 +77,27 @@ class TraceService:
         )
 
     async def get_trace(
-        self, request: trace_service_pb2.GetTraceRequest, call: Call
+        self, request: trace_service_pb2.GetTraceRequest, call: CallContext
     ) -> trace_service_pb2.GetTraceResponse:
         project = call.project()
         trace_id = _trace_id(request.trace_id)
         spans = await self._store.trace_spans(project, trace_id)
         if not spans:
             raise not_found("trace", trace_id)
-        trace = await converted(len(spans), lambda: trace_message(trace_id, spans, otel_json))
+        trace = await run_in_thread_if_large(
+            len(spans), lambda: trace_message(trace_id, spans, otel_json)
+        )
         return trace_service_pb2.GetTraceResponse(trace=trace)
 
     async def list_traces(
-        self, request: trace_service_pb2.ListTracesRequest, call: Call
+        self, request: trace_service_pb2.ListTracesRequest, call: CallContext
     ) -> trace_service_pb2.ListTracesResponse:
         project = call.project()
         size = page_size(
             "pageSize", request.page_size, default=DEFAULT_PAGE_SIZE, most=MOST_PAGE_SIZE
         )
         query = _query(request)
-        this_list = f"traces {query}"
+        this_list = list_query("traces", **asdict(query))
         traces = await self._store.list_traces(
             project,
             query,
@@ -112,7 +115,7 @@ class TraceService:
         )
 
     async def delete_trace(
-        self, request: trace_service_pb2.DeleteTraceRequest, call: Call
+        self, request: trace_service_pb2.DeleteTraceRequest, call: CallContext
     ) -> trace_service_pb2.DeleteTraceResponse:
         project = call.project()
         trace_id = _trace_id(request.trace_id)
@@ -121,7 +124,7 @@ class TraceService:
         return trace_service_pb2.DeleteTraceResponse()
 
     async def _store_trace(
-        self, read: ParsedTrace, trace: trace_pb2.Trace, call: Call
+        self, read: ParsedTrace, trace: trace_pb2.Trace, call: CallContext
     ) -> str | None:
         """Store the spans; the warning, None when there is nothing to tell."""
         project = call.project()

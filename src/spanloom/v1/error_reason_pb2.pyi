@@ -228,6 +228,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         BadRequest: requestId: the id of a call with a different request
     """
+    ERROR_REASON_FOREIGN_SITE: _ErrorReason.ValueType  # 39
+    """A server without authentication (--no-auth) refuses a request that a page of another site made:
+    its Origin or its Host is not this machine's (PERMISSION_DENIED).
+
+        ErrorInfo.metadata: { "header": "origin", "value": "https://app.example" }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason for an error, for programs. Every error that Spanloom itself returns carries one
@@ -451,5 +457,11 @@ ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 38
 call must equal the first one.
 
     BadRequest: requestId: the id of a call with a different request
+"""
+ERROR_REASON_FOREIGN_SITE: ErrorReason.ValueType  # 39
+"""A server without authentication (--no-auth) refuses a request that a page of another site made:
+its Origin or its Host is not this machine's (PERMISSION_DENIED).
+
+    ErrorInfo.metadata: { "header": "origin", "value": "https://app.example" }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

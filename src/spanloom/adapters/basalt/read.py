@@ -25,7 +25,7 @@ from typing import Any, cast
 from google.protobuf.message import Message
 
 from spanloom.codec.json_path import json_path
-from spanloom.codec.struct_wire import struct_object, value_object
+from spanloom.codec.struct_reader import struct_object, value_object
 from spanloom.codec.timestamps import ns_from_timestamp
 from spanloom.model import Io, Json, Sent, Span, TraceFacts
 from spanloom.model.checks import Violations

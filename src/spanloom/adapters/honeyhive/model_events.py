@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from google.protobuf.message import Message
 
-from spanloom.codec.struct_wire import struct_object, value_object
+from spanloom.codec.struct_reader import struct_object, value_object
 from spanloom.v1 import event_pb2, event_service_pb2, model_event_pb2
 
 _EVENT_FIELDS = [field.name for field in event_pb2.Event.DESCRIPTOR.fields]

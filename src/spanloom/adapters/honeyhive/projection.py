@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from spanloom.codec.json_fields import put_json
-from spanloom.codec.struct_wire import struct_object, value_object
+from spanloom.codec.struct_reader import struct_object, value_object
 from spanloom.v1 import event_pb2
 
 _ALWAYS = ("event_id", "event_type")

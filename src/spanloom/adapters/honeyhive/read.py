@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from spanloom.codec.struct_wire import message_fields
+from spanloom.codec.struct_reader import message_fields
 from spanloom.model import EVENT_TYPES, MAX_TIME_NS, NO_BODY, Io, Json, Sent, Span, dashed, uuid7
 from spanloom.model.checks import Violations
 from spanloom.model.patch import column_text, count_of, dollars_of, model_of

@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Sequence
 
 from spanloom.adapters.honeyhive.write import fill_event
+from spanloom.codec.json_error import MAX_LEVELS
 from spanloom.codec.json_fields import put_json
-from spanloom.codec.struct_wire import MAX_LEVELS
 from spanloom.model import NO_BODY, Json, Span
 from spanloom.model.parents import cycle_heads
 from spanloom.model.patch import Patch, patched

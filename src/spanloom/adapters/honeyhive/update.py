@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from spanloom.codec.struct_wire import struct_object, value_object
+from spanloom.codec.struct_reader import struct_object, value_object
 from spanloom.model import Json
 from spanloom.model.checks import Violations
 from spanloom.model.span import EVENT_OBJECTS

@@ -3,8 +3,8 @@ contract's defaults filled in."""
 
 from __future__ import annotations
 
+from spanloom.codec.json_error import MAX_LEVELS
 from spanloom.codec.json_fields import put_json
-from spanloom.codec.struct_wire import MAX_LEVELS
 from spanloom.model import Io, Json, Span
 from spanloom.model.span import EVENT_OBJECTS, EVENT_VALUES, SHOWN_COLUMNS, TOTAL_TOKENS
 from spanloom.model.times import ms_from_ns

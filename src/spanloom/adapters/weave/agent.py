@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from spanloom.adapters.weave.object_refs import outward
 from spanloom.codec.timestamps import timestamp_from_ns
-from spanloom.model import AgentTotals
+from spanloom.model import AgentTotals, Span
 from spanloom.model.query import Match
 from spanloom.v1 import agent_chat_service_pb2, agent_pb2
 
@@ -47,29 +47,43 @@ def agent_message(project: str, totals: AgentTotals) -> agent_pb2.Agent:
     )
 
 
-def search_response(
-    matches: Sequence[Match], project_id: str, *, truncated: bool
-) -> agent_chat_service_pb2.SearchMessagesResponse:
+def match_of(
+    span: Span, role: str, text: str, digest: str, *, project_id: str, truncated: bool
+) -> Match:
+    """A message of a span as the search shows it; the span itself is not kept."""
+    shown = outward(text, project_id)
+    return Match(
+        trace_id=span.trace_id,
+        span_id=span.span_id,
+        session_id=span.session_id,
+        conversation_name=span.conversation_name,
+        agent_name=span.agent_name,
+        start_ns=span.start_ns,
+        role=role,
+        text=shown[:PREVIEW_CHARACTERS] if truncated else shown,
+        digest=digest,
+    )
+
+
+def search_response(matches: Sequence[Match]) -> agent_chat_service_pb2.SearchMessagesResponse:
     """The matches, newest first, by conversation: the one with the newest comes first."""
     conversations: dict[str, agent_pb2.MatchedConversation] = {}
     for match in matches:
-        span = match.span
-        text = outward(match.text, project_id)
-        started = timestamp_from_ns(span.start_ns)
+        started = timestamp_from_ns(match.start_ns)
         conversation = conversations.setdefault(
-            span.session_id,
+            match.session_id,
             agent_pb2.MatchedConversation(
-                conversation_id=span.session_id,
-                conversation_name=span.conversation_name,
-                agent_name=span.agent_name,
+                conversation_id=match.session_id,
+                conversation_name=match.conversation_name,
+                agent_name=match.agent_name,
                 last_activity=started,
             ),
         )
         conversation.matched_messages.add(
-            span_id=span.span_id,
-            trace_id=span.trace_id,
+            span_id=match.span_id,
+            trace_id=match.trace_id,
             role=match.role,
-            content_preview=text[:PREVIEW_CHARACTERS] if truncated else text,
+            content_preview=match.text,
             content_digest=match.digest,
             started_at=started,
         )

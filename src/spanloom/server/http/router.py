@@ -1,4 +1,4 @@
-"""`google.api.http`: which HTTP requests are which calls. Rules are checked against their messages at start-up.
+"""`google.api.http`: which HTTP request is which call. Rules are checked against their messages.
 
 router = Router([b for method in service.methods for b in bindings(method)])
 match = router.match("GET", "/v1/traces/abc")
@@ -12,39 +12,42 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from typing import Any, NamedTuple
-from urllib.parse import unquote
 
 from google.api import annotations_pb2, http_pb2
 from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 
+from spanloom.codec.json_error import violation
 from spanloom.codec.json_parse import MOST_IGNORED, printable
 from spanloom.codec.json_shape import has_own_form, map_fields, spellings
-from spanloom.codec.struct_wire import fault
+from spanloom.errors import SetupError
 from spanloom.server.http.path_template import (
     Template,
     TemplateError,
     Variable,
-    Wild,
+    decode_segment,
     parse_template,
 )
 
-ANY_METHOD = "*"
-
 _WITHOUT_BODY = ("GET", "DELETE")
-_STRUCTURED = frozenset(f"google.protobuf.{n}" for n in ("Any", "ListValue", "Struct", "Value"))
+_STRUCTURED = ("google.protobuf.Struct", "google.protobuf.Value")
 
 
-class AnnotationError(ValueError):
-    """A rule that cannot be served. The text names the proto file, the RPC and, within a template, the column (from 1)."""
+class AnnotationError(SetupError):
+    """A rule that cannot be served; it stops the start.
+
+    The text names the proto file, the RPC and, within a template, the column (from 1).
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Binding:
     """One HTTP method and path template of an RPC.
 
-    `http_method` is in capitals, or "*" for any. `body`: "" for none, "*" for all fields that are not in the path, or the name
-    of one field. `response_body`: "" for the whole response, or the name of the field that is the HTTP body.
+    Attributes:
+        http_method: In capitals.
+        body: "" for none, "*" for all fields that are not in the path, or the name of one field.
+        response_body: "" for the whole response, or the name of the field that is the HTTP body.
     """
 
     http_method: str
@@ -61,7 +64,7 @@ class Binding:
 
 
 class Match(NamedTuple):
-    """The binding that a request is for, and the decoded values of its path variables by field path."""
+    """A request's binding, and the decoded values of its path variables by field path."""
 
     binding: Binding
     variables: dict[str, str]
@@ -75,9 +78,10 @@ class Fields(NamedTuple):
 
 
 def rule_of(method: MethodDescriptor) -> http_pb2.HttpRule | None:
-    """The rule of an RPC: its annotation, else the one that service_config.json (a google.api.Http) has for its full name.
+    """The rule of an RPC: its annotation, else what service_config.json has for its full name.
 
-    The file is for services whose proto files are another project's, which cannot be annotated.
+    The file (a google.api.Http) is for services whose proto files belong to another project and
+    cannot be annotated.
     """
     options = method.GetOptions()
     if options.HasExtension(annotations_pb2.http):
@@ -94,36 +98,39 @@ def _configured_rules() -> dict[str, http_pb2.HttpRule]:
 
 
 def bindings(method: MethodDescriptor) -> list[Binding]:
-    """The HTTP bindings of an RPC, the main one first; none where it has no rule.
+    """The HTTP bindings of an RPC, the main one first; none if it has no rule.
 
-    Raises AnnotationError for a rule without a pattern, a bad template, a variable or body that names no field or one that
-    cannot be there, a body on GET or DELETE, and additional bindings inside additional bindings.
+    Raises:
+        AnnotationError: The rule has no pattern, a custom pattern, a bad template, a variable or
+            body that names no field or one that cannot be there, a body on GET or DELETE, or
+            additional bindings inside additional bindings.
     """
     rule = rule_of(method)
     if rule is None:
         return []
     if any(extra.additional_bindings for extra in rule.additional_bindings):
-        raise _error(method, "additional_bindings stand inside additional_bindings")
+        raise annotation_error(method, "additional_bindings are inside additional_bindings")
     return [_binding(method, each) for each in (rule, *rule.additional_bindings)]
 
 
 def _binding(method: MethodDescriptor, rule: http_pb2.HttpRule) -> Binding:
     pattern = rule.WhichOneof("pattern")
+    if pattern is None:
+        raise annotation_error(method, "the rule names no HTTP method")
     if pattern == "custom":
-        http_method, text = rule.custom.kind.upper(), rule.custom.path
-    else:
-        http_method, text = (pattern or "").upper(), getattr(rule, pattern or "get")
-    if not http_method:
-        raise _error(method, "the rule names no HTTP method")
+        raise annotation_error(method, "custom HTTP methods are not supported")
+    http_method, text = pattern.upper(), getattr(rule, pattern)
     try:
         template = parse_template(text)
         for variable in template.variables:
             _check_variable(method.input_type, variable)
     except TemplateError as error:
-        raise _error(method, f"{text!r}, column {error.column}: {error.why}") from None
+        raise annotation_error(method, f"{text!r}, column {error.column}: {error.why}") from None
     _check_body(method, rule.body, http_method, template)
     if rule.response_body and rule.response_body not in method.output_type.fields_by_name:
-        raise _error(method, f"response_body: {_no_field(method.output_type, rule.response_body)}")
+        raise annotation_error(
+            method, f"response_body: {_no_field(method.output_type, rule.response_body)}"
+        )
     return Binding(http_method, text, method, rule.body, rule.response_body, template)
 
 
@@ -151,54 +158,54 @@ def _check_body(method: MethodDescriptor, body: str, http_method: str, template:
     if not body:
         return
     if http_method in _WITHOUT_BODY:
-        raise _error(method, f"a {http_method} request has no body")
+        raise annotation_error(method, f"a {http_method} request has no body")
     if body != "*" and body not in method.input_type.fields_by_name:
-        raise _error(method, f"body: {_no_field(method.input_type, body)}")
+        raise annotation_error(method, f"body: {_no_field(method.input_type, body)}")
     if any(variable.path == body for variable in template.variables):
-        raise _error(method, f"{body} is both the body and in the path {template.text!r}")
+        raise annotation_error(method, f"{body} is both the body and in the path {template.text!r}")
 
 
 def _no_field(message: Descriptor, name: str) -> str:
     return f"{message.full_name} has no field {name!r}"
 
 
-def _error(method: MethodDescriptor, why: str) -> AnnotationError:
+def annotation_error(method: MethodDescriptor, why: str) -> AnnotationError:
+    """The error for a rule of this RPC."""
     return AnnotationError(f"{method.containing_service.file.name}: rpc {method.full_name}: {why}")
 
 
 class _Node:
-    """A place in the tree of segments: what may follow, and the bindings that end here, by verb and HTTP method."""
+    """A place in the tree of segments.
+
+    `next` has the nodes of literal segments by their text, and that of a variable by None; `ends`
+    has the bindings whose template ends here, by verb and HTTP method.
+    """
 
     def __init__(self) -> None:
-        self.next: dict[str | Wild, _Node] = {}
+        self.next: dict[str | None, _Node] = {}
         self.ends: dict[str, dict[str, Binding]] = {}
 
-    def end(self, verb: str, http_method: str) -> Binding | None:
-        ends = self.ends.get(verb, {})
-        return ends.get(http_method) or ends.get(ANY_METHOD)
-
     def find(self, segments: list[str], verb: str, http_method: str, at: int = 0) -> Binding | None:
-        """The most specific binding below for `segments[at:]`: from the left, a literal before `*` before `**`."""
-        if at < len(segments):
-            name = unquote(segments[at])
-            for step in (name, Wild.ONE) if name else (name,):  # a `*` is not empty
-                node = self.next.get(step)
-                found = node and node.find(segments, verb, http_method, at + 1)
-                if found:
-                    return found
-        else:
-            found = self.end(verb, http_method)
+        """The binding for `segments[at:]`: from the left, literals before variables."""
+        if at == len(segments):
+            return self.ends.get(verb, {}).get(http_method)
+        segment = segments[at]
+        for step in (segment, None) if segment else (segment,):  # a variable is not empty
+            node = self.next.get(step)
+            found = node and node.find(segments, verb, http_method, at + 1)
             if found:
                 return found
-        rest = self.next.get(Wild.MANY)
-        return rest.end(verb, http_method) if rest else None
+        return None
 
 
 class Router:
     """Finds the binding of a request.
 
-    The most specific wins: a template with the path's verb before one without; then, from the left, a literal before `*` before
-    `**`; then the HTTP method before any method. Raises AnnotationError when two bindings match the very same requests.
+    The most specific one wins: a template with the path's verb before one without, then, from the
+    left, a literal before a variable.
+
+    Raises:
+        AnnotationError: Two bindings match the very same requests.
     """
 
     def __init__(self, bindings: Iterable[Binding]) -> None:
@@ -216,20 +223,21 @@ class Router:
             node = node.next.setdefault(segment, _Node())
         other = node.ends.setdefault(template.verb, {}).setdefault(binding.http_method, binding)
         if other is not binding:
-            raise _error(
+            raise annotation_error(
                 binding.method,
                 f"{binding.http_method} {binding.template!r} matches the same requests as "
                 f"{other.template!r} of {other.method.full_name}",
             )
-        if not any(isinstance(segment, Wild) for segment in template.segments):
+        if not template.variables:
             self._literals[binding.http_method, template.text] = binding
         self._verbs.add(template.verb)
         self._methods.add(binding.http_method)
 
     def match(self, http_method: str, raw_path: str) -> Match | None:
-        """The binding for a request, or None. `raw_path`: as it was sent, percent-encoded, without a query.
+        """The binding for a request, or None.
 
-        Values of variables are percent-decoded; in one that may hold slashes `%2F` stays as it is.
+        Args:
+            raw_path: As it was sent: percent-encoded, without the query.
         """
         literal = self._literals.get((http_method, raw_path))
         if literal:
@@ -238,7 +246,7 @@ class Router:
             found = self._root.find(segments, verb, http_method)
             if found:
                 variables = found.parsed.variables
-                return Match(found, {v.path: v.value(segments) for v in variables})
+                return Match(found, {v.path: segments[v.index] for v in variables})
         return None
 
     def allowed(self, raw_path: str) -> list[str]:
@@ -246,23 +254,27 @@ class Router:
         return sorted(method for method in self._methods if self.match(method, raw_path))
 
     def _readings(self, raw_path: str) -> Iterator[tuple[list[str], str]]:
-        """The path's segments and verb: first with what may be a verb as one, then as part of the last segment."""
+        """The path's decoded segments and verb; a verb may also be part of the last segment."""
         if not raw_path.startswith("/"):
             return
         path, _, verb = raw_path[1:].rpartition(":")
-        if verb and unquote(verb) in self._verbs:
-            yield path.split("/"), unquote(verb)
-        yield raw_path[1:].split("/"), ""
+        if verb and verb in self._verbs:
+            yield [decode_segment(segment) for segment in path.split("/")], verb
+        yield [decode_segment(segment) for segment in raw_path[1:].split("/")], ""
 
 
 def request_fields(
     binding: Binding, variables: Mapping[str, str], query: Iterable[tuple[str, str]]
 ) -> Fields:
-    """What path variables and query parameters say of the request: the `extra` of `json_codec.parse`, which converts the texts.
+    """The fields of the request that its path variables and query parameters give.
 
-    A parameter is a field path in JSON or proto names (`page.limit`); one of a repeated field may stand many times, also as
-    `key[]`. Ignored: what names no field, a field in a map or list, one that the path or the body has, and with `body: "*"` all.
-    Raises JsonError for a singular field given twice.
+    The texts become values in `json_codec.parse`, as its `extra`. A parameter is a field path in
+    JSON or proto names (`page.limit`); one of a repeated field may be given many times, also as
+    `key[]`. Ignored is what names no field, a field in a map or list, one that the path or the body
+    gives, and with `body: "*"` all.
+
+    Raises:
+        JsonError: A singular field is given twice.
     """
     fields: dict[str, Any] = {}
     ignored: dict[str, None] = {}
@@ -289,7 +301,7 @@ def _proto_path(message: Descriptor, path: str) -> list[FieldDescriptor]:
 
 
 def _query_path(binding: Binding, name: str) -> list[FieldDescriptor]:
-    """The fields on the way to the one that a query parameter sets; empty when it sets none."""
+    """The fields on the way to the one that a query parameter sets; empty if it sets none."""
     if binding.body == "*":
         return []
     steps: list[FieldDescriptor] = []
@@ -316,7 +328,7 @@ def _put(fields: dict[str, Any], steps: list[FieldDescriptor], value: str) -> No
         scope = scope.setdefault(parent.json_name, {}) if isinstance(scope, dict) else scope
     name = leaf.json_name
     if not isinstance(scope, dict) or (name in scope and not leaf.is_repeated):
-        raise fault("is given more than once", ".".join(step.json_name for step in steps))
+        raise violation("is given more than once", ".".join(step.json_name for step in steps))
     if leaf.is_repeated:
         scope.setdefault(name, []).append(value)
     else:

@@ -1,11 +1,12 @@
-"""From HTTP to methods and back: routes, bodies and query strings to request messages, response messages to JSON.
+"""From HTTP to methods and back: URLs and bodies to request messages, response messages to JSON.
 
-Everything is resolved against the descriptors when the transcoder is made: an annotation that cannot work stops the start.
+Everything is resolved against the descriptors when the transcoder is made: an annotation that
+cannot work stops the start.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
@@ -15,8 +16,22 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
 from spanloom.codec import json_codec, otlp_json
 from spanloom.codec.large_message import merge
-from spanloom.errors import SpanloomError, Violation, invalid
-from spanloom.server.http.router import Binding, Router, bindings, request_fields
+from spanloom.errors import (
+    Code,
+    Reason,
+    SpanloomError,
+    Violation,
+    invalid,
+    malformed_message,
+    unsupported_encoding,
+)
+from spanloom.server.http.router import (
+    Binding,
+    Router,
+    annotation_error,
+    bindings,
+    request_fields,
+)
 from spanloom.server.methods import Method
 
 JSON = "application/json"
@@ -33,48 +48,70 @@ _WRITE_JSON: dict[str, Callable[[Message], bytes]] = {
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What one request is for: the method, the binding that its path met, and the path's variables."""
+    """What a request is for: the method, the binding of its path, and the path's variables."""
 
     method: Method
     binding: Binding
     variables: dict[str, str]
 
 
+class RouteError(SpanloomError):
+    """No method has the request's path (404), or only for the `allowed` HTTP methods (405)."""
+
+    def __init__(self, http_method: str, path: str, allowed: Sequence[str]) -> None:
+        self.allowed = tuple(allowed)
+        message = f"no method at {http_method[:20]} {path[:200]}"
+        metadata = {}
+        if allowed:
+            listed = ", ".join(allowed)
+            message += f"; allowed: {listed}"
+            metadata["allowed"] = listed
+        code = Code.UNIMPLEMENTED if allowed else Code.NOT_FOUND
+        super().__init__(code, Reason.ROUTE_NOT_FOUND, message, metadata=metadata)
+
+
 class Transcoder:
-    """The REST face of the methods. Raises AnnotationError (http_rule) for a rule that cannot be served."""
+    """The methods as REST calls.
+
+    Raises:
+        AnnotationError: A rule cannot be served, or a message has a type that has no JSON here.
+    """
 
     def __init__(self, methods: Iterable[Method]) -> None:
         self._methods: dict[str, Method] = {}
         all_bindings: list[Binding] = []
         for method in methods:
             self._methods[method.descriptor.full_name] = method
-            all_bindings += bindings(method.descriptor)
+            found = bindings(method.descriptor)
+            for binding in found:
+                _check_types(binding)
+            all_bindings += found
         self._router = Router(all_bindings)
 
-    def route(self, http_method: str, raw_path: str) -> Route:
-        """The route of a request; NOT_FOUND for an unknown path, UNIMPLEMENTED (HTTP 405) for a wrong HTTP method."""
+    def route(self, http_method: str, raw_path: str) -> Route | None:
+        """The route of a request; None if no method has its path and HTTP method."""
         match = self._router.match(http_method, raw_path)
-        if match is not None:
-            method = self._methods[match.binding.method.full_name]
-            return Route(method, match.binding, match.variables)
-        allowed = ", ".join(self._router.allowed(raw_path))
-        shown = f"no method at {http_method[:20]} {raw_path[:200]}"
-        if allowed:
-            raise SpanloomError(
-                "UNIMPLEMENTED",
-                "ROUTE_NOT_FOUND",
-                f"{shown}; allowed: {allowed}",
-                metadata={"allowed": allowed},
-            )
-        raise SpanloomError("NOT_FOUND", "ROUTE_NOT_FOUND", shown)
+        if match is None:
+            return None
+        method = self._methods[match.binding.method.full_name]
+        return Route(method, match.binding, match.variables)
+
+    def allowed(self, raw_path: str) -> list[str]:
+        """The HTTP methods that the path has, sorted; empty for an unknown path."""
+        return self._router.allowed(raw_path)
 
     def read(
         self, route: Route, query: str, body: bytes, content_type: str = JSON
     ) -> tuple[Message, list[str]]:
         """The request message, and the names of what the client sent that it has no field for.
 
-        A body of the type PROTOBUF is the message of which JSON would be the body. INVALID_ARGUMENT names each bad field;
-        MALFORMED_BODY is a body that could not be read at all.
+        Args:
+            content_type: JSON or PROTOBUF. A PROTOBUF body is the message that a JSON body would be
+                the JSON of.
+
+        Raises:
+            SpanloomError: INVALID_ARGUMENT, which names each bad field; MALFORMED_BODY if the body
+                cannot be read at all.
         """
         binding = route.binding
         if content_type == PROTOBUF:
@@ -94,7 +131,7 @@ class Transcoder:
         return parsed.message, [*(_in_body(binding, name) for name in parsed.ignored), *ignored]
 
     def refusal(self, route: Route, error: SpanloomError) -> SpanloomError:
-        """The error as the REST caller sees the fields: where the body is one field, its paths begin inside that field."""
+        """The error with the paths of the REST body: if that is one field, they begin inside it."""
         if not error.violations or route.binding.body in ("", "*"):
             return error
         return invalid(
@@ -103,7 +140,10 @@ class Transcoder:
         )
 
     def write(self, route: Route, message: Message, content_type: str = JSON) -> tuple[bytes, str]:
-        """The response's body, JSON or PROTOBUF, and its type; a google.api.HttpBody that is the whole body says its own."""
+        """The response's body, JSON or PROTOBUF, and its type.
+
+        A google.api.HttpBody that is the whole body has a type of its own.
+        """
         part = (
             getattr(message, route.binding.response_body)
             if route.binding.response_body
@@ -118,28 +158,30 @@ class Transcoder:
         return json_codec.to_json(message, route.binding.response_body), JSON
 
 
+def _check_types(binding: Binding) -> None:
+    request, response = binding.method.input_type, binding.method.output_type
+    try:
+        if request.full_name not in _READ_JSON:
+            json_codec.check_supported(request)
+        if binding.response_body:
+            body = response.fields_by_name[binding.response_body].message_type
+            if body is not None and body.full_name == HttpBody.DESCRIPTOR.full_name:
+                return
+        if response.full_name not in _WRITE_JSON:
+            json_codec.check_supported(response)
+    except json_codec.UnsupportedTypeError as error:
+        raise annotation_error(binding.method, str(error)) from None
+
+
 def _merge(message: Message, field: str, data: bytes) -> None:
     """Read `data` into the message, or into the field of it that is the body."""
     part = message if field in ("", "*") else getattr(message, field)
     if not isinstance(part, Message):
-        raise SpanloomError(
-            "INVALID_ARGUMENT",
-            "UNSUPPORTED_ENCODING",
-            f"this path reads its body as JSON only: {field} is no message",
-        )
+        raise unsupported_encoding(f"this path reads its body as JSON only: {field} is no message")
     try:
         merge(part, data)
     except DecodeError:
-        raise malformed(part) from None
-
-
-def malformed(message: Message) -> SpanloomError:
-    return SpanloomError(
-        "INVALID_ARGUMENT",
-        "MALFORMED_BODY",
-        f"the request is not a valid {message.DESCRIPTOR.full_name} message"
-        " (broken wire format, text that is not UTF-8, or more than 100 levels)",
-    )
+        raise malformed_message(part.DESCRIPTOR.full_name) from None
 
 
 def _in_body(binding: Binding, path: str) -> str:
@@ -153,5 +195,7 @@ def _refusal(error: json_codec.JsonError) -> SpanloomError:
     violations = [Violation(field, description) for field, description in error.violations]
     if all(not violation.field for violation in violations):
         text = "; ".join(f"the body {violation.description}" for violation in violations)
-        return SpanloomError("INVALID_ARGUMENT", "MALFORMED_BODY", text, violations=violations)
+        return SpanloomError(
+            Code.INVALID_ARGUMENT, Reason.MALFORMED_BODY, text, violations=violations
+        )
     return invalid(violations)

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from sqlalchemy import BigInteger, Connection, delete, literal, select, tuple_, update
 
-from spanloom.errors import SpanloomError
+from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.model import EVALUATION, Evaluator, Experiment, PromptTag, PromptVersion
 from spanloom.store.catalog import Catalog
 from spanloom.store.sql.connections import Connections
@@ -271,8 +271,8 @@ def _next_version(taken: set[str]) -> str:
 
 def _version_exists(prompt: PromptVersion) -> SpanloomError:
     return SpanloomError(
-        "ALREADY_EXISTS",
-        "PROMPT_VERSION_EXISTS",
+        Code.ALREADY_EXISTS,
+        Reason.PROMPT_VERSION_EXISTS,
         f"the prompt {prompt.slug!r} has a version {prompt.version!r} with another content; "
         "versions never change",
         metadata={"slug": prompt.slug, "version": prompt.version},

@@ -1,4 +1,4 @@
-"""Memory is given back in steps, and collections keep to the young unless all is quiet."""
+"""Large containers are freed in steps; full garbage collections wait for a quiet moment."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import gc
 
 import pytest
 
-from spanloom.codec.release import let_go
+from spanloom.codec.gradual_release import release_gradually
 from spanloom.server import gc_tuning
 
 
 def test_containers_are_emptied() -> None:
     many, named = list(range(1_234)), {n: n for n in range(1_234)}
-    let_go(many)
-    let_go(named)
+    release_gradually(many)
+    release_gradually(named)
     assert not many
     assert not named
 
 
-def test_full_looks_wait_until_nothing_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_collections_wait_until_no_call_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
     looks: list[int] = []
     monkeypatch.setattr(gc_tuning, "_PAUSE_SECONDS", 0.001)
     monkeypatch.setattr(gc_tuning, "_MOST_SECONDS", 0.01)

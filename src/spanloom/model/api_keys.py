@@ -1,8 +1,8 @@
 """API keys: how one is made, read from text, and checked.
 
-A key is `sl_<id>_<secret>`: a public id of 16 hex digits to find the row by, and 256 random bits in URL-safe base64. Only
-the SHA-256 digest of the whole text is stored, so that a stolen database opens nothing; a plain digest is enough because
-the secret is random, not chosen.
+A key is `sl_<id>_<secret>`: a public id of 16 hex digits to find the row by, and 256 random bits
+in URL-safe base64. Only the SHA-256 digest of the whole text is stored, so that a stolen database
+opens nothing; a plain digest is enough because the secret is random, not chosen.
 """
 
 from __future__ import annotations
@@ -14,17 +14,20 @@ import secrets
 import time
 
 from spanloom.errors import invalid_field
-from spanloom.model import Key
-from spanloom.services.context import INSTANCE, checked_project
+from spanloom.model.catalog import Key
+from spanloom.model.projects import INSTANCE, checked_project
 
 ROLES = ("ingest", "read", "admin")
 _KEY = re.compile(r"sl_([0-9a-f]{16})_[A-Za-z0-9_-]{43}")
 
 
 def new_key(project: str, role: str) -> tuple[Key, str]:
-    """A key's row and its text, which is shown once. INVALID_ARGUMENT for an unknown role or an impossible project.
+    """A new key and its text, which is shown once.
 
-    The project "*" makes an instance key, which has the role admin and no other.
+    The project "*" makes an instance key, whose role is always admin.
+
+    Raises:
+        SpanloomError: INVALID_ARGUMENT for an unknown role or an impossible project.
     """
     if role not in ROLES:
         raise invalid_field("role", f"{role!r} is not one of {', '.join(ROLES)}")
@@ -42,13 +45,16 @@ def new_key(project: str, role: str) -> tuple[Key, str]:
 
 
 def key_id(text: str) -> str | None:
-    """The id inside a key's text; None when the text cannot be a key."""
+    """The id in a key's text; None if the text cannot be a key."""
     match = _KEY.fullmatch(text)
     return match and match[1]
 
 
 def opens(key: Key, text: str) -> bool:
-    """Whether the text is this key and the key is not revoked; takes the same time wherever they differ."""
+    """Whether the text is this key, and the key is not revoked.
+
+    The comparison takes the same time wherever the two differ.
+    """
     return hmac.compare_digest(key.digest, _digest(text)) and key.revoked_ns is None
 
 

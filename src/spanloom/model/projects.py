@@ -1,0 +1,23 @@
+"""The names of projects."""
+
+from __future__ import annotations
+
+from spanloom.errors import invalid_field
+
+# What stands for the project of an instance key, which may use any.
+INSTANCE = "*"
+DEFAULT_PROJECT = "default"
+MAX_PROJECT_LENGTH = 128
+
+
+def checked_project(name: str) -> str:
+    """The name, if a project can have it: 1 to 128 printable characters, and not "*".
+
+    Raises:
+        SpanloomError: INVALID_ARGUMENT for any other name.
+    """
+    if not 0 < len(name) <= MAX_PROJECT_LENGTH or not name.isprintable() or name == INSTANCE:
+        raise invalid_field(
+            "project", f"must be 1 to {MAX_PROJECT_LENGTH} printable characters, and not *"
+        )
+    return name

@@ -1,0 +1,160 @@
+"""Authentication: who calls, by the API key in a call's metadata."""
+
+from __future__ import annotations
+
+import base64
+import re
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from spanloom.errors import Code, Reason, SpanloomError
+from spanloom.model import Key, api_keys
+from spanloom.model.addresses import is_loopback
+from spanloom.model.projects import INSTANCE
+
+# A revoked key is refused everywhere within this time; a valid one costs no query in between.
+CACHE_SECONDS = 1.0
+_CACHE_SIZE = 10_000
+_HOST = re.compile(r"(?:\[([^\]]*)\]|([^:@]*))(?::\d*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """An authenticated caller: the project of its key ("*" for an instance key), and its role."""
+
+    project: str
+    role: str
+
+
+class Authenticator(Protocol):
+    # Whether callers need no key, so that what a web page can send must be refused otherwise.
+    needs_no_key: bool
+
+    async def authenticate(self, metadata: Mapping[str, str]) -> Principal:
+        """The caller.
+
+        Args:
+            metadata: HTTP headers or gRPC metadata, names in lower case.
+
+        Raises:
+            SpanloomError: UNAUTHENTICATED if there is no key, or none that is valid;
+                PERMISSION_DENIED if a page of another site made the request.
+        """
+        ...
+
+
+class KeyStore(Protocol):
+    async def find_key(self, key_id: str) -> Key | None: ...
+
+
+class ApiKeyAuthenticator:
+    """Knows callers by their key.
+
+    It is read from `Authorization: Bearer <key>`, `Authorization: Basic base64(<any user>:<key>)`
+    or `wandb-api-key: <key>`.
+    """
+
+    needs_no_key = False
+
+    def __init__(self, store: KeyStore) -> None:
+        self._store = store
+        self._known: dict[str, tuple[float, Principal]] = {}
+
+    async def authenticate(self, metadata: Mapping[str, str]) -> Principal:
+        text = _key_text(metadata)
+        now = time.monotonic()
+        known = self._known.get(text)
+        if known and known[0] > now:
+            return known[1]
+        key_id = api_keys.key_id(text)
+        key = await self._store.find_key(key_id) if key_id else None
+        if key is None or not api_keys.opens(key, text):
+            self._known.pop(text, None)
+            raise SpanloomError(
+                Code.UNAUTHENTICATED, Reason.INVALID_CREDENTIALS, "the API key is not valid"
+            )
+        if len(self._known) >= _CACHE_SIZE:
+            self._known.clear()
+        principal = Principal(key.project, key.role)
+        self._known[text] = (now + CACHE_SECONDS, principal)
+        return principal
+
+
+class NoAuth:
+    """`--no-auth` (loopback only): every caller may do everything, as with an instance key.
+
+    Web pages that a browser on this machine shows are no such callers: they could send requests to
+    this server, directly (then `Origin` names their site) or by a name of theirs that leads to this
+    machine (then `Host` does).
+
+    Args:
+        origins: Other origins whose pages may call, like `https://app.example`; "*" for all.
+    """
+
+    needs_no_key = True
+
+    def __init__(self, origins: Collection[str] = ()) -> None:
+        self._origins = frozenset(origins)
+
+    async def authenticate(self, metadata: Mapping[str, str]) -> Principal:
+        origin = metadata.get("origin", "")
+        if origin and not self._is_ours(origin):
+            raise _foreign("origin", origin)
+        host = metadata.get("host", "")
+        if host and not is_loopback(_without_port(host)):
+            raise _foreign("host", host)
+        return Principal(INSTANCE, "admin")
+
+    def _is_ours(self, origin: str) -> bool:
+        if origin in self._origins or "*" in self._origins:
+            return True
+        return is_loopback(_without_port(origin.partition("://")[2]))
+
+
+def _without_port(host: str) -> str:
+    """The name or address in `HOST`, `HOST:PORT` or `[IPV6]:PORT`; "" for anything else."""
+    match = _HOST.fullmatch(host)
+    return (match[1] or match[2]) if match else ""
+
+
+def _foreign(header: str, value: str) -> SpanloomError:
+    return SpanloomError(
+        Code.PERMISSION_DENIED,
+        Reason.FOREIGN_SITE,
+        f"this server needs no key, so it answers only what this machine itself sends:"
+        f" the header {header} names another ({value[:100]!r})",
+        metadata={"header": header, "value": value[:100]},
+    )
+
+
+def _key_text(metadata: Mapping[str, str]) -> str:
+    header = metadata.get("authorization", "")
+    scheme, _, credentials = header.strip().partition(" ")
+    credentials = credentials.strip()
+    if scheme.lower() == "bearer" and credentials:
+        return credentials
+    if scheme.lower() == "basic" and credentials:
+        return _basic_password(credentials)
+    key = metadata.get("wandb-api-key", "").strip()
+    if key:
+        return key
+    if header:
+        raise SpanloomError(
+            Code.UNAUTHENTICATED,
+            Reason.INVALID_CREDENTIALS,
+            "Authorization must be `Bearer <key>` or `Basic base64(<user>:<key>)`",
+        )
+    raise SpanloomError(
+        Code.UNAUTHENTICATED,
+        Reason.MISSING_CREDENTIALS,
+        "send an API key: Authorization: Bearer <key>",
+    )
+
+
+def _basic_password(credentials: str) -> str:
+    try:
+        return base64.b64decode(credentials, validate=True).decode().partition(":")[2]
+    except ValueError:  # not base64, or not UTF-8
+        return ""

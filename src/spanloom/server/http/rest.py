@@ -1,0 +1,170 @@
+"""REST: the methods of the contract, reached by the paths of their proto annotations."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
+
+from google.protobuf.message import Message
+from starlette.types import Receive, Scope, Send
+
+from spanloom.codec.json_parse import printable
+from spanloom.codec.offload import run_in_thread_if_large
+from spanloom.errors import SpanloomError, unsupported_encoding
+from spanloom.server import status
+from spanloom.server.http.request import (
+    ClientGoneError,
+    media_type_of,
+    metadata_of,
+    read_body,
+    until_gone,
+)
+from spanloom.server.http.response import ignored_fields, send_body, send_error, start
+from spanloom.server.http.transcode import JSON, PROTOBUF, Route, RouteError, Transcoder
+from spanloom.server.methods import Method
+from spanloom.server.middleware import Middleware, as_error, log_refusal, request_id_of
+
+TRANSPORT = "rest"
+NDJSON = "application/x-ndjson"
+_PROTOBUF = (PROTOBUF, "application/protobuf", "application/vnd.google.protobuf")
+
+
+class RestApp:
+    """Answers every path of the contract: `find` a request's route, then `answer` it.
+
+    Raises:
+        AnnotationError: The contract has a rule that cannot be served.
+    """
+
+    def __init__(
+        self, methods: Sequence[Method], middleware: Middleware, *, max_request_bytes: int
+    ) -> None:
+        self._transcoder = Transcoder(methods)
+        self._middleware = middleware
+        self._max_request_bytes = max_request_bytes
+
+    def find(self, scope: Scope) -> Route | None:
+        """The route of a request; None if the contract has none."""
+        return self._transcoder.route(scope["method"], _path(scope))
+
+    async def answer(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request that has a route."""
+        with contextlib.suppress(ClientGoneError):
+            await self._answer(route, scope, receive, send)
+
+    async def refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse a request that has none, as an ASGI app."""
+        metadata = metadata_of(scope)
+        request_id = request_id_of(metadata)
+        error = RouteError(scope["method"], _path(scope), self._transcoder.allowed(_path(scope)))
+        log_refusal(error, request_id, transport=TRANSPORT, target=target_of(scope))
+        await send_error(send, error, request_id, _form(media_type_of(metadata)))
+
+    async def _answer(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
+        metadata = metadata_of(scope)
+        request_id = request_id_of(metadata)
+        media_type = media_type_of(metadata)
+        form = _form(media_type)
+        ignored: list[str] = []
+
+        async def read() -> Message:
+            body = await read_body(metadata, receive, self._max_request_bytes)
+            is_json = bool(body) and bool(route.binding.body) and form == JSON
+            if is_json and self._middleware.needs_no_key:
+                _check_json_type(media_type)
+            query = scope["query_string"].decode("latin-1")
+            message, unknown = await run_in_thread_if_large(
+                len(body) // 1024, partial(self._transcoder.read, route, query, body, form)
+            )
+            ignored.extend(unknown)
+            return message
+
+        if route.method.streams:
+            results = self._middleware.stream(
+                route.method, metadata, read, request_id=request_id, transport=TRANSPORT
+            )
+            async with contextlib.aclosing(results):
+                await self._send_stream(receive, send, route, request_id, results)
+            return
+        result = await self._middleware.unary(
+            route.method, metadata, read, request_id=request_id, transport=TRANSPORT
+        )
+        if isinstance(result, SpanloomError):
+            await send_error(send, self._transcoder.refusal(route, result), request_id, form)
+            return
+        try:
+            body, content_type = await run_in_thread_if_large(
+                result.ByteSize() // 1024, partial(self._transcoder.write, route, result, form)
+            )
+        except Exception as error:  # noqa: BLE001 - the funnel
+            refusal = as_error(error, request_id, route.method.full_name)
+            await send_error(send, refusal, request_id, form)
+            return
+        await send_body(send, 200, content_type, body, request_id, ignored_fields(ignored))
+
+    async def _send_stream(
+        self,
+        receive: Receive,
+        send: Send,
+        route: Route,
+        request_id: str,
+        results: AsyncIterator[Message | SpanloomError],
+    ) -> None:
+        """Send one JSON object a line.
+
+        An error after the first line is a last line `{"error": {...}}`, for the status is sent by
+        then. Ends when the client has gone, which sending does not notice.
+        """
+        gone: asyncio.Task[None] | None = None
+        try:
+            async for result in results:
+                if gone is None:
+                    if isinstance(result, SpanloomError):
+                        refusal = self._transcoder.refusal(route, result)
+                        await send_error(send, refusal, request_id)
+                        return
+                    await start(send, 200, NDJSON, request_id)
+                    gone = asyncio.create_task(until_gone(receive))
+                if gone.done():
+                    return
+                if isinstance(result, SpanloomError):
+                    line = b'{"error":' + status.rest_body(result, request_id) + b"}"
+                else:
+                    line, _ = self._transcoder.write(route, result)
+                await send({"type": "http.response.body", "body": line + b"\n", "more_body": True})
+            if gone is None:
+                await start(send, 200, NDJSON, request_id)
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            if gone is not None:
+                gone.cancel()
+
+
+def target_of(scope: Scope) -> str:
+    """HTTP method and path, for the log."""
+    return printable(f"{scope['method']} {_path(scope)}")
+
+
+def _path(scope: Scope) -> str:
+    """The path as it was sent, percent-encoded."""
+    path: bytes = scope["raw_path"]
+    return path.decode("latin-1")
+
+
+def _form(media_type: str) -> str:
+    """How the body is written, and the answer: PROTOBUF if the media type says so, else JSON."""
+    return PROTOBUF if media_type in _PROTOBUF else JSON
+
+
+def _check_json_type(media_type: str) -> None:
+    """Refuse JSON under another type: a page of any site can send that without being asked.
+
+    A browser asks the server (a CORS preflight) before it sends application/json across sites.
+    """
+    if media_type != JSON and not media_type.endswith("+json"):
+        sent = media_type or "none"
+        raise unsupported_encoding(
+            f"without authentication a JSON body needs Content-Type: {JSON}, not {sent[:100]}"
+        )
