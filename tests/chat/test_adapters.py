@@ -595,6 +595,16 @@ def test_an_answer_that_is_only_a_call_is_that_call_by_every_adapter(adapter: st
     assert lines(*spans, include_model_tool_calls=True) == ["User: IN", 'tool: f({"a": 1})']
 
 
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_the_arguments_of_a_call_keep_all_digits_by_every_adapter(adapter: str) -> None:
+    call = {"id": "1", "function": {"name": "f", "arguments": '{"n":12345678901234567890123}'}}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    response = {"choices": [{"message": message}]}
+    spans = ADAPTERS[adapter](Dialect([Call({"question": "IN"}, response)]))
+    shown = lines(*spans, include_model_tool_calls=True)
+    assert shown == ["User: IN", 'tool: f({"n": 12345678901234567890123})']
+
+
 def basalt_traces() -> list[list[Span]]:
     """What basalt-sdk 1.1.10 sent by OTLP."""
     traces: dict[str, list[Span]] = {}
@@ -621,3 +631,76 @@ def test_the_input_of_a_basalt_trace_by_otlp_is_what_the_user_said() -> None:
     assert [line for line in shown if line.startswith("User")][1:] == ["User: Q"]
     assert [line for line in shown if line.startswith("assistant")] == ["assistant: Paris"]
     assert lines(*basalt_traces()[1]) == ["User: a", "assistant: b"]
+
+
+def tool_attributes(given: str, returned: str, **more: Any) -> Callable[[Any, Any], dict[str, Any]]:
+    return lambda arguments, result: {
+        **more,
+        given: json.dumps(arguments),
+        returned: _flat(result),
+    }
+
+
+TOOL_ATTRIBUTES = {
+    "gen_ai": tool_attributes("gen_ai.tool.call.arguments", "gen_ai.tool.call.result"),
+    "gen_ai, older": tool_attributes("gen_ai.tool.input", "gen_ai.tool.output"),
+    "openinference": tool_attributes(
+        "input.value", "output.value", **{"openinference.span.kind": "TOOL"}
+    ),
+    "traceloop": tool_attributes(
+        "traceloop.entity.input", "traceloop.entity.output", **{"traceloop.span.kind": "tool"}
+    ),
+    "vercel": tool_attributes(
+        "ai.toolCall.args", "ai.toolCall.result", **{"ai.operationId": "ai.toolCall"}
+    ),
+    "langfuse": tool_attributes(
+        "langfuse.observation.input",
+        "langfuse.observation.output",
+        **{"langfuse.observation.type": "tool"},
+    ),
+    "basalt": tool_attributes(
+        "basalt.span.input", "basalt.span.output", **{"basalt.span.kind": "tool"}
+    ),
+}
+
+
+def tool_span(adapter: str, arguments: Any, result: Any) -> list[Span]:
+    if adapter == "events":
+        event = {
+            "event_type": "tool",
+            "event_name": "get_weather",
+            "inputs": arguments,
+            "outputs": {"result": result},
+        }
+        request = event_service_pb2.CreateEventBatchRequest()
+        json_format.ParseDict({"events": [event]}, request)
+        return read_batch(request, received_ns=10**18).spans
+    if adapter == "basalt, REST":
+        log = {
+            "id": "l",
+            "type": "tool",
+            "name": "get_weather",
+            "input": arguments,
+            "output": result,
+        }
+        trace = json_format.ParseDict({"id": "t", "logs": [log]}, trace_pb2.Trace())
+        return read_trace(trace, trace_id="t", received_ns=10**18).spans
+    attributes = {"gen_ai.tool.name": "get_weather", **TOOL_ATTRIBUTES[adapter](arguments, result)}
+    return read(span_message("execute_tool get_weather", attributes)).spans
+
+
+@pytest.mark.parametrize("adapter", ["events", "basalt, REST", *TOOL_ATTRIBUTES])
+@pytest.mark.parametrize(
+    ("result", "shown"),
+    [
+        ("18C", "18C"),
+        ({"sky": ["ü", 1]}, '{"sky": ["ü", 1]}'),
+        ([18, "C"], '[18, "C"]'),
+        ({"lc": 1, "kwargs": {"tool_call_id": "c1", "content": "18C"}}, "18C"),
+    ],
+)
+def test_an_execution_is_the_same_tool_call_by_every_adapter(
+    result: Any, shown: str, adapter: str
+) -> None:
+    found = lines(*tool_span(adapter, ARGUMENTS, result))
+    assert found == [f'tool: get_weather({{"city": "Paris"}}) = {shown}']

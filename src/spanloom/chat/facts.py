@@ -9,9 +9,10 @@ reads. Rules: docs/contracts/agent_chat.md, sections 2.2, 2.10 and 3.12.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from spanloom.chat.messages import by_speaker
+from spanloom.chat.usage import NO_USAGE, Usage, sum_known
 from spanloom.genai.json_text import json_object, printed, reprinted
 from spanloom.genai.read import Reader
 from spanloom.genai.roles import ASSISTANT, USER
@@ -23,8 +24,6 @@ from spanloom.model.genai import Agent, Compaction, GenAiMessage, Handoff, TextP
 
 if TYPE_CHECKING:
     from spanloom.model import Json, Span
-
-Number = TypeVar("Number", int, float)
 
 # What a span does in a chat.
 AGENT: Final = "agent"
@@ -48,26 +47,6 @@ _TOOL_PREFIX: Final = "execute_tool "
 _AGENT_PREFIX: Final = "invoke_agent "
 
 
-class Usage(NamedTuple):
-    """Tokens and US dollars; None is unknown."""
-
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    reasoning_tokens: int | None = None
-    input_cost: float | None = None
-    output_cost: float | None = None
-    total_cost: float | None = None
-
-    def plus(self, other: Usage) -> Usage:
-        """The sum of what is known."""
-        if other is NO_USAGE:
-            return self
-        if self is NO_USAGE:
-            return other
-        return Usage._make(map(_sum, self, other))
-
-
-NO_USAGE: Final = Usage()
 _NO_AGENT: Final = Agent()
 _NO_TOOL: Final = Tool()
 _NO_HANDOFF: Final = Handoff()
@@ -341,14 +320,15 @@ def _tool_texts(span: Span, tool: Tool, log_type: str) -> tuple[str, str, str]:
 def _status(span: Span) -> tuple[str, str]:
     """The status and its text. An event's error is a failure, a Basalt log's is in its metadata."""
     error: Json = span.io.error
-    status = "ERROR" if error else span.status
     message = span.status_message
-    if status == "ERROR" and not message:
+    if not error and span.status != "ERROR":
+        return span.status, message
+    if not message:
         error = error or json_object(span.io.metadata).get("error")
         if isinstance(error, dict) and isinstance(error.get("message"), str):
             error = error["message"]
         message = printed(error)
-    return status, message
+    return "ERROR", message
 
 
 def _usage(span: Span) -> Usage:
@@ -358,7 +338,7 @@ def _usage(span: Span) -> Usage:
     used = span.genai.usage or _NO_FURTHER_USAGE
     input_cost, output_cost = used.input_cost, used.output_cost
     reasoning_tokens = used.reasoning_tokens
-    total_cost = span.cost if span.cost is not None else _sum(input_cost, output_cost)
+    total_cost = span.cost if span.cost is not None else sum_known(input_cost, output_cost)
     if (span.input_tokens, span.output_tokens, reasoning_tokens, total_cost) == _UNKNOWN:
         return NO_USAGE
     return Usage(
@@ -369,12 +349,6 @@ def _usage(span: Span) -> Usage:
         output_cost,
         total_cost,
     )
-
-
-def _sum(a: Number | None, b: Number | None) -> Number | None:
-    if a is None or b is None:
-        return b if a is None else a
-    return a + b
 
 
 def _reasoning(outputs: Sequence[GenAiMessage]) -> str:

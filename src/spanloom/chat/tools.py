@@ -13,7 +13,7 @@ from spanloom.chat.facts import AGENT, TOOL, Facts
 from spanloom.chat.messages import joined_text
 from spanloom.genai.json_text import printed, reprinted
 from spanloom.genai.roles import ASSISTANT, USER
-from spanloom.genai.text import reasoning_of
+from spanloom.genai.text import reasoning_of, text_of
 from spanloom.model.genai import GenAiMessage, Part, ToolCallPart, ToolResultPart
 
 
@@ -104,7 +104,8 @@ def piece_of(messages: Sequence[GenAiMessage]) -> Piece:
     """All that messages say, in one piece."""
     if not messages:
         return NOTHING_SAID
-    return Piece(messages, joined_text(messages), reasoning_of(messages))
+    text = text_of(messages[0]) if len(messages) == 1 else joined_text(messages)
+    return Piece(messages, text, reasoning_of(messages))
 
 
 def pieces_of(

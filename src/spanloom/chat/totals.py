@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from spanloom.chat.facts import NO_USAGE, OTHER, Facts, FactsById, Usage
+from spanloom.chat.facts import OTHER, Facts, FactsById
 from spanloom.chat.payloads import duration_ms
 from spanloom.chat.tree import SpanTree
+from spanloom.chat.usage import NO_USAGE, Usage
 
 if TYPE_CHECKING:
     from spanloom.model import Span

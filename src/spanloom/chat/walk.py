@@ -9,16 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from spanloom.chat.facts import (
-    AGENT,
-    HANDOFF,
-    NO_USAGE,
-    TOOL,
-    WORKFLOW,
-    Facts,
-    FactsById,
-    Usage,
-)
+from spanloom.chat.facts import AGENT, HANDOFF, TOOL, WORKFLOW, Facts, FactsById
 from spanloom.chat.passes.handoffs import agents_of, transfer_target
 from spanloom.chat.payloads import (
     USER_NAME,
@@ -43,6 +34,7 @@ from spanloom.chat.tools import (
     requests_in,
 )
 from spanloom.chat.tree import SpanTree
+from spanloom.chat.usage import NO_USAGE, Usage
 from spanloom.chat.users import Scope, Users
 from spanloom.genai.text import text_of
 from spanloom.model.genai import GenAiMessage

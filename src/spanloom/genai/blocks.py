@@ -8,6 +8,7 @@ LangChain, LlamaIndex and the Vercel AI SDK.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -24,6 +25,9 @@ from spanloom.model.genai import (
 )
 
 Block = dict[str, Any]
+
+# One that may not fit in 64 bits, which is the most that a span's body can have.
+_LONG_INTEGER: Final = re.compile(r"\d{19}")
 
 
 def parts_of(content: Json) -> tuple[Part, ...]:
@@ -70,8 +74,11 @@ def first(block: Json, *names: str) -> Json:
 
 
 def tool_call(call_id: Json, name: Json, arguments: Json) -> ToolCallPart:
-    """A model's request to call a tool. Arguments that are JSON in a text are parsed."""
-    if isinstance(arguments, str):
+    """A model's request to call a tool.
+
+    Arguments that are JSON in a text are parsed, unless an integer would lose digits.
+    """
+    if isinstance(arguments, str) and not _LONG_INTEGER.search(arguments):
         arguments = parsed(arguments) if arguments else None
     return ToolCallPart(_text(call_id), _text(name), arguments)
 

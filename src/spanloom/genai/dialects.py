@@ -55,6 +55,7 @@ _SPOKEN: Final = frozenset(
         *("tool_calls", "function_call", "reasoning_content"),
     }
 )
+_PLAIN: Final = {"role", "content"}
 _REASONINGS: Final = ("reasoning_content", "reasoning", "thinking")
 
 
@@ -103,7 +104,7 @@ def composed(said: str, item: Mapping[str, Any]) -> GenAiMessage | None:
     parts = _parts(role, item)
     if not parts:
         return None
-    if role == TOOL or len(item) == 2:
+    if role == TOOL or item.keys() == _PLAIN:
         return GenAiMessage(role, parts)
     name, reason = item.get("name"), first(item, "finish_reason", "finishReason", "stop_reason")
     return GenAiMessage(
@@ -131,7 +132,7 @@ def _parts(role: str, item: Mapping[str, Any]) -> tuple[Part, ...]:
         if isinstance(call_id, str):
             read = (tool_result(call_id, content, item.get("name")),)
     parts = shown(read)
-    if len(item) == 2:
+    if item.keys() == _PLAIN:
         return parts
     for key in _REASONINGS:
         if isinstance(item.get(key), str) and item[key]:

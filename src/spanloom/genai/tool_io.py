@@ -7,7 +7,7 @@ instrumentations, as recorded; the inputs and outputs of HoneyHive's and Basalt'
 from __future__ import annotations
 
 from spanloom.genai.blocks import joined
-from spanloom.genai.json_text import json_in, printed, reprinted
+from spanloom.genai.json_text import json_in, printed
 from spanloom.genai.reading import structured
 from spanloom.model import Json
 
@@ -22,17 +22,22 @@ def without_params(value: Json) -> Json:
 
 def arguments_text(inputs: Json) -> str:
     """The arguments in a tool's free-form inputs, as JSON text."""
-    return reprinted(arguments_of(without_params(inputs)))
+    return printed(arguments_of(_exact(without_params(inputs))))
 
 
 def result_text(outputs: Json) -> str:
     """The result in a tool's free-form outputs, as text: an object of one result is that result."""
-    value = result_of(json_in(outputs) if isinstance(outputs, str) else outputs)
+    value = result_of(_exact(outputs))
     if isinstance(value, dict) and len(value) == 1:
         [(key, result)] = value.items()
         if key in _RESULTS:
-            return reprinted(result)
+            value = result_of(_exact(result))
     return printed(value)
+
+
+def _exact(value: Json) -> Json:
+    """The JSON object or array in a text, with all digits of its integers."""
+    return json_in(value) if isinstance(value, str) else value
 
 
 def arguments_of(value: Json) -> Json:
