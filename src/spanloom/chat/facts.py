@@ -320,9 +320,10 @@ def _tool_texts(span: Span, tool: Tool, log_type: str) -> tuple[str, str, str]:
 def _status(span: Span) -> tuple[str, str]:
     """The status and its text. An event's error is a failure, a Basalt log's is in its metadata."""
     error: Json = span.io.error
-    status = "ERROR" if error else span.status
     message = span.status_message
-    if status == "ERROR" and not message:
+    if not error and span.status != "ERROR":
+        return span.status, message
+    if not message:
         error = error or json_object(span.io.metadata).get("error")
         if isinstance(error, dict) and isinstance(error.get("message"), str):
             error = error["message"]

@@ -49,7 +49,13 @@ def message_to_json(message: GenAiMessage) -> Json:
     if message.as_content:
         out["content"] = _content(message.parts)
     else:
-        out["parts"] = [part_to_json(part) for part in message.parts]
+        # Most parts are texts: written here, without a call.
+        out["parts"] = [
+            {"type": "text", "content": part.content}
+            if type(part) is TextPart
+            else part_to_json(part)
+            for part in message.parts
+        ]
     if message.name:
         out["name"] = message.name
     if message.finish_reason:

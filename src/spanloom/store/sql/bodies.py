@@ -122,12 +122,13 @@ _NAMES = {kind: frozenset(shape.names) for kind, shape in _SHAPES.items()}
 
 def _plain(part: Any) -> dict[str, Json]:
     """A part as JSON without what it does not say, which is None or as empty as its default."""
+    out: dict[str, Json] = {}
     names, values, defaults = _SHAPES[type(part)]
-    return {
-        name: _WRITTEN[name](value) if name in _WRITTEN else value
-        for name, value, default in zip(names, values(part), defaults, strict=True)
-        if value is not None and (value or default is None)
-    }
+    for name, value, default in zip(names, values(part), defaults, strict=True):
+        if value is default or value is None or not (value or default is None):
+            continue
+        out[name] = _WRITTEN[name](value) if name in _WRITTEN else value
+    return out
 
 
 def _plain_all(parts: Iterable[Any]) -> list[Json]:
