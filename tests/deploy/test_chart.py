@@ -22,7 +22,14 @@ RECORDED = Path(__file__).resolve().parent / "charts"
 NAMES = ("default", "full", "fixed")
 KUBERNETES = "1.34"
 # Given by the chart, or not for a pod.
-NOT_SETTINGS = {"database", "grpc_address", "http_address", "no_auth", "log_format"}
+NOT_SETTINGS = {
+    "database",
+    "control_database",
+    "grpc_address",
+    "http_address",
+    "no_auth",
+    "log_format",
+}
 SCHEMA = jsonschema_rs.validator_for(json.loads((CHART / "values.schema.json").read_text()))
 JUDGE = {"judge_base_url", "judge_api_key", "judge_model"}
 

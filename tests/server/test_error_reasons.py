@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import itertools
 import json
@@ -16,6 +17,7 @@ import pytest
 
 from spanloom import errors
 from spanloom.server import status
+from spanloom.server.auth import NoAuth
 from spanloom.server.middleware import as_error
 from spanloom.v1 import access_pb2, error_reason_pb2, trace_service_pb2
 from tests.clients import CallError
@@ -132,6 +134,13 @@ def _draining(call: Caller) -> Any:
     }
 
 
+def _foreign_site(_: Caller) -> Any:
+    metadata = EXAMPLES["FOREIGN_SITE"][0][1]
+    with pytest.raises(errors.SpanloomError) as refused:
+        asyncio.run(NoAuth().authenticate({metadata["header"]: metadata["value"]}))
+    return _body(refused.value)
+
+
 def _body(error: errors.SpanloomError) -> Any:
     return json.loads(status.rest_body(error, REQUEST_ID))
 
@@ -170,6 +179,7 @@ FAILURES: dict[str, Callable[[Caller], Any]] = {
     "PROMPT_NOT_FOUND": _not_found("PROMPT_NOT_FOUND", "GET", "/v1/prompts/{}"),
     "PROMPT_VERSION_EXISTS": _existing_version,
     "EVALUATOR_NOT_FOUND": _not_found("EVALUATOR_NOT_FOUND", "DELETE", "/v1/evaluators/{}"),
+    "FOREIGN_SITE": _foreign_site,
     "DATASET_NOT_FOUND": _not_found("DATASET_NOT_FOUND", "GET", "/v1/datasets/{}"),
 }
 

@@ -348,7 +348,9 @@ class SearchMessagesRequest(_message.Message):
     limit: _builtins.int
     """The maximum number of messages, 0 to 1,000. Default: 20."""
     offset: _builtins.int
-    """The number of latest matching messages to skip, 0 or more. Default: 0."""
+    """The number of latest matching messages to skip, 0 to 10,000. Default: 0. To find messages past
+    the first 10,000, narrow the search by time, agent or conversation.
+    """
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The roles of the message: user, assistant, system, tool_call, tool_result, or tool for the last
