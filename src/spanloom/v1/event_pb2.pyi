@@ -102,7 +102,9 @@ class Event(_message.Message):
 
     @_builtins.property
     def config(self) -> _struct_pb2.Struct:
-        """The configuration of the work: model, provider, hyperparameters, template."""
+        """The configuration of the work: model, provider, hyperparameters, template. `model` and `provider`
+        are filled in where the span has them and the client did not send them here.
+        """
 
     @_builtins.property
     def inputs(self) -> _struct_pb2.Struct:
@@ -115,7 +117,8 @@ class Event(_message.Message):
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
         """Arbitrary data. The totals of the session are sums over `cost` (US dollars), `prompt_tokens`
-        and `completion_tokens`.
+        and `completion_tokens`. These and `total_tokens` are filled in where the span has them and the
+        client did not send them here.
         """
 
     @_builtins.property
