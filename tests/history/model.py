@@ -176,6 +176,8 @@ class Delete:
         emptied = {item.place for item in deleted} - {item.place for item in kept}
         if not deleted:
             (ids if self.kind == "event" else emptied).add(self.id)
+        elif self.kind == "session":
+            ids.add(self.id)  # its own updates, also where it has no row
         targets = {("span", item) for item in ids} | {("trace", place) for place in emptied}
         about_session = ("conversation", self.id)
         if self.kind == "session":

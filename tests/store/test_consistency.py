@@ -223,6 +223,18 @@ def test_what_was_deleted_stays_deleted_whatever_is_updated_at_once(
     run(main())
 
 
+def test_a_session_that_is_not_there_keeps_its_updates_when_it_is_deleted(
+    store: Store, run: Run[Any], project: str
+) -> None:
+    """The deletion is answered with "not there", and so it has changed nothing."""
+    run(store.patch_event(project, "s", {"metadata": {"a": 1}}))
+    assert run(store.delete_session(project, "s")) is False
+    assert run(store.event_patch(project, "s")) == {"metadata": {"a": 1}}
+    run(store.write_spans(project, [event("e", "s")], events=True))
+    assert run(store.delete_session(project, "s")) is True
+    assert run(store.event_patch(project, "s")) == {}
+
+
 def test_of_sessions_started_by_two_processes_at_once_one_is_stored(
     store: Store, url: str, run: Run[Any], project: str
 ) -> None:

@@ -174,7 +174,8 @@ class SpanStore(Protocol):
 
     async def delete_session(self, project: str, session_id: str) -> bool:
         """Delete the spans with this session id, the rows of traces that have no others, and
-        updates and feedback on all of it; False when there was none. Else as `delete_trace`."""
+        updates and feedback on all of it, the session's own included; False, and nothing is
+        deleted, when there was none. Else as `delete_trace`."""
         ...
 
     async def trace_spans(self, project: str, trace_id: str) -> list[Span]:
@@ -214,7 +215,10 @@ class SpanStore(Protocol):
         ...
 
     async def find_event(self, project: str, event_id: str) -> Span | None:
-        """The span with this event id; the one written last where several traces hold it."""
+        """The span with this event id; the one written last where several traces hold it.
+
+        Merging rows by key: the row with the highest version, found by an index of places.
+        """
         ...
 
     async def find_events(self, project: str, query: EventQuery) -> Page[Span]:
@@ -237,13 +241,15 @@ class SpanStore(Protocol):
         """The next `limit` events that match, in the order of `find_events`, after one that it
         returned; `page` is ignored.
 
-        Continuing after the last event returns each event once, and takes no longer the further it
-        goes.
+        Continuing after the last event returns each event once, and each step takes as long as the
+        first. Merging rows by key: as `find_events`.
         """
         ...
 
     async def chart(self, project: str, query: EventQuery, chart: Chart) -> list[ChartPoint]:
         """The matching events summed up, by bucket, then group; at most MOST_POINTS and one more.
+
+        Merging rows by key: over the newest row of each key, as any aggregate.
 
         Raises:
             INVALID_ARGUMENT: names `aggregation`, `metric` or `group_by`, or a filter as in
@@ -258,7 +264,7 @@ class SpanStore(Protocol):
         how many there are.
 
         Each trace is its id and its spans that belong to the conversation or to none, by start,
-        then span id.
+        then span id. Merging rows by key: as `session_spans`.
         """
         ...
 
@@ -273,7 +279,7 @@ class SpanStore(Protocol):
         """Spans that may say what is asked for, newest start first.
 
         Every span that says it is among them; so may be one that does not: the text may be
-        elsewhere in its body.
+        elsewhere in its body. Merging rows by key: as `find_events`, by an index of words.
 
         Args:
             after: (start_ns, trace_id, span_id) of the last span seen.
@@ -282,5 +288,5 @@ class SpanStore(Protocol):
 
     async def find_agents(self, project: str, query: AgentQuery) -> Page[AgentTotals]:
         """One page of the agents that spans name, or of their versions, and how many there are, by
-        aggregate queries."""
+        aggregate queries. Merging rows by key: as `chart`."""
         ...

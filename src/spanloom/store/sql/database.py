@@ -76,12 +76,17 @@ class Database(ABC):
 
     @abstractmethod
     def upsert(
-        self, connection: Connection, table: Table, rows: Sequence[Row], *, alone: bool = False
+        self,
+        connection: Connection,
+        table: Table,
+        rows: Sequence[Row],
+        *,
+        under_savepoint: bool = False,
     ) -> None:
-        """Write whole rows in their order; see `tables.py` for which row of a key stays.
+        """Write whole rows in their order; `tables.py` says which row of a key is kept.
 
-        When it fails, the transaction may be lost with it. `alone`: what was written before in the
-        transaction survives a failure, for a caller that rolls back to a savepoint.
+        A failure may roll back the whole transaction, except `under_savepoint`: then what was
+        written before the savepoint survives it.
         """
 
     def lock_schema(self, connection: Connection) -> None:  # noqa: B027 - SQLite: alone

@@ -107,7 +107,12 @@ class PostgreSQL(Database):
         return int(connection.exec_driver_sql(_NEXT_VERSIONS).scalar_one())
 
     def upsert(
-        self, connection: Connection, table: Table, rows: Sequence[Row], *, alone: bool = False
+        self,
+        connection: Connection,
+        table: Table,
+        rows: Sequence[Row],
+        *,
+        under_savepoint: bool = False,
     ) -> None:
         # One statement may not write a row twice: of one key the last, but a placeholder replaces
         # none.

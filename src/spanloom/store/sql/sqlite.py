@@ -97,7 +97,12 @@ class SQLite(Database):
         return int(connection.exec_driver_sql(_NEXT_VERSIONS).scalar_one())
 
     def upsert(
-        self, connection: Connection, table: Table, rows: Sequence[Row], *, alone: bool = False
+        self,
+        connection: Connection,
+        table: Table,
+        rows: Sequence[Row],
+        *,
+        under_savepoint: bool = False,
     ) -> None:
         # Many rows a statement, because sqlite3 releases the interpreter's lock once a step and,
         # when other threads are busy, waits up to 5 ms to get it back: a step a row would write 500
@@ -109,7 +114,7 @@ class SQLite(Database):
                 while len(rows) - start >= size:
                     part = rows[start : start + size]
                     values = tuple(itertools.chain.from_iterable(part))
-                    execute(_insert_values(table, size, alone), values)
+                    execute(_insert_values(table, size, under_savepoint), values)
                     start += size
         except sqlite3.Error as error:
             raise _wrapped(error) from error
@@ -196,7 +201,7 @@ def _is_plain(step: str | int) -> bool:
 
 
 @cache
-def _insert_values(table: Table, rows: int, alone: bool) -> str:
+def _insert_values(table: Table, rows: int, under_savepoint: bool) -> str:
     """INSERT of so many rows, a `?` a value.
 
     OR ROLLBACK, because a statement of many rows that could fail alone has to keep a copy of every
@@ -204,7 +209,7 @@ def _insert_values(table: Table, rows: int, alone: bool) -> str:
     """
     row = f"({', '.join('?' * len(table.columns))})"
     values = ", ".join([row] * rows)
-    failing = "ABORT" if alone else "ROLLBACK"
+    failing = "ABORT" if under_savepoint else "ROLLBACK"
     return f"INSERT OR {failing} {into(table)} VALUES {values} {on_conflict(table)}"  # noqa: S608
 
 

@@ -57,13 +57,13 @@ class Transaction:
         connection: Connection,
         *,
         rows_only: bool = False,
-        alone: bool = False,
+        under_savepoint: bool = False,
     ) -> None:
-        """Take the lock. `alone` as of `Database.upsert`."""
+        """Take the lock. `under_savepoint` as of `Database.upsert`."""
         self.database = database
         self._connection = connection
         self._rows_only = rows_only
-        self._alone = alone
+        self._under_savepoint = under_savepoint
         self._may_commit = not rows_only
         self._rows: dict[Table, list[Row]] = {}
         self._unfinished: dict[str, Unfinished] = defaultdict(Unfinished)
@@ -138,7 +138,9 @@ class Transaction:
 
     def _upsert(self, table: Table) -> None:
         if of_table := self._rows.pop(table, None):
-            self.database.upsert(self._connection, table, of_table, alone=self._alone)
+            self.database.upsert(
+                self._connection, table, of_table, under_savepoint=self._under_savepoint
+            )
 
     def _number(self, rows: Sequence[Row], at: int) -> None:
         version, end = self._next, self._end

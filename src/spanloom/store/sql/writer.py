@@ -115,8 +115,11 @@ class Writer:
                     group = self._take()
                     self._answer(group, self._commit(group))
                     self._upkeep()
-            except OSError as error:  # the lock cannot be had
-                group = group or self._take()
+            except OSError as error:
+                if group:
+                    log.exception("the lock of the writers cannot be released")
+                    continue
+                group = self._take()
                 self._answer(group, [public_error(error)] * len(group))
 
     def _wait(self) -> bool:
@@ -146,16 +149,19 @@ class Writer:
         """Write a group in one transaction. What each call gets: a result, or the error to
         raise."""
         rows_only = self._database.writes_together and all(call.rows_only for call in group)
-        renewed = alone = False
+        renewed = one_by_one = False
         while True:
             stage: Literal["begin", "write", "commit"] = "begin"
             try:
                 with self._engine.begin() as connection:
                     transaction = Transaction(
-                        self._database, connection, rows_only=rows_only, alone=alone
+                        self._database,
+                        connection,
+                        rows_only=rows_only,
+                        under_savepoint=one_by_one,
                     )
                     stage = "write"
-                    results = (_each if alone else _together)(transaction, group)
+                    results = (_one_by_one if one_by_one else _together)(transaction, group)
                     stage = "commit"
                 return results
             except RowsOnlyError:
@@ -164,8 +170,8 @@ class Writer:
                 if is_lost(error) and stage != "commit" and not renewed:
                     # The connection was stale: nothing was committed, and a new connection may do.
                     renewed = True
-                elif stage == "write" and not is_lost(error) and not alone and len(group) > 1:
-                    alone, rows_only = True, False
+                elif stage == "write" and not is_lost(error) and not one_by_one:
+                    one_by_one, rows_only = True, False
                 else:
                     return [public_error(error)] * len(group)
 
@@ -192,7 +198,7 @@ def _together(transaction: Transaction, group: Sequence[_PendingWrite]) -> list[
     return results
 
 
-def _each(transaction: Transaction, group: Sequence[_PendingWrite]) -> list[Any]:
+def _one_by_one(transaction: Transaction, group: Sequence[_PendingWrite]) -> list[Any]:
     """Write one call after the other, each under a savepoint: what fails is undone, and is the
     call's result."""
     results: list[Any] = []
