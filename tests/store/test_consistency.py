@@ -21,6 +21,7 @@ from tests.store.conftest import Run
 from tests.store.samples import a_span
 
 ROUNDS = 60
+TARGETS = ("span", "trace", "conversation")
 KILLS = 12
 
 # Children of a server that has the store imported already: they start in a moment.
@@ -28,8 +29,8 @@ _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(["tests.store.test_consistency"])
 
 
-def event(event_id: str = "e", session: str = "s", **fields: Any) -> Span:
-    return a_span(event_id, session, kind="model", **fields)
+def event(event_id: str = "e", trace_id: str = "s", **fields: Any) -> Span:
+    return a_span(event_id, trace_id, kind="model", **fields)
 
 
 def with_id(event_id: str) -> EventQuery:
@@ -223,16 +224,38 @@ def test_what_was_deleted_stays_deleted_whatever_is_updated_at_once(
     run(main())
 
 
-def test_a_session_that_is_not_there_keeps_its_updates_when_it_is_deleted(
+def test_a_deletion_that_finds_nothing_deletes_nothing(
     store: Store, run: Run[Any], project: str
 ) -> None:
-    """The deletion is answered with "not there", and so it has changed nothing."""
-    run(store.patch_event(project, "s", {"metadata": {"a": 1}}))
-    assert run(store.delete_session(project, "s")) is False
-    assert run(store.event_patch(project, "s")) == {"metadata": {"a": 1}}
-    run(store.write_spans(project, [event("e", "s")], events=True))
-    assert run(store.delete_session(project, "s")) is True
-    assert run(store.event_patch(project, "s")) == {}
+    on = {target: Feedback(id=target, target=target, target_id="s") for target in TARGETS}
+
+    async def main() -> None:
+        await store.patch_event(project, "s", {"metadata": {"a": 1}})
+        for feedback in on.values():
+            await store.write_feedback(project, feedback)
+        for delete in (store.delete_session, store.delete_trace, store.delete_event):
+            assert await delete(project, "s") is False
+        assert await store.event_patch(project, "s") == {"metadata": {"a": 1}}
+        assert (await store.find_feedback(project, limit=9)).total == len(TARGETS)
+        await store.write_spans(project, [a_span("s", "s", kind="session")], events=True)
+        assert await store.delete_session(project, "s") is True
+        assert await store.event_patch(project, "s") == {}
+        assert (await store.find_feedback(project, limit=9)).total == 0
+
+    run(main())
+
+
+def test_a_session_without_spans_is_the_trace_of_its_id(
+    store: Store, run: Run[Any], project: str
+) -> None:
+    async def main() -> None:
+        await store.write_spans(project, [event("e", "t", session_id="another")])
+        await store.write_feedback(project, Feedback(id="f", target="conversation", target_id="t"))
+        assert await store.delete_session(project, "t") is True
+        assert await store.trace_spans(project, "t") == []
+        assert (await store.find_feedback(project, limit=9)).total == 0
+
+    run(main())
 
 
 def test_of_sessions_started_by_two_processes_at_once_one_is_stored(

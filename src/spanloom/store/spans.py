@@ -163,7 +163,7 @@ class SpanStore(Protocol):
         Merging rows by key: tombstones; whether the trace existed is read before.
 
         Returns:
-            False when there was no such trace.
+            False, and nothing is deleted, when there was no such trace.
         """
         ...
 
@@ -174,8 +174,14 @@ class SpanStore(Protocol):
 
     async def delete_session(self, project: str, session_id: str) -> bool:
         """Delete the spans with this session id, the rows of traces that have no others, and
-        updates and feedback on all of it, the session's own included; False, and nothing is
-        deleted, when there was none. Else as `delete_trace`."""
+        updates and feedback on all of it, the session's own included.
+
+        When no span has the session id, the trace with this id is deleted: its spans may belong to
+        another session. Else as `delete_trace`.
+
+        Returns:
+            False, and nothing is deleted, when there was neither.
+        """
         ...
 
     async def trace_spans(self, project: str, trace_id: str) -> list[Span]:

@@ -18,20 +18,25 @@ def event(transaction: Transaction, project: str, event_id: str) -> bool:
 
 
 def session(transaction: Transaction, project: str, session_id: str) -> bool:
-    """Delete a session; whether it was there. One that was not there keeps its updates."""
-    if not _spans(transaction, project, spans.c.session_id == session_id):
+    """Delete a session, else the trace with its id; whether one was there. If not, nothing is
+    deleted."""
+    of_session = spans.c.session_id == session_id
+    if not (_spans(transaction, project, of_session) or trace(transaction, project, session_id)):
         return False
     _feedback_on(transaction, project, "conversation", {session_id})
-    of_session = _in(patches, project).where(patches.c.event_id == session_id)
-    transaction.connection.execute(of_session)
+    own = _in(patches, project).where(patches.c.event_id == session_id)
+    transaction.connection.execute(own)
     return True
 
 
 def trace(transaction: Transaction, project: str, trace_id: str) -> bool:
-    """Delete a trace; whether it was there."""
-    statements = queries.trace_deletes(project, trace_id)
-    *_, trace_rows, span_rows = (transaction.connection.execute(s).rowcount for s in statements)
-    return bool(trace_rows or span_rows)
+    """Delete a trace; whether it was there. If not, nothing is deleted."""
+    parameters = {"project": project, "trace_id": trace_id}
+    if not transaction.connection.execute(queries.TRACE_EXISTS, parameters).scalar():
+        return False
+    for statement in queries.trace_deletes(project, trace_id):
+        transaction.connection.execute(statement)
+    return True
 
 
 def remove_spans(

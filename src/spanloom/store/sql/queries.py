@@ -48,6 +48,14 @@ SESSION_SPANS = (
     .where(spans.c.project == _project, spans.c.session_id == bindparam("session_id"))
     .order_by(spans.c.start_ns, spans.c.span_id, spans.c.trace_id)
 )
+TRACE_EXISTS = select(
+    or_(
+        *(
+            exists().where(table.c.project == _project, table.c.trace_id == bindparam("trace_id"))
+            for table in (traces, spans)
+        )
+    )
+)
 EVENT = (
     select(*SPAN_COLUMNS)
     .where(spans.c.project == _project, spans.c.event_id == bindparam("event_id"))
