@@ -238,6 +238,43 @@ def test_of_sessions_started_by_two_processes_at_once_one_is_stored(
     run(main())
 
 
+def test_a_session_started_again_while_it_is_deleted_leaves_no_update(
+    store: Store, url: str, run: Run[Any], project: str
+) -> None:
+    again = {"metadata": {"started": "again"}}
+
+    async def main() -> None:
+        async with second(url) as other:
+            for n in range(ROUNDS):
+                session = a_span(f"s{n}", f"s{n}", kind="session")
+                await store.start_session(project, session)
+                started, deleted = await asyncio.gather(
+                    store.start_session(project, session, again=again),
+                    other.delete_session(project, f"s{n}"),
+                )
+                assert deleted is True
+                found = await store.find_event(project, f"s{n}")
+                assert (found is not None) == started
+                assert await store.event_patch(project, f"s{n}") == {}
+
+    run(main())
+
+
+@pytest.mark.parametrize("deleted", ["trace", "session"])
+def test_updates_of_an_event_are_kept_while_another_trace_holds_it(
+    store: Store, run: Run[Any], project: str, deleted: str
+) -> None:
+    kept, other = a_span("e", "kept"), a_span("e", "other")
+    run(store.write_spans(project, [kept, other]))
+    run(store.patch_event(project, "e", {"name": "updated"}))
+    delete = store.delete_trace if deleted == "trace" else store.delete_session
+    assert run(delete(project, "other")) is True
+    run(store.write_spans(project, [kept]))
+    assert [span.name for span in run(store.trace_spans(project, "kept"))] == ["updated"]
+    assert run(delete(project, "kept")) is True
+    assert run(store.event_patch(project, "e")) == {}
+
+
 def test_a_clock_that_is_set_back_changes_nothing(
     store: Store, url: str, run: Run[Any], project: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

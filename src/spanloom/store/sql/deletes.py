@@ -70,7 +70,7 @@ def _spans(transaction: Transaction, project: str, which: Any) -> bool:
     gone = remove_spans(transaction, project, found)
     trace_ids, span_ids, event_ids = map(set, zip(*found, strict=True))
     of_events = transaction.database.among(patches.c.event_id, event_ids)
-    connection.execute(_in(patches, project).where(of_events))
+    connection.execute(_in(patches, project).where(of_events, ~queries.HAS_SPANS))
     _feedback_on(transaction, project, "span", span_ids, ("", *trace_ids))
     _feedback_on(transaction, project, "trace", gone)
     return True
