@@ -93,10 +93,7 @@ class SessionService:
     ) -> session_service_pb2.DeleteSessionResponse:
         project = call.project()
         session_id = _known(request.session_id)
-        if not (
-            await self._store.delete_session(project, session_id)
-            or await self._store.delete_trace(project, session_id)
-        ):
+        if not await self._store.delete_session(project, session_id):
             raise not_found("session", session_id)
         return session_service_pb2.DeleteSessionResponse(success=True, deleted=session_id)
 

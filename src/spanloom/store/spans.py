@@ -179,7 +179,13 @@ class SpanStore(Protocol):
 
     async def delete_session(self, project: str, session_id: str) -> bool:
         """Delete the spans with this session id, the rows of traces that have no others, and
-        updates and feedback on all of it; False when there was none. Else as `delete_trace`."""
+        updates and feedback on all of it.
+
+        When no span has the session id, the trace of this id is deleted. Else as `delete_trace`.
+
+        Returns:
+            False when there was neither, and nothing was deleted.
+        """
         ...
 
     async def trace_spans(self, project: str, trace_id: str) -> list[Span]:

@@ -19,11 +19,15 @@ def event(transaction: Transaction, project: str, event_id: str) -> bool:
 
 def session(transaction: Transaction, project: str, session_id: str) -> bool:
     """Delete a session; whether it was there."""
-    found = _spans(transaction, project, spans.c.session_id == session_id)
+    if not (
+        _spans(transaction, project, spans.c.session_id == session_id)
+        or trace(transaction, project, session_id)
+    ):
+        return False
     _feedback_on(transaction, project, "conversation", {session_id})
-    of_session = _in(patches, project).where(patches.c.event_id == session_id)
+    of_session = _in(patches, project).where(patches.c.event_id == session_id, ~queries.HAS_SPANS)
     transaction.connection.execute(of_session)
-    return found
+    return True
 
 
 def trace(transaction: Transaction, project: str, trace_id: str) -> bool:
