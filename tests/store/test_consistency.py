@@ -273,6 +273,73 @@ def test_of_sessions_started_by_two_processes_at_once_one_is_stored(
     run(main())
 
 
+def test_a_session_started_again_while_it_is_deleted_leaves_no_update(
+    store: Store, url: str, run: Run[Any], project: str
+) -> None:
+    again = {"metadata": {"started": "again"}}
+
+    async def main() -> None:
+        async with second(url) as other:
+            for n in range(ROUNDS):
+                session = a_span(f"s{n}", f"s{n}", kind="session")
+                await store.start_session(project, session)
+                started, deleted = await asyncio.gather(
+                    store.start_session(project, session, again=again),
+                    other.delete_session(project, f"s{n}"),
+                )
+                assert deleted is True
+                found = await store.find_event(project, f"s{n}")
+                assert (found is not None) == started
+                assert await store.event_patch(project, f"s{n}") == {}
+
+    run(main())
+
+
+def test_the_deletion_of_a_session_that_is_not_there_deletes_nothing(
+    store: Store, run: Run[Any], project: str
+) -> None:
+    run(store.patch_event(project, "s", {"name": "updated"}))
+    feedback = Feedback(id="f", target="conversation", target_id="s")
+    run(store.write_feedback(project, feedback))
+    assert run(store.delete_session(project, "s")) is False
+    assert run(store.event_patch(project, "s")) == {"name": "updated"}
+    assert run(store.feedback_on(project, [("conversation", "s")])) == [feedback]
+
+
+def test_a_session_and_the_trace_of_its_id_are_deleted_in_one_transaction(
+    store: Store, url: str, run: Run[Any], project: str
+) -> None:
+    async def main() -> None:
+        async with second(url) as other:
+            for n in range(ROUNDS):
+                trace_id = f"t{n}"
+                await store.patch_event(project, trace_id, {"name": "updated"})
+                tagged = [a_span(trace_id, trace_id, session_id="another")]
+                deleted, _ = await asyncio.gather(
+                    other.delete_session(project, trace_id),
+                    store.write_trace(project, tagged, replace=True),
+                )
+                names = [span.name for span in await store.trace_spans(project, trace_id)]
+                assert names == ([] if deleted else ["updated"])
+
+    run(main())
+
+
+@pytest.mark.parametrize("deleted", ["trace", "session"])
+def test_updates_of_an_event_are_kept_while_another_trace_holds_it(
+    store: Store, run: Run[Any], project: str, deleted: str
+) -> None:
+    kept, other = a_span("e", "kept"), a_span("e", "other")
+    run(store.write_spans(project, [kept, other]))
+    run(store.patch_event(project, "e", {"name": "updated"}))
+    delete = store.delete_trace if deleted == "trace" else store.delete_session
+    assert run(delete(project, "other")) is True
+    run(store.write_spans(project, [kept]))
+    assert [span.name for span in run(store.trace_spans(project, "kept"))] == ["updated"]
+    assert run(delete(project, "kept")) is True
+    assert run(store.event_patch(project, "e")) == {}
+
+
 def test_a_clock_that_is_set_back_changes_nothing(
     store: Store, url: str, run: Run[Any], project: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,9 +41,7 @@ class SessionService:
         )
         await self._projects.ensure(project)
         session_id = span.session_id
-        stored = await self._store.start_session(project, span)
-        if not stored and (patch := read_restart(properties)):
-            await self._store.patch_event(project, session_id, patch)
+        await self._store.start_session(project, span, again=read_restart(properties))
         # With what was there before it, or said of it before it started.
         span = await self._store.find_event(project, session_id) or span
         answer = session_service_pb2.StartSessionResponse(

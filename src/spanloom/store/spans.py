@@ -27,8 +27,10 @@ from spanloom.model import (
     Trace,
     TraceQuery,
 )
+from spanloom.model.patch import Patch
 
 ALL_TRACES = TraceQuery()
+NO_PATCH: Patch = {}
 # The most points of a chart.
 MOST_POINTS = 10_000
 
@@ -144,21 +146,24 @@ class SpanStore(Protocol):
         """
         ...
 
-    async def start_session(self, project: str, session: Span) -> bool:
+    async def start_session(self, project: str, session: Span, again: Patch = NO_PATCH) -> bool:
         """Store a session's span unless an event with its id exists; whether it was stored.
 
         Of calls at once, in any process, one stores.
 
         Merging rows by key: needs a lock in the control store, held while this looks and writes.
+
+        Args:
+            again: the update of the event that exists, stored as `patch_event` does.
         """
         ...
 
     async def delete_trace(self, project: str, trace_id: str) -> bool:
-        """Delete a trace's spans and row, their updates, waiting evaluations, and feedback on the
-        trace and its spans.
+        """Delete a trace's spans and row, the updates of their events, waiting evaluations, and
+        feedback on the trace and its spans.
 
-        Feedback on a span that names no trace is deleted, too. A later write with this trace id
-        makes a new trace.
+        Updates of an event that has a span in another trace are kept. Feedback on a span that names
+        no trace is deleted, too. A later write with this trace id makes a new trace.
 
         Merging rows by key: tombstones; whether the trace existed is read before.
 

@@ -24,7 +24,8 @@ def session(transaction: Transaction, project: str, session_id: str) -> bool:
     if not (_spans(transaction, project, of_session) or trace(transaction, project, session_id)):
         return False
     _feedback_on(transaction, project, "conversation", {session_id})
-    own = _in(patches, project).where(patches.c.event_id == session_id)
+    # Another trace may hold an event with this id: its updates are kept.
+    own = _in(patches, project).where(patches.c.event_id == session_id, ~queries.HAS_SPANS)
     transaction.connection.execute(own)
     return True
 
@@ -76,7 +77,7 @@ def _spans(transaction: Transaction, project: str, which: Any) -> bool:
     gone = remove_spans(transaction, project, found)
     trace_ids, span_ids, event_ids = map(set, zip(*found, strict=True))
     of_events = transaction.database.among(patches.c.event_id, event_ids)
-    connection.execute(_in(patches, project).where(of_events))
+    connection.execute(_in(patches, project).where(of_events, ~queries.HAS_SPANS))
     _feedback_on(transaction, project, "span", span_ids, ("", *trace_ids))
     _feedback_on(transaction, project, "trace", gone)
     return True

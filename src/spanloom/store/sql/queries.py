@@ -70,6 +70,10 @@ REVOKE_KEY = (
     .where(keys.c.id == bindparam("key_id"))
     .values(revoked_ns=func.coalesce(keys.c.revoked_ns, bindparam("at_ns")))
 )
+# Whether an event that has updates has spans: several traces may hold one event id.
+HAS_SPANS = exists().where(
+    spans.c.project == patches.c.project, spans.c.event_id == patches.c.event_id
+)
 
 
 def trace_deletes(project: str, trace_id: str) -> list[Delete]:
@@ -87,9 +91,10 @@ def trace_deletes(project: str, trace_id: str) -> list[Delete]:
     of_trace = patches.c.event_id.in_(
         select(spans.c.event_id).where(spans.c.project == project, spans.c.trace_id == trace_id)
     )
+    elsewhere = HAS_SPANS.where(spans.c.trace_id != trace_id)
     return [
         *(delete(feedback).where(feedback.c.project == project, on) for on in (on_trace, on_span)),
-        delete(patches).where(patches.c.project == project, of_trace),
+        delete(patches).where(patches.c.project == project, of_trace, ~elsewhere),
     ] + [
         delete(table).where(table.c.project == project, table.c.trace_id == trace_id)
         for table in (evaluations, traces, spans)

@@ -22,7 +22,8 @@ from spanloom.model import (
     Trace,
     TraceQuery,
 )
-from spanloom.store.spans import ALL_TRACES, RefusedSpan, SpanStore
+from spanloom.model.patch import Patch
+from spanloom.store.spans import ALL_TRACES, NO_PATCH, RefusedSpan, SpanStore
 from spanloom.store.sql import agent_queries, charts, deletes, filters, queries, rows, tables
 from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.follow_up import follow_up
@@ -84,12 +85,14 @@ class SqlSpans(SpanStore):
 
         await self._write(write, rows_only=not replace, rows=_count(work), size=made.size)
 
-    async def start_session(self, project: str, session: Span) -> bool:
+    async def start_session(self, project: str, session: Span, again: Patch = NO_PATCH) -> bool:
         made = rows.span_rows(project, [session])
         found = {"project": project, "event_id": session.event_id}
+        updates = [rows.patch_row(project, session.event_id, again)] if again else []
 
         def write(transaction: Transaction) -> bool:
             if transaction.connection.execute(queries.EVENT, found).first():
+                transaction.write({tables.patches: updates})
                 return False
             transaction.write({tables.spans: made.spans, tables.traces: made.traces})
             return True
