@@ -1,6 +1,7 @@
 """The one reader of messages, for requests, responses, conversations and free-form values.
 
     genai_messages    an attribute that holds GenAI messages, which keep every field
+    received          the same, for who stores the messages and looks at few of them
     messages_of       the messages that a value holds
     asked, answered   what a model or an agent was asked, and what it answered
 
@@ -18,6 +19,7 @@ from typing import Any, Final
 import orjson
 
 from spanloom.genai.blocks import first, is_block, parts_of
+from spanloom.genai.conventional import conventional
 from spanloom.genai.dialects import composed, is_pair, message_of, shown
 from spanloom.genai.json import message_from_json
 from spanloom.genai.json_text import json_in, printed
@@ -238,6 +240,20 @@ genai_messages = _reader.genai_messages
 messages_of = _reader.messages_of
 asked = _reader.asked
 answered = _reader.answered
+
+
+def received(value: Json, role: str) -> Sequence[GenAiMessage]:
+    """As `genai_messages`; those in the conventions' own words are made when one is looked at."""
+    inner = parsed(value) if isinstance(value, str) else value
+    if not isinstance(inner, list | dict):
+        return genai_messages(inner, role)
+    found = conventional(inner if isinstance(inner, list) else [inner])
+    if found:
+        return found
+    messages = genai_messages(inner, role)
+    if messages or not isinstance(value, str):
+        return messages
+    return _as_text(inner, role, (), any_json=True)
 
 
 def _text_message(role: str, text: str) -> GenAiMessage:

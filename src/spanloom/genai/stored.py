@@ -1,4 +1,4 @@
-"""Messages of a stored span, which most of its readers do not look at."""
+"""Messages that are kept as JSON: most who write or read a span do not look at them."""
 
 from __future__ import annotations
 

@@ -13,24 +13,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+# Nobody changes one of these once it is made. They are not frozen all the same, as in
+# `spanloom.model.span`: each message of each span that is read makes some.
+
 Json = Any  # dict[str, Json] | list[Json] | str | int | float | bool | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TextPart:
     """A text."""
 
     content: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ReasoningPart:
     """What a model thought before it answered."""
 
     content: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ToolCallPart:
     """A model's request to call a tool. `arguments` is any JSON; None where the model gave none."""
 
@@ -39,7 +42,7 @@ class ToolCallPart:
     arguments: Json = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ToolResultPart:
     """What a tool returned, as a model was given it: any JSON. `id` is that of the call."""
 
@@ -48,7 +51,7 @@ class ToolResultPart:
     result: Json = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class MediaPart:
     """An image, a recording, a video or a document.
 
@@ -62,7 +65,7 @@ class MediaPart:
     mime_type: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OtherPart:
     """A part of a kind that Spanloom does not know: any JSON, as it was sent."""
 
@@ -72,7 +75,7 @@ class OtherPart:
 Part = TextPart | ReasoningPart | ToolCallPart | ToolResultPart | MediaPart | OtherPart
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class GenAiMessage:
     """One message of a conversation.
 
@@ -90,7 +93,7 @@ class GenAiMessage:
     sent: Json = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Tool:
     """The tool that a span executed. `arguments` and `result` are any JSON, None where absent."""
 
@@ -102,7 +105,7 @@ class Tool:
     result: Json = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Agent:
     """The agent that a span belongs to; its name is a column of the span."""
 
@@ -111,7 +114,7 @@ class Agent:
     description: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Usage:
     """What a model's call used, beside the span's columns, of which these figures are parts.
 
@@ -127,7 +130,7 @@ class Usage:
     cost_source: Literal["", "given", "computed"] = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Compaction:
     """A conversation that was summarized to make room; the number of items before and after."""
 
@@ -136,7 +139,7 @@ class Compaction:
     items_after: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Handoff:
     """An agent that hands the conversation over to another; their names."""
 

@@ -10,16 +10,17 @@ values themselves ({"input": ...}, {"output": ...} where they are no objects). M
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from spanloom.adapters.otlp.convention import Draft, SpanSource
 from spanloom.genai.chat_history import chat_history
+from spanloom.genai.conventional import Conventional
 from spanloom.genai.pricing import cost_of
-from spanloom.genai.read import after_last_question, genai_messages, messages_of
+from spanloom.genai.read import after_last_question, messages_of, received
 from spanloom.genai.reading import structured
 from spanloom.genai.roles import ASSISTANT, USER
-from spanloom.genai.text import reasoning_of
+from spanloom.genai.text import length_of, reasoning_of
 from spanloom.genai.tool_io import arguments_of, result_of
 from spanloom.model import GenAi, Io, Json, TraceFacts
 from spanloom.model.genai import (
@@ -27,11 +28,7 @@ from spanloom.model.genai import (
     Compaction,
     GenAiMessage,
     Handoff,
-    MediaPart,
-    ReasoningPart,
-    TextPart,
     Tool,
-    ToolResultPart,
     Usage,
 )
 from spanloom.model.span import (
@@ -64,35 +61,51 @@ _TOOL_NAME = "execute_tool "
 _SPEAKING = MODEL_OPERATIONS | {"invoke_agent"}
 # What wraps others, and says nothing of its own.
 _STEPS = frozenset({"chain", "invoke_workflow"})
-# Which field of which part a field of the draft becomes.
-_PLACES: Final[dict[str, tuple[str, str]]] = {
-    **{field: ("io", field) for field in EVENT_FIELDS},
+
+
+def _party(value: Json) -> Party:
+    return Party(**value)
+
+
+# Which field of which part a field of the draft becomes, and what makes it of the draft's value.
+_Place = tuple[str, str, Callable[[Any], Any] | None]
+_PLACES: Final[dict[str, _Place]] = {
+    **{field: ("io", field, None) for field in EVENT_FIELDS},
     **{
-        field: ("genai", field)
+        field: ("genai", field, None)
         for field in (
             *("input_messages", "output_messages", "system_instructions", "reasoning"),
             *("tool_definitions", "response_model", "relayed", "is_turn"),
         )
     },
+    "content_refs": ("genai", "content_refs", tuple),
+    "prompt_used": ("genai", "prompt", lambda value: PromptUse(**value)),
+    "variables": ("genai", "variables", lambda values: tuple(Variable(**v) for v in values)),
     **{
-        f"tool_{name}": ("tool", name)
+        f"tool_{name}": ("tool", name, None)
         for name in ("name", "call_id", "type", "description", "arguments", "result")
     },
-    **{f"agent_{name}": ("agent", name) for name in ("id", "version", "description")},
+    **{f"agent_{name}": ("agent", name, None) for name in ("id", "version", "description")},
     **{
-        field: ("usage", field)
+        field: ("usage", field, None)
         for field in (
             *("reasoning_tokens", "cache_read_tokens", "cache_creation_tokens"),
             *("input_cost", "output_cost", "cost_source"),
         )
     },
     **{
-        f"compaction_{name}": ("compaction", name)
+        f"compaction_{name}": ("compaction", name, None)
         for name in ("summary", "items_before", "items_after")
     },
-    "handoff_from": ("handoff", "from_agent"),
-    "handoff_to": ("handoff", "to_agent"),
-    **{field: ("trace", field) for field in ("feature_slug", "sample_rate", "sampled")},
+    "handoff_from": ("handoff", "from_agent", None),
+    "handoff_to": ("handoff", "to_agent", None),
+    **{field: ("trace", field, None) for field in ("feature_slug", "sample_rate", "sampled")},
+    "user": ("trace", "user", _party),
+    "user_id": ("trace", "user_id", None),
+    "organization": ("trace", "organization", _party),
+    "experiment": ("trace", "experiment_id", lambda value: value.get("id", "")),
+    "evaluators": ("trace", "evaluators", lambda values: tuple(v["slug"] for v in values)),
+    "evaluation_config": ("trace", "evaluation_rate", lambda value: value.get("sample_rate")),
 }
 _GENAI_PARTS: Final = {
     "tool": Tool,
@@ -120,7 +133,7 @@ def complete(draft: Draft, source: SpanSource, start_ns: int) -> None:
     if source.failed:
         _complete_error(draft, source.events)
     _complete_cost(draft, operation, start_ns)
-    if "output_messages" in draft and (reasoning := reasoning_of(draft["output_messages"])):
+    if "output_messages" in draft and (reasoning := _reasoning(draft["output_messages"])):
         draft["reasoning"] = reasoning
     if "inputs" not in draft and (value := _inputs(draft, operation)) is not None:
         draft["inputs"] = value
@@ -131,50 +144,32 @@ def complete(draft: Draft, source: SpanSource, start_ns: int) -> None:
 def parts_of(draft: Draft) -> tuple[Io, GenAi, TraceFacts]:
     """The parts of the span that a complete draft describes."""
     parts: dict[str, dict[str, Any]] = {"io": {}, "genai": {}}
-    for field, value in draft.items():
-        place = _PLACES.get(field)
-        if place is not None:
-            part, key = place
-            if part not in parts:
-                parts[part] = {}
-            parts[part][key] = value
-    if draft["operation"] in MODEL_OPERATIONS:
-        # SDKs tell of a model's span, too, which tools it asked for.
-        parts.pop("tool", None)
-    genai = parts["genai"]
-    for name, kind in _GENAI_PARTS.items():
-        if name in parts:
-            genai[name] = kind(**parts[name])
-    if "content_refs" in draft:
-        genai["content_refs"] = tuple(draft["content_refs"])
-    if "prompt_used" in draft:
-        genai["prompt"] = PromptUse(**draft["prompt_used"])
-    if "variables" in draft:
-        genai["variables"] = tuple(Variable(**variable) for variable in draft["variables"])
-    io = parts["io"]
+    for field in _PLACES.keys() & draft.keys():
+        part, name, made = _PLACES[field]
+        value = draft[field] if made is None else made(draft[field])
+        if part in parts:
+            parts[part][name] = value
+        else:
+            parts[part] = {name: value}
+    io, genai = parts.pop("io"), parts.pop("genai")
     for name in EVENT_OBJECTS:
         if name in io and not isinstance(io[name], dict):
             del io[name]
+    if not parts:
+        return Io(**io), GenAi(**genai) if genai else NO_GENAI, NO_TRACE
+    if draft["operation"] in MODEL_OPERATIONS:
+        # SDKs tell of a model's span, too, which tools it asked for.
+        parts.pop("tool", None)
+    facts = parts.pop("trace", None)
+    for name, values in parts.items():
+        genai[name] = _GENAI_PARTS[name](**values)
+    if facts and (user_id := facts.pop("user_id", None)) is not None:
+        facts.setdefault("user", Party(id=user_id))
     return (
         Io(**io),
         GenAi(**genai) if genai else NO_GENAI,
-        _trace_facts(draft, parts.get("trace", {})),
+        TraceFacts(**facts) if facts else NO_TRACE,
     )
-
-
-def _trace_facts(draft: Draft, facts: dict[str, Any]) -> TraceFacts:
-    for name in ("user", "organization"):
-        if name in draft:
-            facts[name] = Party(**draft[name])
-    if "user_id" in draft and "user" not in draft:
-        facts["user"] = Party(id=draft["user_id"])
-    if "experiment" in draft:
-        facts["experiment_id"] = draft["experiment"].get("id", "")
-    if "evaluators" in draft:
-        facts["evaluators"] = tuple(evaluator["slug"] for evaluator in draft["evaluators"])
-    if "evaluation_config" in draft:
-        facts["evaluation_rate"] = draft["evaluation_config"].get("sample_rate")
-    return TraceFacts(**facts) if facts else NO_TRACE
 
 
 def _operation(draft: Draft, source: SpanSource) -> str:
@@ -239,7 +234,7 @@ def _complete_messages(draft: Draft, source: SpanSource, operation: str) -> None
         return
     if "input_messages" not in draft:
         if "prompt" in draft:
-            found = genai_messages(draft["prompt"], USER)
+            found = received(draft["prompt"], USER)
         else:
             given = draft.get("input_value") if operation in _SPEAKING else None
             found = messages_of(given, USER)
@@ -260,8 +255,8 @@ def _answers(value: Json) -> list[GenAiMessage]:
     return after_last_question(messages_of(value, ASSISTANT))
 
 
-def _completion(value: Json) -> list[GenAiMessage]:
-    found = genai_messages(value, ASSISTANT)
+def _completion(value: Json) -> Sequence[GenAiMessage]:
+    found = received(value, ASSISTANT)
     return (after_last_question(found) or found) if len(found) > 1 else found
 
 
@@ -322,7 +317,8 @@ def _inputs(draft: Draft, operation: str) -> Json:
     if operation == "invoke_workflow" and not messages:
         messages = messages_of(draft.get("input_value"), USER)
     if messages:
-        return {"chat_history": chat_history(messages)} if _is_short(messages) else None
+        history = _chat_history(messages)
+        return None if history is None else {"chat_history": history}
     return _as_object(draft.get("input_value"), "input")
 
 
@@ -333,9 +329,9 @@ def _outputs(draft: Draft, operation: str) -> Json:
     if operation == "invoke_workflow" and not messages:
         messages = _answers(draft.get("output_value"))
     if messages:
-        if not _is_short(messages):
+        said = _chat_history(messages)
+        if said is None:
             return None
-        said = chat_history(messages)
         answer = {
             **said[-1],
             "content": "\n".join(
@@ -351,21 +347,13 @@ def _as_object(value: Json, key: str) -> Json:
     return value if value is None or isinstance(value, dict) else {key: value}
 
 
-def _is_short(messages: Sequence[GenAiMessage]) -> bool:
-    """Whether the texts of messages are few enough to be copied: their parts are counted, not
-    read."""
-    size = 0
-    for message in messages:
-        for part in message.parts:
-            match part:
-                case TextPart(content) | ReasoningPart(content):
-                    size += len(content)
-                case MediaPart():
-                    size += len(part.value)
-                case ToolResultPart() if isinstance(part.result, str):
-                    size += len(part.result)
-                case _:
-                    size += 256
-            if size > MOST_COPIED:
-                return False
-    return True
+def _reasoning(messages: Sequence[GenAiMessage]) -> str:
+    return messages.reasoning if type(messages) is Conventional else reasoning_of(messages)
+
+
+def _chat_history(messages: Sequence[GenAiMessage]) -> list[dict[str, Any]] | None:
+    """The messages in the shape of the events contract; None where they are too long to be
+    copied."""
+    if type(messages) is Conventional:
+        return messages.history if messages.length <= MOST_COPIED else None
+    return chat_history(messages) if length_of(messages) <= MOST_COPIED else None

@@ -8,6 +8,7 @@ prefix for names of their own (OpenLIT, pydantic-ai, Koog) as noted.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from spanloom.adapters.otlp.convention import (
@@ -20,7 +21,7 @@ from spanloom.adapters.otlp.convention import (
 from spanloom.genai.blocks import openai_call, parts_of, tool_call, tool_result
 from spanloom.genai.dialects import shown
 from spanloom.genai.json import message_from_json
-from spanloom.genai.read import genai_messages
+from spanloom.genai.read import received
 from spanloom.genai.reading import (
     Reader,
     anything,
@@ -38,12 +39,12 @@ from spanloom.model import Json
 from spanloom.model.genai import GenAiMessage, Part, ReasoningPart
 
 
-def input_messages(value: Json) -> list[GenAiMessage] | None:
-    return genai_messages(value, USER) or None
+def input_messages(value: Json) -> Sequence[GenAiMessage] | None:
+    return received(value, USER) or None
 
 
-def output_messages(value: Json) -> list[GenAiMessage] | None:
-    return genai_messages(value, ASSISTANT) or None
+def output_messages(value: Json) -> Sequence[GenAiMessage] | None:
+    return received(value, ASSISTANT) or None
 
 
 def instructions(value: Json) -> str | None:
