@@ -128,7 +128,12 @@ def parsed(value: str) -> Json:
         found = _parsed_leniently(value)
         if found is None:
             return value
-    if value.count("{") + value.count("[") > _MAX_BRACKETS and not _fits(found):
+    # Each bracket is closed again, so most texts are too short to have so many.
+    if (
+        len(value) > 2 * _MAX_BRACKETS
+        and value.count("{") + value.count("[") > _MAX_BRACKETS
+        and not _fits(found)
+    ):
         return value
     return found
 

@@ -117,12 +117,12 @@ def plain_attributes(attributes: Json) -> dict[str, Json]:
         if isinstance(attributes, list)
         else attributes
     )
-    odd = [key for key, value in found.items() if type(value) in _HOLDERS]
-    if odd:
-        found = found.copy()
-        for key in odd:
-            found[key] = plain_value(found[key])
-    return found
+    if _HOLDERS.isdisjoint(map(type, found.values())):
+        return found
+    return {
+        key: plain_value(value) if type(value) in _HOLDERS else value
+        for key, value in found.items()
+    }
 
 
 def plain_value(value: Json) -> Json:

@@ -41,6 +41,8 @@ from spanloom.model.sampling import said_sampled
 
 ADAPTER: Final = "otlp"
 STATUS_CODES: Final = ("UNSET", "OK", "ERROR")
+_NO_TRACE: Final = bytes(16)
+_NO_SPAN: Final = bytes(8)
 _CONVERSATION_NAME: Final = "gen_ai.conversation.name"
 KINDS: Final = dict(
     zip(trace_pb2.Span.SpanKind.values(), trace_pb2.Span.SpanKind.keys(), strict=True)
@@ -140,12 +142,16 @@ def _put_attributes(out: dict[str, Json], message: Any) -> None:
 
 def _refusal(span: trace_pb2.Span) -> str | None:
     """Why a span cannot be stored."""
-    for name, value, size in (("trace_id", span.trace_id, 16), ("span_id", span.span_id, 8)):
+    for name, value, zeros in (
+        ("trace_id", span.trace_id, _NO_TRACE),
+        ("span_id", span.span_id, _NO_SPAN),
+    ):
+        size = len(zeros)
         if len(value) != size:
             return (
                 f"{name} must be {size} bytes, is {len(value)}" if value else f"{name} is missing"
             )
-        if not any(value):
+        if value == zeros:
             return f"{name} must not be all zeros"
     if span.start_time_unix_nano > MAX_TIME_NS:
         return "start_time_unix_nano is past the year 2262"
