@@ -143,7 +143,7 @@ def revoke_key(key_id: str, database: str | None) -> None:
     Servers refuse it within a second.
     """
     if not _with_store(database, lambda store: store.revoke_key(key_id, time.time_ns())):
-        raise click.ClickException(f"no valid key with the id {key_id!r}")
+        raise click.ClickException(f"no key has the id {key_id!r}")
     click.echo(f"revoked {key_id}")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -17,8 +17,7 @@ from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.codec.timestamps import timestamp_from_ns
 from spanloom.errors import invalid_field, not_found
 from spanloom.model import Span
-from spanloom.model.checks import Violations, possible_id
-from spanloom.model.projects import INSTANCE
+from spanloom.model.checks import possible_id
 from spanloom.services.context import CallContext
 from spanloom.services.event_query import chart_of, event_query, page_query
 from spanloom.services.projects import Projects
@@ -182,7 +181,7 @@ class EventService:
     async def _create(
         self, batch: event_service_pb2.CreateEventBatchRequest, call: CallContext, field: str
     ) -> ParsedEvents:
-        project = call.project(_project_of(batch, call, field))
+        project = call.project_of_parts(_named_projects(batch, field))
         read = await run_in_thread_if_large(
             len(batch.events),
             lambda: read_batch(batch, received_ns=call.received_ns, field=field),
@@ -222,27 +221,11 @@ class EventService:
         return min(page.total, MAX_INT32)
 
 
-def _project_of(
-    request: event_service_pb2.CreateEventBatchRequest, call: CallContext, field: str
-) -> str:
-    """The project that a batch names, "" for none; asked only where that decides (an instance key, no header). A batch goes
-    into one project."""
-    if call.key_project != INSTANCE or call.header_project:
-        return ""
-    sent = [
-        (event.project, f"{field}[{index}].project") for index, event in enumerate(request.events)
-    ]
-    sent += [
-        (getattr(request, name).project, f"{name}.project")
-        for name in ("session_properties", "session")
-    ]
-    named = [(project, field) for project, field in sent if project]
-    if not named:
-        return ""
-    project, first = named[0]
-    bad = Violations()
-    for other, field in named:
-        if other != project:
-            bad.add(field, f"names another project than {first}")
-    bad.refuse()
-    return project
+def _named_projects(
+    request: event_service_pb2.CreateEventBatchRequest, field: str
+) -> Iterator[tuple[str, str]]:
+    """The projects that a batch names, with the paths of the fields."""
+    for index, event in enumerate(request.events):
+        yield event.project, f"{field}[{index}].project"
+    for name in ("session_properties", "session"):
+        yield getattr(request, name).project, f"{name}.project"

@@ -55,10 +55,12 @@ class SessionService:
     async def add_session_traces(
         self, request: session_service_pb2.AddSessionTracesRequest, call: CallContext
     ) -> session_service_pb2.AddSessionTracesResponse:
-        project = call.project()
         if request.events and request.logs:
-            raise invalid_field("logs", "cannot be given together with events")
+            raise invalid_field("logs", "must not be set together with events")
         field, events = ("logs", request.logs) if request.logs else ("events", request.events)
+        project = call.project_of_parts(
+            (event.project, f"{field}[{index}].project") for index, event in enumerate(events)
+        )
         for event in request.logs:
             _in_milliseconds(event)
         read = await run_in_thread_if_large(
