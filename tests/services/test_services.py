@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from google.protobuf import json_format
 
+from spanloom.adapters.basalt.references import PROMPT_NOT_FOUND
 from spanloom.errors import SpanloomError
 from spanloom.model.projects import INSTANCE
-from spanloom.services import references
 from spanloom.store.store import Store
 from spanloom.v1 import session_service_pb2
 from tests.databases import select
@@ -46,10 +46,10 @@ def test_each_thing_is_warned_of_once_and_in_order(caller: Caller) -> None:
         logs=[{"id": "1", **generation}, {"id": "2", **generation, **times}],
     )
     assert answer.warning.split("\n") == [
-        references.PROMPT_NOT_FOUND,
+        PROMPT_NOT_FOUND,
         'No evaluator found with the slug "a"',
         'No evaluator found with the slug "b"',
-        "log '2' has an endTime before its startTime; read as duration 0",
+        "the endTime of log '2' is before its startTime; its duration is stored as 0",
     ]
     assert not caller.create_trace(logs=[{"id": "1", "type": "generation"}]).HasField("warning")
 
@@ -62,7 +62,7 @@ def test_many_warnings_are_cut(caller: Caller) -> None:
 
 def test_a_logged_call_is_a_trace(caller: Caller) -> None:
     answer = caller.create_log(slug="p", output="o")
-    assert answer.warning == references.PROMPT_NOT_FOUND
+    assert answer.warning == PROMPT_NOT_FOUND
     trace = caller.get_trace(answer.trace.id)
     assert [log.id for log in trace.logs] == [answer.log.id]
 

@@ -75,7 +75,7 @@ def check_schema(schema: dict[str, Any]) -> None:
     try:
         _validator(schema)
     except jsonschema_rs.ValidationError as error:
-        raise ValueError(f"is not a JSON schema that can be used: {error.message}") from None
+        raise ValueError(f"is not a valid JSON schema: {error.message}") from None
 
 
 def json_schema(subject: Subject, settings: Settings) -> Result:
@@ -102,7 +102,7 @@ def check_pattern(pattern: str) -> None:
     except re2.error as error:
         why = error.args[0]
         why = why.decode(errors="replace") if isinstance(why, bytes) else why
-        raise ValueError(f"is not a regular expression that RE2 knows: {why}") from None
+        raise ValueError(f"is not a regular expression that RE2 supports: {why}") from None
 
 
 def contains(subject: Subject, settings: Settings) -> Result:
@@ -110,7 +110,7 @@ def contains(subject: Subject, settings: Settings) -> Result:
     output = _cased(text_of(subject.output), settings)
     absent = [text for text in settings["texts"] if _cased(text, settings) not in output]
     enough = len(absent) < len(settings["texts"]) if settings.get("any") else not absent
-    return passed(enough, f"without {', '.join(absent)}"[:500] if absent else None)
+    return passed(enough, f"does not contain {', '.join(absent)}"[:500] if absent else None)
 
 
 def latency(subject: Subject, settings: Settings) -> Result:
@@ -136,7 +136,7 @@ def refusal(subject: Subject, settings: Settings) -> Result:
     output = text_of(subject.output).casefold().replace("\u2019", "'")
     for words in settings.get("texts", _REFUSALS):
         if words.casefold() in output:
-            return Result(0.0, "refused", f"says {words!r}")
+            return Result(0.0, "refused", f"contains {words!r}")
     return Result(1.0, "answered")
 
 
@@ -181,5 +181,5 @@ def _same_json(a: Json, b: Json) -> bool:
 
 def _at_most(value: float | None, limit: float, unit: str) -> Result:
     if value is None:
-        return not_applicable("it is not known")
+        return not_applicable("the trace or log does not have this value")
     return passed(value <= limit, f"{value:g} {unit}")

@@ -104,7 +104,9 @@ def check_prompt(prompt: str) -> None:
         raise ValueError("must not be empty")
     for name in _PLACEHOLDER.findall(prompt):
         if name not in _PARTS:
-            raise ValueError(f"names {{{{{name}}}}}, which is none of {', '.join(_PARTS)}")
+            raise ValueError(
+                f"contains the unknown placeholder {{{{{name}}}}}; known are {', '.join(_PARTS)}"
+            )
 
 
 def verdict(text: str) -> Result:

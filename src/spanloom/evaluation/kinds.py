@@ -68,7 +68,7 @@ def _not_negative(value: float) -> None:
 
 def _texts(value: list[Json]) -> None:
     if not value or not all(isinstance(item, str) and item for item in value):
-        raise ValueError("must hold texts, at least one")
+        raise ValueError("must contain at least one string")
 
 
 _CASE = {"ignore_case": Setting(bool)}
@@ -110,7 +110,10 @@ def kinds() -> Mapping[str, Kind]:
         if isinstance(kind, Kind) and point.name not in BUILT_IN:
             found[point.name] = kind
         else:
-            log.error("the evaluator %s is not a Kind with a name of its own", point.name)
+            log.error(
+                "the plug-in %s is ignored: it is not a Kind, or another kind has its name",
+                point.name,
+            )
     return found
 
 
@@ -120,7 +123,7 @@ def checked_settings(kind: Kind, settings: Settings) -> dict[str, Json]:
     for name in given:
         if name not in kind.settings:
             known = ", ".join(kind.settings) or "none"
-            raise SettingError(name, f"is not a setting of this kind, which has: {known}")
+            raise SettingError(name, f"is not a setting of this kind (known settings: {known})")
     for name, setting in kind.settings.items():
         if name not in given:
             if setting.required:

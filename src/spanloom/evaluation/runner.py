@@ -64,10 +64,13 @@ async def evaluate_until(
                     if taken:
                         continue
             except SpanloomError as error:
-                log.warning("evaluation waits for the database", reason=error.reason)
+                log.warning(
+                    "the evaluation was postponed because the database is unavailable",
+                    reason=error.reason,
+                )
                 pause = _TROUBLED_SECONDS
             except Exception:  # evaluation must go on while the server does
-                log.exception("evaluations cannot be begun")
+                log.exception("evaluations could not be started")
                 pause = _TROUBLED_SECONDS
             first = asyncio.FIRST_COMPLETED
             await asyncio.wait({stopped, *running}, timeout=pause, return_when=first)
@@ -161,7 +164,9 @@ async def _logged(run: Coroutine[Any, Any, None]) -> None:
     try:
         await run
     except SpanloomError as error:
-        log.warning("evaluation waits for the database", reason=error.reason)
+        log.warning(
+            "the evaluation was postponed because the database is unavailable", reason=error.reason
+        )
     except Exception:
         log.exception("an evaluation failed")
 
@@ -207,7 +212,7 @@ async def _run(
     if kind is None:  # its plug-in is not installed here
         return _WITHOUT_JUDGE_NS
     if judged is None:
-        return Result(None, "error", "what was to be judged is not there")
+        return Result(None, "error", "the trace or log to evaluate does not exist")
     try:
         async with asyncio.timeout(longest_seconds):
             found: object = await _called(kind.evaluate, judged, evaluator.body)
@@ -226,7 +231,9 @@ async def _run(
         )
     if job.attempts < MOST_ATTEMPTS:
         return _SECOND_NS << job.attempts
-    return Result(None, "error", f"the evaluator failed {job.attempts} times; the log says why")
+    return Result(
+        None, "error", f"the evaluator failed {job.attempts} times; the server's log has the cause"
+    )
 
 
 def _checked(result: Result) -> Result:
@@ -237,7 +244,7 @@ def _checked(result: Result) -> Result:
     texts = []
     for text in (result.label, result.explanation):
         if not (text is None or isinstance(text, str)):
-            raise TypeError("label and explanation must be texts")
+            raise TypeError("label and explanation must be strings")
         texts.append(text and text.encode(errors="replace").decode())
     return Result(score, *texts)
 

@@ -126,7 +126,7 @@ def _event_id(line: bytes, place: str) -> str:
     except ValueError:
         event = None
     if not isinstance(event, dict):
-        raise invalid_field(place, "is no JSON object")
+        raise invalid_field(place, "is not a JSON object")
     return str(event.get("event_id") or "")
 
 

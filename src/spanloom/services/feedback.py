@@ -16,15 +16,14 @@ from spanloom.codec.struct_reader import struct_object
 from spanloom.codec.timestamps import timestamp_from_ns
 from spanloom.model import MAX_ID_LENGTH, Feedback, Json, dashed, uuid7
 from spanloom.model.checks import Violations
+from spanloom.model.paging import clamped_page_size, not_negative
 from spanloom.services.context import CallContext
-from spanloom.services.paging import not_negative, page_size
-from spanloom.services.projects import Projects
 from spanloom.store.control import ControlStore
 from spanloom.v1 import feedback_service_pb2
 
 DEFAULT_LIMIT = 100
-MOST_LIMIT = 1000
-MOST_NOTE = 1024
+MAX_LIMIT = 1000
+MAX_NOTE = 1024
 
 _REF = re.compile(r"weave:///[^/]+/[^/]+/agent_(turn|span|conversation)/([^/]*)", re.DOTALL)
 _TARGETS = {"turn": "trace", "span": "span", "conversation": "conversation"}
@@ -43,7 +42,6 @@ class FeedbackService:
 
     def __init__(self, store: ControlStore) -> None:
         self._store = store
-        self._projects = Projects(store)
 
     async def create_feedback(
         self, request: feedback_service_pb2.CreateFeedbackRequest, call: CallContext
@@ -56,7 +54,7 @@ class FeedbackService:
             for earlier in await self._store.feedback_on(project, [target]):
                 if earlier.id == feedback.id:
                     feedback = replace(feedback, created_ns=earlier.created_ns)
-        await self._projects.ensure(project)
+        await self._store.ensure_project(project)
         await self._store.write_feedback(project, feedback)
         response = feedback_service_pb2.CreateFeedbackResponse(
             id=feedback.id, created_at=timestamp_from_ns(feedback.created_ns)
@@ -79,7 +77,9 @@ class FeedbackService:
             project,
             ref=request.weave_ref,
             type=request.feedback_type,
-            limit=page_size("limit", request.limit, default=DEFAULT_LIMIT, most=MOST_LIMIT),
+            limit=clamped_page_size(
+                "limit", request.limit, default=DEFAULT_LIMIT, maximum=MAX_LIMIT
+            ),
             offset=not_negative("offset", request.offset),
         )
         return feedback_service_pb2.QueryFeedbackResponse(
@@ -138,10 +138,13 @@ def _target(request: feedback_service_pb2.CreateFeedbackRequest, bad: Violations
     try:
         target_id = unquote(found[2], errors="strict")
     except UnicodeDecodeError:
-        bad.add("weave_ref", "does not end in a URL-quoted id")
+        bad.add("weave_ref", "must end in a percent-encoded id")
         return _Target("", "")
     if not target_id or len(target_id) > MAX_ID_LENGTH or "\0" in target_id:
-        bad.add("weave_ref", f"must end in an id of 1 to {MAX_ID_LENGTH} characters without NUL")
+        bad.add(
+            "weave_ref",
+            f"must end in an id of 1 to {MAX_ID_LENGTH} characters, none of which is NUL",
+        )
     return _Target(_TARGETS[found[1]], target_id)
 
 
@@ -156,13 +159,13 @@ def _trace_id(
             bad.check_id(name, value)
     if target.kind == "trace":
         if trace_id not in ("", target.id):
-            bad.add("span_trace_id", "is another trace than that of weave_ref")
+            bad.add("span_trace_id", "must be the trace that weave_ref names")
         return target.id
     if target.kind == "conversation":
         if trace_id:
-            bad.add("span_trace_id", "cannot stand beside a weave_ref of a conversation")
+            bad.add("span_trace_id", "must not be set if weave_ref names a conversation")
         if conversation_id not in ("", target.id):
-            bad.add("span_conversation_id", "is another conversation than that of weave_ref")
+            bad.add("span_conversation_id", "must be the conversation that weave_ref names")
     return trace_id
 
 
@@ -179,9 +182,9 @@ def _check_numbers(body: dict[str, Json], bad: Violations) -> None:
 def _check_payload(feedback_type: str, payload: dict[str, Json], bad: Violations) -> None:
     if feedback_type == "wandb.note.1":
         note = payload.get("note")
-        if not isinstance(note, str) or not 1 <= len(note) <= MOST_NOTE:
-            bad.add("payload.note", f"must be a text of 1 to {MOST_NOTE} characters")
+        if not isinstance(note, str) or not 1 <= len(note) <= MAX_NOTE:
+            bad.add("payload.note", f"must be a string of 1 to {MAX_NOTE} characters")
     elif feedback_type == "wandb.reaction.1":
         emoji = payload.get("emoji")
         if not isinstance(emoji, str) or not emoji:
-            bad.add("payload.emoji", "must be a text")
+            bad.add("payload.emoji", "must be a string")

@@ -16,7 +16,6 @@ from spanloom.model import Span, trace_scan
 from spanloom.model.evaluations import asking_traces
 from spanloom.model.projects import INSTANCE
 from spanloom.services.context import CallContext
-from spanloom.services.projects import Projects
 from spanloom.store.store import Store
 
 OTLP_SERVICE = trace_service_pb2.DESCRIPTOR.services_by_name["TraceService"].full_name
@@ -40,7 +39,6 @@ class OtlpTraceService:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._projects = Projects(store)
 
     async def export(
         self, request: trace_service_pb2.ExportTraceServiceRequest, call: CallContext
@@ -62,7 +60,7 @@ class OtlpTraceService:
                 if not part.spans:
                     continue
                 try:
-                    await self._projects.ensure(project)
+                    await self._store.ensure_project(project)
                     refused = await self._write(project, part.spans, large=large)
                 except SpanloomError as error:
                     raise _after(stored, error) from error

@@ -13,7 +13,6 @@ from spanloom.errors import invalid_field, not_found
 from spanloom.model import Span
 from spanloom.model.checks import possible_id
 from spanloom.services.context import CallContext
-from spanloom.services.projects import Projects
 from spanloom.store.store import Store
 from spanloom.v1 import event_pb2, session_pb2, session_service_pb2
 
@@ -26,7 +25,6 @@ class SessionService:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._projects = Projects(store)
 
     async def start_session(
         self, request: session_service_pb2.StartSessionRequest, call: CallContext
@@ -39,7 +37,7 @@ class SessionService:
             received_ns=call.received_ns,
             field="session" if request.HasField("session") else "",
         )
-        await self._projects.ensure(project)
+        await self._store.ensure_project(project)
         session_id = span.session_id
         stored = await self._store.start_session(project, span)
         if not stored and (patch := read_restart(properties)):
@@ -69,7 +67,7 @@ class SessionService:
                 request.session_id, events, received_ns=call.received_ns, field=field
             ),
         )
-        await self._projects.ensure(project)
+        await self._store.ensure_project(project)
         await self._store.write_spans(project, read.spans, events=True)
         return session_service_pb2.AddSessionTracesResponse(
             event_ids=read.event_ids, session_id=read.session_id, success=True

@@ -67,7 +67,10 @@ class ControlStore(Protocol):
     # Projects and keys
 
     async def ensure_project(self, name: str) -> None:
-        """Create the project unless it exists."""
+        """Create the project unless it exists.
+
+        Projects are never deleted, so a repeated call in one process costs no write.
+        """
         ...
 
     async def create_key(self, key: Key) -> None:

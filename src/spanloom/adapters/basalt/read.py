@@ -226,7 +226,7 @@ def _time(message: Message, name: str, at: str, bad: Violations) -> int | None:
 
 def _ordered(start: int, end: int | None, what: str, warnings: list[str]) -> _Times:
     if end is not None and end < start:
-        warnings.append(f"{what} has an {_END} before its {_START}; read as duration 0")
+        warnings.append(f"the {_END} of {what} is before its {_START}; its duration is stored as 0")
         end = start
     return _Times(start, end)
 

@@ -60,7 +60,7 @@ class RouteError(SpanloomError):
 
     def __init__(self, http_method: str, path: str, allowed: Sequence[str]) -> None:
         self.allowed = tuple(allowed)
-        message = f"no method at {http_method[:20]} {path[:200]}"
+        message = f"no method is available at {http_method[:20]} {path[:200]}"
         metadata = {}
         if allowed:
             listed = ", ".join(allowed)
@@ -177,7 +177,9 @@ def _merge(message: Message, field: str, data: bytes) -> None:
     """Read `data` into the message, or into the field of it that is the body."""
     part = message if field in ("", "*") else getattr(message, field)
     if not isinstance(part, Message):
-        raise unsupported_encoding(f"this path reads its body as JSON only: {field} is no message")
+        raise unsupported_encoding(
+            f"this path accepts only JSON: the field {field} is not a message"
+        )
     try:
         merge(part, data)
     except DecodeError:
