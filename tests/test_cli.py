@@ -32,7 +32,8 @@ ENVIRON = {name: value for name, value in os.environ.items() if not name.startsw
 
 
 def spanloom(*arguments: str, cwd: Path, **settings: str) -> subprocess.CompletedProcess[str]:
-    """What the command does, as a process of its own where it may serve, else, quicker, in this one."""
+    """What the command does, as a process of its own where it may serve, else, quicker, in this
+    one."""
     environment = {**ENVIRON, **settings}
     if arguments[:1] == ("serve",):
         return subprocess.run(

@@ -15,8 +15,8 @@ from spanloom.v1 import trace_service_pb2
 
 SOURCE = Path(spanloom.__file__).parent
 SERVICES = SOURCE / "services"
-# They read or write JSON that Spanloom's messages do not define (attributes of vendors, OTLP's JSON,
-# error bodies), or call the API as its clients do.
+# They read or write JSON that Spanloom's messages do not define (attributes of vendors, OTLP's
+# JSON, error bodies), or call the API as its clients do.
 OTHERS_NAMES = ("adapters/otlp/", "codec/otlp_", "genai/", "server/status.py", "cli.py")
 
 

@@ -98,7 +98,7 @@ _TRY = """\
 try it:
   curl http://{http}/monitor/trace{key} \\
     -H 'Content-Type: application/json' \\
-    -d '{{"featureSlug": "qa-chatbot", "input": "What is the capital of France?", "output": "Paris"}}'"""
+    -d '{{"featureSlug": "qa-chatbot", "input": "Hi", "output": "Hello"}}'"""
 
 
 @cli.command()
@@ -171,7 +171,7 @@ def revoke_key(key_id: str, database: str | None) -> None:
 )
 @_database_option
 def chat(trace_id: str, project: str, model_tool_calls: bool, database: str | None) -> None:
-    """Print the trajectory of a trace (or session): who said what, which tool was called."""
+    """Print a trace or session as a chat: messages, tool calls, handoffs."""
     from rich.console import Console
 
     from spanloom.chat.view import trace_chat

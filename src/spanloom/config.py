@@ -73,7 +73,8 @@ class Settings:
             for name in ("grpc_address", "http_address"):
                 if not is_loopback(split_address(getattr(self, name), name)[0]):
                     raise SetupError(
-                        f"--no-auth requires loopback addresses, but {name} is {getattr(self, name)}"
+                        f"--no-auth requires loopback addresses,"
+                        f" but {name} is {getattr(self, name)}"
                     )
         if self.log_format not in ("console", "json"):
             raise SetupError(f"log_format must be console or json, not {self.log_format!r}")
@@ -83,7 +84,8 @@ class Settings:
             )
         if self.workers > 1 and not CAN_SHARE_PORTS:
             raise SetupError(
-                "workers must be 1: this operating system does not balance connections over processes that share a port"
+                "workers must be 1: this operating system does not balance connections over"
+                " processes that share a port"
             )
         for name in (
             "workers",

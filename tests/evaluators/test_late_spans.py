@@ -1,4 +1,5 @@
-"""Spans of one trace that come in several exports, in any order and again: one result an evaluator and target in the end."""
+"""Spans of one trace that come in several exports, in any order and again: one result an evaluator
+and target in the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Large traces through the real door and out as a chat, by every transport and both forms of a body."""
+"""Large traces through the real door and out as a chat, by every transport and both forms of a
+body."""
 
 from __future__ import annotations
 

@@ -68,8 +68,8 @@ def prefix_path(segment: str, error: Exception) -> list[tuple[str, str]]:
 def too_deep() -> JsonError:
     """The error of a value with too many levels of messages below it."""
     return violation(
-        f"is nested too deeply: at most {MAX_LEVELS} levels are allowed, and each object counts as 3,"
-        " each array as 2"
+        f"is nested too deeply: at most {MAX_LEVELS} levels are allowed, and each object counts"
+        " as 3, each array as 2"
     )
 
 

@@ -127,7 +127,8 @@ def duration_text(message: Any) -> str:
 def _duration_in_range(seconds: int, nanos: int) -> tuple[int, int]:
     if abs(seconds) > _LONGEST or abs(nanos) >= _NANO or seconds * nanos < 0:
         raise violation(
-            "is out of range: a duration is at most 10,000 years, and its seconds and nanoseconds have the same sign"
+            "is out of range: a duration is at most 10,000 years, and its seconds and nanoseconds"
+            " have the same sign"
         )
     return seconds, nanos
 

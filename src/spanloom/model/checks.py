@@ -16,7 +16,7 @@ class Violations:
     hundredth violation raises at once.
 
     The reason is DUPLICATE_ID when nothing else is wrong, else INVALID_FIELD. `within` is where in
-    the request all the fields stand, like `trace.`. `spelled` makes the caller's path of one of
+    the request all the fields are, like `trace.`. `spelled` makes the caller's path of one of
     field names; without it callers write these as they are.
     """
 
@@ -47,7 +47,7 @@ class Violations:
         self.add(field, f"is the same id as {where}", Reason.DUPLICATE_ID)
 
     def check_id(self, field: str, text: str) -> None:
-        """Ids are 1 to 256 characters without NUL; anything else may stand in them."""
+        """Ids are 1 to 256 characters without NUL; anything else may occur in them."""
         if not text:
             self.add(field, "is required")
         elif len(text) > MAX_ID_LENGTH:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from spanloom.errors import invalid_field
 
-# What stands for the project of an instance key, which may use any.
+# The project of an instance key, which may use any project.
 INSTANCE = "*"
 DEFAULT_PROJECT = "default"
 MAX_PROJECT_LENGTH = 128

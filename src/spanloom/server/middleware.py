@@ -160,7 +160,8 @@ class Middleware:
             raise SpanloomError(
                 Code.PERMISSION_DENIED,
                 Reason.ROLE_NOT_ALLOWED,
-                f"this method requires a key with the role {method.role}; the role of this key is {role}",
+                f"this method requires a key with the role {method.role};"
+                f" the role of this key is {role}",
                 metadata={"role": role, "required": method.role},
             )
         return CallContext(

@@ -1,4 +1,4 @@
-"""Who calls, and for which project: what a service needs to know of a call beside its request."""
+"""The context of a call: who calls, and for which project."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NOT_OF_THE_HEADER = "project_id and the header x-spanloom-project name differen
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallContext:
-    """What a service knows of a call beside its request.
+    """What a service knows of a call in addition to its request.
 
     Attributes:
         key_project: The project of the caller's key, "*" for an instance key.

@@ -161,7 +161,8 @@ class EventService:
         if len(points) > MOST_POINTS:
             raise invalid_field(
                 "bucket",
-                f"results in more than {MOST_POINTS} points: choose longer buckets or a shorter range",
+                f"results in more than {MOST_POINTS} points:"
+                " choose longer buckets or a shorter range",
             )
         return event_service_pb2.GetEventsChartResponse(
             events=[

@@ -127,7 +127,7 @@ def _read(request: feedback_service_pb2.CreateFeedbackRequest, created_ns: int) 
 
 
 def _target(request: feedback_service_pb2.CreateFeedbackRequest, bad: Violations) -> _Target:
-    """What the ref points at. Another ref is an object that is not stored here, known by its ref."""
+    """The target of the ref. An unknown kind of ref names an object that is not stored here."""
     ref = request.weave_ref
     if not ref:
         bad.add("weave_ref", "is required")
@@ -151,7 +151,8 @@ def _target(request: feedback_service_pb2.CreateFeedbackRequest, bad: Violations
 def _trace_id(
     request: feedback_service_pb2.CreateFeedbackRequest, target: _Target, bad: Violations
 ) -> str:
-    """The trace that the target is in, "" when unknown; a field that contradicts the ref is a violation."""
+    """The trace that contains the target, "" if unknown; a field that contradicts the ref is a
+    violation."""
     trace_id = request.span_trace_id
     conversation_id = request.span_conversation_id
     for name, value in (("span_trace_id", trace_id), ("span_conversation_id", conversation_id)):

@@ -21,7 +21,7 @@ from spanloom.store.store import Store
 OTLP_SERVICE = trace_service_pb2.DESCRIPTOR.services_by_name["TraceService"].full_name
 
 _MOST_REASONS = 20
-# Spans a write. What is larger, or has so many bytes a span, is converted beside the event loop.
+# Spans per write. A larger request, or one with very large spans, is converted in a thread.
 _SPANS_A_WRITE = 500
 # Resource attributes that name the project, the first that is there; of `entity/project` the last
 # part.

@@ -107,7 +107,7 @@ class PromptService:
             version = prompt.newest
         tag = PromptTag(slug=request.slug, label=request.new_tag, version=version.version)
         await self._store.catalog.tag_prompt(project, tag)
-        # Named by what it is the tag of, so that it stays the same wherever and however often it is set.
+        # Derived from project, slug and tag, so that setting the tag again gives the same id.
         tag_id = uuid.uuid5(_TAG_IDS, "\0".join((project, request.slug, request.new_tag)))
         return prompt_service_pb2.PublishPromptResponse(
             deployment_tag=prompt_pb2.DeploymentTag(id=str(tag_id), label=request.new_tag)
@@ -133,7 +133,7 @@ def _chosen(
     prompt: PromptVersions,
     request: prompt_service_pb2.GetPromptRequest | prompt_service_pb2.DescribePromptRequest,
 ) -> _Chosen:
-    """What GetPrompt gives: its rule stands in the contract."""
+    """The version that GetPrompt returns; prompt_service.proto states the rule."""
     version = prompt.select(request.version, request.tag)
     if version is not None:
         by_tag = prompt.tags.get(request.tag) == version.version
@@ -185,7 +185,8 @@ def _summary(prompt: PromptVersions) -> dict[str, Any]:
 
 
 def _message(version: PromptVersion, tag: str) -> prompt_pb2.Prompt:
-    """The version as clients need it: every field that they read without asking whether it is there is there."""
+    """The version as clients need it: with every field that they read without a check for
+    presence."""
     message = prompt_pb2.Prompt(
         text=version.body["text"],
         system_text=version.body["system_text"],

@@ -42,7 +42,7 @@ class SessionService:
         stored = await self._store.start_session(project, span)
         if not stored and (patch := read_restart(properties)):
             await self._store.patch_event(project, session_id, patch)
-        # With what was there before it, or said of it before it started.
+        # As stored: with earlier fields, and with updates that came before the session.
         span = await self._store.find_event(project, session_id) or span
         answer = session_service_pb2.StartSessionResponse(
             org_id=ORG_ID, workspace_id=WORKSPACE_ID, project_id=project
@@ -104,7 +104,7 @@ class SessionService:
 
 
 def _bare(request: session_service_pb2.StartSessionRequest) -> session_pb2.SessionProperties:
-    """What the request says of the session outside of its field `session`."""
+    """The properties that the request has outside of its field `session`."""
     properties = session_pb2.SessionProperties()
     for field, value in request.ListFields():
         if field.name == "session":

@@ -118,7 +118,7 @@ class TraceService:
     async def _store_trace(
         self, read: ParsedTrace, trace: trace_pb2.Trace, call: CallContext
     ) -> str | None:
-        """Store the spans; the warning, None when there is nothing to tell."""
+        """Store the spans; returns the warning, None if there is none."""
         project = call.project()
         warnings = [*await self._reference_warnings(project, trace), *read.warnings]
         await self._store.ensure_project(project)

@@ -13,7 +13,8 @@ from spanloom.store.evaluations import EvaluationQueue
 
 
 class ControlStore(Protocol):
-    """Keys and projects, updates of events, feedback, and what projects keep beside their traces.
+    """Keys and projects, updates of events, feedback, and what projects have in addition to their
+    traces.
 
     All that `SpanStore` promises, of consistency and of errors, holds here too. With one database
     for both stores, what follows from a write in the other store is in its transaction.

@@ -188,7 +188,7 @@ def _session_event(
 
 
 def _merged(properties: event_pb2.Event, event: event_pb2.Event) -> event_pb2.Event:
-    """A session's own event, with what the properties say beside it."""
+    """A session's own event, with the other properties."""
     merged = event_pb2.Event()
     merged.CopyFrom(properties)
     merged.ClearField("event_type")  # required of the event itself

@@ -96,7 +96,7 @@ def _upgrade(connection: Connection) -> None:
         script.revision for script in ScriptDirectory.from_config(config).walk_revisions()
     }:
         raise SchemaError(
-            f"the database's schema is at step {step}, which this version of Spanloom does not know:"
-            " install a newer version"
+            f"the database's schema is at step {step}, which this version of Spanloom does not"
+            " know: install a newer version"
         )
     command.upgrade(config, "head")
