@@ -292,13 +292,13 @@ def test_a_bad_setting_is_told_in_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("door", ["grpc", "http"])
+@pytest.mark.parametrize("transport", ["grpc", "http"])
 def test_an_address_in_use_is_told_in_one_line_and_the_first_key_is_kept(
-    door: str, tmp_path: Path
+    transport: str, tmp_path: Path
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        said = refused("serve", *ANY_PORTS, f"--{door}-address", address, cwd=tmp_path)
+        said = refused("serve", *ANY_PORTS, f"--{transport}-address", address, cwd=tmp_path)
     assert said == f"spanloom: cannot listen on {address}: Address already in use\n"
     with serving(cwd=tmp_path, lines=FIRST_START) as server:
         assert server.find(r"first key .*: (sl_\S+)\n")

@@ -1,4 +1,4 @@
-"""The Basalt door and its view: what was sent is given back, and bad input is named."""
+"""The Basalt adapter and its view: what was sent is returned, and bad input is named."""
 
 from __future__ import annotations
 

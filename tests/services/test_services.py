@@ -1,4 +1,4 @@
-"""The services over a real store: what each call promises beyond doors and views."""
+"""The services over a real store: what each call promises beyond adapters and views."""
 
 from __future__ import annotations
 

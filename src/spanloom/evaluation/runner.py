@@ -28,7 +28,7 @@ from spanloom.evaluation.judge import JudgeOffError
 from spanloom.evaluation.kinds import kinds, version
 from spanloom.evaluation.subject import Result, Subject, digest, subjects
 from spanloom.model import EVALUATION, Evaluation, Evaluator, Feedback, Span
-from spanloom.model.evaluations import asked_evaluations
+from spanloom.model.evaluations import requested_evaluations
 from spanloom.store.evaluations import NEVER_NS, Judged
 from spanloom.store.store import Store
 
@@ -179,7 +179,9 @@ async def _asked(store: Store, scan: Evaluation, spans: Sequence[Span]) -> list[
     """The evaluations that a trace requests, without those whose evaluator and subject have a
     result already and are unchanged."""
     asked = (
-        await run_in_thread_if_large(len(spans), lambda: asked_evaluations(spans)) if spans else []
+        await run_in_thread_if_large(len(spans), lambda: requested_evaluations(spans))
+        if spans
+        else []
     )
     if not asked:
         return []

@@ -112,10 +112,10 @@ class AgentChatService:
         self, request: pb.SearchMessagesRequest, call: CallContext
     ) -> pb.SearchMessagesResponse:
         project = call.named_project(request.project_id)
-        bad = Violations()
+        violations = Violations()
         for index, role in enumerate(request.roles):
-            bad.check_word(f"roles[{index}]", role, tuple(_ROLES))
-        bad.refuse()
+            violations.check_word(f"roles[{index}]", role, tuple(_ROLES))
+        violations.refuse()
         limit = bounded_limit(
             request.limit if request.HasField("limit") else None,
             default=DEFAULT_MATCHES,
@@ -224,12 +224,12 @@ def _turn(
 
 
 def _order(sort_by: Sequence[agent_pb2.AgentSort]) -> list[tuple[str, bool]]:
-    bad = Violations()
+    violations = Violations()
     for index, sort in enumerate(sort_by):
-        bad.check_word(f"sort_by[{index}].field", sort.field, tuple(SORT_FIELDS))
+        violations.check_word(f"sort_by[{index}].field", sort.field, tuple(SORT_FIELDS))
         if sort.direction:
-            bad.check_word(f"sort_by[{index}].direction", sort.direction, ("asc", "desc"))
-    bad.refuse()
+            violations.check_word(f"sort_by[{index}].direction", sort.direction, ("asc", "desc"))
+    violations.refuse()
     return [(SORT_FIELDS[sort.field], _DIRECTIONS[sort.direction]) for sort in sort_by]
 
 

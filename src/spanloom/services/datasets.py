@@ -25,18 +25,18 @@ class DatasetService:
         self, request: dataset_service_pb2.CreateDatasetRequest, call: CallContext
     ) -> dataset_service_pb2.CreateDatasetResponse:
         project = call.project()
-        bad = Violations()
-        bad.check_id("slug", request.slug)
-        bad.check_text("name", request.name)
+        violations = Violations()
+        violations.check_id("slug", request.slug)
+        violations.check_text("name", request.name)
         if not request.columns:
-            bad.add("columns", "is required")
+            violations.add("columns", "is required")
         seen: set[str] = set()
         for index, column in enumerate(request.columns):
-            bad.check_id(f"columns[{index}]", column)
+            violations.check_id(f"columns[{index}]", column)
             if column in seen:
-                bad.add(f"columns[{index}]", "is a duplicate column name")
+                violations.add(f"columns[{index}]", "is a duplicate column name")
             seen.add(column)
-        bad.refuse()
+        violations.refuse()
         name, columns = request.name or request.slug, list(request.columns)
         dataset = Dataset(slug=request.slug, name=name, columns=columns)
         await self._store.ensure_project(project)

@@ -49,16 +49,16 @@ class EvaluatorService:
 
 
 def _read(message: evaluator_pb2.Evaluator, created_ns: int) -> Evaluator:
-    bad = Violations("evaluator.")
-    bad.check_id("slug", message.slug)
+    violations = Violations("evaluator.")
+    violations.check_id("slug", message.slug)
     settings = struct_object(message.settings) if message.HasField("settings") else {}
-    bad.check_word("kind", message.kind, tuple(kinds()))
+    violations.check_word("kind", message.kind, tuple(kinds()))
     if message.kind in kinds():
         try:
             settings = checked_settings(kinds()[message.kind], settings)
         except SettingError as error:
-            bad.add(f"settings.{error.name}", error.problem)
-    bad.refuse()
+            violations.add(f"settings.{error.name}", error.problem)
+    violations.refuse()
     return Evaluator(slug=message.slug, kind=message.kind, created_ns=created_ns, body=settings)
 
 

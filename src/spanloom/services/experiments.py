@@ -30,12 +30,12 @@ class ExperimentService:
         self, request: experiment_service_pb2.CreateExperimentRequest, call: CallContext
     ) -> experiment_service_pb2.CreateExperimentResponse:
         project = call.project()
-        bad = Violations(spelled=json_path(type(request)))
-        bad.check_id("feature_slug", request.feature_slug)
+        violations = Violations(spelled=json_path(type(request)))
+        violations.check_id("feature_slug", request.feature_slug)
         if not request.name:
-            bad.add("name", "is required")
-        bad.check_text("name", request.name)
-        bad.refuse()
+            violations.add("name", "is required")
+        violations.check_text("name", request.name)
+        violations.refuse()
         experiment = Experiment(
             id=dashed(uuid7()),
             name=request.name,
@@ -55,9 +55,9 @@ class ExperimentService:
         self, request: experiment_service_pb2.ListExperimentsRequest, call: CallContext
     ) -> experiment_service_pb2.ListExperimentsResponse:
         project = call.project()
-        bad = Violations(spelled=json_path(type(request)))
-        bad.check_text("feature_slug", request.feature_slug)
-        bad.refuse()
+        violations = Violations(spelled=json_path(type(request)))
+        violations.check_text("feature_slug", request.feature_slug)
+        violations.refuse()
         page = await token_page(
             request,
             lambda limit, after: self._store.catalog.list_experiments(

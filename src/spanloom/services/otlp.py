@@ -13,7 +13,7 @@ from spanloom.adapters.otlp.read import parts_from
 from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.errors import Reason, SpanloomError
 from spanloom.model import Span, trace_scan
-from spanloom.model.evaluations import asking_traces
+from spanloom.model.evaluations import traces_requesting_evaluation
 from spanloom.model.projects import INSTANCE
 from spanloom.services.context import CallContext
 from spanloom.store.store import Store
@@ -79,12 +79,12 @@ class OtlpTraceService:
         self, project: str, spans: Sequence[Span], *, large: bool
     ) -> list[tuple[str, str]]:
         """Store what can be stored; (span, reason) of each that cannot."""
-        asking, perhaps = asking_traces(spans)
+        certain, possible = traces_requesting_evaluation(spans)
         refused = await self._store.write_spans(
             project,
             spans,
-            evaluations=[trace_scan(trace_id) for trace_id in sorted(asking)],
-            scan_if_sampled=perhaps,
+            evaluations=[trace_scan(trace_id) for trace_id in sorted(certain)],
+            scan_if_sampled=possible,
             partial=True,
             large=large,
         )

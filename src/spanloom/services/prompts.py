@@ -95,9 +95,9 @@ class PromptService:
         self, request: prompt_service_pb2.PublishPromptRequest, call: CallContext
     ) -> prompt_service_pb2.PublishPromptResponse:
         project = call.project()
-        bad = Violations(spelled=json_path(type(request)))
-        bad.check_id("new_tag", request.new_tag)
-        bad.refuse()
+        violations = Violations(spelled=json_path(type(request)))
+        violations.check_id("new_tag", request.new_tag)
+        violations.refuse()
         prompt = await self._prompt(project, request.slug)
         if request.version or request.tag:
             version = prompt.select(request.version, request.tag)
@@ -154,22 +154,24 @@ def _chosen(
 
 
 def _check(request: prompt_service_pb2.CreatePromptRequest) -> None:
-    bad = Violations(spelled=json_path(type(request)))
-    bad.check_id("slug", request.slug)
+    violations = Violations(spelled=json_path(type(request)))
+    violations.check_id("slug", request.slug)
     if not request.text:
-        bad.add("text", "is required")
+        violations.add("text", "is required")
     if request.version:
-        bad.check_id("version", request.version)
+        violations.check_id("version", request.version)
     for index, tag in enumerate(request.tags):
-        bad.check_id(f"tags[{index}]", tag)
+        violations.check_id(f"tags[{index}]", tag)
     for field in ("name", "description", "feature_slug"):
-        bad.check_text(field, getattr(request, field))
+        violations.check_text(field, getattr(request, field))
     parameters = request.model.parameters
     if not (parameters.temperature >= 0 and math.isfinite(parameters.temperature)):
-        bad.add("model.parameters.temperature", "must be a finite number that is not negative")
+        violations.add(
+            "model.parameters.temperature", "must be a finite number that is not negative"
+        )
     if parameters.max_length < 0:
-        bad.add("model.parameters.max_length", "must not be negative")
-    bad.refuse()
+        violations.add("model.parameters.max_length", "must not be negative")
+    violations.refuse()
 
 
 def _summary(prompt: PromptVersions) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from spanloom.codec.timestamps import ns_from_timestamp
 from spanloom.errors import invalid_field, not_found
 from spanloom.model import MAX_TIME_NS, STATUSES, TraceQuery, uuid7
 from spanloom.model.checks import Violations, possible_id
-from spanloom.model.evaluations import asked_evaluations
+from spanloom.model.evaluations import requested_evaluations
 from spanloom.model.prompt_versions import PromptVersions
 from spanloom.model.times import OUT_OF_RANGE
 from spanloom.services.context import CallContext
@@ -125,7 +125,7 @@ class TraceService:
         await self._store.write_trace(
             project,
             read.spans,
-            evaluations=asked_evaluations(read.spans),
+            evaluations=requested_evaluations(read.spans),
             replace=bool(trace.id),
         )
         return _one_text(warnings)
@@ -143,15 +143,17 @@ class TraceService:
 
 
 def _query(request: trace_service_pb2.ListTracesRequest) -> TraceQuery:
-    bad = Violations(spelled=json_path(type(request)))
+    violations = Violations(spelled=json_path(type(request)))
     for name in _TEXT_CONDITIONS:
-        bad.check_text(name, getattr(request, name))
+        violations.check_text(name, getattr(request, name))
     if request.status:
-        bad.check_word("status", request.status, STATUSES)
+        violations.check_word("status", request.status, STATUSES)
     if not 0 <= request.min_duration_ms <= MAX_TIME_NS / 1e6:
-        bad.add("min_duration_ms", f"must be from 0 to {MAX_TIME_NS // 10**6} milliseconds")
-    since, before = (_time(request, name, bad) for name in ("start_time_from", "start_time_before"))
-    bad.refuse()
+        violations.add("min_duration_ms", f"must be from 0 to {MAX_TIME_NS // 10**6} milliseconds")
+    since, before = (
+        _time(request, name, violations) for name in ("start_time_from", "start_time_before")
+    )
+    violations.refuse()
     return TraceQuery(
         since_ns=since,
         before_ns=before,
@@ -160,12 +162,14 @@ def _query(request: trace_service_pb2.ListTracesRequest) -> TraceQuery:
     )
 
 
-def _time(request: trace_service_pb2.ListTracesRequest, name: str, bad: Violations) -> int | None:
+def _time(
+    request: trace_service_pb2.ListTracesRequest, name: str, violations: Violations
+) -> int | None:
     if not cast(Message, request).HasField(name):
         return None
     time_ns = ns_from_timestamp(getattr(request, name))
     if time_ns is None:
-        bad.add(name, OUT_OF_RANGE)
+        violations.add(name, OUT_OF_RANGE)
     return time_ns
 
 

@@ -1,4 +1,4 @@
-"""The OTLP door and its view: what came in is given back, and one bad span does not cost the
+"""The OTLP adapter and its view: what was sent is returned, and one bad span does not cost the
 others."""
 
 from __future__ import annotations

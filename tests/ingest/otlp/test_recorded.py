@@ -273,7 +273,7 @@ def test_a_trace_of_weave_has_its_recorded_chat_by_way_of_the_door(
 
 
 def plain(message: ChatMessage) -> Any:
-    """A message but for the span's id, which the door hashed here, and the cost, which it
+    """A message but for the span's id, which the adapter hashed here, and the cost, which it
     computed."""
     payload = dataclasses.asdict(message.payload)
     told = {key: value or None for key, value in payload.items() if not key.endswith("_cost_usd")}

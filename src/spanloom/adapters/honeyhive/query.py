@@ -118,16 +118,16 @@ def _filters(sent: str | Sequence[event_pb2.EventFilter]) -> list[Filter]:
         parts = [_part_of_json(item) for item in _list_of_json(sent)]
     else:
         parts = [_part_of_message(item) for item in sent]
-    bad = Violations()
+    violations = Violations()
     filters = []
     for position, part in enumerate(parts):
         value = part("value")
         words = {name: part(name) or "" for name in ("field", "operator", "type")}
         for name, word in words.items():
             if not isinstance(word, str):
-                bad.add(f"filters[{position}].{name}", "must be a string")
+                violations.add(f"filters[{position}].{name}", "must be a string")
             elif not word and name != "type":
-                bad.add(f"filters[{position}].{name}", "is required")
+                violations.add(f"filters[{position}].{name}", "is required")
         filters.append(
             Filter(
                 field=words["field"],
@@ -137,7 +137,7 @@ def _filters(sent: str | Sequence[event_pb2.EventFilter]) -> list[Filter]:
                 position=position,
             )
         )
-    bad.refuse()
+    violations.refuse()
     return filters
 
 
