@@ -1,4 +1,5 @@
-"""Measure, and print a line a figure. `--quick` takes less time and gives rougher figures; `--rows` picks some."""
+"""Measure, and print a line a figure. `--quick` takes less time and gives rougher figures; `--rows`
+picks some."""
 
 from __future__ import annotations
 

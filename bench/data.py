@@ -18,8 +18,8 @@ PROJECT = "Simple RAG"
 
 
 def batch(events: int, *, fresh: bool = False) -> dict[str, Any]:
-    """The documented request with so many events as a JSON object: all ids new; `fresh`: what differs between real events,
-    too (questions, answers, explanations, users, counts)."""
+    """The documented request with so many events as a JSON object: all ids new; `fresh`: what
+    differs between real events, too (questions, answers, explanations, users, counts)."""
     request = json.loads(_DOCUMENTED.read_text())["request"]
     session_id = str(uuid.uuid4())
     request["session_properties"]["session_id"] = session_id

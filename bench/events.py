@@ -1,4 +1,5 @@
-"""How fast events are found among many: filtered pages and their totals, against raw SQL of the same; all of them as a stream."""
+"""How fast events are found among many: filtered pages and their totals, against raw SQL of the
+same; all of them as a stream."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ _STEP_MS = 2_000  # between an event and the next
 _START_MS = 1_767_225_600_000
 _MEGABYTE = 1e6
 
-# The n-th event: every 20th is the session of the 19 after it, the others are model, tool and chain in turns.
+# The n-th event: every 20th is the session of the 19 after it, the others are model, tool and chain
+# in turns.
 _FILL = """
 WITH RECURSIVE generate(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM generate WHERE n + 1 < :count),
 named AS (

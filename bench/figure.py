@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Figure:
-    """`measured` and `limit` in one unit. `wanted` is the least (or, where less is better, the largest) ratio to reach."""
+    """`measured` and `limit` in one unit. `wanted` is the least (or, where less is better, the
+    largest) ratio to reach."""
 
     name: str
     measured: float
@@ -37,7 +38,7 @@ class Figure:
 
 
 def middle(rounds: Iterable[tuple[float, float]]) -> tuple[float, float]:
-    """(measured, limit) of the round with the median ratio. What else a machine does changes from second to second, so what
-    was measured side by side belongs together."""
+    """(measured, limit) of the round with the median ratio. What else a machine does changes from
+    second to second, so what was measured side by side belongs together."""
     by_ratio = sorted(rounds, key=lambda pair: pair[0] / pair[1])
     return by_ratio[len(by_ratio) // 2]

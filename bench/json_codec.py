@@ -1,4 +1,5 @@
-"""The JSON codec against google.protobuf.json_format, on the documented batch of events; both are measured in the same run.
+"""The JSON codec against google.protobuf.json_format, on the documented batch of events; both are
+measured in the same run.
 
 A rate is that of the quickest of many runs, in batches of 100 events a second of CPU.
 """

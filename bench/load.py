@@ -48,7 +48,8 @@ def grpc_rate(address: str, method: str, bodies: Sequence[bytes], in_flight: int
 
 
 def rest_rate(address: str, path: str, bodies: Sequence[bytes], in_flight: int) -> float:
-    """Requests a second of POSTs, by HTTP/1.1 written by hand: a client library would be most of the load."""
+    """Requests a second of POSTs, by HTTP/1.1 written by hand: a client library would be most of
+    the load."""
     host, _, port = address.rpartition(":")
 
     async def run() -> float:

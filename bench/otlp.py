@@ -22,7 +22,8 @@ _SECOND = 10**9
 
 
 def exports(rounds: int, requests: int) -> Figure:
-    """Export of 100 calls of a model a request, against as many events by CreateEventBatch on the same server."""
+    """Export of 100 calls of a model a request, against as many events by CreateEventBatch on the
+    same server."""
     pairs, costs = [], []
     for _ in range(rounds):
         with workspace() as directory, Server(f"sqlite:///{directory}/bench.db") as server:

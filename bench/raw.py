@@ -1,4 +1,5 @@
-"""The yardsticks: the database's own client, one connection, ready rows; the same rows, indexes, pragmas and batches."""
+"""The yardsticks: the database's own client, one connection, ready rows; the same rows, indexes,
+pragmas and batches."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ _PRAGMAS = {
 
 
 def sqlite_rate(served: Path, size: int) -> float:
-    """Events a second of executemany into a new file, `size` a transaction, of what a server wrote to the file `served`."""
+    """Events a second of executemany into a new file, `size` a transaction, of what a server wrote
+    to the file `served`."""
     with sqlite3.connect(served) as source:
         schema = [
             sql
@@ -49,7 +51,8 @@ def sqlite_rate(served: Path, size: int) -> float:
 
 
 def postgres_rate(url: str, size: int) -> float:
-    """Events a second of COPY into a new table, `size` a transaction, of what a server wrote to the database of `url`."""
+    """Events a second of COPY into a new table, `size` a transaction, of what a server wrote to the
+    database of `url`."""
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
         rows = connection.execute("SELECT * FROM spans ORDER BY session_id").fetchall()
         connection.execute("CREATE TABLE copied (LIKE spans INCLUDING ALL)")

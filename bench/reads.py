@@ -54,7 +54,8 @@ async def _median(address: str, request: bytes, calls: int) -> float:
 
 
 def chat(rounds: int, calls: int) -> Figure:
-    """GetTraceChat, against SELECT of the same rows by sqlite3 and orjson.loads of their bodies; so many calls a round."""
+    """GetTraceChat, against SELECT of the same rows by sqlite3 and orjson.loads of their bodies; so
+    many calls a round."""
     with workspace() as directory:
         file = directory / "bench.db"
         with Server(f"sqlite:///{file}") as server:
@@ -75,7 +76,8 @@ def chat(rounds: int, calls: int) -> Figure:
 
 
 def large_chat(spans: int) -> Figure:
-    """The chat of a trace of so many tool calls, against one of a hundredth of them: the time a span must not grow."""
+    """The chat of a trace of so many tool calls, against one of a hundredth of them: the time a
+    span must not grow."""
     seconds = {}
     for size in (spans // 100, spans):
         with workspace() as directory, Server(f"sqlite:///{directory}/bench.db") as server:

@@ -11,7 +11,8 @@ import psutil
 
 
 class Server:
-    """`with Server(database_url) as server:`; listens on free ports, without authentication. Options as of `spanloom serve`."""
+    """`with Server(database_url) as server:`; listens on free ports, without authentication.
+    Options as of `spanloom serve`."""
 
     def __init__(self, database: str, *options: str) -> None:
         self._command = [

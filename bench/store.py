@@ -1,9 +1,11 @@
-"""How fast the store writes, against bare sqlite3: the same rows, indexes and pragmas, executemany and commit.
+"""How fast the store writes, against bare sqlite3: the same rows, indexes and pragmas, executemany
+and commit.
 
     python -m bench.store [postgresql+psycopg://...]
 
-The events are the documented one with ids of their own; the last column is the ratio to bare sqlite3, the median of several
-rounds. Calls that are made at once share transactions. A URL adds the rates of that database.
+The events are the documented one with ids of their own; the last column is the ratio to bare
+sqlite3, the median of several rounds. Calls that are made at once share transactions. A URL adds
+the rates of that database.
 """
 
 from __future__ import annotations

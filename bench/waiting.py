@@ -1,4 +1,5 @@
-"""How long small calls wait while a large one is served: GET /healthz, asked all the while by another process."""
+"""How long small calls wait while a large one is served: GET /healthz, asked all the while by
+another process."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ _WANTED_SECONDS = 0.2
 
 
 def longest_waits(spans: int, megabytes: int) -> Iterator[Figure]:
-    """For a trace of many spans, and one of a single large message: written and read by every transport."""
+    """For a trace of many spans, and one of a single large message: written and read by every
+    transport."""
     for what, message in (
         (f"{spans:,} spans", otlp.fan(spans)),
         (f"a message of {megabytes} MB", otlp.large(megabytes * 2**20)),

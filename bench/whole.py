@@ -1,4 +1,5 @@
-"""What takes a whole run of a server: the time to start, a store with a million events, memory under load."""
+"""What takes a whole run of a server: the time to start, a store with a million events, memory
+under load."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""One client a transport, all with the same `call`: request message in, response message (of a stream: all) out, or `CallError`.
+"""One client a transport, all with the same `call`: request message in, response message (of a
+stream: all) out, or `CallError`.
 
-The contract suite is written against `Client` alone. The HTTP client reads the proto annotations by itself, with
-google.protobuf.json_format, so that it is no mirror of the server's transcoder.
+The contract suite is written against `Client` alone. The HTTP client reads the proto annotations by
+itself, with google.protobuf.json_format, so that it is no mirror of the server's transcoder.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ class Client(Protocol):
 
 
 def full_name(method: str) -> str:
-    """`TraceService/CreateTrace` as gRPC names it; a service of another package is given in full."""
+    """`TraceService/CreateTrace` as gRPC names it; a service of another package is given in
+    full."""
     return method if "." in method else f"{PACKAGE}.{method}"
 
 
@@ -70,7 +72,8 @@ def request_class(method: MethodDescriptor) -> type[Message]:
 
 
 def has_http_rule(method: MethodDescriptor) -> bool:
-    """Whether the method's proto file says its path. That of OTLP does not: its specification does."""
+    """Whether the method's proto file says its path. That of OTLP does not: its specification
+    does."""
     return method.GetOptions().HasExtension(annotations_pb2.http)
 
 

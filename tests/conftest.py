@@ -8,8 +8,8 @@ import pytest
 from tests.databases import DATABASES, new_url
 from tests.servers import LiveServer
 
-# No test is timed, nor the making of its input: machines differ, and bench/ measures. What passes, passes again: new input is tried
-# by --hypothesis-profile=explore.
+# No test is timed, nor the making of its input: machines differ, and bench/ measures. What passes,
+# passes again: new input is tried by --hypothesis-profile=explore.
 for name, is_repeated in (("spanloom", True), ("explore", False)):
     hypothesis.settings.register_profile(
         name,

@@ -20,7 +20,8 @@ ANY_PORT = "127.0.0.1:0"
 
 
 class LiveServer:
-    """`with LiveServer(database=...) as server:` listens when the block begins, and has drained when it ends."""
+    """`with LiveServer(database=...) as server:` listens when the block begins, and has drained
+    when it ends."""
 
     def __init__(self, **settings: Any) -> None:
         self._settings = Settings(grpc_address=ANY_PORT, http_address=ANY_PORT, **settings)

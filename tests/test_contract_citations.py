@@ -1,4 +1,5 @@
-"""Comments cite the rules that they follow: `docs/contracts/<name>.md, section 2.9` or `sections 2.5 to 2.10 and 3`."""
+"""Comments cite the rules that they follow: `docs/contracts/<name>.md, section 2.9` or `sections
+2.5 to 2.10 and 3`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What README.md and docs/ say is true: their calls run against a live server, their links and tables hold."""
+"""What README.md and docs/ say is true: their calls run against a live server, their links and
+tables hold."""
 
 from __future__ import annotations
 

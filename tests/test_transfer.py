@@ -133,8 +133,8 @@ def test_an_export_of_nothing_is_a_file(database: str, tmp_path: Path, name: str
 @pytest.mark.parametrize(
     ("columns", "says"),
     [
-        (None, "is no Parquet file"),
-        ({"x": [1]}, "has none of the columns event_id, "),
+        (None, "is not a Parquet file"),
+        ({"x": [1]}, "must have at least one of the columns event_id, "),
         ({"event_type": ["tool"], "start_time": ["soon"]}, "start_time: cannot be read as time"),
         ({"event_type": ["tool", "x"]}, "row 2, event_type: "),
     ],
@@ -204,7 +204,7 @@ def test_an_export_may_be_of_a_part(database: str) -> None:
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        (b"[1]", "line 3: is no JSON object"),
+        (b"[1]", "line 3: is not a JSON object"),
         (b'{"event_type": "x"}', "line 3, event_type: "),
         (b'{"event_type": "tool", "inputs": 5}', "line 3, inputs: "),
     ],

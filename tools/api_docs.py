@@ -211,7 +211,8 @@ def _item(comment: str) -> str:
 
 
 def _paragraphs(comment: str) -> list[str]:
-    """The paragraphs of a comment, each wrapped to the width; examples and lists stay as they are."""
+    """The paragraphs of a comment, each wrapped to the width; examples and lists stay as they
+    are."""
     found = []
     for paragraph in re.split(r"\n\s*\n", comment.strip("\n")):
         if paragraph.startswith(" "):

@@ -278,7 +278,8 @@ def configure_logging(settings: Settings) -> None:
             structlog.processors.JSONRenderer(serializer=_json_line),
         ]
     else:
-        # Rich's tracebacks take seconds, on the event loop, and show values of variables: keys, too.
+        # Rich's tracebacks take seconds on the event loop, and show the values of variables, also
+        # keys.
         plain = structlog.dev.plain_traceback
         colors = sys.stderr.isatty()
         last = [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain)]

@@ -34,7 +34,7 @@ def _database_option(command: F) -> F:
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="spanloom", prog_name="spanloom")
 def cli() -> None:
-    """Store what GenAI applications do, and give it back: traces, events, sessions, agent chats."""
+    """Store and read what GenAI applications do: traces, events, sessions, agent chats."""
 
 
 @cli.command()
@@ -47,16 +47,28 @@ def cli() -> None:
     help="The database of keys, projects and the like [default: that of --database].",
 )
 @click.option(
-    "--workers", type=click.IntRange(1), metavar="N", help="Processes [default: the cores]."
+    "--workers",
+    type=click.IntRange(1),
+    metavar="N",
+    help="The number of worker processes. [default: the number of cores]",
 )
-@click.option("--no-auth", is_flag=True, default=None, help="No keys; on loopback addresses only.")
+@click.option(
+    "--no-auth",
+    is_flag=True,
+    default=None,
+    help="Accept calls without an API key. Requires loopback addresses.",
+)
 @click.option("--log-format", type=click.Choice(["console", "json"]), help="[default: console]")
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
     help="[default: info]",
 )
-@click.option("--cors-origins", metavar="LIST", help='Comma-separated origins, or "*".')
+@click.option(
+    "--cors-origins",
+    metavar="LIST",
+    help='Origins that may call the REST API from a browser, separated by commas, or "*" for all.',
+)
 def serve(**given: Any) -> None:
     """Run the server until SIGINT or SIGTERM."""
     settings = config.load(given)
@@ -68,7 +80,9 @@ def serve(**given: Any) -> None:
         click.echo(f"spanloom listens: gRPC {server.grpc_address}, HTTP {server.http_address}")
         click.echo(f"database: {_without_password(settings.database)}")
         if settings.no_auth:
-            click.echo("no authentication (--no-auth): everyone on this machine may do everything")
+            click.echo(
+                "authentication is off (--no-auth): every process on this machine has full access"
+            )
             click.echo(_TRY.format(http=server.http_address, key=""))
         if server.first_key:
             header = f" -H 'Authorization: Bearer {server.first_key}'"
@@ -84,13 +98,13 @@ _TRY = """\
 try it:
   curl http://{http}/monitor/trace{key} \\
     -H 'Content-Type: application/json' \\
-    -d '{{"featureSlug": "qa-chatbot", "input": "What is the capital of France?", "output": "Paris"}}'"""
+    -d '{{"featureSlug": "qa-chatbot", "input": "Hi", "output": "Hello"}}'"""
 
 
 @cli.command()
 @_database_option
 def migrate(database: str | None) -> None:
-    """Bring the database's schema up to date; `serve` does it too."""
+    """Upgrade the database's schema to this version. `serve` does this at its start, too."""
 
     async def nothing_more(store: Any) -> None:
         pass
@@ -143,17 +157,21 @@ def revoke_key(key_id: str, database: str | None) -> None:
     Servers refuse it within a second.
     """
     if not _with_store(database, lambda store: store.revoke_key(key_id, time.time_ns())):
-        raise click.ClickException(f"no valid key with the id {key_id!r}")
+        raise click.ClickException(f"no key has the id {key_id!r}")
     click.echo(f"revoked {key_id}")
 
 
 @cli.command()
 @click.argument("trace_id")
 @click.option("--project", default="default", show_default=True)
-@click.option("--model-tool-calls", is_flag=True, help="Also calls that only a model's output has.")
+@click.option(
+    "--model-tool-calls",
+    is_flag=True,
+    help="Also show tool calls that occur only in a model's output.",
+)
 @_database_option
 def chat(trace_id: str, project: str, model_tool_calls: bool, database: str | None) -> None:
-    """Print the trajectory of a trace (or session): who said what, which tool was called."""
+    """Print a trace or session as a chat: messages, tool calls, handoffs."""
     from rich.console import Console
 
     from spanloom.chat.view import trace_chat

@@ -14,7 +14,7 @@ from spanloom.errors import SetupError
 from spanloom.model.addresses import is_loopback
 
 PREFIX = "SPANLOOM_"
-_KINDS = {bool: "yes or no", int: "a whole number", float: "a number", str: "text"}
+_KINDS = {bool: "yes or no", int: "an integer", float: "a number", str: "a string"}
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
 
 
@@ -73,7 +73,8 @@ class Settings:
             for name in ("grpc_address", "http_address"):
                 if not is_loopback(split_address(getattr(self, name), name)[0]):
                     raise SetupError(
-                        f"--no-auth is for loopback only: {name} is {getattr(self, name)}"
+                        f"--no-auth requires loopback addresses,"
+                        f" but {name} is {getattr(self, name)}"
                     )
         if self.log_format not in ("console", "json"):
             raise SetupError(f"log_format must be console or json, not {self.log_format!r}")
@@ -82,7 +83,10 @@ class Settings:
                 f"log_level must be debug, info, warning or error, not {self.log_level!r}"
             )
         if self.workers > 1 and not CAN_SHARE_PORTS:
-            raise SetupError("workers must be 1: this system does not share ports fairly")
+            raise SetupError(
+                "workers must be 1: this operating system does not balance connections over"
+                " processes that share a port"
+            )
         for name in (
             "workers",
             "max_request_bytes",
@@ -93,9 +97,9 @@ class Settings:
             "queue_bytes",
         ):
             if not getattr(self, name) > 0:
-                raise SetupError(f"{name} must be more than 0")
+                raise SetupError(f"{name} must be greater than 0")
         if not self.drain_timeout >= 0:
-            raise SetupError("drain_timeout must not be less than 0")
+            raise SetupError("drain_timeout must not be negative")
 
 
 def load(given: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:

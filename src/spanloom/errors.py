@@ -159,7 +159,7 @@ def not_found(noun: Noun, name: str) -> SpanloomError:
     return SpanloomError(
         Code.NOT_FOUND,
         _NOT_FOUND[noun],
-        f"no {noun} {name!r} in this project",
+        f"the project has no {noun} {name!r}",
         metadata={"resource": noun, "name": name},
     )
 
@@ -169,7 +169,7 @@ def queue_full(retry_after: float = 1.0) -> SpanloomError:
     return SpanloomError(
         Code.RESOURCE_EXHAUSTED,
         Reason.QUEUE_FULL,
-        "the write queue is full; nothing of this request was stored, send it again",
+        "the write queue is full; nothing of this request was stored; retry later",
         retry_after=retry_after,
     )
 

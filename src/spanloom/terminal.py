@@ -23,7 +23,7 @@ _LONGEST_TEXT = 4000
 
 
 def draw(turn: TurnChat) -> RenderableType:
-    """The trajectory, one block a message, between a heading (what, when, how long) and the totals."""
+    """The chat, one block per message, between a heading (name, start, duration) and the totals."""
     return Group(_heading(turn), *(_message(message) for message in turn.messages), _totals(turn))
 
 

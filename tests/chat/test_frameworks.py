@@ -1,8 +1,9 @@
 """What agents of real frameworks said, from their spans to the chat.
 
-tests/data/otlp/frameworks/chats: an agent of each framework as it is traced by its own OpenTelemetry support, by OpenInference,
-OpenLLMetry, Logfire or LangSmith, some beside the instrumentation of the OpenAI client, against a local stand-in for the
-model's API, each of whose answers has a number of its own. Beside each request, the chat that it makes, a message a line.
+tests/data/otlp/frameworks/chats: an agent of each framework as it is traced by its own
+OpenTelemetry support, by OpenInference, OpenLLMetry, Logfire or LangSmith, some beside the
+instrumentation of the OpenAI client, against a local stand-in for the model's API, each of whose
+answers has a number of its own. Beside each request, the chat that it makes, a message a line.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""What holds for any spans: nothing raises, no answer is lost or made up, the order given does not matter."""
+"""What holds for any spans: nothing raises, no answer is lost or made up, the order given does not
+matter."""
 
 from __future__ import annotations
 
@@ -173,7 +174,8 @@ def test_no_spans_make_it_raise_and_their_order_does_not_matter(
 
 @st.composite
 def plain_traces(draw: st.DrawFn) -> list[tuple[str, int, str]]:
-    """(kind, index of the parent or -1, text or "") of each span; a parent comes before its children."""
+    """(kind, index of the parent or -1, text or "") of each span; a parent comes before its
+    children."""
     kinds = draw(st.lists(st.sampled_from(["agent", "chat", "tool"]), min_size=1, max_size=12))
     return [
         (kind, draw(st.integers(-1, i - 1)), draw(st.sampled_from(["", f"said {i}"])))

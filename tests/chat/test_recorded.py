@@ -1,4 +1,5 @@
-"""The six recorded traces, message by message against the recorded views, but for the documented differences."""
+"""The six recorded traces, message by message against the recorded views, but for the documented
+differences."""
 
 from __future__ import annotations
 

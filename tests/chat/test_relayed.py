@@ -1,4 +1,5 @@
-"""What is told by others than those that spoke: workflows, chains without a model, and the messages of a bus."""
+"""What is told by others than those that spoke: workflows, chains without a model, and the messages
+of a bus."""
 
 from __future__ import annotations
 

@@ -285,9 +285,7 @@ def test_a_sub_agent_stands_in_line_and_silences_the_text_of_those_above() -> No
     assert lines(*spans) == ["start(a)", "start(b)", "assistant(b): b says", "assistant(a): a says"]
 
 
-def test_a_label_is_the_own_name_or_id_else_the_nearest_agent_above_else_the_rest_of_the_span_name() -> (
-    None
-):
+def test_a_label_is_the_own_name_or_id_else_that_of_the_nearest_agent_else_of_the_span() -> None:
     spans = [
         agent("r", name="a"),
         tool("own", "r", start=1, agent_name="other"),

@@ -60,7 +60,7 @@ def test_create_dataset_item_leaves_out_and_reports_values_of_other_columns(
     create(project)
     answer = add(project, values={"question": "q", "other": "x"})
     assert dict(answer.dataset_row.values) == {"question": "q"}
-    assert answer.warning == "The dataset has no column other; left out"
+    assert answer.warning == "The dataset has no column other; its value was discarded"
 
 
 def test_get_dataset_gives_rows_back_as_added_and_in_order(project: Project) -> None:

@@ -137,6 +137,6 @@ def test_create_trace_warns_of_an_experiment_that_does_not_resolve_and_keeps_it(
         answer = create_trace(project, id=slug, featureSlug=slug, experiment={"id": experiment_id})
         answers[slug] = answer.warning
         assert get_trace(project, slug).experiment.id == experiment_id
-    assert 'of the feature "qa"' in answers["other"]
+    assert 'belongs to the feature "qa"' in answers["other"]
     assert 'No experiment found with the id "unknown"' in answers["qa"]
     assert not get_experiment(project, made.id).traces

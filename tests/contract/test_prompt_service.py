@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from spanloom.services.references import PROMPT_NOT_FOUND
+from spanloom.adapters.basalt.references import PROMPT_NOT_FOUND
 from tests.clients import CallError
 from tests.contract.calls import as_dict, create_trace, get_trace
 from tests.contract.conftest import Project

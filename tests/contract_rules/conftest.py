@@ -1,4 +1,5 @@
-"""A copy of buf's workspace, so that tests may change proto files and buf runs without a network."""
+"""A copy of buf's workspace, so that tests may change proto files and buf runs without a
+network."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ VERDICT = {"score": 0.75, "label": "fine", "explanation": "it says so"}
 
 
 class JudgeEndpoint(ThreadingHTTPServer):
-    """`asked` is what it was asked, with `path` and `key`. It answers while `answers` is set, and refuses a temperature when it
-    is one of a reasoning model (`reasons`)."""
+    """`asked` is what it was asked, with `path` and `key`. It answers while `answers` is set, and
+    refuses a temperature when it is one of a reasoning model (`reasons`)."""
 
     daemon_threads = True
 

@@ -78,7 +78,7 @@ def test_a_check_scores(
     ],
 )
 def test_a_schema_must_stand_alone(schema: dict[str, Any]) -> None:
-    with pytest.raises(SettingError, match=r"^schema: is not a JSON schema"):
+    with pytest.raises(SettingError, match=r"^schema: is not a valid JSON schema"):
         checked_settings(BUILT_IN["json_schema"], {"schema": schema})
 
 

@@ -28,8 +28,8 @@ from spanloom.model import (
     TraceFacts,
     trace_scan,
 )
-from spanloom.model.evaluations import asked_evaluations
-from spanloom.model.sampling import is_sampled, said_sampled
+from spanloom.model.evaluations import requested_evaluations
+from spanloom.model.sampling import is_sampled, sampling_decision
 from spanloom.store.sql import rows
 from spanloom.store.store import Store
 from tests.clients import until
@@ -101,12 +101,12 @@ def test_a_quarter_is_a_quarter_and_stays_the_same() -> None:
 def test_a_quarter_of_what_comes_by_opentelemetry_is_a_quarter() -> None:
     ids = [Random(n).randbytes(16).hex() for n in range(TRACES)]
     facts = TraceFacts(sample_rate=RATE)
-    chosen = [said_sampled(trace_id, facts, is_root=False) for trace_id in ids]
+    chosen = [sampling_decision(trace_id, facts, is_root=False) for trace_id in ids]
     assert chosen == [is_sampled(trace_id, RATE) for trace_id in ids]
     deviation = (TRACES * RATE * (1 - RATE)) ** 0.5
     assert abs(sum(map(bool, chosen)) - TRACES * RATE) <= 3 * deviation
-    assert said_sampled(ids[0], TraceFacts(sample_rate=0, experiment_id="e"), is_root=True)
-    assert said_sampled(ids[0], TraceFacts(), is_root=True) is None
+    assert sampling_decision(ids[0], TraceFacts(sample_rate=0, experiment_id="e"), is_root=True)
+    assert sampling_decision(ids[0], TraceFacts(), is_root=True) is None
 
 
 def test_two_workers_share_the_work_and_one_that_died_is_replaced(url: str) -> None:
@@ -320,9 +320,9 @@ def test_what_cannot_be_looked_at_stops_nothing_else(
     def fails_for_one(spans: Sequence[Span]) -> list[Evaluation]:
         if spans[0].trace_id == "t0":
             raise RuntimeError
-        return asked_evaluations(spans)
+        return requested_evaluations(spans)
 
-    monkeypatch.setattr(runner, "asked_evaluations", fails_for_one)
+    monkeypatch.setattr(runner, "requested_evaluations", fails_for_one)
     monkeypatch.setattr(rows, "SCAN_AFTER_NS", 0)
 
     url = new_url("sqlite", tmp_path)

@@ -1,4 +1,5 @@
-"""Spans of one trace that come in several exports, in any order and again: one result an evaluator and target in the end."""
+"""Spans of one trace that come in several exports, in any order and again: one result an evaluator
+and target in the end."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from spanloom.evaluation import runner
 from spanloom.evaluation.kinds import Kind
 from spanloom.evaluation.subject import Result, Subject
 from spanloom.model import EVALUATION, Evaluator
-from spanloom.model.evaluations import asked_evaluations
+from spanloom.model.evaluations import requested_evaluations
 from spanloom.model.sampling import is_sampled
 from spanloom.services.context import CallContext
 from spanloom.services.otlp import OtlpTraceService
@@ -54,7 +55,7 @@ def request(spans: Spans, trace_id: bytes = TRACE) -> Any:
 
 
 class Server:
-    """A store, its OTLP door and its evaluation."""
+    """A store, its OTLP adapter and its evaluation."""
 
     def __init__(self, url: str, store: Store) -> None:
         self.url, self.store = url, store
@@ -187,7 +188,7 @@ def test_what_comes_while_it_is_judged_is_judged_anew(on_server: Any) -> None:
         await server.export("root", "late", late={"basalt.span.output": "a"})
         queue = server.store.evaluations
         (scan,) = await queue.take("scanner", lease_ns=10**12, limit=10)
-        asked = asked_evaluations(await server.store.trace_spans(P, TRACE.hex()))
+        asked = requested_evaluations(await server.store.trace_spans(P, TRACE.hex()))
         await queue.finish("scanner", results={}, later={}, more={scan: asked})
         jobs = await queue.take("slow", lease_ns=10**12, limit=10)
         assert len(jobs) == 2

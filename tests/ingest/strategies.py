@@ -1,4 +1,4 @@
-"""Generated messages of the contract, valid and odd, for round trips through doors and views."""
+"""Generated messages of the contract, valid and odd, for round trips through adapters and views."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Basalt door and its view: what was sent is given back, and bad input is named."""
+"""The Basalt adapter and its view: what was sent is returned, and bad input is named."""
 
 from __future__ import annotations
 
@@ -341,7 +341,8 @@ def test_at_most_a_hundred_violations_are_told() -> None:
 
 
 def test_what_an_update_says_is_given_back_in_place_of_what_was_not_sent() -> None:
-    """Names and times that a client left unset stay unset until an update of the event says them."""
+    """Names and times that a client left unset stay unset until an update of the event says
+    them."""
     start, end = "2026-01-02T00:00:00Z", "2026-01-01T00:00:00Z"
     result = read(
         {

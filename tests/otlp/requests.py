@@ -17,7 +17,8 @@ SECOND = 10**9
 
 
 def attributes(**values: Any) -> list[KeyValue]:
-    """Attributes by name, `__` standing for a dot; objects and lists as JSON text, as GenAI instrumentations send them."""
+    """Attributes by name, `__` standing for a dot; objects and lists as JSON text, as GenAI
+    instrumentations send them."""
     return [KeyValue(key=name.replace("__", "."), value=_value(v)) for name, v in values.items()]
 
 
@@ -28,7 +29,8 @@ def _value(value: Any) -> AnyValue:
 
 
 def request(*spans: dict[str, Any], **resource: Any) -> ExportTraceServiceRequest:
-    """A request with these spans: `id` and `parent` are numbers, all other keys fields of the span, attributes by name."""
+    """A request with these spans: `id` and `parent` are numbers, all other keys fields of the span,
+    attributes by name."""
     message = ExportTraceServiceRequest()
     group = message.resource_spans.add()
     group.resource.attributes.extend(attributes(service__name="bot", **resource))

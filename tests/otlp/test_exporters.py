@@ -112,7 +112,9 @@ if shutil.which("npm"):
         script.write_text(
             f"""
             const {{ OTLPTraceExporter }} = require("@opentelemetry/exporter-trace-otlp-{form}");
-            const {{ BasicTracerProvider, BatchSpanProcessor }} = require("@opentelemetry/sdk-trace-base");
+            const {{
+                BasicTracerProvider, BatchSpanProcessor
+            }} = require("@opentelemetry/sdk-trace-base");
             const processor = new BatchSpanProcessor(new OTLPTraceExporter());
             const provider = new BasicTracerProvider({{ spanProcessors: [processor] }});
             const attributes = {{
@@ -138,7 +140,8 @@ if shutil.which("npm"):
 
 
 class _Api(BaseHTTPRequestHandler):
-    """Answers like the chat completions of the OpenAI API: first a tool call, then, given its result, a text."""
+    """Answers like the chat completions of the OpenAI API: first a tool call, then, given its
+    result, a text."""
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))

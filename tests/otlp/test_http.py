@@ -1,4 +1,5 @@
-"""OTLP over HTTP: paths, bodies, answers, refusals, and the project that the spans are stored in."""
+"""OTLP over HTTP: paths, bodies, answers, refusals, and the project that the spans are stored
+in."""
 
 from __future__ import annotations
 

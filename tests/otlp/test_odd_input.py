@@ -1,4 +1,5 @@
-"""Whatever stands in attributes and however spans hang together: every view answers, and nothing that was sent is lost."""
+"""Whatever stands in attributes and however spans hang together: every view answers, and nothing
+that was sent is lost."""
 
 from __future__ import annotations
 

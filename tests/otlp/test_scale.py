@@ -1,4 +1,5 @@
-"""Large traces through the real door and out as a chat, by every transport and both forms of a body."""
+"""Large traces through the real API and out as a chat, by every transport and both forms of a
+body."""
 
 from __future__ import annotations
 
@@ -68,7 +69,7 @@ def by_grpc(server: Process, message: ExportTraceServiceRequest, trace_id: str) 
         return AgentChatServiceStub(channel).GetTraceChat(asked, metadata=metadata)
 
 
-DOORS = [by_protobuf, by_json, by_grpc]
+SENDERS = [by_protobuf, by_json, by_grpc]
 
 
 def chain(length: int, trace_id: str) -> ExportTraceServiceRequest:
@@ -109,22 +110,22 @@ def fan_chat(found: Any, width: int) -> None:
     assert results == [str(n) for n in range(width)]
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("send", SENDERS)
 @pytest.mark.parametrize(("make", "check"), [(chain, chain_chat), (fan, fan_chat)])
-def test_many_spans(server: Process, make: Any, check: Any, door: Any) -> None:
-    trace_id = f"{make.__name__}{door.__name__}".encode().hex().rjust(32, "a")[:32]
-    check(door(server, make(SPANS, trace_id), trace_id), SPANS)
+def test_many_spans(server: Process, make: Any, check: Any, send: Any) -> None:
+    trace_id = f"{make.__name__}{send.__name__}".encode().hex().rjust(32, "a")[:32]
+    check(send(server, make(SPANS, trace_id), trace_id), SPANS)
 
 
-@pytest.mark.parametrize(("door", "megabytes"), [(by_protobuf, 20), (by_json, 3), (by_grpc, 3)])
-def test_a_large_message(server: Process, door: Any, megabytes: int) -> None:
+@pytest.mark.parametrize(("send", "megabytes"), [(by_protobuf, 20), (by_json, 3), (by_grpc, 3)])
+def test_a_large_message(server: Process, send: Any, megabytes: int) -> None:
     text = "Größe " * (megabytes * 2**20 // 8)
     said = [{"role": "assistant", "parts": [{"type": "text", "content": text}]}]
-    trace_id = door.__name__.encode().hex().rjust(32, "d")
+    trace_id = send.__name__.encode().hex().rjust(32, "d")
     given = {
         "gen_ai__operation__name": "chat",
         "gen_ai__output__messages": json.dumps(said, ensure_ascii=False),
     }
     message = request({"id": 1, "trace_id": trace_id, "attributes": given})
     assert message.ByteSize() > megabytes * 2**20
-    assert steps(door(server, message, trace_id)) == [("assistant_message", text)]
+    assert steps(send(server, message, trace_id)) == [("assistant_message", text)]

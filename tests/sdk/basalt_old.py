@@ -1,6 +1,8 @@
-"""Run by an older client's own Python: basalt-sdk 0.1 to 0.4 against BASALT_URL; prints what its calls gave as JSON.
+"""Run by an older client's own Python: basalt-sdk 0.1 to 0.4 against BASALT_URL; prints what its
+calls gave as JSON.
 
-Their methods are synchronous, or have a synchronous twin; what a version does not have it does not call.
+Their methods are synchronous, or have a synchronous twin; what a version does not have it does not
+call.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ basalt = Basalt(api_key=os.environ["BASALT_KEY"], log_level="none")
 
 
 def call(owner: Any, name: str, /, *arguments: Any, **named: Any) -> Any:
-    """The result of the synchronous method, which is (error, value, ...) for all that asks the server."""
+    """The result of the synchronous method, which is (error, value, ...) for all that asks the
+    server."""
     answer = getattr(owner, f"{name}_sync", getattr(owner, name))(*arguments, **named)
     if inspect.iscoroutine(answer):
         answer = asyncio.run(answer)

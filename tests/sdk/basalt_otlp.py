@@ -1,4 +1,5 @@
-"""Run by the new client's own Python: basalt-sdk 1.1.10 against BASALT_URL, by REST and OTLP; prints what its calls gave as JSON."""
+"""Run by the new client's own Python: basalt-sdk 1.1.10 against BASALT_URL, by REST and OTLP;
+prints what its calls gave as JSON."""
 
 from __future__ import annotations
 

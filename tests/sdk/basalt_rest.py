@@ -1,4 +1,5 @@
-"""Run by the old client's own Python: basalt-sdk 0.5.2 against the server in BASALT_URL; prints what its calls gave as JSON.
+"""Run by the old client's own Python: basalt-sdk 0.5.2 against the server in BASALT_URL; prints
+what its calls gave as JSON.
 
 It imports nothing of Spanloom: this is a client's program, its address and key apart.
 """

@@ -1,4 +1,5 @@
-"""Real SDKs, unmodified, each in a virtual environment of its own under build/, which later runs find again."""
+"""Real SDKs, unmodified, each in a virtual environment of its own under build/, which later runs
+find again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Real Basalt clients, unchanged but for address and key: what they write is read back, and what they ask for they understand."""
+"""Real Basalt clients, unchanged but for address and key: what they write is read back, and what
+they ask for they understand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The HoneyHive SDKs against a live server: only the address and the key are set, and all that they wrote is read back."""
+"""The HoneyHive SDKs against a live server: only the address and the key are set, and all that they
+wrote is read back."""
 
 from __future__ import annotations
 

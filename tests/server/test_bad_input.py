@@ -345,3 +345,21 @@ def test_bytes_that_are_no_message_are_malformed_over_grpc(
             send(b"\0" * (65 * MIB), metadata=[("authorization", f"Bearer {key}")], timeout=30)
         assert error.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
     GrpcClient(server.running.grpc_address).close()
+
+
+@pytest.mark.parametrize(
+    "path", ["/monitor/trace", "/v1/events", "/v1/evaluators", "/events/batch"]
+)
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"a": 1', "the body is not valid JSON (line 1, column 8)"),
+        (b"[]", "the body must be an object, not"),
+    ],
+)
+def test_a_malformed_body_is_named_on_every_path(
+    http: httpx.Client, path: str, body: bytes, message: str
+) -> None:
+    headers = {"content-type": "application/json"}
+    answer = refused(http.post(path, content=body, headers=headers), 400, "MALFORMED_BODY")
+    assert answer["message"].startswith(message)

@@ -704,7 +704,7 @@ def test_bad_input_names_its_fields(case: str) -> None:
         (b"{", "is not valid JSON (line 1, column 2)"),
         (b"{} x", "is not valid JSON (line 1, column 4)"),
         (b'{"a": "\x01"}', "is not valid JSON (line 1, column 8)"),
-        (b"[]", "must be an object, not a list"),
+        (b"[]", "must be an object, not an array"),
         (b"5", "must be an object, not 5"),
         (b"true", "must be an object, not true"),
         (b"null", "must be an object, not null"),

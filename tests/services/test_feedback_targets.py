@@ -1,4 +1,5 @@
-"""Feedback over a real store: given back as sent, attached where it belongs, and refused by field."""
+"""Feedback over a real store: given back as sent, attached where it belongs, and refused by
+field."""
 
 from __future__ import annotations
 

@@ -21,7 +21,8 @@ def texts(answer: Any) -> list[str]:
 
 @pytest.fixture(scope="module")
 def many(store: Any) -> Caller:
-    """A project of 60 MB: 1,500 calls of a model, each with a question and 40 kB of configuration."""
+    """A project of 60 MB: 1,500 calls of a model, each with a question and 40 kB of
+    configuration."""
     caller = Caller(store, "searched")
     for first in range(0, 1500, 300):
         caller.create_batch(

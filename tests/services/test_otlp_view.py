@@ -1,4 +1,4 @@
-"""Spans of the other doors, given back as OTLP."""
+"""Spans of the other adapters, returned as OTLP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The services over a real store: what each call promises beyond doors and views."""
+"""The services over a real store: what each call promises beyond adapters and views."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 from google.protobuf import json_format
 
+from spanloom.adapters.basalt.references import PROMPT_NOT_FOUND
+from spanloom.errors import SpanloomError
 from spanloom.model.projects import INSTANCE
-from spanloom.services import references
+from spanloom.store.store import Store
+from spanloom.v1 import session_service_pb2
 from tests.databases import select
 from tests.services.callers import Caller, refusal
 
@@ -43,10 +46,10 @@ def test_each_thing_is_warned_of_once_and_in_order(caller: Caller) -> None:
         logs=[{"id": "1", **generation}, {"id": "2", **generation, **times}],
     )
     assert answer.warning.split("\n") == [
-        references.PROMPT_NOT_FOUND,
+        PROMPT_NOT_FOUND,
         'No evaluator found with the slug "a"',
         'No evaluator found with the slug "b"',
-        "log '2' has an endTime before its startTime; read as duration 0",
+        "the endTime of log '2' is before its startTime; its duration is stored as 0",
     ]
     assert not caller.create_trace(logs=[{"id": "1", "type": "generation"}]).HasField("warning")
 
@@ -59,7 +62,7 @@ def test_many_warnings_are_cut(caller: Caller) -> None:
 
 def test_a_logged_call_is_a_trace(caller: Caller) -> None:
     answer = caller.create_log(slug="p", output="o")
-    assert answer.warning == references.PROMPT_NOT_FOUND
+    assert answer.warning == PROMPT_NOT_FOUND
     trace = caller.get_trace(answer.trace.id)
     assert [log.id for log in trace.logs] == [answer.log.id]
 
@@ -246,6 +249,45 @@ def test_a_batch_of_several_projects_is_refused_where_they_decide(instance: Call
     for caller in (Caller(instance.store, "own"), Caller(instance.store, INSTANCE, "own")):
         caller.create_batch(*batch)
     assert Caller(instance.store, "own").export().count == 10
+
+
+def test_an_instance_key_adds_session_traces_to_the_project_that_events_name(
+    instance: Caller,
+) -> None:
+    def add(field: str, *projects: str) -> Any:
+        events = [{"event_type": "tool", "event_id": f"e-{p}", "project": p} for p in projects]
+        request = session_service_pb2.AddSessionTracesRequest()
+        fields = {"session_id": "s", field: events}
+        return instance.send(instance.sessions.add_session_traces, request, fields)
+
+    add("events", "named-by-events")
+    add("logs", "named-by-logs", "")
+    for project in ("named-by-events", "named-by-logs"):
+        assert Caller(instance.store, project).get_event(f"e-{project}").session_id == "s"
+    assert refusal(add, "events", "first", "second") == (
+        "INVALID_ARGUMENT",
+        {"events[1].project"},
+    )
+    assert refusal(add, "logs", "", "first", "second") == (
+        "INVALID_ARGUMENT",
+        {"logs[2].project"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("key_project", "header", "project_id", "message"),
+    [
+        (INSTANCE, "one", "two", "project_id and the header x-spanloom-project name different"),
+        ("one", "", "two", "a project that the key does not belong to"),
+        ("one", "two", "one", "a project that the key does not belong to"),
+    ],
+)
+def test_a_mismatch_says_what_differs(
+    store: Store, key_project: str, header: str, project_id: str, message: str
+) -> None:
+    with pytest.raises(SpanloomError, match=message) as refused:
+        Caller(store, key_project, header).feedback_of(project_id=project_id)
+    assert refused.value.reason == "PROJECT_MISMATCH"
 
 
 def test_the_default_project_is_where_an_instance_key_names_none(instance: Caller) -> None:

@@ -1,4 +1,4 @@
-"""Spans of any door as traces and events; feedback and chats as messages."""
+"""Spans of any adapter as traces and events; feedback and chats as messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Filters on events, against the same conditions in plain Python: every field, type and operator, on each database."""
+"""Filters on events, against the same conditions in plain Python: every field, type and operator,
+on each database."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Adapters: each translates one wire shape to canonical spans and back. Adapters do not know one another."""
+"""Adapters: each converts one API's messages to spans and back. No adapter imports another."""

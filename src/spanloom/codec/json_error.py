@@ -57,16 +57,19 @@ def prefix_path(segment: str, error: Exception) -> list[tuple[str, str]]:
         ]
     if isinstance(error, UnicodeEncodeError):
         return [
-            (segment, "is not valid Unicode: it has a lone surrogate, or bytes that are not UTF-8")
+            (
+                segment,
+                "is not valid Unicode: it contains a lone surrogate or bytes that are not UTF-8",
+            )
         ]
-    return [(segment, "is beyond the range of a double")]
+    return [(segment, "is out of the range of a double")]
 
 
 def too_deep() -> JsonError:
     """The error of a value with too many levels of messages below it."""
     return violation(
-        "is nested too deeply: an object inside takes 3 levels, a list 2, and"
-        f" {MAX_LEVELS} are allowed in all"
+        f"is nested too deeply: at most {MAX_LEVELS} levels are allowed, and each object counts"
+        " as 3, each array as 2"
     )
 
 
@@ -75,10 +78,10 @@ def describe(value: Any) -> str:
     if isinstance(value, dict):
         return "an object"
     if isinstance(value, list):
-        return "a list"
+        return "an array"
     if isinstance(value, str):
         more = "…" if len(value) > _LONGEST_TEXT else ""
-        return f"the text {value[:_LONGEST_TEXT]!r}{more}"
+        return f"the string {value[:_LONGEST_TEXT]!r}{more}"
     return json.dumps(value)[:_LONGEST_TEXT]
 
 

@@ -204,7 +204,7 @@ def _oneof_violations(descriptor: Descriptor, value: Mapping[str, Any]) -> list[
         if field.containing_oneof is not None:
             first = chosen.setdefault(field.containing_oneof.name, field.json_name)
             if first != field.json_name:
-                bad.append((field.json_name, f"cannot be given together with {first}"))
+                bad.append((field.json_name, f"must not be set together with {first}"))
     return bad
 
 
@@ -340,7 +340,7 @@ def _object(value: Any) -> dict[str, Any]:
 
 def _list(value: Any) -> list[Any]:
     if type(value) is not list:
-        raise violation(f"must be a list, not {describe(value)}")
+        raise violation(f"must be an array, not {describe(value)}")
     return value
 
 
@@ -351,7 +351,7 @@ def _seconds_and_nanos(seconds: int, nanos: int) -> bytes:
 
 def _field_mask(value: Any) -> bytes:
     if type(value) is not str:
-        raise violation(f"must be a text of field paths, not {describe(value)}")
+        raise violation(f"must be a string of field paths, not {describe(value)}")
     out = []
     for path in value.split(",") if value else ():
         data = snake_case(path).encode()

@@ -1,5 +1,5 @@
-"""Paths into a message, as callers write them: with the fields' JSON names, which stand in the
-proto files alone."""
+"""Paths into a message, as callers write them: with the fields' JSON names, which only the proto
+files define."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def _string(value: Any) -> str:
     """The JSON text of a number or bool."""
     if type(value) in (int, float, bool) and not value - value:
         return json.dumps(value)
-    raise violation(f"must be a text, not {describe(value)}")
+    raise violation(f"must be a string, not {describe(value)}")
 
 
 def _bool_writer(tag: bytes) -> Write:
@@ -104,7 +104,7 @@ def _double_writer(tag: bytes) -> Write:
         try:
             return tag + _double(value)
         except (OverflowError, struct.error):
-            raise violation("is beyond the range of a double") from None
+            raise violation("is out of the range of a double") from None
 
     return write
 
@@ -121,7 +121,7 @@ def _number(value: Any) -> float:
                 raise OverflowError
             return number
     elif type(value) is float:
-        raise violation('must be a finite number (or the text "NaN", "Infinity" or "-Infinity")')
+        raise violation('must be a finite number (or the string "NaN", "Infinity" or "-Infinity")')
     raise violation(f"must be a number, not {describe(value)}")
 
 
@@ -130,7 +130,7 @@ def _integer_writer(tag: bytes, low: int, high: int) -> Write:
         if type(value) is not int:
             value = _integer(value)
         if not low <= value <= high:
-            raise violation(f"is out of range: from {low} to {high}")
+            raise violation(f"is out of range: must be from {low} to {high}")
         return tag + varint(value & _MASK)
 
     return write
@@ -146,7 +146,7 @@ def _integer(value: Any) -> int:
             number = Decimal(text)
             if number == number.to_integral_value():
                 return int(number)
-    raise violation(f"must be a whole number, not {describe(value)}")
+    raise violation(f"must be an integer, not {describe(value)}")
 
 
 def _is_number(text: str) -> bool:

@@ -68,13 +68,13 @@ def _moment(match: re.Match[str]) -> tuple[int, int]:
             tzinfo=UTC,
         )
     except ValueError:
-        raise violation("is not a time: a part of it is out of range") from None
+        raise violation("is not a valid time: one of its parts is out of range") from None
     since = moment - _EPOCH
     seconds = since.days * _DAY + since.seconds
     if zone and zone[0] in "+-":
         hours, minutes = int(zone[1:3]), int(zone[-2:]) if len(zone) > 3 else 0
         if hours > 23 or minutes > 59:
-            raise violation(f"is not a time: its offset {zone} is out of range")
+            raise violation(f"is not a valid time: its UTC offset {zone} is out of range")
         offset = hours * 3600 + minutes * 60
         seconds += offset if zone[0] == "-" else -offset
     return _in_range(seconds, int(fraction[:9].ljust(9, "0")) if fraction else 0)
@@ -110,7 +110,7 @@ def read_duration(value: Any) -> tuple[int, int]:
     """Seconds and nanoseconds, of one sign, of a text like "1.5s". Raises JsonError."""
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if not match:
-        raise violation('must be a number of seconds with an "s", like "1.5s"')
+        raise violation('must be a number of seconds followed by "s", for example "1.5s"')
     sign, seconds, fraction = match.groups()
     factor = -1 if sign else 1
     nanos = int(fraction.ljust(9, "0")) if fraction else 0
@@ -127,7 +127,8 @@ def duration_text(message: Any) -> str:
 def _duration_in_range(seconds: int, nanos: int) -> tuple[int, int]:
     if abs(seconds) > _LONGEST or abs(nanos) >= _NANO or seconds * nanos < 0:
         raise violation(
-            "is out of range: a duration is at most 10,000 years, its parts of one sign"
+            "is out of range: a duration is at most 10,000 years, and its seconds and nanoseconds"
+            " have the same sign"
         )
     return seconds, nanos
 

@@ -49,7 +49,7 @@ def dumped(value: Any, *, levels: int) -> Iterator[bytes]:
         opening = b"{"
         for key, member in value.items():
             if type(key) is not str:
-                raise TypeError("keys must be texts")
+                raise TypeError("keys must be strings")
             yield opening + orjson.dumps(key) + b":"
             yield from dumped(member, levels=levels - 1)
             opening = b","
@@ -71,7 +71,7 @@ def dumped(value: Any, *, levels: int) -> Iterator[bytes]:
 
 
 def _no_json(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no JSON")
+    raise ValueError(f"{text} is not JSON")
 
 
 def _whole(digits: str) -> int | float:

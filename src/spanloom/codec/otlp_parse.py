@@ -227,7 +227,7 @@ def _double(value: Json) -> float:
     try:
         return float(value)
     except OverflowError:
-        raise _ViolationError("is beyond the range of a double") from None
+        raise _ViolationError("is out of the range of a double") from None
 
 
 def _bytes(value: Json) -> bytes:

@@ -1,1 +1,1 @@
-"""The evaluators: pure functions from what a program did to a judgement of it. `kinds.py` names them all."""
+"""The evaluators: pure functions from what a program did to a result. `kinds.py` lists them."""

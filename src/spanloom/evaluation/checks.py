@@ -1,7 +1,8 @@
 """The evaluators that need nothing but the subject.
 
-Whatever settings and subject are, they take time in proportion to the texts, and leave other threads their turn: patterns are matched
-by automata (RE2, and the same kind in JSON schemas), which have no catastrophic cases.
+Whatever settings and subject are, they take time in proportion to the texts and do not block other
+threads: patterns are matched by automata (RE2, and the same kind in JSON schemas), which have no
+catastrophic cases.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ _REFUSALS = (
 
 
 def exact_match(subject: Subject, settings: Settings) -> Result:
-    """Whether output and ideal output are the same JSON, or the same text but for white space around it."""
+    """Whether output and ideal output are the same JSON, or the same text apart from white space
+    around it."""
     if subject.ideal_output is None:
         return not_applicable(NO_IDEAL)
     output, ideal = _texts(subject, settings)
@@ -50,7 +52,8 @@ def exact_match(subject: Subject, settings: Settings) -> Result:
 
 
 def edit_similarity(subject: Subject, settings: Settings) -> Result:
-    """1 - the Levenshtein distance of output and ideal output in characters, as a share of the longer one's length."""
+    """1 - the Levenshtein distance of output and ideal output in characters, as a share of the
+    longer one's length."""
     if subject.ideal_output is None:
         return not_applicable(NO_IDEAL)
     output, ideal = (text[:_LONGEST_COMPARED] for text in _texts(subject, settings))
@@ -75,7 +78,7 @@ def check_schema(schema: dict[str, Any]) -> None:
     try:
         _validator(schema)
     except jsonschema_rs.ValidationError as error:
-        raise ValueError(f"is not a JSON schema that can be used: {error.message}") from None
+        raise ValueError(f"is not a valid JSON schema: {error.message}") from None
 
 
 def json_schema(subject: Subject, settings: Settings) -> Result:
@@ -102,15 +105,15 @@ def check_pattern(pattern: str) -> None:
     except re2.error as error:
         why = error.args[0]
         why = why.decode(errors="replace") if isinstance(why, bytes) else why
-        raise ValueError(f"is not a regular expression that RE2 knows: {why}") from None
+        raise ValueError(f"is not a regular expression that RE2 supports: {why}") from None
 
 
 def contains(subject: Subject, settings: Settings) -> Result:
-    """Whether all texts stand in the output; with `any`, one of them."""
+    """Whether all texts occur in the output; with `any`, at least one of them."""
     output = _cased(text_of(subject.output), settings)
     absent = [text for text in settings["texts"] if _cased(text, settings) not in output]
     enough = len(absent) < len(settings["texts"]) if settings.get("any") else not absent
-    return passed(enough, f"without {', '.join(absent)}"[:500] if absent else None)
+    return passed(enough, f"does not contain {', '.join(absent)}"[:500] if absent else None)
 
 
 def latency(subject: Subject, settings: Settings) -> Result:
@@ -131,12 +134,13 @@ def length(subject: Subject, settings: Settings) -> Result:
 
 
 def refusal(subject: Subject, settings: Settings) -> Result:
-    """Whether the output answers (1, `answered`) or declines to (0, `refused`): it has words by which models decline."""
+    """Whether the output answers (1, `answered`) or declines to (0, `refused`): it has words by
+    which models decline."""
     # Typographic apostrophes are the same word.
     output = text_of(subject.output).casefold().replace("\u2019", "'")
     for words in settings.get("texts", _REFUSALS):
         if words.casefold() in output:
-            return Result(0.0, "refused", f"says {words!r}")
+            return Result(0.0, "refused", f"contains {words!r}")
     return Result(1.0, "answered")
 
 
@@ -181,5 +185,5 @@ def _same_json(a: Json, b: Json) -> bool:
 
 def _at_most(value: float | None, limit: float, unit: str) -> Result:
     if value is None:
-        return not_applicable("it is not known")
+        return not_applicable("the trace or log does not have this value")
     return passed(value <= limit, f"{value:g} {unit}")

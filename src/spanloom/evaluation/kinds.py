@@ -1,6 +1,7 @@
 """All kinds of evaluators: the built-in ones, the judges, and those that plug-ins add.
 
-A plug-in is an entry point of the group `spanloom.evaluators`: its name is the kind, its value a `Kind`.
+A plug-in is an entry point of the group `spanloom.evaluators`: its name is the kind, its value a
+`Kind`.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ class SettingError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting of a kind: its JSON type, whether it must be given, and what else must hold (ValueError says what does not)."""
+    """One setting of a kind: its JSON type, whether it is required, and a check that raises
+    ValueError with what is wrong."""
 
     type: type | tuple[type, ...]
     required: bool = False
@@ -45,7 +47,8 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What evaluators of a kind do. `evaluate` gets settings that were checked; it may be a coroutine function."""
+    """A kind of evaluators. `evaluate` receives checked settings; it may be a coroutine
+    function."""
 
     evaluate: Callable[[Subject, Settings], Result | Awaitable[Result]]
     settings: Mapping[str, Setting] = field(default_factory=dict)
@@ -68,7 +71,7 @@ def _not_negative(value: float) -> None:
 
 def _texts(value: list[Json]) -> None:
     if not value or not all(isinstance(item, str) and item for item in value):
-        raise ValueError("must hold texts, at least one")
+        raise ValueError("must contain at least one string")
 
 
 _CASE = {"ignore_case": Setting(bool)}
@@ -99,7 +102,8 @@ BUILT_IN: Mapping[str, Kind] = {
 
 @cache
 def kinds() -> Mapping[str, Kind]:
-    """All kinds by name. A plug-in that cannot be loaded, or has the name of a built-in kind, is left out and logged."""
+    """All kinds by name. A plug-in that cannot be loaded, or has the name of a built-in kind, is
+    left out and logged."""
     found = dict(BUILT_IN)
     for point in entry_points(group=GROUP):
         try:
@@ -110,17 +114,21 @@ def kinds() -> Mapping[str, Kind]:
         if isinstance(kind, Kind) and point.name not in BUILT_IN:
             found[point.name] = kind
         else:
-            log.error("the evaluator %s is not a Kind with a name of its own", point.name)
+            log.error(
+                "the plug-in %s is ignored: it is not a Kind, or another kind has its name",
+                point.name,
+            )
     return found
 
 
 def checked_settings(kind: Kind, settings: Settings) -> dict[str, Json]:
-    """The settings, when they are right for the kind; SettingError names the first that is not. null is as good as absent."""
+    """The settings, if they are valid for the kind; a null counts as absent. SettingError names the
+    first invalid one."""
     given = {name: value for name, value in settings.items() if value is not None}
     for name in given:
         if name not in kind.settings:
             known = ", ".join(kind.settings) or "none"
-            raise SettingError(name, f"is not a setting of this kind, which has: {known}")
+            raise SettingError(name, f"is not a setting of this kind (known settings: {known})")
     for name, setting in kind.settings.items():
         if name not in given:
             if setting.required:

@@ -1,7 +1,9 @@
-"""Evaluation in the background: takes what waits in the store, runs the evaluators, and stores each result as feedback.
+"""Evaluation in the background: leases pending evaluations from the store, runs the evaluators, and
+stores each result as feedback.
 
-Any number of processes may do so on one database. A process that dies leaves what it had taken to the others, when its lease
-ends. The id of a result is a digest of what it is of, so that there is one however often it is made.
+Any number of processes may do so on one database. If a process dies, others take over its
+evaluations after the lease expires. A result's id is a digest of its target and evaluator, so a
+repeated run replaces the result instead of adding one.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from spanloom.evaluation.judge import JudgeOffError
 from spanloom.evaluation.kinds import kinds, version
 from spanloom.evaluation.subject import Result, Subject, digest, subjects
 from spanloom.model import EVALUATION, Evaluation, Evaluator, Feedback, Span
-from spanloom.model.evaluations import asked_evaluations
+from spanloom.model.evaluations import requested_evaluations
 from spanloom.store.evaluations import NEVER_NS, Judged
 from spanloom.store.store import Store
 
@@ -35,7 +37,8 @@ log = structlog.get_logger("spanloom.evaluation")
 MOST_ATTEMPTS = 5
 _SECOND_NS = 1_000_000_000
 LEASE_SECONDS = 30.0
-# Of its lease, what an evaluator may take; one that takes longer has failed, before anybody else may run it.
+# The part of its lease that an evaluator may take; one that takes longer fails before another
+# process may run it.
 _LONGEST_SHARE = 2 / 3
 _MOST_TAKEN = 16
 _MOST_AT_ONCE = 64
@@ -47,10 +50,10 @@ _WITHOUT_JUDGE_NS = 60 * _SECOND_NS
 async def evaluate_until(
     stop: asyncio.Event, store: Store, lease_seconds: float = LEASE_SECONDS
 ) -> None:
-    """Evaluate until told to stop, and end what is begun; what the database refuses is tried again.
+    """Evaluate until stopped, and finish the started runs; what the database refuses is retried.
 
-    A slow evaluator keeps no other waiting, as long as fewer than `_MOST_AT_ONCE` run. When cancelled, what is begun is given
-    back at once.
+    A slow evaluator keeps no other waiting, as long as fewer than `_MOST_AT_ONCE` run. When
+    cancelled, what is begun is given back at once.
     """
     running: set[asyncio.Task[None]] = set()
     stopped = asyncio.create_task(stop.wait())
@@ -64,10 +67,13 @@ async def evaluate_until(
                     if taken:
                         continue
             except SpanloomError as error:
-                log.warning("evaluation waits for the database", reason=error.reason)
+                log.warning(
+                    "the evaluation was postponed because the database is unavailable",
+                    reason=error.reason,
+                )
                 pause = _TROUBLED_SECONDS
             except Exception:  # evaluation must go on while the server does
-                log.exception("evaluations cannot be begun")
+                log.exception("evaluations could not be started")
                 pause = _TROUBLED_SECONDS
             first = asyncio.FIRST_COMPLETED
             await asyncio.wait({stopped, *running}, timeout=pause, return_when=first)
@@ -82,7 +88,8 @@ async def evaluate_until(
 async def _begin(
     store: Store, lease_seconds: float, limit: int
 ) -> tuple[int, list[Coroutine[Any, Any, None]]]:
-    """Take some of what is due: how many, the scans, and the runs of those whose evaluator is registered."""
+    """Lease some due evaluations: their number, the scans, and the runs of those whose evaluator is
+    registered."""
     owner = uuid.uuid4().hex
     lease_ns = int(lease_seconds * _SECOND_NS)
     jobs = await store.evaluations.take(owner, lease_ns=lease_ns, limit=limit)
@@ -157,19 +164,24 @@ async def _given_back(store: Store, owner: str, jobs: Sequence[Evaluation]) -> A
 
 
 async def _logged(run: Coroutine[Any, Any, None]) -> None:
-    """A run that fails is told in the log; when its lease ends, it is taken again."""
+    """A run that fails is logged; it is leased again when its lease expires."""
     try:
         await run
     except SpanloomError as error:
-        log.warning("evaluation waits for the database", reason=error.reason)
+        log.warning(
+            "the evaluation was postponed because the database is unavailable", reason=error.reason
+        )
     except Exception:
         log.exception("an evaluation failed")
 
 
 async def _asked(store: Store, scan: Evaluation, spans: Sequence[Span]) -> list[Evaluation]:
-    """What a trace asks for, but for what was found already by the same evaluators, as they are now, on the same subjects."""
+    """The evaluations that a trace requests, without those whose evaluator and subject have a
+    result already and are unchanged."""
     asked = (
-        await run_in_thread_if_large(len(spans), lambda: asked_evaluations(spans)) if spans else []
+        await run_in_thread_if_large(len(spans), lambda: requested_evaluations(spans))
+        if spans
+        else []
     )
     if not asked:
         return []
@@ -207,7 +219,7 @@ async def _run(
     if kind is None:  # its plug-in is not installed here
         return _WITHOUT_JUDGE_NS
     if judged is None:
-        return Result(None, "error", "what was to be judged is not there")
+        return Result(None, "error", "the trace or log to evaluate does not exist")
     try:
         async with asyncio.timeout(longest_seconds):
             found: object = await _called(kind.evaluate, judged, evaluator.body)
@@ -226,7 +238,9 @@ async def _run(
         )
     if job.attempts < MOST_ATTEMPTS:
         return _SECOND_NS << job.attempts
-    return Result(None, "error", f"the evaluator failed {job.attempts} times; the log says why")
+    return Result(
+        None, "error", f"the evaluator failed {job.attempts} times; the server's log has the cause"
+    )
 
 
 def _checked(result: Result) -> Result:
@@ -237,7 +251,7 @@ def _checked(result: Result) -> Result:
     texts = []
     for text in (result.label, result.explanation):
         if not (text is None or isinstance(text, str)):
-            raise TypeError("label and explanation must be texts")
+            raise TypeError("label and explanation must be strings")
         texts.append(text and text.encode(errors="replace").decode())
     return Result(score, *texts)
 
@@ -245,7 +259,7 @@ def _checked(result: Result) -> Result:
 async def _called(evaluate: Any, *arguments: Any) -> Any:
     if inspect.iscoroutinefunction(evaluate):
         return await evaluate(*arguments)
-    # A thread of its own: one that never ends keeps neither the others nor the end of the process waiting.
+    # A thread of its own: one that never ends delays neither the others nor the end of the process.
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Any] = loop.create_future()
 
@@ -256,7 +270,7 @@ async def _called(evaluate: Any, *arguments: Any) -> Any:
     def run() -> None:
         try:
             outcome = (done.set_result, evaluate(*arguments))
-        except BaseException as error:  # noqa: BLE001 - told to who waits
+        except BaseException as error:  # noqa: BLE001 - raised to the caller
             outcome = (done.set_exception, error)
         with contextlib.suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(tell, *outcome)
@@ -270,7 +284,7 @@ def _feedback(
 ) -> Feedback:
     target, target_id = ("span", job.span_id) if job.span_id else ("trace", job.trace_id)
     ref_noun = "agent_span" if job.span_id else "agent_turn"
-    # Not the version: what an evaluator finds stands in place of what it found before.
+    # Not the version: an evaluator's result replaces its earlier one.
     identity = (job.project, job.trace_id, job.span_id, job.evaluator)
     payload = {
         "evaluator": job.evaluator,
@@ -284,7 +298,8 @@ def _feedback(
         target=target,
         target_id=target_id,
         trace_id=job.trace_id,
-        ref=f"weave:///spanloom/{quote(job.project, safe='')}/{ref_noun}/{quote(target_id, safe='')}",
+        ref=f"weave:///spanloom/{quote(job.project, safe='')}/{ref_noun}/"
+        + quote(target_id, safe=""),
         type=EVALUATION,
         creator=job.evaluator,
         created_ns=time.time_ns(),

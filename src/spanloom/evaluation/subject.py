@@ -73,7 +73,7 @@ def subjects(span_ids: Iterable[str], spans: Sequence[Span]) -> dict[str, Subjec
 
 
 def digest(subject: Subject) -> str:
-    """32 hex digits that tell one subject from another."""
+    """32 hex digits that identify a subject's content."""
     content = orjson.dumps([getattr(subject, field.name) for field in fields(subject)])
     return hashlib.sha256(content).hexdigest()[:32]
 

@@ -33,7 +33,7 @@ def new_key(project: str, role: str) -> tuple[Key, str]:
         raise invalid_field("role", f"{role!r} is not one of {', '.join(ROLES)}")
     if project == INSTANCE:
         if role != "admin":
-            raise invalid_field("role", "an instance key (project *) has the role admin")
+            raise invalid_field("role", "must be admin for an instance key (project *)")
     else:
         checked_project(project)
     key_id = secrets.token_hex(8)

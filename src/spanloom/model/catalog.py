@@ -1,4 +1,5 @@
-"""What a project keeps beside its spans: keys, experiments, prompts, datasets, evaluators and evaluations."""
+"""What a project has in addition to its spans: keys, experiments, prompts, datasets, evaluators and
+evaluations."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from spanloom.model.span import NO_BODY
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """An API key without its secret. `project` "*" is an instance key. Roles: ingest, read, admin."""
+    """An API key without its secret. `project` "*" is an instance key. Roles: ingest, read,
+    admin."""
 
     id: str
     project: str
@@ -33,7 +35,8 @@ class Experiment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptVersion:
-    """One version of a prompt; it never changes. `body` holds text, system_text and model, as PromptService shows them.
+    """One version of a prompt; it never changes. `body` holds text, system_text and model, as
+    PromptService shows them.
 
     Name, description and feature of a prompt are those of its newest version.
     """
@@ -58,7 +61,8 @@ class PromptTag:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """A table of examples, without its rows. A row is {values: {column: text}, name?, ideal_output?, metadata?}."""
+    """A table of examples, without its rows. A row is {values: {column: text}, name?,
+    ideal_output?, metadata?}."""
 
     slug: str
     name: str
@@ -77,7 +81,8 @@ class Evaluator:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """One evaluator to be run on one thing: a trace (`span_id` "") or a span of it. `attempts` counts the runs begun.
+    """One evaluator to be run on one thing: a trace (`span_id` "") or a span of it. `attempts`
+    counts the runs begun.
 
     `evaluator` "" is a scan of a trace for evaluators to run.
     """

@@ -16,7 +16,7 @@ class Violations:
     hundredth violation raises at once.
 
     The reason is DUPLICATE_ID when nothing else is wrong, else INVALID_FIELD. `within` is where in
-    the request all the fields stand, like `trace.`. `spelled` makes the caller's path of one of
+    the request all the fields are, like `trace.`. `spelled` makes the caller's path of one of
     field names; without it callers write these as they are.
     """
 
@@ -42,23 +42,22 @@ class Violations:
             raise invalid(self._found, reason)
 
     def same_id(self, field: str, first: str) -> None:
-        """An id that stands twice: here, and before at the path `first`, which is named as it
-        stands within the body."""
+        """Report a duplicate id at `field`; `first` is the path of its first occurrence."""
         where = self._spelled(self._within + first).removeprefix(self._within)
-        self.add(field, f"the same as {where}", Reason.DUPLICATE_ID)
+        self.add(field, f"is the same id as {where}", Reason.DUPLICATE_ID)
 
     def check_id(self, field: str, text: str) -> None:
-        """Ids are 1 to 256 characters without NUL; anything else may stand in them."""
+        """Ids are 1 to 256 characters without NUL; anything else may occur in them."""
         if not text:
             self.add(field, "is required")
         elif len(text) > MAX_ID_LENGTH:
-            self.add(field, f"must be at most {MAX_ID_LENGTH} characters, is {len(text)}")
+            self.add(field, f"must have at most {MAX_ID_LENGTH} characters, but has {len(text)}")
         self.check_text(field, text)
 
     def check_text(self, field: str, text: str) -> None:
         """Text that becomes a column: SQL databases hold no NUL there."""
         if "\0" in text:
-            self.add(field, "must not contain NUL")
+            self.add(field, "must not contain the character NUL (U+0000)")
 
     def check_word(self, field: str, word: str, words: tuple[str, ...]) -> None:
         """A required word of a closed set."""
@@ -68,7 +67,7 @@ class Violations:
                 field,
                 f'"{word[:64]}" is not one of {choice}'
                 if word
-                else f"is required: one of {choice}",
+                else f"is required: must be one of {choice}",
             )
 
 

@@ -1,4 +1,4 @@
-"""What spans ask to be evaluated."""
+"""The evaluations that spans request."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from spanloom.model.sampling import DEFAULT_SAMPLE_RATE, is_sampled
 from spanloom.model.span import Span
 
 
-def asked_evaluations(spans: Sequence[Span]) -> list[Evaluation]:
+def requested_evaluations(spans: Sequence[Span]) -> list[Evaluation]:
     """The evaluations that one trace asks for, as far as its spans are here, each once; none when
     it was not sampled.
 
     The evaluators of a root judge the whole trace and each generation in it; those of an agent's
     span (the root of a Basalt trace inside another one) that span and each generation below it;
-    those of another span that span. A span says by `sampled` whether its trace was chosen; where it
-    does not, the root says it, else any other span, else the default rate.
+    those of another span that span. `sampled` of a span decides for it; if it is unset, that
+    of the root, else of any other span, else the default rate.
     """
     trace_id = spans[0].trace_id
     chosen = _is_chosen(trace_id, spans)
@@ -39,11 +39,15 @@ def asked_evaluations(spans: Sequence[Span]) -> list[Evaluation]:
     return list(found)
 
 
-def asking_traces(spans: Sequence[Span]) -> tuple[set[str], set[str]]:
-    """Of spans that came together, perhaps not all of their traces: the traces that ask for
-    evaluations by what is here, and those that may do so by a root which is not."""
+def traces_requesting_evaluation(spans: Sequence[Span]) -> tuple[set[str], set[str]]:
+    """The traces that need a scan for evaluations, from spans that may be a part of their traces.
+
+    Returns:
+        The traces whose spans here request evaluations, and those whose root, which is not here,
+        may request them.
+    """
     roots = {span.trace_id for span in spans if not span.parent_id}
-    asking, perhaps = set(), set()
+    certain, possible = set(), set()
     for span in spans:
         sampled = span.trace.sampled
         if sampled is False:
@@ -51,16 +55,16 @@ def asking_traces(spans: Sequence[Span]) -> tuple[set[str], set[str]]:
         # A generation is judged itself, and what was retrieved is what others are judged by.
         matters = span.kind == "model" or span.log_type == "retrieval"
         if span.trace.evaluators or (sampled and (matters or not span.parent_id)):
-            asking.add(span.trace_id)
+            certain.add(span.trace_id)
         elif matters and span.trace_id not in roots:
-            perhaps.add(span.trace_id)
-    return asking, perhaps - asking
+            possible.add(span.trace_id)
+    return certain, possible - certain
 
 
 def _is_chosen(trace_id: str, spans: Sequence[Span]) -> bool:
-    said = [(bool(s.parent_id), s.trace.sampled) for s in spans if s.trace.sampled is not None]
-    if said:
-        return bool(min(said, key=lambda one: one[0])[1])
+    decisions = [(bool(s.parent_id), s.trace.sampled) for s in spans if s.trace.sampled is not None]
+    if decisions:
+        return bool(min(decisions, key=lambda one: one[0])[1])
     return is_sampled(trace_id, DEFAULT_SAMPLE_RATE)
 
 

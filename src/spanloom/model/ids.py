@@ -9,7 +9,8 @@ MAX_ID_LENGTH = 256
 
 
 def uuid7() -> str:
-    """A new UUIDv7 as 32 lower-case hex digits: ids made by the server cluster by time in every index (RFC 9562)."""
+    """A new UUIDv7 (RFC 9562) as 32 lower-case hex digits, so that ids sort by time in every
+    index."""
     value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")
     value = value & ~(0xF << 76) | 7 << 76
     value = value & ~(0x3 << 62) | 2 << 62

@@ -1,4 +1,5 @@
-"""Parents as clients name them may form cycles; these are found here, in linear time and without recursion."""
+"""Finds the cycles that the parents named by clients may form, in linear time and without
+recursion."""
 
 from __future__ import annotations
 
@@ -7,7 +8,8 @@ from typing import Any
 
 
 def cycle_heads(parents: Sequence[int | None], rank: Callable[[int], Any]) -> list[int]:
-    """Of each cycle the node of the lowest rank: cut there, and the cycle is a chain under that node.
+    """Of each cycle the node of the lowest rank: cut there, and the cycle is a chain under that
+    node.
 
     `parents[i]` is the index of node i's parent, None for none; a node may be its own.
     """

@@ -106,7 +106,7 @@ def model_of(config: Mapping[str, Json], metadata: Mapping[str, Json]) -> str:
 
 
 def column_text(value: Json) -> str:
-    """A text of the JSON that is also a column, where no NUL can stand."""
+    """A string of the JSON that is also a column, which cannot hold NUL."""
     if not isinstance(value, str):
         return ""
     return value.replace("\0", "") if "\0" in value else value

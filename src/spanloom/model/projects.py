@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from spanloom.errors import invalid_field
 
-# What stands for the project of an instance key, which may use any.
+# The project of an instance key, which may use any project.
 INSTANCE = "*"
 DEFAULT_PROJECT = "default"
 MAX_PROJECT_LENGTH = 128
@@ -18,6 +18,6 @@ def checked_project(name: str) -> str:
     """
     if not 0 < len(name) <= MAX_PROJECT_LENGTH or not name.isprintable() or name == INSTANCE:
         raise invalid_field(
-            "project", f"must be 1 to {MAX_PROJECT_LENGTH} printable characters, and not *"
+            "project", f"must have 1 to {MAX_PROJECT_LENGTH} printable characters and must not be *"
         )
     return name

@@ -13,7 +13,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceQuery:
-    """Which traces: every condition that is not None or "" holds. `text` is looked for in all that the trace's spans hold."""
+    """The traces for which every condition that is not None or "" holds. `text` is searched in all
+    fields of the trace's spans."""
 
     since_ns: int | None = None
     before_ns: int | None = None
@@ -29,9 +30,11 @@ class TraceQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """One condition on events, by the contract's words: operator `is`, ...; type string, number, boolean, datetime.
+    """One condition on events, in the words of the API: operator `is`, ...; type string, number,
+    boolean, datetime.
 
-    `field` is an event field or a dotted path into its JSON (`metadata.cost`, `inputs.chat_history.0.content`).
+    `field` is an event field or a dotted path into its JSON (`metadata.cost`,
+    `inputs.chat_history.0.content`).
     `position` is the filter's index in the request, for error paths like `filters[2].field`.
     """
 
@@ -44,7 +47,8 @@ class Filter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventQuery:
-    """Which events: all filters hold, start within [since_ns, until_ns]; newest start first (ties by event id); page from 1."""
+    """The events for which all filters hold and that start within [since_ns, until_ns]; newest
+    start first (ties by event id). Pages are counted from 1."""
 
     filters: Sequence[Filter] = ()
     since_ns: int | None = None
@@ -55,10 +59,11 @@ class EventQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """How events are summed up over time. `metric` and `group_by` are fields as in a filter, "" for no groups.
+    """How events are aggregated over time. `metric` and `group_by` are fields as in a filter, ""
+    for no groups.
 
-    `aggregation` is average, sum, min, max, count, or a percentile by nearest rank (p50). Buckets begin at `offset_ns` after
-    1970 and every `width_ns` from there.
+    `aggregation` is average, sum, min, max, count, or a percentile by nearest rank (p50). Buckets
+    begin at `offset_ns` after 1970 and every `width_ns` from there.
     """
 
     metric: str = "duration"
@@ -70,7 +75,8 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class ChartPoint:
-    """What the events of one bucket and group come to; `value` None when none of them has the number."""
+    """The aggregate of the events of one bucket and group; `value` is None if none of them has the
+    number."""
 
     start_ns: int
     group: str
@@ -80,7 +86,7 @@ class ChartPoint:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """One page of a list: the items, and the grand total of the filter where the contract asks for it."""
+    """One page of a list: the items, and the number of all that match, where the API reports it."""
 
     items: Sequence[T]
     total: int = 0
@@ -88,10 +94,10 @@ class Page(Generic[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpokenQuery:
-    """Which spans may say something: all that is given holds; "" and None stand for any.
+    """The spans that may contain a message: all given conditions hold; "" and None mean any.
 
-    `text` may occur somewhere in the body, however it is escaped there; `provider` is compared in lower case;
-    start within [since_ns, before_ns).
+    `text` may occur somewhere in the body, however it is escaped there; `provider` is compared in
+    lower case; start within [since_ns, before_ns).
     """
 
     text: str = ""
@@ -113,7 +119,8 @@ AGENT_FIGURES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentQuery:
-    """Which agents, or with `by_version` which versions of agents; `order` is (one of AGENT_FIGURES, descending) pairs."""
+    """The agents to list, or with `by_version` the versions of agents; `order` is (one of
+    AGENT_FIGURES, descending) pairs."""
 
     agent_name: str = ""
     by_version: bool = False
@@ -124,7 +131,8 @@ class AgentQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentTotals:
-    """What the spans that carry an agent's name add up to; first and last are starts, cost None when nothing is priced."""
+    """The totals of the spans that have an agent's name; first and last are starts, and cost is
+    None if no span has one."""
 
     agent_name: str
     agent_version: str

@@ -1,5 +1,4 @@
-"""Which traces are evaluated: the same answer for the same trace, wherever and however often it is
-asked."""
+"""Which traces are evaluated: the same decision for the same trace in every process, each time."""
 
 from __future__ import annotations
 
@@ -16,15 +15,17 @@ def is_sampled(trace_id: str, rate: float) -> bool:
     return share < rate
 
 
-def said_sampled(trace_id: str, said: TraceFacts, *, is_root: bool) -> bool | None:
-    """What a span that came by OpenTelemetry says of its trace: an experiment is always evaluated,
-    else the client's own decision counts, else the rate that the client gave decides, for a root of
-    a Basalt trace the default one. None: nothing."""
-    if said.experiment_id is not None:
+def sampling_decision(trace_id: str, facts: TraceFacts, *, is_root: bool) -> bool | None:
+    """The sampling decision that an OpenTelemetry span carries, None if it carries none.
+
+    In order: an experiment (always sampled), the client's own `sampled`, its `sample_rate`, and the
+    default rate for the root of a Basalt trace.
+    """
+    if facts.experiment_id is not None:
         return True
-    if said.sampled is not None:
-        return said.sampled
-    rate = said.sample_rate
-    if rate is None and is_root and (said.evaluators or said.feature_slug is not None):
+    if facts.sampled is not None:
+        return facts.sampled
+    rate = facts.sample_rate
+    if rate is None and is_root and (facts.evaluators or facts.feature_slug is not None):
         rate = DEFAULT_SAMPLE_RATE
     return None if rate is None else is_sampled(trace_id, rate)

@@ -4,7 +4,7 @@ Plain values. Times are integer nanoseconds since 1970 UTC; durations are millis
 case-sensitive text. In ids and in texts that are columns "" means "none", so that absence is
 spelled in one way only.
 
-A span has four parts beside its columns:
+A span has four parts in addition to its columns:
 
     io      the JSON values of an event: what went in, what came out, and what is kept beside them
     genai   what the span says in the terms of the OpenTelemetry GenAI conventions
@@ -49,7 +49,7 @@ SHOWN_COLUMNS = {
 }
 # Follows from both kinds of tokens in the same way.
 TOTAL_TOKENS = ("metadata", "total_tokens")
-# What every event has beside its values.
+# What every event has in addition to its values.
 EVENT_COLUMNS = (
     *("event_id", "event_name", "event_type", "session_id", "parent_id"),
     *("start_time", "end_time", "duration"),
@@ -172,7 +172,8 @@ NO_SENT = Sent()
 class Span:
     """One unit of work.
 
-    Its identity is (project, trace_id, span_id). The project is given to the store beside the span.
+    Its identity is (project, trace_id, span_id). The project is a separate argument of the store's
+    methods.
 
     `parent_id` "" marks a root. `event_id` is the span's id in the events view: the span id unless
     a client gave another. `session_id` is the conversation it belongs to (gen_ai.conversation.id,
@@ -180,7 +181,7 @@ class Span:
     has no conversation of its own. Adapters always fill both. `kind` is the event type: model,
     tool, chain, session. `operation` is gen_ai.operation.name (chat, invoke_agent, execute_tool,
     ...), "" when the client did not say it. `end_ns` None is a span still open. `duration_ms` is
-    what the client said, else end - start, else None. `cost` is in US dollars.
+    what the client sent, else end - start, else None. `cost` is in US dollars.
 
     `start_unknown`: the client gave no start, none follows from what it gave, and `start_ns` is the
     time of receipt. `updated` names those of the fields name, start_ns and end_ns that an update
@@ -246,7 +247,7 @@ class Feedback:
     """A judgement of a trace, a span or a conversation, by a person or a program.
 
     `target` is "trace", "span", "conversation" or "" (an object Spanloom does not store);
-    `target_id` its id. `trace_id` narrows a span target where the client said it. `body` holds
+    `target_id` its id. `trace_id` narrows a span target if the client sent it. `body` holds
     payload, scorer_* and the refs, as sent.
     """
 

@@ -13,8 +13,8 @@ OUT_OF_RANGE = "must be a time from 1970 to 2262"
 def ns_from_ms(ms: float) -> int:
     """Nanoseconds of a time in milliseconds, which must be from 0 to MAX_TIME_MS.
 
-    `ms_from_ns` gives the same double back for every whole millisecond, and for every time after February 1970: from there on
-    neighbouring doubles are more than a nanosecond apart.
+    `ms_from_ns` gives the same double back for every whole millisecond, and for every time after
+    February 1970: from there on neighbouring doubles are more than a nanosecond apart.
     """
     whole = int(ms)
     if whole == ms:

@@ -1,9 +1,10 @@
-"""What the chat view of one trace is made of: plain values, one payload class for each type of message.
+"""The chat view of one trace: plain values, one payload class for each type of message.
 
 Shapes: docs/contracts/agent_chat.md, sections 1.2 and 1.3.
 Times are nanoseconds since 1970, durations whole milliseconds, costs
-US dollars. An absent text is "", an absent number None; the contract counts null, "", 0 and a missing key as equal.
-None is changed once made, but they are not frozen: that makes four times the work of each.
+US dollars. An absent text is "", an absent number None; the contract counts null, "", 0 and a
+missing key as equal. None is changed once made, but they are not frozen: that makes four times the
+work of each.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, kw_only=True)
 class UserMessage:
-    """What a user said, or the agent that gave another agent its task; text is "" when only media were sent."""
+    """The text of a user, or of the agent that gave another agent its task; "" if only media were
+    sent."""
 
     type: ClassVar[str] = "user_message"
     text: str
@@ -26,7 +28,8 @@ class UserMessage:
 
 @dataclass(slots=True, kw_only=True)
 class AssistantMessage:
-    """What a model said; text is "" when it only reasoned, or failed. `model` answered, else was asked."""
+    """The response of a model; text is "" if it only reasoned, or failed. `model` is the model that
+    responded, else the requested one."""
 
     type: ClassVar[str] = "assistant_message"
     text: str
@@ -58,7 +61,8 @@ class ToolCall:
 
 @dataclass(slots=True, kw_only=True)
 class AgentStart:
-    """An agent that took up work, or a system prompt that changed. `tool_definitions` is JSON text."""
+    """An agent that took up work, or a system prompt that changed. `tool_definitions` is JSON
+    text."""
 
     type: ClassVar[str] = "agent_start"
     model: str = ""
@@ -91,7 +95,8 @@ Payload = UserMessage | AssistantMessage | ToolCall | AgentStart | AgentHandoff 
 
 @dataclass(slots=True, kw_only=True)
 class ChatMessage:
-    """One step of the timeline. User messages have no span; `agent_name` None is a speaker without a name.
+    """One step of the timeline. User messages have no span; `agent_name` None is a speaker without
+    a name.
 
     `feedback` is None unless it was asked for and there is some on the message's span.
     """
@@ -108,13 +113,15 @@ class ChatMessage:
 
     @property
     def type(self) -> str:
-        """The name of the payload's kind, as the contract writes it: user_message, assistant_message, ..."""
+        """The name of the payload's kind, as the contract writes it: user_message,
+        assistant_message, ..."""
         return self.payload.type
 
 
 @dataclass(slots=True, kw_only=True)
 class TurnChat:
-    """The chat view of one trace. A trace without spans has no messages, None in its fields, 0 in its totals.
+    """The chat view of one trace. A trace without spans has no messages, None in its fields, 0 in
+    its totals.
 
     `ended_ns` is 0 while the root is open. `total_duration_ms` is the root's wall clock, not a sum.
     The token totals add up all spans plainly; `total_cost_usd` None means that no span is priced.

@@ -1,4 +1,4 @@
-"""The span that stands for the whole of a trace or a session, and the times of the whole."""
+"""The span that represents a trace or a session as a whole, and the times of the whole."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What an operator runs beside a server: export and import of a store."""
+"""Commands of an operator: export and import of a store."""

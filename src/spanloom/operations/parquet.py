@@ -84,19 +84,23 @@ def read_events(file: BinaryIO) -> Iterator[bytes]:
     """The JSON of each event of a file. INVALID_ARGUMENT for what is no Parquet file, or names the
     column that cannot be read."""
     if not file.seekable():
-        raise invalid_field("file", "must be a file, not a pipe: Parquet is read from its end")
+        raise invalid_field(
+            "file", "must be a file, not a pipe: reading Parquet starts at the end of the file"
+        )
     try:
         found = ParquetFile(file)
         names = [name for name in SCHEMA.names if name in found.schema_arrow.names]
         if not names:
-            raise invalid_field("file", f"has none of the columns {', '.join(SCHEMA.names)}")
+            raise invalid_field(
+                "file", f"must have at least one of the columns {', '.join(SCHEMA.names)}"
+            )
         for batch in found.iter_batches(_READ_ROWS, columns=names):
             columns = [_values(name, batch.column(name)) for name in names]
             for values in zip(*columns, strict=True):
                 row = zip(names, values, strict=True)
                 yield orjson.dumps({name: value for name, value in row if value is not None})
     except _DAMAGE:
-        raise invalid_field("file", "is no Parquet file, or a damaged one") from None
+        raise invalid_field("file", "is not a Parquet file, or is damaged") from None
 
 
 def _row(event: dict[str, Any]) -> dict[str, Any]:

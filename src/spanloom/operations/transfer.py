@@ -1,4 +1,5 @@
-"""Events to files and back, in the shape of the events API, through the methods of the contract, without a server."""
+"""Events to files and back, in the shape of the events API, through the methods of the contract,
+without a server."""
 
 from __future__ import annotations
 
@@ -26,9 +27,10 @@ FORMATS = {"jsonl": "line", "parquet": "row"}
 
 @contextmanager
 def writing(file: BinaryIO, format: str) -> Iterator[Callable[[bytes], object]]:
-    """What writes one event, a line of JSON, to a file of the format. SetupError when that needs a package that is not there."""
+    """A function that writes one event, a line of JSON, to a file of the format. SetupError if a
+    required package is missing."""
     if format == "jsonl":
-        file.write(b"")  # so that a file of no events comes into being
+        file.write(b"")  # so that the file exists if there are no events
         yield file.write
         return
     from spanloom.operations.parquet import EventWriter
@@ -60,15 +62,18 @@ class Transfer:
         return int(answer.total_events)
 
     async def export(self, asked: Mapping[str, Any]) -> AsyncIterator[bytes]:
-        """Each event as one line of JSON. `asked`: the fields of StreamEventsRequest; INVALID_ARGUMENT names a bad one."""
+        """Each event as one line of JSON. `asked`: the fields of StreamEventsRequest;
+        INVALID_ARGUMENT names a bad one."""
         method, request = self._request("StreamEvents", asked)
         async for answer in method.answer(request, self._call("read")):
             yield json_codec.to_json(answer.event) + b"\n"
 
     async def load(self, lines: Iterable[bytes], *, noun: str = "line") -> AsyncIterator[int]:
-        """Store events, a line each, and tell how many each step stored. The same lines again change nothing.
+        """Store events, one per line; yields how many each step stored. The same lines again change
+        nothing.
 
-        INVALID_ARGUMENT names the line (by `noun`) that is no event; what stood some hundred lines before it is stored.
+        INVALID_ARGUMENT names the line (by `noun`) that is no event; the events some hundred lines
+        before it are stored.
         """
         batch: dict[str, bytes] = {}
         ids: set[str] = set()
@@ -92,7 +97,7 @@ class Transfer:
             yield len(batch)
 
     async def _store(self, batch: Mapping[str, bytes]) -> None:
-        """Store events by where they stand in the file."""
+        """Store events by their position in the file."""
         places = list(batch)
         method = self._methods["spanloom.v1.EventService/CreateEventBatch"]
         body = b'{"events":[' + b",".join(batch.values()) + b"]}"
@@ -126,7 +131,7 @@ def _event_id(line: bytes, place: str) -> str:
     except ValueError:
         event = None
     if not isinstance(event, dict):
-        raise invalid_field(place, "is no JSON object")
+        raise invalid_field(place, "is not a JSON object")
     return str(event.get("event_id") or "")
 
 

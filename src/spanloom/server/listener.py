@@ -51,7 +51,7 @@ def _bound(address: str) -> socket.socket:
     while True:
         family = socket.AF_INET6 if ":" in bare else socket.AF_INET
         # The protocol is not left 0: asyncio sets TCP_NODELAY only on sockets that name TCP.
-        # Without it, each small answer on a kept connection waits 40 ms for the client's acknowledgement.
+        # Without it, each small response on a kept connection waits 40 ms for the client's ACK.
         bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

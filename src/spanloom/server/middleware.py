@@ -150,7 +150,7 @@ class Middleware:
             raise SpanloomError(
                 Code.RESOURCE_EXHAUSTED,
                 Reason.QUEUE_FULL,
-                "too many calls at once; send this one again",
+                "the server has too many calls in progress; retry later",
                 metadata={"limit_calls": str(self._max_in_flight)},
                 retry_after=1.0,
             )
@@ -160,7 +160,8 @@ class Middleware:
             raise SpanloomError(
                 Code.PERMISSION_DENIED,
                 Reason.ROLE_NOT_ALLOWED,
-                f"this call needs a key with the role {method.role}; this key's role is {role}",
+                f"this method requires a key with the role {method.role};"
+                f" the role of this key is {role}",
                 metadata={"role": role, "required": method.role},
             )
         return CallContext(
@@ -213,12 +214,12 @@ def as_error(error: Exception, request_id: str, method: str) -> SpanloomError:
         return SpanloomError(
             Code.DEADLINE_EXCEEDED,
             Reason.DEADLINE_EXCEEDED,
-            "the call took too long; a write may have been stored, and may be sent again safely",
+            "the deadline expired before the call was complete; a write may have been stored",
         )
     log.error("internal error", method=method, request_id=request_id, exc_info=error)
     return SpanloomError(
         Code.INTERNAL,
         Reason.INTERNAL,
-        f"internal error; the server's log has the cause under request id {request_id}",
+        f"internal error; the server's log has the cause under the request id {request_id}",
         metadata={"request_id": request_id},
     )

@@ -166,7 +166,9 @@ class Supervisor:
             if now - place.born > _LONG_LIFE_SECONDS:
                 place.delay = _FIRST_DELAY_SECONDS
             code = os.waitstatus_to_exitcode(status)
-            log.error("worker %d ended with %d; the next starts in %g s", pid, code, place.delay)
+            log.error(
+                "worker %d exited with status %d; a new one starts in %g s", pid, code, place.delay
+            )
             self._vacate(place)
             place.next_at = now + place.delay
             place.delay = min(2 * place.delay, _LONGEST_DELAY_SECONDS)

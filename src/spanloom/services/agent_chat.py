@@ -12,6 +12,7 @@ from spanloom.adapters.weave.agent import SORT_FIELDS, agent_message, match_of, 
 from spanloom.adapters.weave.chat import MAX_UINT32, chat_message, weight_of
 from spanloom.adapters.weave.feedback import feedback_message
 from spanloom.chat.feedback import attach_feedback
+from spanloom.chat.search import MatchPage
 from spanloom.chat.spoken import ROLES, TOOL_CALL, TOOL_RESULT
 from spanloom.chat.view import trace_chat
 from spanloom.codec.gradual_release import release_gradually
@@ -19,19 +20,19 @@ from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.errors import invalid_field
 from spanloom.model import MAX_TIME_NS, AgentQuery, AgentTotals, Feedback, Page, Span, SpokenQuery
 from spanloom.model.checks import Violations, possible_id
+from spanloom.model.paging import bounded_limit, bounded_offset, not_negative
 from spanloom.model.turn import TurnChat
 from spanloom.services.context import CallContext
-from spanloom.services.message_search import matches
-from spanloom.services.paging import bounded_offset, not_negative, row_limit
 from spanloom.store.store import Store
 from spanloom.v1 import agent_chat_service_pb2 as pb
 from spanloom.v1 import agent_pb2
 
-MOST_TURNS = 50
-DEFAULT_MATCHES, MOST_MATCHES = 20, 1000
+MAX_TURNS = 50
+DEFAULT_MATCHES, MAX_MATCHES = 20, 1000
 # A search reads all that precedes its page.
-MOST_MATCHES_OFFSET = 10_000
-DEFAULT_AGENTS, MOST_AGENTS = 100, 10_000
+MAX_MATCHES_OFFSET = 10_000
+DEFAULT_AGENTS, MAX_AGENTS = 100, 10_000
+_SEARCHED_AT_ONCE = 200
 
 _ROLES = {**{role: (role,) for role in ROLES}, "tool": (TOOL_CALL, TOOL_RESULT)}
 _DIRECTIONS = {"": True, "desc": True, "asc": False}
@@ -67,10 +68,10 @@ class AgentChatService:
         conversation_id = request.conversation_id
         if not conversation_id:
             raise invalid_field("conversation_id", "is required")
-        limit = row_limit(
+        limit = bounded_limit(
             request.limit if request.HasField("limit") else None,
-            default=MOST_TURNS,
-            most=MOST_TURNS,
+            default=MAX_TURNS,
+            maximum=MAX_TURNS,
         )
         offset = not_negative("offset", request.offset)
         response = pb.GetConversationChatResponse(
@@ -111,16 +112,16 @@ class AgentChatService:
         self, request: pb.SearchMessagesRequest, call: CallContext
     ) -> pb.SearchMessagesResponse:
         project = call.named_project(request.project_id)
-        bad = Violations()
+        violations = Violations()
         for index, role in enumerate(request.roles):
-            bad.check_word(f"roles[{index}]", role, tuple(_ROLES))
-        bad.refuse()
-        limit = row_limit(
+            violations.check_word(f"roles[{index}]", role, tuple(_ROLES))
+        violations.refuse()
+        limit = bounded_limit(
             request.limit if request.HasField("limit") else None,
             default=DEFAULT_MATCHES,
-            most=MOST_MATCHES,
+            maximum=MAX_MATCHES,
         )
-        offset = bounded_offset(request.offset, most=MOST_MATCHES_OFFSET)
+        offset = bounded_offset(request.offset, maximum=MAX_MATCHES_OFFSET)
         named = (request.trace_id, request.conversation_id)
         if not limit or not all(possible_id(name) for name in named if name):
             return pb.SearchMessagesResponse()
@@ -139,8 +140,17 @@ class AgentChatService:
         roles = {each for role in request.roles or ROLES for each in _ROLES[role]}
         truncated = request.truncate_content or not request.HasField("truncate_content")
         show = partial(match_of, project_id=request.project_id, truncated=truncated)
-        found = await matches(self._store, project, query, roles, show, offset=offset, limit=limit)
-        return search_response(found)
+        page = MatchPage(query.text, roles, show, offset=offset, limit=limit)
+        after: tuple[int, str, str] | None = None
+        while not page.is_full:
+            spans = await self._store.speaking_spans(
+                project, query, limit=_SEARCHED_AT_ONCE, after=after
+            )
+            await run_in_thread_if_large(len(spans), partial(page.add, spans))
+            if len(spans) < _SEARCHED_AT_ONCE:
+                break
+            after = (spans[-1].start_ns, spans[-1].trace_id, spans[-1].span_id)
+        return search_response(page.matches)
 
     async def list_agents(
         self, request: pb.ListAgentsRequest, call: CallContext
@@ -178,10 +188,10 @@ class AgentChatService:
                 agent_name=agent_name,
                 by_version=by_version,
                 order=_order(request.sort_by) or _LAST_SEEN_FIRST,
-                limit=row_limit(
+                limit=bounded_limit(
                     request.limit if request.HasField("limit") else None,
                     default=DEFAULT_AGENTS,
-                    most=MOST_AGENTS,
+                    maximum=MAX_AGENTS,
                 ),
                 offset=not_negative("offset", request.offset),
             ),
@@ -214,12 +224,12 @@ def _turn(
 
 
 def _order(sort_by: Sequence[agent_pb2.AgentSort]) -> list[tuple[str, bool]]:
-    bad = Violations()
+    violations = Violations()
     for index, sort in enumerate(sort_by):
-        bad.check_word(f"sort_by[{index}].field", sort.field, tuple(SORT_FIELDS))
+        violations.check_word(f"sort_by[{index}].field", sort.field, tuple(SORT_FIELDS))
         if sort.direction:
-            bad.check_word(f"sort_by[{index}].direction", sort.direction, ("asc", "desc"))
-    bad.refuse()
+            violations.check_word(f"sort_by[{index}].direction", sort.direction, ("asc", "desc"))
+    violations.refuse()
     return [(SORT_FIELDS[sort.field], _DIRECTIONS[sort.direction]) for sort in sort_by]
 
 

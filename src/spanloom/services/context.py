@@ -1,16 +1,21 @@
-"""Who calls, and for which project: what a service needs to know of a call beside its request."""
+"""The context of a call: who calls, and for which project."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from spanloom.errors import Code, Reason, SpanloomError, invalid_field
+from spanloom.model.checks import Violations
 from spanloom.model.projects import DEFAULT_PROJECT, INSTANCE, MAX_PROJECT_LENGTH, checked_project
+
+_NOT_OF_THE_KEY = "the request names a project that the key does not belong to"
+_NOT_OF_THE_HEADER = "project_id and the header x-spanloom-project name different projects"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallContext:
-    """What a service knows of a call beside its request.
+    """What a service knows of a call in addition to its request.
 
     Attributes:
         key_project: The project of the caller's key, "*" for an instance key.
@@ -27,10 +32,10 @@ class CallContext:
     header_project_id: str = ""
 
     def project(self, hint: str = "") -> str:
-        """The project to work in, for a request whose own `hint` does not bind.
+        """The project of a call. A project key decides.
 
-        Events carry a project as data, for example. A project key decides by itself. With an
-        instance key it is the header, else the hint, else `default`.
+        For an instance key it is the header's project, else `hint` (the request's own `project`,
+        which is only data for project keys), else `default`.
 
         Raises:
             SpanloomError: PERMISSION_DENIED if the header names another project than the key's.
@@ -39,6 +44,27 @@ class CallContext:
             self._header_must_be(self.key_project)
             return self.key_project
         return checked_project(self.header_project or hint or DEFAULT_PROJECT)
+
+    def project_of_parts(self, named: Iterable[tuple[str, str]]) -> str:
+        """The project of a request whose parts may name one each; it is stored in one project.
+
+        Args:
+            named: The project that a part names ("" if none), and the path of that field.
+
+        Raises:
+            SpanloomError: INVALID_ARGUMENT if the parts decide, and name different projects.
+        """
+        if self.key_project != INSTANCE or self.header_project:
+            return self.project()
+        project = first = ""
+        violations = Violations()
+        for name, path in named:
+            if not project:
+                project, first = name, path
+            elif name and name != project:
+                violations.add(path, f"names a different project than {first}")
+        violations.refuse()
+        return self.project(project)
 
     def named_project(self, project_id: str) -> str:
         """The project to work in, for a request that must name it.
@@ -57,22 +83,22 @@ class CallContext:
             self._header_must_be(self.key_project)
             if self.key_project in names:
                 return self.key_project
-            raise _mismatch(project_id)
+            raise _mismatch(project_id, _NOT_OF_THE_KEY)
         if self.header_project:
             if self.header_project in names:
                 return checked_project(self.header_project)
-            raise _mismatch(project_id)
+            raise _mismatch(project_id, _NOT_OF_THE_HEADER)
         return checked_project(names[1] or project_id)
 
     def _header_must_be(self, project: str) -> None:
         if self.header_project and self.header_project != project:
-            raise _mismatch(self.header_project)
+            raise _mismatch(self.header_project, _NOT_OF_THE_KEY)
 
 
-def _mismatch(project: str) -> SpanloomError:
+def _mismatch(project: str, message: str) -> SpanloomError:
     return SpanloomError(
         Code.PERMISSION_DENIED,
         Reason.PROJECT_MISMATCH,
-        "the request names another project than the key's",
+        message,
         metadata={"project": project[:MAX_PROJECT_LENGTH]},
     )

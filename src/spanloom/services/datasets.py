@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from spanloom.codec.json_fields import put_json
 from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.codec.struct_reader import struct_object
@@ -9,7 +11,6 @@ from spanloom.errors import invalid_field, not_found
 from spanloom.model import Dataset, Json
 from spanloom.model.checks import Violations, possible_id
 from spanloom.services.context import CallContext
-from spanloom.services.projects import Projects
 from spanloom.store.control import ControlStore
 from spanloom.v1 import dataset_pb2, dataset_service_pb2
 
@@ -18,35 +19,34 @@ class DatasetService:
     """Datasets in and out."""
 
     def __init__(self, store: ControlStore) -> None:
-        self._datasets = store.datasets
-        self._projects = Projects(store)
+        self._store = store
 
     async def create_dataset(
         self, request: dataset_service_pb2.CreateDatasetRequest, call: CallContext
     ) -> dataset_service_pb2.CreateDatasetResponse:
         project = call.project()
-        bad = Violations()
-        bad.check_id("slug", request.slug)
-        bad.check_text("name", request.name)
+        violations = Violations()
+        violations.check_id("slug", request.slug)
+        violations.check_text("name", request.name)
         if not request.columns:
-            bad.add("columns", "is required")
+            violations.add("columns", "is required")
         seen: set[str] = set()
         for index, column in enumerate(request.columns):
-            bad.check_id(f"columns[{index}]", column)
+            violations.check_id(f"columns[{index}]", column)
             if column in seen:
-                bad.add(f"columns[{index}]", "stands here twice")
+                violations.add(f"columns[{index}]", "is a duplicate column name")
             seen.add(column)
-        bad.refuse()
+        violations.refuse()
         name, columns = request.name or request.slug, list(request.columns)
         dataset = Dataset(slug=request.slug, name=name, columns=columns)
-        await self._projects.ensure(project)
-        await self._datasets.write(project, dataset)
+        await self._store.ensure_project(project)
+        await self._store.datasets.write(project, dataset)
         return dataset_service_pb2.CreateDatasetResponse(dataset=_summary(dataset))
 
     async def list_datasets(
         self, request: dataset_service_pb2.ListDatasetsRequest, call: CallContext
     ) -> dataset_service_pb2.ListDatasetsResponse:
-        found = await self._datasets.find(call.project())
+        found = await self._store.datasets.find(call.project())
         return dataset_service_pb2.ListDatasetsResponse(datasets=map(_summary, found))
 
     async def get_dataset(
@@ -54,7 +54,7 @@ class DatasetService:
     ) -> dataset_service_pb2.GetDatasetResponse:
         project = call.project()
         dataset = await self._dataset(project, request.slug)
-        rows = await self._datasets.rows(project, dataset.slug)
+        rows = await self._store.datasets.rows(project, dataset.slug)
         message = await run_in_thread_if_large(
             len(rows),
             lambda: dataset_pb2.Dataset(
@@ -82,10 +82,9 @@ class DatasetService:
                 row[name] = getattr(request, name)
         if request.HasField("metadata"):
             row["metadata"] = struct_object(request.metadata)
-        if not await self._datasets.add_row(project, dataset.slug, row):
+        if not await self._store.datasets.add_row(project, dataset.slug, row):
             raise not_found("dataset", dataset.slug)
-        unknown = sorted(set(request.values) - columns)
-        warning = f"The dataset has no column {', '.join(unknown)}; left out" if unknown else None
+        warning = _discarded(sorted(set(request.values) - columns))
         return dataset_service_pb2.CreateDatasetItemResponse(dataset_row=_row(row), warning=warning)
 
     async def delete_dataset(
@@ -93,17 +92,26 @@ class DatasetService:
     ) -> dataset_service_pb2.DeleteDatasetResponse:
         project = call.project()
         dataset = await self._dataset(project, request.slug)
-        if not await self._datasets.delete(project, dataset.slug):
+        if not await self._store.datasets.delete(project, dataset.slug):
             raise not_found("dataset", dataset.slug)
         return dataset_service_pb2.DeleteDatasetResponse()
 
     async def _dataset(self, project: str, slug: str) -> Dataset:
         if not slug:
             raise invalid_field("slug", "is required")
-        found = await self._datasets.find(project, slug) if possible_id(slug) else []
+        found = await self._store.datasets.find(project, slug) if possible_id(slug) else []
         if not found:
             raise not_found("dataset", slug[:64])
         return found[0]
+
+
+def _discarded(names: Sequence[str]) -> str | None:
+    """The warning about values whose names are no columns."""
+    if not names:
+        return None
+    if len(names) == 1:
+        return f"The dataset has no column {names[0]}; its value was discarded"
+    return f"The dataset has no columns {', '.join(names)}; their values were discarded"
 
 
 def _summary(dataset: Dataset) -> dataset_pb2.DatasetSummary:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from spanloom.codec.json_fields import put_json
 from spanloom.codec.struct_reader import struct_object
 from spanloom.codec.timestamps import timestamp_from_ns
-from spanloom.errors import not_found
+from spanloom.errors import invalid_field, not_found
 from spanloom.evaluation.kinds import SettingError, checked_settings, kinds, version
 from spanloom.model import Evaluator
 from spanloom.model.checks import Violations, possible_id
 from spanloom.services.context import CallContext
-from spanloom.services.projects import Projects
 from spanloom.store.control import ControlStore
 from spanloom.v1 import evaluator_pb2, evaluator_service_pb2
 
@@ -19,22 +18,21 @@ class EvaluatorService:
     """The evaluators of a project."""
 
     def __init__(self, store: ControlStore) -> None:
-        self._catalog = store.catalog
-        self._projects = Projects(store)
+        self._store = store
 
     async def create_evaluator(
         self, request: evaluator_service_pb2.CreateEvaluatorRequest, call: CallContext
     ) -> evaluator_service_pb2.CreateEvaluatorResponse:
         project = call.project()
         evaluator = _read(request.evaluator, call.received_ns)
-        await self._projects.ensure(project)
-        await self._catalog.register_evaluator(project, evaluator)
+        await self._store.ensure_project(project)
+        await self._store.catalog.register_evaluator(project, evaluator)
         return evaluator_service_pb2.CreateEvaluatorResponse(evaluator=_message(evaluator))
 
     async def list_evaluators(
         self, request: evaluator_service_pb2.ListEvaluatorsRequest, call: CallContext
     ) -> evaluator_service_pb2.ListEvaluatorsResponse:
-        found = await self._catalog.evaluators(call.project())
+        found = await self._store.catalog.evaluators(call.project())
         return evaluator_service_pb2.ListEvaluatorsResponse(
             evaluators=[_message(evaluator) for evaluator in found]
         )
@@ -43,26 +41,24 @@ class EvaluatorService:
         self, request: evaluator_service_pb2.DeleteEvaluatorRequest, call: CallContext
     ) -> evaluator_service_pb2.DeleteEvaluatorResponse:
         project, slug = call.project(), request.slug
-        bad = Violations()
         if not slug:
-            bad.add("slug", "is required")
-        bad.refuse()
-        if not possible_id(slug) or not await self._catalog.delete_evaluator(project, slug):
+            raise invalid_field("slug", "is required")
+        if not possible_id(slug) or not await self._store.catalog.delete_evaluator(project, slug):
             raise not_found("evaluator", slug[:64])
         return evaluator_service_pb2.DeleteEvaluatorResponse()
 
 
 def _read(message: evaluator_pb2.Evaluator, created_ns: int) -> Evaluator:
-    bad = Violations("evaluator.")
-    bad.check_id("slug", message.slug)
+    violations = Violations("evaluator.")
+    violations.check_id("slug", message.slug)
     settings = struct_object(message.settings) if message.HasField("settings") else {}
-    bad.check_word("kind", message.kind, tuple(kinds()))
+    violations.check_word("kind", message.kind, tuple(kinds()))
     if message.kind in kinds():
         try:
             settings = checked_settings(kinds()[message.kind], settings)
         except SettingError as error:
-            bad.add(f"settings.{error.name}", error.problem)
-    bad.refuse()
+            violations.add(f"settings.{error.name}", error.problem)
+    violations.refuse()
     return Evaluator(slug=message.slug, kind=message.kind, created_ns=created_ns, body=settings)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import Any
 
 from spanloom.adapters.honeyhive.model_events import event_of, events_of
 from spanloom.adapters.honeyhive.projection import project as projected
 from spanloom.adapters.honeyhive.projection import wanted
+from spanloom.adapters.honeyhive.query import chart_of, event_query, page_query
 from spanloom.adapters.honeyhive.read import ParsedEvents, read_batch, read_event
 from spanloom.adapters.honeyhive.schema import schema_message
 from spanloom.adapters.honeyhive.update import read_update
@@ -17,17 +18,14 @@ from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.codec.timestamps import timestamp_from_ns
 from spanloom.errors import invalid_field, not_found
 from spanloom.model import Span
-from spanloom.model.checks import Violations, possible_id
-from spanloom.model.projects import INSTANCE
+from spanloom.model.checks import possible_id
 from spanloom.services.context import CallContext
-from spanloom.services.event_query import chart_of, event_query, page_query
-from spanloom.services.projects import Projects
 from spanloom.store.spans import MOST_POINTS
 from spanloom.store.store import Store
 from spanloom.v1 import event_pb2, event_service_pb2
 
-MOST_EXPORTED = 7500
-MOST_FOUND = 1000
+MAX_EXPORTED = 7500
+MAX_FOUND = 1000
 MAX_INT32 = 2**31 - 1
 _STREAMED_AT_ONCE = 250
 _SCHEMA_EVENTS = 1000
@@ -38,7 +36,6 @@ class EventService:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._projects = Projects(store)
 
     async def create_event_batch(
         self, request: event_service_pb2.CreateEventBatchRequest, call: CallContext
@@ -78,7 +75,7 @@ class EventService:
     ) -> event_service_pb2.UpdateEventResponse:
         project = call.project(request.project)
         patch = read_update(request)
-        await self._projects.ensure(project)
+        await self._store.ensure_project(project)
         if patch:
             await self._store.patch_event(project, request.event_id, patch)
         return event_service_pb2.UpdateEventResponse(success=True)
@@ -111,7 +108,7 @@ class EventService:
     ) -> event_service_pb2.ExportEventsResponse:
         answer = event_service_pb2.ExportEventsResponse()
         answer.count = answer.total_events = await self._fill(
-            answer.events, request, call, MOST_EXPORTED
+            answer.events, request, call, MAX_EXPORTED
         )
         return answer
 
@@ -119,7 +116,7 @@ class EventService:
         self, request: event_service_pb2.SearchEventsRequest, call: CallContext
     ) -> event_service_pb2.SearchEventsResponse:
         answer = event_service_pb2.SearchEventsResponse()
-        answer.count = await self._fill(answer.events, request, call, MOST_FOUND)
+        answer.count = await self._fill(answer.events, request, call, MAX_FOUND)
         return answer
 
     async def list_events(
@@ -127,7 +124,7 @@ class EventService:
     ) -> event_service_pb2.ListEventsResponse:
         answer = event_service_pb2.ListEventsResponse()
         answer.count = answer.total_events = await self._fill(
-            answer.events, request, call, MOST_EXPORTED
+            answer.events, request, call, MAX_EXPORTED
         )
         return answer
 
@@ -164,7 +161,8 @@ class EventService:
         if len(points) > MOST_POINTS:
             raise invalid_field(
                 "bucket",
-                f"makes more than {MOST_POINTS} points: ask for longer buckets or less time",
+                f"results in more than {MOST_POINTS} points:"
+                " choose longer buckets or a shorter range",
             )
         return event_service_pb2.GetEventsChartResponse(
             events=[
@@ -182,19 +180,19 @@ class EventService:
     async def _create(
         self, batch: event_service_pb2.CreateEventBatchRequest, call: CallContext, field: str
     ) -> ParsedEvents:
-        project = call.project(_project_of(batch, call, field))
+        project = call.project_of_parts(_named_projects(batch, field))
         read = await run_in_thread_if_large(
             len(batch.events),
             lambda: read_batch(batch, received_ns=call.received_ns, field=field),
         )
-        await self._projects.ensure(project)
+        await self._store.ensure_project(project)
         await self._store.write_spans(project, read.spans, events=True)
         return read
 
     async def _create_one(self, event: event_pb2.Event, call: CallContext, field: str) -> str:
         project = call.project(event.project)
         span = read_event(event, received_ns=call.received_ns, field=field)
-        await self._projects.ensure(project)
+        await self._store.ensure_project(project)
         await self._store.write_spans(project, [span], events=True)
         return span.event_id
 
@@ -205,12 +203,12 @@ class EventService:
         | event_service_pb2.SearchEventsRequest
         | event_service_pb2.ListEventsRequest,
         call: CallContext,
-        most: int,
+        maximum: int,
     ) -> int:
         """Add one page of events; how many there are in all."""
         project = call.project(request.project)
         fields = wanted(getattr(request, "projections", ()))
-        page = await self._store.find_events(project, page_query(request, most=most))
+        page = await self._store.find_events(project, page_query(request, maximum=maximum))
 
         def fill() -> None:
             for span in page.items:
@@ -222,27 +220,11 @@ class EventService:
         return min(page.total, MAX_INT32)
 
 
-def _project_of(
-    request: event_service_pb2.CreateEventBatchRequest, call: CallContext, field: str
-) -> str:
-    """The project that a batch names, "" for none; asked only where that decides (an instance key, no header). A batch goes
-    into one project."""
-    if call.key_project != INSTANCE or call.header_project:
-        return ""
-    sent = [
-        (event.project, f"{field}[{index}].project") for index, event in enumerate(request.events)
-    ]
-    sent += [
-        (getattr(request, name).project, f"{name}.project")
-        for name in ("session_properties", "session")
-    ]
-    named = [(project, field) for project, field in sent if project]
-    if not named:
-        return ""
-    project, first = named[0]
-    bad = Violations()
-    for other, field in named:
-        if other != project:
-            bad.add(field, f"names another project than {first}")
-    bad.refuse()
-    return project
+def _named_projects(
+    request: event_service_pb2.CreateEventBatchRequest, field: str
+) -> Iterator[tuple[str, str]]:
+    """The projects that a batch names, with the paths of the fields."""
+    for index, event in enumerate(request.events):
+        yield event.project, f"{field}[{index}].project"
+    for name in ("session_properties", "session"):
+        yield getattr(request, name).project, f"{name}.project"

@@ -7,19 +7,16 @@ from collections.abc import Iterable
 from statistics import fmean, median
 
 from spanloom.adapters.basalt.write import listed_trace
+from spanloom.codec.json_path import json_path
+from spanloom.codec.page_token import list_query, token_page
 from spanloom.codec.timestamps import timestamp_from_ns
-from spanloom.errors import not_found
+from spanloom.errors import invalid_field, not_found
 from spanloom.model import Experiment, TraceQuery, dashed, uuid7
 from spanloom.model.checks import Violations, possible_id
 from spanloom.services.context import CallContext
-from spanloom.services.page_token import list_query, page_token, position_of
-from spanloom.services.paging import page_size
-from spanloom.services.projects import Projects
 from spanloom.store.store import Store
 from spanloom.v1 import experiment_pb2, experiment_service_pb2
 
-DEFAULT_PAGE_SIZE = 50
-MOST_PAGE_SIZE = 1000
 _BINS = 10
 
 
@@ -28,25 +25,24 @@ class ExperimentService:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._projects = Projects(store)
 
     async def create_experiment(
         self, request: experiment_service_pb2.CreateExperimentRequest, call: CallContext
     ) -> experiment_service_pb2.CreateExperimentResponse:
         project = call.project()
-        bad = Violations()
-        bad.check_id("featureSlug", request.feature_slug)
+        violations = Violations(spelled=json_path(type(request)))
+        violations.check_id("feature_slug", request.feature_slug)
         if not request.name:
-            bad.add("name", "is required")
-        bad.check_text("name", request.name)
-        bad.refuse()
+            violations.add("name", "is required")
+        violations.check_text("name", request.name)
+        violations.refuse()
         experiment = Experiment(
             id=dashed(uuid7()),
             name=request.name,
             feature_slug=request.feature_slug,
             created_ns=call.received_ns,
         )
-        await self._projects.ensure(project)
+        await self._store.ensure_project(project)
         await self._store.catalog.create_experiment(project, experiment)
         return experiment_service_pb2.CreateExperimentResponse(
             id=experiment.id,
@@ -59,35 +55,28 @@ class ExperimentService:
         self, request: experiment_service_pb2.ListExperimentsRequest, call: CallContext
     ) -> experiment_service_pb2.ListExperimentsResponse:
         project = call.project()
-        bad = Violations()
-        bad.check_text("featureSlug", request.feature_slug)
-        bad.refuse()
-        size = _size(request.page_size)
-        this_list = list_query("experiments", feature_slug=request.feature_slug)
-        found = await self._store.catalog.list_experiments(
-            project,
-            feature_slug=request.feature_slug,
-            limit=size + 1,
-            after=position_of(request.page_token, this_list, project)
-            if request.page_token
-            else None,
+        violations = Violations(spelled=json_path(type(request)))
+        violations.check_text("feature_slug", request.feature_slug)
+        violations.refuse()
+        page = await token_page(
+            request,
+            lambda limit, after: self._store.catalog.list_experiments(
+                project, feature_slug=request.feature_slug, limit=limit, after=after
+            ),
+            lambda experiment: (experiment.created_ns, experiment.id),
+            query=list_query("experiments", feature_slug=request.feature_slug),
+            project=project,
         )
-        last = found[size - 1] if len(found) > size else None
         return experiment_service_pb2.ListExperimentsResponse(
-            experiments=[_message(experiment) for experiment in found[:size]],
-            next_page_token=page_token(this_list, project, (last.created_ns, last.id))
-            if last
-            else "",
+            experiments=map(_message, page.items), next_page_token=page.next_token
         )
 
     async def get_experiment(
         self, request: experiment_service_pb2.GetExperimentRequest, call: CallContext
     ) -> experiment_service_pb2.GetExperimentResponse:
         project = call.project()
-        bad = Violations()
         if not request.experiment_id:
-            bad.add("experimentId", "is required")
-        bad.refuse()
+            raise invalid_field(json_path(type(request))("experiment_id"), "is required")
         experiment = (
             await self._store.catalog.experiment(project, request.experiment_id)
             if possible_id(request.experiment_id)
@@ -95,25 +84,19 @@ class ExperimentService:
         )
         if experiment is None:
             raise not_found("experiment", request.experiment_id[:64])
-        size = _size(request.page_size)
-        this_list = list_query("experiment", id=experiment.id)
         query = TraceQuery(experiment_id=experiment.id, feature_slug=experiment.feature_slug)
-        traces = await self._store.list_traces(
-            project,
-            query,
-            limit=size + 1,
-            after=position_of(request.page_token, this_list, project)
-            if request.page_token
-            else None,
+        page = await token_page(
+            request,
+            lambda limit, after: self._store.list_traces(project, query, limit=limit, after=after),
+            lambda trace: (trace.start_ns, trace.trace_id),
+            query=list_query("experiment", id=experiment.id),
+            project=project,
         )
-        last = traces[size - 1] if len(traces) > size else None
         results = await self._store.catalog.experiment_results(project, experiment)
         return experiment_service_pb2.GetExperimentResponse(
             experiment=_message(experiment),
-            traces=[listed_trace(trace) for trace in traces[:size]],
-            next_page_token=page_token(this_list, project, (last.start_ns, last.trace_id))
-            if last
-            else "",
+            traces=map(listed_trace, page.items),
+            next_page_token=page.next_token,
             evaluations=summaries(results),
         )
 
@@ -158,7 +141,3 @@ def _message(experiment: Experiment) -> experiment_pb2.Experiment:
         feature_slug=experiment.feature_slug,
         created_at=timestamp_from_ns(experiment.created_ns),
     )
-
-
-def _size(asked: int) -> int:
-    return page_size("pageSize", asked, default=DEFAULT_PAGE_SIZE, most=MOST_PAGE_SIZE)

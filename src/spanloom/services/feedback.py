@@ -16,15 +16,14 @@ from spanloom.codec.struct_reader import struct_object
 from spanloom.codec.timestamps import timestamp_from_ns
 from spanloom.model import MAX_ID_LENGTH, Feedback, Json, dashed, uuid7
 from spanloom.model.checks import Violations
+from spanloom.model.paging import clamped_page_size, not_negative
 from spanloom.services.context import CallContext
-from spanloom.services.paging import not_negative, page_size
-from spanloom.services.projects import Projects
 from spanloom.store.control import ControlStore
 from spanloom.v1 import feedback_service_pb2
 
 DEFAULT_LIMIT = 100
-MOST_LIMIT = 1000
-MOST_NOTE = 1024
+MAX_LIMIT = 1000
+MAX_NOTE = 1024
 
 _REF = re.compile(r"weave:///[^/]+/[^/]+/agent_(turn|span|conversation)/([^/]*)", re.DOTALL)
 _TARGETS = {"turn": "trace", "span": "span", "conversation": "conversation"}
@@ -43,7 +42,6 @@ class FeedbackService:
 
     def __init__(self, store: ControlStore) -> None:
         self._store = store
-        self._projects = Projects(store)
 
     async def create_feedback(
         self, request: feedback_service_pb2.CreateFeedbackRequest, call: CallContext
@@ -56,7 +54,7 @@ class FeedbackService:
             for earlier in await self._store.feedback_on(project, [target]):
                 if earlier.id == feedback.id:
                     feedback = replace(feedback, created_ns=earlier.created_ns)
-        await self._projects.ensure(project)
+        await self._store.ensure_project(project)
         await self._store.write_feedback(project, feedback)
         response = feedback_service_pb2.CreateFeedbackResponse(
             id=feedback.id, created_at=timestamp_from_ns(feedback.created_ns)
@@ -71,15 +69,17 @@ class FeedbackService:
         self, request: feedback_service_pb2.QueryFeedbackRequest, call: CallContext
     ) -> feedback_service_pb2.QueryFeedbackResponse:
         project = call.named_project(request.project_id)
-        bad = Violations()
-        bad.check_text("weave_ref", request.weave_ref)
-        bad.check_text("feedback_type", request.feedback_type)
-        bad.refuse()
+        violations = Violations()
+        violations.check_text("weave_ref", request.weave_ref)
+        violations.check_text("feedback_type", request.feedback_type)
+        violations.refuse()
         page = await self._store.find_feedback(
             project,
             ref=request.weave_ref,
             type=request.feedback_type,
-            limit=page_size("limit", request.limit, default=DEFAULT_LIMIT, most=MOST_LIMIT),
+            limit=clamped_page_size(
+                "limit", request.limit, default=DEFAULT_LIMIT, maximum=MAX_LIMIT
+            ),
             offset=not_negative("offset", request.offset),
         )
         return feedback_service_pb2.QueryFeedbackResponse(
@@ -94,13 +94,13 @@ class _Target(NamedTuple):
 
 def _read(request: feedback_service_pb2.CreateFeedbackRequest, created_ns: int) -> Feedback:
     """The feedback of a request. INVALID_ARGUMENT names all that is wrong."""
-    bad = Violations()
+    violations = Violations()
     if request.id:
-        bad.check_id("id", request.id)
-    bad.check_id("feedback_type", request.feedback_type)
-    bad.check_text("creator", request.creator)
-    target = _target(request, bad)
-    trace_id = _trace_id(request, target, bad)
+        violations.check_id("id", request.id)
+    violations.check_id("feedback_type", request.feedback_type)
+    violations.check_text("creator", request.creator)
+    target = _target(request, violations)
+    trace_id = _trace_id(request, target, violations)
     has = cast(Message, request).HasField
     body: dict[str, Json] = {
         name: getattr(request, name) for name in (*REFS, *_SPAN_FACTS) if has(name)
@@ -108,11 +108,11 @@ def _read(request: feedback_service_pb2.CreateFeedbackRequest, created_ns: int) 
     if request.scorer_tags:
         body["scorer_tags"] = list(request.scorer_tags)
     body |= {name: dict(getattr(request, name)) for name in SCORER_MAPS if getattr(request, name)}
-    _check_numbers(body, bad)
+    _check_numbers(body, violations)
     if request.HasField("payload"):
         body["payload"] = struct_object(request.payload)
-    _check_payload(request.feedback_type, body.get("payload", {}), bad)
-    bad.refuse()
+    _check_payload(request.feedback_type, body.get("payload", {}), violations)
+    violations.refuse()
     return Feedback(
         id=request.id or dashed(uuid7()),
         target=target.kind,
@@ -126,62 +126,66 @@ def _read(request: feedback_service_pb2.CreateFeedbackRequest, created_ns: int) 
     )
 
 
-def _target(request: feedback_service_pb2.CreateFeedbackRequest, bad: Violations) -> _Target:
-    """What the ref points at. Another ref is an object that is not stored here, known by its ref."""
+def _target(request: feedback_service_pb2.CreateFeedbackRequest, violations: Violations) -> _Target:
+    """The target of the ref. An unknown kind of ref names an object that is not stored here."""
     ref = request.weave_ref
     if not ref:
-        bad.add("weave_ref", "is required")
-    bad.check_text("weave_ref", ref)
+        violations.add("weave_ref", "is required")
+    violations.check_text("weave_ref", ref)
     found = _REF.fullmatch(ref)
     if not found:
         return _Target("", ref[:MAX_ID_LENGTH])
     try:
         target_id = unquote(found[2], errors="strict")
     except UnicodeDecodeError:
-        bad.add("weave_ref", "does not end in a URL-quoted id")
+        violations.add("weave_ref", "must end in a percent-encoded id")
         return _Target("", "")
     if not target_id or len(target_id) > MAX_ID_LENGTH or "\0" in target_id:
-        bad.add("weave_ref", f"must end in an id of 1 to {MAX_ID_LENGTH} characters without NUL")
+        violations.add(
+            "weave_ref",
+            f"must end in an id of 1 to {MAX_ID_LENGTH} characters, none of which is NUL",
+        )
     return _Target(_TARGETS[found[1]], target_id)
 
 
 def _trace_id(
-    request: feedback_service_pb2.CreateFeedbackRequest, target: _Target, bad: Violations
+    request: feedback_service_pb2.CreateFeedbackRequest, target: _Target, violations: Violations
 ) -> str:
-    """The trace that the target is in, "" when unknown; a field that contradicts the ref is a violation."""
+    """The trace that contains the target, "" if unknown; a field that contradicts the ref is a
+    violation."""
     trace_id = request.span_trace_id
     conversation_id = request.span_conversation_id
     for name, value in (("span_trace_id", trace_id), ("span_conversation_id", conversation_id)):
         if value:
-            bad.check_id(name, value)
+            violations.check_id(name, value)
     if target.kind == "trace":
         if trace_id not in ("", target.id):
-            bad.add("span_trace_id", "is another trace than that of weave_ref")
+            violations.add("span_trace_id", "must be the trace that weave_ref names")
         return target.id
     if target.kind == "conversation":
         if trace_id:
-            bad.add("span_trace_id", "cannot stand beside a weave_ref of a conversation")
+            violations.add("span_trace_id", "must not be set if weave_ref names a conversation")
         if conversation_id not in ("", target.id):
-            bad.add("span_conversation_id", "is another conversation than that of weave_ref")
+            violations.add("span_conversation_id", "must be the conversation that weave_ref names")
     return trace_id
 
 
-def _check_numbers(body: dict[str, Json], bad: Violations) -> None:
+def _check_numbers(body: dict[str, Json], violations: Violations) -> None:
     for name in _CONFIDENCES:
         for key, value in body.get(name, {}).items():
             if not 0 <= value <= 1:
-                bad.add(f"{name}.{key}", "must be from 0 to 1")
+                violations.add(f"{name}.{key}", "must be from 0 to 1")
     for key, value in body.get("scorer_ratings", {}).items():
         if not math.isfinite(value):
-            bad.add(f"scorer_ratings.{key}", "must be a finite number")
+            violations.add(f"scorer_ratings.{key}", "must be a finite number")
 
 
-def _check_payload(feedback_type: str, payload: dict[str, Json], bad: Violations) -> None:
+def _check_payload(feedback_type: str, payload: dict[str, Json], violations: Violations) -> None:
     if feedback_type == "wandb.note.1":
         note = payload.get("note")
-        if not isinstance(note, str) or not 1 <= len(note) <= MOST_NOTE:
-            bad.add("payload.note", f"must be a text of 1 to {MOST_NOTE} characters")
+        if not isinstance(note, str) or not 1 <= len(note) <= MAX_NOTE:
+            violations.add("payload.note", f"must be a string of 1 to {MAX_NOTE} characters")
     elif feedback_type == "wandb.reaction.1":
         emoji = payload.get("emoji")
         if not isinstance(emoji, str) or not emoji:
-            bad.add("payload.emoji", "must be a text")
+            violations.add("payload.emoji", "must be a string")

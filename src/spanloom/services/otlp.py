@@ -13,16 +13,15 @@ from spanloom.adapters.otlp.read import parts_from
 from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.errors import Reason, SpanloomError
 from spanloom.model import Span, trace_scan
-from spanloom.model.evaluations import asking_traces
+from spanloom.model.evaluations import traces_requesting_evaluation
 from spanloom.model.projects import INSTANCE
 from spanloom.services.context import CallContext
-from spanloom.services.projects import Projects
 from spanloom.store.store import Store
 
 OTLP_SERVICE = trace_service_pb2.DESCRIPTOR.services_by_name["TraceService"].full_name
 
 _MOST_REASONS = 20
-# Spans a write. What is larger, or has so many bytes a span, is converted beside the event loop.
+# Spans per write. A larger request, or one with very large spans, is converted in a thread.
 _SPANS_A_WRITE = 500
 # Resource attributes that name the project, the first that is there; of `entity/project` the last
 # part.
@@ -40,7 +39,6 @@ class OtlpTraceService:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._projects = Projects(store)
 
     async def export(
         self, request: trace_service_pb2.ExportTraceServiceRequest, call: CallContext
@@ -62,7 +60,7 @@ class OtlpTraceService:
                 if not part.spans:
                     continue
                 try:
-                    await self._projects.ensure(project)
+                    await self._store.ensure_project(project)
                     refused = await self._write(project, part.spans, large=large)
                 except SpanloomError as error:
                     raise _after(stored, error) from error
@@ -81,12 +79,12 @@ class OtlpTraceService:
         self, project: str, spans: Sequence[Span], *, large: bool
     ) -> list[tuple[str, str]]:
         """Store what can be stored; (span, reason) of each that cannot."""
-        asking, perhaps = asking_traces(spans)
+        certain, possible = traces_requesting_evaluation(spans)
         refused = await self._store.write_spans(
             project,
             spans,
-            evaluations=[trace_scan(trace_id) for trace_id in sorted(asking)],
-            scan_if_sampled=perhaps,
+            evaluations=[trace_scan(trace_id) for trace_id in sorted(certain)],
+            scan_if_sampled=possible,
             partial=True,
             large=large,
         )

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 from google.protobuf import json_format
 
-from spanloom.errors import not_found
+from spanloom.codec.json_path import json_path
+from spanloom.errors import invalid_field, not_found
 from spanloom.model import Json, PromptTag, PromptVersion
 from spanloom.model.checks import Violations, possible_id
+from spanloom.model.prompt_versions import PRODUCTION, PromptVersions, variables
 from spanloom.services.context import CallContext
-from spanloom.services.projects import Projects
-from spanloom.services.prompt_versions import PRODUCTION, PromptVersions, variables
 from spanloom.store.control import ControlStore
 from spanloom.v1 import prompt_pb2, prompt_service_pb2
 
@@ -24,8 +24,7 @@ class PromptService:
     """Prompts in and out."""
 
     def __init__(self, store: ControlStore) -> None:
-        self._catalog = store.catalog
-        self._projects = Projects(store)
+        self._store = store
 
     async def create_prompt(
         self, request: prompt_service_pb2.CreatePromptRequest, call: CallContext
@@ -46,15 +45,15 @@ class PromptService:
             created_ns=call.received_ns,
             body=body,
         )
-        await self._projects.ensure(project)
-        added = await self._catalog.add_prompt_version(project, prompt, list(request.tags))
+        await self._store.ensure_project(project)
+        added = await self._store.catalog.add_prompt_version(project, prompt, list(request.tags))
         tag = request.tags[0] if request.tags else ""
         return prompt_service_pb2.CreatePromptResponse(prompt=_message(added, tag))
 
     async def list_prompts(
         self, request: prompt_service_pb2.ListPromptsRequest, call: CallContext
     ) -> prompt_service_pb2.ListPromptsResponse:
-        found = PromptVersions.by_slug(*await self._catalog.prompts(call.project()))
+        found = PromptVersions.by_slug(*await self._store.catalog.prompts(call.project()))
         return prompt_service_pb2.ListPromptsResponse(
             prompts=[
                 prompt_pb2.PromptSummary(**_summary(prompt))
@@ -96,31 +95,29 @@ class PromptService:
         self, request: prompt_service_pb2.PublishPromptRequest, call: CallContext
     ) -> prompt_service_pb2.PublishPromptResponse:
         project = call.project()
-        bad = Violations()
-        bad.check_id("newTag", request.new_tag)
-        bad.refuse()
+        violations = Violations(spelled=json_path(type(request)))
+        violations.check_id("new_tag", request.new_tag)
+        violations.refuse()
         prompt = await self._prompt(project, request.slug)
         if request.version or request.tag:
-            version = prompt.exact(request.version, request.tag)
+            version = prompt.select(request.version, request.tag)
             if version is None:
                 raise not_found("prompt", f"{request.slug}@{request.version or request.tag}")
         else:
             version = prompt.newest
         tag = PromptTag(slug=request.slug, label=request.new_tag, version=version.version)
-        await self._catalog.tag_prompt(project, tag)
-        # Named by what it is the tag of, so that it stays the same wherever and however often it is set.
+        await self._store.catalog.tag_prompt(project, tag)
+        # Derived from project, slug and tag, so that setting the tag again gives the same id.
         tag_id = uuid.uuid5(_TAG_IDS, "\0".join((project, request.slug, request.new_tag)))
         return prompt_service_pb2.PublishPromptResponse(
             deployment_tag=prompt_pb2.DeploymentTag(id=str(tag_id), label=request.new_tag)
         )
 
     async def _prompt(self, project: str, slug: str) -> PromptVersions:
-        bad = Violations()
         if not slug:
-            bad.add("slug", "is required")
-        bad.refuse()
+            raise invalid_field("slug", "is required")
         if possible_id(slug):
-            found = PromptVersions.by_slug(*await self._catalog.prompts(project, [slug]))
+            found = PromptVersions.by_slug(*await self._store.catalog.prompts(project, [slug]))
             if slug in found:
                 return found[slug]
         raise not_found("prompt", slug[:64])
@@ -136,43 +133,45 @@ def _chosen(
     prompt: PromptVersions,
     request: prompt_service_pb2.GetPromptRequest | prompt_service_pb2.DescribePromptRequest,
 ) -> _Chosen:
-    """What GetPrompt gives: its rule stands in the contract."""
-    version = prompt.exact(request.version, request.tag)
+    """The version that GetPrompt returns; prompt_service.proto states the rule."""
+    version = prompt.select(request.version, request.tag)
     if version is not None:
         by_tag = prompt.tags.get(request.tag) == version.version
         return _Chosen(version, request.tag if by_tag else "", None)
-    version = prompt.resolve(request.version, request.tag)
+    version = prompt.select_or_fall_back(request.version, request.tag)
     if version is None:
         raise not_found("prompt", f"{request.slug}@{request.version or request.tag or PRODUCTION}")
     tag = request.tag if prompt.tags.get(request.tag) == version.version else PRODUCTION
     asked = [
         f'{name} "{value}"' for name in ("version", "tag") if (value := getattr(request, name))
     ]
-    warning = f'No prompt found with the {asked[0]}; the tag "{tag}" is given' if asked else None
+    warning = (
+        f'No prompt found with the {asked[0]}; the version of the tag "{tag}" is returned'
+        if asked
+        else None
+    )
     return _Chosen(version, tag, warning)
 
 
 def _check(request: prompt_service_pb2.CreatePromptRequest) -> None:
-    bad = Violations()
-    bad.check_id("slug", request.slug)
+    violations = Violations(spelled=json_path(type(request)))
+    violations.check_id("slug", request.slug)
     if not request.text:
-        bad.add("text", "is required")
+        violations.add("text", "is required")
     if request.version:
-        bad.check_id("version", request.version)
+        violations.check_id("version", request.version)
     for index, tag in enumerate(request.tags):
-        bad.check_id(f"tags[{index}]", tag)
-    for field, text in (
-        ("name", request.name),
-        ("description", request.description),
-        ("featureSlug", request.feature_slug),
-    ):
-        bad.check_text(field, text)
+        violations.check_id(f"tags[{index}]", tag)
+    for field in ("name", "description", "feature_slug"):
+        violations.check_text(field, getattr(request, field))
     parameters = request.model.parameters
     if not (parameters.temperature >= 0 and math.isfinite(parameters.temperature)):
-        bad.add("model.parameters.temperature", "must be a finite number, 0 or more")
+        violations.add(
+            "model.parameters.temperature", "must be a finite number that is not negative"
+        )
     if parameters.max_length < 0:
-        bad.add("model.parameters.maxLength", "must not be negative")
-    bad.refuse()
+        violations.add("model.parameters.max_length", "must not be negative")
+    violations.refuse()
 
 
 def _summary(prompt: PromptVersions) -> dict[str, Any]:
@@ -188,7 +187,8 @@ def _summary(prompt: PromptVersions) -> dict[str, Any]:
 
 
 def _message(version: PromptVersion, tag: str) -> prompt_pb2.Prompt:
-    """The version as clients need it: every field that they read without asking whether it is there is there."""
+    """The version as clients need it: with every field that they read without a check for
+    presence."""
     message = prompt_pb2.Prompt(
         text=version.body["text"],
         system_text=version.body["system_text"],

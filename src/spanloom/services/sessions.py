@@ -13,7 +13,6 @@ from spanloom.errors import invalid_field, not_found
 from spanloom.model import Span
 from spanloom.model.checks import possible_id
 from spanloom.services.context import CallContext
-from spanloom.services.projects import Projects
 from spanloom.store.store import Store
 from spanloom.v1 import event_pb2, session_pb2, session_service_pb2
 
@@ -26,7 +25,6 @@ class SessionService:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._projects = Projects(store)
 
     async def start_session(
         self, request: session_service_pb2.StartSessionRequest, call: CallContext
@@ -39,10 +37,10 @@ class SessionService:
             received_ns=call.received_ns,
             field="session" if request.HasField("session") else "",
         )
-        await self._projects.ensure(project)
+        await self._store.ensure_project(project)
         session_id = span.session_id
         await self._store.start_session(project, span, again=read_restart(properties))
-        # With what was there before it, or said of it before it started.
+        # As stored: with earlier fields, and with updates that came before the session.
         span = await self._store.find_event(project, session_id) or span
         answer = session_service_pb2.StartSessionResponse(
             org_id=ORG_ID, workspace_id=WORKSPACE_ID, project_id=project
@@ -53,10 +51,12 @@ class SessionService:
     async def add_session_traces(
         self, request: session_service_pb2.AddSessionTracesRequest, call: CallContext
     ) -> session_service_pb2.AddSessionTracesResponse:
-        project = call.project()
         if request.events and request.logs:
-            raise invalid_field("logs", "cannot be given together with events")
+            raise invalid_field("logs", "must not be set together with events")
         field, events = ("logs", request.logs) if request.logs else ("events", request.events)
+        project = call.project_of_parts(
+            (event.project, f"{field}[{index}].project") for index, event in enumerate(events)
+        )
         for event in request.logs:
             _in_milliseconds(event)
         read = await run_in_thread_if_large(
@@ -65,7 +65,7 @@ class SessionService:
                 request.session_id, events, received_ns=call.received_ns, field=field
             ),
         )
-        await self._projects.ensure(project)
+        await self._store.ensure_project(project)
         await self._store.write_spans(project, read.spans, events=True)
         return session_service_pb2.AddSessionTracesResponse(
             event_ids=read.event_ids, session_id=read.session_id, success=True
@@ -99,7 +99,7 @@ class SessionService:
 
 
 def _bare(request: session_service_pb2.StartSessionRequest) -> session_pb2.SessionProperties:
-    """What the request says of the session outside of its field `session`."""
+    """The properties that the request has outside of its field `session`."""
     properties = session_pb2.SessionProperties()
     for field, value in request.ListFields():
         if field.name == "session":

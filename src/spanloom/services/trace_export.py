@@ -6,6 +6,7 @@ from google.api.httpbody_pb2 import HttpBody
 
 from spanloom.adapters.otlp.write import traces_data
 from spanloom.codec import otlp_json
+from spanloom.codec.json_path import json_path
 from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.errors import invalid_field, not_found
 from spanloom.model.checks import possible_id
@@ -26,7 +27,7 @@ class TraceExportService:
         project = call.project()
         trace_id = request.trace_id
         if not trace_id:
-            raise invalid_field("traceId", "is required")
+            raise invalid_field(json_path(type(request))("trace_id"), "is required")
         spans = await self._store.trace_spans(project, trace_id) if possible_id(trace_id) else []
         if not spans:
             raise not_found("trace", trace_id[:64])

@@ -9,26 +9,28 @@ from typing import cast
 from google.protobuf.message import Message
 
 from spanloom.adapters.basalt.read import ParsedTrace, read_log, read_trace, trace_around_log
+from spanloom.adapters.basalt.references import (
+    evaluator_slugs,
+    prompt_slugs,
+    reference_warnings,
+)
 from spanloom.adapters.basalt.write import listed_trace, trace_message
 from spanloom.adapters.otlp.write import otel_json
+from spanloom.codec.json_path import json_path
 from spanloom.codec.offload import run_in_thread_if_large
+from spanloom.codec.page_token import list_query, token_page
 from spanloom.codec.timestamps import ns_from_timestamp
 from spanloom.errors import invalid_field, not_found
 from spanloom.model import MAX_TIME_NS, STATUSES, TraceQuery, uuid7
 from spanloom.model.checks import Violations, possible_id
-from spanloom.model.evaluations import asked_evaluations
+from spanloom.model.evaluations import requested_evaluations
+from spanloom.model.prompt_versions import PromptVersions
 from spanloom.model.times import OUT_OF_RANGE
-from spanloom.services import references
 from spanloom.services.context import CallContext
-from spanloom.services.page_token import list_query, page_token, position_of
-from spanloom.services.paging import page_size
-from spanloom.services.projects import Projects
 from spanloom.store.store import Store
 from spanloom.v1 import trace_pb2, trace_service_pb2
 
-DEFAULT_PAGE_SIZE = 50
-MOST_PAGE_SIZE = 1000
-_MOST_WARNINGS = 100
+_MAX_WARNINGS = 100
 _TEXT_CONDITIONS = (
     "feature_slug",
     "name",
@@ -45,7 +47,6 @@ class TraceService:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._projects = Projects(store)
 
     async def create_trace(
         self, request: trace_service_pb2.CreateTraceRequest, call: CallContext
@@ -80,7 +81,7 @@ class TraceService:
         self, request: trace_service_pb2.GetTraceRequest, call: CallContext
     ) -> trace_service_pb2.GetTraceResponse:
         project = call.project()
-        trace_id = _trace_id(request.trace_id)
+        trace_id = _trace_id(request)
         spans = await self._store.trace_spans(project, trace_id)
         if not spans:
             raise not_found("trace", trace_id)
@@ -93,32 +94,23 @@ class TraceService:
         self, request: trace_service_pb2.ListTracesRequest, call: CallContext
     ) -> trace_service_pb2.ListTracesResponse:
         project = call.project()
-        size = page_size(
-            "pageSize", request.page_size, default=DEFAULT_PAGE_SIZE, most=MOST_PAGE_SIZE
-        )
         query = _query(request)
-        this_list = list_query("traces", **asdict(query))
-        traces = await self._store.list_traces(
-            project,
-            query,
-            limit=size + 1,
-            after=position_of(request.page_token, this_list, project)
-            if request.page_token
-            else None,
+        page = await token_page(
+            request,
+            lambda limit, after: self._store.list_traces(project, query, limit=limit, after=after),
+            lambda trace: (trace.start_ns, trace.trace_id),
+            query=list_query("traces", **asdict(query)),
+            project=project,
         )
-        last = traces[size - 1] if len(traces) > size else None
         return trace_service_pb2.ListTracesResponse(
-            traces=[listed_trace(trace) for trace in traces[:size]],
-            next_page_token=page_token(this_list, project, (last.start_ns, last.trace_id))
-            if last
-            else "",
+            traces=map(listed_trace, page.items), next_page_token=page.next_token
         )
 
     async def delete_trace(
         self, request: trace_service_pb2.DeleteTraceRequest, call: CallContext
     ) -> trace_service_pb2.DeleteTraceResponse:
         project = call.project()
-        trace_id = _trace_id(request.trace_id)
+        trace_id = _trace_id(request)
         if not await self._store.delete_trace(project, trace_id):
             raise not_found("trace", trace_id)
         return trace_service_pb2.DeleteTraceResponse()
@@ -126,30 +118,42 @@ class TraceService:
     async def _store_trace(
         self, read: ParsedTrace, trace: trace_pb2.Trace, call: CallContext
     ) -> str | None:
-        """Store the spans; the warning, None when there is nothing to tell."""
+        """Store the spans; returns the warning, None if there is none."""
         project = call.project()
-        warnings = await references.warnings(self._store, project, trace) + read.warnings
-        await self._projects.ensure(project)
+        warnings = [*await self._reference_warnings(project, trace), *read.warnings]
+        await self._store.ensure_project(project)
         await self._store.write_trace(
             project,
             read.spans,
-            evaluations=asked_evaluations(read.spans),
+            evaluations=requested_evaluations(read.spans),
             replace=bool(trace.id),
         )
         return _one_text(warnings)
 
+    async def _reference_warnings(self, project: str, trace: trace_pb2.Trace) -> list[str]:
+        catalog = self._store.catalog
+        prompts, experiment, evaluators = {}, None, set()
+        if slugs := prompt_slugs(trace):
+            prompts = PromptVersions.by_slug(*await catalog.prompts(project, slugs))
+        if possible_id(trace.experiment.id):
+            experiment = await catalog.experiment(project, trace.experiment.id)
+        if slugs := evaluator_slugs(trace):
+            evaluators = {each.slug for each in await catalog.evaluators(project, slugs)}
+        return reference_warnings(trace, prompts, experiment, evaluators)
+
 
 def _query(request: trace_service_pb2.ListTracesRequest) -> TraceQuery:
-    bad = Violations()
+    violations = Violations(spelled=json_path(type(request)))
     for name in _TEXT_CONDITIONS:
-        field = request.DESCRIPTOR.fields_by_name[name]
-        bad.check_text(field.json_name, getattr(request, name))
+        violations.check_text(name, getattr(request, name))
     if request.status:
-        bad.check_word("status", request.status, STATUSES)
+        violations.check_word("status", request.status, STATUSES)
     if not 0 <= request.min_duration_ms <= MAX_TIME_NS / 1e6:
-        bad.add("minDurationMs", "must be a number of milliseconds, 0 or more")
-    since, before = (_time(request, name, bad) for name in ("start_time_from", "start_time_before"))
-    bad.refuse()
+        violations.add("min_duration_ms", f"must be from 0 to {MAX_TIME_NS // 10**6} milliseconds")
+    since, before = (
+        _time(request, name, violations) for name in ("start_time_from", "start_time_before")
+    )
+    violations.refuse()
     return TraceQuery(
         since_ns=since,
         before_ns=before,
@@ -158,25 +162,30 @@ def _query(request: trace_service_pb2.ListTracesRequest) -> TraceQuery:
     )
 
 
-def _time(request: trace_service_pb2.ListTracesRequest, name: str, bad: Violations) -> int | None:
+def _time(
+    request: trace_service_pb2.ListTracesRequest, name: str, violations: Violations
+) -> int | None:
     if not cast(Message, request).HasField(name):
         return None
-    found = ns_from_timestamp(getattr(request, name))
-    if found is None:
-        bad.add(request.DESCRIPTOR.fields_by_name[name].json_name, OUT_OF_RANGE)
-    return found
+    time_ns = ns_from_timestamp(getattr(request, name))
+    if time_ns is None:
+        violations.add(name, OUT_OF_RANGE)
+    return time_ns
 
 
-def _trace_id(text: str) -> str:
-    if not text:
-        raise invalid_field("traceId", "is required")
-    if not possible_id(text):
-        raise not_found("trace", text[:64])
-    return text
+def _trace_id(
+    request: trace_service_pb2.GetTraceRequest | trace_service_pb2.DeleteTraceRequest,
+) -> str:
+    trace_id = request.trace_id
+    if not trace_id:
+        raise invalid_field(json_path(type(request))("trace_id"), "is required")
+    if not possible_id(trace_id):
+        raise not_found("trace", trace_id[:64])
+    return trace_id
 
 
 def _one_text(warnings: Sequence[str]) -> str | None:
-    shown = list(warnings[:_MOST_WARNINGS])
+    shown = list(warnings[:_MAX_WARNINGS])
     if len(warnings) > len(shown):
         shown.append(f"and {len(warnings) - len(shown)} more")
     return "\n".join(shown) or None

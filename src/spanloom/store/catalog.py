@@ -1,4 +1,4 @@
-"""The contract of what a project keeps beside its traces: experiments, prompts, evaluators,
+"""The contract of what a project has in addition to its traces: experiments, prompts, evaluators,
 datasets."""
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ from spanloom.store.evaluations import EvaluationQueue
 
 
 class ControlStore(Protocol):
-    """Keys and projects, updates of events, feedback, and what projects keep beside their traces.
+    """Keys and projects, updates of events, feedback, and what projects have in addition to their
+    traces.
 
     All that `SpanStore` promises, of consistency and of errors, holds here too. With one database
     for both stores, what follows from a write in the other store is in its transaction.
@@ -67,7 +68,10 @@ class ControlStore(Protocol):
     # Projects and keys
 
     async def ensure_project(self, name: str) -> None:
-        """Create the project unless it exists."""
+        """Create the project unless it exists.
+
+        Projects are never deleted, so a repeated call in one process costs no write.
+        """
         ...
 
     async def create_key(self, key: Key) -> None:

@@ -61,7 +61,8 @@ class SpanStore(Protocol):
     - **Read your writes, monotonic reads.** A read sees every write that returned before the read
       began, in any process, and never an older state than an earlier read. Reads do not wait for
       writes.
-    - **Last committed write wins.** Of two writes of one row, the one that the database commits last
+    - **Last committed write wins.** Of two writes of one row, the one that the database commits
+    last
       is kept; versions of rows come from a counter of the database. No clock takes part, so clocks
       that differ or are set back change nothing.
     - **Idempotent.** The same write again gives the same rows.
@@ -98,7 +99,7 @@ class SpanStore(Protocol):
         large: bool = False,
     ) -> Sequence[RefusedSpan]:
         """Store spans, each in place of an earlier one of the same trace id and span id; the last
-        of one identity in a call wins.
+        of one identity in a call is kept.
 
         The row of a trace is made from the span with parent id "" (the earliest, if the call has
         several), else, if the trace has no row yet, from its earliest span in the call.

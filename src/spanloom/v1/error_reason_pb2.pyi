@@ -35,7 +35,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Two elements of one request have the same id, and the request has no other error
     (INVALID_ARGUMENT).
 
-        BadRequest: events[7].event_id: the same as events[2].event_id
+        BadRequest: events[7].event_id: is the same id as events[2].event_id
     """
     ERROR_REASON_MALFORMED_BODY: _ErrorReason.ValueType  # 3
     """The server cannot parse the request (INVALID_ARGUMENT). It is not valid HTTP/1.1, JSON, UTF-8
@@ -47,7 +47,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """This server did not issue the page token, or issued it for another project or another list
     (INVALID_ARGUMENT). A list is identified by its filters.
 
-        BadRequest: pageToken: not a token of this list
+        BadRequest: pageToken: is not a page token of this list
     """
     ERROR_REASON_MISSING_CREDENTIALS: _ErrorReason.ValueType  # 5
     """The request has no API key (UNAUTHENTICATED).
@@ -91,7 +91,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """REST only. No method has this path (NOT_FOUND), or none has it with this HTTP method
     (UNIMPLEMENTED, HTTP 405).
 
-        "no method at GET /monitor/trace; allowed: POST"
+        "no method is available at GET /monitor/trace; allowed: POST"
     """
     ERROR_REASON_REQUEST_TOO_LARGE: _ErrorReason.ValueType  # 13
     """The request is larger than the server's limit, which applies after decompression and is 64 MiB
@@ -265,7 +265,7 @@ ERROR_REASON_DUPLICATE_ID: ErrorReason.ValueType  # 2
 """Two elements of one request have the same id, and the request has no other error
 (INVALID_ARGUMENT).
 
-    BadRequest: events[7].event_id: the same as events[2].event_id
+    BadRequest: events[7].event_id: is the same id as events[2].event_id
 """
 ERROR_REASON_MALFORMED_BODY: ErrorReason.ValueType  # 3
 """The server cannot parse the request (INVALID_ARGUMENT). It is not valid HTTP/1.1, JSON, UTF-8
@@ -277,7 +277,7 @@ ERROR_REASON_INVALID_PAGE_TOKEN: ErrorReason.ValueType  # 4
 """This server did not issue the page token, or issued it for another project or another list
 (INVALID_ARGUMENT). A list is identified by its filters.
 
-    BadRequest: pageToken: not a token of this list
+    BadRequest: pageToken: is not a page token of this list
 """
 ERROR_REASON_MISSING_CREDENTIALS: ErrorReason.ValueType  # 5
 """The request has no API key (UNAUTHENTICATED).
@@ -321,7 +321,7 @@ ERROR_REASON_ROUTE_NOT_FOUND: ErrorReason.ValueType  # 12
 """REST only. No method has this path (NOT_FOUND), or none has it with this HTTP method
 (UNIMPLEMENTED, HTTP 405).
 
-    "no method at GET /monitor/trace; allowed: POST"
+    "no method is available at GET /monitor/trace; allowed: POST"
 """
 ERROR_REASON_REQUEST_TOO_LARGE: ErrorReason.ValueType  # 13
 """The request is larger than the server's limit, which applies after decompression and is 64 MiB

@@ -69,8 +69,8 @@ class Event(_message.Message):
     """The environment that sent the event. If unset on create: "unknown"."""
     project: _builtins.str
     """The name of the project, stored and returned as sent. For a project key, the key alone decides
-    in which project the event is stored. For an instance key, CreateEvent and CreateEventBatch use
-    this field if the header `x-spanloom-project` is absent; AddSessionTraces ignores it.
+    in which project the event is stored. For an instance key, this field names the project
+    if the header `x-spanloom-project` is absent.
     """
     session_id: _builtins.str
     """The session that the event belongs to, 1 to 256 characters. If unset on create, the event gets

@@ -29,8 +29,8 @@ class SessionServiceStub:
     """Stores sessions and reads them as trees of events.
 
     A project key reads and writes its own project. For an instance key, the header
-    `x-spanloom-project` names the project, else, in StartSession only, the request's `project`
-    field, else the project is `default`.
+    `x-spanloom-project` names the project, else the `project` field of StartSession's request or of
+    AddSessionTraces' events (which must not name two projects), else the project is `default`.
     """
 
     def __init__(self, channel):
@@ -65,8 +65,8 @@ class SessionServiceServicer:
     """Stores sessions and reads them as trees of events.
 
     A project key reads and writes its own project. For an instance key, the header
-    `x-spanloom-project` names the project, else, in StartSession only, the request's `project`
-    field, else the project is `default`.
+    `x-spanloom-project` names the project, else the `project` field of StartSession's request or of
+    AddSessionTraces' events (which must not name two projects), else the project is `default`.
     """
 
     def StartSession(self, request, context):
@@ -155,8 +155,8 @@ class SessionService:
     """Stores sessions and reads them as trees of events.
 
     A project key reads and writes its own project. For an instance key, the header
-    `x-spanloom-project` names the project, else, in StartSession only, the request's `project`
-    field, else the project is `default`.
+    `x-spanloom-project` names the project, else the `project` field of StartSession's request or of
+    AddSessionTraces' events (which must not name two projects), else the project is `default`.
     """
 
     @staticmethod

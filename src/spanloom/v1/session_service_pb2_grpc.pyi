@@ -30,8 +30,8 @@ class SessionServiceStub:
     """Stores sessions and reads them as trees of events.
 
     A project key reads and writes its own project. For an instance key, the header
-    `x-spanloom-project` names the project, else, in StartSession only, the request's `project`
-    field, else the project is `default`.
+    `x-spanloom-project` names the project, else the `project` field of StartSession's request or of
+    AddSessionTraces' events (which must not name two projects), else the project is `default`.
     """
 
     @_typing.overload
@@ -79,8 +79,8 @@ class SessionServiceAsyncStub(SessionServiceStub):
     """Stores sessions and reads them as trees of events.
 
     A project key reads and writes its own project. For an instance key, the header
-    `x-spanloom-project` names the project, else, in StartSession only, the request's `project`
-    field, else the project is `default`.
+    `x-spanloom-project` names the project, else the `project` field of StartSession's request or of
+    AddSessionTraces' events (which must not name two projects), else the project is `default`.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -124,8 +124,8 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
     """Stores sessions and reads them as trees of events.
 
     A project key reads and writes its own project. For an instance key, the header
-    `x-spanloom-project` names the project, else, in StartSession only, the request's `project`
-    field, else the project is `default`.
+    `x-spanloom-project` names the project, else the `project` field of StartSession's request or of
+    AddSessionTraces' events (which must not name two projects), else the project is `default`.
     """
 
     @_abc_1.abstractmethod

@@ -32,7 +32,8 @@ RESPONSE = {"type": "tool_call_response", "id": "c1", "response": "18C"}
 
 
 def facts(span: Span) -> dict[str, Any]:
-    """What the conventions made of a span: columns that say something, and its parts but for what follows from others."""
+    """What the conventions made of a span: columns that say something, and its parts but for what
+    follows from others."""
     columns = {
         key: value
         for key in (
@@ -448,12 +449,16 @@ def test_a_model_of_openinference() -> None:
             "llm.input_messages.1.message.contents.0.message_content.type": "text",
             "llm.input_messages.1.message.contents.0.message_content.text": "See",
             "llm.input_messages.1.message.contents.1.message_content.type": "image",
-            "llm.input_messages.1.message.contents.1.message_content.image.image.url": "https://x/y.png",
+            "llm.input_messages.1.message.contents.1.message_content.image.image.url": (
+                "https://x/y.png"
+            ),
             "llm.output_messages.0.message.role": "assistant",
             "llm.output_messages.0.message.content": "Looking.",
             "llm.output_messages.0.message.tool_calls.0.tool_call.id": "c1",
             "llm.output_messages.0.message.tool_calls.0.tool_call.function.name": "get_weather",
-            "llm.output_messages.0.message.tool_calls.0.tool_call.function.arguments": '{"city": "Paris"}',
+            "llm.output_messages.0.message.tool_calls.0.tool_call.function.arguments": (
+                '{"city": "Paris"}'
+            ),
             "llm.tools.0.tool.json_schema": '{"name": "get_weather"}',
             "session.id": "s",
             "user.id": "u",
@@ -606,7 +611,9 @@ def test_the_vercel_ai_sdk() -> None:
                 ]
             ),
             "ai.response.text": "Looking.",
-            "ai.response.toolCalls": '[{"toolCallId": "c1", "toolName": "get_weather", "input": {"city": "Paris"}}]',
+            "ai.response.toolCalls": (
+                '[{"toolCallId": "c1", "toolName": "get_weather", "input": {"city": "Paris"}}]'
+            ),
             "ai.response.finishReason": "tool-calls",
             "ai.usage.inputTokens": 4,
             "ai.usage.completionTokens": 5,
@@ -674,8 +681,13 @@ def test_mlflow_writes_json_in_every_attribute() -> None:
     span = read_one(
         {
             "mlflow.spanType": '"CHAT_MODEL"',
-            "mlflow.spanInputs": '{"messages": [{"role": "user", "content": "Hi"}], "model": "gpt-4o"}',
-            "mlflow.spanOutputs": '{"choices": [{"message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"}]}',
+            "mlflow.spanInputs": (
+                '{"messages": [{"role": "user", "content": "Hi"}], "model": "gpt-4o"}'
+            ),
+            "mlflow.spanOutputs": (
+                '{"choices": [{"message": {"role": "assistant", "content": "Hello"},'
+                ' "finish_reason": "stop"}]}'
+            ),
             "mlflow.llm.model": '"gpt-4o"',
             "mlflow.chat.tokenUsage": '{"input_tokens": 4, "output_tokens": 5, "total_tokens": 9}',
         }

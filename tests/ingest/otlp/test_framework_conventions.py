@@ -1,4 +1,5 @@
-"""What single frameworks write in ways of their own (whole chats: tests/chat/test_frameworks.py)."""
+"""What single frameworks write in ways of their own (whole chats:
+tests/chat/test_frameworks.py)."""
 
 from __future__ import annotations
 

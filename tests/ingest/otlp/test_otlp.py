@@ -1,4 +1,5 @@
-"""The OTLP door and its view: what came in is given back, and one bad span does not cost the others."""
+"""The OTLP adapter and its view: what was sent is returned, and one bad span does not cost the
+others."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ from tests.parts import through_a_row
 
 
 def grouped(request: ExportTraceServiceRequest) -> list[tuple[bytes, bytes, list[bytes]]]:
-    """A request's spans by resource and scope: equal ones together, empty ones gone, each in the order of their first."""
+    """A request's spans by resource and scope: equal ones together, empty ones gone, each in the
+    order of their first."""
     groups: dict[tuple[bytes, bytes], list[bytes]] = {}
     resources: dict[bytes, None] = {}
     for group in request.resource_spans:

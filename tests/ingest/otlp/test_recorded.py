@@ -1,7 +1,8 @@
 """Recorded requests of real SDKs and frameworks.
 
-frameworks/: agents of each framework, asked about the weather in Paris, with one tool, against a local stand-in for the model's API.
-The name tells the framework and the instrumentation, or the framework's version where it instruments itself.
+frameworks/: agents of each framework, asked about the weather in Paris, with one tool, against a
+local stand-in for the model's API. The name tells the framework and the instrumentation, or the
+framework's version where it instruments itself.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from tests.parts import flat, tool_of
 QUESTION = "What is the weather in Paris?"
 ANSWER = "It is 18C and rainy in Paris."
 RECORDED = sorted(path.stem for path in (r.DATA / "frameworks").glob("*.json"))
-# What these do not tell: Google's agents hand over and call no tool; the others have no trace of it on their spans.
+# What these do not tell: Google's agents hand over and call no tool; the others have no trace of it
+# on their spans.
 NO_TOOL = {name for name in RECORDED if name.startswith("google_adk")}
 NO_RESULT = {"autogen", "autogen.openlit", "pydantic_ai.0_2"}
 NO_ARGUMENTS = {"autogen", "autogen.openlit"}
@@ -271,7 +273,8 @@ def test_a_trace_of_weave_has_its_recorded_chat_by_way_of_the_door(
 
 
 def plain(message: ChatMessage) -> Any:
-    """A message but for the span's id, which the door hashed here, and the cost, which it computed."""
+    """A message but for the span's id, which the adapter hashed here, and the cost, which it
+    computed."""
     payload = dataclasses.asdict(message.payload)
     told = {key: value or None for key, value in payload.items() if not key.endswith("_cost_usd")}
     return (

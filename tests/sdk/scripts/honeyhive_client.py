@@ -1,4 +1,5 @@
-"""What a team does with the client of honeyhive 1.7: start, create, batch, update, export. Prints what came back as JSON.
+"""What a team does with the client of honeyhive 1.7: start, create, batch, update, export. Prints
+what came back as JSON.
 
 The address and the key come from HH_API_URL and HH_API_KEY, as a team would set them.
 """

@@ -1,4 +1,5 @@
-"""The client of honeyhive 0.2: start, create, batch, update, export. Prints what came back as JSON."""
+"""The client of honeyhive 0.2: start, create, batch, update, export. Prints what came back as
+JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The tracer of honeyhive 1.7: nested functions that succeed and fail, enrich_span, enrich_session. Prints its ids as JSON."""
+"""The tracer of honeyhive 1.7: nested functions that succeed and fail, enrich_span, enrich_session.
+Prints its ids as JSON."""
 
 from __future__ import annotations
 

@@ -71,16 +71,16 @@ def read_trace(
     trace: trace_pb2.Trace, *, trace_id: str, received_ns: int, within: str = ""
 ) -> ParsedTrace:
     """The spans of a trace. `trace_id` is the trace's own id or one made for it. INVALID_ARGUMENT
-    names all that is wrong; `within` is where in the request the trace stands, like `trace.`."""
+    names all that is wrong; `within` is the path of the trace in the request, like `trace.`."""
     named = json_path(trace_pb2.Trace)
     bad = Violations(within, lambda path: within + named(path.removeprefix(within)))
     return _read(trace, trace_id, received_ns, bad)
 
 
 def trace_around_log(request: trace_service_pb2.CreateLogRequest, log_id: str) -> trace_pb2.Trace:
-    """The trace with one generation log that a logged prompt call is. Each field goes wherever one
-    of its name stands, so the trace repeats what went in and came out of the call; INVALID_ARGUMENT
-    names a missing `slug` or `output`."""
+    """The trace of a logged prompt call, with one generation log. Each request field is copied to
+    every field with the same name, so the trace repeats the input and output of the call;
+    INVALID_ARGUMENT names a missing `slug` or `output`."""
     bad = Violations(spelled=json_path(type(request)))
     if not request.slug:
         bad.add("slug", "is required")
@@ -226,7 +226,7 @@ def _time(message: Message, name: str, at: str, bad: Violations) -> int | None:
 
 def _ordered(start: int, end: int | None, what: str, warnings: list[str]) -> _Times:
     if end is not None and end < start:
-        warnings.append(f"{what} has an {_END} before its {_START}; read as duration 0")
+        warnings.append(f"the {_END} of {what} is before its {_START}; its duration is stored as 0")
         end = start
     return _Times(start, end)
 

@@ -61,7 +61,7 @@ def event_of(sent: model_event_pb2.ModelEvent) -> event_pb2.Event:
 def events_of(
     request: event_service_pb2.CreateModelEventBatchRequest,
 ) -> event_service_pb2.CreateEventBatchRequest:
-    """The batch of events that stands for a batch of model calls."""
+    """The batch of events that represents a batch of model calls."""
     batch = event_service_pb2.CreateEventBatchRequest(
         events=[event_of(sent) for sent in request.model_events],
         is_single_session=request.is_single_session,

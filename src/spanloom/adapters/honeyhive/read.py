@@ -188,7 +188,7 @@ def _session_event(
 
 
 def _merged(properties: event_pb2.Event, event: event_pb2.Event) -> event_pb2.Event:
-    """A session's own event, with what the properties say beside it."""
+    """A session's own event, with the other properties."""
     merged = event_pb2.Event()
     merged.CopyFrom(properties)
     merged.ClearField("event_type")  # required of the event itself
@@ -294,7 +294,7 @@ def _times(sent: Mapping[str, Json], received_ns: int, at: str, bad: Violations)
     if "duration" in sent:
         duration = sent["duration"]
         if not 0 <= duration <= MAX_TIME_MS:
-            bad.add(at + "duration", "must be a finite number of milliseconds, 0 or more")
+            bad.add(at + "duration", "must be a finite number of milliseconds that is not negative")
             duration = None
     is_default = start is None and (end is None or duration is None)
     if start is None:
@@ -305,14 +305,14 @@ def _times(sent: Mapping[str, Json], received_ns: int, at: str, bad: Violations)
         else:
             start = end - ns_from_ms(duration)
             if start < 0:
-                bad.add(at + "duration", "is longer than the time from 1970 to end_time")
+                bad.add(at + "duration", "results in a start before 1970")
     if duration is None:
         if end is not None and not (is_default and sent.get("event_type") == "session"):
             duration = ms_from_ns(max(0, end - start))
     elif end is None:
         end = start + ns_from_ms(duration)
         if end > MAX_TIME_NS:
-            bad.add(at + "duration", "puts the end after 2262")
+            bad.add(at + "duration", "results in an end after the year 2262")
     return _Times(start, end, duration, is_default)
 
 

@@ -37,7 +37,7 @@ def read_update(request: event_service_pb2.UpdateEventRequest) -> dict[str, Json
                 bad.add(field, OUT_OF_RANGE)
     if request.HasField("duration"):
         if not 0 <= request.duration <= MAX_TIME_MS / 2:
-            bad.add("duration", "must be a finite number of milliseconds, 0 or more")
+            bad.add("duration", "must be a finite number of milliseconds that is not negative")
         elif (
             request.HasField("start_time")
             and not request.HasField("end_time")

@@ -8,7 +8,7 @@ object with one key:
     {"strindex": n}     an index into a profile's string table
     {"unset": true}     a key without any value; null is a value that holds nothing
 
-Attributes are an object in the order sent; where a key stands twice, or is an index into a string
+Attributes are an object in the order sent; where a key is given twice, or is an index into a string
 table, they are a list of [key, value]. Source: opentelemetry/proto/common/v1/common.proto.
 """
 
@@ -110,7 +110,7 @@ def fill_value(message: AnyValue, value: Json) -> None:
 
 
 def plain_attributes(attributes: Json) -> dict[str, Json]:
-    """Attributes as an ordinary JSON object, for reading; of a key that stands twice the last
+    """Attributes as an ordinary JSON object, for reading; of a key that is given twice, the last
     counts."""
     found: dict[str, Json] = (
         {str(key): value for key, value in attributes}

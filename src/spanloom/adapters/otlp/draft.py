@@ -1,7 +1,7 @@
 """What all conventions together make of a span: one draft of the canonical fields.
 
 Of each canonical field the first offer that is not null is taken, in the order of `CONVENTIONS`:
-weave.* beats everything, then come OpenTelemetry's own conventions, the current before the older,
+weave.* takes precedence, then come OpenTelemetry's own conventions, the current before the older,
 then the vendors', the more specific before the general ones. The functions of conventions run in
 that order too, and each may correct what an earlier convention offered: see
 `spanloom.adapters.otlp.convention`.

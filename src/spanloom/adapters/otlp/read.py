@@ -37,7 +37,7 @@ from spanloom.adapters.otlp.convention import Draft, SpanSource
 from spanloom.adapters.otlp.draft import draft_of
 from spanloom.adapters.otlp.span import complete, parts_of
 from spanloom.model import MAX_TIME_NS, Json, Sent, Span
-from spanloom.model.sampling import said_sampled
+from spanloom.model.sampling import sampling_decision
 
 ADAPTER: Final = "otlp"
 STATUS_CODES: Final = ("UNSET", "OK", "ERROR")
@@ -200,7 +200,7 @@ def _span(span: trace_pb2.Span, scope: str, around: dict[str, Json], received_ns
     found.update(draft)
     complete(found, source, start_ns)
     io, genai, trace = parts_of(found)
-    sampled = said_sampled(trace_id, trace, is_root=not parent)
+    sampled = sampling_decision(trace_id, trace, is_root=not parent)
     if sampled is not None:
         trace.sampled = sampled
     get = found.get

@@ -30,7 +30,7 @@ SORT_FIELDS = {
 
 
 def agent_message(project: str, totals: AgentTotals) -> agent_pb2.Agent:
-    """Counts past 32 bits stand at their largest."""
+    """Counts past 32 bits are reduced to the largest."""
     return agent_pb2.Agent(
         project_id=project,
         agent_name=totals.agent_name,

@@ -122,5 +122,5 @@ def _broken(encoding: str) -> SpanloomError:
     return SpanloomError(
         Code.INVALID_ARGUMENT,
         Reason.MALFORMED_BODY,
-        f"the body is not a whole {encoding} stream",
+        f"the body is not a complete {encoding} stream",
     )

@@ -328,7 +328,10 @@ def _put(fields: dict[str, Any], steps: list[FieldDescriptor], value: str) -> No
         scope = scope.setdefault(parent.json_name, {}) if isinstance(scope, dict) else scope
     name = leaf.json_name
     if not isinstance(scope, dict) or (name in scope and not leaf.is_repeated):
-        raise violation("is given more than once", ".".join(step.json_name for step in steps))
+        raise violation(
+            "is given more than once in the query string",
+            ".".join(step.json_name for step in steps),
+        )
     if leaf.is_repeated:
         scope.setdefault(name, []).append(value)
     else:

@@ -46,7 +46,7 @@ class HttpServer:
         while not self._server.started:
             if self._task.done():
                 self._task.result()
-                raise RuntimeError("the HTTP server ended while it started")
+                raise RuntimeError("the HTTP server stopped during its start")
             await asyncio.sleep(0.005)
         return with_port(address, listener)
 

@@ -60,7 +60,7 @@ class RouteError(SpanloomError):
 
     def __init__(self, http_method: str, path: str, allowed: Sequence[str]) -> None:
         self.allowed = tuple(allowed)
-        message = f"no method at {http_method[:20]} {path[:200]}"
+        message = f"no method is available at {http_method[:20]} {path[:200]}"
         metadata = {}
         if allowed:
             listed = ", ".join(allowed)
@@ -127,12 +127,12 @@ class Transcoder:
                 body, route.method.request_class, body=binding.body, extra=fields
             )
         except json_codec.JsonError as error:
-            raise _refusal(error) from None
+            raise _refusal(error, binding) from None
         return parsed.message, [*(_in_body(binding, name) for name in parsed.ignored), *ignored]
 
     def refusal(self, route: Route, error: SpanloomError) -> SpanloomError:
         """The error with the paths of the REST body: if that is one field, they begin inside it."""
-        if not error.violations or route.binding.body in ("", "*"):
+        if route.binding.body in ("", "*") or not any(v.field for v in error.violations):
             return error
         return invalid(
             [Violation(_in_body(route.binding, v.field), v.description) for v in error.violations],
@@ -177,7 +177,9 @@ def _merge(message: Message, field: str, data: bytes) -> None:
     """Read `data` into the message, or into the field of it that is the body."""
     part = message if field in ("", "*") else getattr(message, field)
     if not isinstance(part, Message):
-        raise unsupported_encoding(f"this path reads its body as JSON only: {field} is no message")
+        raise unsupported_encoding(
+            f"this path accepts only JSON: the field {field} is not a message"
+        )
     try:
         merge(part, data)
     except DecodeError:
@@ -187,12 +189,23 @@ def _merge(message: Message, field: str, data: bytes) -> None:
 def _in_body(binding: Binding, path: str) -> str:
     if binding.body in ("", "*"):
         return path
-    field = binding.method.input_type.fields_by_name[binding.body].json_name
-    return path.removeprefix(f"{field}.")
+    return path.removeprefix(f"{_json_name(binding)}.")
 
 
-def _refusal(error: json_codec.JsonError) -> SpanloomError:
-    violations = [Violation(field, description) for field, description in error.violations]
+def _json_name(binding: Binding) -> str:
+    """The JSON name of the field that is the body; "" if the body is the whole request."""
+    if binding.body in ("", "*"):
+        return ""
+    name: str = binding.method.input_type.fields_by_name[binding.body].json_name
+    return name
+
+
+def _refusal(error: json_codec.JsonError, binding: Binding) -> SpanloomError:
+    whole = _json_name(binding)
+    violations = [
+        Violation("" if field == whole else field, description)
+        for field, description in error.violations
+    ]
     if all(not violation.field for violation in violations):
         text = "; ".join(f"the body {violation.description}" for violation in violations)
         return SpanloomError(

@@ -273,7 +273,7 @@ def _version_exists(prompt: PromptVersion) -> SpanloomError:
     return SpanloomError(
         Code.ALREADY_EXISTS,
         Reason.PROMPT_VERSION_EXISTS,
-        f"the prompt {prompt.slug!r} has a version {prompt.version!r} with another content; "
-        "versions never change",
+        f"the prompt {prompt.slug!r} already has a version {prompt.version!r} with different"
+        " content; versions cannot be changed",
         metadata={"slug": prompt.slug, "version": prompt.version},
     )

@@ -26,6 +26,8 @@ class SqlControl(ControlStore):
     def __init__(self, connections: Connections) -> None:
         self._database = connections.database
         self._read, self._write = connections.read, connections.write
+        # Those that this process knows to exist: projects are never deleted.
+        self._projects: set[str] = set()
         self.catalog = SqlCatalog(connections)
         self.datasets = SqlDatasets(connections)
         self.evaluations = SqlEvaluationQueue(connections)
@@ -68,15 +70,18 @@ class SqlControl(ControlStore):
     # Projects and keys
 
     async def ensure_project(self, name: str) -> None:
+        if name in self._projects:
+            return
         row = [checked(project=name)["project"], time.time_ns()]
         await self._write(lambda t: t.write({tables.projects: [row]}))
+        self._projects.add(name)
 
     async def create_key(self, key: Key) -> None:
         row = rows.key_row(key)
 
         def write(transaction: Transaction) -> errors.SpanloomError | None:
             if transaction.connection.execute(queries.KEY, {"id": key.id}).first():
-                return errors.invalid_field("id", "is the id of another key")
+                return errors.invalid_field("id", "is already the id of another key")
             transaction.write({tables.keys: [row]})
             return None
 

@@ -78,7 +78,7 @@ def number_of(database: Database, field: str, name: str) -> ColumnElement[Any]:
     INVALID_ARGUMENT for `name`."""
     operand = _operand(database, field)
     if operand is None or "number" not in operand.values:
-        raise errors.invalid_field(name, f"{field!r} is no field that holds a number")
+        raise errors.invalid_field(name, f"{field!r} is not a numeric field")
     column = operand.values["number"][0]
     return column / 1e6 if field in ("start_time", "end_time") else column
 
@@ -87,7 +87,7 @@ def text_of(database: Database, field: str, name: str) -> ColumnElement[Any]:
     """A field of events as a text, "" where it is none. INVALID_ARGUMENT for `name`."""
     operand = _operand(database, field)
     if operand is None or "string" not in operand.values:
-        raise errors.invalid_field(name, f"{field!r} is no field that holds a text")
+        raise errors.invalid_field(name, f"{field!r} is not a text field")
     text: ColumnElement[Any] = func.coalesce(operand.values["string"][0], "")
     if "number" in operand.values:
         number = cast(operand.values["number"][0], Text)

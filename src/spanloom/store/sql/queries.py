@@ -187,7 +187,7 @@ def feedback_on(
 
 
 def find_feedback(project: str, *, ref: str, type: str) -> Select[Any]:
-    """FEEDBACK_COLUMNS of a project's feedback, newest first; "" stands for any."""
+    """FEEDBACK_COLUMNS of a project's feedback, newest first; "" means any."""
     found = select(*FEEDBACK_COLUMNS).where(feedback.c.project == project)
     if ref:
         found = found.where(feedback.c.ref == ref)

@@ -61,7 +61,7 @@ class SQLite(Database):
     def must_exist(self) -> None:
         # Connecting would create the file.
         if not Path(str(self.url.database)).exists():
-            raise SetupError(f"there is no file {self.url.database}")
+            raise SetupError(f"the file {self.url.database} does not exist")
 
     def engine(self, *, writer: bool, connections: int) -> Engine:
         engine = create_engine(

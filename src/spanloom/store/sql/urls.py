@@ -31,7 +31,7 @@ def database(url: str) -> Database:
         raise SetupError(f"not a database URL; {_URLS}") from None
     make = _DATABASES.get(parsed.drivername)
     if make is None:
-        raise SetupError(f"no database {parsed.drivername!r}; {_URLS}")
+        raise SetupError(f"the database {parsed.drivername!r} is not supported; {_URLS}")
     if make is SQLite and (parsed.database or ":memory:").startswith((":memory:", "file:")):
         raise SetupError("an SQLite database needs a file: sqlite:///spanloom.db")
     if make is PostgreSQL:

@@ -143,7 +143,7 @@ class Writer:
         try:
             self._database.after_commit(self._engine)
         except Exception:  # the thread must live, and the calls are answered
-            log.exception("upkeep of the database failed")
+            log.exception("the maintenance of the database failed")
 
     def _commit(self, group: Sequence[_PendingWrite]) -> list[Any]:
         """Write a group in one transaction. What each call gets: a result, or the error to
@@ -187,7 +187,9 @@ class Writer:
             try:
                 loop.call_soon_threadsafe(_resolve, answers)
             except RuntimeError:  # the loop was closed: nobody waits any more
-                log.warning("%d writes were committed for callers that are gone", len(answers))
+                log.warning(
+                    "%d writes were committed after their callers disconnected", len(answers)
+                )
 
 
 def _together(transaction: Transaction, group: Sequence[_PendingWrite]) -> list[Any]:

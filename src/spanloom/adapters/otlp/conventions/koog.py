@@ -1,4 +1,4 @@
-"""JetBrains' Koog: koog.* beside gen_ai.*.
+"""JetBrains' Koog: koog.* in addition to gen_ai.*.
 
 Source: JetBrains/koog, agents-features-opentelemetry (KoogAttributes, GenAIAttributes, the spans;
 recorded from 1.1); docs.koog.ai, OpenTelemetry support.

@@ -2,8 +2,8 @@
 
 Sources: open-telemetry/semantic-conventions, docs/gen-ai/gen-ai-events.md, versions 1.26
 (gen_ai.content.prompt), 1.28 to 1.36 (gen_ai.user.message, gen_ai.choice ...) and 1.37 on
-(gen_ai.client.inference.operation.details). The fields of an event's body are among its attributes, or
-JSON in one of them: `body` (Koog), `gen_ai.event.content` (Azure), `event_body`.
+(gen_ai.client.inference.operation.details). The fields of an event's body are among its attributes,
+or JSON in one of them: `body` (Koog), `gen_ai.event.content` (Azure), `event_body`.
 """
 
 from __future__ import annotations

@@ -62,8 +62,8 @@ def check_database(target: Database) -> None:
         raise SchemaError("the database has no tables yet: run `spanloom migrate`")
     if step != HEAD:
         raise SchemaError(
-            f"the database is at step {step} and this version works with {HEAD}: "
-            "run `spanloom migrate`"
+            f"the database's schema is at step {step}, but this version of Spanloom needs {HEAD}:"
+            " run `spanloom migrate`"
         )
 
 
@@ -96,7 +96,7 @@ def _upgrade(connection: Connection) -> None:
         script.revision for script in ScriptDirectory.from_config(config).walk_revisions()
     }:
         raise SchemaError(
-            f"the database is at step {step}, which only a newer version of Spanloom knows: "
-            "install that version"
+            f"the database's schema is at step {step}, which this version of Spanloom does not"
+            " know: install a newer version"
         )
     command.upgrade(config, "head")

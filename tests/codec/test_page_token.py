@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spanloom.codec.page_token import list_query, page_token, position_of
 from spanloom.errors import SpanloomError
 from spanloom.model import MAX_TIME_NS
-from spanloom.services.page_token import list_query, page_token, position_of
 from tests.ingest.strategies import ids
 
 positions = st.tuples(st.integers(-MAX_TIME_NS, MAX_TIME_NS), ids)
@@ -16,7 +16,7 @@ positions = st.tuples(st.integers(-MAX_TIME_NS, MAX_TIME_NS), ids)
 
 def refused(token: str, query: str = "traces", project: str = "p") -> bool:
     with pytest.raises(SpanloomError) as error:
-        position_of(token, query, project)
+        position_of(token, query, project, field="pageToken")
     return (error.value.code, error.value.reason, error.value.violations[0].field) == (
         "INVALID_ARGUMENT",
         "INVALID_PAGE_TOKEN",
@@ -33,7 +33,10 @@ def test_a_list_is_named_by_the_conditions_that_are_set() -> None:
 
 @given(positions)
 def test_a_token_opens_its_own_list(position: tuple[int, str]) -> None:
-    assert position_of(page_token("traces", "p", position), "traces", "p") == position
+    assert (
+        position_of(page_token("traces", "p", position), "traces", "p", field="pageToken")
+        == position
+    )
 
 
 @given(positions)

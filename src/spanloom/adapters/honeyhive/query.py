@@ -1,4 +1,4 @@
-"""What the messages that ask for events ask for."""
+"""The query of a request for events: its filters, range of time, page and chart."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from typing import Any
 import orjson
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from spanloom.codec.json_path import json_path
 from spanloom.codec.struct_reader import value_object
 from spanloom.errors import invalid_field
 from spanloom.model import MAX_TIME_NS, Chart, EventQuery, Filter, Json
 from spanloom.model.checks import Violations
-from spanloom.services.paging import not_negative, page_size
+from spanloom.model.paging import clamped_page_size, not_negative
 from spanloom.v1 import event_pb2, event_service_pb2
 
 DEFAULT_LIMIT = 1000
@@ -43,7 +44,7 @@ _ORDERS = {
 _UNITS_NS = {"m": 60 * 10**9, "h": _HOUR_NS, "d": _DAY_NS, "w": 7 * _DAY_NS, "mo": 30 * _DAY_NS}
 _RELATIVE = re.compile(f"([0-9]{{1,9}}) ?({'|'.join(_UNITS_NS)})")
 
-Asking = (
+EventsRequest = (
     event_service_pb2.ExportEventsRequest
     | event_service_pb2.SearchEventsRequest
     | event_service_pb2.ListEventsRequest
@@ -53,18 +54,21 @@ Asking = (
 )
 
 
-def event_query(request: Asking) -> EventQuery:
-    """The filters, range and evaluation that a request asks for. INVALID_ARGUMENT names `filters[n].field`."""
+def event_query(request: EventsRequest) -> EventQuery:
+    """The filters, range and evaluation of a request.
+
+    Raises:
+        SpanloomError: INVALID_ARGUMENT that names the field, like `filters[0].operator`.
+    """
     filters = _filters(getattr(request, "filters", ()))
     if request.evaluation_id:
         filters.append(
             Filter(field=_RUN_ID, operator="is", value=request.evaluation_id, position=len(filters))
         )
-    dates = request.date_range
     return EventQuery(
         filters=filters,
-        since_ns=_since(dates),
-        until_ns=_bound(dates, "lte", "end_time"),
+        since_ns=_since(request),
+        until_ns=_bound(request.date_range, "lte", "end_time"),
     )
 
 
@@ -73,12 +77,12 @@ def page_query(
     | event_service_pb2.SearchEventsRequest
     | event_service_pb2.ListEventsRequest,
     *,
-    most: int,
+    maximum: int,
 ) -> EventQuery:
-    """The same, and the page."""
+    """As `event_query`, with the page."""
     return replace(
         event_query(request),
-        limit=page_size("limit", request.limit, default=DEFAULT_LIMIT, most=most),
+        limit=clamped_page_size("limit", request.limit, default=DEFAULT_LIMIT, maximum=maximum),
         page=not_negative("page", request.page) or 1,
     )
 
@@ -86,7 +90,11 @@ def page_query(
 def chart_of(
     request: event_service_pb2.GetEventsChartRequest,
 ) -> tuple[EventQuery, Chart]:
-    """The events that a chart is of, and how they are summed up. INVALID_ARGUMENT names the field."""
+    """The events of a chart, and how they are aggregated.
+
+    Raises:
+        SpanloomError: INVALID_ARGUMENT that names the field.
+    """
     query = event_query(request)
     if request.only_experiments:
         experiments = Filter(field=_RUN_ID, operator="exists", value=None)
@@ -110,16 +118,16 @@ def _filters(sent: str | Sequence[event_pb2.EventFilter]) -> list[Filter]:
         parts = [_part_of_json(item) for item in _list_of_json(sent)]
     else:
         parts = [_part_of_message(item) for item in sent]
-    bad = Violations()
+    violations = Violations()
     filters = []
     for position, part in enumerate(parts):
         value = part("value")
         words = {name: part(name) or "" for name in ("field", "operator", "type")}
         for name, word in words.items():
             if not isinstance(word, str):
-                bad.add(f"filters[{position}].{name}", "must be a text")
+                violations.add(f"filters[{position}].{name}", "must be a string")
             elif not word and name != "type":
-                bad.add(f"filters[{position}].{name}", "is required")
+                violations.add(f"filters[{position}].{name}", "is required")
         filters.append(
             Filter(
                 field=words["field"],
@@ -129,12 +137,12 @@ def _filters(sent: str | Sequence[event_pb2.EventFilter]) -> list[Filter]:
                 position=position,
             )
         )
-    bad.refuse()
+    violations.refuse()
     return filters
 
 
 def _type_of(operator: str, value: Json) -> str:
-    """The type of a comparison that does not say it."""
+    """The type of a comparison that does not name one."""
     if operator in _ORDERS:
         return _ORDERS[operator]
     if isinstance(value, bool):
@@ -159,22 +167,26 @@ def _list_of_json(text: str) -> list[dict[str, Json]]:
         value = None
     items = [value] if isinstance(value, dict) else value
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise invalid_field("filters", "must be the JSON of a list of filters")
+        raise invalid_field("filters", "must be JSON text of a filter or of a list of filters")
     return items
 
 
-def _since(dates: event_pb2.DateRange) -> int | None:
+def _since(request: EventsRequest) -> int | None:
+    dates = request.date_range
     since_ns = _bound(dates, "gte", "start_time")
     if since_ns is not None or not dates.relative:
         return since_ns
     match = _RELATIVE.fullmatch(dates.relative.strip())
     if not match:
-        raise invalid_field("dateRange.relative", "must be like 30m, 24h, 7d, 2w or 1mo")
+        raise invalid_field(
+            json_path(type(request))("date_range.relative"),
+            "must be a number followed by m, h, d, w or mo, for example 30m or 1mo",
+        )
     return max(-1, time.time_ns() - int(match[1]) * _UNITS_NS[match[2]])
 
 
 def _bound(dates: event_pb2.DateRange, *names: str) -> int | None:
-    """In nanoseconds; a time that no event can have stands for the nearest beside those that one can."""
+    """Nanoseconds since 1970, clamped to one beyond the times that events can have."""
     for name in names:
         if dates.HasField(name):  # type: ignore[arg-type]
             bound: Timestamp = getattr(dates, name)

@@ -9,14 +9,72 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import orjson
 
+from spanloom.codec.json_path import json_path
 from spanloom.errors import Reason, invalid_field
 from spanloom.model.checks import possible_id
+from spanloom.model.paging import clamped_page_size
+from spanloom.v1 import experiment_service_pb2, trace_service_pb2
 
 _DIGEST_BYTES = 12
 _TIME_BYTES = 8
+
+DEFAULT_PAGE_SIZE = 50
+MAX_PAGE_SIZE = 1000
+
+ListRequest = (
+    experiment_service_pb2.GetExperimentRequest
+    | experiment_service_pb2.ListExperimentsRequest
+    | trace_service_pb2.ListTracesRequest
+)
+Item = TypeVar("Item")
+# An item's time, in nanoseconds, and its id.
+Position = tuple[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPage(Generic[Item]):
+    """One page of a list, and the token of the next one, "" after the last."""
+
+    items: Sequence[Item]
+    next_token: str
+
+
+async def token_page(
+    request: ListRequest,
+    read: Callable[[int, Position | None], Awaitable[Sequence[Item]]],
+    position: Callable[[Item], Position],
+    *,
+    query: str,
+    project: str,
+) -> TokenPage[Item]:
+    """One page of a list, as a request with a page size and a page token asks for it.
+
+    Args:
+        read: Reads at most so many items that follow a position, None for the beginning.
+        position: An item's position in the list.
+        query: The list and its conditions, as `list_query` names them.
+
+    Raises:
+        SpanloomError: INVALID_PAGE_TOKEN if the token is not one of this list; INVALID_ARGUMENT if
+            the size is negative.
+    """
+    spelled = json_path(type(request))
+    size = clamped_page_size(
+        spelled("page_size"), request.page_size, default=DEFAULT_PAGE_SIZE, maximum=MAX_PAGE_SIZE
+    )
+    token, field = request.page_token, spelled("page_token")
+    after = position_of(token, query, project, field=field) if token else None
+    # One more than the page has, to know whether another page follows.
+    items = await read(size + 1, after)
+    if len(items) <= size:
+        return TokenPage(items, "")
+    return TokenPage(items[:size], page_token(query, project, position(items[size - 1])))
 
 
 def list_query(list_name: str, /, **conditions: str | float | None) -> str:
@@ -29,7 +87,7 @@ def list_query(list_name: str, /, **conditions: str | float | None) -> str:
     return list_name + orjson.dumps(given, option=orjson.OPT_SORT_KEYS).decode()
 
 
-def page_token(query: str, project: str, after: tuple[int, str]) -> str:
+def page_token(query: str, project: str, after: Position) -> str:
     """The token for what follows an item.
 
     Args:
@@ -43,15 +101,13 @@ def page_token(query: str, project: str, after: tuple[int, str]) -> str:
     )
 
 
-def position_of(
-    token: str, query: str, project: str, *, field: str = "pageToken"
-) -> tuple[int, str]:
+def position_of(token: str, query: str, project: str, *, field: str) -> Position:
     """The item that `page_token` made the token for.
 
     Raises:
         SpanloomError: INVALID_PAGE_TOKEN for anything that it did not make for this query.
     """
-    refused = invalid_field(field, "not a token of this list", Reason.INVALID_PAGE_TOKEN)
+    refused = invalid_field(field, "is not a page token of this list", Reason.INVALID_PAGE_TOKEN)
     try:
         data = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
         position = data[_DIGEST_BYTES:]
