@@ -1,5 +1,5 @@
-"""The HoneyHive adapter and its view: what was sent is returned, sessions are found or made, and bad
-input is named."""
+"""The HoneyHive adapter and its view: what was sent is returned, sessions are found or created, and
+bad input is named."""
 
 from __future__ import annotations
 
