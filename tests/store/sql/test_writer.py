@@ -327,3 +327,15 @@ def test_event_loops_that_end_do_not_stop_the_writer(
     thread.join()
     run(store.write_spans(project, [a_span()]))
     assert run(store.ready()) is True
+
+
+def test_a_project_that_exists_is_not_written_again(
+    store: Store, run: Run[Any], project: str
+) -> None:
+    async def ensure() -> int:
+        with commits(store) as seen:
+            await store.ensure_project(project)
+            await store.ensure_project(project)
+        return len(seen)
+
+    assert run(ensure()) == 1
