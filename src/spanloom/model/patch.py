@@ -44,10 +44,13 @@ def patched(span: Span, patch: Patch) -> Span:
                 key: value for key, value in new.items() if not _removed(patch, name, key)
             }
     io = replace(span.io, **changes)
-    columns: dict[str, Any] = {**_columns(span, patch, io), **_times(span, patch)}
+    end_follows = _end_follows(span, patch)
+    columns: dict[str, Any] = {**_columns(span, patch, io), **_times(span, patch, end_follows)}
     if "name" in patch:
         columns["name"] = patch["name"]
     updated = tuple(name for name in _UPDATED if name in span.updated or name in patch)
+    if end_follows:
+        updated += ("duration_ms",)
     start_unknown = span.start_unknown and "start_ns" not in patch
     return replace(span, **columns, io=io, updated=updated, start_unknown=start_unknown)
 
@@ -76,18 +79,31 @@ def _columns(span: Span, patch: Patch, io: Io) -> dict[str, Any]:
     return follow
 
 
-def _times(span: Span, patch: Patch) -> dict[str, Any]:
+def _has_start(span: Span, patch: Patch) -> bool:
     # A session without a start of its own begins with its events: nothing is to be reckoned from
     # its column.
-    has_start = "start_ns" in patch or not span.start_unknown
+    return "start_ns" in patch or not span.start_unknown
+
+
+def _end_follows(span: Span, patch: Patch) -> bool:
+    """Whether the end is start + the updated duration: nothing else says it. It then follows each
+    later update of the two, as it does when the event is written again."""
+    is_open = span.end_ns is None or "duration_ms" in span.updated
+    return is_open and "duration_ms" in patch and "end_ns" not in patch and _has_start(span, patch)
+
+
+def _times(span: Span, patch: Patch, end_follows: bool) -> dict[str, Any]:
     start, end = patch.get("start_ns", span.start_ns), patch.get("end_ns", span.end_ns)
     if "duration_ms" in patch:
         duration = patch["duration_ms"]
-        if end is None and has_start:
+        if end_follows:
             # The start may be the event's own: the update alone did not tell that the end is out of
             # range.
             end = min(start + round(duration * _NS_PER_MS), MAX_TIME_NS)
-    elif has_start and span.duration_ms == _length(span.start_ns, span.end_ns):
+    elif _has_start(span, patch) and span.duration_ms in (
+        None,  # no start was known, or no end
+        _length(span.start_ns, span.end_ns),
+    ):
         duration = _length(start, end)
     else:
         duration = span.duration_ms

@@ -185,7 +185,8 @@ class Span:
 
     `start_unknown`: the client gave no start, none follows from what it gave, and `start_ns` is the
     time of receipt. `updated` names those of the fields name, start_ns and end_ns that an update
-    has set since the span was read. `log_type` is a Basalt log's: span, generation, function, tool,
+    has set since the span was read, and duration_ms when `end_ns` follows from an updated duration.
+    `log_type` is a Basalt log's: span, generation, function, tool,
     retrieval, event. `instrumentation` is the name of the library that recorded the span.
     """
 

@@ -123,7 +123,7 @@ def _unset(span: Span) -> set[str]:
     """The fields that were not sent, although the span has them, and that no update has set
     since."""
     columns = {"name": "name", "start_ns": "start_time", "end_ns": "end_time"}
-    return set(_sent(span).get("unset", ())).difference(columns[name] for name in span.updated)
+    return set(_sent(span).get("unset", ())).difference(columns.get(name) for name in span.updated)
 
 
 def _put_times(message: Any, span: Span, start_ns: int, end_ns: int | None) -> None:
