@@ -24,7 +24,8 @@ class LiveServer:
     when it ends."""
 
     def __init__(self, **settings: Any) -> None:
-        self._settings = Settings(grpc_address=ANY_PORT, http_address=ANY_PORT, **settings)
+        given = {"lame_duck": 0.0, **settings}
+        self._settings = Settings(grpc_address=ANY_PORT, http_address=ANY_PORT, **given)
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), daemon=True)
         self._started = threading.Event()
         self._failure: BaseException | None = None

@@ -166,6 +166,11 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
         log.info("draining", seconds=settings.drain_timeout)
         middleware.draining = True
         stop.set()
+        await grpc_server.set_serving(False)
+        if middleware.was_called_within(settings.lame_duck):
+            # New calls are answered UNAVAILABLE for a moment before gRPC stops: those that are on
+            # their way then would be CANCELLED, which clients do not repeat.
+            await asyncio.sleep(settings.lame_duck)
         await asyncio.gather(
             grpc_server.stop(settings.drain_timeout),
             http_server.stop(settings.drain_timeout),

@@ -55,6 +55,7 @@ class Settings:
     max_in_flight: int = 1024
     queue_rows: int = 50_000
     queue_bytes: int = 64 * 1024 * 1024
+    lame_duck: float = 1.5  # seconds of UNAVAILABLE before a busy server stops listening
     drain_timeout: float = 10.0
     cors_origins: str = ""  # comma-separated; "*" for any; "" switches CORS off
     evaluate: bool = True  # run evaluators in this process
@@ -98,8 +99,9 @@ class Settings:
         ):
             if not getattr(self, name) > 0:
                 raise SetupError(f"{name} must be greater than 0")
-        if not self.drain_timeout >= 0:
-            raise SetupError("drain_timeout must not be negative")
+        for name in ("lame_duck", "drain_timeout"):
+            if not getattr(self, name) >= 0:
+                raise SetupError(f"{name} must not be negative")
 
 
 def load(given: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,7 @@ def served(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 def a_server(database: str) -> LiveServer:
-    return LiveServer(database=database, log_level="error", drain_timeout=2.0)
+    return LiveServer(database=database, log_level="error", lame_duck=1.5, drain_timeout=2.0)
 
 
 @contextmanager
@@ -232,13 +232,19 @@ def test_a_renewed_certificate_is_served(authority: trustme.CA, tmp_path: Path) 
 
 def test_a_server_that_drains_fails_no_call(authority: trustme.CA, tmp_path: Path) -> None:
     stop = threading.Event()
+    done = Counter[str]()
 
-    def calls(one: Callable[[int], None]) -> int:
-        done = 0
+    def calls(name: str, one: Callable[[int], None]) -> None:
         while not stop.is_set():
-            one(done)
-            done += 1
-        return done
+            one(done[name])
+            done[name] += 1
+
+    def wait_for_calls(running: Iterable[Future[None]]) -> None:
+        """Returns when each kind of call has succeeded ten times more, or one has failed."""
+        before = done.copy()
+        while any(done[name] < before[name] + 10 for name in ("grpc", "rest")):
+            assert not any(work.done() for work in running)
+            time.sleep(0.01)
 
     with (
         a_server(database := new_url("sqlite", tmp_path)) as stays,
@@ -256,15 +262,17 @@ def test_a_server_that_drains_fails_no_call(authority: trustme.CA, tmp_path: Pat
             def by_rest(number: int) -> None:
                 it.http.post("/monitor/trace", json={"id": f"rest-{number}"}).raise_for_status()
 
-            running = [pool.submit(calls, by_grpc), pool.submit(calls, by_rest)]
-            time.sleep(0.5)
-            leaving.close()  # it drains and is gone; the calls find the other one
-            time.sleep(0.5)
-            stop.set()
-            for name, work in zip(("grpc", "rest"), running, strict=True):
-                done = work.result()
-                assert done > 10
-                assert it.http.get(f"/v1/traces/{name}-{done - 1}").status_code == 200
+            running = [pool.submit(calls, "grpc", by_grpc), pool.submit(calls, "rest", by_rest)]
+            try:
+                wait_for_calls(running)
+                leaving.close()  # it drains and is gone; the calls find the other one
+                wait_for_calls(running)
+            finally:
+                stop.set()
+            for work in running:
+                work.result()
+            for name in ("grpc", "rest"):
+                assert it.http.get(f"/v1/traces/{name}-{done[name] - 1}").status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ funnel for errors. Refusals of what is no call at all pass it too.
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -58,11 +59,16 @@ class Middleware:
         self._timeout = timeout
         self._max_in_flight = max_in_flight
         self._in_flight = 0
+        self._last_call = -math.inf
         self.draining = False
 
     @property
     def is_busy(self) -> bool:
         return self._in_flight > 0
+
+    def was_called_within(self, seconds: float) -> bool:
+        """Whether a call came in the last so many seconds."""
+        return time.monotonic() - self._last_call < seconds
 
     @property
     def needs_no_key(self) -> bool:
@@ -139,6 +145,7 @@ class Middleware:
         self, method: Method, metadata: Mapping[str, str], request_id: str
     ) -> CallContext:
         received_ns = time.time_ns()
+        self._last_call = time.monotonic()
         if self.draining:
             raise SpanloomError(
                 Code.UNAVAILABLE,
