@@ -50,7 +50,6 @@ class OtlpTraceService:
         )
         if weight <= _SPANS_A_WRITE:
             weight = max(weight, request.ByteSize() // 4096)
-        large = weight > _SPANS_A_WRITE
         rejected: list[tuple[str, str]] = []
         stored = 0
         for project, groups in _by_project(request.resource_spans, call).items():
@@ -63,7 +62,7 @@ class OtlpTraceService:
                     continue
                 try:
                     await self._projects.ensure(project)
-                    refused = await self._write(project, part.spans, large=large)
+                    refused = await self._write(project, part.spans)
                 except SpanloomError as error:
                     raise _after(stored, error) from error
                 rejected += refused
@@ -78,7 +77,7 @@ class OtlpTraceService:
         return response
 
     async def _write(
-        self, project: str, spans: Sequence[Span], *, large: bool
+        self, project: str, spans: Sequence[Span]
     ) -> list[tuple[str, str]]:
         """Store what can be stored; (span, reason) of each that cannot."""
         asking, perhaps = asking_traces(spans)
@@ -88,7 +87,6 @@ class OtlpTraceService:
             evaluations=[trace_scan(trace_id) for trace_id in sorted(asking)],
             scan_if_sampled=perhaps,
             partial=True,
-            large=large,
         )
         return [
             (
