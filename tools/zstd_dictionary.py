@@ -54,7 +54,7 @@ def bodies() -> Iterator[bytes]:
 
 def main() -> None:
     number = int(sys.argv[1])
-    samples = [*otlp(), *bodies()]
+    samples: list[bytes | bytearray | memoryview[int]] = [*otlp(), *bodies()]
     dictionary = zstandard.train_dictionary(_SIZE, samples, dict_id=number)
     _TARGET.mkdir(exist_ok=True)
     (_TARGET / f"{number}.zdict").write_bytes(dictionary.as_bytes())

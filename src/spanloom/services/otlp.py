@@ -76,9 +76,7 @@ class OtlpTraceService:
             response.partial_success.error_message = "; ".join(reasons)
         return response
 
-    async def _write(
-        self, project: str, spans: Sequence[Span]
-    ) -> list[tuple[str, str]]:
+    async def _write(self, project: str, spans: Sequence[Span]) -> list[tuple[str, str]]:
         """Store what can be stored; (span, reason) of each that cannot."""
         asking, perhaps = asking_traces(spans)
         refused = await self._store.write_spans(

@@ -13,7 +13,7 @@ from google.protobuf import json_format
 from sqlalchemy import make_url
 
 from spanloom.model import EventQuery, Experiment, Filter, Span
-from spanloom.store.sql.rows import SPAN_COLUMNS
+from spanloom.store.sql.reading import SPAN_NAMES
 from spanloom.store.store import Store
 from spanloom.v1 import (
     agent_chat_service_pb2,
@@ -29,7 +29,7 @@ from tests.store.samples import a_span
 
 FILES = sorted(path.name for path in Path("tests/data/databases").glob("*.gz"))
 PROJECT = "demo"
-COLUMNS = [c.name for c in SPAN_COLUMNS if c.name != "body"]
+COLUMNS = SPAN_NAMES
 VERSIONS = [
     *(("spans", "version"), ("traces", "version"), ("feedback", "version")),
     *(("prompt_tags", "version"), ("evaluators", "version"), ("datasets", "version")),

@@ -8,8 +8,8 @@ from typing import Self
 from sqlalchemy.exc import SQLAlchemyError
 
 from spanloom import errors
-from spanloom.store.sql import migrations, queries
 from spanloom.store.spans import Restore
+from spanloom.store.sql import migrations, queries
 from spanloom.store.sql.database import Database
 from spanloom.store.sql.readers import READERS, Readers
 from spanloom.store.sql.reading import SpanReader

@@ -128,7 +128,8 @@ def _text_column(column: ColumnElement[Any]) -> _Operand:
 
 def _time_column(column: ColumnElement[Any]) -> _Operand:
     return _Operand(
-        column.is_not(None), {"number": (column, predicates.milliseconds), "datetime": (column, predicates.time_ns)}
+        column.is_not(None),
+        {"number": (column, predicates.milliseconds), "datetime": (column, predicates.time_ns)},
     )
 
 

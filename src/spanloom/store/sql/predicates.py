@@ -39,7 +39,9 @@ def is_field(field: str) -> bool:
 
 def operator_of(asked: Filter) -> str:
     """The operator; compared with null a value is there or not."""
-    return _NULL_MEANS.get(asked.operator, asked.operator) if asked.value is None else asked.operator
+    return (
+        _NULL_MEANS.get(asked.operator, asked.operator) if asked.value is None else asked.operator
+    )
 
 
 def predicate(asked: Filter) -> Predicate:
@@ -86,8 +88,10 @@ def value_at(field: str) -> Callable[[Span], Json]:
 def _shown(span: Span, column: str | None, head: str, path: Sequence[str]) -> Json:
     """What columns show of a field that was not sent."""
     if column is not None:
-        return getattr(span, column) or None if column in ("provider", "model") else getattr(
-            span, column
+        return (
+            getattr(span, column) or None
+            if column in ("provider", "model")
+            else getattr(span, column)
         )
     if (head, *path) == TOTAL_TOKENS:
         tokens = [n for n in (span.input_tokens, span.output_tokens) if n is not None]

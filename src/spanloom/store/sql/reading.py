@@ -54,9 +54,7 @@ def select_whole(
 
 def ordered(columns: Any, order: Sequence[str]) -> list[Any]:
     """The columns of an order, as of `select_whole`."""
-    return [
-        columns[name[1:]].desc() if name.startswith("-") else columns[name] for name in order
-    ]
+    return [columns[name[1:]].desc() if name.startswith("-") else columns[name] for name in order]
 
 
 class SpanReader:

@@ -13,7 +13,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import BigInteger, Column, Text
+from sqlalchemy import BigInteger, Column, Table, Text
 
 from spanloom import errors
 from spanloom.model import (
@@ -72,6 +72,15 @@ class SpanRows(NamedTuple):
     traces: list[Row]
     size: int
     refused: list[RefusedSpan]
+
+    def by_table(self) -> dict[Table, list[Row]]:
+        """What a transaction writes."""
+        return {
+            tables.envelopes: self.envelopes,
+            tables.bodies: self.bodies,
+            tables.spans: self.spans,
+            tables.traces: self.traces,
+        }
 
 
 def span_rows(project: str, spans: Sequence[Span], *, partial: bool = False) -> SpanRows:
@@ -312,7 +321,8 @@ def _named(
     return {
         c.name: getattr(value, c.name)
         for c in columns
-        if isinstance(c.type, kind) and c.name not in ("project", "version", "body", "agent_version", "reader")
+        if isinstance(c.type, kind)
+        and c.name not in ("project", "version", "body", "agent_version", "reader")
     }
 
 

@@ -24,14 +24,22 @@ from spanloom.model import (
     TraceQuery,
 )
 from spanloom.store.spans import ALL_TRACES, RefusedSpan, SpanStore
-from spanloom.store.sql import agent_queries, charts, deletes, filters, queries, rows, tables, textual
+from spanloom.store.sql import (
+    agent_queries,
+    charts,
+    deletes,
+    filters,
+    queries,
+    rows,
+    tables,
+    textual,
+)
 from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.follow_up import follow_up
 from spanloom.store.sql.queries import NEWEST_EVENTS
 from spanloom.store.sql.reading import select_whole
 from spanloom.store.sql.rows import checked
 from spanloom.store.sql.transaction import Rows, Transaction
-
 
 # Matches that only a look at whole spans tells are counted up to this many.
 MOST_COUNTED = 10_000
@@ -97,7 +105,7 @@ class SqlSpans(SpanStore):
         def write(transaction: Transaction) -> bool:
             if transaction.connection.execute(queries.EVENT, found).first():
                 return False
-            transaction.write(_with_evaluations(made, project, ()))
+            transaction.write(made.by_table())
             return True
 
         return bool(await self._write(write, size=made.size))
@@ -224,9 +232,7 @@ class SqlSpans(SpanStore):
 
         def run(connection: Connection) -> list[Span]:
             if asked.of_spans:
-                return list(
-                    itertools.islice(self._matching(connection, found, asked), query.limit)
-                )
+                return list(itertools.islice(self._matching(connection, found, asked), query.limit))
             whole = select_whole(found, NEWEST_EVENTS, limit=query.limit)
             return [self._reader.to_span(row) for row in connection.execute(whole)]
 
@@ -305,12 +311,7 @@ class SqlSpans(SpanStore):
 
 
 def _with_evaluations(made: rows.SpanRows, project: str, evaluations: Sequence[Evaluation]) -> Rows:
-    found = {
-        tables.envelopes: made.envelopes,
-        tables.bodies: made.bodies,
-        tables.spans: made.spans,
-        tables.traces: made.traces,
-    }
+    found = made.by_table()
     if evaluations:
         found[tables.evaluations] = rows.evaluation_rows(project, evaluations)
     return found

@@ -15,6 +15,7 @@ from sqlalchemy import (
     insert,
     select,
     table,
+    text,
     tuple_,
     update,
 )
@@ -35,6 +36,8 @@ _CHANGE = (
     .where(*(_spans.c[name] == bindparam(f"of_{name}") for name in _KEY))
     .values(body="", version=bindparam("new_version"), agent_version=bindparam("told"))
 )
+STEP = "0003"
+_STEP = text("SELECT version_num FROM alembic_version")
 _BATCH = 500
 _BATCHES_A_LINE = 100
 
@@ -47,7 +50,8 @@ def move_bodies(database: Database, engine: Engine) -> None:
     while True:
         with engine.begin() as connection:
             database.lock_schema(connection)
-            rows = _next(connection, after)
+            # Another process may have finished.
+            rows = _next(connection, after) if connection.execute(_STEP).scalar() == STEP else []
             if rows:
                 _move(connection, database, rows)
         moved += len(rows)

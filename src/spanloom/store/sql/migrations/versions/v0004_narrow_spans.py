@@ -17,7 +17,7 @@ FOUND_BY_INDEX = [
 ]
 # A row of spans has a body of its own: what replaces or deletes the row deletes the body.
 SQLITE_TRIGGERS = [
-    f"CREATE TRIGGER {name} AFTER {event} ON spans "
+    f"CREATE TRIGGER {name} AFTER {event} ON spans "  # noqa: S608 - names
     "BEGIN DELETE FROM bodies WHERE span_version = OLD.version; END"
     for name, event in (("spans_replaced", "UPDATE OF version"), ("spans_deleted", "DELETE"))
 ]
