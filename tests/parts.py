@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from spanloom.adapters.restore import restore
 from spanloom.genai.read import genai_messages
 from spanloom.genai.roles import ASSISTANT, USER
 from spanloom.genai.stored import messages_json
@@ -14,9 +15,9 @@ from spanloom.model import GenAi, Io, Span, TraceFacts
 from spanloom.model.genai import Agent, Compaction, Handoff, Tool, Usage
 from spanloom.model.span import Party, PromptUse, Variable
 from spanloom.store.sql import rows, tables
-from spanloom.store.sql.reading import SPAN_NAMES, SpanReader, no_adapter
+from spanloom.store.sql.reading import SPAN_NAMES, SpanReader
 
-READER = SpanReader(no_adapter)
+READER = SpanReader(restore)
 # Fields that are parts of their own.
 MADE: Mapping[str, Any] = {
     "tool": Tool,

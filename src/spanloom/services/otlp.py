@@ -9,7 +9,7 @@ from typing import Any
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 
-from spanloom.adapters.otlp.read import parts_from
+from spanloom.adapters.otlp.read import briefs_from
 from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.errors import Reason, SpanloomError
 from spanloom.model import Span, trace_scan
@@ -53,7 +53,7 @@ class OtlpTraceService:
         rejected: list[tuple[str, str]] = []
         stored = 0
         for project, groups in _by_project(request.resource_spans, call).items():
-            parts = parts_from(groups, received_ns=call.received_ns, most=_SPANS_A_WRITE)
+            parts = briefs_from(groups, received_ns=call.received_ns, most=_SPANS_A_WRITE)
             while (
                 part := await run_in_thread_if_large(weight, partial(next, parts, None))
             ) is not None:

@@ -92,8 +92,8 @@ _PLACES: Final[dict[str, tuple[str, str]]] = {
     },
     "handoff_from": ("handoff", "from_agent"),
     "handoff_to": ("handoff", "to_agent"),
-    **{field: ("trace", field) for field in ("feature_slug", "sample_rate", "sampled")},
 }
+_OF_TRACE: Final = ("feature_slug", "sample_rate", "sampled")
 _GENAI_PARTS: Final = {
     "tool": Tool,
     "agent": Agent,
@@ -105,6 +105,24 @@ _GENAI_PARTS: Final = {
 
 def complete(draft: Draft, source: SpanSource, start_ns: int) -> None:
     """Fill in the draft what follows from the rest of it."""
+    complete_columns(draft, source, start_ns)
+    operation = draft["operation"]
+    if operation in TOOL_OPERATIONS:
+        _complete_tool(draft, source, operation)
+    else:
+        _complete_messages(draft, source, operation)
+    if source.failed:
+        _complete_error(draft, source.events)
+    if "output_messages" in draft and (reasoning := reasoning_of(draft["output_messages"])):
+        draft["reasoning"] = reasoning
+    if "inputs" not in draft and (value := _inputs(draft, operation)) is not None:
+        draft["inputs"] = value
+    if "outputs" not in draft and (value := _outputs(draft, operation)) is not None:
+        draft["outputs"] = value
+
+
+def complete_columns(draft: Draft, source: SpanSource, start_ns: int) -> None:
+    """The part of it that columns need."""
     operation = draft["operation"] = _operation(draft, source)
     if (
         operation == "invoke_agent"
@@ -113,19 +131,7 @@ def complete(draft: Draft, source: SpanSource, start_ns: int) -> None:
     ):
         draft["agent_name"] = source.name[len(_AGENT_NAME) :]
     draft.setdefault("kind", _kind(operation))
-    if operation in TOOL_OPERATIONS:
-        _complete_tool(draft, source, operation)
-    else:
-        _complete_messages(draft, source, operation)
-    if source.failed:
-        _complete_error(draft, source.events)
     _complete_cost(draft, operation, start_ns)
-    if "output_messages" in draft and (reasoning := reasoning_of(draft["output_messages"])):
-        draft["reasoning"] = reasoning
-    if "inputs" not in draft and (value := _inputs(draft, operation)) is not None:
-        draft["inputs"] = value
-    if "outputs" not in draft and (value := _outputs(draft, operation)) is not None:
-        draft["outputs"] = value
 
 
 def parts_of(draft: Draft) -> tuple[Io, GenAi, TraceFacts]:
@@ -158,11 +164,13 @@ def parts_of(draft: Draft) -> tuple[Io, GenAi, TraceFacts]:
     return (
         Io(**io),
         GenAi(**genai) if genai else NO_GENAI,
-        _trace_facts(draft, parts.get("trace", {})),
+        trace_facts(draft),
     )
 
 
-def _trace_facts(draft: Draft, facts: dict[str, Any]) -> TraceFacts:
+def trace_facts(draft: Draft) -> TraceFacts:
+    """What a draft says of the trace."""
+    facts: dict[str, Any] = {name: draft[name] for name in _OF_TRACE if name in draft}
     for name in ("user", "organization"):
         if name in draft:
             facts[name] = Party(**draft[name])

@@ -28,6 +28,7 @@ from spanloom.model import (
     uuid7,
 )
 from spanloom.model.patch import Patch
+from spanloom.model.span import NO_IO
 from spanloom.store.spans import RefusedSpan
 from spanloom.store.sql import tables
 from spanloom.store.sql.bodies import body_of
@@ -111,7 +112,10 @@ def span_rows(project: str, spans: Sequence[Span], *, partial: bool = False) -> 
     for position, span in enumerate(spans):
         try:
             length = _check_span(span)
-            message = span.sent.message or json_bytes(body_of(span))
+            message = span.sent.message
+            if not message or span.io is not NO_IO:  # and whatever was read can be stored
+                body = json_bytes(body_of(span))
+                message = message or body
             row = _span_row(project, span)
         except errors.SpanloomError as error:
             refuse(position, error)
