@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from operator import attrgetter
 
+from spanloom.adapters.honeyhive import read as honeyhive
 from spanloom.adapters.otlp import read as otlp
 from spanloom.model import Span
 
@@ -22,10 +23,10 @@ def restore(adapter: str, message: bytes, envelope: bytes, columns: Span) -> Spa
     Raises:
         KeyError: no adapter of this version has this name.
     """
-    span = _READERS[adapter](message, envelope, columns.start_ns)
+    span = _READERS[adapter](message, envelope, columns)
     for name, value in zip(_NAMES, _values(columns), strict=True):
         setattr(span, name, value)
     return span
 
 
-_READERS = {otlp.ADAPTER: otlp.restore}
+_READERS = {otlp.ADAPTER: otlp.restore, honeyhive.ADAPTER: honeyhive.restore}

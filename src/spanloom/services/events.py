@@ -185,7 +185,7 @@ class EventService:
         project = call.project(_project_of(batch, call, field))
         read = await run_in_thread_if_large(
             len(batch.events),
-            lambda: read_batch(batch, received_ns=call.received_ns, field=field),
+            lambda: read_batch(batch, received_ns=call.received_ns, field=field, brief=True),
         )
         await self._projects.ensure(project)
         await self._store.write_spans(project, read.spans, events=True)
@@ -193,7 +193,7 @@ class EventService:
 
     async def _create_one(self, event: event_pb2.Event, call: CallContext, field: str) -> str:
         project = call.project(event.project)
-        span = read_event(event, received_ns=call.received_ns, field=field)
+        span = read_event(event, received_ns=call.received_ns, field=field, brief=True)
         await self._projects.ensure(project)
         await self._store.write_spans(project, [span], events=True)
         return span.event_id

@@ -98,10 +98,10 @@ def briefs_from(request: Any, *, received_ns: int, most: int) -> Iterator[Receiv
         yield Received(spans, rejected)
 
 
-def restore(message: bytes, envelope: bytes, received_ns: int) -> Span:
+def restore(message: bytes, envelope: bytes, columns: Span) -> Span:
     """The whole of a span that `briefs_from` read."""
     scope, around = _opened(envelope)
-    return _span(trace_pb2.Span.FromString(message), scope, around, received_ns)
+    return _span(trace_pb2.Span.FromString(message), scope, around, columns.start_ns)
 
 
 def _each(
