@@ -13,15 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import zstandard
-from google.protobuf import json_format
 
 from spanloom.adapters.basalt.read import read_trace
-from spanloom.adapters.honeyhive.read import read_batch
 from spanloom.codec import json_codec, otlp_json
 from spanloom.model import Span
 from spanloom.store.sql.bodies import body_of
 from spanloom.store.sql.rows import json_bytes
-from spanloom.v1 import event_service_pb2, trace_pb2
+from spanloom.v1 import event_pb2, trace_pb2
 
 _DATA = Path("tests/data")
 _SIZE = 16_384
@@ -44,17 +42,22 @@ def bodies() -> Iterator[bytes]:
         sent = json.loads(path.read_text())["body"]
         trace = json_codec.parse(sent, trace_pb2.Trace).message
         found += read_trace(trace, trace_id="t", received_ns=1).spans
-    request = json.loads((_DATA / "documented/create_event_batch.json").read_text())["request"]
-    batch = json_format.ParseDict(
-        request, event_service_pb2.CreateEventBatchRequest(), ignore_unknown_fields=True
-    )
-    found += read_batch(batch, received_ns=1).spans
     yield from (json_bytes(body_of(span)) for span in found)
+
+
+def events() -> Iterator[bytes]:
+    """Messages of HoneyHive's events."""
+    request = json.loads((_DATA / "documented/create_event_batch.json").read_text())["request"]
+    sent = [request, *(json.loads(p.read_text())["body"] for p in (_DATA / "honeyhive").glob("*"))]
+    for body in sent:
+        for event in body.get("events", [body.get("event", {})]):
+            message = json_codec.parse(event, event_pb2.Event).message
+            yield message.SerializeToString()
 
 
 def main() -> None:
     number = int(sys.argv[1])
-    samples: list[bytes | bytearray | memoryview[int]] = [*otlp(), *bodies()]
+    samples: list[bytes | bytearray | memoryview[int]] = [*otlp(), *bodies(), *events()]
     dictionary = zstandard.train_dictionary(_SIZE, samples, dict_id=number)
     _TARGET.mkdir(exist_ok=True)
     (_TARGET / f"{number}.zdict").write_bytes(dictionary.as_bytes())

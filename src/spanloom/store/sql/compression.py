@@ -44,7 +44,7 @@ def _dictionaries() -> dict[int, zstandard.ZstdCompressionDict]:
 
 
 def compressed(messages: Sequence[bytes]) -> list[bytes]:
-    """Each message as a frame."""
+    """Each message, none of them empty, as a frame."""
     try:
         compressor = _of_thread.compressor
     except AttributeError:
