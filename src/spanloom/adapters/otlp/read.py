@@ -141,10 +141,9 @@ def _opened(envelope: bytes) -> tuple[str, dict[str, Json]]:
 
 def _brief(span: trace_pb2.Span, scope: str, envelope: bytes, received_ns: int) -> Span:
     message = span.SerializeToString()
-    # A value could nest deeper than JSON can be stored: the whole read decides.
-    draft = None
-    if message.count(b"[") + message.count(b"{") < _MOST_NESTED:
-        draft = brief_draft_of(span, scope)
+    # A value could nest deeper than JSON can be stored: the store decides by the whole.
+    may_nest = message.count(b"[") + message.count(b"{") > _MOST_NESTED
+    draft = None if may_nest else brief_draft_of(span, scope)
     if draft is None:
         found = _span(span, scope, {}, received_ns)
     else:
@@ -157,6 +156,8 @@ def _brief(span: trace_pb2.Span, scope: str, envelope: bytes, received_ns: int) 
         genai = GenAi(agent=Agent(version=version)) if version else NO_GENAI
         parts = Io(error=draft["error"]) if "error" in draft else NO_IO, genai, trace_facts(draft)
         found = _made(span, source, draft, parts, {}, received_ns)
+    if not may_nest:
+        found.io = NO_IO
     found.sent = Sent(ADAPTER, message=message, envelope=envelope)
     return found
 

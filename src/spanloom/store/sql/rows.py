@@ -113,7 +113,8 @@ def span_rows(project: str, spans: Sequence[Span], *, partial: bool = False) -> 
         try:
             length = _check_span(span)
             message = span.sent.message
-            if not message or span.io is not NO_IO:  # and whatever was read can be stored
+            if not message or span.io is not NO_IO:
+                # Also where a message is kept: what is made of it later can be written as JSON.
                 body = json_bytes(body_of(span))
                 message = message or body
             row = _span_row(project, span)

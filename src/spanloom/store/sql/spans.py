@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import fields
+from functools import partial as partial_of
 from typing import Any
 
 from sqlalchemy import Connection, Select
@@ -43,6 +45,8 @@ from spanloom.store.sql.transaction import Rows, Transaction
 
 # Matches that only a look at whole spans tells are counted up to this many.
 MOST_COUNTED = 10_000
+# So many bytes are compressed beside the event loop.
+_LARGE = 1 << 20
 
 
 class SqlSpans(SpanStore):
@@ -65,7 +69,9 @@ class SqlSpans(SpanStore):
         events: bool = False,
         partial: bool = False,
     ) -> Sequence[RefusedSpan]:
-        made = rows.span_rows(project, spans, partial=partial)
+        make = partial_of(rows.span_rows, project, spans, partial=partial)
+        large = sum(len(span.sent.message) for span in spans) > _LARGE
+        made = await asyncio.to_thread(make) if large else make()
         if not made.spans:
             return made.refused
         work = _with_evaluations(made, project, evaluations)
