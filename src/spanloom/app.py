@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 import structlog
 
+from spanloom.adapters.restore import restore
 from spanloom.config import Settings
 from spanloom.evaluation import judge
 from spanloom.evaluation.runner import evaluate_until
@@ -104,6 +105,7 @@ async def open_store(settings: Settings, *, migrate: bool = True) -> Store:
     return await Store.open(
         settings.database,
         control_url=settings.control_database,
+        restore=restore,
         migrate=migrate,
         queue_rows=settings.queue_rows,
         queue_bytes=settings.queue_bytes,

@@ -126,7 +126,8 @@ class PostgreSQL(Database):
         names = [str(column.name) for column in table.columns]  # orjson takes no subclass of str
         document = [dict(zip(names, newest[key], strict=True)) for key in sorted(newest)]
         statement = _insert_records(table, connection.dialect)
-        connection.exec_driver_sql(statement, (orjson.dumps(document).decode(),))
+        text = orjson.dumps(document, default=_bytea).decode()
+        connection.exec_driver_sql(statement, (text,))
 
     def lock_schema(self, connection: Connection) -> None:
         # A step may take minutes, on this connection and on the one that this waits for.
@@ -169,6 +170,10 @@ class PostgreSQL(Database):
             filled=and_(kind.in_(("object", "array")), value.not_in(("{}", "[]"))),
             keyed=func.coalesce(kind, "null") == "object",
         )
+
+
+def _bytea(value: bytes) -> str:
+    return "\\x" + value.hex()
 
 
 @cache

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+import itertools
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import fields
-from functools import partial as bound
+from functools import partial as partial_of
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Select
 
 from spanloom.model import (
+    MAX_TIME_NS,
     AgentQuery,
     AgentTotals,
     Chart,
@@ -24,11 +27,27 @@ from spanloom.model import (
 )
 from spanloom.model.patch import Patch
 from spanloom.store.spans import ALL_TRACES, NO_PATCH, RefusedSpan, SpanStore
-from spanloom.store.sql import agent_queries, charts, deletes, filters, queries, rows, tables
+from spanloom.store.sql import (
+    agent_queries,
+    charts,
+    deletes,
+    filters,
+    queries,
+    rows,
+    tables,
+    textual,
+)
 from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.follow_up import follow_up
+from spanloom.store.sql.queries import NEWEST_EVENTS
+from spanloom.store.sql.reading import select_whole
 from spanloom.store.sql.rows import checked
 from spanloom.store.sql.transaction import Rows, Transaction
+
+# Matches that only a look at whole spans tells are counted up to this many.
+MOST_COUNTED = 10_000
+# So many bytes are compressed beside the event loop.
+_LARGE = 1 << 20
 
 
 class SqlSpans(SpanStore):
@@ -37,6 +56,7 @@ class SqlSpans(SpanStore):
     def __init__(self, connections: Connections) -> None:
         self._database = connections.database
         self._read, self._write = connections.read, connections.write
+        self._reader = connections.reader
 
     # Writes
 
@@ -49,9 +69,9 @@ class SqlSpans(SpanStore):
         scan_if_sampled: Collection[str] = (),
         events: bool = False,
         partial: bool = False,
-        large: bool = False,
     ) -> Sequence[RefusedSpan]:
-        make = bound(rows.span_rows, project, spans, partial=partial, in_steps=large)
+        make = partial_of(rows.span_rows, project, spans, partial=partial)
+        large = sum(len(span.sent.message) for span in spans) > _LARGE
         made = await asyncio.to_thread(make) if large else make()
         if not made.spans:
             return made.refused
@@ -94,7 +114,7 @@ class SqlSpans(SpanStore):
             if transaction.connection.execute(queries.EVENT, found).first():
                 transaction.write({tables.patches: updates})
                 return False
-            transaction.write({tables.spans: made.spans, tables.traces: made.traces})
+            transaction.write(made.by_table())
             return True
 
         return bool(await self._write(write, size=made.size))
@@ -122,14 +142,16 @@ class SqlSpans(SpanStore):
 
     async def trace_spans(self, project: str, trace_id: str) -> list[Span]:
         parameters = checked(project=project, trace_id=trace_id)
+        to_span = self._reader.to_span
         return await self._read(
-            lambda c: [rows.to_span(row) for row in c.execute(queries.TRACE_SPANS, parameters)]
+            lambda c: [to_span(row) for row in c.execute(queries.TRACE_SPANS, parameters)]
         )
 
     async def session_spans(self, project: str, session_id: str) -> list[Span]:
         parameters = checked(project=project, session_id=session_id)
+        to_span = self._reader.to_span
         return await self._read(
-            lambda c: [rows.to_span(row) for row in c.execute(queries.SESSION_SPANS, parameters)]
+            lambda c: [to_span(row) for row in c.execute(queries.SESSION_SPANS, parameters)]
         )
 
     async def list_traces(
@@ -145,41 +167,99 @@ class SqlSpans(SpanStore):
         checked(project=project, **texts)
         if after is not None:
             checked(trace_id=after[1])
-        found = queries.list_traces(self._database, project, query, limit=limit, after=after)
-        return await self._read(lambda c: [rows.to_trace(row) for row in c.execute(found)])
+
+        def run(connection: Connection) -> list[Trace]:
+            if query.text:
+                looking = textual.traces(self._database, self._reader, project, query, after)
+                return list(itertools.islice(looking(connection), limit))
+            found = queries.list_traces(project, query, limit=limit, after=after)
+            return [rows.to_trace(row) for row in connection.execute(found)]
+
+        return await self._read(run)
 
     # Events
 
     async def find_event(self, project: str, event_id: str) -> Span | None:
         parameters = checked(project=project, event_id=event_id)
         row = await self._read(lambda c: c.execute(queries.EVENT, parameters).first())
-        return rows.to_span(row) if row else None
+        return self._reader.to_span(row) if row else None
 
     async def find_events(self, project: str, query: EventQuery) -> Page[Span]:
         checked(project=project)
-        found = queries.find_events(filters.conditions(self._database, query), project)
-        offset = (query.page - 1) * query.limit
+        asked = filters.conditions(self._database, query)
+        found = queries.find_events(asked.of_columns, project)
+        offset = min((query.page - 1) * query.limit, MAX_TIME_NS)
 
         def run(connection: Connection) -> Page[Span]:
-            page, total = queries.page(connection, found, limit=query.limit, offset=offset)
-            return Page([rows.to_span(row) for row in page], total)
+            if asked.of_spans:
+                return self._scan_page(connection, found, asked, offset, query.limit)
+            whole = select_whole(found, NEWEST_EVENTS, limit=query.limit, offset=offset)
+            page = [self._reader.to_span(row) for row in connection.execute(whole)]
+            return Page(page, queries.total(connection, found, page, query.limit, offset))
 
         return await self._read(run)
+
+    def _scan_page(
+        self,
+        connection: Connection,
+        found: Select[Any],
+        asked: filters.Conditions,
+        offset: int,
+        limit: int,
+    ) -> Page[Span]:
+        page: list[Span] = []
+        total = 0
+        for span in self._matching(connection, found, asked):
+            if offset <= total < offset + limit:
+                page.append(span)
+            total += 1
+            if total >= max(MOST_COUNTED, offset + limit):
+                break
+        return Page(page, total)
+
+    def _matching(
+        self, connection: Connection, found: Select[Any], asked: filters.Conditions
+    ) -> Iterator[Span]:
+        """The events found that fulfil the conditions on whole spans, newest start first. They are
+        read as they are taken."""
+        whole = select_whole(found, NEWEST_EVENTS)
+        streamed = connection.execute(whole, execution_options={"stream_results": True})
+        with streamed:
+            for row in streamed:
+                span = self._reader.to_span(row)
+                if all(holds(span) for holds in asked.of_spans):
+                    yield span
 
     async def next_events(
         self, project: str, query: EventQuery, after: Span | None = None
     ) -> list[Span]:
         checked(project=project)
-        found = queries.find_events(filters.conditions(self._database, query), project)
+        asked = filters.conditions(self._database, query)
+        found = queries.find_events(asked.of_columns, project)
         if after is not None:
             found = found.where(queries.after_event(after))
-        found = found.limit(query.limit)
-        return await self._read(lambda c: [rows.to_span(row) for row in c.execute(found)])
+
+        def run(connection: Connection) -> list[Span]:
+            if asked.of_spans:
+                return list(itertools.islice(self._matching(connection, found, asked), query.limit))
+            whole = select_whole(found, NEWEST_EVENTS, limit=query.limit)
+            return [self._reader.to_span(row) for row in connection.execute(whole)]
+
+        return await self._read(run)
 
     async def chart(self, project: str, query: EventQuery, chart: Chart) -> list[ChartPoint]:
         checked(project=project)
-        found = charts.points(self._database, project, query, chart)
-        return await self._read(lambda c: [ChartPoint(*row) for row in c.execute(found)])
+        charts.check(chart)
+        asked = filters.conditions(self._database, query)
+
+        def run(connection: Connection) -> list[ChartPoint]:
+            if asked.of_spans or not charts.is_of_columns(chart):
+                found = queries.find_events(asked.of_columns, project)
+                return charts.points_of(self._matching(connection, found, asked), chart)
+            points = charts.points(project, asked.of_columns, chart)
+            return [ChartPoint(*row) for row in connection.execute(points)]
+
+        return await self._read(run)
 
     # Conversations and agents
 
@@ -196,7 +276,7 @@ class SqlSpans(SpanStore):
             turns: dict[str, list[Span]] = {trace_id: [] for trace_id in page}
             query = agent_queries.turn_spans(self._database, project, session_id, list(turns))
             for row in connection.execute(query) if turns else ():
-                turns[row.trace_id].append(rows.to_span(row))
+                turns[row.trace_id].append(self._reader.to_span(row))
             return list(turns.items()), number
 
         return await self._read(run)
@@ -213,14 +293,24 @@ class SqlSpans(SpanStore):
         texts = (query.text, query.agent_name, query.provider, query.model)
         if not all(rows.storable(text) for text in texts):
             return []
-        found = agent_queries.speaking_spans(self._database, project, query, after).limit(limit)
-        return await self._read(lambda c: [rows.to_span(row) for row in c.execute(found)])
+        found = agent_queries.speaking_spans(project, query, after)
+        may_say = agent_queries.may_hold(query.text)
+
+        def run(connection: Connection) -> list[Span]:
+            if not query.text:
+                limited = connection.execute(found.limit(limit))
+                return [self._reader.to_span(row) for row in limited]
+            with connection.execute(found, execution_options={"stream_results": True}) as streamed:
+                saying = (row for row in streamed if may_say(self._reader.to_text(row)))
+                return [self._reader.to_span(row) for row in itertools.islice(saying, limit)]
+
+        return await self._read(run)
 
     async def find_agents(self, project: str, query: AgentQuery) -> Page[AgentTotals]:
         checked(project=project)
         if not rows.storable(query.agent_name):
             return Page([])
-        listed, number = agent_queries.agents(self._database, project, query)
+        listed, number = agent_queries.agents(project, query)
 
         def run(connection: Connection) -> Page[AgentTotals]:
             found = [AgentTotals(**row._mapping) for row in connection.execute(listed)]
@@ -230,7 +320,7 @@ class SqlSpans(SpanStore):
 
 
 def _with_evaluations(made: rows.SpanRows, project: str, evaluations: Sequence[Evaluation]) -> Rows:
-    found = {tables.spans: made.spans, tables.traces: made.traces}
+    found = made.by_table()
     if evaluations:
         found[tables.evaluations] = rows.evaluation_rows(project, evaluations)
     return found
@@ -238,4 +328,4 @@ def _with_evaluations(made: rows.SpanRows, project: str, evaluations: Sequence[E
 
 def _count(work: Rows) -> int:
     """The rows of a call that count in the queue."""
-    return sum(len(of_table) for table, of_table in work.items() if table is not tables.traces)
+    return sum(len(work.get(table, ())) for table in (tables.spans, tables.evaluations))
