@@ -158,10 +158,13 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
         stop, background = asyncio.Event(), []
         collecting = asyncio.create_task(gc_tuning.collect_forever(lambda: middleware.is_busy))
         stack.callback(collecting.cancel)
+        indexing = asyncio.create_task(store.indexer.run_until(stop))
+        background.append(indexing)
+        stack.push_async_callback(_stopped, indexing)
         if settings.evaluate:
-            evaluating = evaluate_until(stop, store, settings.evaluation_lease)
-            background.append(asyncio.create_task(evaluating))
-            stack.push_async_callback(_stopped, background[0])
+            evaluating = asyncio.create_task(evaluate_until(stop, store, settings.evaluation_lease))
+            background.append(evaluating)
+            stack.push_async_callback(_stopped, evaluating)
         yield Running(grpc_address, http_address, first_key, store)
         log.info("draining", seconds=settings.drain_timeout)
         middleware.draining = True

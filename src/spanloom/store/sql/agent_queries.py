@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from sqlalchemy import (
@@ -21,14 +20,13 @@ from sqlalchemy import (
     tuple_,
 )
 
-from spanloom.model import AGENT_FIGURES, AgentQuery, SpokenQuery
+from spanloom.model import AGENT_FIGURES, AgentQuery, Span, SpokenQuery
 from spanloom.store.sql.database import Database
-from spanloom.store.sql.filters import PLAIN
 from spanloom.store.sql.rows import SPAN_COLUMNS
 from spanloom.store.sql.tables import spans
 
 _EMPTY: ColumnElement[str] = literal_column("''")  # as the partial index says it
-_FOREIGN = re.compile(r"[^\x00-\x7f]+")
+_PLACE = (spans.c.start_ns, spans.c.trace_id, spans.c.span_id)
 
 _of_conversation = (
     spans.c.project == bindparam("project"),
@@ -61,11 +59,11 @@ def turn_spans(
 
 
 def speaking_spans(
-    database: Database, project: str, query: SpokenQuery, after: tuple[int, str, str] | None
+    project: str, query: SpokenQuery, after: tuple[int, str, str] | None
 ) -> Select[Any]:
-    """SPAN_COLUMNS of the spans that may say it, newest start first; `after` is (start_ns,
-    trace_id, span_id) of one."""
-    where = [spans.c.project == project, *_may_hold(database, query.text)]
+    """SPAN_COLUMNS of the spans that a query asks for, whatever they say, newest start first;
+    `after` is (start_ns, trace_id, span_id) of one."""
+    where: list[ColumnElement[bool]] = [spans.c.project == project]
     for column, value in (
         (spans.c.trace_id, query.trace_id),
         (spans.c.session_id, query.session_id),
@@ -81,26 +79,19 @@ def speaking_spans(
         where.append(spans.c.start_ns >= query.since_ns)
     if query.before_ns is not None:
         where.append(spans.c.start_ns < query.before_ns)
-    place = (spans.c.start_ns, spans.c.trace_id, spans.c.span_id)
     if after is not None:
-        # The first condition says nothing new, but an index on the start can be entered by it.
-        where += [spans.c.start_ns <= after[0], tuple_(*place) < tuple_(*after)]
-    return select(*SPAN_COLUMNS).where(*where).order_by(*(column.desc() for column in place))
+        where.append(_behind(after))
+    return select(*SPAN_COLUMNS).where(*where).order_by(*(column.desc() for column in _PLACE))
 
 
-def _may_hold(database: Database, text: str) -> list[ColumnElement[bool]]:
-    """Conditions that each body meets which holds the text in any of JSON's spellings.
+def after_speaking(span: Span) -> ColumnElement[bool]:
+    """What comes after a span in the order of `speaking_spans`."""
+    return _behind((span.start_ns, span.trace_id, span.span_id))
 
-    A part of the text that no writer escapes stands in the body as it is; a letter outside ASCII as
-    it is or as \\uXXXX.
-    """
-    found = []
-    if plain := max(PLAIN.findall(text), key=len, default=""):
-        found.append(database.contains(spans.c.body, plain))
-    if foreign := max(_FOREIGN.findall(text), key=len, default=""):
-        body = spans.c.body
-        found.append(or_(database.contains(body, foreign), database.contains(body, "\\u")))
-    return found
+
+def _behind(place: tuple[int, str, str]) -> ColumnElement[bool]:
+    # The first condition says nothing new, but an index on the start can be entered by it.
+    return and_(spans.c.start_ns <= place[0], tuple_(*_PLACE) < tuple_(*place))
 
 
 def agents(database: Database, project: str, query: AgentQuery) -> tuple[Select[Any], Select[Any]]:

@@ -38,6 +38,7 @@ from spanloom import errors
 from spanloom.model import MAX_TIME_NS, EventQuery, Filter, Json
 from spanloom.model.span import EVENT_FIELDS, SHOWN_COLUMNS, TOTAL_TOKENS
 from spanloom.store.sql.database import Database, JsonValue
+from spanloom.store.sql.index.match import JsonFilter
 from spanloom.store.sql.rows import check_texts
 from spanloom.store.sql.tables import spans
 
@@ -65,7 +66,32 @@ class _Operand:
 def conditions(database: Database, query: EventQuery) -> list[Condition]:
     """What the WHERE clause of a query holds, beside the project. INVALID_ARGUMENT names
     `filters[n].part`."""
-    found = [_condition(database, asked) for asked in query.filters]
+    return [*(_condition(database, asked) for asked in query.filters), *_range(query)]
+
+
+def split(database: Database, query: EventQuery) -> tuple[list[Condition], list[JsonFilter]]:
+    """What the WHERE clause of a query holds that columns answer, and the filters that a span's
+    JSON answers. Errors as of `conditions`."""
+    columns, on_json = [], []
+    for asked in query.filters:
+        condition = _condition(database, asked)  # refuses what cannot be asked
+        if asked.field in _COLUMNS:
+            columns.append(condition)
+        else:
+            on_json.append(_json_filter(asked))
+    return [*columns, *_range(query)], on_json
+
+
+def _json_filter(asked: Filter) -> JsonFilter:
+    operator = asked.operator
+    if asked.value is None and operator in _NULL_MEANS:
+        operator = _NULL_MEANS[operator]
+    value = None if operator in _PRESENCE else _OF_TYPE[asked.type](asked.value)
+    return JsonFilter(asked, operator, value)
+
+
+def _range(query: EventQuery) -> list[Condition]:
+    found: list[Condition] = []
     if query.since_ns is not None:
         found.append(spans.c.start_ns >= query.since_ns)
     if query.until_ns is not None:
@@ -169,10 +195,13 @@ def _operand(database: Database, field: str) -> _Operand | None:
     return _Operand(
         present,
         {
-            "string": (value.text, _string),
-            "number": (value.number, _number),
-            "boolean": (value.boolean, _boolean),
-            "datetime": (func.coalesce(value.number, database.time_ms(value.text)), _time_ms),
+            "string": (value.text, _OF_TYPE["string"]),
+            "number": (value.number, _OF_TYPE["number"]),
+            "boolean": (value.boolean, _OF_TYPE["boolean"]),
+            "datetime": (
+                func.coalesce(value.number, database.time_ms(value.text)),
+                _OF_TYPE["datetime"],
+            ),
         },
         beside,
     )
@@ -253,6 +282,15 @@ def _time_ms(value: Json) -> float:
         return _number(value)
     except ValueError:
         return float(_time(value) // 1_000_000)
+
+
+# What a value of the JSON is compared with, by the filter's type.
+_OF_TYPE: dict[str, Callable[[Json], Any]] = {
+    "string": _string,
+    "number": _number,
+    "boolean": _boolean,
+    "datetime": _time_ms,
+}
 
 
 def _within_64_bits(value: int) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-import orjson
 from sqlalchemy import (
     BigInteger,
     BindParameter,
@@ -17,7 +16,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     delete,
-    exists,
     false,
     func,
     literal,
@@ -33,8 +31,6 @@ from spanloom.store.sql.rows import FEEDBACK_COLUMNS, KEY_COLUMNS, SPAN_COLUMNS,
 from spanloom.store.sql.tables import evaluations, feedback, keys, patches, spans, traces
 
 _project: BindParameter[str] = bindparam("project")
-
-_ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 ALIVE = select(literal(1))
 
@@ -103,16 +99,9 @@ def replaced_deletes(project: str, trace_id: str) -> list[Delete]:
     ]
 
 
-def list_traces(
-    database: Database,
-    project: str,
-    query: TraceQuery,
-    *,
-    limit: int,
-    after: tuple[int, str] | None,
-) -> Select[Any]:
-    """TRACE_COLUMNS of the traces that the query asks for, newest start first, from behind
-    `after`."""
+def list_traces(project: str, query: TraceQuery, *, after: tuple[int, str] | None) -> Select[Any]:
+    """TRACE_COLUMNS of the traces that the query asks for, whatever their text, newest start first,
+    from behind `after`."""
     found = select(*TRACE_COLUMNS).where(traces.c.project == project)
     for name in ("feature_slug", "name", "user_id", "organization_id", "experiment_id", "status"):
         if value := getattr(query, name):
@@ -123,28 +112,15 @@ def list_traces(
         found = found.where(traces.c.start_ns < query.before_ns)
     if query.min_duration_ns:
         found = found.where(traces.c.end_ns - traces.c.start_ns >= query.min_duration_ns)
-    if query.text:
-        found = found.where(_holds_text(database, query.text))
     if after is not None:
-        position = tuple_(literal(after[0], BigInteger), literal(after[1]))
-        found = found.where(tuple_(traces.c.start_ns, traces.c.trace_id) < position)
-    return found.order_by(traces.c.start_ns.desc(), traces.c.trace_id.desc()).limit(limit)
+        found = found.where(after_trace(*after))
+    return found.order_by(traces.c.start_ns.desc(), traces.c.trace_id.desc())
 
 
-def _holds_text(database: Database, text: str) -> ColumnElement[bool]:
-    """Whether a span of the trace holds the text in its name or its body, whatever the case of
-    ASCII letters."""
-    plain = text.translate(_ASCII_LOWER)
-    # As the body writes it.
-    escaped = orjson.dumps(text).decode()[1:-1].translate(_ASCII_LOWER)
-    return exists().where(
-        spans.c.project == traces.c.project,
-        spans.c.trace_id == traces.c.trace_id,
-        or_(
-            database.contains(func.lower(spans.c.name), plain),
-            database.contains(func.lower(spans.c.body), escaped),
-        ),
-    )
+def after_trace(start_ns: int, trace_id: str) -> ColumnElement[bool]:
+    """What comes after a trace in the order of `list_traces`."""
+    position = tuple_(literal(start_ns, BigInteger), literal(trace_id))
+    return tuple_(traces.c.start_ns, traces.c.trace_id) < position
 
 
 def feedback_on(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import fields
 from functools import partial as bound
+from itertools import islice
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Select
 
 from spanloom.model import (
     AgentQuery,
@@ -26,8 +29,17 @@ from spanloom.store.spans import ALL_TRACES, RefusedSpan, SpanStore
 from spanloom.store.sql import agent_queries, charts, deletes, filters, queries, rows, tables
 from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.follow_up import follow_up
+from spanloom.store.sql.index import search
+from spanloom.store.sql.index.match import JsonFilter
+from spanloom.store.sql.index.search import Check
+from spanloom.store.sql.index.table import Condition
 from spanloom.store.sql.rows import checked
 from spanloom.store.sql.transaction import Rows, Transaction
+
+T = TypeVar("T")
+
+# A count that only what was sent can give is exact up to here.
+MOST_COUNTED = 10_000
 
 
 class SqlSpans(SpanStore):
@@ -142,8 +154,14 @@ class SqlSpans(SpanStore):
         checked(project=project, **texts)
         if after is not None:
             checked(trace_id=after[1])
-        found = queries.list_traces(self._database, project, query, limit=limit, after=after)
-        return await self._read(lambda c: [rows.to_trace(row) for row in c.execute(found)])
+        found = queries.list_traces(project, query, after=after)
+        if not query.text:
+            limited = found.limit(limit)
+            return await self._read(lambda c: [rows.to_trace(row) for row in c.execute(limited)])
+        with_text = bound(
+            search.traces_with, self._database, project, query.text, found, limit=limit
+        )
+        return await self._read_until_cancelled(with_text)
 
     # Events
 
@@ -154,24 +172,77 @@ class SqlSpans(SpanStore):
 
     async def find_events(self, project: str, query: EventQuery) -> Page[Span]:
         checked(project=project)
-        found = queries.find_events(filters.conditions(self._database, query), project)
+        conditions, on_json = filters.split(self._database, query)
+        found = queries.find_events(conditions, project)
         offset = (query.page - 1) * query.limit
 
-        def run(connection: Connection) -> Page[Span]:
-            page, total = queries.page(connection, found, limit=query.limit, offset=offset)
-            return Page([rows.to_span(row) for row in page], total)
+        def run(connection: Connection, check: Check) -> Page[Span]:
+            if not on_json:
+                page, total = queries.page(connection, found, limit=query.limit, offset=offset)
+                return Page([rows.to_span(row) for row in page], total)
+            matching = self._matching(connection, project, found, on_json, check)
+            items, total = [], 0
+            for total, span in enumerate(matching, 1):
+                if offset < total <= offset + query.limit:
+                    items.append(span)
+                if total >= max(MOST_COUNTED, offset + query.limit):
+                    break
+            return Page(items, total)
 
-        return await self._read(run)
+        return await self._read_until_cancelled(run)
 
     async def next_events(
         self, project: str, query: EventQuery, after: Span | None = None
     ) -> list[Span]:
         checked(project=project)
-        found = queries.find_events(filters.conditions(self._database, query), project)
+        conditions, on_json = filters.split(self._database, query)
+        found = queries.find_events(conditions, project)
         if after is not None:
             found = found.where(queries.after_event(after))
-        found = found.limit(query.limit)
-        return await self._read(lambda c: [rows.to_span(row) for row in c.execute(found)])
+
+        def run(connection: Connection, check: Check) -> list[Span]:
+            if not on_json:
+                return [rows.to_span(row) for row in connection.execute(found.limit(query.limit))]
+            return list(
+                islice(self._matching(connection, project, found, on_json, check), query.limit)
+            )
+
+        return await self._read_until_cancelled(run)
+
+    def _matching(
+        self,
+        connection: Connection,
+        project: str,
+        found: Select[Any],
+        on_json: Sequence[JsonFilter],
+        check: Check,
+    ) -> Iterator[Span]:
+        """The spans of a query that pass all filters, in its order."""
+        needed: list[Condition] = [
+            c for asked in on_json if (c := asked.needed(project)) is not None
+        ]
+        for asked in on_json:
+            needed += search.text_conditions(connection, asked.text)
+        versions = search.candidates(connection, project, needed)
+        for span in search.in_order(
+            connection, self._database, found, versions, queries.after_event, check
+        ):
+            if all(asked.holds(span) for asked in on_json):
+                yield span
+
+    async def _read_until_cancelled(self, query: Callable[[Connection, Check], T]) -> T:
+        """Read, and stop the reading thread when the caller is cancelled."""
+        cancelled = threading.Event()
+
+        def check() -> None:
+            if cancelled.is_set():
+                raise asyncio.CancelledError
+
+        try:
+            return await self._read(lambda connection: query(connection, check))
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
 
     async def chart(self, project: str, query: EventQuery, chart: Chart) -> list[ChartPoint]:
         checked(project=project)
@@ -210,8 +281,17 @@ class SqlSpans(SpanStore):
         texts = (query.text, query.agent_name, query.provider, query.model)
         if not all(rows.storable(text) for text in texts):
             return []
-        found = agent_queries.speaking_spans(self._database, project, query, after).limit(limit)
-        return await self._read(lambda c: [rows.to_span(row) for row in c.execute(found)])
+        found = agent_queries.speaking_spans(project, query, after)
+
+        def run(connection: Connection, check: Check) -> list[Span]:
+            conditions = search.text_conditions(connection, query.text)
+            versions = search.candidates(connection, project, conditions)
+            spans = search.in_order(
+                connection, self._database, found, versions, agent_queries.after_speaking, check
+            )
+            return list(islice(spans, limit))
+
+        return await self._read_until_cancelled(run)
 
     async def find_agents(self, project: str, query: AgentQuery) -> Page[AgentTotals]:
         checked(project=project)

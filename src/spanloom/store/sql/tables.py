@@ -64,6 +64,8 @@ spans = Table(
     Index("spans_session", "project", "session_id", "start_ns"),
     Index("spans_start", "project", "start_ns"),
     Index("spans_kind", "project", "kind", "start_ns"),
+    # The order in which spans were written, for the index of terms and for who follows a project.
+    Index("spans_version", "version"),
     # Most spans name no agent, and need no entry.
     Index(
         "spans_agent",
@@ -209,6 +211,19 @@ patches = Table(
     _whole("sequence"),
     _text("body"),
 )
+
+# How far the index of terms has come, in its one row: every span of an earlier version is in it.
+# `owner` fills it until `lease_ns`. `spanloom.store.sql.index.table` has its other tables.
+term_cursor = Table(
+    "term_cursor",
+    metadata,
+    Column("id", BigInteger, primary_key=True),
+    _whole("reached"),
+    _text("owner"),
+    _whole("lease_ns"),
+)
+
+words = Table("words", metadata, _key("word"), sqlite_with_rowid=False)
 
 projects = Table("projects", metadata, _key("name"), _whole("created_ns"))
 

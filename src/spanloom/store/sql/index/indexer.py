@@ -1,0 +1,158 @@
+"""Fills the index of terms behind the writer, in one process at a time.
+
+A batch is read and its terms are made outside the writer's lock; inside it the terms are written
+and the cursor moves, so that both are there or neither. All versions below the first one that the
+transaction itself took are committed: it has the lock of all writers alone. They are the next
+batch's limit, and a version that is written later is above the cursor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import OrderedDict
+from functools import partial
+
+from sqlalchemy import Connection, select, update
+
+from spanloom import errors
+from spanloom.model import uuid7
+from spanloom.store.sql import rows
+from spanloom.store.sql.connections import Connections
+from spanloom.store.sql.index import table, terms
+from spanloom.store.sql.tables import spans, term_cursor
+from spanloom.store.sql.transaction import Transaction
+
+log = logging.getLogger("spanloom.store")
+
+# Spans a transaction: the writer's lock is held for about 10 ms.
+BATCH = 250
+# How long another process waits before it goes on in the place of one that died.
+_LEASE_NS = 10 * 10**9
+_IDLE_SECONDS = 0.5
+# The words last seen, which are not written again: most words of a batch are in it.
+_KNOWN_WORDS = 200_000
+
+
+class Indexer:
+    """Indexes the spans of a database while it has the lease."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._read, self._write = connections.read, connections.write
+        self._owner = uuid7()
+        self._known: OrderedDict[str, None] = OrderedDict()
+        self._limit = 0  # every version below is committed
+
+    async def run_until(self, stop: asyncio.Event) -> None:
+        """Index what is written until `stop`. A failure of the database is logged by the store, and
+        tried again."""
+        while not stop.is_set():
+            try:
+                done = await self.step()
+            except errors.SpanloomError:
+                done = 0
+            except Exception:
+                log.exception("spans could not be indexed")
+                done = 0
+            if not done:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), _IDLE_SECONDS)
+
+    async def catch_up(self) -> None:
+        """Index all that is committed now, if this process has the lease or can have it."""
+        await self._write(self._take_lease, rows=0)
+        while await self.step():
+            pass
+
+    async def step(self) -> int:
+        """Index one batch; how many spans it had, 0 too where another process has the lease."""
+        pending = await self._read(self._pending)
+        if pending is None:
+            return 0
+        reached, newest = pending
+        if newest < reached:
+            return 0
+        if not reached <= newest < self._limit and not await self._write(self._take_lease, rows=0):
+            return 0
+        batch = await self._read(partial(self._batch, reached))
+        if not batch:
+            return 0
+        number, upto, terms_of, new = batch
+        store = partial(self._store, reached, upto, terms_of, new)
+        if not await self._write(store, rows=0):
+            return 0
+        for word in new:
+            self._known[word] = None
+        while len(self._known) > _KNOWN_WORDS:
+            self._known.popitem(last=False)
+        return number
+
+    def _pending(self, connection: Connection) -> tuple[int, int] | None:
+        """The cursor and the newest version, None where another process has the lease."""
+        row = connection.execute(select(term_cursor)).one()
+        if row.owner != self._owner and row.lease_ns > time.time_ns():
+            return None
+        newest = select(spans.c.version).order_by(spans.c.version.desc()).limit(1)
+        return row.reached, connection.execute(newest).scalar() or -1
+
+    def _take_lease(self, transaction: Transaction) -> bool:
+        now = time.time_ns()
+        owner = transaction.connection.execute(select(term_cursor.c.owner)).scalar_one()
+        if owner != self._owner:
+            self._known.clear()
+        taken = transaction.connection.execute(
+            update(term_cursor)
+            .where((term_cursor.c.owner == self._owner) | (term_cursor.c.lease_ns < now))
+            .values(owner=self._owner, lease_ns=now + _LEASE_NS)
+        )
+        self._limit = transaction.first_version
+        return bool(taken.rowcount)
+
+    def _batch(
+        self, reached: int, connection: Connection
+    ) -> tuple[int, int, dict[int, set[str]], set[str]] | None:
+        """How many spans, the cursor behind them, the terms of each version, and words that may be
+        new."""
+        found = connection.execute(
+            select(*rows.SPAN_COLUMNS, spans.c.project, spans.c.version)
+            .where(spans.c.version >= reached, spans.c.version < self._limit)
+            .order_by(spans.c.version)
+            .limit(BATCH)
+        ).fetchall()
+        if not found:
+            return None
+        # Versions that clocks gave may be those of two spans: both are in one batch.
+        last = found[-1].version
+        if len(found) == BATCH and found[0].version != last:
+            found = [row for row in found if row.version != last]
+            last -= 1
+        terms_of: dict[int, set[str]] = {}
+        for row in found:
+            of_span = terms.span_terms(row.project, rows.to_span(row))
+            terms_of[row.version] = terms_of.get(row.version, set()) | of_span
+        words = {t for of in terms_of.values() for t in of if not t.startswith(terms.MARK)}
+        return len(found), last + 1, terms_of, words - self._known.keys()
+
+    def _store(
+        self,
+        reached: int,
+        upto: int,
+        terms_of: dict[int, set[str]],
+        new: set[str],
+        transaction: Transaction,
+    ) -> bool:
+        now = time.time_ns()
+        moved = transaction.connection.execute(
+            update(term_cursor)
+            .where(term_cursor.c.owner == self._owner, term_cursor.c.reached == reached)
+            .values(reached=upto, lease_ns=now + _LEASE_NS)
+        )
+        if not moved.rowcount:
+            return False
+        table.add(transaction.connection, terms_of)
+        if new:
+            table.add_words(transaction.connection, new)
+        self._limit = transaction.first_version
+        return True

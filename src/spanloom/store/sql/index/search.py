@@ -1,0 +1,148 @@
+"""Reads that the index of terms narrows.
+
+A read takes the candidates that the index has for its conditions, if they are few, and else goes
+through the spans in the order of the answer, a batch at a time, until the answer is full. Both
+decide each span by itself. What the index has not reached yet is a candidate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, select
+
+from spanloom.model import Span, Trace
+from spanloom.store.sql import queries, rows
+from spanloom.store.sql.database import Database
+from spanloom.store.sql.index import table, terms
+from spanloom.store.sql.tables import spans, term_cursor, traces
+
+# More candidates than this are no help: what so many spans have is soon found in their order.
+MOST_CANDIDATES = 10_000
+# Words that have the part of a word in them.
+_MOST_WORDS = 300
+# Spans, and traces, read at once.
+_SLICE = 200
+_TRACES = 50
+
+# What a read has to do now and then: it raises where nobody waits for the answer any more.
+Check = Callable[[], None]
+# Makes a condition: what comes after a span in the order of the answer.
+After = Callable[[Span], ColumnElement[bool]]
+
+
+def text_conditions(connection: Connection, text: str) -> list[table.Condition]:
+    """What the terms of a span meet that has a text in it, as far as the index can tell."""
+    asked = terms.needle(text)
+    if asked.terms:
+        return [[asked.terms, frozenset([terms.WIDE])]]
+    if not asked.part:
+        return []
+    words = table.words_with(connection, asked.part, limit=_MOST_WORDS + 1)
+    if len(words) > _MOST_WORDS:
+        return []
+    return [[*(frozenset([word]) for word in words), frozenset([terms.WIDE])]]
+
+
+def candidates(
+    connection: Connection, project: str, conditions: Sequence[table.Condition]
+) -> list[int] | None:
+    """Versions of which those are that meet the conditions, and all that are not indexed yet; None
+    where there are too many, or the index cannot tell."""
+    if not conditions:
+        return None
+    reached = connection.execute(select(term_cursor.c.reached)).scalar_one()
+    young = connection.execute(
+        select(spans.c.version).where(spans.c.version >= reached).limit(MOST_CANDIDATES + 1)
+    ).scalars()
+    found = list(young)
+    if len(found) <= MOST_CANDIDATES:
+        of_project = [frozenset([terms.project_mark(project)])]
+        found += table.find(connection, [*conditions, of_project], limit=MOST_CANDIDATES + 1)
+    return found if len(found) <= MOST_CANDIDATES else None
+
+
+def in_order(
+    connection: Connection,
+    database: Database,
+    found: Select[Any],
+    versions: Sequence[int] | None,
+    after: After,
+    check: Check,
+) -> Iterator[Span]:
+    """The spans that a query finds, in its order; of the versions only, where there are some.
+
+    Args:
+        found: selects SPAN_COLUMNS, without a limit.
+    """
+    if versions is None:
+        yield from _slices(connection, found, after, check)
+        return
+    # The order first, without what the spans hold.
+    order = found.with_only_columns(spans.c.version).where(among(database, versions))
+    ordered = iter(dict.fromkeys(connection.execute(order).scalars()))
+    while part := list(islice(ordered, _SLICE)):
+        check()
+        place = {version: number for number, version in enumerate(part)}
+        of_part = connection.execute(
+            found.add_columns(spans.c.version).where(among(database, part))
+        ).fetchall()
+        # Stable: two spans of one version, which clocks gave, stay in the order of the query.
+        for row in sorted(of_part, key=lambda row: place[row.version]):
+            yield rows.to_span(row)
+
+
+def traces_with(
+    database: Database,
+    project: str,
+    text: str,
+    found: Select[Any],
+    connection: Connection,
+    check: Check,
+    *,
+    limit: int,
+) -> list[Trace]:
+    """The first traces of `queries.list_traces` of which a span holds the text, whatever the case
+    of ASCII letters."""
+    holds = terms.holder(text)
+    versions = candidates(connection, project, text_conditions(connection, text))
+    if versions is not None:
+        query = queries.find_events([], project)
+        all_found = in_order(connection, database, query, versions, queries.after_event, check)
+        having = {span.trace_id for span in all_found if holds(span)}
+        found = found.where(database.among(traces.c.trace_id, having)).limit(limit)
+        return [rows.to_trace(row) for row in connection.execute(found)]
+    kept: list[Trace] = []
+    query = found
+    while len(kept) < limit:
+        part = [rows.to_trace(row) for row in connection.execute(query.limit(_TRACES))]
+        for trace in part:
+            check()
+            of_trace = {"project": project, "trace_id": trace.trace_id}
+            spans_of = connection.execute(queries.TRACE_SPANS, of_trace)
+            if any(holds(rows.to_span(row)) for row in spans_of):
+                kept.append(trace)
+        if len(part) < _TRACES:
+            break
+        query = found.where(queries.after_trace(part[-1].start_ns, part[-1].trace_id))
+    return kept[:limit]
+
+
+def among(database: Database, versions: Sequence[int]) -> ColumnElement[bool]:
+    """Whether a span's version is one of these."""
+    return database.among_numbers(spans.c.version, versions)
+
+
+def _slices(
+    connection: Connection, found: Select[Any], after: After, check: Check
+) -> Iterator[Span]:
+    query = found
+    while True:
+        check()
+        part = [rows.to_span(row) for row in connection.execute(query.limit(_SLICE))]
+        yield from part
+        if len(part) < _SLICE:
+            return
+        query = found.where(after(part[-1]))
