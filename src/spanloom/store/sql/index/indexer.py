@@ -35,6 +35,8 @@ _IDLE_SECONDS = 0.5
 # The words last seen, which are not written again: most words of a batch are in it.
 _KNOWN_WORDS = 200_000
 
+_CURSOR = select(term_cursor).where(term_cursor.c.id == 1)
+
 
 class Indexer:
     """Indexes the spans of a database while it has the lease."""
@@ -91,7 +93,7 @@ class Indexer:
 
     def _pending(self, connection: Connection) -> tuple[int, int] | None:
         """The cursor and the newest version, None where another process has the lease."""
-        row = connection.execute(select(term_cursor)).one()
+        row = connection.execute(_CURSOR).one()
         if row.owner != self._owner and row.lease_ns > time.time_ns():
             return None
         newest = select(spans.c.version).order_by(spans.c.version.desc()).limit(1)
@@ -99,12 +101,15 @@ class Indexer:
 
     def _take_lease(self, transaction: Transaction) -> bool:
         now = time.time_ns()
-        owner = transaction.connection.execute(select(term_cursor.c.owner)).scalar_one()
+        owner = transaction.connection.execute(_CURSOR).one().owner
         if owner != self._owner:
             self._known.clear()
         taken = transaction.connection.execute(
             update(term_cursor)
-            .where((term_cursor.c.owner == self._owner) | (term_cursor.c.lease_ns < now))
+            .where(
+                term_cursor.c.id == 1,
+                (term_cursor.c.owner == self._owner) | (term_cursor.c.lease_ns < now),
+            )
             .values(owner=self._owner, lease_ns=now + _LEASE_NS)
         )
         self._limit = transaction.first_version
@@ -146,7 +151,11 @@ class Indexer:
         now = time.time_ns()
         moved = transaction.connection.execute(
             update(term_cursor)
-            .where(term_cursor.c.owner == self._owner, term_cursor.c.reached == reached)
+            .where(
+                term_cursor.c.id == 1,
+                term_cursor.c.owner == self._owner,
+                term_cursor.c.reached == reached,
+            )
             .values(reached=upto, lease_ns=now + _LEASE_NS)
         )
         if not moved.rowcount:

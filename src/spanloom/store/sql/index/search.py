@@ -27,6 +27,8 @@ _MOST_WORDS = 300
 _SLICE = 200
 _TRACES = 50
 
+REACHED = select(term_cursor.c.reached).where(term_cursor.c.id == 1)
+
 # What a read has to do now and then: it raises where nobody waits for the answer any more.
 Check = Callable[[], None]
 # Makes a condition: what comes after a span in the order of the answer.
@@ -53,7 +55,7 @@ def candidates(
     where there are too many, or the index cannot tell."""
     if not conditions:
         return None
-    reached = connection.execute(select(term_cursor.c.reached)).scalar_one()
+    reached = connection.execute(REACHED).scalar_one()
     young = connection.execute(
         select(spans.c.version).where(spans.c.version >= reached).limit(MOST_CANDIDATES + 1)
     ).scalars()
