@@ -205,6 +205,7 @@ def filled(
             }
             runner.run(store._write(partial(Transaction.rewrite, rows=work)))
             runner.run(store.ensure_project(project))
+        runner.run(store.indexer.catch_up())
         if request.param == "postgresql":
             runner.run(store._write(lambda t: t.connection.execute(text("ANALYZE"))))
         yield store

@@ -36,9 +36,10 @@ _MOST_PATHS = 2_000
 
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
 _WORD = re.compile(rf"[{_CJK}]+|(?:(?![{_CJK}])\w)+")
-_ASCII_WORD = re.compile(rb"\w+")
+_ASCII_WORD = re.compile(r"\w+", re.ASCII)
 _IS_CJK = re.compile(f"[{_CJK}]")
 _ESCAPE = re.compile(r"((?:\\+u[0-9a-fA-F]{4})+)|\\+[bfnrt\"/]?")
+_BEHIND = re.compile(r"\\+(?:[bfnrt]|u[0-9a-f]{4})(\w+)")
 _CODE = re.compile(r"u(....)")
 _UPPER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
@@ -103,10 +104,12 @@ def span_terms(project: str, span: Span) -> set[str]:
 def words_of(text: str) -> set[str]:
     """The words of a folded JSON text: of the text as it is, and of what its escapes stand for, for
     a reader may decode a JSON text inside it."""
-    found: set[str] = set()
-    _add_words(found, text)
+    found = _words(text)
     if "\\" in text:
-        _add_words(found, folded(_ESCAPE.sub(_decoded, text)))
+        # Of what short escapes stand for only the word behind one is another.
+        found |= _words(" ".join(_BEHIND.findall(text)))
+    if "\\u" in text:
+        found |= _words(folded(_ESCAPE.sub(_decoded, text)))
     return found
 
 
@@ -173,18 +176,18 @@ def _nodes(head: str, values: list[Json]) -> Iterator[tuple[str, Json]]:
             waiting += [(f"{path}.{place}", inner) for place, inner in enumerate(value)]
 
 
-def _add_words(found: set[str], text: str) -> None:
+def _words(text: str) -> set[str]:
     if text.isascii():
-        words = set(map(bytes.decode, _ASCII_WORD.findall(text.encode())))
+        words = set(_ASCII_WORD.findall(text))
     else:
         words = set(_WORD.findall(text))
         for run in [word for word in words if _IS_CJK.match(word) and len(word) > 1]:
             words.discard(run)
             words.update(_pairs(run))
-    if any(len(word) > LONGEST_WORD for word in words):
+    if words and len(max(words, key=len)) > LONGEST_WORD:
         words = {word for word in words if len(word) <= LONGEST_WORD}
         words.add(WIDE)
-    found |= words
+    return words
 
 
 def _pairs(run: str) -> Iterator[str]:
