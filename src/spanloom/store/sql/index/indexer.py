@@ -136,9 +136,10 @@ class Indexer:
         terms_of: dict[int, set[str]] = {}
         for row in found:
             of_span = terms.span_terms(row.project, rows.to_span(row))
-            terms_of[row.version] = terms_of.get(row.version, set()) | of_span
-        words = {t for of in terms_of.values() for t in of if not t.startswith(terms.MARK)}
-        return len(found), last + 1, terms_of, words - self._known.keys()
+            terms_of.setdefault(row.version, of_span).update(of_span)
+        unknown = set().union(*terms_of.values()) - self._known.keys()
+        words = {term for term in unknown if not term.startswith(terms.MARK)}
+        return len(found), last + 1, terms_of, words
 
     def _store(
         self,
