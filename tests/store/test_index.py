@@ -314,3 +314,34 @@ def test_one_process_indexes_at_a_time(kind: str, tmp_path: Any) -> None:
     reached, moved, number = asyncio.run(two())
     assert reached < moved
     assert number == 601
+
+
+@pytest.mark.parametrize("kind", DATABASES)
+def test_an_index_of_deleted_spans_is_made_anew(
+    kind: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spanloom.store.sql.index.indexer._FEW_ENTRIES", 10)
+    url = new_url(kind, tmp_path)
+
+    async def renew() -> tuple[int, int, list[Any], int]:
+        store = await Store.open(url)
+        try:
+            for trace in ("gone", "gone too"):
+                spans = [a_span(str(n), trace, name="quagga") for n in range(9)]
+                await store.write_spans(PROJECT, spans)
+            await store.write_spans(PROJECT, [a_span("stays", "stays", name="okapi")])
+            await store.indexer.catch_up()
+            await store.indexer.renew_if_dead()  # nothing is dead yet
+            before = select(url, "SELECT entries FROM term_cursor")[0][0]
+            for trace in ("gone", "gone too"):
+                await store.delete_trace(PROJECT, trace)
+            await store.indexer.renew_if_dead()
+            await store.indexer.catch_up()
+            after = select(url, "SELECT entries FROM term_cursor")[0][0]
+            words = select(url, "SELECT word FROM words WHERE word IN ('quagga', 'okapi')")
+            found = await store.list_traces(PROJECT, TraceQuery(text="okapi"), limit=5)
+            return before, after, words, len(found)
+        finally:
+            await store.close()
+
+    assert asyncio.run(renew()) == (19, 1, [("okapi",)], 1)

@@ -213,7 +213,8 @@ def as_error(error: Exception, request_id: str, method: str) -> SpanloomError:
         return SpanloomError(
             Code.DEADLINE_EXCEEDED,
             Reason.DEADLINE_EXCEEDED,
-            "the call took too long; a write may have been stored, and may be sent again safely",
+            "the call took too long; a search is quicker in less time or by a whole word, and a "
+            "write may have been stored, and may be sent again safely",
         )
     log.error("internal error", method=method, request_id=request_id, exc_info=error)
     return SpanloomError(

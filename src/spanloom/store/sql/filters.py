@@ -195,13 +195,10 @@ def _operand(database: Database, field: str) -> _Operand | None:
     return _Operand(
         present,
         {
-            "string": (value.text, _OF_TYPE["string"]),
-            "number": (value.number, _OF_TYPE["number"]),
-            "boolean": (value.boolean, _OF_TYPE["boolean"]),
-            "datetime": (
-                func.coalesce(value.number, database.time_ms(value.text)),
-                _OF_TYPE["datetime"],
-            ),
+            "string": (value.text, _string),
+            "number": (value.number, _number),
+            "boolean": (value.boolean, _boolean),
+            "datetime": (func.coalesce(value.number, database.time_ms(value.text)), _time_ms),
         },
         beside,
     )
@@ -284,7 +281,6 @@ def _time_ms(value: Json) -> float:
         return float(_time(value) // 1_000_000)
 
 
-# What a value of the JSON is compared with, by the filter's type.
 _OF_TYPE: dict[str, Callable[[Json], Any]] = {
     "string": _string,
     "number": _number,
@@ -402,5 +398,4 @@ _COMPARISONS: dict[str, Callable[[Database, ColumnElement[Any], Any], Condition]
 }
 
 
-def _list(names: Any) -> str:
-    return ", ".join(names)
+_list = ", ".join

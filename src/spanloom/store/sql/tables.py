@@ -212,13 +212,15 @@ patches = Table(
     _text("body"),
 )
 
-# How far the index of terms has come, in its one row: every span of an earlier version is in it.
+# How far the index of terms has come, in its one row: every span of an earlier version is in it,
+# as are `entries` in all, those of spans that were deleted or written again among them.
 # `owner` fills it until `lease_ns`. `spanloom.store.sql.index.table` has its other tables.
 term_cursor = Table(
     "term_cursor",
     metadata,
     Column("id", BigInteger, primary_key=True),
     _whole("reached"),
+    _whole("entries"),
     _text("owner"),
     _whole("lease_ns"),
 )

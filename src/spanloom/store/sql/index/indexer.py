@@ -15,7 +15,7 @@ import time
 from collections import OrderedDict
 from functools import partial
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 
 from spanloom import errors
 from spanloom.model import uuid7
@@ -32,6 +32,10 @@ BATCH = 250
 # How long another process waits before it goes on in the place of one that died.
 _LEASE_NS = 10 * 10**9
 _IDLE_SECONDS = 0.5
+# An index with fewer entries is kept as it is.
+_FEW_ENTRIES = 10_000
+# So often an idle indexer looks how many entries are of no span any more.
+_LOOK_SECONDS = 600
 # The words last seen, which are not written again: most words of a batch are in it.
 _KNOWN_WORDS = 200_000
 
@@ -50,9 +54,13 @@ class Indexer:
     async def run_until(self, stop: asyncio.Event) -> None:
         """Index what is written until `stop`. A failure of the database is logged by the store, and
         tried again."""
+        look_at = time.monotonic() + _LOOK_SECONDS
         while not stop.is_set():
             try:
                 done = await self.step()
+                if not done and time.monotonic() > look_at:
+                    look_at = time.monotonic() + _LOOK_SECONDS
+                    await self.renew_if_dead()
             except errors.SpanloomError:
                 done = 0
             except Exception:
@@ -90,6 +98,26 @@ class Indexer:
         while len(self._known) > _KNOWN_WORDS:
             self._known.popitem(last=False)
         return number
+
+    async def renew_if_dead(self) -> None:
+        """Empty the index and begin anew where more than half of it is of spans that are gone: FTS5
+        takes no entry out. Meanwhile reads go through the spans."""
+        if await self._read(self._is_dead) and await self._write(self._take_lease, rows=0):
+            await self._write(self._clear, rows=0)
+
+    def _is_dead(self, connection: Connection) -> bool:
+        entries = connection.execute(_CURSOR).one().entries
+        if entries < _FEW_ENTRIES:
+            return False
+        alive = connection.execute(select(func.count()).select_from(spans)).scalar_one()
+        return bool(entries > 2 * alive)
+
+    def _clear(self, transaction: Transaction) -> None:
+        mine = (term_cursor.c.id == 1, term_cursor.c.owner == self._owner)
+        emptied = update(term_cursor).where(*mine).values(reached=0, entries=0)
+        if transaction.connection.execute(emptied).rowcount:
+            table.clear(transaction.connection)
+            self._known.clear()
 
     def _pending(self, connection: Connection) -> tuple[int, int] | None:
         """The cursor and the newest version, None where another process has the lease."""
@@ -157,7 +185,11 @@ class Indexer:
                 term_cursor.c.owner == self._owner,
                 term_cursor.c.reached == reached,
             )
-            .values(reached=upto, lease_ns=now + _LEASE_NS)
+            .values(
+                reached=upto,
+                entries=term_cursor.c.entries + len(terms_of),
+                lease_ns=now + _LEASE_NS,
+            )
         )
         if not moved.rowcount:
             return False

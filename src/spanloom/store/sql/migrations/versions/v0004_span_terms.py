@@ -29,10 +29,11 @@ def upgrade() -> None:
         "term_cursor",
         Column("id", BigInteger, primary_key=True),
         Column("reached", BigInteger, nullable=False),
+        Column("entries", BigInteger, nullable=False),
         Column("owner", TEXT, nullable=False),
         Column("lease_ns", BigInteger, nullable=False),
     )
-    op.bulk_insert(cursor, [{"id": 1, "reached": 0, "owner": "", "lease_ns": 0}])
+    op.bulk_insert(cursor, [{"id": 1, "reached": 0, "entries": 0, "owner": "", "lease_ns": 0}])
     if op.get_bind().dialect.name == "postgresql":
         for statement in POSTGRESQL:
             op.execute(statement)
