@@ -330,7 +330,6 @@ _COLUMNS: dict[str, _Operand] = {
     ),
 }
 
-# The fields of an event that stand in the body.
 _BODY = EVENT_FIELDS
 
 _NO_TEXT: ColumnElement[Any] = cast(null(), Text)
