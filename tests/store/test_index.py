@@ -345,3 +345,47 @@ def test_an_index_of_deleted_spans_is_made_anew(
             await store.close()
 
     assert asyncio.run(renew()) == (19, 1, [("okapi",)], 1)
+
+
+LIMITS = {
+    "all candidates": {},
+    "too many candidates": {"MOST_CANDIDATES": 2},
+    "too many young spans": {"MOST_YOUNG": 2},
+    "small slices": {"MOST_CANDIDATES": 2, "_SLICE": 3, "_TRACES": 3},
+}
+
+
+@pytest.mark.parametrize("limits", LIMITS)
+def test_a_read_that_the_index_does_not_narrow_finds_the_same(
+    store: Store, run: Run[Any], project: str, monkeypatch: pytest.MonkeyPatch, limits: str
+) -> None:
+    for name, limit in LIMITS[limits].items():
+        monkeypatch.setattr(search, name, limit)
+    spans = [
+        small_span(f"t{n}", str(n), "k" if n % 3 else None, f"word {'kumquat' * (n % 2)}", n % 7)
+        for n in range(30)
+    ]
+    run(store.write_spans(project, spans[:20]))
+    run(store.indexer.catch_up())
+    run(store.write_spans(project, spans[20:]))
+    asked = [
+        Filter(field="metadata.k", operator="is", value="k"),
+        Filter(field="metadata.said", operator="contains", value="umqua"),
+    ]
+    expected = sorted(
+        (span for span in spans if all(holds(span, of) for of in asked)),
+        key=lambda span: (-span.start_ns, span.event_id),
+    )
+    pages = [
+        run(store.find_events(project, EventQuery(filters=asked, limit=4, page=page)))
+        for page in (1, 2, 3)
+    ]
+    assert [span for page in pages for span in page.items] == expected
+    assert {page.total for page in pages} == {len(expected)} == {10}
+    traces = run(store.list_traces(project, TraceQuery(text="KUMQUAT"), limit=6))
+    last = (traces[-1].start_ns, traces[-1].trace_id)
+    traces += run(store.list_traces(project, TraceQuery(text="KUMQUAT"), limit=60, after=last))
+    saying = sorted((span.start_ns, span.trace_id) for span in spans if "kumquat" in span.name)
+    assert [(trace.start_ns, trace.trace_id) for trace in traces] == saying[::-1]
+    spoken_of = run(store.speaking_spans(project, SpokenQuery(text="kumquat"), limit=100))
+    assert {(span.start_ns, span.trace_id) for span in spoken_of} >= set(saying)

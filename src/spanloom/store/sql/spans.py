@@ -223,9 +223,9 @@ class SqlSpans(SpanStore):
         ]
         for asked in on_json:
             needed += search.text_conditions(connection, asked.text)
-        versions = search.candidates(connection, project, needed)
+        which = search.candidates(connection, self._database, project, needed)
         for span in search.in_order(
-            connection, self._database, found, versions, queries.after_event, check
+            connection, self._database, found, which, queries.after_event, check
         ):
             if all(asked.holds(span) for asked in on_json):
                 yield span
@@ -285,9 +285,9 @@ class SqlSpans(SpanStore):
 
         def run(connection: Connection, check: Check) -> list[Span]:
             conditions = search.text_conditions(connection, query.text)
-            versions = search.candidates(connection, project, conditions)
+            which = search.candidates(connection, self._database, project, conditions)
             spans = search.in_order(
-                connection, self._database, found, versions, agent_queries.after_speaking, check
+                connection, self._database, found, which, agent_queries.after_speaking, check
             )
             return list(islice(spans, limit))
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, select
+from sqlalchemy import ColumnElement, Connection, Select, func, or_, select
 
 from spanloom.model import Span, Trace
 from spanloom.store.sql import queries, rows
@@ -21,6 +21,8 @@ from spanloom.store.sql.tables import spans, term_cursor, traces
 
 # More candidates than this are no help: what so many spans have is soon found in their order.
 MOST_CANDIDATES = 10_000
+# More spans than this that are not indexed yet are gone through in the order of the answer.
+MOST_YOUNG = 200_000
 # Words that have the part of a word in them.
 _MOST_WORDS = 300
 # Spans, and traces, read at once.
@@ -49,41 +51,47 @@ def text_conditions(connection: Connection, text: str) -> list[table.Condition]:
 
 
 def candidates(
-    connection: Connection, project: str, conditions: Sequence[table.Condition]
-) -> list[int] | None:
-    """Versions of which those are that meet the conditions, and all that are not indexed yet; None
-    where there are too many, or the index cannot tell."""
+    connection: Connection,
+    database: Database,
+    project: str,
+    conditions: Sequence[table.Condition],
+) -> ColumnElement[bool] | None:
+    """Which spans may meet the conditions: those that the index has, and all that are not indexed
+    yet; None where there are too many, or the index cannot tell."""
     if not conditions:
         return None
     reached = connection.execute(REACHED).scalar_one()
-    young = connection.execute(
-        select(spans.c.version).where(spans.c.version >= reached).limit(MOST_CANDIDATES + 1)
-    ).scalars()
-    found = list(young)
-    if len(found) <= MOST_CANDIDATES:
-        of_project = [frozenset([terms.project_mark(project)])]
-        found += table.find(connection, [*conditions, of_project], limit=MOST_CANDIDATES + 1)
-    return found if len(found) <= MOST_CANDIDATES else None
+    young = spans.c.version >= reached
+    some = select(spans.c.version).where(young).limit(MOST_YOUNG + 1).subquery()
+    number = connection.execute(select(func.count()).select_from(some)).scalar_one()
+    if number > MOST_YOUNG:
+        return None
+    of_project = [frozenset([terms.project_mark(project)])]
+    found = table.find(connection, [*conditions, of_project], limit=MOST_CANDIDATES + 1)
+    if len(found) > MOST_CANDIDATES:
+        return None
+    indexed = among(database, found)
+    return or_(indexed, young) if number else indexed
 
 
 def in_order(
     connection: Connection,
     database: Database,
     found: Select[Any],
-    versions: Sequence[int] | None,
+    which: ColumnElement[bool] | None,
     after: After,
     check: Check,
 ) -> Iterator[Span]:
-    """The spans that a query finds, in its order; of the versions only, where there are some.
+    """The spans that a query finds, in its order; of `candidates` only, where there are some.
 
     Args:
         found: selects SPAN_COLUMNS, without a limit.
     """
-    if versions is None:
+    if which is None:
         yield from _slices(connection, found, after, check)
         return
     # The order first, without what the spans hold.
-    order = found.with_only_columns(spans.c.version).where(among(database, versions))
+    order = found.with_only_columns(spans.c.version).where(which)
     ordered = iter(dict.fromkeys(connection.execute(order).scalars()))
     while part := list(islice(ordered, _SLICE)):
         check()
@@ -109,10 +117,10 @@ def traces_with(
     """The first traces of `queries.list_traces` of which a span holds the text, whatever the case
     of ASCII letters."""
     holds = terms.holder(text)
-    versions = candidates(connection, project, text_conditions(connection, text))
-    if versions is not None:
+    which = candidates(connection, database, project, text_conditions(connection, text))
+    if which is not None:
         query = queries.find_events([], project)
-        all_found = in_order(connection, database, query, versions, queries.after_event, check)
+        all_found = in_order(connection, database, query, which, queries.after_event, check)
         having = {span.trace_id for span in all_found if holds(span)}
         found = found.where(database.among(traces.c.trace_id, having)).limit(limit)
         return [rows.to_trace(row) for row in connection.execute(found)]
