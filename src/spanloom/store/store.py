@@ -9,6 +9,7 @@ from spanloom.errors import SetupError
 from spanloom.store.spans import Restore
 from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.control import SqlControl
+from spanloom.store.sql.index.indexer import Indexer
 from spanloom.store.sql.reading import no_adapter
 from spanloom.store.sql.spans import SqlSpans
 from spanloom.store.sql.urls import database
@@ -25,6 +26,7 @@ class Store(SqlSpans, SqlControl):
     def __init__(self, connections: Connections) -> None:
         SqlSpans.__init__(self, connections)
         SqlControl.__init__(self, connections)
+        self.indexer = Indexer(connections)
         self._connections = connections
 
     @classmethod

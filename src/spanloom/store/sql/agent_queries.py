@@ -29,6 +29,9 @@ from spanloom.store.sql.reading import select_whole
 from spanloom.store.sql.tables import spans
 
 _EMPTY: ColumnElement[str] = literal_column("''")  # as the partial index says it
+_PLACE = (spans.c.start_ns, spans.c.trace_id, spans.c.span_id)
+# The order of `speaking_spans`.
+NEWEST_SPANS = ("-start_ns", "-trace_id", "-span_id")
 _FOREIGN = re.compile(r"[^\x00-\x7f]+")
 
 _of_conversation = (
@@ -61,9 +64,9 @@ def turn_spans(
 def speaking_spans(
     project: str, query: SpokenQuery, after: tuple[int, str, str] | None
 ) -> Select[Any]:
-    """The spans that fulfil all that the query asks of columns, newest start first; `after` is
-    (start_ns, trace_id, span_id) of one."""
-    where = [spans.c.project == project]
+    """The rows of the spans that fulfil all that the query asks of columns; `after` is
+    (start_ns, trace_id, span_id) of one, in the order of NEWEST_SPANS."""
+    where: list[ColumnElement[bool]] = [spans.c.project == project]
     for column, value in (
         (spans.c.trace_id, query.trace_id),
         (spans.c.session_id, query.session_id),
@@ -79,22 +82,21 @@ def speaking_spans(
         where.append(spans.c.start_ns >= query.since_ns)
     if query.before_ns is not None:
         where.append(spans.c.start_ns < query.before_ns)
-    place = (spans.c.start_ns, spans.c.trace_id, spans.c.span_id)
     if after is not None:
         # The first condition says nothing new, but an index on the start can be entered by it.
-        where += [spans.c.start_ns <= after[0], tuple_(*place) < tuple_(*after)]
-    return select_whole(select(spans).where(*where), ("-start_ns", "-trace_id", "-span_id"))
+        where += [spans.c.start_ns <= after[0], tuple_(*_PLACE) < tuple_(*after)]
+    return select(spans).where(*where)
 
 
-def may_hold(text: str) -> Callable[[bytes], bool]:
-    """A condition that each JSON body meets which holds the text in any of JSON's spellings.
+def may_hold(text: str) -> Callable[[str], bool]:
+    """A condition that each JSON text meets which holds the text in any of JSON's spellings.
 
-    A part of the text that no writer escapes is in the body as it is; a letter outside ASCII as it
+    A part of the text that no writer escapes is in the JSON as it is; a letter outside ASCII as it
     is or as \\uXXXX.
     """
-    plain = max(PLAIN.findall(text), key=len, default="").encode()
-    foreign = max(_FOREIGN.findall(text), key=len, default="").encode()
-    return lambda body: plain in body and (foreign in body or b"\\u" in body)
+    plain = max(PLAIN.findall(text), key=len, default="")
+    foreign = max(_FOREIGN.findall(text), key=len, default="")
+    return lambda json: plain in json and (foreign in json or "\\u" in json)
 
 
 def agents(project: str, query: AgentQuery) -> tuple[Select[Any], Select[Any]]:

@@ -39,15 +39,18 @@ class _Operand:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What a query asks of columns, and what of whole spans."""
+    """What a query asks of columns, and what of whole spans: its filters on JSON, and a predicate
+    of each."""
 
     of_columns: Sequence[Condition]
+    on_json: Sequence[Filter]
     of_spans: Sequence[Predicate]
 
 
 def conditions(database: Database, query: EventQuery) -> Conditions:
     """What a query asks, beside the project. INVALID_ARGUMENT names `filters[n].part`."""
     of_columns: list[Condition] = []
+    on_json: list[Filter] = []
     of_spans: list[Predicate] = []
     for asked in query.filters:
         _check(asked)
@@ -56,13 +59,14 @@ def conditions(database: Database, query: EventQuery) -> Conditions:
                 of_columns.append(_condition(database, asked))
             else:
                 of_spans.append(predicates.predicate(asked))
+                on_json.append(asked)
         except (ValueError, OverflowError):
             raise _invalid(asked, "value", f"must be a {asked.type}") from None
     if query.since_ns is not None:
         of_columns.append(spans.c.start_ns >= query.since_ns)
     if query.until_ns is not None:
         of_columns.append(spans.c.start_ns <= query.until_ns)
-    return Conditions(of_columns, of_spans)
+    return Conditions(of_columns, on_json, of_spans)
 
 
 def number_column(field: str) -> ColumnElement[Any] | None:
@@ -186,5 +190,4 @@ _COMPARISONS: dict[str, Callable[[Database, ColumnElement[Any], Any], Condition]
 }
 
 
-def _list(names: Any) -> str:
-    return ", ".join(names)
+_list = ", ".join

@@ -138,6 +138,11 @@ class PostgreSQL(Database):
     def among(self, column: ColumnElement[Any], values: Iterable[str]) -> ColumnElement[bool]:
         return column == any_(literal(list(values), ARRAY(Text)))
 
+    def among_numbers(
+        self, column: ColumnElement[Any], values: Iterable[int]
+    ) -> ColumnElement[bool]:
+        return column == any_(literal(list(values), ARRAY(BigInteger)))
+
     def contains(self, haystack: ColumnElement[Any], needle: str) -> ColumnElement[bool]:
         return func.strpos(haystack, needle) > 0
 

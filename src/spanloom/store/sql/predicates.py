@@ -53,10 +53,15 @@ def predicate(asked: Filter) -> Predicate:
         return lambda span: look(span) is not None
     if operator == "not exists":
         return lambda span: look(span) is None
-    read, wanted_of = _TYPES[asked.type]
-    wanted = wanted_of(asked.value)
+    read = _TYPES[asked.type][0]
+    wanted = wanted_of(asked)
     holds = _COMPARISONS[operator]
     return lambda span: holds(read(look(span)), wanted)
+
+
+def wanted_of(asked: Filter) -> Any:
+    """What a filter compares with, read as its type. ValueError where it is none."""
+    return _TYPES[asked.type][1](asked.value)
 
 
 def value_at(field: str) -> Callable[[Span], Json]:

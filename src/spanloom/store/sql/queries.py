@@ -113,13 +113,7 @@ def replaced_deletes(project: str, trace_id: str) -> list[Delete]:
     ]
 
 
-def list_traces(
-    project: str,
-    query: TraceQuery,
-    *,
-    limit: int,
-    after: tuple[int, str] | None,
-) -> Select[Any]:
+def list_traces(project: str, query: TraceQuery, *, after: tuple[int, str] | None) -> Select[Any]:
     """TRACE_COLUMNS of the traces that the query asks for, whatever their text, newest start first,
     from behind `after`."""
     found = select(*TRACE_COLUMNS).where(traces.c.project == project)
@@ -133,9 +127,14 @@ def list_traces(
     if query.min_duration_ns:
         found = found.where(traces.c.end_ns - traces.c.start_ns >= query.min_duration_ns)
     if after is not None:
-        position = tuple_(literal(after[0], BigInteger), literal(after[1]))
-        found = found.where(tuple_(traces.c.start_ns, traces.c.trace_id) < position)
-    return found.order_by(traces.c.start_ns.desc(), traces.c.trace_id.desc()).limit(limit)
+        found = found.where(after_trace(*after))
+    return found.order_by(traces.c.start_ns.desc(), traces.c.trace_id.desc())
+
+
+def after_trace(start_ns: int, trace_id: str) -> ColumnElement[bool]:
+    """What comes after a trace in the order of `list_traces`."""
+    position = tuple_(literal(start_ns, BigInteger), literal(trace_id))
+    return tuple_(traces.c.start_ns, traces.c.trace_id) < position
 
 
 def feedback_on(

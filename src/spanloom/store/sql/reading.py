@@ -36,10 +36,11 @@ def select_whole(
     *,
     limit: int | None = None,
     offset: int = 0,
+    also: Sequence[str] = (),
 ) -> Select[Any]:
     """What `to_span` takes, of the rows of `spans` that a statement finds: of a page of them no
     other's body is touched. `order` are names of columns, with "-" before those from high to
-    low."""
+    low; `also` are those of columns that follow what `to_span` takes."""
     if limit is not None:
         found = found.order_by(*ordered(tables.spans.c, order)).limit(limit).offset(offset)
     narrow = found.subquery("found")
@@ -49,7 +50,12 @@ def select_whole(
         & (tables.envelopes.c.digest == tables.bodies.c.envelope),
     )
     columns = (narrow.c[name] for name in SPAN_NAMES)
-    return select(*columns, *BODY_COLUMNS).select_from(kept).order_by(*ordered(narrow.c, order))
+    others = (narrow.c[name] for name in also)
+    return (
+        select(*columns, *BODY_COLUMNS, *others)
+        .select_from(kept)
+        .order_by(*ordered(narrow.c, order))
+    )
 
 
 def ordered(columns: Any, order: Sequence[str]) -> list[Any]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
+import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import fields
-from functools import partial as partial_of
-from typing import Any
+from functools import partial as bound
+from itertools import islice
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Select
 
@@ -35,14 +36,19 @@ from spanloom.store.sql import (
     queries,
     rows,
     tables,
-    textual,
 )
 from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.follow_up import follow_up
+from spanloom.store.sql.index import match, search
+from spanloom.store.sql.index.search import Check
+from spanloom.store.sql.index.table import Condition
+from spanloom.store.sql.index.terms import said_json
 from spanloom.store.sql.queries import NEWEST_EVENTS
 from spanloom.store.sql.reading import select_whole
 from spanloom.store.sql.rows import checked
 from spanloom.store.sql.transaction import Rows, Transaction
+
+T = TypeVar("T")
 
 # Matches that only a look at whole spans tells are counted up to this many.
 MOST_COUNTED = 10_000
@@ -70,7 +76,7 @@ class SqlSpans(SpanStore):
         events: bool = False,
         partial: bool = False,
     ) -> Sequence[RefusedSpan]:
-        make = partial_of(rows.span_rows, project, spans, partial=partial)
+        make = bound(rows.span_rows, project, spans, partial=partial)
         large = sum(len(span.sent.message) for span in spans) > _LARGE
         made = await asyncio.to_thread(make) if large else make()
         if not made.spans:
@@ -167,15 +173,16 @@ class SqlSpans(SpanStore):
         checked(project=project, **texts)
         if after is not None:
             checked(trace_id=after[1])
-
-        def run(connection: Connection) -> list[Trace]:
-            if query.text:
-                looking = textual.traces(self._database, self._reader, project, query, after)
-                return list(itertools.islice(looking(connection), limit))
-            found = queries.list_traces(project, query, limit=limit, after=after)
-            return [rows.to_trace(row) for row in connection.execute(found)]
-
-        return await self._read(run)
+        found = queries.list_traces(project, query, after=after)
+        if not query.text:
+            limited = found.limit(limit)
+            return await self._read(lambda c: [rows.to_trace(row) for row in c.execute(limited)])
+        with_text = bound(
+            search.traces_with,
+            *(self._database, self._reader, project, query.text, found),
+            limit=limit,
+        )
+        return await self._read_until_cancelled(with_text)
 
     # Events
 
@@ -190,45 +197,15 @@ class SqlSpans(SpanStore):
         found = queries.find_events(asked.of_columns, project)
         offset = min((query.page - 1) * query.limit, MAX_TIME_NS)
 
-        def run(connection: Connection) -> Page[Span]:
+        def run(connection: Connection, check: Check) -> Page[Span]:
             if asked.of_spans:
-                return self._scan_page(connection, found, asked, offset, query.limit)
+                matching = self._matching(connection, project, found, asked, check)
+                return _page_of(matching, offset, query.limit)
             whole = select_whole(found, NEWEST_EVENTS, limit=query.limit, offset=offset)
             page = [self._reader.to_span(row) for row in connection.execute(whole)]
             return Page(page, queries.total(connection, found, page, query.limit, offset))
 
-        return await self._read(run)
-
-    def _scan_page(
-        self,
-        connection: Connection,
-        found: Select[Any],
-        asked: filters.Conditions,
-        offset: int,
-        limit: int,
-    ) -> Page[Span]:
-        page: list[Span] = []
-        total = 0
-        for span in self._matching(connection, found, asked):
-            if offset <= total < offset + limit:
-                page.append(span)
-            total += 1
-            if total >= max(MOST_COUNTED, offset + limit):
-                break
-        return Page(page, total)
-
-    def _matching(
-        self, connection: Connection, found: Select[Any], asked: filters.Conditions
-    ) -> Iterator[Span]:
-        """The events found that fulfil the conditions on whole spans, newest start first. They are
-        read as they are taken."""
-        whole = select_whole(found, NEWEST_EVENTS)
-        streamed = connection.execute(whole, execution_options={"stream_results": True})
-        with streamed:
-            for row in streamed:
-                span = self._reader.to_span(row)
-                if all(holds(span) for holds in asked.of_spans):
-                    yield span
+        return await self._read_until_cancelled(run)
 
     async def next_events(
         self, project: str, query: EventQuery, after: Span | None = None
@@ -239,27 +216,65 @@ class SqlSpans(SpanStore):
         if after is not None:
             found = found.where(queries.after_event(after))
 
-        def run(connection: Connection) -> list[Span]:
+        def run(connection: Connection, check: Check) -> list[Span]:
             if asked.of_spans:
-                return list(itertools.islice(self._matching(connection, found, asked), query.limit))
+                matching = self._matching(connection, project, found, asked, check)
+                return list(islice(matching, query.limit))
             whole = select_whole(found, NEWEST_EVENTS, limit=query.limit)
             return [self._reader.to_span(row) for row in connection.execute(whole)]
 
-        return await self._read(run)
+        return await self._read_until_cancelled(run)
+
+    def _matching(
+        self,
+        connection: Connection,
+        project: str,
+        found: Select[Any],
+        asked: filters.Conditions,
+        check: Check,
+    ) -> Iterator[Span]:
+        """The events found that fulfil the conditions on whole spans, newest start first. They are
+        read as they are taken."""
+        conditions: list[Condition] = [
+            needed for of in asked.on_json if (needed := match.needed(project, of)) is not None
+        ]
+        for of in asked.on_json:
+            conditions += search.text_conditions(connection, match.contained(of))
+        which = search.candidates(connection, self._database, project, conditions)
+        for span in search.in_order(
+            connection, self._database, self._reader, found, NEWEST_EVENTS, which, check
+        ):
+            if all(holds(span) for holds in asked.of_spans):
+                yield span
+
+    async def _read_until_cancelled(self, query: Callable[[Connection, Check], T]) -> T:
+        """Read, and stop the reading thread when the caller is cancelled."""
+        cancelled = threading.Event()
+
+        def check() -> None:
+            if cancelled.is_set():
+                raise asyncio.CancelledError
+
+        try:
+            return await self._read(lambda connection: query(connection, check))
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
 
     async def chart(self, project: str, query: EventQuery, chart: Chart) -> list[ChartPoint]:
         checked(project=project)
         charts.check(chart)
         asked = filters.conditions(self._database, query)
 
-        def run(connection: Connection) -> list[ChartPoint]:
+        def run(connection: Connection, check: Check) -> list[ChartPoint]:
             if asked.of_spans or not charts.is_of_columns(chart):
                 found = queries.find_events(asked.of_columns, project)
-                return charts.points_of(self._matching(connection, found, asked), chart)
+                matching = self._matching(connection, project, found, asked, check)
+                return charts.points_of(matching, chart)
             points = charts.points(project, asked.of_columns, chart)
             return [ChartPoint(*row) for row in connection.execute(points)]
 
-        return await self._read(run)
+        return await self._read_until_cancelled(run)
 
     # Conversations and agents
 
@@ -296,15 +311,19 @@ class SqlSpans(SpanStore):
         found = agent_queries.speaking_spans(project, query, after)
         may_say = agent_queries.may_hold(query.text)
 
-        def run(connection: Connection) -> list[Span]:
+        def run(connection: Connection, check: Check) -> list[Span]:
+            order = agent_queries.NEWEST_SPANS
             if not query.text:
-                limited = connection.execute(found.limit(limit))
-                return [self._reader.to_span(row) for row in limited]
-            with connection.execute(found, execution_options={"stream_results": True}) as streamed:
-                saying = (row for row in streamed if may_say(self._reader.to_text(row)))
-                return [self._reader.to_span(row) for row in itertools.islice(saying, limit)]
+                whole = select_whole(found, order, limit=limit)
+                return [self._reader.to_span(row) for row in connection.execute(whole)]
+            conditions = search.text_conditions(connection, query.text)
+            which = search.candidates(connection, self._database, project, conditions)
+            spans = search.in_order(
+                connection, self._database, self._reader, found, order, which, check
+            )
+            return list(islice((span for span in spans if may_say(said_json(span))), limit))
 
-        return await self._read(run)
+        return await self._read_until_cancelled(run)
 
     async def find_agents(self, project: str, query: AgentQuery) -> Page[AgentTotals]:
         checked(project=project)
@@ -317,6 +336,19 @@ class SqlSpans(SpanStore):
             return Page(found, connection.execute(number).scalar_one())
 
         return await self._read(run)
+
+
+def _page_of(matching: Iterator[Span], offset: int, limit: int) -> Page[Span]:
+    """A page of what matches, and the number of all up to MOST_COUNTED."""
+    page: list[Span] = []
+    total = 0
+    for span in matching:
+        if offset <= total < offset + limit:
+            page.append(span)
+        total += 1
+        if total >= max(MOST_COUNTED, offset + limit):
+            break
+    return Page(page, total)
 
 
 def _with_evaluations(made: rows.SpanRows, project: str, evaluations: Sequence[Evaluation]) -> Rows:

@@ -77,6 +77,8 @@ spans = Table(
     Index("spans_start", "project", "start_ns", "duration_ms"),
     Index("spans_kind", "project", "kind", "start_ns"),
     Index("spans_name", "project", "name", "start_ns", "duration_ms"),
+    # The order in which spans were written, for the index of terms and for who follows a project.
+    Index("spans_version", "version"),
     # Most spans name no agent, and need no entry. The sums of agents are read from it alone.
     Index(
         "spans_agent",
@@ -252,6 +254,21 @@ patches = Table(
     _whole("sequence"),
     _text("body"),
 )
+
+# How far the index of terms has come, in its one row: every span of an earlier version is in it,
+# as are `entries` in all, those of spans that were deleted or written again among them.
+# `owner` fills it until `lease_ns`. `spanloom.store.sql.index.table` has its other tables.
+term_cursor = Table(
+    "term_cursor",
+    metadata,
+    Column("id", BigInteger, primary_key=True),
+    _whole("reached"),
+    _whole("entries"),
+    _text("owner"),
+    _whole("lease_ns"),
+)
+
+words = Table("words", metadata, _key("word"), sqlite_with_rowid=False)
 
 projects = Table("projects", metadata, _key("name"), _whole("created_ns"))
 

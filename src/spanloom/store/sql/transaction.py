@@ -80,6 +80,12 @@ class Transaction:
         self.flush()
         return self._connection
 
+    @property
+    def first_version(self) -> int:
+        """The first version that the transaction took. Where it has the writers' lock alone, every
+        version below is committed or was given up."""
+        return self._blocks[0]
+
     def flush(self) -> None:
         """Hand the rows that were written to the database."""
         self._drop_repeated()
