@@ -114,21 +114,30 @@ def test_a_part_that_a_newer_version_knows_more_of_is_read() -> None:
     assert READER.to_span(row).genai == a_span(body={"tool": {"name": "look"}}).genai
 
 
-def test_earlier_rows_are_found_changed_and_kept(
-    store: Store, run: Run[Any], project: str, url: str
-) -> None:
+def test_earlier_rows_are_found_changed_and_kept(empty_url: str, run: Run[Any]) -> None:
     [event] = [c for c in EARLIER if c["adapter"] == "honeyhive"][1]["rows"]
     trace_id, span_id, event_id, *rest, adapter, sent, _, _ = row_of(event)
-    engine = database(url).engine(writer=True, connections=1)
+    store = run(Store.open(empty_url))
+    engine = database(empty_url).engine(writer=True, connections=1)
     with engine.begin() as connection:
-        row = (project, trace_id, span_id, 1, event_id, *rest, "", 0)
+        row = ("p", trace_id, span_id, 1, event_id, *rest, "", 0)
         connection.execute(tables.spans.insert().values(row))
         connection.execute(tables.bodies.insert().values((1, adapter, sent, None, None)))
     engine.dispose()
-    same = Filter(field="metadata.cost", operator="is", value=0.1, type="number")
-    assert run(store.find_events(project, EventQuery(filters=[same]))).total == 1
-    run(store.patch_event(project, event_id, {"metadata": {"k": 1}, "name": "new"}))
-    span = run(store.find_event(project, event_id))
+    check_earlier(store, run, event_id)
+    run(store.close())
+
+
+def check_earlier(store: Store, run: Run[Any], event_id: str) -> None:
+    same = EventQuery(
+        filters=[Filter(field="metadata.cost", operator="is", value=0.1, type="number")]
+    )
+    for _ in range(2):
+        assert run(store.find_events("p", same)).total == 1
+        run(store.indexer.catch_up())
+    run(store.patch_event("p", event_id, {"metadata": {"k": 1}, "name": "new"}))
+    span = run(store.find_event("p", event_id))
     assert (span.name, span.updated) == ("new", ("name",))
     assert span.io.metadata == {"cost": 0.1, "k": 1}
     assert (span.io.inputs, span.sent.adapter) == ({"q": "hi"}, "honeyhive")
+    assert run(store.find_events("p", same)).total == 1
