@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -12,7 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from spanloom.adapters.otlp.read import briefs_from
+from spanloom.adapters.restore import restore
 from spanloom.chat.spoken import spoken
+from spanloom.codec import otlp_json
 from spanloom.genai.json import messages_from_json
 from spanloom.model import EventQuery, Filter, Json, Span, SpokenQuery, TraceQuery
 from spanloom.model.genai import Tool
@@ -335,6 +339,50 @@ def test_an_index_of_deleted_spans_is_made_anew(
             await store.close()
 
     assert asyncio.run(renew()) == (19, 1, [("okapi",)], 1)
+
+
+def test_what_adapters_restore_is_found_by_what_it_says(
+    empty_url: str, run: Run[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    store = run(Store.open(empty_url, restore=restore))
+    files = sorted(Path("tests/data/otlp").rglob("*.json"))
+    for file in files:
+        request = otlp_json.parse(file.read_bytes())
+        for part in briefs_from(request, received_ns=5, most=100):
+            run(store.write_spans(PROJECT, part.spans, partial=True))
+    run(store.indexer.catch_up())
+    spans = run(store.next_events(PROJECT, EventQuery(limit=1000)))
+    texts = 0
+    for span in spans:
+        for text in {said.text[1:60] for said in spoken(span)} - {""}:
+            texts += 1
+            query = SpokenQuery(text=text, trace_id=span.trace_id)
+            found = run(store.speaking_spans(PROJECT, query, limit=1000))
+            assert span.span_id in {other.span_id for other in found}, text
+    assert len(spans) > len(files)
+    assert texts > 20
+    assert "could not be indexed" not in caplog.text
+    run(store.close())
+
+
+def test_a_span_that_cannot_be_restored_keeps_no_other_from_the_index(
+    empty_url: str, run: Run[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = run(Store.open(empty_url))
+    run(store.write_spans(PROJECT, [a_span("bad", "t1"), a_span("good", "t2", name="okapi")]))
+    span_terms = terms.span_terms
+
+    def failing(project: str, span: Span) -> set[str]:
+        if span.span_id == "bad":
+            raise ValueError
+        return span_terms(project, span)
+
+    monkeypatch.setattr(terms, "span_terms", failing)
+    run(store.indexer.catch_up())
+    assert select(empty_url, "SELECT entries FROM term_cursor") == [(2,)]
+    found = run(store.list_traces(PROJECT, TraceQuery(text="okapi"), limit=5))
+    assert [trace.trace_id for trace in found] == ["t2"]
+    run(store.close())
 
 
 LIMITS = {

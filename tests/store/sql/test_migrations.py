@@ -23,7 +23,7 @@ from spanloom.store.sql.migrations import HEAD, SchemaError, migrate
 from spanloom.store.sql.tables import metadata
 from spanloom.store.sql.urls import database
 from spanloom.store.store import Store
-from tests.databases import DATABASES, new_url
+from tests.databases import DATABASES, new_url, select
 from tests.store.conftest import Run
 from tests.store.samples import a_span
 
@@ -65,6 +65,15 @@ def test_migrating_again_changes_nothing(empty_url: str, run: Run[Any]) -> None:
     store = run(Store.open(empty_url))
     assert run(store.trace_spans("p", "t")) == [a_span()]
     run(store.close())
+
+
+def test_a_database_of_the_step_before_is_taken_on(empty_url: str) -> None:
+    target = database(empty_url)
+    target.create()
+    migrations._take_to(target, "0004")
+    migrate(empty_url)
+    assert select(empty_url, "SELECT version_num FROM alembic_version") == [(HEAD,)]
+    assert select(empty_url, "SELECT reached FROM term_cursor") == [(0,)]
 
 
 @pytest.mark.parametrize("kind", DATABASES)
