@@ -7,6 +7,7 @@ from __future__ import annotations
 import itertools
 import random
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote
@@ -51,7 +52,7 @@ class Markers:
         return f"{self.prefix}{next(self._numbers)}"
 
 
-class Object:
+class Object(ABC):
     """What can be written together, and its recorded history."""
 
     # (weight, name of the method that makes the step)
@@ -72,9 +73,9 @@ class Object:
         made: Step = getattr(self, name)(rng)
         return made
 
+    @abstractmethod
     def final_steps(self) -> Iterator[Step]:
         """Reads that together show all of it."""
-        raise NotImplementedError
 
     # Steps that several kinds of objects have
 

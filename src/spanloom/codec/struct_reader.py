@@ -53,11 +53,6 @@ def struct_object(message: Any) -> dict[str, Any]:
     return _read(_object, message)  # type: ignore[no-any-return]
 
 
-def list_object(message: Any) -> list[Any]:
-    """The JSON array in a ListValue; as `struct_object`."""
-    return _read(_list, message)  # type: ignore[no-any-return]
-
-
 def value_object(message: Any) -> Any:
     """The JSON value in a Value; as `struct_object`. A Value that holds nothing is null."""
     return _read(_value, message)

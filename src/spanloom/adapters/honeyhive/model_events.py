@@ -19,8 +19,8 @@ _COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 
 
 def event_of(sent: model_event_pb2.ModelEvent) -> event_pb2.Event:
-    """The event of type model that stands for a model call; proto/spanloom/v1/model_event.proto
-    says where things go."""
+    """The event of type model that a model call is stored as. The comments of
+    proto/spanloom/v1/model_event.proto say which field becomes which."""
     has = cast(Message, sent).HasField
     event = event_pb2.Event()
     for field, value in sent.ListFields():

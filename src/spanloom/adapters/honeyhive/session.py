@@ -88,8 +88,8 @@ def _children(root: Span, events: Sequence[Span]) -> dict[int, list[int]]:
 
 
 def _sum_up(top: _Node, root: Span, others: Sequence[Span]) -> None:
-    """What the session's events add up to; its own word goes first for times, and last for the
-    totals in the metadata."""
+    """Fill in the totals of the session's events. Times that the client gave for the session are
+    kept; totals that it gave in the metadata are replaced."""
     start, end = whole_times(root, others)
     top.start_time = ms_from_ns(start)
     if end is not None:

@@ -1,7 +1,7 @@
 """Filters on events, as SQL: tables of fields, types and operators.
 
-A field stands in a column, or in the body, or in either: where the client did not send what a
-column holds, too (`SHOWN_COLUMNS`), the column counts, as in the views of events.
+A field is a column, a path into the body, or both (`SHOWN_COLUMNS`): where the client did not send
+the value in the body, the column is compared, as the views of events show it.
 
 A condition compares the field's value of the condition's type. A value of another type is unlike
 any other: it is not equal to it, contains nothing and is neither less nor more. Absent and null are
