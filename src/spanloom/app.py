@@ -146,11 +146,13 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
         grpc_address, http_address = settings.grpc_address, settings.http_address
         if sockets:
             grpc_address = with_port(grpc_address, sockets.grpc)
+        # Known before the port is open: a worker that replaces another shares the port with those
+        # that serve, and a health check that reaches it first must not read NOT_SERVING.
+        await grpc_server.set_serving(await store.ready())
         grpc_address = await grpc_server.start(grpc_address)
         stack.push_async_callback(grpc_server.stop, settings.drain_timeout)
         http_address = await http_server.start(http_address, sockets.http if sockets else None)
         stack.push_async_callback(http_server.stop, settings.drain_timeout)
-        await grpc_server.set_serving(await store.ready())
         # Created last: it is printed once, and a failed start must not consume it.
         first_key = None if settings.no_auth or sockets else await _first_key(store)
         watch = asyncio.create_task(_watch(store, grpc_server))

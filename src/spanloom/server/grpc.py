@@ -31,7 +31,7 @@ Context = grpc.aio.ServicerContext[bytes, bytes]
 class GrpcServer:
     """grpc.aio with one generic handler for each service of the table.
 
-    Health is NOT_SERVING until `set_serving(True)`.
+    Health is SERVICE_UNKNOWN until `set_serving` is called.
 
     Args:
         max_request_bytes: Larger messages are refused with REQUEST_TOO_LARGE.
@@ -84,7 +84,6 @@ class GrpcServer:
         if not self._shared_port:
             listen(address).close()
         port = self._server.add_insecure_port(address)
-        await self.set_serving(False)
         await self._server.start()
         return f"{address.rpartition(':')[0]}:{port}"
 
