@@ -21,6 +21,7 @@ from bench.server import Server
 from bench.store import BODY, EVENT
 from spanloom.codec import json_codec
 from spanloom.store.sql import migrations
+from spanloom.store.sql.compression import compressed, decompressed
 from spanloom.v1 import event_service_pb2
 
 _EXPORT = "/spanloom.v1.EventService/ExportEvents"
@@ -43,10 +44,11 @@ named AS (
 INSERT INTO spans
 SELECT :project, session, iif(first, session, id), n + 1, iif(first, session, id), session, iif(first, '', session), 'call',
   CASE WHEN first THEN 'session' WHEN n % 3 = 0 THEN 'model' WHEN n % 3 = 1 THEN 'tool' ELSE 'chain' END, '',
-  start, start + 1500000000, 1500.0, 'OK', '', 'openai', 'gpt-4o', 35, 23, 8e-05, :body
+  start, start + 1500000000, 1500.0, 'OK', '', 'openai', 'gpt-4o', 35, 23, 8e-05, '', 1
 FROM named
 """
-_PAGE_SQL = "SELECT * FROM spans WHERE {where} ORDER BY start_ns DESC, event_id LIMIT {limit}"
+_FILL_BODIES = "INSERT INTO bodies SELECT version, '', :body, NULL, NULL FROM spans"
+_PAGE_SQL = "SELECT * FROM spans JOIN bodies ON span_version = version WHERE {where} ORDER BY start_ns DESC, event_id LIMIT {limit}"
 _COUNT_SQL = "SELECT count(*) FROM spans WHERE {where}"
 
 
@@ -59,14 +61,14 @@ def fill(file: Path, events: int) -> None:
         "of": _SESSION_EVENTS,
         "start": _START_MS,
         "step": _STEP_MS,
-        "body": json.dumps(
-            {**{name: EVENT[name] for name in BODY}, "sent": {"adapter": "honeyhive"}}
-        ),
     }
+    body = {**{name: EVENT[name] for name in BODY}, "sent": {"adapter": "honeyhive"}}
+    [sent] = compressed([json.dumps(body).encode()])
     with sqlite3.connect(file) as connection:
         connection.execute("PRAGMA synchronous = off")
         connection.execute("PRAGMA cache_size = -262144")
         connection.execute(_FILL, values)
+        connection.execute(_FILL_BODIES, {"body": sent})
     connection.close()
 
 
@@ -113,7 +115,7 @@ def _page(
 
     def read() -> object:
         rows, _ = (connection.execute(statement).fetchall() for statement in statements)
-        return [orjson.loads(row[-1]) for row in rows]
+        return [orjson.loads(decompressed(row[-3])) for row in rows]
 
     raw = median_seconds(read, calls)
     found, ((total,),) = (connection.execute(statement).fetchall() for statement in statements)

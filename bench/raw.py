@@ -10,6 +10,11 @@ from typing import Any
 
 import psycopg
 
+# What a server writes of a span before it answers, in the order of versions.
+_TABLES = {
+    "spans": "SELECT * FROM spans ORDER BY version",
+    "bodies": "SELECT * FROM bodies ORDER BY span_version",
+}
 # As src/spanloom/store/sql/sqlite.py sets them.
 _PRAGMAS = {
     "page_size": 8192,
@@ -27,10 +32,11 @@ def sqlite_rate(served: Path, size: int) -> float:
         schema = [
             sql
             for (sql,) in source.execute(
-                "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND tbl_name = 'spans' ORDER BY type DESC"
+                "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL "
+                "AND tbl_name IN ('spans', 'bodies') AND type <> 'trigger' ORDER BY type DESC"
             )
         ]
-        rows = source.execute("SELECT * FROM spans ORDER BY session_id").fetchall()
+        rows = {name: source.execute(query).fetchall() for name, query in _TABLES.items()}
     source.close()
     copy = served.with_name("raw.db")
     target = sqlite3.connect(copy, isolation_level=None)
@@ -38,37 +44,38 @@ def sqlite_rate(served: Path, size: int) -> float:
         target.execute(f"PRAGMA {name} = {value}")
     for statement in schema:
         target.execute(statement)
-    insert = f"INSERT INTO spans VALUES ({', '.join('?' * len(rows[0]))})"
+    inserts = {
+        name: f"INSERT INTO {name} VALUES ({', '.join('?' * len(of_table[0]))})"
+        for name, of_table in rows.items()
+    }
     started = time.perf_counter()
-    for batch in _batches(rows, size):
+    for at in range(0, len(rows["spans"]), size):
         target.execute("BEGIN IMMEDIATE")
-        target.executemany(insert, batch)
+        for name, insert in inserts.items():
+            target.executemany(insert, rows[name][at : at + size])
         target.execute("COMMIT")
     seconds = time.perf_counter() - started
     target.close()
     copy.unlink()
-    return len(rows) / seconds
+    return len(rows["spans"]) / seconds
 
 
 def postgres_rate(url: str, size: int) -> float:
     """Events a second of COPY into a new table, `size` a transaction, of what a server wrote to the
     database of `url`."""
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
-        rows = connection.execute("SELECT * FROM spans ORDER BY session_id").fetchall()
-        connection.execute("CREATE TABLE copied (LIKE spans INCLUDING ALL)")
+        rows: dict[str, list[Any]] = {}
+        for name, query in _TABLES.items():
+            rows[name] = connection.execute(query).fetchall()
+            connection.execute(f"CREATE TABLE copied_{name} (LIKE {name} INCLUDING ALL)")
         started = time.perf_counter()
-        for batch in _batches(rows, size):
-            with (
-                connection.transaction(),
-                connection.cursor() as cursor,
-                cursor.copy("COPY copied FROM STDIN") as copy,
-            ):
-                for row in batch:
-                    copy.write_row(row)
+        for at in range(0, len(rows["spans"]), size):
+            with connection.transaction(), connection.cursor() as cursor:
+                for name, of_table in rows.items():
+                    with cursor.copy(f"COPY copied_{name} FROM STDIN") as copy:
+                        for row in of_table[at : at + size]:
+                            copy.write_row(row)
         seconds = time.perf_counter() - started
-        connection.execute("DROP TABLE copied")
-    return len(rows) / seconds
-
-
-def _batches(rows: list[Any], size: int) -> list[list[Any]]:
-    return [rows[at : at + size] for at in range(0, len(rows), size)]
+        for name in rows:
+            connection.execute(f"DROP TABLE copied_{name}")
+    return len(rows["spans"]) / seconds

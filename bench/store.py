@@ -11,6 +11,7 @@ the rates of that database.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import sqlite3
 import sys
@@ -23,7 +24,6 @@ from tempfile import TemporaryDirectory
 
 from spanloom.model import Io, Sent, Span
 from spanloom.store.sql import migrations, rows, tables
-from spanloom.store.sql.database import Row
 from spanloom.store.sql.urls import database
 from spanloom.store.store import Store
 
@@ -73,16 +73,24 @@ def bare(batches: Sequence[Sequence[Span]], directory: Path) -> float:
     engine = database(url).engine(writer=True, connections=1)
     connection = engine.raw_connection().driver_connection
     assert isinstance(connection, sqlite3.Connection)
-    ready: list[list[Row]] = [rows.span_rows("default", batch).spans for batch in batches]
-    statement = f"INSERT INTO spans VALUES ({', '.join('?' * len(tables.spans.c))})"
+    made = [rows.span_rows("default", batch) for batch in batches]
+    version = itertools.count(1)
+    for batch in made:
+        for row, body in zip(batch.spans, batch.bodies, strict=True):
+            row[3] = body[0] = next(version)
+    statements = {
+        table: f"INSERT INTO {table.name} VALUES ({', '.join('?' * len(table.c))})"
+        for table in (tables.bodies, tables.spans)
+    }
     start = time.perf_counter()
-    for batch in ready:
+    for batch in made:
         connection.execute("BEGIN IMMEDIATE")
-        connection.executemany(statement, batch)
+        connection.executemany(statements[tables.bodies], batch.bodies)
+        connection.executemany(statements[tables.spans], batch.spans)
         connection.execute("COMMIT")
     elapsed = time.perf_counter() - start
     engine.dispose()
-    return sum(map(len, ready)) / elapsed
+    return sum(len(batch.spans) for batch in made) / elapsed
 
 
 def stored(batches: Sequence[Sequence[Span]], url: str, *, callers: int = 1) -> float:

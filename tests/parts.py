@@ -7,14 +7,17 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from spanloom.adapters.restore import restore
 from spanloom.genai.read import genai_messages
 from spanloom.genai.roles import ASSISTANT, USER
 from spanloom.genai.stored import messages_json
 from spanloom.model import GenAi, Io, Span, TraceFacts
 from spanloom.model.genai import Agent, Compaction, Handoff, Tool, Usage
 from spanloom.model.span import Party, PromptUse, Variable
-from spanloom.store.sql import rows
+from spanloom.store.sql import rows, tables
+from spanloom.store.sql.reading import SPAN_NAMES, SpanReader
 
+READER = SpanReader(restore)
 # Fields that are parts of their own.
 MADE: Mapping[str, Any] = {
     "tool": Tool,
@@ -105,5 +108,16 @@ def tool_of(span: Span) -> Tool:
 
 def through_a_row(span: Span) -> Span:
     """The span as a store gives it back: written as a row and read from it."""
-    [row] = rows.span_rows("p", [span]).spans
-    return rows.to_span([row[1], row[2], *row[4:]])
+    [found] = as_read(rows.span_rows("p", [span]))
+    return found
+
+
+def as_read(made: rows.SpanRows) -> list[Span]:
+    """The spans of rows that were made, in their order."""
+    contents = {digest: content for _, digest, content in made.envelopes}
+    found = []
+    for row, (_, adapter, sent, envelope, updates) in zip(made.spans, made.bodies, strict=True):
+        told = dict(zip(tables.spans.c.keys(), row, strict=True))
+        columns = (told[name] for name in SPAN_NAMES)
+        found.append(READER.to_span([*columns, adapter, sent, contents.get(envelope), updates]))
+    return found

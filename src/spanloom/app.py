@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import signal
 import socket
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 import orjson
 import structlog
 
+from spanloom.adapters.restore import restore
 from spanloom.config import Settings
 from spanloom.evaluation import judge
 from spanloom.evaluation.runner import evaluate_until
@@ -48,6 +50,8 @@ log = structlog.get_logger("spanloom")
 _READY_POLL_SECONDS = 1.0
 # How long a thread that converts something large may hold the interpreter's lock, in seconds.
 _SWITCH_INTERVAL = 0.001
+# How far the process that indexes stays behind the workers where they need the cores.
+_INDEXER_NICE = 10
 # Beyond the drain: for the writer's queue, and to close the database.
 _GRACE_SECONDS = 5.0
 
@@ -104,6 +108,7 @@ async def open_store(settings: Settings, *, migrate: bool = True) -> Store:
     return await Store.open(
         settings.database,
         control_url=settings.control_database,
+        restore=restore,
         migrate=migrate,
         queue_rows=settings.queue_rows,
         queue_bytes=settings.queue_bytes,
@@ -160,10 +165,14 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
         stop, background = asyncio.Event(), []
         collecting = asyncio.create_task(gc_tuning.collect_forever(lambda: middleware.is_busy))
         stack.callback(collecting.cancel)
+        if sockets is None:  # several workers have a process beside them for this
+            indexing = asyncio.create_task(store.indexer.run_until(stop))
+            background.append(indexing)
+            stack.push_async_callback(_stopped, indexing)
         if settings.evaluate:
-            evaluating = evaluate_until(stop, store, settings.evaluation_lease)
-            background.append(asyncio.create_task(evaluating))
-            stack.push_async_callback(_stopped, background[0])
+            evaluating = asyncio.create_task(evaluate_until(stop, store, settings.evaluation_lease))
+            background.append(evaluating)
+            stack.push_async_callback(_stopped, evaluating)
         yield Running(grpc_address, http_address, first_key, store)
         log.info("draining", seconds=settings.drain_timeout)
         middleware.draining = True
@@ -205,6 +214,7 @@ def serve(settings: Settings, started: Callable[[Started], None]) -> bool:
             settings.workers,
             lambda ready: asyncio.run(_serve(settings, lambda _: ready(), Sockets(grpc, http))),
             grace=settings.drain_timeout + _GRACE_SECONDS,
+            beside=lambda ready: asyncio.run(_index(settings, ready)),
         )
         return supervisor.run(all_ready)
 
@@ -212,13 +222,30 @@ def serve(settings: Settings, started: Callable[[Started], None]) -> bool:
 async def _serve(
     settings: Settings, started: Callable[[Running], None], sockets: Sockets | None = None
 ) -> None:
+    stop = _stop_at_signals()
+    async with running(settings, sockets) as server:
+        started(server)
+        await stop.wait()
+
+
+async def _index(settings: Settings, ready: Callable[[], None]) -> None:
+    """Fill the index of terms until a signal, when the workers leave time for it."""
+    os.nice(_INDEXER_NICE)
+    stop = _stop_at_signals()
+    store = await open_store(settings, migrate=False)
+    try:
+        ready()
+        await store.indexer.run_until(stop)
+    finally:
+        await store.close()
+
+
+def _stop_at_signals() -> asyncio.Event:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with running(settings, sockets) as server:
-        started(server)
-        await stop.wait()
+    return stop
 
 
 async def _with_store(

@@ -283,13 +283,17 @@ def _with_store(
     Without `migrate` no database is created or upgraded: reading a mistyped file must not
     create it.
     """
+    from spanloom.adapters.restore import restore
     from spanloom.store.store import Store
 
     settings = config.load({"database": database})
 
     async def run() -> T:
         store = await Store.open(
-            settings.database, control_url=settings.control_database, migrate=migrate
+            settings.database,
+            control_url=settings.control_database,
+            restore=restore,
+            migrate=migrate,
         )
         try:
             return await use(store)

@@ -15,6 +15,7 @@ from typing import Any, cast
 import httpx
 import pytest
 
+from spanloom.adapters.restore import restore
 from spanloom.evaluation import kinds, runner
 from spanloom.evaluation.kinds import Kind
 from spanloom.evaluation.subject import Result
@@ -79,7 +80,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 def on_store(url: str, work: Callable[[Store], Coroutine[Any, Any, None]]) -> None:
     async def main() -> None:
-        store = await Store.open(url)
+        store = await Store.open(url, restore=restore)
         try:
             await work(store)
         finally:
@@ -116,7 +117,7 @@ def test_two_workers_share_the_work_and_one_that_died_is_replaced(url: str) -> N
         # A worker takes some and dies.
         taken = await store.evaluations.take("dead", lease_ns=500_000_000, limit=10)
         assert len(taken) == 10
-        other = await Store.open(url)
+        other = await Store.open(url, restore=restore)
         stop = asyncio.Event()
         workers = [asyncio.create_task(runner.evaluate_until(stop, s)) for s in (store, other)]
         async with asyncio.timeout(20):

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
+from spanloom.adapters.restore import restore
 from spanloom.evaluation import runner
 from spanloom.evaluation.kinds import Kind
 from spanloom.evaluation.subject import Result, Subject
@@ -91,7 +92,7 @@ def on_server(
     def run(work: Callable[[Server], Coroutine[Any, Any, None]]) -> None:
         async def main() -> None:
             url = new_url(request.param, tmp_path)
-            store = await Store.open(url)
+            store = await Store.open(url, restore=restore)
             try:
                 server = Server(url, store)
                 await server.register("short", "length", max=3)

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +24,12 @@ from spanloom.adapters.honeyhive.read import (
 )
 from spanloom.adapters.honeyhive.write import event_message
 from spanloom.errors import SpanloomError
-from spanloom.model import EVENT_TYPES, Span
+from spanloom.model import EVENT_TYPES, Sent, Span
 from spanloom.model.times import MAX_TIME_MS, ms_from_ns, ns_from_ms
+from spanloom.store.sql import rows
 from spanloom.v1 import event_pb2, event_service_pb2, session_pb2
 from tests.ingest.strategies import event_times, events, ids, sessions, stored
+from tests.parts import as_read
 
 DATA = Path("tests/data")
 RECEIVED_NS = 1_800_000_000 * 10**9
@@ -335,3 +339,29 @@ def test_at_most_a_hundred_violations_are_told() -> None:
     with pytest.raises(SpanloomError) as refused:
         read(*[event_pb2.Event()] * 1000)
     assert len(refused.value.violations) == 100
+
+
+@given(st.lists(events, min_size=1, max_size=3), st.none() | sessions, st.booleans())
+@settings(max_examples=150)
+def test_the_columns_of_a_brief_read_are_those_of_the_whole(
+    sent: list[event_pb2.Event], session: session_pb2.SessionProperties | None, single: bool
+) -> None:
+    """And what a store restores of it is the whole."""
+    request = event_service_pb2.CreateEventBatchRequest(is_single_session=single, events=sent)
+    if session is not None:
+        request.session_properties.CopyFrom(session)
+    for number, event in enumerate(request.events):
+        event.event_id = f"event-{number}"
+        event.event_type = EVENT_TYPES[number % len(EVENT_TYPES)]
+    try:
+        whole = read_batch(request, received_ns=RECEIVED_NS)
+    except SpanloomError as refused:
+        with pytest.raises(SpanloomError, match=re.escape(refused.message)):
+            read_batch(request, received_ns=RECEIVED_NS, brief=True)
+        return
+    brief = read_batch(request, received_ns=RECEIVED_NS, brief=True)
+    assert brief.event_ids == whole.event_ids
+    made, expected = rows.span_rows("p", brief.spans), rows.span_rows("p", whole.spans)
+    assert made.spans == expected.spans
+    assert made.traces == expected.traces
+    assert as_read(made) == [replace(span, sent=Sent("honeyhive")) for span in whole.spans]

@@ -22,8 +22,9 @@ from spanloom.chat.spoken import spoken
 from spanloom.chat.view import trace_chat
 from spanloom.codec import json_codec
 from spanloom.model import Span
-from spanloom.store.sql import rows, tables
+from spanloom.store.sql import rows
 from tests.ingest.otlp import requests as r
+from tests.parts import as_read
 
 KEYS = [
     *sorted({key for convention in CONVENTIONS for key, _, _ in convention.rules}),
@@ -109,9 +110,7 @@ def wire(message: trace_pb2.Span) -> bytes:
 
 def stored(sent: list[Span]) -> list[Span]:
     """The spans as a store gives them back: of one id the last."""
-    made = rows.span_rows("p", sent).spans
-    columns = [tables.spans.c.keys().index(c.name) for c in rows.SPAN_COLUMNS]
-    read = [rows.to_span([row[i] for i in columns]) for row in made]
+    read = as_read(rows.span_rows("p", sent))
     return list({span.span_id: span for span in read}.values())
 
 

@@ -52,7 +52,9 @@ class Served:
         raise AssertionError("no first key")
 
     def workers(self) -> list[Any]:
-        return list(psutil.Process(self.process.pid).children())
+        # The process that indexes stays behind them.
+        supervisor = psutil.Process(self.process.pid)
+        return [p for p in supervisor.children() if p.nice() == supervisor.nice()]
 
     def ready(self) -> bool:
         return httpx.get(f"http://{self.http}/readyz", trust_env=False).status_code == 200

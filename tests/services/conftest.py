@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from spanloom.adapters.restore import restore
 from spanloom.model.projects import INSTANCE
 from spanloom.store.store import Store
 from tests.databases import new_url
@@ -21,7 +22,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="package")
 def store(url: str) -> Iterator[Store]:
-    opened = asyncio.run(Store.open(url))
+    opened = asyncio.run(Store.open(url, restore=restore))
     yield opened
     asyncio.run(opened.close())
 

@@ -1,6 +1,6 @@
 """Large JSON in steps: other threads run between two of them.
 
-A parser or printer written in C holds the interpreter's lock until it is done; for 50 MB that is a
+A parser written in C holds the interpreter's lock until it is done; for 50 MB that is a
 second.
 """
 
@@ -9,14 +9,11 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final, NoReturn
-
-import orjson
 
 # From this many bytes on the steps are worth their cost.
 LARGE: Final = 1 << 20
-_SLICE: Final = 1000  # elements of a list
 _SURE_DIGITS: Final = 18  # so many fit in 64 bits, whatever they are
 
 
@@ -36,38 +33,6 @@ def loads(text: str, *, levels: int) -> Any:
     if _skip(text, at) != len(text):
         raise ValueError("more than one value")
     return value
-
-
-def dumped(value: Any, *, levels: int) -> Iterator[bytes]:
-    """The JSON of a value in pieces to join; raises as `orjson.dumps` does.
-
-    Args:
-        levels: So many levels of objects and lists are written one member a piece, and long lists
-            in slices.
-    """
-    if levels and type(value) is dict:
-        opening = b"{"
-        for key, member in value.items():
-            if type(key) is not str:
-                raise TypeError("keys must be strings")
-            yield opening + orjson.dumps(key) + b":"
-            yield from dumped(member, levels=levels - 1)
-            opening = b","
-        yield b"}" if value else b"{}"
-    elif levels and type(value) is list and value:
-        opening = b"["
-        if len(value) > _SLICE:
-            for start in range(0, len(value), _SLICE):
-                yield opening + orjson.dumps(value[start : start + _SLICE])[1:-1]
-                opening = b","
-        else:
-            for member in value:
-                yield opening
-                yield from dumped(member, levels=levels - 1)
-                opening = b","
-        yield b"]"
-    else:
-        yield orjson.dumps(value)
 
 
 def _no_json(text: str) -> NoReturn:

@@ -69,6 +69,22 @@ def message_fields(message: Any) -> dict[str, Any]:
     return _read(lambda data: _fields(layout, data), message)  # type: ignore[no-any-return]
 
 
+def brief_fields(message: Any, skipped: frozenset[str]) -> tuple[bytes, dict[str, Any]]:
+    """The bytes of a message of known fields, and its fields but for those that are skipped."""
+    descriptor = message.DESCRIPTOR
+    layout = _brief_layouts.get(descriptor)
+    if layout is None:
+        layout = _brief_layouts[descriptor] = {
+            tag: (name, repeated, _skip if name in skipped else read)
+            for tag, (name, repeated, read) in _layout(descriptor).items()
+        }
+    return _read(lambda data: (data, _fields(layout, data)), message)  # type: ignore[no-any-return]
+
+
+def _skip(data: bytes) -> Any:
+    raise NotImplementedError
+
+
 def json_number(value: float) -> int | float | str:
     """A double as JSON has it: integral ones up to 2^53 as int, NaN and infinities as text."""
     if -_EXACT < value < _EXACT:
@@ -216,6 +232,7 @@ def _value(data: bytes, at: int = 0) -> Any:
 # By tag: a field's name, whether it is repeated, and how its bytes are read (None for a double).
 _Layout = dict[int, tuple[str, bool, Callable[[bytes], Any] | None]]
 _layouts: dict[Any, _Layout] = {}
+_brief_layouts: dict[Any, _Layout] = {}
 _READERS: dict[str, Callable[[bytes], Any]] = {
     "google.protobuf.Struct": _object,
     "google.protobuf.ListValue": _list,
@@ -258,6 +275,9 @@ def _fields(layout: _Layout, data: bytes) -> dict[str, Any]:
         at += 1
         if size > 127:
             size, at = read_varint(data, at - 1)
+        if read is _skip:
+            at += size
+            continue
         value = read(data[at : at + size])
         at += size
         if repeated:

@@ -156,10 +156,15 @@ class Sent:
     """What the client sent that the span's other parts do not hold exactly.
 
     `fields` are JSON that only the adapter of this name writes and reads.
+
+    A span that has only its columns, for a store, has the whole `message` in bytes instead, and in
+    `envelope` what it shares with other messages: the adapter of this name restores the parts.
     """
 
     adapter: str = ""
     fields: Mapping[str, Json] = field(default_factory=lambda: NO_BODY)
+    message: bytes = b""
+    envelope: bytes = b""
 
 
 NO_IO = Io()

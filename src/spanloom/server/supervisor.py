@@ -35,11 +35,13 @@ class _Place:
     """Where workers run, one after the other.
 
     Attributes:
+        work: What they do.
         pid: The worker's process; 0 between two workers.
         ready: The reading end of the pipe on which it reports that it is ready; -1 when it has.
         next_at: When the next worker starts, by the monotonic clock.
     """
 
+    work: Work
     pid: int = 0
     ready: int = -1
     born: float = 0.0
@@ -48,17 +50,20 @@ class _Place:
 
 
 class Supervisor:
-    """`run` serves until SIGINT or SIGTERM, with `workers` processes that each do `work`.
+    """`run` serves until SIGINT or SIGTERM, with `workers` processes that each do `work`, and one
+    that does what is to be done `beside` it.
 
     A worker that dies is replaced, after longer and longer delays if its successors die, too. On a
     signal every worker has `grace` seconds to end. When the supervisor dies, in whatever way, its
     workers end at once.
     """
 
-    def __init__(self, workers: int, work: Work, *, grace: float) -> None:
-        self._work = work
+    def __init__(
+        self, workers: int, work: Work, *, grace: float, beside: Work | None = None
+    ) -> None:
         self._grace = grace
-        self._places = [_Place() for _ in range(workers)]
+        works = [work] * workers + ([beside] if beside else [])
+        self._places = [_Place(work) for work in works]
 
     def run(self, started: Callable[[], None]) -> bool:
         """Serve. `started` is called when all workers are ready; False if one died before that."""
@@ -123,12 +128,12 @@ class Supervisor:
         place.pid = os.fork()
         if place.pid == 0:
             os.close(ready)
-            self._live(report_ready)
+            self._live(place.work, report_ready)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         os.close(report_ready)
         place.ready = ready
 
-    def _live(self, report_ready: int) -> None:
+    def _live(self, work: Work, report_ready: int) -> None:
         """Run the worker; this never returns."""
         code = 1
         try:
@@ -141,7 +146,7 @@ class Supervisor:
                 if place.ready >= 0:
                     os.close(place.ready)
             threading.Thread(target=_end_with, args=(self._lifeline,), daemon=True).start()
-            self._work(lambda: _report(report_ready))
+            work(lambda: _report(report_ready))
             code = 0
         except SetupError as error:
             log.error("a worker could not start: %s", error)

@@ -183,7 +183,7 @@ class EventService:
         project = call.project_of_parts(_named_projects(batch, field))
         read = await run_in_thread_if_large(
             len(batch.events),
-            lambda: read_batch(batch, received_ns=call.received_ns, field=field),
+            lambda: read_batch(batch, received_ns=call.received_ns, field=field, brief=True),
         )
         await self._store.ensure_project(project)
         await self._store.write_spans(project, read.spans, events=True)
@@ -191,7 +191,7 @@ class EventService:
 
     async def _create_one(self, event: event_pb2.Event, call: CallContext, field: str) -> str:
         project = call.project(event.project)
-        span = read_event(event, received_ns=call.received_ns, field=field)
+        span = read_event(event, received_ns=call.received_ns, field=field, brief=True)
         await self._store.ensure_project(project)
         await self._store.write_spans(project, [span], events=True)
         return span.event_id

@@ -9,7 +9,7 @@ from typing import Any
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 
-from spanloom.adapters.otlp.read import parts_from
+from spanloom.adapters.otlp.read import briefs_from
 from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.errors import Reason, SpanloomError
 from spanloom.model import Span, trace_scan
@@ -48,11 +48,10 @@ class OtlpTraceService:
         )
         if weight <= _SPANS_A_WRITE:
             weight = max(weight, request.ByteSize() // 4096)
-        large = weight > _SPANS_A_WRITE
         rejected: list[tuple[str, str]] = []
         stored = 0
         for project, groups in _by_project(request.resource_spans, call).items():
-            parts = parts_from(groups, received_ns=call.received_ns, most=_SPANS_A_WRITE)
+            parts = briefs_from(groups, received_ns=call.received_ns, most=_SPANS_A_WRITE)
             while (
                 part := await run_in_thread_if_large(weight, partial(next, parts, None))
             ) is not None:
@@ -61,7 +60,7 @@ class OtlpTraceService:
                     continue
                 try:
                     await self._store.ensure_project(project)
-                    refused = await self._write(project, part.spans, large=large)
+                    refused = await self._write(project, part.spans)
                 except SpanloomError as error:
                     raise _after(stored, error) from error
                 rejected += refused
@@ -75,9 +74,7 @@ class OtlpTraceService:
             response.partial_success.error_message = "; ".join(reasons)
         return response
 
-    async def _write(
-        self, project: str, spans: Sequence[Span], *, large: bool
-    ) -> list[tuple[str, str]]:
+    async def _write(self, project: str, spans: Sequence[Span]) -> list[tuple[str, str]]:
         """Store what can be stored; (span, reason) of each that cannot."""
         certain, possible = traces_requesting_evaluation(spans)
         refused = await self._store.write_spans(
@@ -86,7 +83,6 @@ class OtlpTraceService:
             evaluations=[trace_scan(trace_id) for trace_id in sorted(certain)],
             scan_if_sampled=possible,
             partial=True,
-            large=large,
         )
         return [
             (

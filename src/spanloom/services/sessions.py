@@ -62,7 +62,7 @@ class SessionService:
         read = await run_in_thread_if_large(
             len(events),
             lambda: read_session_events(
-                request.session_id, events, received_ns=call.received_ns, field=field
+                request.session_id, events, received_ns=call.received_ns, field=field, brief=True
             ),
         )
         await self._store.ensure_project(project)

@@ -10,7 +10,7 @@ and has no unique key, no row lock and no count of changed rows.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,6 +31,9 @@ from spanloom.model.patch import Patch
 
 ALL_TRACES = TraceQuery()
 NO_PATCH: Patch = {}
+# Makes the whole span of what an adapter kept of it (`Sent.adapter`, `.message`, `.envelope`) and
+# of its columns.
+Restore = Callable[[str, bytes, bytes, Span], Span]
 # The most points of a chart.
 MOST_POINTS = 10_000
 
@@ -96,7 +99,6 @@ class SpanStore(Protocol):
         scan_if_sampled: Collection[str] = (),
         events: bool = False,
         partial: bool = False,
-        large: bool = False,
     ) -> Sequence[RefusedSpan]:
         """Store spans, each in place of an earlier one of the same trace id and span id; the last
         of one identity in a call is kept.
@@ -115,7 +117,6 @@ class SpanStore(Protocol):
                 `events` stored under one of these event ids in other traces are deleted; their
                 updates and feedback are kept.
             partial: store what can be stored, and return the rest.
-            large: the call has megabytes; its rows are made in a thread.
 
         Returns:
             With `partial`, the spans that cannot be stored, by index; else an empty list.

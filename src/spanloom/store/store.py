@@ -6,8 +6,11 @@ import asyncio
 from typing import Self
 
 from spanloom.errors import SetupError
+from spanloom.store.spans import Restore
 from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.control import SqlControl
+from spanloom.store.sql.index.indexer import Indexer
+from spanloom.store.sql.reading import no_adapter
 from spanloom.store.sql.spans import SqlSpans
 from spanloom.store.sql.urls import database
 
@@ -23,6 +26,7 @@ class Store(SqlSpans, SqlControl):
     def __init__(self, connections: Connections) -> None:
         SqlSpans.__init__(self, connections)
         SqlControl.__init__(self, connections)
+        self.indexer = Indexer(connections)
         self._connections = connections
 
     @classmethod
@@ -31,6 +35,7 @@ class Store(SqlSpans, SqlControl):
         url: str,
         *,
         control_url: str = "",
+        restore: Restore = no_adapter,
         migrate: bool = True,
         queue_rows: int = 50_000,
         queue_bytes: int = 64 << 20,
@@ -41,6 +46,8 @@ class Store(SqlSpans, SqlControl):
         Args:
             control_url: the database of the control store; "" means that of `url`, and another is
                 not supported yet.
+            restore: makes the whole spans of what adapters keep of them (`Sent.message`); without
+                it a store reads only spans that were written with their parts.
             migrate: create the tables or take them to the newest schema first.
             queue_rows, queue_bytes: the bounds of the queue before the writer.
 
@@ -55,7 +62,7 @@ class Store(SqlSpans, SqlControl):
                 "leave control_database out, or give it the same URL"
             )
         connections = await Connections.open(
-            url, migrate=migrate, queue_rows=queue_rows, queue_bytes=queue_bytes
+            url, restore=restore, migrate=migrate, queue_rows=queue_rows, queue_bytes=queue_bytes
         )
         return cls(connections)
 

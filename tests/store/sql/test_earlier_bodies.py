@@ -23,12 +23,13 @@ from spanloom.adapters.honeyhive.read import read_batch
 from spanloom.adapters.otlp.read import spans_from
 from spanloom.codec import otlp_json
 from spanloom.model import EventQuery, Filter, Span
-from spanloom.store.sql import rows, tables
+from spanloom.store.sql import tables
+from spanloom.store.sql.compression import compressed
 from spanloom.store.sql.lift import lifted
 from spanloom.store.sql.urls import database
 from spanloom.store.store import Store
 from spanloom.v1 import event_service_pb2, trace_pb2
-from tests.parts import through_a_row
+from tests.parts import READER, through_a_row
 from tests.store.conftest import Run
 from tests.store.samples import a_span
 
@@ -68,14 +69,15 @@ READ: dict[str, Callable[[Any], Sequence[Span]]] = {
 
 
 def row_of(earlier: list[Any]) -> list[Any]:
-    return [*earlier[:-1], orjson.dumps(earlier[-1]).decode()]
+    [sent] = compressed([orjson.dumps(earlier[-1])])
+    return [*earlier[:-1], "", sent, None, None]
 
 
 @pytest.mark.parametrize(
     "case", EARLIER, ids=[f"{n}-{case['adapter']}" for n, case in enumerate(EARLIER)]
 )
 def test_an_earlier_row_is_read_as_what_is_written_now(case: dict[str, Any]) -> None:
-    found = [rows.to_span(row_of(earlier)) for earlier in case["rows"]]
+    found = [READER.to_span(row_of(earlier)) for earlier in case["rows"]]
     expected = [through_a_row(span) for span in READ[case["adapter"]](case["message"])]
     for span, wanted in zip(found, expected, strict=True):
         assert span.sent == wanted.sent
@@ -109,23 +111,33 @@ def test_a_part_that_a_newer_version_knows_more_of_is_read() -> None:
         "sent": {"adapter": "x"},
     }
     row = row_of([*EARLIER[0]["rows"][0][:-1], body])
-    assert rows.to_span(row).genai == a_span(body={"tool": {"name": "look"}}).genai
+    assert READER.to_span(row).genai == a_span(body={"tool": {"name": "look"}}).genai
 
 
-def test_earlier_rows_are_found_changed_and_kept(
-    store: Store, run: Run[Any], project: str, url: str
-) -> None:
+def test_earlier_rows_are_found_changed_and_kept(empty_url: str, run: Run[Any]) -> None:
     [event] = [c for c in EARLIER if c["adapter"] == "honeyhive"][1]["rows"]
-    trace_id, span_id, event_id, *rest = row_of(event)
-    engine = database(url).engine(writer=True, connections=1)
+    trace_id, span_id, event_id, *rest, adapter, sent, _, _ = row_of(event)
+    store = run(Store.open(empty_url))
+    engine = database(empty_url).engine(writer=True, connections=1)
     with engine.begin() as connection:
-        row = (project, trace_id, span_id, 1, event_id, *rest)
+        row = ("p", trace_id, span_id, 1, event_id, *rest, "", 0)
         connection.execute(tables.spans.insert().values(row))
+        connection.execute(tables.bodies.insert().values((1, adapter, sent, None, None)))
     engine.dispose()
-    same = Filter(field="metadata.cost", operator="is", value=0.1, type="number")
-    assert run(store.find_events(project, EventQuery(filters=[same]))).total == 1
-    run(store.patch_event(project, event_id, {"metadata": {"k": 1}, "name": "new"}))
-    span = run(store.find_event(project, event_id))
+    check_earlier(store, run, event_id)
+    run(store.close())
+
+
+def check_earlier(store: Store, run: Run[Any], event_id: str) -> None:
+    same = EventQuery(
+        filters=[Filter(field="metadata.cost", operator="is", value=0.1, type="number")]
+    )
+    for _ in range(2):
+        assert run(store.find_events("p", same)).total == 1
+        run(store.indexer.catch_up())
+    run(store.patch_event("p", event_id, {"metadata": {"k": 1}, "name": "new"}))
+    span = run(store.find_event("p", event_id))
     assert (span.name, span.updated) == ("new", ("name",))
     assert span.io.metadata == {"cost": 0.1, "k": 1}
     assert (span.io.inputs, span.sent.adapter) == ({"q": "hi"}, "honeyhive")
+    assert run(store.find_events("p", same)).total == 1

@@ -4,16 +4,22 @@
 from __future__ import annotations
 
 import gzip
+import logging
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from google.protobuf import json_format
-from sqlalchemy import make_url
+from sqlalchemy import make_url, text
 
 from spanloom.model import EventQuery, Experiment, Filter, Span
-from spanloom.store.sql.rows import SPAN_COLUMNS
+from spanloom.store.sql.migrations import SchemaError, migrate
+from spanloom.store.sql.reading import SPAN_NAMES
+from spanloom.store.sql.urls import database
 from spanloom.store.store import Store
 from spanloom.v1 import (
     agent_chat_service_pb2,
@@ -29,7 +35,7 @@ from tests.store.samples import a_span
 
 FILES = sorted(path.name for path in Path("tests/data/databases").glob("*.gz"))
 PROJECT = "demo"
-COLUMNS = [c.name for c in SPAN_COLUMNS if c.name != "body"]
+COLUMNS = SPAN_NAMES
 VERSIONS = [
     *(("spans", "version"), ("traces", "version"), ("feedback", "version")),
     *(("prompt_tags", "version"), ("evaluators", "version"), ("datasets", "version")),
@@ -172,4 +178,56 @@ def test_what_is_written_after_the_upgrade_is_newer(old_url: str, run: Run[Any])
     )
     assert len(versions) == 2
     assert min(version for (version,) in versions) > before
+    run(store.close())
+
+
+KILLED = """
+import os, signal, sys
+from spanloom.store.sql.migrations import migrate, move_bodies
+move_bodies._BATCH = 7
+move, batches = move_bodies._move, []
+def killed(*arguments):
+    move(*arguments)
+    batches.append(1)
+    if len(batches) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+move_bodies._move = killed
+migrate(sys.argv[1])
+"""
+
+
+def test_a_migration_that_is_killed_continues_where_it_was(
+    old_url: str, run: Run[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    [(number,)] = select(old_url, "SELECT count(*) FROM spans")
+    killed = subprocess.run([sys.executable, "-c", KILLED, old_url], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    # Two batches were committed, and no version of the program takes this for a whole database.
+    assert select(old_url, "SELECT count(*) FROM bodies") == [(14,)]
+    with pytest.raises(SchemaError, match="run `spanloom migrate`"):
+        run(Store.open(old_url, migrate=False))
+    caplog.set_level(logging.INFO, "spanloom.store")
+    migrate(old_url)
+    assert f"the bodies of {number - 14} spans were moved" in caplog.messages
+    assert select(old_url, "SELECT count(*) FROM bodies") == [(number,)]
+    store = run(Store.open(old_url, migrate=False))
+    projects = [project for (project,) in select(old_url, "SELECT DISTINCT project FROM spans")]
+    read = [run(store.find_events(project, EventQuery())).items for project in projects]
+    assert sum(map(len, read)) == number
+    run(store.close())
+
+
+def test_rows_of_one_version_keep_bodies_of_their_own(old_url: str, run: Run[Any]) -> None:
+    """Clocks gave versions once."""
+    engine = database(old_url).engine(writer=True, connections=1)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE spans SET version = 1"))
+    engine.dispose()
+    bodies = select(old_url, "SELECT span_id, body FROM spans WHERE project = 'demo'")
+    store = run(Store.open(old_url))
+    found = {span.event_id for span in run(store.find_events(PROJECT, EventQuery())).items}
+    assert len(found) == len(bodies)
+    assert len(select(old_url, "SELECT DISTINCT version FROM spans")) == len(
+        select(old_url, "SELECT 1 FROM bodies")
+    )
     run(store.close())

@@ -189,10 +189,9 @@ def test_two_processes_insert_spans_at_the_same_time(server_url: str, run: Run[A
         entered, leave = threading.Event(), threading.Event()
 
         def insert(transaction: Transaction) -> None:
-            transaction.write(
-                {tables.spans: moved.spans, tables.traces: moved.traces}, created=True
-            )
-            transaction._upsert(tables.spans)
+            transaction.write(moved.by_table(), created=True)
+            for table in (tables.bodies, tables.spans):
+                transaction._upsert(table)
             entered.set()
             assert leave.wait(SOON)
 

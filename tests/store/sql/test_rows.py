@@ -13,18 +13,23 @@ from spanloom.model import Io
 from spanloom.store.spans import RefusedSpan
 from spanloom.store.sql import rows, tables
 from spanloom.store.sql.bodies import body_of
+from spanloom.store.sql.compression import decompressed
+from tests.parts import through_a_row
 from tests.store.samples import FULL, a_span
 
 
 def test_rows_follow_the_order_of_the_table() -> None:
-    [row] = rows.span_rows("p", [FULL]).spans
+    made = rows.span_rows("p", [FULL])
+    [row], [body] = made.spans, made.bodies
     for column, value in zip(tables.spans.c, row, strict=True):
         expected = {
             "project": "p",
             "version": rows.NUMBERED_LATER,
-            "body": orjson.dumps(body_of(FULL)).decode(),
+            "agent_version": "",
+            "reader": rows.READER,
         }
         assert value == expected.get(column.name, getattr(FULL, column.name, None)), column.name
+    assert decompressed(body[2]) == orjson.dumps(body_of(FULL))
 
 
 def test_a_trace_is_told_by_its_best_span_that_can_be_stored() -> None:
@@ -57,46 +62,13 @@ def test_a_trace_is_told_by_its_best_span_that_can_be_stored() -> None:
         assert len(made.traces) == len(made.spans)
 
 
-def test_a_body_in_steps_is_the_same_text() -> None:
-    body = {
-        "a": [1, 2.5, None, {"ü": "😀\\u00e9"}],
-        'k"': {"x": 1},
-        "": {},
-    }
-    assert rows.json_text(body, in_steps=True) == rows.json_text(body)
-    assert rows.json_text({}, in_steps=True) == "{}"
-
-
 @pytest.mark.parametrize("value", [2**70, "\ud800", {1: 2}])
-def test_what_cannot_be_stored_is_refused_in_steps_too(value: object) -> None:
-    for in_steps in (False, True):
-        with pytest.raises(SpanloomError) as refused:
-            rows.json_text({"a": 1, "b": value}, in_steps=in_steps)
-        assert refused.value.violations[0].field == "b"
+def test_what_cannot_be_stored_is_refused(value: object) -> None:
+    with pytest.raises(SpanloomError) as refused:
+        rows.json_text({"a": 1, "b": value})
+    assert refused.value.violations[0].field == "b"
 
 
 def test_a_large_body_is_read_back() -> None:
     inputs = {"text": "ä\n" * LARGE, "list": [1, {"b": 1e300}], "none": None}
-    text = rows.json_text({"inputs": inputs, "sent": {"adapter": ""}}, in_steps=True)
-    assert len(text) > LARGE
-    row = [
-        "t",
-        "s",
-        "e",
-        "n",
-        "",
-        "",
-        "chain",
-        "",
-        1,
-        None,
-        None,
-        "OK",
-        "",
-        "",
-        "",
-        None,
-        None,
-        None,
-    ]
-    assert rows.to_span([*row, text]).io == Io(inputs=inputs)
+    assert through_a_row(a_span(body={"inputs": inputs})).io == Io(inputs=inputs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import sqlite3
 import threading
 import time
@@ -102,7 +103,11 @@ def test_the_log_stays_bounded_though_readers_never_pause(
         reader.start()
     sizes = []
     for number in range(60):
-        run(store.write_spans("p", [a_span(str(number), body={"inputs": "x" * 200_000})]))
+        run(
+            store.write_spans(
+                "p", [a_span(str(number), body={"inputs": secrets.token_hex(200_000)})]
+            )
+        )
         sizes.append(Path(f"{file}-wal").stat().st_size)
     stop.set()
     for reader in readers:
@@ -130,7 +135,11 @@ def test_a_reader_that_stays_stops_writes_once_not_each_time(
 
     monkeypatch.setattr(target, "_empty_log", wait)
     for number in range(7):  # the limit is passed at the fourth
-        run(store.write_spans("p", [a_span(str(number), body={"inputs": "x" * 200_000})]))
+        run(
+            store.write_spans(
+                "p", [a_span(str(number), body={"inputs": secrets.token_hex(200_000)})]
+            )
+        )
     assert len(waits) == 1
     reader.close()
     run(store.close())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -83,9 +84,10 @@ def test_calls_that_wait_are_committed_together(store: Store, run: Run[Any], pro
 
 def poison(project: str) -> Work:
     """Two rows, of which no database takes the second: its name is NULL."""
-    good, bad = rows.span_rows(project, [a_span("poison 1"), a_span("poison 2")]).spans
+    made = rows.span_rows(project, [a_span("poison 1"), a_span("poison 2")])
+    _, bad = made.spans
     bad[tables.spans.columns.keys().index("name")] = None
-    return lambda transaction: transaction.write({tables.spans: [good, bad]})
+    return lambda transaction: transaction.write(made.by_table())
 
 
 def half(project: str) -> Work:
@@ -200,8 +202,11 @@ def test_a_full_queue_refuses_at_once_and_stores_nothing(
     url: str, run: Run[Any], project: str, rows_bound: int, bytes_bound: int
 ) -> None:
     def six(start: int) -> list[Span]:
-        body = {"inputs": {"text": "x" * 600}}
-        return [a_span(str(n), body=body) for n in range(start, start + 6)]
+        # Random, so that the queue counts all of it.
+        return [
+            a_span(str(n), body={"inputs": {"text": secrets.token_hex(600)}})
+            for n in range(start, start + 6)
+        ]
 
     async def write() -> None:
         store = await Store.open(url, queue_rows=rows_bound, queue_bytes=bytes_bound)
@@ -234,10 +239,10 @@ def test_reads_do_not_wait_for_a_write_and_do_not_see_it_half_done(
     store: Store, run: Run[Any], project: str
 ) -> None:
     entered, leave = threading.Event(), threading.Event()
-    work = rows.span_rows(project, [a_span("b")]).spans
+    work = rows.span_rows(project, [a_span("b")]).by_table()
 
     def slow(transaction: Transaction) -> None:
-        transaction.write({tables.spans: work})
+        transaction.write(work)
         transaction.flush()
         entered.set()
         assert leave.wait(SOON)

@@ -18,17 +18,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from spanloom.codec.struct_reader import message_fields
+from spanloom.codec.struct_reader import brief_fields, message_fields
 from spanloom.model import EVENT_TYPES, MAX_TIME_NS, NO_BODY, Io, Json, Sent, Span, dashed, uuid7
 from spanloom.model.checks import Violations
 from spanloom.model.patch import column_text, count_of, dollars_of, model_of
-from spanloom.model.span import EVENT_FIELDS
+from spanloom.model.span import EVENT_FIELDS, NO_IO
 from spanloom.model.times import MAX_TIME_MS, OUT_OF_RANGE, ms_from_ns, ns_from_ms
 from spanloom.v1 import event_pb2, event_service_pb2, session_pb2
 
 UNKNOWN = "unknown"
 ADAPTER = "honeyhive"
 _SENT = Sent(ADAPTER)
+# Nothing of these is a column.
+_NO_COLUMNS = frozenset(EVENT_FIELDS) - {"config", "metadata", "error"}
 # Makes a session's id from its only event's id, so that a repeated create finds the same session
 # (RFC 9562, version 5).
 _SESSION_OF_EVENT = uuid.UUID("6f0e3c2a-5c0b-5d3e-9d55-0d6a4a3f7c11")
@@ -45,9 +47,17 @@ class ParsedEvents:
 
 
 def read_batch(
-    request: event_service_pb2.CreateEventBatchRequest, *, received_ns: int, field: str = "events"
+    request: event_service_pb2.CreateEventBatchRequest,
+    *,
+    received_ns: int,
+    field: str = "events",
+    brief: bool = False,
 ) -> ParsedEvents:
-    """The spans of a batch. INVALID_ARGUMENT names all that is wrong, the events under `field`."""
+    """The spans of a batch. INVALID_ARGUMENT names all that is wrong, the events under `field`.
+
+    Args:
+        brief: the columns alone, for a store, which has the rest restored by `restore`.
+    """
     bad = Violations()
     if not request.events:
         bad.add(field, "is required: at least one event")
@@ -71,19 +81,24 @@ def read_batch(
         if properties and event_id == session_id and session_id in described:
             event = _merged(properties, event)
             described.discard(session_id)
-        spans.append(_span(event, event_id, session_id, received_ns, at, bad))
+        spans.append(_span(event, event_id, session_id, received_ns, at, bad, brief=brief))
     bad.refuse()
     session_id = spans[-1].session_id
     if properties and described:
-        spans += _sessions(properties, described, spans, received_ns)
+        spans += _sessions(properties, described, spans, received_ns, brief=brief)
     return ParsedEvents(spans, list(first_at), session_id)
 
 
 def read_session_events(
-    session_id: str, events: Sequence[event_pb2.Event], *, received_ns: int, field: str
+    session_id: str,
+    events: Sequence[event_pb2.Event],
+    *,
+    received_ns: int,
+    field: str,
+    brief: bool = False,
 ) -> ParsedEvents:
     """The spans of events that all belong to one session. INVALID_ARGUMENT names all that is wrong,
-    under `field`."""
+    under `field`. `brief` as of `read_batch`."""
     bad = Violations()
     bad.check_id("session_id", session_id)
     if not events:
@@ -97,7 +112,7 @@ def read_session_events(
         )
         if first_at.setdefault(event_id, index) != index:
             bad.same_id(at + "event_id", f"{field}[{first_at[event_id]}].event_id")
-        spans.append(_span(event, event_id, session_id, received_ns, at, bad))
+        spans.append(_span(event, event_id, session_id, received_ns, at, bad, brief=brief))
     bad.refuse()
     return ParsedEvents(spans, list(first_at), session_id)
 
@@ -116,14 +131,24 @@ def read_session(
     return span
 
 
-def read_event(event: event_pb2.Event, *, received_ns: int, field: str = "event") -> Span:
-    """The span of one event. INVALID_ARGUMENT names all that is wrong, under `field`."""
+def read_event(
+    event: event_pb2.Event, *, received_ns: int, field: str = "event", brief: bool = False
+) -> Span:
+    """The span of one event. INVALID_ARGUMENT names all that is wrong, under `field`. `brief` as of
+    `read_batch`."""
     bad = Violations()
     event_id = _event_id(event)
     session_id = _own_session(event, event_id) or _new_session(event_id)
-    span = _span(event, event_id, session_id, received_ns, f"{field}.", bad)
+    span = _span(event, event_id, session_id, received_ns, f"{field}.", bad, brief=brief)
     bad.refuse()
     return span
+
+
+def restore(message: bytes, envelope: bytes, columns: Span) -> Span:
+    """The whole of a span of which a brief read kept the message."""
+    event = event_pb2.Event.FromString(message)
+    event_id, session_id, received_ns = columns.event_id, columns.trace_id, columns.start_ns
+    return _span(event, event_id, session_id, received_ns, "", Violations())
 
 
 def _event_id(event: event_pb2.Event) -> str:
@@ -197,7 +222,12 @@ def _merged(properties: event_pb2.Event, event: event_pb2.Event) -> event_pb2.Ev
 
 
 def _sessions(
-    properties: event_pb2.Event, ids: set[str], spans: list[Span], received_ns: int
+    properties: event_pb2.Event,
+    ids: set[str],
+    spans: list[Span],
+    received_ns: int,
+    *,
+    brief: bool,
 ) -> list[Span]:
     """A span for each described session; without a start of its own it starts with the earliest of
     its events here."""
@@ -205,7 +235,10 @@ def _sessions(
     for span in spans:
         starts[span.session_id] = min(span.start_ns, starts.get(span.session_id, MAX_TIME_NS))
     bad = Violations()
-    sessions = [_span(properties, i, i, starts.get(i, received_ns), "", bad) for i in sorted(ids)]
+    sessions = [
+        _span(properties, i, i, starts.get(i, received_ns), "", bad, brief=brief)
+        for i in sorted(ids)
+    ]
     bad.refuse()
     return sessions
 
@@ -217,8 +250,15 @@ def _span(
     received_ns: int,
     at: str,
     bad: Violations,
+    *,
+    brief: bool = False,
 ) -> Span:
-    sent = message_fields(event)
+    if brief:
+        message, sent = brief_fields(event, _NO_COLUMNS)
+        io, kept = NO_IO, Sent(ADAPTER, message=message)
+    else:
+        sent = message_fields(event)
+        io, kept = _io(sent), _SENT
     kind = sent.get("event_type", "")
     name = sent.get("event_name", "")
     parent_id = sent.get("parent_id", "")
@@ -241,8 +281,7 @@ def _span(
         if kind != "session" and parent_id in ("", named_session):
             parent_id = session_id
     times = _times(sent, received_ns, at, bad)
-    io = _io(sent)
-    config, metadata = io.config or NO_BODY, io.metadata or NO_BODY
+    config, metadata = sent.get("config") or NO_BODY, sent.get("metadata") or NO_BODY
     return Span(
         trace_id=session_id,
         span_id=event_id,
@@ -262,7 +301,7 @@ def _span(
         cost=dollars_of(metadata.get("cost")),
         start_unknown=kind == "session" and times.is_default,
         io=io,
-        sent=_SENT,
+        sent=kept,
     )
 
 

@@ -14,6 +14,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
+from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+from opentelemetry.proto.trace.v1 import trace_pb2
+
+from spanloom.adapters.otlp.attributes import plain_value, value_json
 from spanloom.adapters.otlp.convention import Convention, Draft, Offers, SpanSource
 from spanloom.adapters.otlp.conventions import (
     autogen,
@@ -151,10 +155,97 @@ def draft_of(source: SpanSource) -> Draft:
     return draft
 
 
+# The fields of which columns, the row of the trace and the choice for evaluation are made.
+_OF_COLUMNS: Final = frozenset(
+    {
+        *("operation", "kind", "name", "agent_name", "agent_version", "provider"),
+        *("model", "response_model", "input_tokens", "output_tokens"),
+        *("cache_read_tokens", "cache_creation_tokens", "cost", "input_cost", "output_cost"),
+        *("session_id", "event_id", "duration_ms", "error", "log_type"),
+        *("feature_slug", "sample_rate", "sampled", "user", "user_id", "organization"),
+        *("experiment", "evaluators", "evaluation_config"),
+    }
+)
+# A span that says no operation is of another one where it has one of these.
+_TELLING: Final = frozenset(
+    {"input_messages", "output_messages", "prompt", "completion", "tool_name"}
+)
+
+
+class _Brief(NamedTuple):
+    """What an attribute key is for columns: lines of tables; whether a convention wants it, or it
+    tells of the operation."""
+
+    rules: tuple[_Ranked, ...]
+    is_owned: bool
+    tells: bool
+
+
+_brief_routes: dict[str, _Brief] = {}
+
+
+def _brief_route(key: str) -> _Brief:
+    rules, owners = _routes.get(key) or _route(key)
+    brief = _Brief(
+        tuple(rule for rule in rules if rule[1] in _OF_COLUMNS),
+        # An empty key may be an index into a table of strings.
+        bool(owners) or not key,
+        any(rule[1] in _TELLING for rule in rules),
+    )
+    if len(_brief_routes) >= _MOST_ROUTES:
+        _brief_routes.clear()
+    _brief_routes[key] = brief
+    return brief
+
+
+def brief_draft_of(span: trace_pb2.Span, scope: str) -> Draft | None:
+    """Of the canonical fields of a span those that columns need, from its attributes alone; None
+    where only `draft_of` can tell them."""
+    if scope in _SCOPES:
+        return None
+    for event in span.events:
+        if event.name.startswith(_EVENT_STARTS):
+            return None
+    offers: dict[str, tuple[_Ranked, Any]] = {}
+    contested: list[tuple[_Ranked, Any]] = []
+    routes = _brief_routes
+    keys = []
+    tells = False
+    for pair in span.attributes:
+        key = pair.key
+        keys.append(key)
+        rules, is_owned, telling = routes.get(key) or _brief_route(key)
+        if is_owned:
+            return None
+        tells = tells or telling
+        for rule in rules:
+            if rule[1] in offers:
+                contested.append((rule, pair))
+            else:
+                offers[rule[1]] = rule, pair
+    if len(set(keys)) < len(keys):
+        return None
+    draft: Draft = {}
+    ranked: Any = offers.values()
+    if contested:
+        ranked = sorted([*ranked, *contested], key=_rank)
+    for (_, field, reader), pair in ranked:
+        if field not in draft and (offer := reader(_plain(pair))) is not None:
+            draft[field] = offer
+    operation = draft.get("operation")
+    return None if operation == "chain" or (tells and not operation) else draft
+
+
+def _plain(pair: KeyValue) -> Json:
+    value = pair.value
+    return value.string_value or value.int_value or plain_value(value_json(value))
+
+
 def _rank(offer: tuple[tuple[Any, ...], Any]) -> int:
     rank: int = offer[0][0]
     return rank
 
 
 _register()
+_EVENT_STARTS: Final = tuple(prefix for prefix, _ in _EVENTS)
 _STARTS: Final = tuple(prefix for prefix, _ in _PREFIXES)

@@ -28,21 +28,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from opentelemetry.proto.trace.v1 import trace_pb2
 
 from spanloom.adapters.otlp.attributes import attributes_json, plain_attributes
 from spanloom.adapters.otlp.convention import Draft, SpanSource
-from spanloom.adapters.otlp.draft import draft_of
-from spanloom.adapters.otlp.span import complete, parts_of
-from spanloom.model import MAX_TIME_NS, Json, Sent, Span
+from spanloom.adapters.otlp.draft import brief_draft_of, draft_of
+from spanloom.adapters.otlp.span import complete, complete_columns, parts_of, trace_facts
+from spanloom.model import MAX_TIME_NS, GenAi, Io, Json, Sent, Span, TraceFacts
+from spanloom.model.genai import Agent
 from spanloom.model.sampling import sampling_decision
+from spanloom.model.span import NO_GENAI, NO_IO
 
 ADAPTER: Final = "otlp"
 STATUS_CODES: Final = ("UNSET", "OK", "ERROR")
 _NO_TRACE: Final = bytes(16)
 _NO_SPAN: Final = bytes(8)
+# Below so many brackets nothing in a message nests too deep for JSON that is stored.
+_MOST_NESTED: Final = 200
 _CONVERSATION_NAME: Final = "gen_ai.conversation.name"
 KINDS: Final = dict(
     zip(trace_pb2.Span.SpanKind.values(), trace_pb2.Span.SpanKind.keys(), strict=True)
@@ -60,40 +65,103 @@ class Received:
 def spans_from(request: Any, *, received_ns: int) -> Received:
     """The spans of an ExportTraceServiceRequest, a TracesData, or of ResourceSpans. Never raises on
     what a client sent."""
-    whole = Received([], [])
-    for part in parts_from(request, received_ns=received_ns, most=1000):
-        whole.spans.extend(part.spans)
-        whole.rejected.extend(part.rejected)
-    return whole
-
-
-def parts_from(request: Any, *, received_ns: int, most: int) -> Iterator[Received]:
-    """As `spans_from`, in parts of at most so many spans: nobody need hold those of a large request
-    all at once."""
     spans: list[Span] = []
     rejected: list[tuple[str, str]] = []
-    groups: Iterable[trace_pb2.ResourceSpans] = getattr(request, "resource_spans", request)
-    for r, group in enumerate(groups):
-        resource = resource_json(group)
-        for s, scoped in enumerate(group.scope_spans):
-            scope = scope_json(scoped)
-            around = {"resource": resource} if resource is not None else {}
-            if scope is not None:
-                around["scope"] = scope
-            scope_name = scoped.scope.name
-            for index, span in enumerate(scoped.spans):
-                reason = _refusal(span)
-                if reason is None:
-                    spans.append(_span(span, scope_name, around, received_ns))
-                else:
-                    rejected.append(
-                        (f"resource_spans[{r}].scope_spans[{s}].spans[{index}]", reason)
-                    )
-                if len(spans) == most:
-                    yield Received(spans, rejected)
-                    spans, rejected = [], []
+    for where, group, scoped, span in _each(request):
+        reason = _refusal(span)
+        if reason is None:
+            around = _around(group, scoped)
+            spans.append(_span(span, scoped.scope.name, around, received_ns))
+        else:
+            rejected.append((where, reason))
+    return Received(spans, rejected)
+
+
+def briefs_from(request: Any, *, received_ns: int, most: int) -> Iterator[Received]:
+    """The same with the columns of spans and what they say of their traces alone, for a store,
+    which has the rest restored by `restore`. In parts of at most so many spans: nobody need hold
+    those of a large request all at once."""
+    spans: list[Span] = []
+    rejected: list[tuple[str, str]] = []
+    last: Any = None
+    envelope = b""
+    for where, group, scoped, span in _each(request):
+        reason = _refusal(span)
+        if reason is None:
+            if scoped is not last:
+                last, envelope = scoped, _envelope(group, scoped)
+            spans.append(_brief(span, scoped.scope.name, envelope, received_ns))
+        else:
+            rejected.append((where, reason))
+        if len(spans) == most:
+            yield Received(spans, rejected)
+            spans, rejected = [], []
     if spans or rejected:
         yield Received(spans, rejected)
+
+
+def restore(message: bytes, envelope: bytes, columns: Span) -> Span:
+    """The whole of a span that `briefs_from` read."""
+    scope, around = _opened(envelope)
+    return _span(trace_pb2.Span.FromString(message), scope, around, columns.start_ns)
+
+
+def _each(
+    request: Any,
+) -> Iterator[tuple[str, trace_pb2.ResourceSpans, trace_pb2.ScopeSpans, trace_pb2.Span]]:
+    """Each span, with its path in the request and what is around it."""
+    groups: Iterable[trace_pb2.ResourceSpans] = getattr(request, "resource_spans", request)
+    for r, group in enumerate(groups):
+        for s, scoped in enumerate(group.scope_spans):
+            for index, span in enumerate(scoped.spans):
+                yield f"resource_spans[{r}].scope_spans[{s}].spans[{index}]", group, scoped, span
+
+
+def _around(group: trace_pb2.ResourceSpans, scoped: trace_pb2.ScopeSpans) -> dict[str, Json]:
+    found = {"resource": resource_json(group), "scope": scope_json(scoped)}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _envelope(group: trace_pb2.ResourceSpans, scoped: trace_pb2.ScopeSpans) -> bytes:
+    """What spans of one resource and scope share, as ResourceSpans without spans."""
+    shared = trace_pb2.ResourceSpans(schema_url=group.schema_url)
+    if group.HasField("resource"):
+        shared.resource.CopyFrom(group.resource)
+    scope = shared.scope_spans.add(schema_url=scoped.schema_url)
+    if scoped.HasField("scope"):
+        scope.scope.CopyFrom(scoped.scope)
+    return shared.SerializeToString(deterministic=True)
+
+
+@lru_cache(maxsize=256)
+def _opened(envelope: bytes) -> tuple[str, dict[str, Json]]:
+    """The name of the scope, and what `sent` holds of both."""
+    group = trace_pb2.ResourceSpans.FromString(envelope)
+    [scoped] = group.scope_spans
+    return scoped.scope.name, _around(group, scoped)
+
+
+def _brief(span: trace_pb2.Span, scope: str, envelope: bytes, received_ns: int) -> Span:
+    message = span.SerializeToString()
+    # A value could nest deeper than JSON can be stored: the store decides by the whole.
+    may_nest = message.count(b"[") + message.count(b"{") > _MOST_NESTED
+    draft = None if may_nest else brief_draft_of(span, scope)
+    if draft is None:
+        found = _span(span, scope, {}, received_ns)
+    else:
+        parent = span.parent_span_id
+        is_root = not any(parent)
+        status, _ = _status(span, {})
+        source = SpanSource(span.name, scope, {}, (), status == "ERROR", is_root)
+        complete_columns(draft, source, _start(span, received_ns))
+        version = draft.get("agent_version")
+        genai = GenAi(agent=Agent(version=version)) if version else NO_GENAI
+        parts = Io(error=draft["error"]) if "error" in draft else NO_IO, genai, trace_facts(draft)
+        found = _made(span, source, draft, parts, {}, received_ns)
+    if not may_nest:
+        found.io = NO_IO
+    found.sent = Sent(ADAPTER, message=message, envelope=envelope)
+    return found
 
 
 def resource_json(group: trace_pb2.ResourceSpans) -> dict[str, Json] | None:
@@ -162,17 +230,16 @@ def _refusal(span: trace_pb2.Span) -> str | None:
     return None
 
 
+def _start(span: trace_pb2.Span, received_ns: int) -> int:
+    return span.start_time_unix_nano or min(received_ns, span.end_time_unix_nano or received_ns)
+
+
 def _span(span: trace_pb2.Span, scope: str, around: dict[str, Json], received_ns: int) -> Span:
-    trace_id, span_id, parent = span.trace_id.hex(), span.span_id.hex(), span.parent_span_id
-    start_ns = span.start_time_unix_nano
-    end_ns = span.end_time_unix_nano or None
+    parent = span.parent_span_id
     sent = around.copy()
     attributes = attributes_json(span.attributes)
     if attributes:
         sent["attributes"] = attributes
-    start_unknown = not start_ns
-    if start_unknown:
-        start_ns = received_ns if end_ns is None else min(received_ns, end_ns)
     if parent and not any(parent):
         sent["parent_id"] = parent.hex()
         parent = b""
@@ -198,14 +265,28 @@ def _span(span: trace_pb2.Span, scope: str, around: dict[str, Json], received_ns
     )
     found = draft_of(source)
     found.update(draft)
-    complete(found, source, start_ns)
-    io, genai, trace = parts_of(found)
-    sampled = sampling_decision(trace_id, trace, is_root=not parent)
+    complete(found, source, _start(span, received_ns))
+    return _made(span, source, found, parts_of(found), sent, received_ns)
+
+
+def _made(
+    span: trace_pb2.Span,
+    source: SpanSource,
+    found: Draft,
+    parts: tuple[Io, GenAi, TraceFacts],
+    sent: dict[str, Json],
+    received_ns: int,
+) -> Span:
+    """The span of a complete draft and of its parts."""
+    io, genai, trace = parts
+    trace_id, span_id = span.trace_id.hex(), span.span_id.hex()
+    start_ns = _start(span, received_ns)
+    end_ns = span.end_time_unix_nano or None
+    sampled = sampling_decision(trace_id, trace, is_root=source.is_root)
     if sampled is not None:
         trace.sampled = sampled
     get = found.get
-    if io.error:
-        status = "ERROR"
+    status = "ERROR" if io.error else _status(span, {})[0]
     duration = get("duration_ms")
     if duration is None and end_ns is not None:
         duration = max(0, end_ns - start_ns) / 1e6
@@ -229,7 +310,7 @@ def _span(span: trace_pb2.Span, scope: str, around: dict[str, Json], received_ns
         span_id=span_id,
         event_id=event_id,
         session_id=session_id,
-        parent_id=parent.hex(),
+        parent_id="" if source.is_root else span.parent_span_id.hex(),
         name=name,
         kind=found["kind"],
         operation=operation,
@@ -246,9 +327,9 @@ def _span(span: trace_pb2.Span, scope: str, around: dict[str, Json], received_ns
         status_message=get("status_message", ""),
         error_type=get("error_type", ""),
         log_type=get("log_type", ""),
-        instrumentation=scope,
+        instrumentation=source.scope,
         conversation_name=conversation_name if isinstance(conversation_name, str) else "",
-        start_unknown=start_unknown,
+        start_unknown=not span.start_time_unix_nano,
         io=io,
         genai=genai,
         trace=trace,

@@ -99,14 +99,8 @@ _PLACES: Final[dict[str, _Place]] = {
     },
     "handoff_from": ("handoff", "from_agent", None),
     "handoff_to": ("handoff", "to_agent", None),
-    **{field: ("trace", field, None) for field in ("feature_slug", "sample_rate", "sampled")},
-    "user": ("trace", "user", _party),
-    "user_id": ("trace", "user_id", None),
-    "organization": ("trace", "organization", _party),
-    "experiment": ("trace", "experiment_id", lambda value: value.get("id", "")),
-    "evaluators": ("trace", "evaluators", lambda values: tuple(v["slug"] for v in values)),
-    "evaluation_config": ("trace", "evaluation_rate", lambda value: value.get("sample_rate")),
 }
+_OF_TRACE: Final = ("feature_slug", "sample_rate", "sampled")
 _GENAI_PARTS: Final = {
     "tool": Tool,
     "agent": Agent,
@@ -118,6 +112,24 @@ _GENAI_PARTS: Final = {
 
 def complete(draft: Draft, source: SpanSource, start_ns: int) -> None:
     """Fill in the draft what follows from the rest of it."""
+    complete_columns(draft, source, start_ns)
+    operation = draft["operation"]
+    if operation in TOOL_OPERATIONS:
+        _complete_tool(draft, source, operation)
+    else:
+        _complete_messages(draft, source, operation)
+    if source.failed:
+        _complete_error(draft, source.events)
+    if "output_messages" in draft and (reasoning := _reasoning(draft["output_messages"])):
+        draft["reasoning"] = reasoning
+    if "inputs" not in draft and (value := _inputs(draft, operation)) is not None:
+        draft["inputs"] = value
+    if "outputs" not in draft and (value := _outputs(draft, operation)) is not None:
+        draft["outputs"] = value
+
+
+def complete_columns(draft: Draft, source: SpanSource, start_ns: int) -> None:
+    """The part of it that columns need."""
     operation = draft["operation"] = _operation(draft, source)
     if (
         operation == "invoke_agent"
@@ -126,19 +138,7 @@ def complete(draft: Draft, source: SpanSource, start_ns: int) -> None:
     ):
         draft["agent_name"] = source.name[len(_AGENT_NAME) :]
     draft.setdefault("kind", _kind(operation))
-    if operation in TOOL_OPERATIONS:
-        _complete_tool(draft, source, operation)
-    else:
-        _complete_messages(draft, source, operation)
-    if source.failed:
-        _complete_error(draft, source.events)
     _complete_cost(draft, operation, start_ns)
-    if "output_messages" in draft and (reasoning := _reasoning(draft["output_messages"])):
-        draft["reasoning"] = reasoning
-    if "inputs" not in draft and (value := _inputs(draft, operation)) is not None:
-        draft["inputs"] = value
-    if "outputs" not in draft and (value := _outputs(draft, operation)) is not None:
-        draft["outputs"] = value
 
 
 def parts_of(draft: Draft) -> tuple[Io, GenAi, TraceFacts]:
@@ -155,21 +155,33 @@ def parts_of(draft: Draft) -> tuple[Io, GenAi, TraceFacts]:
     for name in EVENT_OBJECTS:
         if name in io and not isinstance(io[name], dict):
             del io[name]
-    if not parts:
-        return Io(**io), GenAi(**genai) if genai else NO_GENAI, NO_TRACE
     if draft["operation"] in MODEL_OPERATIONS:
         # SDKs tell of a model's span, too, which tools it asked for.
         parts.pop("tool", None)
-    facts = parts.pop("trace", None)
     for name, values in parts.items():
         genai[name] = _GENAI_PARTS[name](**values)
-    if facts and (user_id := facts.pop("user_id", None)) is not None:
-        facts.setdefault("user", Party(id=user_id))
     return (
         Io(**io),
         GenAi(**genai) if genai else NO_GENAI,
-        TraceFacts(**facts) if facts else NO_TRACE,
+        trace_facts(draft),
     )
+
+
+def trace_facts(draft: Draft) -> TraceFacts:
+    """What a draft says of the trace."""
+    facts: dict[str, Any] = {name: draft[name] for name in _OF_TRACE if name in draft}
+    for name in ("user", "organization"):
+        if name in draft:
+            facts[name] = Party(**draft[name])
+    if "user_id" in draft and "user" not in draft:
+        facts["user"] = Party(id=draft["user_id"])
+    if "experiment" in draft:
+        facts["experiment_id"] = draft["experiment"].get("id", "")
+    if "evaluators" in draft:
+        facts["evaluators"] = tuple(evaluator["slug"] for evaluator in draft["evaluators"])
+    if "evaluation_config" in draft:
+        facts["evaluation_rate"] = draft["evaluation_config"].get("sample_rate")
+    return TraceFacts(**facts) if facts else NO_TRACE
 
 
 def _operation(draft: Draft, source: SpanSource) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import (
@@ -23,11 +24,14 @@ from sqlalchemy import (
 
 from spanloom.model import AGENT_FIGURES, AgentQuery, SpokenQuery
 from spanloom.store.sql.database import Database
-from spanloom.store.sql.filters import PLAIN
-from spanloom.store.sql.rows import SPAN_COLUMNS
+from spanloom.store.sql.predicates import PLAIN
+from spanloom.store.sql.reading import select_whole
 from spanloom.store.sql.tables import spans
 
 _EMPTY: ColumnElement[str] = literal_column("''")  # as the partial index says it
+_PLACE = (spans.c.start_ns, spans.c.trace_id, spans.c.span_id)
+# The order of `speaking_spans`.
+NEWEST_SPANS = ("-start_ns", "-trace_id", "-span_id")
 _FOREIGN = re.compile(r"[^\x00-\x7f]+")
 
 _of_conversation = (
@@ -48,24 +52,21 @@ COUNT_CONVERSATION_TRACES = select(func.count(distinct(spans.c.trace_id))).where
 def turn_spans(
     database: Database, project: str, session_id: str, trace_ids: list[str]
 ) -> Select[Any]:
-    """SPAN_COLUMNS of these traces' spans that belong to the session or to no conversation."""
-    return (
-        select(*SPAN_COLUMNS)
-        .where(
-            spans.c.project == project,
-            database.among(spans.c.trace_id, trace_ids),
-            or_(spans.c.session_id == session_id, spans.c.session_id == spans.c.trace_id),
-        )
-        .order_by(spans.c.start_ns, spans.c.span_id)
+    """These traces' spans that belong to the session or to no conversation."""
+    found = select(spans).where(
+        spans.c.project == project,
+        database.among(spans.c.trace_id, trace_ids),
+        or_(spans.c.session_id == session_id, spans.c.session_id == spans.c.trace_id),
     )
+    return select_whole(found, ("start_ns", "span_id"))
 
 
 def speaking_spans(
-    database: Database, project: str, query: SpokenQuery, after: tuple[int, str, str] | None
+    project: str, query: SpokenQuery, after: tuple[int, str, str] | None
 ) -> Select[Any]:
-    """SPAN_COLUMNS of the spans that may say it, newest start first; `after` is (start_ns,
-    trace_id, span_id) of one."""
-    where = [spans.c.project == project, *_may_hold(database, query.text)]
+    """The rows of the spans that fulfil all that the query asks of columns; `after` is
+    (start_ns, trace_id, span_id) of one, in the order of NEWEST_SPANS."""
+    where: list[ColumnElement[bool]] = [spans.c.project == project]
     for column, value in (
         (spans.c.trace_id, query.trace_id),
         (spans.c.session_id, query.session_id),
@@ -81,40 +82,27 @@ def speaking_spans(
         where.append(spans.c.start_ns >= query.since_ns)
     if query.before_ns is not None:
         where.append(spans.c.start_ns < query.before_ns)
-    place = (spans.c.start_ns, spans.c.trace_id, spans.c.span_id)
     if after is not None:
         # The first condition says nothing new, but an index on the start can be entered by it.
-        where += [spans.c.start_ns <= after[0], tuple_(*place) < tuple_(*after)]
-    return select(*SPAN_COLUMNS).where(*where).order_by(*(column.desc() for column in place))
+        where += [spans.c.start_ns <= after[0], tuple_(*_PLACE) < tuple_(*after)]
+    return select(spans).where(*where)
 
 
-def _may_hold(database: Database, text: str) -> list[ColumnElement[bool]]:
-    """Conditions that each body meets which holds the text in any of JSON's spellings.
+def may_hold(text: str) -> Callable[[str], bool]:
+    """A condition that each JSON text meets which holds the text in any of JSON's spellings.
 
-    A part of the text that no writer escapes stands in the body as it is; a letter outside ASCII as
-    it is or as \\uXXXX.
+    A part of the text that no writer escapes is in the JSON as it is; a letter outside ASCII as it
+    is or as \\uXXXX.
     """
-    found = []
-    if plain := max(PLAIN.findall(text), key=len, default=""):
-        found.append(database.contains(spans.c.body, plain))
-    if foreign := max(_FOREIGN.findall(text), key=len, default=""):
-        body = spans.c.body
-        found.append(or_(database.contains(body, foreign), database.contains(body, "\\u")))
-    return found
+    plain = max(PLAIN.findall(text), key=len, default="")
+    foreign = max(_FOREIGN.findall(text), key=len, default="")
+    return lambda json: plain in json and (foreign in json or "\\u" in json)
 
 
-def agents(database: Database, project: str, query: AgentQuery) -> tuple[Select[Any], Select[Any]]:
+def agents(project: str, query: AgentQuery) -> tuple[Select[Any], Select[Any]]:
     """A row an agent (or version), its columns the fields of `AgentTotals`; and the number of such
     rows."""
-    version: ColumnElement[Any] = _EMPTY
-    if query.by_version:
-        # Bodies of earlier versions hold it at the top.
-        places = (["genai", "agent", "version"], ["agent", "version"])
-        told = func.coalesce(*(database.json(spans.c.body, place).text for place in places))
-        # A look at the text first: few bodies have to be parsed.
-        version = case(
-            (database.contains(spans.c.body, '"version"'), func.coalesce(told, "")), else_=""
-        )
+    version = spans.c.agent_version if query.by_version else _EMPTY
     took = case(
         (and_(spans.c.end_ns > spans.c.start_ns), (spans.c.end_ns - spans.c.start_ns) / 1e6),
         else_=0.0,

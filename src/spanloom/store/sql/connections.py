@@ -8,9 +8,11 @@ from typing import Self
 from sqlalchemy.exc import SQLAlchemyError
 
 from spanloom import errors
+from spanloom.store.spans import Restore
 from spanloom.store.sql import migrations, queries
 from spanloom.store.sql.database import Database
 from spanloom.store.sql.readers import READERS, Readers
+from spanloom.store.sql.reading import SpanReader
 from spanloom.store.sql.urls import database
 from spanloom.store.sql.writer import Writer
 
@@ -19,17 +21,22 @@ class Connections:
     """An open database. `read` runs a query, `write` runs work in a transaction; both are safe from
     any event loop."""
 
-    def __init__(self, database: Database, *, queue_rows: int, queue_bytes: int) -> None:
+    def __init__(
+        self, database: Database, reader: SpanReader, *, queue_rows: int, queue_bytes: int
+    ) -> None:
         self.database = database
+        self.reader = reader
         self._read_engine = database.engine(writer=False, connections=READERS)
         self._write_engine = database.engine(writer=True, connections=1)
         self.read = Readers(self._read_engine)
         self.write = Writer(
-            database, self._write_engine, queue_rows=queue_rows, queue_bytes=queue_bytes
+            database, self._write_engine, reader, queue_rows=queue_rows, queue_bytes=queue_bytes
         )
 
     @classmethod
-    async def open(cls, url: str, *, migrate: bool, queue_rows: int, queue_bytes: int) -> Self:
+    async def open(
+        cls, url: str, *, restore: Restore, migrate: bool, queue_rows: int, queue_bytes: int
+    ) -> Self:
         """As `Store.open`."""
         target = database(url)
         prepare = migrations.migrate_database if migrate else migrations.check_database
@@ -37,7 +44,7 @@ class Connections:
             await asyncio.to_thread(prepare, target)
         except (SQLAlchemyError, OSError) as error:
             raise errors.store_unavailable() from error
-        return cls(target, queue_rows=queue_rows, queue_bytes=queue_bytes)
+        return cls(target, SpanReader(restore), queue_rows=queue_rows, queue_bytes=queue_bytes)
 
     async def ready(self) -> bool:
         """Whether a read is answered and the writer lives."""

@@ -108,6 +108,12 @@ class Database(ABC):
         serves every number."""
 
     @abstractmethod
+    def among_numbers(
+        self, column: ColumnElement[Any], values: Iterable[int]
+    ) -> ColumnElement[bool]:
+        """As `among`, of whole numbers."""
+
+    @abstractmethod
     def contains(self, haystack: ColumnElement[Any], needle: str) -> ColumnElement[bool]:
         """Whether the text occurs, compared by bytes."""
 

@@ -17,7 +17,8 @@ from sqlalchemy import Connection, delete, select
 from spanloom.model.patch import joined, patched
 from spanloom.store.sql import rows
 from spanloom.store.sql.database import Row
-from spanloom.store.sql.tables import patches, spans, traces
+from spanloom.store.sql.reading import select_whole
+from spanloom.store.sql.tables import bodies, patches, spans, traces
 from spanloom.store.sql.transaction import Transaction
 
 log = logging.getLogger("spanloom.store")
@@ -59,26 +60,35 @@ def apply(transaction: Transaction, project: str, event_ids: Collection[str]) ->
 
 
 def _rewrite(transaction: Transaction, project: str, of: dict[str, dict[str, Any]]) -> None:
-    """Write the spans of events whose patches change them."""
+    """Write the spans of events that do not have their patches yet: the columns anew, and the
+    patches beside what was sent."""
     span_rows: list[Row] = []
+    body_rows: list[Row] = []
     trace_rows: list[Row] = []
-    query = select(*rows.SPAN_COLUMNS, spans.c.version).where(
+    found = select(spans).where(
         spans.c.project == project, transaction.database.among(spans.c.event_id, of)
     )
+    base = (bodies.c.adapter, bodies.c.sent, bodies.c.envelope)
+    query = select_whole(found, ()).add_columns(
+        bodies.c.span_version, *(column.label(f"base_{column.name}") for column in base)
+    )
     for row in transaction.connection.execute(query).fetchall():
+        patch = of[row.event_id]
+        updates = rows.json_text(patch)
+        if row.updates == updates:
+            continue
         try:
-            span = rows.to_span(row)
-            whole = patched(span, of[span.event_id])
-            made = rows.span_rows(project, [whole]) if whole != span else None
+            whole = patched(transaction.reader.to_base(row), patch)
+            made = rows.updated_rows(project, row[-3:], whole, updates)
         except Exception:
             log.exception(_CANNOT, row.event_id, project)
             continue
-        if made is not None:
-            if not transaction.is_own(row.version):
-                transaction.may_change_others()
-            span_rows += made.spans
-            trace_rows += made.traces
-    transaction.rewrite({spans: span_rows, traces: trace_rows})
+        if not transaction.is_own(row.span_version):
+            transaction.may_change_others()
+        span_rows += made.spans
+        body_rows += made.bodies
+        trace_rows += made.traces
+    transaction.rewrite({spans: span_rows, bodies: body_rows, traces: trace_rows})
 
 
 def _replace(transaction: Transaction, project: str, found: Sequence[Any], merged: Row) -> None:

@@ -126,7 +126,8 @@ class PostgreSQL(Database):
         names = [str(column.name) for column in table.columns]  # orjson takes no subclass of str
         document = [dict(zip(names, newest[key], strict=True)) for key in sorted(newest)]
         statement = _insert_records(table, connection.dialect)
-        connection.exec_driver_sql(statement, (orjson.dumps(document).decode(),))
+        text = orjson.dumps(document, default=_bytea).decode()
+        connection.exec_driver_sql(statement, (text,))
 
     def lock_schema(self, connection: Connection) -> None:
         # A step may take minutes, on this connection and on the one that this waits for.
@@ -136,6 +137,11 @@ class PostgreSQL(Database):
 
     def among(self, column: ColumnElement[Any], values: Iterable[str]) -> ColumnElement[bool]:
         return column == any_(literal(list(values), ARRAY(Text)))
+
+    def among_numbers(
+        self, column: ColumnElement[Any], values: Iterable[int]
+    ) -> ColumnElement[bool]:
+        return column == any_(literal(list(values), ARRAY(BigInteger)))
 
     def contains(self, haystack: ColumnElement[Any], needle: str) -> ColumnElement[bool]:
         return func.strpos(haystack, needle) > 0
@@ -169,6 +175,10 @@ class PostgreSQL(Database):
             filled=and_(kind.in_(("object", "array")), value.not_in(("{}", "[]"))),
             keyed=func.coalesce(kind, "null") == "object",
         )
+
+
+def _bytea(value: bytes) -> str:
+    return "\\x" + value.hex()
 
 
 @cache

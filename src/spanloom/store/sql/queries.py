@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-import orjson
 from sqlalchemy import (
     BigInteger,
     BindParameter,
@@ -29,24 +28,21 @@ from sqlalchemy import (
 
 from spanloom.model import EVALUATION, MAX_TIME_NS, Span, TraceQuery
 from spanloom.store.sql.database import Database
-from spanloom.store.sql.rows import FEEDBACK_COLUMNS, KEY_COLUMNS, SPAN_COLUMNS, TRACE_COLUMNS
+from spanloom.store.sql.reading import select_whole
+from spanloom.store.sql.rows import FEEDBACK_COLUMNS, KEY_COLUMNS, TRACE_COLUMNS
 from spanloom.store.sql.tables import evaluations, feedback, keys, patches, spans, traces
 
 _project: BindParameter[str] = bindparam("project")
 
-_ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
-
 ALIVE = select(literal(1))
 
-TRACE_SPANS = (
-    select(*SPAN_COLUMNS)
-    .where(spans.c.project == _project, spans.c.trace_id == bindparam("trace_id"))
-    .order_by(spans.c.start_ns, spans.c.span_id)
+TRACE_SPANS = select_whole(
+    select(spans).where(spans.c.project == _project, spans.c.trace_id == bindparam("trace_id")),
+    ("start_ns", "span_id"),
 )
-SESSION_SPANS = (
-    select(*SPAN_COLUMNS)
-    .where(spans.c.project == _project, spans.c.session_id == bindparam("session_id"))
-    .order_by(spans.c.start_ns, spans.c.span_id, spans.c.trace_id)
+SESSION_SPANS = select_whole(
+    select(spans).where(spans.c.project == _project, spans.c.session_id == bindparam("session_id")),
+    ("start_ns", "span_id", "trace_id"),
 )
 TRACE_EXISTS = select(
     or_(
@@ -56,12 +52,13 @@ TRACE_EXISTS = select(
         )
     )
 )
-EVENT = (
-    select(*SPAN_COLUMNS)
-    .where(spans.c.project == _project, spans.c.event_id == bindparam("event_id"))
-    .order_by(spans.c.version.desc())
-    .limit(1)
+EVENT = select_whole(
+    select(spans).where(spans.c.project == _project, spans.c.event_id == bindparam("event_id")),
+    ("-version",),
+    limit=1,
 )
+# The order of `find_events`.
+NEWEST_EVENTS = ("-start_ns", "event_id", "trace_id", "span_id")
 KEY = select(*KEY_COLUMNS).where(keys.c.id == bindparam("id"))
 KEYS = select(*KEY_COLUMNS).order_by(keys.c.created_ns, keys.c.id)
 # The first revocation counts.
@@ -116,16 +113,9 @@ def replaced_deletes(project: str, trace_id: str) -> list[Delete]:
     ]
 
 
-def list_traces(
-    database: Database,
-    project: str,
-    query: TraceQuery,
-    *,
-    limit: int,
-    after: tuple[int, str] | None,
-) -> Select[Any]:
-    """TRACE_COLUMNS of the traces that the query asks for, newest start first, from behind
-    `after`."""
+def list_traces(project: str, query: TraceQuery, *, after: tuple[int, str] | None) -> Select[Any]:
+    """TRACE_COLUMNS of the traces that the query asks for, whatever their text, newest start first,
+    from behind `after`."""
     found = select(*TRACE_COLUMNS).where(traces.c.project == project)
     for name in ("feature_slug", "name", "user_id", "organization_id", "experiment_id", "status"):
         if value := getattr(query, name):
@@ -136,28 +126,15 @@ def list_traces(
         found = found.where(traces.c.start_ns < query.before_ns)
     if query.min_duration_ns:
         found = found.where(traces.c.end_ns - traces.c.start_ns >= query.min_duration_ns)
-    if query.text:
-        found = found.where(_holds_text(database, query.text))
     if after is not None:
-        position = tuple_(literal(after[0], BigInteger), literal(after[1]))
-        found = found.where(tuple_(traces.c.start_ns, traces.c.trace_id) < position)
-    return found.order_by(traces.c.start_ns.desc(), traces.c.trace_id.desc()).limit(limit)
+        found = found.where(after_trace(*after))
+    return found.order_by(traces.c.start_ns.desc(), traces.c.trace_id.desc())
 
 
-def _holds_text(database: Database, text: str) -> ColumnElement[bool]:
-    """Whether a span of the trace holds the text in its name or its body, whatever the case of
-    ASCII letters."""
-    plain = text.translate(_ASCII_LOWER)
-    # As the body writes it.
-    escaped = orjson.dumps(text).decode()[1:-1].translate(_ASCII_LOWER)
-    return exists().where(
-        spans.c.project == traces.c.project,
-        spans.c.trace_id == traces.c.trace_id,
-        or_(
-            database.contains(func.lower(spans.c.name), plain),
-            database.contains(func.lower(spans.c.body), escaped),
-        ),
-    )
+def after_trace(start_ns: int, trace_id: str) -> ColumnElement[bool]:
+    """What comes after a trace in the order of `list_traces`."""
+    position = tuple_(literal(start_ns, BigInteger), literal(trace_id))
+    return tuple_(traces.c.start_ns, traces.c.trace_id) < position
 
 
 def feedback_on(
@@ -207,12 +184,8 @@ def repeated_events(database: Database, project: str, event_ids: Collection[str]
 
 
 def find_events(conditions: Sequence[ColumnElement[bool]], project: str) -> Select[Any]:
-    """SPAN_COLUMNS of a project's events, newest start first."""
-    return (
-        select(*SPAN_COLUMNS)
-        .where(spans.c.project == project, *conditions)
-        .order_by(spans.c.start_ns.desc(), spans.c.event_id, spans.c.trace_id, spans.c.span_id)
-    )
+    """The rows of a project's events."""
+    return select(spans).where(spans.c.project == project, *conditions)
 
 
 def after_event(span: Span) -> ColumnElement[bool]:
@@ -233,7 +206,15 @@ def page(
     """The rows of one page, and the number of all. They are counted only where the page does not
     tell."""
     rows = connection.execute(found.limit(limit).offset(min(offset, MAX_TIME_NS))).fetchall()
-    if len(rows) < limit and (rows or not offset):
-        return rows, offset + len(rows)
+    return rows, total(connection, found, rows, limit, offset)
+
+
+def total(
+    connection: Connection, found: Select[Any], page: Sequence[Any], limit: int, offset: int
+) -> int:
+    """The number of all rows of which this is a page. They are counted only where the page does not
+    tell."""
+    if len(page) < limit and (page or not offset):
+        return offset + len(page)
     everything = found.with_only_columns(func.count()).order_by(None)
-    return rows, connection.execute(everything).scalar_one()
+    return int(connection.execute(everything).scalar_one())

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import BigInteger, Column, Text
+from sqlalchemy import BigInteger, Column, Table, Text
 
 from spanloom import errors
-from spanloom.codec import large_json
 from spanloom.model import (
     MAX_ID_LENGTH,
     MAX_TIME_NS,
@@ -28,14 +28,14 @@ from spanloom.model import (
     uuid7,
 )
 from spanloom.model.patch import Patch
+from spanloom.model.span import NO_IO
 from spanloom.store.spans import RefusedSpan
 from spanloom.store.sql import tables
-from spanloom.store.sql.bodies import body_of, parts_of
+from spanloom.store.sql.bodies import body_of
+from spanloom.store.sql.compression import compressed
 from spanloom.store.sql.database import Row
-from spanloom.store.sql.lift import lifted
 
 # What is read, in the order in which the functions below take it.
-SPAN_COLUMNS = [c for c in tables.spans.c if c.name not in ("project", "version")]
 TRACE_COLUMNS = [c for c in tables.traces.c if c.name not in ("project", "version")]
 FEEDBACK_COLUMNS = [c for c in tables.feedback.c if c.name not in ("project", "version")]
 KEY_COLUMNS = list(tables.keys.c)
@@ -51,8 +51,8 @@ _IDS = frozenset(
         *("target", "target_id", "slug", "label", "version", "evaluator"),
     ]
 )
-# So many levels of a large body are read and written a member a step: its parts, and their fields.
-_BODY_LEVELS = 2
+# The version of the code that makes columns of what was sent.
+READER = 1
 # A trace is scanned for evaluations so long after its last span came: most spans come together.
 SCAN_AFTER_NS = 1_000_000_000
 # In the place of a version: the transaction that writes the row puts its version there, or leaves
@@ -64,18 +64,27 @@ _ROW_OVERHEAD = 500
 
 
 class SpanRows(NamedTuple):
-    """What one call writes: rows of `spans` and of `traces`, their size in bytes, and the spans
-    that no row can hold."""
+    """What one call writes: rows of `spans`, of `bodies` (one a span, in the same order), of
+    `envelopes` and of `traces`, their size in bytes, and the spans that no row can hold."""
 
     spans: list[Row]
+    bodies: list[Row]
+    envelopes: list[Row]
     traces: list[Row]
     size: int
     refused: list[RefusedSpan]
 
+    def by_table(self) -> dict[Table, list[Row]]:
+        """What a transaction writes."""
+        return {
+            tables.envelopes: self.envelopes,
+            tables.bodies: self.bodies,
+            tables.spans: self.spans,
+            tables.traces: self.traces,
+        }
 
-def span_rows(
-    project: str, spans: Sequence[Span], *, partial: bool = False, in_steps: bool = False
-) -> SpanRows:
+
+def span_rows(project: str, spans: Sequence[Span], *, partial: bool = False) -> SpanRows:
     """The rows of spans and of their traces, each span encoded once.
 
     A trace's row comes from its root, the earliest if several; without a root from its earliest
@@ -83,7 +92,6 @@ def span_rows(
 
     Args:
         partial: a span that cannot be stored is reported in `refused`, and the others have rows.
-        in_steps: as of `json_text`.
 
     Raises:
         INVALID_ARGUMENT: without `partial`, a span cannot be stored; it names `spans[n].field`.
@@ -98,43 +106,26 @@ def span_rows(
         refused.append(RefusedSpan(position, violation.field, violation.description))
 
     rows: list[Row | None] = []
+    messages: list[bytes] = []
     size = 0
     heads: dict[str, int] = {}
     for position, span in enumerate(spans):
         try:
             length = _check_span(span)
-            body = json_text(body_of(span), in_steps=in_steps)
+            message = span.sent.message
+            if not message or span.io is not NO_IO:
+                # Also where a message is kept: what is made of it later can be written as JSON.
+                body = json_bytes(body_of(span))
+                message = message or body
+            row = _span_row(project, span)
         except errors.SpanloomError as error:
             refuse(position, error)
             rows.append(None)
+            messages.append(b"")
             continue
-        size += length + len(body)
-        # In the order of the table. Written out, since this is where a write spends its time in
-        # Python.
-        row: Row = [
-            project,
-            span.trace_id,
-            span.span_id,
-            NUMBERED_LATER,
-            span.event_id,
-            span.session_id,
-            span.parent_id,
-            span.name,
-            span.kind,
-            span.operation,
-            span.start_ns,
-            span.end_ns,
-            span.duration_ms,
-            span.status,
-            span.agent_name,
-            span.provider,
-            span.model,
-            span.input_tokens,
-            span.output_tokens,
-            span.cost,
-            body,
-        ]
+        size += length
         rows.append(row)
+        messages.append(message)
         head = heads.setdefault(span.trace_id, position)
         if head != position and _rank(span) < _rank(spans[head]):
             heads[span.trace_id] = position
@@ -154,9 +145,76 @@ def span_rows(
                 except errors.SpanloomError as another:
                     refuse(position, another)
                     rows[position] = None
-    kept = [row for row in rows if row is not None]
+    kept = [position for position, row in enumerate(rows) if row is not None]
+    frames = compressed([messages[position] for position in kept])
+    size += sum(map(len, frames)) + len(kept) * _ROW_OVERHEAD
+    envelopes: dict[bytes, Row] = {}
+    bodies: list[Row] = []
+    for position, frame in zip(kept, frames, strict=True):
+        sent = spans[position].sent
+        digest = None
+        if sent.envelope:
+            digest = blake2b(sent.envelope, digest_size=16).digest()
+            envelopes[digest] = [project, digest, sent.envelope]
+        adapter = sent.adapter if sent.message else ""
+        bodies.append([NUMBERED_LATER, adapter, frame, digest, None])
     refused.sort()
-    return SpanRows(kept, traces, size + len(kept) * _ROW_OVERHEAD, refused)
+    return SpanRows(
+        [row for row in rows if row is not None],
+        bodies,
+        list(envelopes.values()),
+        traces,
+        size,
+        refused,
+    )
+
+
+def _span_row(project: str, span: Span) -> Row:
+    """In the order of the table. Written out, since this is where a write spends its time in
+    Python."""
+    agent = span.genai.agent
+    version = (agent and agent.version) or ""
+    if version:
+        check_texts("", {"agent.version": version})
+    return [
+        project,
+        span.trace_id,
+        span.span_id,
+        NUMBERED_LATER,
+        span.event_id,
+        span.session_id,
+        span.parent_id,
+        span.name,
+        span.kind,
+        span.operation,
+        span.start_ns,
+        span.end_ns,
+        span.duration_ms,
+        span.status,
+        span.agent_name,
+        span.provider,
+        span.model,
+        span.input_tokens,
+        span.output_tokens,
+        span.cost,
+        version,
+        READER,
+    ]
+
+
+def updated_rows(project: str, base: Sequence[Any], whole: Span, updates: str) -> SpanRows:
+    """The rows of a stored span with its updates: its columns anew, and what was sent as it is.
+
+    Args:
+        base: of `bodies`, adapter, sent and envelope.
+        whole: the span with its updates.
+    """
+    check_texts("", {"project": project})
+    _check_span(whole)
+    json_bytes(body_of(whole))
+    row = _span_row(project, whole)
+    body = [NUMBERED_LATER, *base, updates]
+    return SpanRows([row], [body], [], [_trace_row(project, whole)], 0, [])
 
 
 def feedback_row(project: str, feedback: Feedback) -> Row:
@@ -191,38 +249,6 @@ def key_row(key: Key) -> Row:
     check_texts("", {"project": key.project, **_named(key, tables.keys.c, Text)})
     _check_integers(_named(key, tables.keys.c, BigInteger))
     return list(_key_values(key))
-
-
-def to_span(row: Sequence[Any]) -> Span:
-    """From SPAN_COLUMNS."""
-    text = row[18]
-    if len(text) < large_json.LARGE:
-        body = orjson.loads(text)
-    else:
-        body = large_json.loads(text, levels=_BODY_LEVELS)
-    if "sent" not in body:
-        body = lifted(body, row[0], row[1], row[7])
-    return Span(
-        trace_id=row[0],
-        span_id=row[1],
-        event_id=row[2],
-        session_id=row[3],
-        parent_id=row[4],
-        name=row[5],
-        kind=row[6],
-        operation=row[7],
-        start_ns=row[8],
-        end_ns=row[9],
-        duration_ms=row[10],
-        status=row[11],
-        agent_name=row[12],
-        provider=row[13],
-        model=row[14],
-        input_tokens=row[15],
-        output_tokens=row[16],
-        cost=row[17],
-        **parts_of(body),
-    )
 
 
 def to_trace(row: Sequence[Any]) -> Trace:
@@ -300,7 +326,8 @@ def _named(
     return {
         c.name: getattr(value, c.name)
         for c in columns
-        if isinstance(c.type, kind) and c.name not in ("project", "version", "body")
+        if isinstance(c.type, kind)
+        and c.name not in ("project", "version", "body", "agent_version", "reader")
     }
 
 
@@ -347,14 +374,15 @@ def _trace_row(project: str, span: Span) -> Row:
     return [project, trace_id, _PLACEHOLDER if span.parent_id else NUMBERED_LATER, *values]
 
 
-def json_text(body: Mapping[str, Json], *, in_steps: bool = False) -> str:
-    """The JSON of a body; `in_steps` for one that may have megabytes. INVALID_ARGUMENT names the
-    key."""
+def json_text(body: Mapping[str, Json]) -> str:
+    """The JSON of a body as text. INVALID_ARGUMENT names the key."""
+    return json_bytes(body).decode()
+
+
+def json_bytes(body: Mapping[str, Json]) -> bytes:
+    """The JSON of a body. INVALID_ARGUMENT names the key."""
     try:
-        plain = body if isinstance(body, dict) else dict(body)
-        if in_steps:
-            return "".join(map(bytes.decode, large_json.dumped(plain, levels=_BODY_LEVELS)))
-        return orjson.dumps(plain).decode()
+        return orjson.dumps(body if isinstance(body, dict) else dict(body))
     except (TypeError, ValueError):
         raise _invalid(
             "",

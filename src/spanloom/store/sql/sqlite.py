@@ -152,9 +152,11 @@ class SQLite(Database):
         finally:
             connection.close()
 
-    def among(self, column: ColumnElement[Any], values: Iterable[str]) -> ColumnElement[bool]:
+    def among(self, column: ColumnElement[Any], values: Iterable[Any]) -> ColumnElement[bool]:
         array = func.json_each(orjson.dumps(list(values)).decode()).table_valued("value")
         return column.in_(select(array.c.value))
+
+    among_numbers = among
 
     def contains(self, haystack: ColumnElement[Any], needle: str) -> ColumnElement[bool]:
         return func.instr(haystack, needle) > 0

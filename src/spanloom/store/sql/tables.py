@@ -9,7 +9,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Double, Index, MetaData, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
 
 # Compared by bytes and with case on every database: SQLite does so by itself, PostgreSQL in
 # collation C.
@@ -57,20 +68,54 @@ spans = Table(
     _whole("input_tokens", nullable=True),
     _whole("output_tokens", nullable=True),
     _real("cost"),
-    # JSON as text: on PostgreSQL json took 15 percent and jsonb 20 percent off the rate of ingest,
-    # and jsonb refuses \u0000.
-    _text("body"),
+    _text("agent_version"),
+    # What derived the columns of what was sent; 0 is a version before there was this column.
+    _whole("reader"),
     Index("spans_event", "project", "event_id"),
     Index("spans_session", "project", "session_id", "start_ns"),
-    Index("spans_start", "project", "start_ns"),
+    # Charts of durations, counts and pages of ids are read from these alone.
+    Index("spans_start", "project", "start_ns", "duration_ms"),
     Index("spans_kind", "project", "kind", "start_ns"),
-    # Most spans name no agent, and need no entry.
+    Index("spans_name", "project", "name", "start_ns", "duration_ms"),
+    # The order in which spans were written, for the index of terms and for who follows a project.
+    Index("spans_version", "version"),
+    # Most spans name no agent, and need no entry. The sums of agents are read from it alone.
     Index(
         "spans_agent",
-        *("project", "agent_name", "start_ns"),
+        *("project", "agent_name", "start_ns", "agent_version", "operation", "status"),
+        *("end_ns", "input_tokens", "output_tokens", "cost"),
         sqlite_where=text("agent_name <> ''"),
         postgresql_where=text("agent_name <> ''"),
     ),
+)
+
+# What was sent of each span, apart from the columns, so that no list, chart or sum reads it. Rows
+# are appended only: a trigger deletes the body of a span's row that is replaced or deleted.
+bodies = Table(
+    "bodies",
+    metadata,
+    # The version of the span's row. SQLite's row id, by which a row is found without an index.
+    Column(
+        "span_version",
+        BigInteger().with_variant(Integer, "sqlite"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    # Whose message `sent` is; "" for the JSON of the span's parts (`bodies.body_of`).
+    _text("adapter"),
+    Column("sent", LargeBinary, nullable=False),  # compressed by `compression`
+    Column("envelope", LargeBinary, nullable=True),  # a digest
+    # The updates of the event as one patch, in JSON; of a span without updates NULL.
+    Column("updates", TEXT, nullable=True),
+)
+
+# What many messages of an adapter share, once a project, by the digest of its content.
+envelopes = Table(
+    "envelopes",
+    metadata,
+    _key("project"),
+    Column("digest", LargeBinary, primary_key=True),
+    Column("content", LargeBinary, nullable=False),
 )
 
 traces = Table(
@@ -209,6 +254,21 @@ patches = Table(
     _whole("sequence"),
     _text("body"),
 )
+
+# How far the index of terms has come, in its one row: every span of an earlier version is in it,
+# as are `entries` in all, those of spans that were deleted or written again among them.
+# `owner` fills it until `lease_ns`. `spanloom.store.sql.index.table` has its other tables.
+term_cursor = Table(
+    "term_cursor",
+    metadata,
+    Column("id", BigInteger, primary_key=True),
+    _whole("reached"),
+    _whole("entries"),
+    _text("owner"),
+    _whole("lease_ns"),
+)
+
+words = Table("words", metadata, _key("word"), sqlite_with_rowid=False)
 
 projects = Table("projects", metadata, _key("name"), _whole("created_ns"))
 

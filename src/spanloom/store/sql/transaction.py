@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, Table
 
 from spanloom.store.sql.database import VERSIONS, Database, Row
-from spanloom.store.sql.tables import metadata, patches, spans, traces
+from spanloom.store.sql.reading import SpanReader
+from spanloom.store.sql.tables import bodies, envelopes, metadata, patches, spans, traces
 
 Rows = Mapping[Table, Sequence[Row]]
 
@@ -55,12 +56,14 @@ class Transaction:
         self,
         database: Database,
         connection: Connection,
+        reader: SpanReader,
         *,
         rows_only: bool = False,
         under_savepoint: bool = False,
     ) -> None:
         """Take the lock. `under_savepoint` as of `Database.upsert`."""
         self.database = database
+        self.reader = reader
         self._connection = connection
         self._rows_only = rows_only
         self._under_savepoint = under_savepoint
@@ -77,10 +80,18 @@ class Transaction:
         self.flush()
         return self._connection
 
+    @property
+    def first_version(self) -> int:
+        """The first version that the transaction took. Where it has the writers' lock alone, every
+        version below is committed or was given up."""
+        return self._blocks[0]
+
     def flush(self) -> None:
         """Hand the rows that were written to the database."""
-        self._upsert(spans)
-        self._upsert(traces)
+        self._drop_repeated()
+        # In this order: the body of a row of spans that another replaces is deleted by a trigger.
+        for table in (envelopes, bodies, spans, traces):
+            self._upsert(table)
         if not self._may_commit:
             self.database.lock_commits(self._connection)
             self._may_commit = True
@@ -104,6 +115,9 @@ class Transaction:
         for table, of_table in rows.items():
             if table in _VERSION_AT:
                 self._number(of_table, _VERSION_AT[table])
+            if table is spans:
+                for row, body in zip(of_table, rows[bodies], strict=True):
+                    body[0] = row[_VERSION_AT[spans]]
             self._rows.setdefault(table, []).extend(of_table)
 
     def scan_if_sampled(self, project: str, trace_ids: frozenset[str]) -> None:
@@ -135,6 +149,16 @@ class Transaction:
         self._rows.clear()
         self._unfinished.clear()
         self._next = self._end = 0
+
+    def _drop_repeated(self) -> None:
+        """Of the spans that were written several times, keep the last alone, and its body."""
+        of_spans = self._rows.get(spans, ())
+        last = {(row[0], row[1], row[2]): row[_VERSION_AT[spans]] for row in of_spans}
+        if len(last) < len(of_spans):
+            kept = set(last.values())
+            at = _VERSION_AT[spans]
+            self._rows[spans] = [row for row in of_spans if row[at] in kept]
+            self._rows[bodies] = [row for row in self._rows[bodies] if row[0] in kept]
 
     def _upsert(self, table: Table) -> None:
         if of_table := self._rows.pop(table, None):

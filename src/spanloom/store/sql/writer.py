@@ -17,6 +17,7 @@ from spanloom import errors
 from spanloom.store.sql.database import Database
 from spanloom.store.sql.failures import is_lost, public_error
 from spanloom.store.sql.follow_up import follow_up
+from spanloom.store.sql.reading import SpanReader
 from spanloom.store.sql.transaction import RowsOnlyError, Transaction
 
 log = logging.getLogger("spanloom.store")
@@ -51,10 +52,17 @@ class Writer:
     """
 
     def __init__(
-        self, database: Database, engine: Engine, *, queue_rows: int, queue_bytes: int
+        self,
+        database: Database,
+        engine: Engine,
+        reader: SpanReader,
+        *,
+        queue_rows: int,
+        queue_bytes: int,
     ) -> None:
         self._database = database
         self._engine = engine
+        self._reader = reader
         self._max_rows, self._max_size = queue_rows, queue_bytes
         self._rows = self._size = 0  # of all calls not answered yet, those being written included
         self._queue: deque[_PendingWrite] = deque()
@@ -157,6 +165,7 @@ class Writer:
                     transaction = Transaction(
                         self._database,
                         connection,
+                        self._reader,
                         rows_only=rows_only,
                         under_savepoint=one_by_one,
                     )

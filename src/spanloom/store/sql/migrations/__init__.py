@@ -16,7 +16,9 @@ from spanloom.store.sql.urls import database
 
 # The newest step in `versions/`. Known here too, so that a start on a database of today does not
 # import Alembic.
-HEAD = "0002"
+HEAD = "0005"
+# Between this step and the next `move_bodies` has its turn.
+_BODIES_MOVE = "0003"
 
 
 # Alembic keeps what it works on in module globals.
@@ -33,7 +35,8 @@ def migrate(url: str) -> None:
     already.
 
     Any number of processes may start at once: one migrates, the others wait for it. A step that
-    fails leaves nothing. SetupError for a URL that names no database,
+    fails leaves nothing; the bodies of spans are moved in many transactions, and a migration that
+    is interrupted meanwhile continues where it was. SetupError for a URL that names no database,
     sqlalchemy.exc.OperationalError when it cannot be reached.
     """
     migrate_database(database(url))
@@ -45,11 +48,31 @@ def migrate_database(target: Database) -> None:
     with _connection(target, writer=False) as connection:
         if _step(connection) == HEAD:
             return
+    _take_to(target, _BODIES_MOVE)
+    engine = target.engine(writer=True, connections=1)
+    try:
+        if _is_at(target, _BODIES_MOVE):
+            from spanloom.store.sql.migrations.move_bodies import move_bodies
+
+            move_bodies(target, engine)
+    finally:
+        engine.dispose()
+    _take_to(target, HEAD)
+
+
+def _is_at(target: Database, step: str) -> bool:
+    with _connection(target, writer=False) as connection:
+        return _step(connection) == step
+
+
+def _take_to(target: Database, step: str) -> None:
+    """Take the tables to a step in one transaction, unless another process was quicker."""
     with _connection(target, writer=True) as connection, connection.begin():
         target.lock_schema(connection)
-        if _step(connection) != HEAD:  # another process may have been quicker
+        current = _step(connection)
+        if current is None or not step <= current <= HEAD:
             with _one_at_a_time:
-                _upgrade(connection)
+                _upgrade(connection, step)
 
 
 def check_database(target: Database) -> None:
@@ -83,7 +106,7 @@ def _step(connection: Connection) -> str | None:
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: Connection, to: str) -> None:
     from alembic import command
     from alembic.config import Config
     from alembic.script import ScriptDirectory
@@ -99,4 +122,4 @@ def _upgrade(connection: Connection) -> None:
             f"the database's schema is at step {step}, which this version of Spanloom does not"
             " know: install a newer version"
         )
-    command.upgrade(config, "head")
+    command.upgrade(config, to)

@@ -1,0 +1,213 @@
+"""Fills the index of terms behind the writer, in one process at a time.
+
+A batch is read and its terms are made outside the writer's lock; inside it the terms are written
+and the cursor moves, so that both are there or neither. All versions below the first one that the
+transaction itself took are committed: it has the lock of all writers alone. They are the next
+batch's limit, and a version that is written later is above the cursor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import OrderedDict
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection, func, select, update
+
+from spanloom import errors
+from spanloom.model import uuid7
+from spanloom.store.sql.connections import Connections
+from spanloom.store.sql.index import table, terms
+from spanloom.store.sql.reading import select_whole
+from spanloom.store.sql.tables import spans, term_cursor
+from spanloom.store.sql.transaction import Transaction
+
+log = logging.getLogger("spanloom.store")
+
+# Spans a transaction: the writer's lock is held for about 10 ms.
+BATCH = 250
+# How long another process waits before it goes on in the place of one that died.
+_LEASE_NS = 10 * 10**9
+_IDLE_SECONDS = 0.5
+# An index with fewer entries is kept as it is.
+_FEW_ENTRIES = 10_000
+# So often an idle indexer looks how many entries are of no span any more.
+_LOOK_SECONDS = 600
+# The words last seen, which are not written again: most words of a batch are in it.
+_KNOWN_WORDS = 200_000
+
+_CURSOR = select(term_cursor).where(term_cursor.c.id == 1)
+
+
+class Indexer:
+    """Indexes the spans of a database while it has the lease."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._read, self._write = connections.read, connections.write
+        self._to_span = connections.reader.to_span
+        self._owner = uuid7()
+        self._known: OrderedDict[str, None] = OrderedDict()
+        self._limit = 0  # every version below is committed
+
+    async def run_until(self, stop: asyncio.Event) -> None:
+        """Index what is written until `stop`. A failure of the database is logged by the store, and
+        tried again."""
+        look_at = time.monotonic() + _LOOK_SECONDS
+        while not stop.is_set():
+            try:
+                done = await self.step()
+                if not done and time.monotonic() > look_at:
+                    look_at = time.monotonic() + _LOOK_SECONDS
+                    await self.renew_if_dead()
+            except errors.SpanloomError:
+                done = 0
+            except Exception:
+                log.exception("spans could not be indexed")
+                done = 0
+            if not done:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), _IDLE_SECONDS)
+
+    async def catch_up(self) -> None:
+        """Index all that is committed now, if this process has the lease or can have it."""
+        await self._write(self._take_lease, rows=0)
+        while await self.step():
+            pass
+
+    async def step(self) -> int:
+        """Index one batch; how many spans it had, 0 too where another process has the lease."""
+        pending = await self._read(self._pending)
+        if pending is None:
+            return 0
+        reached, newest = pending
+        if newest < reached:
+            return 0
+        if not reached <= newest < self._limit and not await self._write(self._take_lease, rows=0):
+            return 0
+        batch = await self._read(partial(self._batch, reached))
+        if not batch:
+            return 0
+        number, upto, terms_of, new = batch
+        store = partial(self._store, reached, upto, terms_of, new)
+        if not await self._write(store, rows=0):
+            return 0
+        for word in new:
+            self._known[word] = None
+        while len(self._known) > _KNOWN_WORDS:
+            self._known.popitem(last=False)
+        return number
+
+    async def renew_if_dead(self) -> None:
+        """Empty the index and begin anew where more than half of it is of spans that are gone: FTS5
+        takes no entry out. Meanwhile reads go through the spans."""
+        if await self._read(self._is_dead) and await self._write(self._take_lease, rows=0):
+            await self._write(self._clear, rows=0)
+
+    def _is_dead(self, connection: Connection) -> bool:
+        entries = connection.execute(_CURSOR).one().entries
+        if entries < _FEW_ENTRIES:
+            return False
+        alive = connection.execute(select(func.count()).select_from(spans)).scalar_one()
+        return bool(entries > 2 * alive)
+
+    def _clear(self, transaction: Transaction) -> None:
+        mine = (term_cursor.c.id == 1, term_cursor.c.owner == self._owner)
+        emptied = update(term_cursor).where(*mine).values(reached=0, entries=0)
+        if transaction.connection.execute(emptied).rowcount:
+            table.clear(transaction.connection)
+            self._known.clear()
+
+    def _pending(self, connection: Connection) -> tuple[int, int] | None:
+        """The cursor and the newest version, None where another process has the lease."""
+        row = connection.execute(_CURSOR).one()
+        if row.owner != self._owner and row.lease_ns > time.time_ns():
+            return None
+        newest = select(spans.c.version).order_by(spans.c.version.desc()).limit(1)
+        return row.reached, connection.execute(newest).scalar() or -1
+
+    def _take_lease(self, transaction: Transaction) -> bool:
+        now = time.time_ns()
+        owner = transaction.connection.execute(_CURSOR).one().owner
+        if owner != self._owner:
+            self._known.clear()
+        taken = transaction.connection.execute(
+            update(term_cursor)
+            .where(
+                term_cursor.c.id == 1,
+                (term_cursor.c.owner == self._owner) | (term_cursor.c.lease_ns < now),
+            )
+            .values(owner=self._owner, lease_ns=now + _LEASE_NS)
+        )
+        self._limit = transaction.first_version
+        return bool(taken.rowcount)
+
+    def _batch(
+        self, reached: int, connection: Connection
+    ) -> tuple[int, int, dict[int, set[str]], set[str]] | None:
+        """How many spans, the cursor behind them, the terms of each version, and words that may be
+        new."""
+        found = connection.execute(
+            select_whole(
+                select(spans).where(spans.c.version >= reached, spans.c.version < self._limit),
+                ("version",),
+                limit=BATCH,
+                also=("project", "version"),
+            )
+        ).fetchall()
+        if not found:
+            return None
+        # Versions that clocks gave may be those of two spans: both are in one batch.
+        last = found[-1].version
+        if len(found) == BATCH and found[0].version != last:
+            found = [row for row in found if row.version != last]
+            last -= 1
+        terms_of: dict[int, set[str]] = {}
+        for row in found:
+            of_span = self._terms_of(row)
+            terms_of.setdefault(row.version, of_span).update(of_span)
+        unknown = set().union(*terms_of.values()) - self._known.keys()
+        words = {term for term in unknown if not term.startswith(terms.MARK)}
+        return len(found), last + 1, terms_of, words
+
+    def _terms_of(self, row: Any) -> set[str]:
+        """The terms of a span. One that cannot be read as a whole is a candidate for all that is
+        asked of its project, and keeps no other from the index."""
+        try:
+            return terms.span_terms(row.project, self._to_span(row))
+        except Exception:
+            log.exception("a span could not be indexed", extra={"version": row.version})
+            return {terms.project_mark(row.project), terms.WIDE, terms.DEEP}
+
+    def _store(
+        self,
+        reached: int,
+        upto: int,
+        terms_of: dict[int, set[str]],
+        new: set[str],
+        transaction: Transaction,
+    ) -> bool:
+        now = time.time_ns()
+        moved = transaction.connection.execute(
+            update(term_cursor)
+            .where(
+                term_cursor.c.id == 1,
+                term_cursor.c.owner == self._owner,
+                term_cursor.c.reached == reached,
+            )
+            .values(
+                reached=upto,
+                entries=term_cursor.c.entries + len(terms_of),
+                lease_ns=now + _LEASE_NS,
+            )
+        )
+        if not moved.rowcount:
+            return False
+        table.add(transaction.connection, terms_of)
+        if new:
+            table.add_words(transaction.connection, new)
+        self._limit = transaction.first_version
+        return True

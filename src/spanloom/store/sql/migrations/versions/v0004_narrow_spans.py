@@ -1,0 +1,62 @@
+"""Bodies apart from columns, the second half: rows of spans are columns alone, and more questions
+are answered from an index."""
+
+from __future__ import annotations
+
+from alembic import op
+from sqlalchemy import column, table, text
+
+revision = "0004"
+down_revision = "0003"
+
+# As in the first step: what SQLite is told of each index.
+FOUND_BY_INDEX = [
+    ("spans", "spans_start", "1000000 100000 1 1"),
+    ("spans", "spans_name", "1000000 100000 3000 1 1"),
+    ("spans", "spans_agent", "300000 30000 3000 1 1 1 1 1 1 1 1"),
+]
+# A row of spans has a body of its own: what replaces or deletes the row deletes the body.
+SQLITE_TRIGGERS = [
+    f"CREATE TRIGGER {name} AFTER {event} ON spans "  # noqa: S608 - names
+    "BEGIN DELETE FROM bodies WHERE span_version = OLD.version; END"
+    for name, event in (("spans_replaced", "UPDATE OF version"), ("spans_deleted", "DELETE"))
+]
+POSTGRESQL_TRIGGERS = [
+    """
+CREATE FUNCTION delete_body() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN DELETE FROM bodies WHERE span_version = OLD.version; RETURN NULL; END $$
+""",
+    "CREATE TRIGGER spans_replaced AFTER UPDATE OF version ON spans "
+    "FOR EACH ROW EXECUTE FUNCTION delete_body()",
+    "CREATE TRIGGER spans_deleted AFTER DELETE ON spans "
+    "FOR EACH ROW EXECUTE FUNCTION delete_body()",
+]
+
+
+def upgrade() -> None:
+    for name in ("spans_start", "spans_agent"):
+        op.drop_index(name, "spans")
+    op.drop_column("spans", "body")
+    op.create_index("spans_start", "spans", ["project", "start_ns", "duration_ms"])
+    op.create_index("spans_name", "spans", ["project", "name", "start_ns", "duration_ms"])
+    op.create_index(
+        "spans_agent",
+        "spans",
+        [
+            *("project", "agent_name", "start_ns", "agent_version", "operation", "status"),
+            *("end_ns", "input_tokens", "output_tokens", "cost"),
+        ],
+        sqlite_where=text("agent_name <> ''"),
+        postgresql_where=text("agent_name <> ''"),
+    )
+    if op.get_bind().dialect.name == "postgresql":
+        for statement in POSTGRESQL_TRIGGERS:
+            op.execute(statement)
+        return
+    for statement in SQLITE_TRIGGERS:
+        op.execute(statement)
+    names = [name for _, name, _ in FOUND_BY_INDEX]
+    found = table("sqlite_stat1", column("tbl"), column("idx"), column("stat"))
+    op.execute(found.delete().where(found.c.idx.in_(names)))
+    keys = found.columns.keys()
+    op.bulk_insert(found, [dict(zip(keys, row, strict=True)) for row in FOUND_BY_INDEX])

@@ -1,0 +1,133 @@
+"""From rows of spans and their bodies to spans: what was sent, restored by its adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from sqlalchemy import Select, select
+
+from spanloom.codec import large_json
+from spanloom.model import Span
+from spanloom.model.patch import patched
+from spanloom.store.spans import Restore
+from spanloom.store.sql import rows, tables
+from spanloom.store.sql.bodies import body_of, parts_of
+from spanloom.store.sql.compression import decompressed
+from spanloom.store.sql.lift import lifted
+
+# What is read, in the order in which the functions below take it.
+NOT_OF_SPANS = ("project", "version", "agent_version", "reader")
+SPAN_NAMES = [c.name for c in tables.spans.c if c.name not in NOT_OF_SPANS]
+BODY_COLUMNS = [
+    tables.bodies.c.adapter,
+    tables.bodies.c.sent,
+    tables.envelopes.c.content,
+    tables.bodies.c.updates,
+]
+# So many levels of a large body are read a member a step: its parts, and their fields.
+_BODY_LEVELS = 2
+
+
+def select_whole(
+    found: Select[Any],
+    order: Sequence[str],
+    *,
+    limit: int | None = None,
+    offset: int = 0,
+    also: Sequence[str] = (),
+) -> Select[Any]:
+    """What `to_span` takes, of the rows of `spans` that a statement finds: of a page of them no
+    other's body is touched. `order` are names of columns, with "-" before those from high to
+    low; `also` are those of columns that follow what `to_span` takes."""
+    if limit is not None:
+        found = found.order_by(*ordered(tables.spans.c, order)).limit(limit).offset(offset)
+    narrow = found.subquery("found")
+    kept = narrow.join(tables.bodies, tables.bodies.c.span_version == narrow.c.version).outerjoin(
+        tables.envelopes,
+        (tables.envelopes.c.project == narrow.c.project)
+        & (tables.envelopes.c.digest == tables.bodies.c.envelope),
+    )
+    columns = (narrow.c[name] for name in SPAN_NAMES)
+    others = (narrow.c[name] for name in also)
+    return (
+        select(*columns, *BODY_COLUMNS, *others)
+        .select_from(kept)
+        .order_by(*ordered(narrow.c, order))
+    )
+
+
+def ordered(columns: Any, order: Sequence[str]) -> list[Any]:
+    """The columns of an order, as of `select_whole`."""
+    return [columns[name[1:]].desc() if name.startswith("-") else columns[name] for name in order]
+
+
+class SpanReader:
+    """Makes spans of rows.
+
+    Args:
+        restore: as of `Store.open`.
+    """
+
+    def __init__(self, restore: Restore) -> None:
+        self._restore = restore
+
+    def to_span(self, row: Sequence[Any]) -> Span:
+        """From a row of `select_whole`, with its updates."""
+        span = self.to_base(row)
+        updates = row[21]
+        return patched(span, orjson.loads(updates)) if updates else span
+
+    def to_base(self, row: Sequence[Any]) -> Span:
+        """The same without its updates, of which the columns have what they changed."""
+        adapter, sent = row[18], decompressed(row[19])
+        if not adapter:
+            return _to_span(row, sent)
+        columns = _from_columns(row, {})
+        return self._restore(adapter, sent, row[20] or b"", columns)
+
+    def to_text(self, row: Sequence[Any]) -> bytes:
+        """The JSON of the span's body."""
+        if row[18] or row[21]:
+            return rows.json_bytes(body_of(self.to_span(row)))
+        return decompressed(row[19])
+
+
+def no_adapter(adapter: str, message: bytes, envelope: bytes, columns: Span) -> Span:
+    """What a store that was opened without adapters restores: nothing."""
+    raise NotImplementedError(f"the store was opened without the adapter {adapter!r}")
+
+
+def _to_span(row: Sequence[Any], json: bytes) -> Span:
+    if len(json) < large_json.LARGE:
+        body = orjson.loads(json)
+    else:
+        body = large_json.loads(json.decode(), levels=_BODY_LEVELS)
+    if "sent" not in body:
+        body = lifted(body, row[0], row[1], row[7])
+    return _from_columns(row, parts_of(body))
+
+
+def _from_columns(row: Sequence[Any], parts: Mapping[str, Any]) -> Span:
+    return Span(
+        trace_id=row[0],
+        span_id=row[1],
+        event_id=row[2],
+        session_id=row[3],
+        parent_id=row[4],
+        name=row[5],
+        kind=row[6],
+        operation=row[7],
+        start_ns=row[8],
+        end_ns=row[9],
+        duration_ms=row[10],
+        status=row[11],
+        agent_name=row[12],
+        provider=row[13],
+        model=row[14],
+        input_tokens=row[15],
+        output_tokens=row[16],
+        cost=row[17],
+        **parts,
+    )
