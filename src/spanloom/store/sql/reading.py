@@ -25,6 +25,7 @@ BODY_COLUMNS = [
     tables.bodies.c.sent,
     tables.envelopes.c.content,
     tables.bodies.c.updates,
+    tables.bodies.c.span_version,
 ]
 # So many levels of a large body are read a member a step: its parts, and their fields.
 _BODY_LEVELS = 2
@@ -129,5 +130,6 @@ def _from_columns(row: Sequence[Any], parts: Mapping[str, Any]) -> Span:
         input_tokens=row[15],
         output_tokens=row[16],
         cost=row[17],
+        version=row[22],
         **parts,
     )
