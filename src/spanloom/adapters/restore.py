@@ -20,4 +20,15 @@ def restore(adapter: str, message: bytes, envelope: bytes, columns: Span) -> Spa
     return _READERS[adapter](message, envelope, columns)
 
 
+def reread(adapter: str, message: bytes, envelope: bytes, columns: Span) -> Span:
+    """As `restore`, but every column that the message tells is derived from it as well, in a new
+    object. Its ids, and a start that the message does not tell, are those of `columns`.
+
+    Raises:
+        KeyError: No adapter of this version has this name.
+    """
+    return _REREADERS[adapter](message, envelope, columns)
+
+
 _READERS = {otlp.ADAPTER: otlp.restore, honeyhive.ADAPTER: honeyhive.restore}
+_REREADERS = {otlp.ADAPTER: otlp.reread, honeyhive.ADAPTER: honeyhive.reread}

@@ -153,6 +153,13 @@ def restore(message: bytes, envelope: bytes, columns: Span) -> Span:
     return columns
 
 
+def reread(message: bytes, envelope: bytes, columns: Span) -> Span:
+    """The same span with its columns derived anew."""
+    event = event_pb2.Event.FromString(message)
+    event_id, session_id, received_ns = columns.event_id, columns.trace_id, columns.start_ns
+    return _span(event, event_id, session_id, received_ns, "", Violations())
+
+
 def _event_id(event: event_pb2.Event) -> str:
     """As sent; a session that gives only its session id means that; else a new one."""
     if event.event_id:

@@ -113,6 +113,12 @@ def restore(message: bytes, envelope: bytes, columns: Span) -> Span:
     return columns
 
 
+def reread(message: bytes, envelope: bytes, columns: Span) -> Span:
+    """The same span with its columns derived anew."""
+    scope, around = _opened(envelope)
+    return _span(trace_pb2.Span.FromString(message), scope, around, columns.start_ns)
+
+
 def _each(
     request: Any,
 ) -> Iterator[tuple[str, trace_pb2.ResourceSpans, trace_pb2.ScopeSpans, trace_pb2.Span]]:

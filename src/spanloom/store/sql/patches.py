@@ -70,7 +70,7 @@ def _rewrite(transaction: Transaction, project: str, of: dict[str, dict[str, Any
     )
     base = (bodies.c.adapter, bodies.c.sent, bodies.c.envelope)
     query = select_whole(found, ()).add_columns(
-        bodies.c.span_version, *(column.label(f"base_{column.name}") for column in base)
+        *(column.label(f"base_{column.name}") for column in base)
     )
     for row in transaction.connection.execute(query).fetchall():
         patch = of[row.event_id]
