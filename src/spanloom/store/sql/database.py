@@ -38,6 +38,8 @@ class Database(ABC):
 
     # Whether several transactions may write rows at once.
     writes_together = False
+    # Whether the ids of events are in tables of their own: see `event_ids`.
+    moves_event_ids = False
 
     def __init__(self, url: URL) -> None:
         self.url = url

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, delete, select
 from spanloom.model.patch import joined, patched
 from spanloom.store.sql import rows
 from spanloom.store.sql.database import Row
+from spanloom.store.sql.event_ids import of_events
 from spanloom.store.sql.reading import select_whole
 from spanloom.store.sql.tables import bodies, patches, spans, traces
 from spanloom.store.sql.transaction import Transaction
@@ -65,9 +66,7 @@ def _rewrite(transaction: Transaction, project: str, of: dict[str, dict[str, Any
     span_rows: list[Row] = []
     body_rows: list[Row] = []
     trace_rows: list[Row] = []
-    found = select(spans).where(
-        spans.c.project == project, transaction.database.among(spans.c.event_id, of)
-    )
+    found = select(spans).where(spans.c.project == project, of_events(transaction.database, of))
     base = (bodies.c.adapter, bodies.c.sent, bodies.c.envelope)
     query = select_whole(found, ()).add_columns(
         bodies.c.span_version, *(column.label(f"base_{column.name}") for column in base)
