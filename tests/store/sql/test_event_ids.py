@@ -32,7 +32,7 @@ def placed(directory: Path) -> tuple[int, int]:
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("BEGIN")
         recent, moved, spans = (
-            connection.execute(f"SELECT event_id, version FROM {table}").fetchall()  # noqa: S608
+            connection.execute(f"SELECT event_id, version FROM {table}").fetchall()
             for table in ("recent_event_ids", "event_ids", "spans")
         )
     assert sorted(recent + moved) == sorted(spans)
