@@ -110,6 +110,15 @@ class Database(ABC):
         serves every number."""
 
     @abstractmethod
+    def among_named(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+        """The same of a parameter that is given when the statement runs, as `texts` makes it: for
+        statements that are made once."""
+
+    @abstractmethod
+    def texts(self, values: Iterable[str]) -> Any:
+        """The value of such a parameter."""
+
+    @abstractmethod
     def among_numbers(
         self, column: ColumnElement[Any], values: Iterable[int]
     ) -> ColumnElement[bool]:

@@ -10,6 +10,7 @@ in either of them.
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -20,6 +21,7 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
+    bindparam,
     func,
     select,
     union_all,
@@ -56,15 +58,20 @@ def of_patched_event(database: Database) -> ColumnElement[bool]:
     return of_project & spans.c.version.in_(union_all(*found))
 
 
-def repeated(database: Database, project: str, event_ids: Collection[str]) -> Select[Any]:
-    """Those of the event ids that several spans have, perhaps in other projects; read from indexes
-    alone."""
+@lru_cache(maxsize=16)
+def repeated(database: Database) -> Select[Any]:
+    """Those of the ids in the parameter `event_ids` that several spans have, in `project` or
+    perhaps in others; read from indexes alone."""
     if not database.moves_event_ids:
         ids: ColumnElement[str] = spans.c.event_id
-        found = select(ids).where(spans.c.project == project, database.among(ids, event_ids))
+        wanted = database.among_named(ids, "event_ids")
+        found = select(ids).where(spans.c.project == bindparam("project"), wanted)
     else:
         places = union_all(
-            *(select(t.c.event_id).where(database.among(t.c.event_id, event_ids)) for t in _PLACES)
+            *(
+                select(table.c.event_id).where(database.among_named(table.c.event_id, "event_ids"))
+                for table in _PLACES
+            )
         ).subquery()
         ids = places.c.event_id
         found = select(ids)

@@ -37,8 +37,9 @@ def _delete_older_places(
     """Delete the spans that were written before under ids of created events, in other traces.
     Updates and feedback are kept."""
     database, connection = transaction.database, transaction.connection
-    found = event_ids.repeated(database, project, created)
-    repeated = list(connection.execute(found).scalars())
+    of_created = {"project": project, "event_ids": database.texts(created)}
+    found = connection.execute(event_ids.repeated(database), of_created)
+    repeated = list(found.scalars())
     if not repeated:
         return
     places = select(spans.c.trace_id, spans.c.span_id, spans.c.event_id, spans.c.version).where(

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Engine,
     Table,
     and_,
+    bindparam,
     case,
     cast,
     create_engine,
@@ -207,10 +208,15 @@ class SQLite(Database):
             connection.close()
 
     def among(self, column: ColumnElement[Any], values: Iterable[Any]) -> ColumnElement[bool]:
-        array = func.json_each(orjson.dumps(list(values)).decode()).table_valued("value")
-        return column.in_(select(array.c.value))
+        return _in_array(column, self.texts(values))
 
     among_numbers = among
+
+    def among_named(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+        return _in_array(column, bindparam(name))
+
+    def texts(self, values: Iterable[Any]) -> Any:
+        return orjson.dumps(list(values)).decode()
 
     def contains(self, haystack: ColumnElement[Any], needle: str) -> ColumnElement[bool]:
         return func.instr(haystack, needle) > 0
@@ -248,6 +254,11 @@ class SQLite(Database):
             filled=and_(kind.in_(("object", "array")), value.not_in(("{}", "[]"))),
             keyed=func.coalesce(kind, "null") == "object",
         )
+
+
+def _in_array(column: ColumnElement[Any], document: Any) -> ColumnElement[bool]:
+    array = func.json_each(document).table_valued("value")
+    return column.in_(select(array.c.value))
 
 
 def _is_plain(step: str | int) -> bool:
