@@ -22,11 +22,12 @@ QUICK: dict[str, Row] = {
 }
 FULL: dict[str, Row] = {
     "grpc-100": lambda: [ingest.batches(100, 9, 200, 0.6, fresh=False)],
-    "grpc-100-new": lambda: [ingest.batches(100, 7, 150, 0.6, fresh=True)],
+    "grpc-100-new": lambda: [ingest.batches(100, 7, 150, 0.55, fresh=True)],
     "grpc-1000": lambda: [ingest.batches(1000, 7, 32, 0.45, fresh=False)],
     "rest-100": lambda: [ingest.rest_batches(7, 120)],
     "single": lambda: [ingest.single_events(7, 2_500)],
     "otlp-100": lambda: [otlp.exports(7, 100)],
+    "disk": lambda: [otlp.disk(200)],
     "codec": json_codec.figures,
     "chat": lambda: [reads.chat(rounds=15, calls=20)],
     "events": lambda: events.pages(1_000_000, calls=200),

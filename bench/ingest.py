@@ -71,7 +71,7 @@ def rest_batches(rounds: int, requests: int) -> Figure:
         rate,
         "the same over gRPC",
         limit,
-        0.6,
+        0.75,
     )
 
 
@@ -91,7 +91,7 @@ def single_events(rounds: int, requests: int) -> Figure:
         rate,
         "grpc.aio echo of the same bytes",
         limit,
-        0.5,
+        0.6,
     )
 
 
@@ -113,7 +113,7 @@ def postgres_batches(rounds: int, requests: int) -> Figure:
         rate,
         "COPY, 100 a commit",
         limit,
-        0.3,
+        0.45,
     )
 
 

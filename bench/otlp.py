@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import secrets
+import sqlite3
 import statistics
 import time
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -19,6 +22,8 @@ from spanloom.codec import otlp_json
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 _SECOND = 10**9
+_LONGEST_WAIT = 120  # seconds
+_NOT_INDEXED = "SELECT count(*) FROM spans WHERE version >= (SELECT reached FROM term_cursor)"
 
 
 def exports(rounds: int, requests: int) -> Figure:
@@ -43,6 +48,36 @@ def exports(rounds: int, requests: int) -> Figure:
         0.7,
         note=f"{statistics.median(costs):.0f} us of CPU a span in the server",
     )
+
+
+def disk(requests: int) -> Figure:
+    """Bytes on disk a span, indexes and terms included, against its bytes on the wire."""
+    with workspace() as directory:
+        bodies = [chats(100).SerializeToString() for _ in range(requests)]
+        with Server(f"sqlite:///{directory}/bench.db") as server:
+            grpc_rate(server.grpc_address, EXPORT, bodies, IN_FLIGHT)
+            _wait_for_terms(directory / "bench.db")
+        size = sum(file.stat().st_size for file in directory.iterdir())
+    spans = requests * 100
+    return Figure(
+        "bytes on disk a span, OTLP, all texts new",
+        size / spans,
+        "bytes on the wire",
+        sum(map(len, bodies)) / spans,
+        1.49,
+        unit="B",
+        less_is_better=True,
+    )
+
+
+def _wait_for_terms(file: Path) -> None:
+    """Wait until the index of terms has all spans."""
+    deadline = time.monotonic() + _LONGEST_WAIT
+    with closing(sqlite3.connect(file)) as connection:
+        while connection.execute(_NOT_INDEXED).fetchone() != (0,):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"spans without terms after {_LONGEST_WAIT} s")
+            time.sleep(0.2)
 
 
 def request() -> tuple[ExportTraceServiceRequest, Any]:

@@ -15,6 +15,8 @@ _TABLES = {
     "spans": "SELECT * FROM spans ORDER BY version",
     "bodies": "SELECT * FROM bodies ORDER BY span_version",
 }
+# What the triggers of SQLite write, too.
+_OF_TRIGGERS = {"recent_event_ids": "SELECT event_id, version FROM spans ORDER BY version"}
 # As src/spanloom/store/sql/sqlite.py sets them.
 _PRAGMAS = {
     "page_size": 8192,
@@ -33,10 +35,12 @@ def sqlite_rate(served: Path, size: int) -> float:
             sql
             for (sql,) in source.execute(
                 "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL "
-                "AND tbl_name IN ('spans', 'bodies') AND type <> 'trigger' ORDER BY type DESC"
+                "AND tbl_name IN ('spans', 'bodies', 'recent_event_ids') AND type <> 'trigger' "
+                "ORDER BY type DESC"
             )
         ]
-        rows = {name: source.execute(query).fetchall() for name, query in _TABLES.items()}
+        tables = _TABLES | _OF_TRIGGERS
+        rows = {name: source.execute(query).fetchall() for name, query in tables.items()}
     source.close()
     copy = served.with_name("raw.db")
     target = sqlite3.connect(copy, isolation_level=None)

@@ -13,7 +13,7 @@ from bench.load import grpc_rate
 from bench.reads import chat_seconds, write_trace
 from bench.server import Server
 
-_FEW, _SOME, _MANY = 10_000, 50_000, 1_000_000
+_FEW, _SOME, _MANY = 10_000, 100_000, 1_000_000
 _STRETCH = 20_000  # events over which a rate is taken
 _MEGABYTE = 1e6
 
@@ -62,7 +62,7 @@ def full_store() -> Iterator[Figure]:
         unit="ms",
         less_is_better=True,
     )
-    yield Figure("ingest after 1,000,000 events", rate_many, "after 50,000", rate_some, 0.75)
+    yield Figure("ingest after 1,000,000 events", rate_many, "after 100,000", rate_some, 0.85)
     yield Figure(
         "resident memory of a worker after 1,000,000",
         memory_many / _MEGABYTE,
@@ -71,5 +71,5 @@ def full_store() -> Iterator[Figure]:
         1,
         unit="MB",
         less_is_better=True,
-        note=f"{memory_some / _MEGABYTE:.0f} MB after 70,000",
+        note=f"{memory_some / _MEGABYTE:.0f} MB after 120,000",
     )

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Set
 from typing import Any
 
 from spanloom.codec.varint import read_varint
@@ -69,16 +69,42 @@ def message_fields(message: Any) -> dict[str, Any]:
     return _read(lambda data: _fields(layout, data), message)  # type: ignore[no-any-return]
 
 
-def brief_fields(message: Any, skipped: frozenset[str]) -> tuple[bytes, dict[str, Any]]:
-    """The bytes of a message of known fields, and its fields but for those that are skipped."""
-    descriptor = message.DESCRIPTOR
-    layout = _brief_layouts.get(descriptor)
-    if layout is None:
-        layout = _brief_layouts[descriptor] = {
-            tag: (name, repeated, _skip if name in skipped else read)
-            for tag, (name, repeated, read) in _layout(descriptor).items()
-        }
-    return _read(lambda data: (data, _fields(layout, data)), message)  # type: ignore[no-any-return]
+def brief_reader(
+    descriptor: Any, *, skipped: Collection[str], members: Mapping[str, Collection[str]]
+) -> Callable[[Any], tuple[bytes, dict[str, Any]]]:
+    """A reader of a message's bytes and of its fields but for those that are skipped, as
+    `message_fields`; of the Structs in `members` it reads only the members that are named there.
+    """
+    layout: _Layout = {}
+    for tag, (name, repeated, read) in _layout(descriptor).items():
+        if name in skipped:
+            read = _skip
+        elif name in members:
+            read = _some({member.encode() for member in members[name]})
+        layout[tag] = name, repeated, read
+    return lambda message: _read(lambda data: (data, _fields(layout, data)), message)
+
+
+def _some(wanted: Set[bytes]) -> Callable[[bytes], dict[str, Any]]:
+    """A reader of those members of a Struct that are wanted; their names are short."""
+
+    def read(data: bytes) -> dict[str, Any]:
+        out = {}
+        at, end = 0, len(data)
+        while at < end:
+            if data[at] != 0x0A:
+                raise _UnknownFieldError
+            size = data[at + 1]
+            at += 2
+            if size > 127:
+                size, at = read_varint(data, at - 1)
+            if data[at + 2 : at + 2 + data[at + 1]] in wanted:
+                name, value = _entry(data[at : at + size])
+                out[name] = value
+            at += size
+        return out
+
+    return read
 
 
 def _skip(data: bytes) -> Any:
@@ -232,7 +258,6 @@ def _value(data: bytes, at: int = 0) -> Any:
 # By tag: a field's name, whether it is repeated, and how its bytes are read (None for a double).
 _Layout = dict[int, tuple[str, bool, Callable[[bytes], Any] | None]]
 _layouts: dict[Any, _Layout] = {}
-_brief_layouts: dict[Any, _Layout] = {}
 _READERS: dict[str, Callable[[bytes], Any]] = {
     "google.protobuf.Struct": _object,
     "google.protobuf.ListValue": _list,

@@ -3,7 +3,7 @@ when somebody looks at it."""
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1 import trace_pb2
 
-from spanloom.adapters.otlp import draft
+from spanloom.adapters.otlp import brief, draft, read
+from spanloom.adapters.otlp.convention import COLUMNS as OF_COLUMNS
 from spanloom.adapters.otlp.conventions.otel_genai import FIELDS
 from spanloom.adapters.otlp.draft import CONVENTIONS
 from spanloom.adapters.otlp.read import Received, briefs_from, spans_from
@@ -70,24 +71,115 @@ def test_recorded_spans_have_the_columns_of_the_whole_read(path: Path) -> None:
     check(otlp_json.parse(path.read_bytes()))
 
 
+def test_nearly_all_recorded_spans_are_read_for_their_columns_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read_whole = 0
+
+    def counted(*arguments: Any) -> Span:
+        nonlocal read_whole
+        read_whole += 1
+        return whole_read(*arguments)
+
+    whole_read = read._span
+    monkeypatch.setattr(read, "_span", counted)
+    total = sum(len(briefs(otlp_json.parse(path.read_bytes())).spans) for path in FIXTURES)
+    assert total > 500
+    assert read_whole < total / 10
+
+
+def test_conventions_offer_columns_where_columns_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A column that `contents` offered, or a field that others ask for and that `tells` does not
+    name, would be missed when a span comes."""
+    offered: dict[str, set[str]] = {}
+    asked: set[str] = set()
+
+    class Watched(dict[str, Any]):
+        def __contains__(self, field: object) -> bool:
+            asked.add(str(field))
+            return super().__contains__(field)
+
+        def get(self, field: str, default: Any = None) -> Any:
+            asked.add(field)
+            return super().get(field, default)
+
+    for rank, convention in draft.OWNERS.items():
+
+        def contents(source: Any, found: Any, so_far: Any, of: Any = convention) -> Any:
+            offers = of.contents(source, found, so_far)
+            said = {name for name, value in offers.items() if value is not None}
+            offered.setdefault(of.name, set()).update(said)
+            return offers
+
+        def columns(source: Any, so_far: Any, of: Any = convention) -> Any:
+            watched = Watched(so_far)
+            offers = of.columns(source, watched)
+            so_far.update(watched)
+            return offers
+
+        changed: dict[str, Any] = {}
+        if convention.contents:
+            changed["contents"] = contents
+        if convention.columns:
+            changed["columns"] = columns
+        monkeypatch.setitem(draft.OWNERS, rank, replace(convention, **changed))
+    for path in FIXTURES:
+        spans_from(otlp_json.parse(path.read_bytes()), received_ns=RECEIVED_NS)
+    asked |= {"input_messages", "output_messages", "prompt", "completion", "tool_name"}
+    asked |= {"input_value", "output_value"}
+    assert len(offered) > 8
+    for convention in CONVENTIONS:
+        said = offered.get(convention.name, set())
+        assert not said & OF_COLUMNS
+        assert said & asked <= set(convention.tells)
+
+
 KEYS = st.sampled_from(
     [
         *(key for convention in CONVENTIONS for key, _, _ in convention.rules),
         *(prefix + "x" for convention in CONVENTIONS for prefix in convention.prefixes),
         *(f"gen_ai.{key}" for key, _, _ in FIELDS),
-        *("", "other", "gen_ai.conversation.name"),
+        *("", "other", "gen_ai.conversation.name", "recipient_agent_class", "message"),
+        *("messaging.operation", "request_data", "final_result", "gcp.vertex.agent.llm_request"),
+        *("openinference.span.kind", "llm.input_messages.0.message.content", "group_id", "name"),
+        *("langsmith.metadata.usage_metadata", "mlflow.chat.tokenUsage", "input.value"),
+        *("langfuse.observation.usage_details", "llamaindex.step.input_summary", "koog.node.id"),
     ]
 )
 TEXTS = st.sampled_from(
     [
         *("", "chat", "chain", "execute_tool", "openai", "gpt-4o", "0.5", "true", "a\0b", "null"),
+        *("process", "GroupChatManager", "llm", "agent", "tool", "basalt_trace", "(merged tools)"),
+        *('{"message": {"source": "Ada", "content": "hi"}}', '{"model": "m", "messages": []}'),
+        *('{"input_tokens": 3, "output": 4, "total": 0.5}', "x current_agent_name='Ada' y"),
         *('[{"role": "user", "content": "hi"}]', '{"id": "x", "slug": "y"}', "[" * 300),
     ]
 )
 VALUES = st.one_of(
     TEXTS, st.integers(-1, 2**62), st.booleans(), st.floats(allow_nan=False), st.lists(TEXTS)
 )
-NAMES = st.sampled_from(["", "chat x", "invoke_agent Ada", "execute_tool look", "step", "a\0"])
+NAMES = st.sampled_from(
+    [
+        *("", "chat x", "invoke_agent Ada", "execute_tool look", "step", "a\0", "handoff to Bo"),
+        *(
+            "agent_run [Ada]",
+            "Function: x",
+            "Agent run: {name}",
+            "w.call_tool",
+            "w.run",
+            "(merged tools)",
+        ),
+    ]
+)
+EVENTS = st.sampled_from(
+    ["exception", "gen_ai.choice", "gen_ai.tool.input", "LLMChatEndEvent", "x.output"]
+)
+EVENT_KEYS = st.sampled_from(
+    [
+        *("content", "message", "exception.message", "output", "response.raw.model"),
+        *("response.raw.usage.prompt_tokens", "model_dict.model", "messages", "input"),
+    ]
+)
 SCOPES = [scope for convention in CONVENTIONS for scope in convention.scopes]
 
 
@@ -111,8 +203,10 @@ def requests(draw: st.DrawFn) -> trace_pb2.TracesData:
             pair.value.CopyFrom(r.value(value))
         if draw(st.booleans()):
             span.status.CopyFrom(trace_pb2.Status(code=draw(st.sampled_from([0, 1, 2]))))  # type: ignore[arg-type]
-        for name in draw(st.lists(st.sampled_from(["exception", "gen_ai.choice"]), max_size=2)):
-            span.events.add(name=name)
+        for name in draw(st.lists(EVENTS, max_size=2)):
+            event = span.events.add(name=name)
+            for key, value in draw(st.lists(st.tuples(EVENT_KEYS, VALUES), max_size=3)):
+                event.attributes.add(key=key).value.CopyFrom(r.value(value))
     return request
 
 
@@ -131,12 +225,12 @@ def test_what_an_older_reader_stored_is_read_by_the_one_of_today(
     )
     with monkeypatch.context() as older:
         older.setitem(draft._RULES, key, [])
-        for cache in (draft._routes, draft._brief_routes):
+        for cache in (draft._routes, brief._routes):
             cache.clear()
         stored = rows.span_rows("p", briefs(r.request_of(span)).spans)
         [read_then] = as_read(stored)
         assert read_then.io.outputs is None
-    for cache in (draft._routes, draft._brief_routes):
+    for cache in (draft._routes, brief._routes):
         cache.clear()
     [read_now] = as_read(stored)
     assert read_now.io.outputs == {"result": "found"}

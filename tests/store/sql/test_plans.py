@@ -160,11 +160,15 @@ def explain(engine: Engine, statements: list[tuple[str, Any]]) -> str:
             for row in connection.exec_driver_sql(f"{explain} {statement}", parameters)
         ]
     # A part of a word is looked for in all words: they are few.
-    names = "|".join(tables.metadata.tables.keys() - {"words"})
+    names = "|".join(
+        [*(tables.metadata.tables.keys() - {"words"}), "event_ids", "recent_event_ids"]
+    )
     whole = re.compile(rf"(SCAN|Seq Scan on) ({names})\b")
     scans = [line for line in lines if whole.search(line) or "ANY(" in line]
     plan = "\n".join(lines)
     assert not scans, plan
+    # The ids of events are in tables of their own there: see `spanloom.store.sql.event_ids`.
+    plan = re.sub(r"(recent_)?event_ids USING PRIMARY KEY", "spans_event", plan)
     return plan.replace("sqlite_autoindex_", "").replace("_1 ", "_pkey ") if sqlite else plan
 
 

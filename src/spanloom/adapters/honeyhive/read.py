@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from spanloom.codec.struct_reader import brief_fields, message_fields
+from spanloom.codec.struct_reader import brief_reader, message_fields
 from spanloom.model import EVENT_TYPES, MAX_TIME_NS, NO_BODY, Io, Json, Sent, Span, dashed, uuid7
 from spanloom.model.checks import Violations
 from spanloom.model.patch import column_text, count_of, dollars_of, model_of
@@ -29,8 +29,15 @@ from spanloom.v1 import event_pb2, event_service_pb2, session_pb2
 UNKNOWN = "unknown"
 ADAPTER = "honeyhive"
 _SENT = Sent(ADAPTER)
-# Nothing of these is a column.
-_NO_COLUMNS = frozenset(EVENT_FIELDS) - {"config", "metadata", "error"}
+_brief_fields = brief_reader(
+    event_pb2.Event.DESCRIPTOR,
+    # Nothing of these is a column.
+    skipped=frozenset(EVENT_FIELDS) - {"config", "metadata", "error"},
+    members={
+        "config": ("provider", "model"),
+        "metadata": ("model", "prompt_tokens", "completion_tokens", "cost"),
+    },
+)
 # Makes a session's id from its only event's id, so that a repeated create finds the same session
 # (RFC 9562, version 5).
 _SESSION_OF_EVENT = uuid.UUID("6f0e3c2a-5c0b-5d3e-9d55-0d6a4a3f7c11")
@@ -263,7 +270,7 @@ def _span(
     brief: bool = False,
 ) -> Span:
     if brief:
-        message, sent = brief_fields(event, _NO_COLUMNS)
+        message, sent = _brief_fields(event)
         io, kept = NO_IO, Sent(ADAPTER, message=message)
     else:
         sent = message_fields(event)

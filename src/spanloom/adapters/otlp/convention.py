@@ -1,7 +1,8 @@
 """What a convention is: a table of attribute keys, and a function for what no table can say.
 
 A convention offers values for these canonical fields. The first offer that is not null is taken, in
-the order of `spanloom.adapters.otlp.draft.CONVENTIONS`:
+the order of `spanloom.adapters.otlp.draft.CONVENTIONS`. `COLUMNS` are those of which columns, the
+row of the trace and the choice for evaluation are made:
 
     operation            gen_ai.operation.name; "chain" for a step that says it is no more than that
     kind                 event type: model, tool, chain, session
@@ -38,7 +39,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from spanloom.genai.reading import Reader
 from spanloom.model import Json
@@ -46,6 +47,17 @@ from spanloom.model import Json
 Draft = dict[str, Any]
 Offers = Mapping[str, Json]
 Rule = tuple[str, str, Reader]
+
+COLUMNS: Final = frozenset(
+    {
+        *("operation", "kind", "name", "agent_name", "agent_version", "provider"),
+        *("model", "response_model", "input_tokens", "output_tokens"),
+        *("cache_read_tokens", "cache_creation_tokens", "cost", "input_cost", "output_cost"),
+        *("session_id", "event_id", "duration_ms", "error", "log_type"),
+        *("feature_slug", "sample_rate", "sampled", "user", "user_id", "organization"),
+        *("experiment", "evaluators", "evaluation_config"),
+    }
+)
 
 
 @dataclass(slots=True)  # made for each span: freezing one costs as much as the rest of it
@@ -62,15 +74,21 @@ class SpanSource:
 
 @dataclass(frozen=True, slots=True)
 class Convention:
-    """A table of attribute keys, and a function.
+    """A table of attribute keys, and two functions.
 
     `rules` are (attribute key, canonical field, reader), the earlier before the later.
 
-    `read(source, found, draft)` returns further offers. It is called for spans that have attributes
-    with one of `prefixes` (`found` are those), that are of one of `scopes`, or that have events
-    whose name starts with one of `events`. `draft` holds the offers taken so far, from this
-    convention's rules and from all conventions before it. `read` may modify `draft` to correct
-    values that the SDK reports wrongly; it never fills in a missing value there, but offers it.
+    The functions return further offers. They are called for spans that have attributes with one of
+    `prefixes` (`found` are those), that are of one of `scopes`, or that have events whose name
+    starts with one of `events`. `draft` holds the offers taken so far, from this convention's rules
+    and from all conventions before it. A function may modify `draft` to correct values that the SDK
+    reports wrongly; it never fills in a missing value there, but offers it.
+
+    `columns(source, draft)` offers fields of `COLUMNS`, and is called when a span comes, for its
+    columns alone, too: it reads no more of the attributes than it needs. `contents(source, found,
+    draft)` is called after it, when the whole span is read, and offers other fields. `tells` are
+    those of them that a later convention may look for in `draft`, and those by which a span that
+    does not tell its operation is known.
     """
 
     name: str
@@ -78,4 +96,6 @@ class Convention:
     prefixes: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ()
     events: tuple[str, ...] = ()
-    read: Callable[[SpanSource, dict[str, Json], Draft], Offers] | None = field(default=None)
+    columns: Callable[[SpanSource, Draft], Offers] | None = field(default=None)
+    contents: Callable[[SpanSource, Mapping[str, Json], Draft], Offers] | None = field(default=None)
+    tells: tuple[str, ...] = ()

@@ -11,14 +11,10 @@ Each attribute is looked up once; a convention costs nothing on spans that have 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from opentelemetry.proto.common.v1.common_pb2 import KeyValue
-from opentelemetry.proto.trace.v1 import trace_pb2
-
-from spanloom.adapters.otlp.attributes import plain_value, value_json
-from spanloom.adapters.otlp.convention import Convention, Draft, Offers, SpanSource
+from spanloom.adapters.otlp.convention import Convention, Draft, SpanSource
 from spanloom.adapters.otlp.conventions import (
     autogen,
     basalt,
@@ -62,26 +58,26 @@ CONVENTIONS: Final[tuple[Convention, ...]] = (
 
 
 # (rank, canonical field, reader): a line of a table; the lower rank comes first.
-_Ranked = tuple[int, str, Reader]
-# (rank, function) of a convention.
-_Own = tuple[int, Callable[[SpanSource, dict[str, Json], Draft], Offers]]
-_NO_OWNERS: Final[tuple[_Own, ...]] = ()
+Ranked = tuple[int, str, Reader]
+_NO_OWNERS: Final[tuple[int, ...]] = ()
 
 
 class _Route(NamedTuple):
-    """What an attribute key leads to: lines of tables, and conventions that are given it."""
+    """What an attribute key leads to: lines of tables, and the conventions that want it."""
 
-    rules: tuple[_Ranked, ...] = ()
-    owners: tuple[_Own, ...] = ()
+    rules: tuple[Ranked, ...] = ()
+    owners: tuple[int, ...] = ()
 
 
+# The conventions with functions, by the rank of these among the lines of tables.
+OWNERS: Final[dict[int, Convention]] = {}
 # Keys repeat from span to span, so the route of each is kept. Clients choose the keys: when full,
 # it is emptied.
-_MOST_ROUTES: Final = 20_000
-_RULES: Final[dict[str, list[_Ranked]]] = {}
-_PREFIXES: Final[list[tuple[str, _Own]]] = []
-_SCOPES: Final[dict[str, list[_Own]]] = {}
-_EVENTS: Final[list[tuple[str, _Own]]] = []
+MOST_ROUTES: Final = 20_000
+_RULES: Final[dict[str, list[Ranked]]] = {}
+_PREFIXES: Final[list[tuple[str, int]]] = []
+_SCOPES: Final[dict[str, list[int]]] = {}
+_EVENTS: Final[list[tuple[str, int]]] = []
 _routes: dict[str, _Route] = {}
 
 
@@ -91,13 +87,17 @@ def _register() -> None:
         for key, field, reader in convention.rules:
             _RULES.setdefault(key, []).append((rank, field, reader))
             rank += 1
-        if convention.read is not None:
-            own = rank, convention.read
-            rank += 1
-            _PREFIXES.extend((prefix, own) for prefix in convention.prefixes)
-            _EVENTS.extend((prefix, own) for prefix in convention.events)
-            for scope in convention.scopes:
-                _SCOPES.setdefault(scope, []).append(own)
+        OWNERS[rank] = convention
+        _PREFIXES.extend((prefix, rank) for prefix in convention.prefixes)
+        _EVENTS.extend((prefix, rank) for prefix in convention.events)
+        for scope in convention.scopes:
+            _SCOPES.setdefault(scope, []).append(rank)
+        rank += 1
+
+
+def route_of(key: str) -> _Route:
+    """What an attribute key leads to."""
+    return _routes.get(key) or _route(key)
 
 
 def _route(key: str) -> _Route:
@@ -107,17 +107,26 @@ def _route(key: str) -> _Route:
         else ()
     )
     route = _Route(tuple(_RULES.get(key, ())), tuple(owners))
-    if len(_routes) >= _MOST_ROUTES:
+    if len(_routes) >= MOST_ROUTES:
         _routes.clear()
     _routes[key] = route
     return route
 
 
+def owners_of(source: SpanSource) -> Iterable[int]:
+    """The conventions that want a span for its scope or its events."""
+    found = _SCOPES.get(source.scope, _NO_OWNERS)
+    if not source.events:
+        return found
+    names = [name for name, _ in source.events]
+    return [*found, *(own for prefix, own in _EVENTS if any(n.startswith(prefix) for n in names))]
+
+
 def draft_of(source: SpanSource) -> Draft:
     """The canonical fields of a span (`spanloom.adapters.otlp.convention`)."""
-    offers: dict[str, tuple[_Ranked, Json]] = {}
-    contested: list[tuple[_Ranked, Json]] = []
-    owned: dict[_Own, dict[str, Json]] = {}
+    offers: dict[str, tuple[Ranked, Json]] = {}
+    contested: list[tuple[Ranked, Json]] = []
+    owned: dict[int, dict[str, Json]] = {}
     routes = _routes
     for key, value in source.attributes.items():
         rules, owners = routes.get(key) or _route(key)
@@ -130,12 +139,8 @@ def draft_of(source: SpanSource) -> Draft:
         if owners:
             for own in owners:
                 owned.setdefault(own, {})[key] = value
-    for own in _SCOPES.get(source.scope, _NO_OWNERS):
+    for own in owners_of(source):
         owned.setdefault(own, {})
-    if source.events:
-        for prefix, own in _EVENTS:
-            if any(name.startswith(prefix) for name, _ in source.events):
-                owned.setdefault(own, {})
     draft: Draft = {}
     if not contested and not owned:
         for field, (rule, value) in offers.items():
@@ -143,11 +148,11 @@ def draft_of(source: SpanSource) -> Draft:
                 draft[field] = offer
         return draft
     ranked: list[tuple[tuple[Any, ...], Any]] = [*offers.values(), *contested]
-    ranked += [((rank, "", own), found) for (rank, own), found in owned.items()]
-    ranked.sort(key=_rank)
-    for (_, field, reader), value in ranked:
+    ranked += [((rank, "", None), found) for rank, found in owned.items()]
+    ranked.sort(key=rank_of)
+    for (rank, field, reader), value in ranked:
         if not field:
-            for name, offer in reader(source, value, draft).items():
+            for name, offer in _offers(OWNERS[rank], source, value, draft):
                 if offer is not None:
                     draft.setdefault(name, offer)
         elif field not in draft and (offer := reader(value)) is not None:
@@ -155,97 +160,23 @@ def draft_of(source: SpanSource) -> Draft:
     return draft
 
 
-# The fields of which columns, the row of the trace and the choice for evaluation are made.
-_OF_COLUMNS: Final = frozenset(
-    {
-        *("operation", "kind", "name", "agent_name", "agent_version", "provider"),
-        *("model", "response_model", "input_tokens", "output_tokens"),
-        *("cache_read_tokens", "cache_creation_tokens", "cost", "input_cost", "output_cost"),
-        *("session_id", "event_id", "duration_ms", "error", "log_type"),
-        *("feature_slug", "sample_rate", "sampled", "user", "user_id", "organization"),
-        *("experiment", "evaluators", "evaluation_config"),
-    }
-)
-# A span that says no operation is of another one where it has one of these.
-_TELLING: Final = frozenset(
-    {"input_messages", "output_messages", "prompt", "completion", "tool_name"}
-)
+def _offers(
+    convention: Convention, source: SpanSource, found: Mapping[str, Json], draft: Draft
+) -> list[tuple[str, Json]]:
+    """What the functions of a convention offer, all that its columns need first."""
+    offers: list[tuple[str, Json]] = []
+    if convention.columns is not None:
+        offers += convention.columns(source, draft).items()
+    if convention.contents is not None:
+        offers += convention.contents(source, found, draft).items()
+    return offers
 
 
-class _Brief(NamedTuple):
-    """What an attribute key is for columns: lines of tables; whether a convention wants it, or it
-    tells of the operation."""
-
-    rules: tuple[_Ranked, ...]
-    is_owned: bool
-    tells: bool
-
-
-_brief_routes: dict[str, _Brief] = {}
-
-
-def _brief_route(key: str) -> _Brief:
-    rules, owners = _routes.get(key) or _route(key)
-    brief = _Brief(
-        tuple(rule for rule in rules if rule[1] in _OF_COLUMNS),
-        # An empty key may be an index into a table of strings.
-        bool(owners) or not key,
-        any(rule[1] in _TELLING for rule in rules),
-    )
-    if len(_brief_routes) >= _MOST_ROUTES:
-        _brief_routes.clear()
-    _brief_routes[key] = brief
-    return brief
-
-
-def brief_draft_of(span: trace_pb2.Span, scope: str) -> Draft | None:
-    """Of the canonical fields of a span those that columns need, from its attributes alone; None
-    where only `draft_of` can tell them."""
-    if scope in _SCOPES:
-        return None
-    for event in span.events:
-        if event.name.startswith(_EVENT_STARTS):
-            return None
-    offers: dict[str, tuple[_Ranked, Any]] = {}
-    contested: list[tuple[_Ranked, Any]] = []
-    routes = _brief_routes
-    keys = []
-    tells = False
-    for pair in span.attributes:
-        key = pair.key
-        keys.append(key)
-        rules, is_owned, telling = routes.get(key) or _brief_route(key)
-        if is_owned:
-            return None
-        tells = tells or telling
-        for rule in rules:
-            if rule[1] in offers:
-                contested.append((rule, pair))
-            else:
-                offers[rule[1]] = rule, pair
-    if len(set(keys)) < len(keys):
-        return None
-    draft: Draft = {}
-    ranked: Any = offers.values()
-    if contested:
-        ranked = sorted([*ranked, *contested], key=_rank)
-    for (_, field, reader), pair in ranked:
-        if field not in draft and (offer := reader(_plain(pair))) is not None:
-            draft[field] = offer
-    operation = draft.get("operation")
-    return None if operation == "chain" or (tells and not operation) else draft
-
-
-def _plain(pair: KeyValue) -> Json:
-    value = pair.value
-    return value.string_value or value.int_value or plain_value(value_json(value))
-
-
-def _rank(offer: tuple[tuple[Any, ...], Any]) -> int:
+def rank_of(offer: tuple[tuple[Any, ...], Any]) -> int:
+    """The place of an offer among others."""
     rank: int = offer[0][0]
     return rank
 
 
 _register()
-_EVENT_STARTS: Final = tuple(prefix for prefix, _ in _EVENTS)
 _STARTS: Final = tuple(prefix for prefix, _ in _PREFIXES)

@@ -34,8 +34,9 @@ from typing import Any, Final
 from opentelemetry.proto.trace.v1 import trace_pb2
 
 from spanloom.adapters.otlp.attributes import attributes_json, plain_attributes
+from spanloom.adapters.otlp.brief import WholeNeededError, brief_draft_of
 from spanloom.adapters.otlp.convention import Draft, SpanSource
-from spanloom.adapters.otlp.draft import brief_draft_of, draft_of
+from spanloom.adapters.otlp.draft import draft_of
 from spanloom.adapters.otlp.span import complete, complete_columns, parts_of, trace_facts
 from spanloom.model import MAX_TIME_NS, GenAi, Io, Json, Sent, Span, TraceFacts
 from spanloom.model.genai import Agent
@@ -158,23 +159,28 @@ def _brief(span: trace_pb2.Span, scope: str, envelope: bytes, received_ns: int) 
     message = span.SerializeToString()
     # A value could nest deeper than JSON can be stored: the store decides by the whole.
     may_nest = message.count(b"[") + message.count(b"{") > _MOST_NESTED
-    draft = None if may_nest else brief_draft_of(span, scope)
-    if draft is None:
+    found = None if may_nest else _columns(span, scope, received_ns)
+    if found is None:
         found = _span(span, scope, {}, received_ns)
-    else:
-        parent = span.parent_span_id
-        is_root = not any(parent)
-        status, _ = _status(span, {})
-        source = SpanSource(span.name, scope, {}, (), status == "ERROR", is_root)
-        complete_columns(draft, source, _start(span, received_ns))
-        version = draft.get("agent_version")
-        genai = GenAi(agent=Agent(version=version)) if version else NO_GENAI
-        parts = Io(error=draft["error"]) if "error" in draft else NO_IO, genai, trace_facts(draft)
-        found = _made(span, source, draft, parts, {}, received_ns)
     if not may_nest:
         found.io = NO_IO
     found.sent = Sent(ADAPTER, message=message, envelope=envelope)
     return found
+
+
+def _columns(span: trace_pb2.Span, scope: str, received_ns: int) -> Span | None:
+    """A span of its columns alone; None where only the whole read can tell them."""
+    status, _ = _status(span, {})
+    is_root = not any(span.parent_span_id)
+    try:
+        source, draft = brief_draft_of(span, scope, failed=status == "ERROR", is_root=is_root)
+        complete_columns(draft, source, _start(span, received_ns))
+    except WholeNeededError:
+        return None
+    version = draft.get("agent_version")
+    genai = GenAi(agent=Agent(version=version)) if version else NO_GENAI
+    io = Io(error=draft["error"]) if "error" in draft else NO_IO
+    return _made(span, source, draft, (io, genai, trace_facts(draft)), {}, received_ns)
 
 
 def resource_json(group: trace_pb2.ResourceSpans) -> dict[str, Json] | None:

@@ -38,6 +38,8 @@ class Database(ABC):
 
     # Whether several transactions may write rows at once.
     writes_together = False
+    # Whether the ids of events are in tables of their own: see `event_ids`.
+    moves_event_ids = False
 
     def __init__(self, url: URL) -> None:
         self.url = url
@@ -106,6 +108,15 @@ class Database(ABC):
     def among(self, column: ColumnElement[Any], values: Iterable[str]) -> ColumnElement[bool]:
         """Whether `column` is one of any number of texts; one parameter, so that one statement
         serves every number."""
+
+    @abstractmethod
+    def among_named(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+        """The same of a parameter that is given when the statement runs, as `texts` makes it: for
+        statements that are made once."""
+
+    @abstractmethod
+    def texts(self, values: Iterable[str]) -> Any:
+        """The value of such a parameter."""
 
     @abstractmethod
     def among_numbers(

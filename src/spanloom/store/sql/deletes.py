@@ -8,13 +8,14 @@ from typing import Any
 from sqlalchemy import delete, select
 
 from spanloom.store.sql import queries
+from spanloom.store.sql.event_ids import of_events
 from spanloom.store.sql.tables import evaluations, feedback, patches, spans, traces
 from spanloom.store.sql.transaction import Transaction
 
 
 def event(transaction: Transaction, project: str, event_id: str) -> bool:
     """Delete an event; whether it was there."""
-    return _spans(transaction, project, spans.c.event_id == event_id)
+    return _spans(transaction, project, of_events(transaction.database, [event_id]))
 
 
 def session(transaction: Transaction, project: str, session_id: str) -> bool:
@@ -25,7 +26,8 @@ def session(transaction: Transaction, project: str, session_id: str) -> bool:
         return False
     _feedback_on(transaction, project, "conversation", {session_id})
     # Another trace may hold an event with this id: its updates are kept.
-    own = _in(patches, project).where(patches.c.event_id == session_id, ~queries.HAS_SPANS)
+    has_spans = queries.has_spans(transaction.database)
+    own = _in(patches, project).where(patches.c.event_id == session_id, ~has_spans)
     transaction.connection.execute(own)
     return True
 
@@ -35,7 +37,7 @@ def trace(transaction: Transaction, project: str, trace_id: str) -> bool:
     parameters = {"project": project, "trace_id": trace_id}
     if not transaction.connection.execute(queries.TRACE_EXISTS, parameters).scalar():
         return False
-    for statement in queries.trace_deletes(project, trace_id):
+    for statement in queries.trace_deletes(transaction.database, project, trace_id):
         transaction.connection.execute(statement)
     return True
 
@@ -76,8 +78,9 @@ def _spans(transaction: Transaction, project: str, which: Any) -> bool:
         return False
     gone = remove_spans(transaction, project, found)
     trace_ids, span_ids, event_ids = map(set, zip(*found, strict=True))
-    of_events = transaction.database.among(patches.c.event_id, event_ids)
-    connection.execute(_in(patches, project).where(of_events, ~queries.HAS_SPANS))
+    on_these = transaction.database.among(patches.c.event_id, event_ids)
+    has_spans = queries.has_spans(transaction.database)
+    connection.execute(_in(patches, project).where(on_these, ~has_spans))
     _feedback_on(transaction, project, "span", span_ids, ("", *trace_ids))
     _feedback_on(transaction, project, "trace", gone)
     return True

@@ -21,6 +21,7 @@ from spanloom.model import EventQuery, Filter, Json
 from spanloom.model.span import EVENT_FIELDS
 from spanloom.store.sql import predicates
 from spanloom.store.sql.database import Database
+from spanloom.store.sql.event_ids import of_events
 from spanloom.store.sql.predicates import Predicate
 from spanloom.store.sql.rows import check_texts
 from spanloom.store.sql.tables import spans
@@ -123,6 +124,8 @@ def _condition(database: Database, asked: Filter) -> Condition:
     if asked.type not in operand.values:
         raise _invalid(asked, "type", f"must be one of {_list(operand.values)} for {asked.field}")
     compared, read = operand.values[asked.type]
+    if asked.field == "event_id" and operator == "is":
+        return of_events(database, [read(asked.value)])
     return _COMPARISONS[operator](database, compared, read(asked.value))
 
 

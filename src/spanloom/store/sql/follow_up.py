@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from sqlalchemy import select
 
 from spanloom.model import trace_scan
-from spanloom.store.sql import deletes, patches, queries, rows
+from spanloom.store.sql import deletes, event_ids, patches, rows
 from spanloom.store.sql.tables import evaluations, spans, traces
 from spanloom.store.sql.transaction import Transaction
 
@@ -37,14 +37,14 @@ def _delete_older_places(
     """Delete the spans that were written before under ids of created events, in other traces.
     Updates and feedback are kept."""
     database, connection = transaction.database, transaction.connection
-    repeated = list(
-        connection.execute(queries.repeated_events(database, project, created)).scalars()
-    )
+    of_created = {"project": project, "event_ids": database.texts(created)}
+    found = connection.execute(event_ids.repeated(database), of_created)
+    repeated = list(found.scalars())
     if not repeated:
         return
     places = select(spans.c.trace_id, spans.c.span_id, spans.c.event_id, spans.c.version).where(
         spans.c.project == project,
-        database.among(spans.c.event_id, repeated),
+        event_ids.of_events(database, repeated),
         spans.c.span_id
         == spans.c.event_id,  # a span of another adapter may have the event's id, too
     )

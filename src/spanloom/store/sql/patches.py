@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, Select, bindparam, delete, select
 
 from spanloom.model.patch import joined, patched
 from spanloom.store.sql import rows
-from spanloom.store.sql.database import Row
+from spanloom.store.sql.database import Database, Row
+from spanloom.store.sql.event_ids import of_events
 from spanloom.store.sql.reading import select_whole
 from spanloom.store.sql.tables import bodies, patches, spans, traces
 from spanloom.store.sql.transaction import Transaction
@@ -25,13 +27,19 @@ log = logging.getLogger("spanloom.store")
 
 # More patches of one event than this are merged into one.
 _MOST_PATCHES = 16
+_PATCHES = (
+    select(patches.c.event_id, patches.c.id, patches.c.body)
+    .where(patches.c.project == bindparam("project"))
+    .order_by(patches.c.sequence, patches.c.id)
+)
 _CANNOT = "the updates of event %r in project %r cannot be applied"
 
 
 def of_event(connection: Connection, project: str, event_id: str) -> dict[str, object]:
     """All updates of one event, as one patch; {} for none."""
-    found = _patches(project).where(patches.c.event_id == event_id)
-    return joined(orjson.loads(row.body) for row in connection.execute(found))
+    found = _PATCHES.where(patches.c.event_id == event_id)
+    stored = connection.execute(found, {"project": project})
+    return joined(orjson.loads(row.body) for row in stored)
 
 
 def apply(transaction: Transaction, project: str, event_ids: Collection[str]) -> None:
@@ -40,9 +48,10 @@ def apply(transaction: Transaction, project: str, event_ids: Collection[str]) ->
     An event whose patches cannot be applied keeps its spans as they are, and the log names it: what
     is stored of one event must not refuse the writes of others.
     """
-    wanted = _patches(project).where(transaction.database.among(patches.c.event_id, event_ids))
+    wanted = {"project": project, "event_ids": transaction.database.texts(event_ids)}
+    found_rows = transaction.connection.execute(_of_events(transaction.database), wanted)
     of_event: dict[str, list[Any]] = {}
-    for row in transaction.connection.execute(wanted).fetchall():
+    for row in found_rows.fetchall():
         of_event.setdefault(row.event_id, []).append(row)
     whole: dict[str, dict[str, Any]] = {}
     for event_id, found in of_event.items():
@@ -65,9 +74,7 @@ def _rewrite(transaction: Transaction, project: str, of: dict[str, dict[str, Any
     span_rows: list[Row] = []
     body_rows: list[Row] = []
     trace_rows: list[Row] = []
-    found = select(spans).where(
-        spans.c.project == project, transaction.database.among(spans.c.event_id, of)
-    )
+    found = select(spans).where(spans.c.project == project, of_events(transaction.database, of))
     base = (bodies.c.adapter, bodies.c.sent, bodies.c.envelope)
     query = select_whole(found, ()).add_columns(
         *(column.label(f"base_{column.name}") for column in base)
@@ -103,9 +110,7 @@ def _replace(transaction: Transaction, project: str, found: Sequence[Any], merge
     )
 
 
-def _patches(project: str) -> Any:
-    return (
-        select(patches.c.event_id, patches.c.id, patches.c.body)
-        .where(patches.c.project == project)
-        .order_by(patches.c.sequence, patches.c.id)
-    )
+@lru_cache(maxsize=16)
+def _of_events(database: Database) -> Select[Any]:
+    """The patches of all events in the parameter `event_ids`."""
+    return _PATCHES.where(database.among_named(patches.c.event_id, "event_ids"))

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Text,
     and_,
     any_,
+    bindparam,
     case,
     cast,
     create_engine,
@@ -137,6 +138,12 @@ class PostgreSQL(Database):
 
     def among(self, column: ColumnElement[Any], values: Iterable[str]) -> ColumnElement[bool]:
         return column == any_(literal(list(values), ARRAY(Text)))
+
+    def among_named(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+        return column == any_(bindparam(name, type_=ARRAY(Text)))
+
+    def texts(self, values: Iterable[str]) -> Any:
+        return list(values)
 
     def among_numbers(
         self, column: ColumnElement[Any], values: Iterable[int]

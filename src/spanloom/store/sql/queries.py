@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -11,6 +11,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Delete,
+    Exists,
     Row,
     Select,
     and_,
@@ -28,6 +29,7 @@ from sqlalchemy import (
 
 from spanloom.model import EVALUATION, MAX_TIME_NS, Span, TraceQuery
 from spanloom.store.sql.database import Database
+from spanloom.store.sql.event_ids import of_events, of_patched_event
 from spanloom.store.sql.reading import select_whole
 from spanloom.store.sql.rows import FEEDBACK_COLUMNS, KEY_COLUMNS, TRACE_COLUMNS
 from spanloom.store.sql.tables import evaluations, feedback, keys, patches, spans, traces
@@ -55,11 +57,6 @@ TRACE_EXISTS = select(
         )
     )
 )
-EVENT = select_whole(
-    select(spans).where(spans.c.project == _project, spans.c.event_id == bindparam("event_id")),
-    ("-version",),
-    limit=1,
-)
 # The order of `find_events`.
 NEWEST_EVENTS = ("-start_ns", "event_id", "trace_id", "span_id")
 KEY = select(*KEY_COLUMNS).where(keys.c.id == bindparam("id"))
@@ -70,13 +67,21 @@ REVOKE_KEY = (
     .where(keys.c.id == bindparam("key_id"))
     .values(revoked_ns=func.coalesce(keys.c.revoked_ns, bindparam("at_ns")))
 )
-# Whether an event that has updates has spans: several traces may hold one event id.
-HAS_SPANS = exists().where(
-    spans.c.project == patches.c.project, spans.c.event_id == patches.c.event_id
-)
 
 
-def trace_deletes(project: str, trace_id: str) -> list[Delete]:
+def event(database: Database, project: str, event_id: str) -> Select[Any]:
+    """The newest span of an event, whole."""
+    of_event = of_events(database, [event_id])
+    found = select(spans).where(spans.c.project == project, of_event)
+    return select_whole(found, ("-version",), limit=1)
+
+
+def has_spans(database: Database) -> Exists:
+    """Whether an event that has updates has spans."""
+    return exists().where(of_patched_event(database))
+
+
+def trace_deletes(database: Database, project: str, trace_id: str) -> list[Delete]:
     """Deletes of a trace: feedback on it and on its spans, their patches, its waiting evaluations,
     its row, and its spans, last because the first deletes look for them."""
     spans_of = select(spans.c.span_id).where(
@@ -91,7 +96,7 @@ def trace_deletes(project: str, trace_id: str) -> list[Delete]:
     of_trace = patches.c.event_id.in_(
         select(spans.c.event_id).where(spans.c.project == project, spans.c.trace_id == trace_id)
     )
-    elsewhere = HAS_SPANS.where(spans.c.trace_id != trace_id)
+    elsewhere = has_spans(database).where(spans.c.trace_id != trace_id)
     return [
         *(delete(feedback).where(feedback.c.project == project, on) for on in (on_trace, on_span)),
         delete(patches).where(patches.c.project == project, of_trace, ~elsewhere),
@@ -174,16 +179,6 @@ def find_feedback(project: str, *, ref: str, type: str) -> Select[Any]:
     if type:
         found = found.where(feedback.c.type == type)
     return found.order_by(feedback.c.created_ns.desc(), feedback.c.id.desc())
-
-
-def repeated_events(database: Database, project: str, event_ids: Collection[str]) -> Select[Any]:
-    """Those of the event ids that several spans have; read from the index alone."""
-    return (
-        select(spans.c.event_id)
-        .where(spans.c.project == project, database.among(spans.c.event_id, event_ids))
-        .group_by(spans.c.event_id)
-        .having(func.count() > 1)
-    )
 
 
 def find_events(conditions: Sequence[ColumnElement[bool]], project: str) -> Select[Any]:

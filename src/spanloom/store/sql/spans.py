@@ -113,11 +113,11 @@ class SqlSpans(SpanStore):
 
     async def start_session(self, project: str, session: Span, again: Patch = NO_PATCH) -> bool:
         made = rows.span_rows(project, [session])
-        found = {"project": project, "event_id": session.event_id}
+        found = queries.event(self._database, project, session.event_id)
         updates = [rows.patch_row(project, session.event_id, again)] if again else []
 
         def write(transaction: Transaction) -> bool:
-            if transaction.connection.execute(queries.EVENT, found).first():
+            if transaction.connection.execute(found).first():
                 transaction.write({tables.patches: updates})
                 return False
             transaction.write(made.by_table())
@@ -194,8 +194,9 @@ class SqlSpans(SpanStore):
     # Events
 
     async def find_event(self, project: str, event_id: str) -> Span | None:
-        parameters = checked(project=project, event_id=event_id)
-        row = await self._read(lambda c: c.execute(queries.EVENT, parameters).first())
+        checked(project=project, event_id=event_id)
+        found = queries.event(self._database, project, event_id)
+        row = await self._read(lambda c: c.execute(found).first())
         return self._reader.to_span(row) if row else None
 
     async def find_events(self, project: str, query: EventQuery) -> Page[Span]:

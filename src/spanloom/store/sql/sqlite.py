@@ -22,6 +22,7 @@ from sqlalchemy import (
     Engine,
     Table,
     and_,
+    bindparam,
     case,
     cast,
     create_engine,
@@ -39,6 +40,26 @@ from spanloom.store.sql.database import VERSIONS, Database, JsonValue, Row, into
 _PAGE_SIZE = 8192
 _CHECKPOINT_PAGES = 4000
 _WAL_LIMIT_BYTES = 128 << 20
+# Ids of events are moved when so many are recent: enough that several of those that are moved
+# together are in one page of the large table. After how many commits they are counted; how many
+# are moved between two transactions.
+_MOST_RECENT = 50_000
+_COMMITS_A_COUNT = 64
+_MOVED_AT_ONCE = 4_000
+_BETWEEN = "(event_id, version) > (:id, :version) AND (event_id, version) <= (:last, :last_version)"
+_MOVE = (
+    "BEGIN IMMEDIATE",
+    f"INSERT INTO event_ids SELECT event_id, version FROM recent_event_ids WHERE {_BETWEEN} "  # noqa: S608
+    "ORDER BY event_id, version",
+    f"DELETE FROM recent_event_ids WHERE {_BETWEEN}",  # noqa: S608
+    "COMMIT",
+)
+_LAST_TO_MOVE = """
+SELECT event_id, version FROM (
+    SELECT event_id, version FROM recent_event_ids WHERE (event_id, version) > (?, ?)
+    ORDER BY event_id, version LIMIT ?
+) ORDER BY event_id DESC, version DESC LIMIT 1
+"""
 # Rows a statement. Few sizes, so that each is prepared once; the largest stays below SQLite's
 # 32,766 variables.
 _ROWS_A_STATEMENT = (256, 64, 16, 4, 1)
@@ -50,8 +71,13 @@ UPDATE sequences SET value = value + {VERSIONS} WHERE name = 'version' RETURNING
 class SQLite(Database):
     """An SQLite file in WAL mode: readers never wait for the writer, nor the writer for them."""
 
+    moves_event_ids = True
+
     def __init__(self, url: URL) -> None:
         super().__init__(url)
+        self._commits = 0
+        # The last of the recent ids of events that was moved; None when none are being moved.
+        self._moved_to: tuple[str, int] | None = None
         self._log = f"{Path(str(url.database)).absolute()}-wal"
         self._log_limit = _WAL_LIMIT_BYTES
 
@@ -132,6 +158,35 @@ class SQLite(Database):
             os.close(queue)
 
     def after_commit(self, engine: Engine) -> None:
+        self._move_event_ids(engine)
+        self._limit_log(engine)
+
+    def _move_event_ids(self, engine: Engine) -> None:
+        """Move a part of the recent ids, when they are many, in the order of the ids until all
+        that were there have had their turn. Each part is moved in a transaction of its own, so a
+        process that ends leaves the rest where it is found as well."""
+        self._commits += 1
+        if self._moved_to is None and self._commits % _COMMITS_A_COUNT:
+            return
+        connection = engine.raw_connection()
+        try:
+            cursor = connection.cursor()
+            if self._moved_to is None:
+                [recent] = cursor.execute("SELECT count(*) FROM recent_event_ids").fetchone()
+                if recent < _MOST_RECENT:
+                    return
+                self._moved_to = "", 0
+            last = cursor.execute(_LAST_TO_MOVE, (*self._moved_to, _MOVED_AT_ONCE)).fetchone()
+            if last is not None:
+                names = ("id", "version", "last", "last_version")
+                between = dict(zip(names, (*self._moved_to, *last), strict=True))
+                for statement in _MOVE:
+                    cursor.execute(statement, between if ":" in statement else ())
+            self._moved_to = last
+        finally:
+            connection.close()
+
+    def _limit_log(self, engine: Engine) -> None:
         # The checkpoints that commits do by themselves stop at the oldest reader's snapshot, so
         # that readers without pause would let the log grow for ever. Past a limit, wait a second
         # for those readers; if that is not enough, continue, and try again when the log has grown
@@ -153,10 +208,15 @@ class SQLite(Database):
             connection.close()
 
     def among(self, column: ColumnElement[Any], values: Iterable[Any]) -> ColumnElement[bool]:
-        array = func.json_each(orjson.dumps(list(values)).decode()).table_valued("value")
-        return column.in_(select(array.c.value))
+        return _in_array(column, self.texts(values))
 
     among_numbers = among
+
+    def among_named(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+        return _in_array(column, bindparam(name))
+
+    def texts(self, values: Iterable[Any]) -> Any:
+        return orjson.dumps(list(values)).decode()
 
     def contains(self, haystack: ColumnElement[Any], needle: str) -> ColumnElement[bool]:
         return func.instr(haystack, needle) > 0
@@ -194,6 +254,11 @@ class SQLite(Database):
             filled=and_(kind.in_(("object", "array")), value.not_in(("{}", "[]"))),
             keyed=func.coalesce(kind, "null") == "object",
         )
+
+
+def _in_array(column: ColumnElement[Any], document: Any) -> ColumnElement[bool]:
+    array = func.json_each(document).table_valued("value")
+    return column.in_(select(array.c.value))
 
 
 def _is_plain(step: str | int) -> bool:

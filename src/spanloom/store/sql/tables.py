@@ -71,7 +71,8 @@ spans = Table(
     _text("agent_version"),
     # What derived the columns of what was sent; 0 is a version before there was this column.
     _whole("reader"),
-    Index("spans_event", "project", "event_id"),
+    # On SQLite, ids of events are in tables of their own: see `event_ids`.
+    Index("spans_event", "project", "event_id").ddl_if(dialect="postgresql"),
     Index("spans_session", "project", "session_id", "start_ns"),
     # Charts of durations, counts and pages of ids are read from these alone.
     Index("spans_start", "project", "start_ns", "duration_ms"),

@@ -12,6 +12,7 @@ autogen_agentchat/teams/_group_chat/_events.py (recorded from 0.7.5).
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 
 from spanloom.adapters.otlp.convention import Convention, Draft, Offers, SpanSource
@@ -28,35 +29,53 @@ _LONGEST = 65_536
 _PRINTED = re.compile(rf"id='[^']*' source={STRING} .*?\bcontent={STRING} type='\w+'", re.DOTALL)
 
 
-def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
-    get = source.attributes.get
+def _columns(source: SpanSource, draft: Draft) -> Offers:
+    if source.scope == _WATCHED:
+        return {}
+    to_manager = _is_manager(source.attributes.get("recipient_agent_class"))
+    message, sender = _published(_processed(source) or {}) if to_manager else (None, None)
+    by_agent = message is not None and message.role != USER
+    return {"operation": "chain", "agent_name": sender if by_agent else None}
+
+
+def _contents(source: SpanSource, found: Mapping[str, Json], draft: Draft) -> Offers:
     if source.scope == _WATCHED:
         return _watched(source, draft)
-    envelope = an_object(get("message"))
-    recipient = get("recipient_agent_class")
-    if (
-        envelope is None
-        or get("messaging.operation") != "process"
-        or not isinstance(recipient, str)
-    ):
-        return {"operation": "chain"}
-    if not recipient.endswith("Manager"):
-        return {"operation": "chain", "input_value": envelope}
+    envelope = _processed(source)
+    if envelope is None:
+        return {}
+    if not _is_manager(source.attributes.get("recipient_agent_class")):
+        return {"input_value": envelope}
     start = envelope.get("messages")
     if isinstance(start, list):
         said = [m for item in start if (m := _message(item))]
-        return {"operation": "chain", "relayed": True, "input_messages": said or None}
+        return {"relayed": True, "input_messages": said or None}
+    message, _ = _published(envelope)
+    if message is None:
+        return {"input_value": envelope}
+    field = "input_messages" if message.role == USER else "output_messages"
+    return {"relayed": True, field: [message]}
+
+
+def _processed(source: SpanSource) -> dict[str, Json] | None:
+    """What came over the bus to an agent."""
+    get = source.attributes.get
+    is_processed = get("messaging.operation") == "process"
+    if not is_processed or not isinstance(get("recipient_agent_class"), str):
+        return None
+    return an_object(get("message"))
+
+
+def _is_manager(recipient: Json) -> bool:
+    return isinstance(recipient, str) and recipient.endswith("Manager")
+
+
+def _published(envelope: Mapping[str, Json]) -> tuple[GenAiMessage | None, Json]:
+    """The one message in an envelope, and who sent it."""
     sent = envelope.get("message")
-    message = _message(sent)
-    if message is None or not isinstance(sent, dict):
-        return {"operation": "chain", "input_value": envelope}
-    by_user = message.role == USER
-    return {
-        "operation": "chain",
-        "relayed": True,
-        "agent_name": None if by_user else sent.get("source"),
-        "input_messages" if by_user else "output_messages": [message],
-    }
+    if not isinstance(sent, dict) or isinstance(envelope.get("messages"), list):
+        return None, None
+    return _message(sent), sent.get("source")
 
 
 def _watched(source: SpanSource, draft: Draft) -> Offers:
@@ -113,5 +132,9 @@ def _items(content: Json) -> list[Json]:
 
 
 CONVENTION = Convention(
-    "AutoGen", scopes=("autogen SingleThreadedAgentRuntime", _WATCHED), read=_read
+    "AutoGen",
+    scopes=("autogen SingleThreadedAgentRuntime", _WATCHED),
+    columns=_columns,
+    contents=_contents,
+    tells=("input_messages", "output_messages", "input_value"),
 )

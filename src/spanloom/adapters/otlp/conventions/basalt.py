@@ -6,6 +6,7 @@ Source: docs/contracts/traces.md, section 6
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from spanloom.adapters.otlp.convention import Convention, Draft, Offers, SpanSource
@@ -74,7 +75,29 @@ def _rate(value: Json) -> float | None:
     return rate if rate is not None and 0 <= rate <= 1 else None
 
 
-def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
+def _columns(source: SpanSource, draft: Draft) -> Offers:
+    get = source.attributes.get
+    config = an_object(get("basalt.span.evaluation.config")) or {}
+    rate = _rate(
+        config.get(
+            "sample_rate", config.get("sampleRate", get("basalt.span.evaluation.sample_rate"))
+        )
+    )
+    experiment = text(get("basalt.experiment.id"))
+    is_root = _is_root(source)
+    return {
+        "user": _person(source.attributes, "basalt.user"),
+        "organization": _person(source.attributes, "basalt.organization"),
+        "experiment": {"id": experiment} if experiment else None,
+        "evaluation_config": None if rate is None else {"sample_rate": rate},
+        "sample_rate": rate,
+        "operation": "invoke_agent" if is_root else None,
+        # As by REST: a trace is a session.
+        "kind": "session" if is_root and source.is_root else None,
+    }
+
+
+def _contents(source: SpanSource, found: Mapping[str, Json], draft: Draft) -> Offers:
     get = source.attributes.get
     meta = {
         key.removeprefix("basalt.meta."): value
@@ -86,29 +109,18 @@ def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
         for key in ("slug", "version", "tag")
         if (value := text(get(f"basalt.prompt.{key}")))
     }
-    config = an_object(get("basalt.span.evaluation.config")) or {}
-    rate = _rate(
-        config.get(
-            "sample_rate", config.get("sampleRate", get("basalt.span.evaluation.sample_rate"))
-        )
-    )
-    experiment = text(get("basalt.experiment.id"))
-    is_root = get("basalt.span.kind") == "basalt_trace" or _flag(get("basalt.root"))
     return {
         "metadata": {**meta, **(an_object(get("basalt.metadata")) or {})} or None,
         "prompt_used": prompt if "slug" in prompt else None,
-        "user": _person(source.attributes, "basalt.user"),
-        "organization": _person(source.attributes, "basalt.organization"),
-        "experiment": {"id": experiment} if experiment else None,
-        "evaluation_config": None if rate is None else {"sample_rate": rate},
-        "sample_rate": rate,
-        "operation": "invoke_agent" if is_root else None,
-        # As by REST: a trace is a session.
-        "kind": "session" if is_root and source.is_root else None,
-        "is_turn": True if is_root else None,
+        "is_turn": True if _is_root(source) else None,
         # What a retrieval was given, where its input does not say it.
         "input_value": None if "basalt.span.input" in found else get("basalt.retrieval.query"),
     }
+
+
+def _is_root(source: SpanSource) -> bool:
+    get = source.attributes.get
+    return get("basalt.span.kind") == "basalt_trace" or bool(_flag(get("basalt.root")))
 
 
 CONVENTION = Convention(
@@ -133,5 +145,7 @@ CONVENTION = Convention(
         ("basalt.event.payload", "input_value", structured),
     ),
     prefixes=("basalt.",),
-    read=_read,
+    columns=_columns,
+    contents=_contents,
+    tells=("input_value",),
 )

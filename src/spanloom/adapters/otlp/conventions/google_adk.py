@@ -6,11 +6,12 @@ Source: google/adk-python, telemetry/tracing.py (recorded from 1.12, 1.20 and 2.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 
 from spanloom.adapters.otlp.convention import Convention, Draft, Offers, SpanSource
 from spanloom.genai.read import after_last_question, messages_of
-from spanloom.genai.reading import an_object, decoded, identifier
+from spanloom.genai.reading import an_object, decoded, identifier, text
 from spanloom.genai.roles import ASSISTANT, USER
 from spanloom.genai.text import system_of
 from spanloom.model import Json
@@ -18,27 +19,34 @@ from spanloom.model.genai import GenAiMessage, Part, ReasoningPart, TextPart
 
 # Earlier versions name an agent only in the span's name.
 _AGENT_RUN = re.compile(r"agent_run \[(.+)\]", re.DOTALL)
+_REQUEST, _RESPONSE = "gcp.vertex.agent.llm_request", "gcp.vertex.agent.llm_response"
 _EMPTY = "{}"  # what a tool's span has in place of a request
 _NO_ID = "<not specified>"
 _MERGED = "(merged tools)"  # a span beside those of calls that ran at once
 
 
-def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
-    request, response = (
-        found.get("gcp.vertex.agent.llm_request"),
-        found.get("gcp.vertex.agent.llm_response"),
-    )
-    _correct(draft)
-    if request in (None, _EMPTY) and response in (None, _EMPTY):
+def _columns(source: SpanSource, draft: Draft) -> Offers:
+    if draft.get("tool_name") == _MERGED:
+        draft["operation"] = "chain"
+    if not _is_call(source):
         run = _AGENT_RUN.fullmatch(source.name)
         return {"operation": "invoke_agent", "agent_name": run[1]} if run else {}
+    offers: dict[str, Json] = {"operation": "generate_content"}
+    if "model" not in draft:
+        offers["model"] = text((an_object(source.attributes.get(_REQUEST)) or {}).get("model"))
+    return offers
+
+
+def _contents(source: SpanSource, found: Mapping[str, Json], draft: Draft) -> Offers:
+    _correct(draft)
+    if not _is_call(source):
+        return {}
+    request, response = found.get(_REQUEST), found.get(_RESPONSE)
     asked = an_object(request) or {}
     config = asked.get("config")
     inputs = messages_of(asked, USER)
     answered = an_object(response)
     return {
-        "operation": "generate_content",
-        "model": asked.get("model") if isinstance(asked.get("model"), str) else None,
         "input_messages": inputs or None,
         "output_messages": after_last_question(messages_of(answered, ASSISTANT)) or None,
         "system_instructions": system_of(inputs) or None,
@@ -46,12 +54,16 @@ def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
     }
 
 
+def _is_call(source: SpanSource) -> bool:
+    """Whether a span has the request or the response of a model."""
+    get = source.attributes.get
+    return not (get(_REQUEST) in (None, _EMPTY) and get(_RESPONSE) in (None, _EMPTY))
+
+
 def _correct(draft: Draft) -> None:
     """Take out what ADK writes in GenAI attributes that is not what they are for."""
     if draft.get("tool_call_id") == _NO_ID:
         del draft["tool_call_id"]
-    if draft.get("tool_name") == _MERGED:
-        draft["operation"] = "chain"
     if (outputs := draft.get("output_messages")) and len(outputs) > 1:
         draft["output_messages"] = _joined(outputs)
 
@@ -92,5 +104,7 @@ CONVENTION = Convention(
     ),
     prefixes=("gcp.vertex.agent.llm_re",),
     scopes=("gcp.vertex.agent",),
-    read=_read,
+    columns=_columns,
+    contents=_contents,
+    tells=("input_messages", "output_messages"),
 )

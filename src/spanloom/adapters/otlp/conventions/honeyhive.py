@@ -6,6 +6,7 @@ Source: docs/contracts/events.md, section 1.8
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from spanloom.adapters.otlp.convention import Convention, Draft, Offers, SpanSource
@@ -26,7 +27,7 @@ from spanloom.model.span import EVENT_OBJECTS, EVENT_VALUES
 _OBJECTS = {f"honeyhive_{name}": name for name in (*EVENT_VALUES, *EVENT_OBJECTS)}
 
 
-def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
+def _contents(source: SpanSource, found: Mapping[str, Json], draft: Draft) -> Offers:
     tree = nested(
         (key, parsed(value) if isinstance(value, str) else value) for key, value in found.items()
     )
@@ -59,5 +60,5 @@ CONVENTION = Convention(
         ("honeyhive_config.provider", "provider", lowered),
     ),
     prefixes=tuple(f"{prefix}{end}" for prefix in _OBJECTS for end in (".", "")),
-    read=_read,
+    contents=_contents,
 )

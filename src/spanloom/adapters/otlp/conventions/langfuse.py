@@ -6,6 +6,7 @@ Source: langfuse.com, OpenTelemetry, property mapping; @langfuse/tracing, Langfu
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from spanloom.adapters.otlp.convention import Convention, Draft, Offers, SpanSource
@@ -28,27 +29,31 @@ OPERATIONS = {
 _METADATA = ("langfuse.observation.metadata.", "langfuse.trace.metadata.")
 
 
-def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
+def _columns(source: SpanSource, draft: Draft) -> Offers:
     get = source.attributes.get
     usage = an_object(get("langfuse.observation.usage_details")) or {}
     costs = an_object(get("langfuse.observation.cost_details")) or {}
-    metadata = (
-        an_object(get("langfuse.observation.metadata"))
-        or an_object(get("langfuse.trace.metadata"))
-        or {}
-    )
-    offers: dict[str, Any] = {
+    return {
         "input_tokens": count(usage.get("input", usage.get("prompt_tokens"))),
         "output_tokens": count(usage.get("output", usage.get("completion_tokens"))),
         "cost": dollars(costs.get("total")),
         "input_cost": dollars(costs.get("input")),
         "output_cost": dollars(costs.get("output")),
     }
+
+
+def _contents(source: SpanSource, found: Mapping[str, Json], draft: Draft) -> Offers:
+    get = source.attributes.get
+    metadata = (
+        an_object(get("langfuse.observation.metadata"))
+        or an_object(get("langfuse.trace.metadata"))
+        or {}
+    )
     for key, value in found.items():
         for prefix in _METADATA:
             if key.startswith(prefix):
                 metadata = {**metadata, key.removeprefix(prefix): value}
-    offers["metadata"] = metadata or None
+    offers: dict[str, Any] = {"metadata": metadata or None}
     if draft.get("operation") == "chat" and "input_messages" not in draft:
         offers |= _asked(draft.get("input_value"))
     return offers
@@ -94,5 +99,7 @@ CONVENTION = Convention(
         "langfuse.observation.metadata",
         "langfuse.trace.metadata",
     ),
-    read=_read,
+    columns=_columns,
+    contents=_contents,
+    tells=("input_messages",),
 )

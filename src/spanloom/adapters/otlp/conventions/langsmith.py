@@ -8,6 +8,8 @@ LangGraph); docs.smith.langchain.com, trace with OpenTelemetry.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from spanloom.adapters.otlp.convention import Convention, Draft, Offers, SpanSource
 from spanloom.genai.blocks import first
 from spanloom.genai.reading import an_object, count, identifier, text, word_in
@@ -26,22 +28,25 @@ _METADATA = "langsmith.metadata."
 _ENVIRONMENT = ("LANGSMITH_", "LANGCHAIN_", "revision_id")
 
 
-def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
-    metadata = {
-        name: value
-        for key, value in found.items()
-        if not (name := key.removeprefix(_METADATA)).startswith(_ENVIRONMENT)
-    }
-    usage = an_object(found.get(_METADATA + "usage_metadata")) or {}
+def _columns(source: SpanSource, draft: Draft) -> Offers:
+    usage = an_object(source.attributes.get(_METADATA + "usage_metadata")) or {}
     read, written = usage.get("input_token_details"), usage.get("output_token_details")
     return {
-        "metadata": metadata or None,
         "input_tokens": count(usage.get("input_tokens")),
         "output_tokens": count(usage.get("output_tokens")),
         "cache_read_tokens": count(first(read, "cache_read")),
         "cache_creation_tokens": count(first(read, "cache_creation")),
         "reasoning_tokens": count(first(written, "reasoning")),
     }
+
+
+def _contents(source: SpanSource, found: Mapping[str, Json], draft: Draft) -> Offers:
+    metadata = {
+        name: value
+        for key, value in found.items()
+        if not (name := key.removeprefix(_METADATA)).startswith(_ENVIRONMENT)
+    }
+    return {"metadata": metadata or None}
 
 
 CONVENTION = Convention(
@@ -57,5 +62,6 @@ CONVENTION = Convention(
         ("langsmith.metadata.user_id", "user_id", identifier),
     ),
     prefixes=(_METADATA,),
-    read=_read,
+    columns=_columns,
+    contents=_contents,
 )

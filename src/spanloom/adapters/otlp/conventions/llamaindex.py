@@ -32,29 +32,53 @@ _TOOL_CALL = re.compile(
     rf"ToolCall\(tool_name={STRING}, tool_kwargs=(\{{.*\}}), tool_id={STRING}\)", re.DOTALL
 )
 _LONGEST = 10_000  # many times what the library leaves of it
+_OPERATIONS = {"call_tool": "execute_tool", "run": "invoke_agent"}
 _MODEL_EVENTS = ("LLMChat", "LLMCompletion")
 
 
-def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
+def _columns(source: SpanSource, draft: Draft) -> Offers:
     if source.scope == _WATCHED:
         return {"agent_name": _agent(source.attributes.get("input.value"))}
-    model = [fields for name, fields in source.events if name.startswith(_MODEL_EVENTS)]
-    if model:
-        return _model(nested(pair for fields in model for pair in fields.items()))
-    step = source.name.rpartition(".")[2]
-    given = (text(source.attributes.get("llamaindex.step.input_summary")) or "")[:_LONGEST]
-    output = _output(source)
+    if event := _model_event(source):
+        return _model_columns(event)
+    step = _step(source)
+    if step in _OPERATIONS:
+        return {"operation": _OPERATIONS[step]}
+    return {"operation": "chain", "agent_name": _agent(_given(source))}
+
+
+def _contents(source: SpanSource, found: Mapping[str, Json], draft: Draft) -> Offers:
+    if source.scope == _WATCHED:
+        return {}
+    if event := _model_event(source):
+        return _model_contents(event)
+    step, given, output = _step(source), _given(source), _output(source)
     if step == "call_tool":
         return _tool(given, output)
     if step == "run":
         said = _said(output, ASSISTANT) or _said(output.removesuffix("...") + "')", ASSISTANT)
-        return {"operation": "invoke_agent", "output_messages": said}
-    offers: dict[str, Any] = {"operation": "chain", "agent_name": _agent(given)}
+        return {"output_messages": said}
+    offers: dict[str, Any] = {}
     if step == "init_run" and (asked := _ASKED.search(given)):
         offers["input_messages"] = [GenAiMessage(USER, (TextPart(str(literal(asked[1]))),))]
     elif step == "run_agent_step":
         offers["output_messages"] = _said(output, ASSISTANT)
     return offers
+
+
+def _step(source: SpanSource) -> str:
+    return source.name.rpartition(".")[2]
+
+
+def _given(source: SpanSource) -> str:
+    """What a step was given, as Python prints it."""
+    return (text(source.attributes.get("llamaindex.step.input_summary")) or "")[:_LONGEST]
+
+
+def _model_event(source: SpanSource) -> Mapping[str, Any] | None:
+    """The start and the end of a call of a model; None if the span is another step."""
+    model = [fields for name, fields in source.events if name.startswith(_MODEL_EVENTS)]
+    return nested(pair for fields in model for pair in fields.items()) if model else None
 
 
 def _agent(printed: Json) -> str | None:
@@ -63,26 +87,30 @@ def _agent(printed: Json) -> str | None:
     return found[2].partition("'")[0] or None if found[1] else None
 
 
-def _model(event: Mapping[str, Any]) -> Offers:
-    """A call of a model, from its start and its end."""
+def _model_columns(event: Mapping[str, Any]) -> Offers:
     response = event.get("response")
     raw = first(response, "raw")
     usage, extra = first(raw, "usage"), first(response, "additional_kwargs")
-    inputs = messages_of(first(event, "messages", "prompt"), USER)
     return {
         "operation": "chat",
         "model": text(first(event.get("model_dict"), "model_name", "model")),
         "response_model": text(first(raw, "model")),
-        "input_messages": inputs or None,
-        "output_messages": messages_of(_answer(response), ASSISTANT) or None,
-        "system_instructions": system_of(inputs) or None,
-        "tool_definitions": structured(first(event.get("additional_kwargs"), "tools")),
         "input_tokens": count(
             first(usage, "prompt_tokens", "input_tokens") or first(extra, "prompt_tokens")
         ),
         "output_tokens": count(
             first(usage, "completion_tokens", "output_tokens") or first(extra, "completion_tokens")
         ),
+    }
+
+
+def _model_contents(event: Mapping[str, Any]) -> Offers:
+    inputs = messages_of(first(event, "messages", "prompt"), USER)
+    return {
+        "input_messages": inputs or None,
+        "output_messages": messages_of(_answer(event.get("response")), ASSISTANT) or None,
+        "system_instructions": system_of(inputs) or None,
+        "tool_definitions": structured(first(event.get("additional_kwargs"), "tools")),
     }
 
 
@@ -103,7 +131,6 @@ def _tool(given: str, output: str) -> Offers:
     called = _TOOL_CALL.search(given)
     texts = [literal(said) for said in _TEXT_BLOCK.findall(output)]
     return {
-        "operation": "execute_tool",
         "tool_name": literal(called[1]) if called else None,
         "tool_arguments": structured(literal(called[2])) if called else None,
         "tool_call_id": identifier(literal(called[3])) if called else None,
@@ -122,4 +149,10 @@ def _said(printed: str, role: str) -> list[GenAiMessage] | None:
     return [GenAiMessage(role, tuple(map(TextPart, texts)))] if texts else None
 
 
-CONVENTION = Convention("LlamaIndex", scopes=(_SCOPE, _WATCHED), read=_read)
+CONVENTION = Convention(
+    "LlamaIndex",
+    scopes=(_SCOPE, _WATCHED),
+    columns=_columns,
+    contents=_contents,
+    tells=("input_messages", "output_messages", "tool_name", "tool_arguments"),
+)

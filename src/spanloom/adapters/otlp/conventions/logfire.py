@@ -7,7 +7,7 @@ OpenAI Agents SDK (request_data, response_data).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spanloom.adapters.otlp.convention import Convention, Draft, Offers, SpanSource
@@ -69,17 +69,33 @@ def _agents_sdk(source: SpanSource) -> dict[str, Any]:
     return offers
 
 
-def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
-    get = source.attributes.get
-    if source.scope == _AGENTS_SDK and "operation" not in draft and "request_data" not in found:
+def _columns(source: SpanSource, draft: Draft) -> Offers:
+    attributes = source.attributes
+    if _is_of_agents_sdk(source, draft):
         return _agents_sdk(source)
     if "tool_name" in draft or "tool_arguments" in draft:
         return {"operation": "execute_tool"} if "model" not in draft else {}
     offers: dict[str, Any] = {}
-    if any(key in found for key in _RUN) or (
-        source.scope == "pydantic-ai" and "agent_name" in source.attributes
+    if any(key in attributes for key in _RUN) or (
+        source.scope == "pydantic-ai" and "agent_name" in attributes
     ):
         offers["operation"] = "invoke_agent"
+    if "request_data" in attributes and "model" not in draft:
+        asked = structured(attributes["request_data"])
+        offers["model"] = text(asked.get("model")) if isinstance(asked, dict) else None
+    return offers
+
+
+def _is_of_agents_sdk(source: SpanSource, draft: Draft) -> bool:
+    of_sdk = source.scope == _AGENTS_SDK and "request_data" not in source.attributes
+    return of_sdk and "operation" not in draft
+
+
+def _contents(source: SpanSource, found: Mapping[str, Json], draft: Draft) -> Offers:
+    if _is_of_agents_sdk(source, draft) or "tool_name" in draft or "tool_arguments" in draft:
+        return {}
+    get = source.attributes.get
+    offers: dict[str, Any] = {}
     inputs, outputs = _events(get("events")) if "events" in found else ((), ())
     run = genai_messages(get("pydantic_ai.all_messages"), USER) or _run_events(
         get("all_messages_events")
@@ -96,8 +112,6 @@ def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
             messages = messages_of(said, role)
             if role == USER:
                 inputs = inputs or messages
-                model = said.get("model") if isinstance(said, dict) else None
-                offers["model"] = text(model)
             else:
                 outputs = outputs or messages
             if not messages:
@@ -148,7 +162,9 @@ CONVENTION = Convention(
     ),
     prefixes=(*_RUN, "events", "request_data", "response_data", "tool_arguments"),
     scopes=("pydantic-ai", _AGENTS_SDK),
-    read=_read,
+    columns=_columns,
+    contents=_contents,
+    tells=("input_messages", "output_messages", "input_value", "output_value"),
 )
 
 

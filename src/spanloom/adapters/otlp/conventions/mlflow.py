@@ -35,9 +35,9 @@ def _word(value: Json) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
-    usage = an_object(found.get("mlflow.chat.tokenUsage")) or {}
-    costs = an_object(found.get("mlflow.llm.cost")) or {}
+def _columns(source: SpanSource, draft: Draft) -> Offers:
+    usage = an_object(source.attributes.get("mlflow.chat.tokenUsage")) or {}
+    costs = an_object(source.attributes.get("mlflow.llm.cost")) or {}
     return {
         "input_tokens": count(usage.get("input_tokens")),
         "output_tokens": count(usage.get("output_tokens")),
@@ -60,5 +60,5 @@ CONVENTION = Convention(
         ("mlflow.trace.user", "user_id", _word),
     ),
     prefixes=("mlflow.chat.tokenUsage", "mlflow.llm.cost"),
-    read=_read,
+    columns=_columns,
 )

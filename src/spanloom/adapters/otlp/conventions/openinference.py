@@ -9,6 +9,7 @@ the OpenAI Agents SDK, LangGraph, LlamaIndex, Agno, BeeAI, AutoGen and Google AD
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -50,32 +51,28 @@ _HANDOFF = re.compile(r"handoff(?: to .*)?", re.DOTALL)
 _SPEAKING = ("chat", "invoke_agent")
 
 
-def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
-    get = source.attributes.get
-    kind = lowered(get("openinference.span.kind"))
-    offers: dict[str, Any] = {}
-    if kind == "tool" and _HANDOFF.fullmatch(source.name):
-        if (
-            draft.get("operation") == "execute_tool"
-            and "gen_ai.operation.name" not in source.attributes
-        ):
+def _columns(source: SpanSource, draft: Draft) -> Offers:
+    kind, operation = _kind(source), draft.get("operation")
+    if _is_handoff(source):
+        if operation == "execute_tool" and "gen_ai.operation.name" not in source.attributes:
             draft["operation"] = "handoff"
+    elif kind == "llm" and operation != "chain" and _is_no_call(source, draft):
+        draft["operation"] = "chain"
+    return {"agent_name": _agent_name(source)} if kind == "agent" else {}
+
+
+def _contents(source: SpanSource, found: Mapping[str, Json], draft: Draft) -> Offers:
+    get = source.attributes.get
+    if _is_handoff(source):
         return {"handoff_from": text(get("input.value")), "handoff_to": text(get("output.value"))}
-    tree = nested(item for item in found.items() if item[0].startswith(_NESTED))
-    llm = tree.get("llm")
-    llm = llm if isinstance(llm, dict) else {}
+    tree = _tree(source)
+    llm = _llm(tree)
+    offers: dict[str, Any] = {}
     if draft.get("operation") != "chain":
-        inputs = _messages(llm.get("input_messages"), USER) or _prompts(
-            llm.get("prompts", structured(get("llm.prompts")))
-        )
-        outputs = _messages(llm.get("output_messages"), ASSISTANT) or _completions(
-            llm.get("choices")
-        )
+        inputs, outputs = _said(source, llm)
         reason = text(get("llm.finish_reason"))
         if outputs and reason and not outputs[-1].finish_reason:
             outputs[-1] = replace(outputs[-1], finish_reason=reason)
-        if kind == "llm" and not inputs and not outputs and _is_no_call(source, draft):
-            draft["operation"] = "chain"
         offers = {
             "input_messages": inputs,
             "output_messages": outputs,
@@ -83,14 +80,42 @@ def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
             if inputs and "input_messages" not in draft
             else None,
         }
-    if kind == "agent":
-        offers["agent_name"] = _agent_name(source)
     return {
         **offers,
         "tool_definitions": _tools(llm.get("tools")),
         "output_value": _documents(tree),
         "input_value": _embedded(tree),
     }
+
+
+def _kind(source: SpanSource) -> str | None:
+    return lowered(source.attributes.get("openinference.span.kind"))
+
+
+def _is_handoff(source: SpanSource) -> bool:
+    return _kind(source) == "tool" and bool(_HANDOFF.fullmatch(source.name))
+
+
+def _tree(source: SpanSource) -> dict[str, Any]:
+    """What is written as dotted keys."""
+    keys = (key for key in source.attributes if key.startswith(_NESTED))
+    return nested((key, source.attributes[key]) for key in keys)
+
+
+def _llm(tree: dict[str, Any]) -> dict[str, Any]:
+    found = tree.get("llm")
+    return found if isinstance(found, dict) else {}
+
+
+def _said(
+    source: SpanSource, llm: dict[str, Any]
+) -> tuple[list[GenAiMessage] | None, list[GenAiMessage] | None]:
+    """The messages that went into a model, and those that came out."""
+    prompts = llm.get("prompts", structured(source.attributes.get("llm.prompts")))
+    return (
+        _messages(llm.get("input_messages"), USER) or _prompts(prompts),
+        _messages(llm.get("output_messages"), ASSISTANT) or _completions(llm.get("choices")),
+    )
 
 
 def _agent_name(source: SpanSource) -> str | None:
@@ -107,14 +132,16 @@ def _langchain_agent(metadata: Json) -> str | None:
 def _is_no_call(source: SpanSource, draft: Draft) -> bool:
     """Whether a helper of a model's class was traced as a call.
 
-    It has no tokens, and its input or its output has no messages (LlamaIndex's
-    _prepare_chat_with_tools).
+    It has no tokens, and neither messages of its own nor an input and an output that are messages
+    (LlamaIndex's _prepare_chat_with_tools).
     """
     if (
         "input_tokens" in draft
         or "output_tokens" in draft
         or "gen_ai.operation.name" in source.attributes
     ):
+        return False
+    if any(_said(source, _llm(_tree(source)))):
         return False
     get = source.attributes.get
     answers = after_last_question(messages_of(structured(get("output.value")), ASSISTANT))
@@ -260,5 +287,7 @@ CONVENTION = Convention(
         ("metadata", "metadata", an_object),
     ),
     prefixes=("openinference.span.kind", *_NESTED),
-    read=_read,
+    columns=_columns,
+    contents=_contents,
+    tells=("input_messages", "output_messages", "input_value", "output_value"),
 )

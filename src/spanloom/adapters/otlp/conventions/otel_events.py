@@ -34,7 +34,7 @@ _ROLES = {
 _BODIES = ("body", "event_body", "gen_ai.event.content")
 
 
-def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
+def _contents(source: SpanSource, found: Mapping[str, Json], draft: Draft) -> Offers:
     events = [(name, event_fields(attributes)) for name, attributes in source.events]
     offers: dict[str, Any] = {}
     for name, fields in events:
@@ -151,4 +151,9 @@ def _choice(fields: Mapping[str, Json]) -> list[GenAiMessage]:
     return [message] if message else []
 
 
-CONVENTION = Convention("OpenTelemetry GenAI events", events=("gen_ai.",), read=_read)
+CONVENTION = Convention(
+    "OpenTelemetry GenAI events",
+    events=("gen_ai.",),
+    contents=_contents,
+    tells=("input_messages", "output_messages", "tool_arguments"),
+)

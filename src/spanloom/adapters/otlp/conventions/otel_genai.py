@@ -8,7 +8,7 @@ prefix for names of their own (OpenLIT, pydantic-ai, Koog) as noted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spanloom.adapters.otlp.convention import (
@@ -124,7 +124,7 @@ _OLDER: tuple[Rule, ...] = (
 )
 
 
-def _read_indexed(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
+def _indexed_contents(source: SpanSource, found: Mapping[str, Json], draft: Draft) -> Offers:
     """gen_ai.prompt.N.* and gen_ai.completion.N.*."""
     tree = nested(found.items()).get("gen_ai")
     tree = tree if isinstance(tree, dict) else {}
@@ -201,5 +201,6 @@ OLDER = Convention(
     "OpenTelemetry GenAI, earlier versions",
     rules=_OLDER,
     prefixes=("gen_ai.prompt.", "gen_ai.completion."),
-    read=_read_indexed,
+    contents=_indexed_contents,
+    tells=("input_messages", "output_messages"),
 )

@@ -7,6 +7,7 @@ LlamaIndex and the OpenAI Agents SDK).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from spanloom.adapters.otlp.convention import Convention, Draft, Offers, SpanSource
@@ -49,7 +50,7 @@ def _left(value: Json) -> Json:
     return value
 
 
-def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
+def _columns(source: SpanSource, draft: Draft) -> Offers:
     get = source.attributes.get
     offers: dict[str, Any] = {}
     kind = get("traceloop.span.kind")
@@ -64,6 +65,11 @@ def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
         and "tool.arguments" in source.attributes
     ):
         draft["operation"] = "execute_tool"  # LlamaIndex's call of a tool
+    return offers
+
+
+def _contents(source: SpanSource, found: Mapping[str, Json], draft: Draft) -> Offers:
+    offers: dict[str, Any] = {}
     properties = {
         key.removeprefix(_PROPERTIES): value
         for key, value in found.items()
@@ -106,5 +112,6 @@ CONVENTION = Convention(
         ("traceloop.association.properties.user_id", "user_id", identifier),
     ),
     prefixes=("traceloop.span.kind", _PROPERTIES, "llm.request.functions."),
-    read=_read,
+    columns=_columns,
+    contents=_contents,
 )

@@ -5,6 +5,8 @@ Source: ai-sdk.dev, AI SDK Core, Telemetry (recorded from versions 4 and 5).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from spanloom.adapters.otlp.convention import Convention, Draft, Offers, SpanSource
 from spanloom.genai.blocks import openai_call
 from spanloom.genai.read import messages_of
@@ -41,7 +43,7 @@ def _tools(value: Json) -> Json:
     )
 
 
-def _read(source: SpanSource, found: dict[str, Json], draft: Draft) -> Offers:
+def _contents(source: SpanSource, found: Mapping[str, Json], draft: Draft) -> Offers:
     get = source.attributes.get
     prompt = get("ai.prompt.messages") or get("ai.prompt")
     inputs = messages_of(prompt, USER)
@@ -104,5 +106,6 @@ CONVENTION = Convention(
         ("ai.telemetry.metadata.userId", "user_id", identifier),
     ),
     prefixes=("ai.prompt", "ai.response.", "ai.telemetry.metadata."),
-    read=_read,
+    contents=_contents,
+    tells=("input_messages", "output_messages"),
 )

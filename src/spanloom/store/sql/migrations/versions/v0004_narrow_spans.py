@@ -4,7 +4,7 @@ are answered from an index."""
 from __future__ import annotations
 
 from alembic import op
-from sqlalchemy import column, table, text
+from sqlalchemy import BigInteger, Column, Text, column, table, text
 
 revision = "0004"
 down_revision = "0003"
@@ -15,11 +15,22 @@ FOUND_BY_INDEX = [
     ("spans", "spans_name", "1000000 100000 3000 1 1"),
     ("spans", "spans_agent", "300000 30000 3000 1 1 1 1 1 1 1 1"),
 ]
+# The ids of events and the versions of their spans: the recent ones, and those that were moved.
+EVENT_IDS = ("recent_event_ids", "event_ids")
 # A row of spans has a body of its own: what replaces or deletes the row deletes the body.
+_GONE = """
+    DELETE FROM bodies WHERE span_version = OLD.version;
+    DELETE FROM recent_event_ids WHERE event_id = OLD.event_id AND version = OLD.version;
+    DELETE FROM event_ids WHERE event_id = OLD.event_id AND version = OLD.version;
+"""
+_COME = "INSERT INTO recent_event_ids VALUES (NEW.event_id, NEW.version);"
 SQLITE_TRIGGERS = [
-    f"CREATE TRIGGER {name} AFTER {event} ON spans "  # noqa: S608 - names
-    "BEGIN DELETE FROM bodies WHERE span_version = OLD.version; END"
-    for name, event in (("spans_replaced", "UPDATE OF version"), ("spans_deleted", "DELETE"))
+    f"CREATE TRIGGER {name} AFTER {event} ON spans BEGIN {what} END"
+    for name, event, what in (
+        ("spans_written", "INSERT", _COME),
+        ("spans_replaced", "UPDATE OF version", f"{_GONE} {_COME}"),
+        ("spans_deleted", "DELETE", _GONE),
+    )
 ]
 POSTGRESQL_TRIGGERS = [
     """
@@ -53,9 +64,19 @@ def upgrade() -> None:
         for statement in POSTGRESQL_TRIGGERS:
             op.execute(statement)
         return
+    op.drop_index("spans_event", "spans")
+    for name in EVENT_IDS:
+        op.create_table(
+            name,
+            Column("event_id", Text, primary_key=True),
+            Column("version", BigInteger, primary_key=True),
+            sqlite_with_rowid=False,
+        )
+    # In the order of the ids, so that the table is written from its beginning to its end.
+    op.execute("INSERT INTO event_ids SELECT event_id, version FROM spans ORDER BY 1, 2")
     for statement in SQLITE_TRIGGERS:
         op.execute(statement)
-    names = [name for _, name, _ in FOUND_BY_INDEX]
+    names = ["spans_event", *(name for _, name, _ in FOUND_BY_INDEX)]
     found = table("sqlite_stat1", column("tbl"), column("idx"), column("stat"))
     op.execute(found.delete().where(found.c.idx.in_(names)))
     keys = found.columns.keys()

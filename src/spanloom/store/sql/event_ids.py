@@ -1,0 +1,78 @@
+"""Spans by the ids of their events, which clients choose and which are mostly random.
+
+An index on random ids writes a page for each row as soon as it is large. PostgreSQL takes that;
+on SQLite it would halve the rate of writes among a million spans. There, triggers note the ids in a
+small table, and the writer moves them to a large one in the order of the ids, between two
+transactions: then rows that lie side by side are written together. A span is found by its version
+in either of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    MetaData,
+    Select,
+    Table,
+    Text,
+    bindparam,
+    func,
+    select,
+    union_all,
+)
+
+from spanloom.store.sql.database import Database
+from spanloom.store.sql.tables import patches, spans
+
+_metadata = MetaData()
+_PLACES = [
+    Table(name, _metadata, Column("event_id", Text), Column("version", BigInteger))
+    for name in ("recent_event_ids", "event_ids")
+]
+
+
+def of_events(database: Database, event_ids: Collection[str]) -> ColumnElement[bool]:
+    """Whether a row of `spans`, of any project, is of one of the events."""
+    if not database.moves_event_ids:
+        return database.among(spans.c.event_id, event_ids)
+    found = (select(t.c.version).where(database.among(t.c.event_id, event_ids)) for t in _PLACES)
+    return spans.c.version.in_(union_all(*found))
+
+
+def of_patched_event(database: Database) -> ColumnElement[bool]:
+    """Whether a row of `spans` is of the event that a row of `patches` is of: several traces may
+    hold one event id."""
+    of_project = spans.c.project == patches.c.project
+    if not database.moves_event_ids:
+        return of_project & (spans.c.event_id == patches.c.event_id)
+    found = (
+        select(t.c.version).where(t.c.event_id == patches.c.event_id).correlate(patches)
+        for t in _PLACES
+    )
+    return of_project & spans.c.version.in_(union_all(*found))
+
+
+@lru_cache(maxsize=16)
+def repeated(database: Database) -> Select[Any]:
+    """Those of the ids in the parameter `event_ids` that several spans have, in `project` or
+    perhaps in others; read from indexes alone."""
+    if not database.moves_event_ids:
+        ids: ColumnElement[str] = spans.c.event_id
+        wanted = database.among_named(ids, "event_ids")
+        found = select(ids).where(spans.c.project == bindparam("project"), wanted)
+    else:
+        places = union_all(
+            *(
+                select(table.c.event_id).where(database.among_named(table.c.event_id, "event_ids"))
+                for table in _PLACES
+            )
+        ).subquery()
+        ids = places.c.event_id
+        found = select(ids)
+    return found.group_by(ids).having(func.count() > 1)
