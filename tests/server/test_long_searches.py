@@ -116,7 +116,7 @@ def test_pages_of_a_search_without_an_index_lead_to_what_it_finds(
             client.post("/monitor/trace", json=trace).raise_for_status()
         found, token, pages = [], "", 0
         while True:
-            query = {"text": "umber 2", "page_size": 3, "page_token": token}
+            query = {"text": "umber 2", "page_size": "3", "page_token": token}
             page = client.get("/v1/traces", params=query).raise_for_status().json()
             found += [trace["id"] for trace in page["traces"]]
             token, pages = page["nextPageToken"], pages + 1
