@@ -28,8 +28,8 @@ from spanloom.store.sql.transaction import Transaction
 
 log = logging.getLogger("spanloom.store")
 
-# Spans a transaction, and different words: the writer's lock is held for about 5 ms.
-BATCH = 100
+# Spans a transaction, and different words: the writer's lock is held for about 5 to 10 ms.
+BATCH = 200
 _MOST_WORDS = 100_000
 # How long another process waits before it goes on in the place of one that died.
 _LEASE_NS = 10 * 10**9
