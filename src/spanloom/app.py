@@ -104,12 +104,13 @@ def methods(store: Store) -> list[Method]:
     )
 
 
-async def open_store(settings: Settings, *, migrate: bool = True) -> Store:
+async def open_store(settings: Settings, *, migrate: bool = True, durable: bool = True) -> Store:
     return await Store.open(
         settings.database,
         control_url=settings.control_database,
         restore=restore,
         migrate=migrate,
+        durable=durable,
         queue_rows=settings.queue_rows,
         queue_bytes=settings.queue_bytes,
     )
@@ -232,7 +233,7 @@ async def _index(settings: Settings, ready: Callable[[], None]) -> None:
     """Fill the index of terms until a signal, when the workers leave time for it."""
     os.nice(_INDEXER_NICE)
     stop = _stop_at_signals()
-    store = await open_store(settings, migrate=False)
+    store = await open_store(settings, migrate=False, durable=False)
     try:
         ready()
         await store.indexer.run_until(stop)

@@ -38,6 +38,8 @@ EVALUATOR = "versions"
 EVALUATOR_BODY = {"slug": EVALUATOR, "kind": "edit_similarity", "settings": {}}
 _MOST_VERSIONS = 500
 _START_MS = 1_767_225_600_000
+# Fields by which all events of an object are found: by a column, and by the index of terms.
+_NAMED = ("event_name", "config.of")
 _OTLP = "opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
 
@@ -133,7 +135,8 @@ class EventGroup(Object):
         return [*super().targets(), *(("conversation", session) for session in self.places)]
 
     def final_steps(self) -> Iterator[Step]:
-        yield steps.read_events("event_name", self.name, None, 0)
+        for named in _NAMED:
+            yield steps.read_events(named, self.name, None, 0)
         yield from map(steps.get_event, self.items)
         for session in self.places:
             yield steps.read_session(session, self.items)
@@ -169,7 +172,7 @@ class EventGroup(Object):
         if rng.random() < 0.3:
             session = rng.choice(self.places)
             return steps.read_events("session_id", session, session, rng.randrange(4))
-        return steps.read_events("event_name", self.name, None, rng.randrange(4))
+        return steps.read_events(rng.choice(_NAMED), self.name, None, rng.randrange(4))
 
     def _event(self, event_id: str, session: str, marker: str) -> dict[str, Json]:
         # The event's id is among the inputs, so that no two events of a chat say the same.
@@ -181,6 +184,7 @@ class EventGroup(Object):
             "source": "history",
             "start_time": _START_MS,
             "duration": 5,
+            "config": {"of": self.name},
             **{name: {"m": marker} for name in OF_EVENT.values()},
             "inputs": {"m": marker, "event": event_id},
         }

@@ -47,7 +47,9 @@ def test_pages_of_the_origins_may_call(client: httpx.Client) -> None:
     answer = client.post("/monitor/trace", headers={"origin": PAGE}, json={"input": "x", "new": 1})
     assert answer.headers["access-control-allow-origin"] in (PAGE, "*")
     exposed = answer.headers["access-control-expose-headers"]
-    assert {"x-request-id", "x-ignored-fields", "retry-after"} <= set(exposed.split(", "))
+    assert {"x-request-id", "x-ignored-fields", "x-total-is-lower-bound", "retry-after"} <= set(
+        exposed.split(", ")
+    )
 
 
 @pytest.mark.parametrize("client", [PAGE], indirect=True)

@@ -213,13 +213,16 @@ ASKED: dict[str, list[Json]] = {
 }
 
 
+@pytest.mark.parametrize("indexed", [False, True])
 @pytest.mark.parametrize("field", FIELDS)
 def test_every_operator_of_every_type_says_what_plain_code_says(
-    store: Store, run: Run[Any], field: str
+    store: Store, run: Run[Any], field: str, indexed: bool
 ) -> None:
     project = "filters"
     if not run(store.find_events(project, EventQuery(limit=1))).items:
         run(store.write_spans(project, EVENTS))
+    if indexed:
+        run(store.indexer.catch_up())
     for kind in TYPES.get(field, OPERATORS):
         for operator, value in itertools.product(OPERATORS[kind], ASKED[kind]):
             if value is not None or operator in ("exists", "not exists", "is", "is not"):
@@ -342,12 +345,18 @@ def cases(draw: st.DrawFn) -> tuple[list[Span], list[Filter]]:
 
 
 @settings(max_examples=30)
-@given(cases())
+@given(cases(), st.booleans())
 def test_filters_say_what_plain_code_says(
-    store: Store, run: Run[Any], project: str, case: tuple[list[Span], list[Filter]]
+    store: Store,
+    run: Run[Any],
+    project: str,
+    case: tuple[list[Span], list[Filter]],
+    indexed: bool,
 ) -> None:
     spans, filters = case
     run(store.delete_trace(project, "t"))
     run(store.write_spans(project, spans))
+    if indexed:
+        run(store.indexer.catch_up())
     for asked in filters:
         check(store, run, project, spans, asked)

@@ -41,6 +41,10 @@ PIECES = st.sampled_from(
 SAID = st.lists(PIECES, max_size=6).map("".join)
 
 
+def spelled(found: terms.Terms) -> set[str]:
+    return {word.decode() for word in found.words} | {f"{terms.MARK}{m:x}" for m in found.marks}
+
+
 def has(found: set[str], condition: table.Condition) -> bool:
     return any(of <= found for of in condition)
 
@@ -61,7 +65,9 @@ def test_a_text_has_the_words_of_every_part_of_it(text: str, data: st.DataObject
     part = text[start : data.draw(st.integers(start, len(text)))]
     once = orjson.dumps(text).decode()
     for outer in (text, once, orjson.dumps([once]).decode()):
-        found = terms.words_of(terms.folded(orjson.dumps(outer).decode()))
+        found = {word.decode() for word in terms.words_of({outer, "other"})}
+        if any(len(word.encode()) > terms.LONGEST_WORD for word in found):
+            continue  # its span is found by any text
         assert meets(found | {terms.MARK}, part)
         assert meets(found | {terms.MARK}, part.swapcase() if part.isascii() else part)
 
@@ -106,7 +112,7 @@ TALKING = st.builds(
 @settings(suppress_health_check=[HealthCheck.too_slow])
 @given(TALKING, st.data())
 def test_a_span_has_the_words_of_all_it_says(span: Span, data: st.DataObject) -> None:
-    found = terms.span_terms(PROJECT, span)
+    found = spelled(terms.span_terms(PROJECT, span))
     for said in spoken(span):
         start = data.draw(st.integers(0, len(said.text)))
         part = said.text[start : data.draw(st.integers(start, len(said.text)))]
@@ -123,7 +129,7 @@ def test_a_span_that_a_filter_finds_has_the_terms_of_the_filter(
             continue
         for span in spans:
             if holds(span, condition):
-                found = terms.span_terms(PROJECT, span)
+                found = spelled(terms.span_terms(PROJECT, span))
                 needed = match.needed(PROJECT, condition)
                 assert needed is None or has(found, needed), (condition, span)
                 assert meets(found, match.contained(condition)), (condition, span)
@@ -372,7 +378,7 @@ def test_a_span_that_cannot_be_restored_keeps_no_other_from_the_index(
     run(store.write_spans(PROJECT, [a_span("bad", "t1"), a_span("good", "t2", name="okapi")]))
     span_terms = terms.span_terms
 
-    def failing(project: str, span: Span) -> set[str]:
+    def failing(project: str, span: Span) -> terms.Terms:
         if span.span_id == "bad":
             raise ValueError
         return span_terms(project, span)

@@ -17,6 +17,7 @@ import orjson
 
 from spanloom.codec.json_path import json_path
 from spanloom.errors import Reason, invalid_field
+from spanloom.model import SlicedList
 from spanloom.model.checks import possible_id
 from spanloom.model.paging import clamped_page_size
 from spanloom.v1 import experiment_service_pb2, trace_service_pb2
@@ -56,7 +57,8 @@ async def token_page(
     """One page of a list, as a request with a page size and a page token asks for it.
 
     Args:
-        read: Reads at most so many items that follow a position, None for the beginning.
+        read: Reads at most so many items that follow a position, None for the beginning. Of a
+            SlicedList that was not read to its end the next page continues where it ended.
         position: An item's position in the list.
         query: The list and its conditions, as `list_query` names them.
 
@@ -73,7 +75,8 @@ async def token_page(
     # One more than the page has, to know whether another page follows.
     items = await read(size + 1, after)
     if len(items) <= size:
-        return TokenPage(items, "")
+        resume = items.resume if isinstance(items, SlicedList) else None
+        return TokenPage(items, page_token(query, project, resume) if resume else "")
     return TokenPage(items[:size], page_token(query, project, position(items[size - 1])))
 
 

@@ -22,6 +22,7 @@ from spanloom.model.query import (
     Filter,
     Match,
     Page,
+    SlicedList,
     SpokenQuery,
     TraceQuery,
 )
@@ -68,6 +69,7 @@ __all__ = [
     "PromptTag",
     "PromptVersion",
     "Sent",
+    "SlicedList",
     "Span",
     "SpokenQuery",
     "Trace",

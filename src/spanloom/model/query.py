@@ -86,10 +86,19 @@ class ChartPoint:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """One page of a list: the items, and the number of all that match, where the API reports it."""
+    """One page of a list: the items, and the number of all that match, where the API reports it.
+    Where it is a lower bound, at least so many match."""
 
     items: Sequence[T]
     total: int = 0
+    is_lower_bound: bool = False
+
+
+class SlicedList(list[T]):
+    """A part of a list by start and id. Where the read ended before it had all that it should find,
+    `resume` is the place from which on nothing was looked at."""
+
+    resume: tuple[int, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

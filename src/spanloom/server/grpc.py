@@ -21,6 +21,7 @@ from spanloom.server.listener import listen
 from spanloom.server.metadata import as_text
 from spanloom.server.methods import Method
 from spanloom.server.middleware import REQUEST_ID, Middleware, request_id_of
+from spanloom.services.context import Notes
 
 TRANSPORT = "grpc"
 _PROJECT = "x-spanloom-project"
@@ -109,6 +110,7 @@ class GrpcServer:
         async def answer(data: bytes, context: Context) -> bytes:
             metadata = _metadata(context)
             request_id = _answer_with_id(metadata, context)
+            notes = Notes()
             result = await self._middleware.unary(
                 method,
                 metadata,
@@ -116,7 +118,10 @@ class GrpcServer:
                 request_id=request_id,
                 transport=TRANSPORT,
                 time_left=context.time_remaining(),
+                notes=notes,
             )
+            if notes.headers:
+                context.set_trailing_metadata(((REQUEST_ID, request_id), *notes.headers.items()))
             return await _bytes(result, request_id, context)
 
         return answer

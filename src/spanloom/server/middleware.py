@@ -20,7 +20,7 @@ from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.model import uuid7
 from spanloom.server.auth import Authenticator
 from spanloom.server.methods import Method
-from spanloom.services.context import CallContext
+from spanloom.services.context import CallContext, Notes
 
 log = structlog.get_logger("spanloom.request")
 
@@ -83,10 +83,12 @@ class Middleware:
         request_id: str,
         transport: str,
         time_left: float | None = None,
+        notes: Notes | None = None,
     ) -> Message | SpanloomError:
         """Answer one call.
 
         Args:
+            notes: Takes what the service says of its answer.
             metadata: HTTP headers or gRPC metadata, names in lower case.
             read: Parses the request. It runs after authentication, so that callers without a key
                 cost no parsing.
@@ -94,16 +96,17 @@ class Middleware:
         """
         started = time.perf_counter()
         project, code, reason = "", "CANCELLED", ""
+        notes = Notes() if notes is None else notes
         self._in_flight += 1
         try:
             limit = self._timeout if time_left is None else min(time_left, self._timeout)
             async with asyncio.timeout(limit):
-                call = await self._admit(method, metadata, request_id)
+                call = await self._admit(method, metadata, request_id, notes)
                 project = call.key_project
                 result: Message = await method.answer(await read(), call)
             code = "OK"
         except Exception as error:  # noqa: BLE001 - the funnel
-            refusal = as_error(error, request_id, method.full_name)
+            refusal = as_error(error, request_id, method.full_name, notes.on_deadline)
             code, reason = refusal.code, refusal.reason
             return refusal
         finally:
@@ -128,7 +131,7 @@ class Middleware:
         project, code, reason = "", "CANCELLED", ""
         self._in_flight += 1
         try:
-            call = await self._admit(method, metadata, request_id)
+            call = await self._admit(method, metadata, request_id, Notes())
             project = call.key_project
             async for message in method.answer(await read(), call):
                 yield message
@@ -142,7 +145,7 @@ class Middleware:
             _log(method.full_name, request_id, started, transport, project, code, reason)
 
     async def _admit(
-        self, method: Method, metadata: Mapping[str, str], request_id: str
+        self, method: Method, metadata: Mapping[str, str], request_id: str, notes: Notes
     ) -> CallContext:
         received_ns = time.time_ns()
         self._last_call = time.monotonic()
@@ -178,6 +181,7 @@ class Middleware:
             received_ns=received_ns,
             header_project=metadata.get("x-spanloom-project", ""),
             header_project_id=metadata.get("project_id", "").rpartition("/")[2],
+            notes=notes,
         )
 
 
@@ -213,7 +217,9 @@ def _log(
     log.info("call", **facts)
 
 
-def as_error(error: Exception, request_id: str, method: str) -> SpanloomError:
+def as_error(
+    error: Exception, request_id: str, method: str, on_deadline: str = ""
+) -> SpanloomError:
     """The one funnel: known errors are for the caller, the text of all others is only logged."""
     if isinstance(error, SpanloomError):
         return error
@@ -221,7 +227,8 @@ def as_error(error: Exception, request_id: str, method: str) -> SpanloomError:
         return SpanloomError(
             Code.DEADLINE_EXCEEDED,
             Reason.DEADLINE_EXCEEDED,
-            "the deadline expired before the call was complete; a write may have been stored",
+            on_deadline
+            or "the deadline expired before the call was complete; a write may have been stored",
         )
     log.error("internal error", method=method, request_id=request_id, exc_info=error)
     return SpanloomError(

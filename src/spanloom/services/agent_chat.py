@@ -34,6 +34,10 @@ DEFAULT_MATCHES, MAX_MATCHES = 20, 1000
 MAX_MATCHES_OFFSET = 10_000
 DEFAULT_AGENTS, MAX_AGENTS = 100, 10_000
 _SEARCHED_AT_ONCE = 200
+_NARROW = (
+    "the deadline expired before all spans that may contain the query were read; narrow the search"
+    " by started_after and started_before, conversation_id, trace_id or agent_name"
+)
 
 _ROLES = {**{role: (role,) for role in ROLES}, "tool": (TOOL_CALL, TOOL_RESULT)}
 _DIRECTIONS = {"": True, "desc": True, "asc": False}
@@ -153,6 +157,7 @@ class AgentChatService:
         truncated = request.truncate_content or not request.HasField("truncate_content")
         show = partial(match_of, project_id=request.project_id, truncated=truncated)
         page = MatchPage(query.text, roles, show, offset=offset, limit=limit)
+        call.notes.on_deadline = _NARROW
         after: tuple[int, str, str] | None = None
         while not page.is_full:
             spans = await self._store.speaking_spans(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from spanloom.errors import Code, Reason, SpanloomError, invalid_field
 from spanloom.model.checks import Violations
@@ -11,6 +11,19 @@ from spanloom.model.projects import DEFAULT_PROJECT, INSTANCE, MAX_PROJECT_LENGT
 
 _NOT_OF_THE_KEY = "the request names a project that the key does not belong to"
 _NOT_OF_THE_HEADER = "project_id and the header x-spanloom-project name different projects"
+
+
+@dataclass(slots=True)
+class Notes:
+    """What a service says of its answer in addition to the message.
+
+    Attributes:
+        headers: Headers of the response, in gRPC trailing metadata.
+        on_deadline: What the error says where the deadline expires, "" for nothing of its own.
+    """
+
+    headers: dict[str, str] = field(default_factory=dict)
+    on_deadline: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +35,7 @@ class CallContext:
         received_ns: When the call arrived, in nanoseconds since 1970.
         header_project: The header `x-spanloom-project`, "" if there is none.
         header_project_id: The last part of the header `project_id` (`entity/project`), or "".
+        notes: What goes with the response.
     """
 
     request_id: str
@@ -30,6 +44,7 @@ class CallContext:
     received_ns: int
     header_project: str = ""
     header_project_id: str = ""
+    notes: Notes = field(default_factory=Notes)
 
     def project(self, hint: str = "") -> str:
         """The project of a call. A project key decides.

@@ -29,6 +29,11 @@ MAX_FOUND = 1000
 MAX_INT32 = 2**31 - 1
 _STREAMED_AT_ONCE = 250
 _SCHEMA_EVENTS = 1000
+_LOWER_BOUND = "x-total-is-lower-bound"
+_NARROW = (
+    "the deadline expired before all events that the filters may match were read; narrow the search"
+    " by a range of start times, or by a filter on event_type, event_name, session_id or event_id"
+)
 
 
 class EventService:
@@ -149,6 +154,7 @@ class EventService:
     ) -> event_service_pb2.GetEventsSchemaResponse:
         project = call.project(request.project)
         query = replace(event_query(request), limit=_SCHEMA_EVENTS)
+        call.notes.on_deadline = _NARROW
         spans = await self._store.next_events(project, query)
         return await run_in_thread_if_large(len(spans), lambda: schema_message(spans))
 
@@ -157,6 +163,7 @@ class EventService:
     ) -> event_service_pb2.GetEventsChartResponse:
         project = call.project(request.project)
         query, chart = chart_of(request)
+        call.notes.on_deadline = _NARROW
         points = await self._store.chart(project, query, chart)
         if len(points) > MOST_POINTS:
             raise invalid_field(
@@ -208,7 +215,10 @@ class EventService:
         """Add one page of events; how many there are in all."""
         project = call.project(request.project)
         fields = wanted(getattr(request, "projections", ()))
+        call.notes.on_deadline = _NARROW
         page = await self._store.find_events(project, page_query(request, maximum=maximum))
+        if page.is_lower_bound:
+            call.notes.headers[_LOWER_BOUND] = "true"
 
         def fill() -> None:
             for span in page.items:

@@ -22,6 +22,7 @@ from spanloom.model import (
     Evaluation,
     EventQuery,
     Page,
+    SlicedList,
     Span,
     SpokenQuery,
     Trace,
@@ -218,8 +219,11 @@ class SpanStore(Protocol):
         *,
         limit: int,
         after: tuple[int, str] | None = None,
-    ) -> list[Trace]:
+    ) -> SlicedList[Trace]:
         """Traces by start, the newest first, ties by trace id descending.
+
+        A text that no index helps to find is looked for about a second: the traces found so far are
+        returned, perhaps none, with the place to continue from.
 
         Continuing after the last trace seen skips none and repeats none, whatever is written
         meanwhile.
@@ -243,6 +247,9 @@ class SpanStore(Protocol):
 
     async def find_events(self, project: str, query: EventQuery) -> Page[Span]:
         """One page of the events that match, and how many match in all.
+
+        Where only a look at whole spans tells, the number is exact up to 10,000, or as far as they
+        are counted in about a second once the page is full; then it is a lower bound.
 
         All filters hold, and the start lies within [since_ns, until_ns]. Newest start first, ties
         by event id. Events of kind session are events, too.

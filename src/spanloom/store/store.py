@@ -40,6 +40,7 @@ class Store(SqlSpans, SqlControl):
         control_url: str = "",
         restore: Restore = no_adapter,
         migrate: bool = True,
+        durable: bool = True,
         queue_rows: int = 50_000,
         queue_bytes: int = 64 << 20,
     ) -> Self:
@@ -52,6 +53,9 @@ class Store(SqlSpans, SqlControl):
             restore: makes the whole spans of what adapters keep of them (`Sent.message`); without
                 it a store reads only spans that were written with their parts.
             migrate: create the tables or take them to the newest schema first.
+            durable: False for a process that writes only what can be made again, the index of
+                terms: a crash of the machine may undo the last of it, and no commit waits for the
+                disk.
             queue_rows, queue_bytes: the bounds of the queue before the writer.
 
         Raises:
@@ -65,7 +69,12 @@ class Store(SqlSpans, SqlControl):
                 "leave control_database out, or give it the same URL"
             )
         connections = await Connections.open(
-            url, restore=restore, migrate=migrate, queue_rows=queue_rows, queue_bytes=queue_bytes
+            url,
+            restore=restore,
+            migrate=migrate,
+            durable=durable,
+            queue_rows=queue_rows,
+            queue_bytes=queue_bytes,
         )
         return cls(connections)
 

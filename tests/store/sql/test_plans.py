@@ -78,6 +78,18 @@ QUERIES: dict[str, tuple[Call, str]] = {
     "events by type in range": (events(filters=is_("event_type"), since_ns=5), "spans_kind"),
     "events by name": (events(filters=is_("event_name")), "spans_name"),
     "events by metadata": (events(filters=is_("metadata.x")), "span_terms"),
+    "events that have a path": (
+        events(filters=[Filter(field="metadata.x", operator="exists", value=None)]),
+        "span_terms",
+    ),
+    "events that contain a whole word": (
+        events(filters=[Filter(field="outputs.x", operator="contains", value="a whole word")]),
+        "span_terms",
+    ),
+    "events that contain a part of a word": (
+        events(filters=[Filter(field="outputs.x", operator="contains", value="whol")]),
+        "span_terms",
+    ),
     "next events": (next_events(), "spans_start"),
     "next events by session": (next_events(filters=is_("session_id")), "spans_session"),
     "next events by type in range": (

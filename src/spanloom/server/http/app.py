@@ -71,7 +71,7 @@ def http_app(
         allow_origins=list(cors_origins),
         allow_methods=["*"],
         allow_headers=["*"],
-        expose_headers=[REQUEST_ID, "x-ignored-fields", "retry-after"],
+        expose_headers=[REQUEST_ID, "x-ignored-fields", "x-total-is-lower-bound", "retry-after"],
     )
 
 

@@ -10,6 +10,7 @@ from spanloom.errors import Code, SpanloomError
 from spanloom.server import status
 from spanloom.server.http.transcode import JSON, PROTOBUF, RouteError
 from spanloom.server.middleware import REQUEST_ID
+from spanloom.services.context import Notes
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -79,3 +80,8 @@ def ignored_fields(names: Sequence[str]) -> Headers:
     # The names come from the client: anything but plain ASCII would break the header.
     text = ", ".join(name for name in names if name.isascii() and name.isprintable())
     return [(b"x-ignored-fields", text[:_LONGEST_HEADER].encode())]
+
+
+def noted(notes: Notes) -> Headers:
+    """The headers that a service adds to its response."""
+    return [(name.encode(), value.encode()) for name, value in notes.headers.items()]

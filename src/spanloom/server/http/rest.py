@@ -21,10 +21,11 @@ from spanloom.server.http.request import (
     read_body,
     until_gone,
 )
-from spanloom.server.http.response import ignored_fields, send_body, send_error, start
+from spanloom.server.http.response import ignored_fields, noted, send_body, send_error, start
 from spanloom.server.http.transcode import JSON, PROTOBUF, Route, RouteError, Transcoder
 from spanloom.server.methods import Method
 from spanloom.server.middleware import Middleware, as_error, log_refusal, request_id_of
+from spanloom.services.context import Notes
 
 TRANSPORT = "rest"
 NDJSON = "application/x-ndjson"
@@ -88,8 +89,9 @@ class RestApp:
             async with contextlib.aclosing(results):
                 await self._send_stream(receive, send, route, request_id, results)
             return
+        notes = Notes()
         result = await self._middleware.unary(
-            route.method, metadata, read, request_id=request_id, transport=TRANSPORT
+            route.method, metadata, read, request_id=request_id, transport=TRANSPORT, notes=notes
         )
         if isinstance(result, SpanloomError):
             await send_error(send, self._transcoder.refusal(route, result), request_id, form)
@@ -102,7 +104,8 @@ class RestApp:
             refusal = as_error(error, request_id, route.method.full_name)
             await send_error(send, refusal, request_id, form)
             return
-        await send_body(send, 200, content_type, body, request_id, ignored_fields(ignored))
+        headers = [*ignored_fields(ignored), *noted(notes)]
+        await send_body(send, 200, content_type, body, request_id, headers)
 
     async def _send_stream(
         self,

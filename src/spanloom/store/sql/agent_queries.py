@@ -22,8 +22,9 @@ from sqlalchemy import (
     tuple_,
 )
 
-from spanloom.model import AGENT_FIGURES, AgentQuery, SpokenQuery
+from spanloom.model import AGENT_FIGURES, AgentQuery, Span, SpokenQuery
 from spanloom.store.sql.database import Database
+from spanloom.store.sql.index.terms import said, without_escapes
 from spanloom.store.sql.predicates import PLAIN
 from spanloom.store.sql.reading import select_whole
 from spanloom.store.sql.tables import spans
@@ -88,15 +89,23 @@ def speaking_spans(
     return select(spans).where(*where)
 
 
-def may_hold(text: str) -> Callable[[str], bool]:
-    """A condition that each JSON text meets which holds the text in any of JSON's spellings.
+def may_say(text: str) -> Callable[[Span], bool]:
+    """A condition that each span meets which may say the text, in whatever JSON it was sent.
 
     A part of the text that no writer escapes is in the JSON as it is; a letter outside ASCII as it
     is or as \\uXXXX.
     """
+    text = without_escapes(text)
     plain = max(PLAIN.findall(text), key=len, default="")
     foreign = max(_FOREIGN.findall(text), key=len, default="")
-    return lambda json: plain in json and (foreign in json or "\\u" in json)
+
+    def holds(span: Span) -> bool:
+        texts = said(span)
+        return any(plain in one for one in texts) and (
+            not foreign or any(foreign in one or "\\u" in one for one in texts)
+        )
+
+    return holds
 
 
 def agents(project: str, query: AgentQuery) -> tuple[Select[Any], Select[Any]]:

@@ -22,12 +22,18 @@ class Connections:
     any event loop."""
 
     def __init__(
-        self, database: Database, reader: SpanReader, *, queue_rows: int, queue_bytes: int
+        self,
+        database: Database,
+        reader: SpanReader,
+        *,
+        durable: bool,
+        queue_rows: int,
+        queue_bytes: int,
     ) -> None:
         self.database = database
         self.reader = reader
         self._read_engine = database.engine(writer=False, connections=READERS)
-        self._write_engine = database.engine(writer=True, connections=1)
+        self._write_engine = database.engine(writer=True, connections=1, durable=durable)
         self.read = Readers(self._read_engine)
         self.write = Writer(
             database, self._write_engine, reader, queue_rows=queue_rows, queue_bytes=queue_bytes
@@ -35,7 +41,14 @@ class Connections:
 
     @classmethod
     async def open(
-        cls, url: str, *, restore: Restore, migrate: bool, queue_rows: int, queue_bytes: int
+        cls,
+        url: str,
+        *,
+        restore: Restore,
+        migrate: bool,
+        durable: bool,
+        queue_rows: int,
+        queue_bytes: int,
     ) -> Self:
         """As `Store.open`."""
         target = database(url)
@@ -44,7 +57,13 @@ class Connections:
             await asyncio.to_thread(prepare, target)
         except (SQLAlchemyError, OSError) as error:
             raise errors.store_unavailable() from error
-        return cls(target, SpanReader(restore), queue_rows=queue_rows, queue_bytes=queue_bytes)
+        return cls(
+            target,
+            SpanReader(restore),
+            durable=durable,
+            queue_rows=queue_rows,
+            queue_bytes=queue_bytes,
+        )
 
     async def ready(self) -> bool:
         """Whether a read is answered and the writer lives."""

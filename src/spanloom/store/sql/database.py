@@ -51,9 +51,12 @@ class Database(ABC):
         """Raise SetupError when there is no database at the URL."""
 
     @abstractmethod
-    def engine(self, *, writer: bool, connections: int) -> Engine:
-        """A pool of at most `connections`. A writer's transaction takes its locks when it
-        begins."""
+    def engine(self, *, writer: bool, connections: int, durable: bool = True) -> Engine:
+        """A pool of at most `connections`. A writer's transaction takes its locks when it begins.
+
+        Not `durable`: a crash of the machine may undo the last transactions, the newest first; none
+        is undone in part, nor one that was committed before a durable one.
+        """
 
     # Writing
 

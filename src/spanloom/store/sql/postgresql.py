@@ -55,6 +55,7 @@ _DURABLE_COMMITS = """
 SELECT set_config('synchronous_commit', 'on', false)
 WHERE current_setting('synchronous_commit') = 'off'
 """
+_OTHER_COMMITS = "SELECT set_config('synchronous_commit', 'off', false)"
 # As SQLite has it: a day past the month's end is one of the next.
 _ISO_TIME = (
     r"^(?!0000)\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
@@ -67,7 +68,7 @@ class PostgreSQL(Database):
 
     writes_together = True
 
-    def engine(self, *, writer: bool, connections: int) -> Engine:
+    def engine(self, *, writer: bool, connections: int, durable: bool = True) -> Engine:
         engine = create_engine(
             self.url,
             pool_size=connections,
@@ -85,7 +86,7 @@ class PostgreSQL(Database):
             if connection.info.parameter_status("server_encoding") != "UTF8":
                 raise SetupError("the PostgreSQL database must have the encoding UTF8")
             if writer:
-                connection.execute(_DURABLE_COMMITS)
+                connection.execute(_DURABLE_COMMITS if durable else _OTHER_COMMITS)
                 for name, seconds in (
                     ("lock_timeout", database.PATIENCE_SECONDS),
                     ("idle_in_transaction_session_timeout", _IDLE_SECONDS),

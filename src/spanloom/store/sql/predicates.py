@@ -25,6 +25,8 @@ _INDEX = re.compile("0|[1-9][0-9]{0,8}")
 # Where the events view puts what went in or out and is no object.
 _WRAPPED = {"inputs": "input", "outputs": "output"}
 _NULL_MEANS = {"is": "not exists", "is not": "exists"}
+# The operators that hold where there is no value.
+HOLD_OF_NOTHING = frozenset({"not exists", "is not", "not contains"})
 _ISO_TIME = re.compile(
     r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)? *([Zz]|[+-]\d\d:\d\d)?)?", re.ASCII
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import fields
 from functools import partial as bound
@@ -21,6 +20,7 @@ from spanloom.model import (
     Evaluation,
     EventQuery,
     Page,
+    SlicedList,
     Span,
     SpokenQuery,
     Trace,
@@ -40,9 +40,9 @@ from spanloom.store.sql import (
 from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.follow_up import follow_up
 from spanloom.store.sql.index import match, search
-from spanloom.store.sql.index.search import Check
+from spanloom.store.sql.index.look import for_filter, for_text
+from spanloom.store.sql.index.search import SliceOverError, Watch
 from spanloom.store.sql.index.table import Condition
-from spanloom.store.sql.index.terms import said_json
 from spanloom.store.sql.queries import NEWEST_EVENTS
 from spanloom.store.sql.reading import select_whole
 from spanloom.store.sql.rows import checked
@@ -174,7 +174,7 @@ class SqlSpans(SpanStore):
         *,
         limit: int,
         after: tuple[int, str] | None = None,
-    ) -> list[Trace]:
+    ) -> SlicedList[Trace]:
         conditions = {f.name: getattr(query, f.name) for f in fields(query)}
         texts = {name: value for name, value in conditions.items() if isinstance(value, str)}
         checked(project=project, **texts)
@@ -183,7 +183,7 @@ class SqlSpans(SpanStore):
         found = queries.list_traces(project, query, after=after)
         if not query.text:
             limited = found.limit(limit)
-            return await self._read(lambda c: [rows.to_trace(row) for row in c.execute(limited)])
+            return await self._read(lambda c: SlicedList(map(rows.to_trace, c.execute(limited))))
         with_text = bound(
             search.traces_with,
             *(self._database, self._reader, project, query.text, found),
@@ -205,10 +205,10 @@ class SqlSpans(SpanStore):
         found = queries.find_events(asked.of_columns, project)
         offset = min((query.page - 1) * query.limit, MAX_TIME_NS)
 
-        def run(connection: Connection, check: Check) -> Page[Span]:
+        def run(connection: Connection, watch: Watch) -> Page[Span]:
             if asked.of_spans:
-                matching = self._matching(connection, project, found, asked, check)
-                return _page_of(matching, offset, query.limit)
+                matching = self._matching(connection, project, found, asked, watch)
+                return _page_of(matching, offset, query.limit, watch)
             whole = select_whole(found, NEWEST_EVENTS, limit=query.limit, offset=offset)
             page = [self._reader.to_span(row) for row in connection.execute(whole)]
             return Page(page, queries.total(connection, found, page, query.limit, offset))
@@ -224,9 +224,9 @@ class SqlSpans(SpanStore):
         if after is not None:
             found = found.where(queries.after_event(after))
 
-        def run(connection: Connection, check: Check) -> list[Span]:
+        def run(connection: Connection, watch: Watch) -> list[Span]:
             if asked.of_spans:
-                matching = self._matching(connection, project, found, asked, check)
+                matching = self._matching(connection, project, found, asked, watch)
                 return list(islice(matching, query.limit))
             whole = select_whole(found, NEWEST_EVENTS, limit=query.limit)
             return [self._reader.to_span(row) for row in connection.execute(whole)]
@@ -239,7 +239,7 @@ class SqlSpans(SpanStore):
         project: str,
         found: Select[Any],
         asked: filters.Conditions,
-        check: Check,
+        watch: Watch,
     ) -> Iterator[Span]:
         """The events found that fulfil the conditions on whole spans, newest start first. They are
         read as they are taken."""
@@ -249,24 +249,20 @@ class SqlSpans(SpanStore):
         for of in asked.on_json:
             conditions += search.text_conditions(connection, match.contained(of))
         which = search.candidates(connection, self._database, project, conditions)
+        looks = [look for of in asked.on_json if (look := for_filter(of))]
         for span in search.in_order(
-            connection, self._database, self._reader, found, NEWEST_EVENTS, which, check
+            connection, self._database, self._reader, found, NEWEST_EVENTS, which, looks, watch
         ):
             if all(holds(span) for holds in asked.of_spans):
                 yield span
 
-    async def _read_until_cancelled(self, query: Callable[[Connection, Check], T]) -> T:
+    async def _read_until_cancelled(self, query: Callable[[Connection, Watch], T]) -> T:
         """Read, and stop the reading thread when the caller is cancelled."""
-        cancelled = threading.Event()
-
-        def check() -> None:
-            if cancelled.is_set():
-                raise asyncio.CancelledError
-
+        watch = Watch()
         try:
-            return await self._read(lambda connection: query(connection, check))
+            return await self._read(lambda connection: query(connection, watch))
         except asyncio.CancelledError:
-            cancelled.set()
+            watch.is_cancelled = True
             raise
 
     async def chart(self, project: str, query: EventQuery, chart: Chart) -> list[ChartPoint]:
@@ -274,10 +270,10 @@ class SqlSpans(SpanStore):
         charts.check(chart)
         asked = filters.conditions(self._database, query)
 
-        def run(connection: Connection, check: Check) -> list[ChartPoint]:
+        def run(connection: Connection, watch: Watch) -> list[ChartPoint]:
             if asked.of_spans or not charts.is_of_columns(chart):
                 found = queries.find_events(asked.of_columns, project)
-                matching = self._matching(connection, project, found, asked, check)
+                matching = self._matching(connection, project, found, asked, watch)
                 return charts.points_of(matching, chart)
             points = charts.points(project, asked.of_columns, chart)
             return [ChartPoint(*row) for row in connection.execute(points)]
@@ -317,19 +313,21 @@ class SqlSpans(SpanStore):
         if not all(rows.storable(text) for text in texts):
             return []
         found = agent_queries.speaking_spans(project, query, after)
-        may_say = agent_queries.may_hold(query.text)
+        may_say = agent_queries.may_say(query.text)
 
-        def run(connection: Connection, check: Check) -> list[Span]:
+        def run(connection: Connection, watch: Watch) -> list[Span]:
             order = agent_queries.NEWEST_SPANS
             if not query.text:
                 whole = select_whole(found, order, limit=limit)
                 return [self._reader.to_span(row) for row in connection.execute(whole)]
             conditions = search.text_conditions(connection, query.text)
             which = search.candidates(connection, self._database, project, conditions)
+            look = for_text(query.text)
+            looks = [look] if look else []
             spans = search.in_order(
-                connection, self._database, self._reader, found, order, which, check
+                connection, self._database, self._reader, found, order, which, looks, watch
             )
-            return list(islice((span for span in spans if may_say(said_json(span))), limit))
+            return list(islice((span for span in spans if may_say(span)), limit))
 
         return await self._read_until_cancelled(run)
 
@@ -346,16 +344,22 @@ class SqlSpans(SpanStore):
         return await self._read(run)
 
 
-def _page_of(matching: Iterator[Span], offset: int, limit: int) -> Page[Span]:
-    """A page of what matches, and the number of all up to MOST_COUNTED."""
+def _page_of(matching: Iterator[Span], offset: int, limit: int, watch: Watch) -> Page[Span]:
+    """A page of what matches, and the number of all up to MOST_COUNTED, or as far as they are
+    counted in a slice of time."""
     page: list[Span] = []
     total = 0
-    for span in matching:
-        if offset <= total < offset + limit:
-            page.append(span)
-        total += 1
-        if total >= max(MOST_COUNTED, offset + limit):
-            break
+    watch.may_end = limit == 0
+    try:
+        for span in matching:
+            if total == max(MOST_COUNTED, offset + limit):
+                return Page(page, total, is_lower_bound=True)
+            total += 1
+            if offset < total <= offset + limit:
+                page.append(span)
+            watch.may_end = total >= offset + limit
+    except SliceOverError:
+        return Page(page, total, is_lower_bound=True)
     return Page(page, total)
 
 

@@ -89,7 +89,7 @@ class SQLite(Database):
         if not Path(str(self.url.database)).exists():
             raise SetupError(f"the file {self.url.database} does not exist")
 
-    def engine(self, *, writer: bool, connections: int) -> Engine:
+    def engine(self, *, writer: bool, connections: int, durable: bool = True) -> Engine:
         engine = create_engine(
             self.url,
             pool_size=connections,
@@ -104,7 +104,7 @@ class SQLite(Database):
             connection.isolation_level = None  # the listener below begins transactions
             if writer:
                 _write_ahead(connection)
-            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
             connection.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
             connection.execute(f"PRAGMA cache_size = {-65536 if writer else -16384}")

@@ -12,24 +12,25 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections import OrderedDict
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from spanloom import errors
 from spanloom.model import uuid7
 from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.index import table, terms
+from spanloom.store.sql.index.terms import Terms
 from spanloom.store.sql.reading import select_whole
 from spanloom.store.sql.tables import spans, term_cursor
 from spanloom.store.sql.transaction import Transaction
 
 log = logging.getLogger("spanloom.store")
 
-# Spans a transaction: the writer's lock is held for about 10 ms.
-BATCH = 250
+# Spans a transaction, and different words: the writer's lock is held for about 5 to 10 ms.
+BATCH = 200
+_MOST_WORDS = 100_000
 # How long another process waits before it goes on in the place of one that died.
 _LEASE_NS = 10 * 10**9
 _IDLE_SECONDS = 0.5
@@ -37,10 +38,26 @@ _IDLE_SECONDS = 0.5
 _FEW_ENTRIES = 10_000
 # So often an idle indexer looks how many entries are of no span any more.
 _LOOK_SECONDS = 600
-# The words last seen, which are not written again: most words of a batch are in it.
+# Words that were seen, which are not written again: most words of a batch are among them.
 _KNOWN_WORDS = 200_000
 
+_NEXT = select_whole(
+    select(spans).where(
+        spans.c.version >= bindparam("reached"), spans.c.version < bindparam("end")
+    ),
+    ("version",),
+    limit=BATCH,
+    also=("project", "version"),
+)
+_NEWEST = select(spans.c.version).order_by(spans.c.version.desc()).limit(1)
 _CURSOR = select(term_cursor).where(term_cursor.c.id == 1)
+
+
+class _Batch(NamedTuple):
+    """The terms of versions of spans, in their order, and what is new of words."""
+
+    terms_of: dict[int, Terms]
+    new: set[bytes]
 
 
 class Indexer:
@@ -50,7 +67,7 @@ class Indexer:
         self._read, self._write = connections.read, connections.write
         self._to_span = connections.reader.to_span
         self._owner = uuid7()
-        self._known: OrderedDict[str, None] = OrderedDict()
+        self._known: set[bytes] = set()
         self._limit = 0  # every version below is committed
 
     async def run_until(self, stop: asyncio.Event) -> None:
@@ -91,15 +108,12 @@ class Indexer:
         batch = await self._read(partial(self._batch, reached))
         if not batch:
             return 0
-        number, upto, terms_of, new = batch
-        store = partial(self._store, reached, upto, terms_of, new)
-        if not await self._write(store, rows=0):
+        if not await self._write(partial(self._store, reached, batch), rows=0):
             return 0
-        for word in new:
-            self._known[word] = None
-        while len(self._known) > _KNOWN_WORDS:
-            self._known.popitem(last=False)
-        return number
+        if len(self._known) > _KNOWN_WORDS:
+            self._known.clear()
+        self._known |= batch.new
+        return len(batch.terms_of)
 
     async def renew_if_dead(self) -> None:
         """Empty the index and begin anew where more than half of it is of spans that are gone: FTS5
@@ -126,8 +140,7 @@ class Indexer:
         row = connection.execute(_CURSOR).one()
         if row.owner != self._owner and row.lease_ns > time.time_ns():
             return None
-        newest = select(spans.c.version).order_by(spans.c.version.desc()).limit(1)
-        return row.reached, connection.execute(newest).scalar() or -1
+        return row.reached, connection.execute(_NEWEST).scalar() or -1
 
     def _take_lease(self, transaction: Transaction) -> bool:
         now = time.time_ns()
@@ -145,51 +158,26 @@ class Indexer:
         self._limit = transaction.first_version
         return bool(taken.rowcount)
 
-    def _batch(
-        self, reached: int, connection: Connection
-    ) -> tuple[int, int, dict[int, set[str]], set[str]] | None:
-        """How many spans, the cursor behind them, the terms of each version, and words that may be
-        new."""
-        found = connection.execute(
-            select_whole(
-                select(spans).where(spans.c.version >= reached, spans.c.version < self._limit),
-                ("version",),
-                limit=BATCH,
-                also=("project", "version"),
-            )
-        ).fetchall()
-        if not found:
-            return None
-        # Versions that clocks gave may be those of two spans: both are in one batch.
-        last = found[-1].version
-        if len(found) == BATCH and found[0].version != last:
-            found = [row for row in found if row.version != last]
-            last -= 1
-        terms_of: dict[int, set[str]] = {}
-        for row in found:
-            of_span = self._terms_of(row)
-            terms_of.setdefault(row.version, of_span).update(of_span)
-        unknown = set().union(*terms_of.values()) - self._known.keys()
-        words = {term for term in unknown if not term.startswith(terms.MARK)}
-        return len(found), last + 1, terms_of, words
+    def _batch(self, reached: int, connection: Connection) -> _Batch | None:
+        """The terms of the first versions from the cursor on that are committed."""
+        terms_of: dict[int, Terms] = {}
+        words: set[bytes] = set()
+        for row in connection.execute(_NEXT, {"reached": reached, "end": self._limit}):
+            of_span = terms_of[row.version] = self._terms_of(row)
+            words |= of_span.words
+            if len(words) > _MOST_WORDS:
+                break
+        return _Batch(terms_of, table.noted(words, self._known)) if terms_of else None
 
-    def _terms_of(self, row: Any) -> set[str]:
-        """The terms of a span. One that cannot be read as a whole is a candidate for all that is
-        asked of its project, and keeps no other from the index."""
+    def _terms_of(self, row: Any) -> Terms:
+        """The terms of a span. One that cannot be read as a whole keeps no other from the index."""
         try:
             return terms.span_terms(row.project, self._to_span(row))
         except Exception:
             log.exception("a span could not be indexed", extra={"version": row.version})
-            return {terms.project_mark(row.project), terms.WIDE, terms.DEEP}
+            return terms.nothing_known(row.project)
 
-    def _store(
-        self,
-        reached: int,
-        upto: int,
-        terms_of: dict[int, set[str]],
-        new: set[str],
-        transaction: Transaction,
-    ) -> bool:
+    def _store(self, reached: int, batch: _Batch, transaction: Transaction) -> bool:
         now = time.time_ns()
         moved = transaction.connection.execute(
             update(term_cursor)
@@ -199,15 +187,15 @@ class Indexer:
                 term_cursor.c.reached == reached,
             )
             .values(
-                reached=upto,
-                entries=term_cursor.c.entries + len(terms_of),
+                reached=max(batch.terms_of) + 1,
+                entries=term_cursor.c.entries + len(batch.terms_of),
                 lease_ns=now + _LEASE_NS,
             )
         )
         if not moved.rowcount:
             return False
-        table.add(transaction.connection, terms_of)
-        if new:
-            table.add_words(transaction.connection, new)
+        table.add(transaction.connection, batch.terms_of)
+        if batch.new:
+            table.add_words(transaction.connection, batch.new)
         self._limit = transaction.first_version
         return True

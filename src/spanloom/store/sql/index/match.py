@@ -18,13 +18,16 @@ Needed = list[frozenset[str]] | None
 def needed(project: str, asked: Filter) -> Needed:
     """Terms of paths and values; the words of a text are not among them."""
     operator = predicates.operator_of(asked)
-    if operator in ("not exists", "is not", "not contains"):
+    if operator in predicates.HOLD_OF_NOTHING:
         return None
     places = paths(asked.field)
     if operator == "is" and asked.type != "datetime":
         value = predicates.wanted_of(asked)
-        marks = [terms.value_mark(project, place, value) for place in places]
-        found = [frozenset([mark]) for mark in marks if mark is not None]
+        marks = (
+            terms.value_mark(project, place, value) or terms.path_mark(project, place)
+            for place in places
+        )
+        found = [frozenset([mark]) for mark in marks]
     else:
         found = [frozenset([terms.path_mark(project, place)]) for place in places]
     return [*found, frozenset([terms.DEEP])]

@@ -2,21 +2,25 @@
 
 A read takes the candidates that the index has for its conditions, if they are few, and else goes
 through the spans in the order of the answer until the answer is full. Whoever takes the spans
-decides each by itself. What the index has not reached yet is a candidate.
+decides each by itself. What the index has not reached yet is a candidate. A read that can be
+continued ends after SLICE_SECONDS with what it has found.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, func, or_, select
 
-from spanloom.model import Span, Trace
+from spanloom.model import SlicedList, Span, Trace
 from spanloom.store.sql import queries, rows
 from spanloom.store.sql.database import Database
 from spanloom.store.sql.index import table, terms
+from spanloom.store.sql.index.look import Look, for_text
 from spanloom.store.sql.reading import SpanReader, select_whole
 from spanloom.store.sql.reading import ordered as in_columns
 from spanloom.store.sql.tables import spans, term_cursor, traces
@@ -24,17 +28,42 @@ from spanloom.store.sql.tables import spans, term_cursor, traces
 # More candidates than this are no help: what so many spans have is soon found in their order.
 MOST_CANDIDATES = 10_000
 # More spans than this that are not indexed yet are gone through in the order of the answer.
-MOST_YOUNG = 200_000
+MOST_YOUNG = 50_000
 # Words that have the part of a word in them.
 _MOST_WORDS = 300
 # Spans, and traces, read at once.
 _SLICE = 200
 _TRACES = 50
+# So long a read looks for more than it has to find.
+SLICE_SECONDS = 1.0
 
 REACHED = select(term_cursor.c.reached).where(term_cursor.c.id == 1)
 
-# What a read has to do now and then: it raises where nobody waits for the answer any more.
-Check = Callable[[], None]
+
+class SliceOverError(Exception):
+    """The time of a read that may end is over."""
+
+
+class Watch:
+    """What a read looks at between two spans: whether somebody waits for the answer, and whether
+    the read, if it may end, has had its time."""
+
+    def __init__(self) -> None:
+        self.is_cancelled = False
+        self.may_end = False
+        self._until = time.monotonic() + SLICE_SECONDS
+
+    @property
+    def is_over(self) -> bool:
+        return time.monotonic() > self._until
+
+    def check(self) -> None:
+        """Raise CancelledError where nobody waits any more, SliceOverError where the read may end
+        and has had its time."""
+        if self.is_cancelled:
+            raise asyncio.CancelledError
+        if self.may_end and self.is_over:
+            raise SliceOverError
 
 
 def text_conditions(connection: Connection, text: str) -> list[table.Condition]:
@@ -44,8 +73,8 @@ def text_conditions(connection: Connection, text: str) -> list[table.Condition]:
         return [[asked.terms, frozenset([terms.WIDE])]]
     if not asked.part:
         return []
-    words = table.words_with(connection, asked.part, limit=_MOST_WORDS + 1)
-    if len(words) > _MOST_WORDS:
+    words = table.words_with(connection, asked.part, limit=_MOST_WORDS)
+    if words is None:
         return []
     return [[*(frozenset([word]) for word in words), frozenset([terms.WIDE])]]
 
@@ -81,29 +110,39 @@ def in_order(
     found: Select[Any],
     order: Sequence[str],
     which: ColumnElement[bool] | None,
-    check: Check,
+    looks: Sequence[Look],
+    watch: Watch,
 ) -> Iterator[Span]:
-    """The spans that a query finds, read as they are taken; of `candidates` only, where there are
-    some.
+    """The spans that a query finds and that pass all looks, read as they are taken; of `candidates`
+    only, where there are some.
 
     Args:
         found: selects rows of `spans`, without an order and a limit.
         order: as of `select_whole`; no two spans have the same place in it.
     """
+    for row in _rows(connection, database, found, order, which):
+        watch.check()
+        if all(look(row) for look in looks):
+            yield reader.to_span(row)
+
+
+def _rows(
+    connection: Connection,
+    database: Database,
+    found: Select[Any],
+    order: Sequence[str],
+    which: ColumnElement[bool] | None,
+) -> Iterator[Sequence[Any]]:
     if which is None:
         whole = select_whole(found, order)
         with connection.execute(whole, execution_options={"stream_results": True}) as streamed:
-            for row in streamed:
-                check()
-                yield reader.to_span(row)
+            yield from streamed
         return
     # The order first, without what the spans hold.
     versions = found.with_only_columns(spans.c.version).where(which)
     ordered = iter(connection.execute(versions.order_by(*in_columns(spans.c, order))).scalars())
     while part := list(islice(ordered, _SLICE)):
-        for row in connection.execute(select_whole(found.where(among(database, part)), order)):
-            check()
-            yield reader.to_span(row)
+        yield from connection.execute(select_whole(found.where(among(database, part)), order))
 
 
 def traces_with(
@@ -113,36 +152,44 @@ def traces_with(
     text: str,
     found: Select[Any],
     connection: Connection,
-    check: Check,
+    watch: Watch,
     *,
     limit: int,
-) -> list[Trace]:
+) -> SlicedList[Trace]:
     """The first traces of `queries.list_traces` of which a span holds the text, whatever the case
     of ASCII letters."""
     holds = terms.holder(text)
+    look = for_text(text)
+    looks = [look] if look else []
     which = candidates(connection, database, project, text_conditions(connection, text))
     if which is not None:
         query = queries.find_events([], project)
         all_found = in_order(
-            connection, database, reader, query, queries.NEWEST_EVENTS, which, check
+            connection, database, reader, query, queries.NEWEST_EVENTS, which, looks, watch
         )
         having = {span.trace_id for span in all_found if holds(span)}
         found = found.where(database.among(traces.c.trace_id, having)).limit(limit)
-        return [rows.to_trace(row) for row in connection.execute(found)]
-    kept: list[Trace] = []
+        return SlicedList(rows.to_trace(row) for row in connection.execute(found))
+    kept: SlicedList[Trace] = SlicedList()
     query = found
-    while len(kept) < limit:
+    while True:
         part = [rows.to_trace(row) for row in connection.execute(query.limit(_TRACES))]
         for trace in part:
-            check()
             of_trace = {"project": project, "trace_id": trace.trace_id}
             with connection.execute(queries.TRACE_SPANS, of_trace) as spans_of:
-                if any(holds(reader.to_span(row)) for row in spans_of):
-                    kept.append(trace)
+                for row in spans_of:
+                    watch.check()
+                    if all(look(row) for look in looks) and holds(reader.to_span(row)):
+                        kept.append(trace)
+                        break
+            if len(kept) == limit:
+                return kept
+            if watch.is_over:
+                kept.resume = (trace.start_ns, trace.trace_id)
+                return kept
         if len(part) < _TRACES:
-            break
+            return kept
         query = found.where(queries.after_trace(part[-1].start_ns, part[-1].trace_id))
-    return kept[:limit]
 
 
 def among(database: Database, versions: Sequence[int]) -> ColumnElement[bool]:

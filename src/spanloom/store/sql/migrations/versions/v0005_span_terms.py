@@ -17,7 +17,7 @@ CREATE VIRTUAL TABLE span_terms USING fts5 (
 )
 """
 POSTGRESQL = (
-    "CREATE TABLE span_terms (version BIGINT PRIMARY KEY, terms BIGINT[] NOT NULL)",
+    "CREATE TABLE span_terms (version BIGINT PRIMARY KEY, terms INTEGER[] NOT NULL)",
     "CREATE INDEX span_terms_terms ON span_terms USING gin (terms)",
 )
 

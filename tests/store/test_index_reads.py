@@ -1,0 +1,419 @@
+"""Reads that the index of terms narrows, over what adapters restore: they find what a look at every
+span finds, and end in time where the index does not help."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from spanloom.adapters.honeyhive.read import read_batch
+from spanloom.adapters.otlp.read import briefs_from
+from spanloom.adapters.restore import restore
+from spanloom.chat.spoken import spoken
+from spanloom.codec import json_codec, otlp_json
+from spanloom.model import EventQuery, Filter, Json, Span, SpokenQuery, TraceQuery
+from spanloom.model.span import EVENT_FIELDS
+from spanloom.store.sql.compression import compressed
+from spanloom.store.sql.index import look, search, terms
+from spanloom.store.sql.index.values import shown_values
+from spanloom.store.sql.reading import SPAN_NAMES
+from spanloom.store.store import Store
+from spanloom.v1 import event_service_pb2
+from tests.databases import select
+from tests.store.conftest import Run
+from tests.store.samples import a_span
+from tests.store.test_filters import OPERATORS, holds
+
+PROJECT = "p"
+
+
+@pytest.fixture
+def restoring(empty_url: str, run: Run[Any]) -> Iterator[Store]:
+    store = run(Store.open(empty_url, restore=restore))
+    yield store
+    run(store.close())
+
+
+def nodes(path: str, value: Json) -> Iterator[tuple[str, Json]]:
+    """Every path of a tree that a filter can name, and its value, but null."""
+    if value is None:
+        return
+    yield path, value
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if "." not in key and not key.isdigit():
+                yield from nodes(f"{path}.{key}", inner)
+    elif isinstance(value, (list, tuple)):
+        for place, inner in enumerate(value):
+            yield from nodes(f"{path}.{place}", inner)
+
+
+def conditions(path: str, value: Json) -> Iterator[Filter]:
+    """Filters that a value fulfils."""
+    yield Filter(field=path, operator="exists", value=None)
+    if isinstance(value, str):
+        text = value.replace("\0", "")
+        yield Filter(field=path, operator="is", value=value)
+        yield Filter(field=path, operator="contains", value=text[len(text) // 3 :][:40])
+    elif isinstance(value, bool):
+        yield Filter(field=path, operator="is", value=value, type="boolean")
+    elif isinstance(value, (int, float)):
+        yield Filter(field=path, operator="is", value=value, type="number")
+        yield Filter(field=path, operator="less than", value=value + 1, type="number")
+
+
+def corpus() -> Iterator[Span]:
+    """What a store keeps of messages that instrumentations sent."""
+    for file in sorted(Path("tests/data/otlp").rglob("*.json")):
+        request = otlp_json.parse(file.read_bytes())
+        for part in briefs_from(request, received_ns=5, most=100):
+            yield from part.spans
+
+
+def shown(span: Span) -> Iterator[Filter]:
+    """Filters that a span passes: of every value that it shows."""
+    for head in EVENT_FIELDS:
+        for tree in shown_values(span, head):
+            for path, value in nodes(head, tree):
+                yield from (asked for asked in conditions(path, value) if holds(span, asked))
+
+
+def test_no_look_at_the_bytes_leaves_out_a_span_that_passes() -> None:
+    looked = 0
+    for brief in corpus():
+        sent = brief.sent
+        if not sent.message:  # kept as JSON
+            continue
+        span = restore(sent.adapter, sent.message, sent.envelope, brief)
+        [message] = compressed([sent.message])
+        columns = [getattr(span, name) for name in SPAN_NAMES]
+        row = [*columns, sent.adapter, message, sent.envelope, None]
+        for asked in shown(span):
+            if (may_pass := look.for_filter(asked)) is not None:
+                assert may_pass(row), (asked, span)
+                looked += 1
+        for said in spoken(span):
+            for part in (said.text, said.text[1:-1], said.text[5:40]):
+                may_say = look.for_text(part)
+                assert may_say is None or may_say(row), (part, span)
+    assert looked > 500
+
+
+def test_every_value_that_adapters_restore_is_found(restoring: Store, run: Run[Any]) -> None:
+    run(restoring.write_spans(PROJECT, list(corpus()), partial=True))
+    run(restoring.indexer.catch_up())
+    spans = run(restoring.next_events(PROJECT, EventQuery(limit=10_000)))
+    asked: dict[tuple[str, str], tuple[Span, Filter]] = {}
+    for span in spans:
+        for condition in shown(span):
+            place = re.sub(r"\.[0-9]+", "", condition.field)
+            asked.setdefault((place, condition.operator), (span, condition))
+    assert len(asked) > 500
+    for span, condition in list(asked.values())[::10]:
+        found = run(restoring.find_events(PROJECT, EventQuery(filters=[condition])))
+        assert span in found.items, condition
+
+
+KEYS = st.sampled_from(["cost", "k", "a key", "é", "0", "漢字", 'quo"te', "back\\slash", "n\nl"])
+TEXTS = st.lists(
+    st.sampled_from(
+        [
+            "kumquat",
+            "KUMQUAT",
+            "quat",
+            "gpt4o",
+            "8f3afeed99",
+            " ",
+            "-",
+            "\n",
+            "\\",
+            "漢字仮",
+            "é",
+            "’",
+        ]
+    ),
+    max_size=4,
+).map("".join)
+TREES = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 3) | st.floats(-2, 2) | TEXTS,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(KEYS, inner, max_size=2),
+    max_leaves=4,
+)
+EVENTS = st.lists(
+    st.fixed_dictionaries(
+        {"event_type": st.just("model"), "event_id": st.sampled_from("abcd")},
+        optional={
+            "metadata": st.dictionaries(KEYS, TREES, max_size=3),
+            "outputs": st.dictionaries(KEYS, TREES, max_size=2),
+            "inputs": st.dictionaries(KEYS, TREES, max_size=2),
+        },
+    ),
+    min_size=1,
+    max_size=3,
+    unique_by=lambda event: str(event["event_id"]),
+)
+PATHS = st.builds(
+    lambda head, steps: ".".join([head, *steps]),
+    st.sampled_from(["metadata", "inputs", "outputs"]),
+    st.lists(KEYS, min_size=1, max_size=2),
+)
+ASKED = st.one_of(
+    st.builds(
+        lambda field, operator, value: Filter(field=field, operator=operator, value=value),
+        PATHS,
+        st.sampled_from(OPERATORS["string"]),
+        TEXTS,
+    ),
+    st.builds(
+        lambda field, operator, value: Filter(
+            field=field, operator=operator, value=value, type="number"
+        ),
+        PATHS,
+        st.sampled_from(OPERATORS["number"]),
+        st.integers(-3, 3),
+    ),
+)
+STEPS = st.lists(
+    st.tuples(st.just("write"), EVENTS)
+    | st.tuples(st.just("patch"), st.dictionaries(KEYS, TREES, max_size=2))
+    | st.tuples(st.just("index"), st.none()),
+    max_size=6,
+)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(STEPS, st.lists(ASKED, min_size=1, max_size=6), st.lists(TEXTS, max_size=3))
+def test_the_index_and_a_scan_find_the_same_events(
+    restoring: Store,
+    run: Run[Any],
+    steps: list[tuple[str, Any]],
+    asked: list[Filter],
+    texts: list[str],
+) -> None:
+    for event_id in "abcd":
+        run(restoring.delete_event(PROJECT, event_id))
+    for step, what in steps:
+        match step:
+            case "write":
+                request = json_codec.parse(
+                    {"events": [{**event, "session_id": "s"} for event in what]},
+                    event_service_pb2.CreateEventBatchRequest,
+                ).message
+                read = read_batch(request, received_ns=5, field="events", brief=True)
+                run(restoring.write_spans(PROJECT, read.spans, events=True))
+            case "patch":
+                run(restoring.patch_event(PROJECT, "a", {"metadata": what}))
+            case "index":
+                run(restoring.indexer.catch_up())
+    spans = run(restoring.next_events(PROJECT, EventQuery()))
+    for condition in asked:
+        found = run(restoring.find_events(PROJECT, EventQuery(filters=[condition])))
+        assert list(found.items) == [span for span in spans if holds(span, condition)], condition
+        assert found.total == len(found.items)
+        assert not found.is_lower_bound
+    for text in filter(None, texts):
+        holder = terms.holder(text)
+        listed = run(restoring.list_traces(PROJECT, TraceQuery(text=text), limit=10))
+        assert {trace.trace_id for trace in listed} == {s.trace_id for s in spans if holder(s)}
+
+
+# In slices of time
+
+
+def many(number: int) -> list[Span]:
+    return [
+        a_span(str(n), f"t{n:04}", {"metadata": {"n": n}}, event_id=f"e{n}", start_ns=n)
+        for n in range(number)
+    ]
+
+
+def test_a_list_whose_time_is_over_says_where_to_go_on(
+    store: Store, run: Run[Any], project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "SLICE_SECONDS", -1.0)
+    monkeypatch.setattr(search, "MOST_YOUNG", 0)
+    run(store.write_spans(project, [*many(7), a_span("x", "t", name="a kumquat", start_ns=3)]))
+    looked, found, after = 0, [], None
+    while True:
+        page = run(store.list_traces(project, TraceQuery(text="umquat"), limit=2, after=after))
+        found += [trace.trace_id for trace in page]
+        if page.resume is None:
+            break
+        assert after is None or page.resume < after
+        after = page.resume
+        looked += 1
+    # A trace each: what makes no progress would never end.
+    assert (looked, found) == (8, ["t"])
+
+
+def test_a_total_is_a_lower_bound_where_counting_takes_long(
+    store: Store, run: Run[Any], project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(store.write_spans(project, many(9)))
+    asked = Filter(field="metadata.n", operator="greater than", value=2, type="number")
+    exact = run(store.find_events(project, EventQuery(filters=[asked], limit=2)))
+    assert (len(exact.items), exact.total, exact.is_lower_bound) == (2, 6, False)
+    monkeypatch.setattr(search, "SLICE_SECONDS", -1.0)
+    cut = run(store.find_events(project, EventQuery(filters=[asked], limit=2)))
+    assert (list(cut.items), cut.total, cut.is_lower_bound) == (list(exact.items), 2, True)
+    # The page itself is read to its end.
+    whole = run(store.find_events(project, EventQuery(filters=[asked], limit=7)))
+    assert (len(whole.items), whole.total, whole.is_lower_bound) == (6, 6, False)
+
+
+def test_more_matches_than_are_counted_are_a_lower_bound(
+    store: Store, run: Run[Any], project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spanloom.store.sql.spans.MOST_COUNTED", 5)
+    run(store.write_spans(project, many(6)))
+    asked = [Filter(field="metadata.n", operator="exists", value=None)]
+    page = run(store.find_events(project, EventQuery(filters=asked, limit=2)))
+    assert (page.total, page.is_lower_bound) == (5, True)
+    run(store.delete_event(project, "e0"))
+    page = run(store.find_events(project, EventQuery(filters=asked, limit=2)))
+    assert (page.total, page.is_lower_bound) == (5, False)
+
+
+# A look at the bytes
+
+
+def test_spans_without_the_key_or_the_text_are_not_read(
+    restoring: Store, run: Run[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(restoring.write_spans(PROJECT, [*many(9), a_span("x", "t", {"metadata": {"rare": 5}})]))
+    reader = restoring._reader
+    read: list[Any] = []
+    to_span = reader.to_span
+
+    def noting(row: Any) -> Span:
+        read.append(row)
+        return to_span(row)
+
+    monkeypatch.setattr(reader, "to_span", noting)
+    asked = Filter(field="metadata.rare", operator="greater than", value=4, type="number")
+    found = run(restoring.find_events(PROJECT, EventQuery(filters=[asked])))
+    assert [span.span_id for span in found.items] == ["x"]
+    assert len(read) == 1
+    read.clear()
+    assert run(restoring.speaking_spans(PROJECT, SpokenQuery(text="a kumquat"), limit=5)) == []
+    assert read == []
+
+
+@pytest.mark.parametrize("text", ["12345", "true", "\\n", "ab", "漢字"])
+def test_the_bytes_do_not_tell_of_a_text_without_letters(text: str) -> None:
+    assert look.for_text(text) is None
+
+
+@pytest.mark.parametrize(
+    "field", ["metadata.cost", "config.model", "inputs.k", "error", "metadata.0", "metadata.é"]
+)
+def test_the_bytes_do_not_tell_of_what_is_derived_or_spelled_in_ways(field: str) -> None:
+    assert look.for_filter(Filter(field=field, operator="exists", value=None)) is None
+
+
+def test_the_process_that_indexes_does_not_wait_for_the_disk(empty_url: str, run: Run[Any]) -> None:
+    setting = "PRAGMA synchronous" if "sqlite" in empty_url else "SHOW synchronous_commit"
+
+    async def settings_of(durable: bool) -> str:
+        store = await Store.open(empty_url, durable=durable)
+        try:
+            return str(
+                await store._write(lambda t: t.connection.exec_driver_sql(setting).scalar_one())
+            )
+        finally:
+            await store.close()
+
+    found = [run(settings_of(durable)) for durable in (True, False)]
+    assert found == (["2", "1"] if "sqlite" in empty_url else ["on", "off"])
+
+
+# Two writers at once
+
+
+def test_an_open_write_is_not_passed_by_the_index(empty_url: str, run: Run[Any]) -> None:
+    """Its versions are taken, and its rows come later than others with higher versions."""
+
+    async def write_both() -> tuple[bool, list[str], int]:
+        slow, other = await Store.open(empty_url), await Store.open(empty_url)
+        database = slow._connections.database
+        upsert, taken, go_on = database.upsert, threading.Event(), threading.Event()
+
+        def waiting(*arguments: Any, **named: Any) -> None:
+            taken.set()
+            go_on.wait(20)
+            upsert(*arguments, **named)
+
+        database.upsert = waiting  # type: ignore[method-assign]
+        first = asyncio.create_task(slow.write_spans(PROJECT, [named("low")]))
+        await asyncio.to_thread(taken.wait, 20)
+        second = asyncio.create_task(other.write_spans(PROJECT, [named("high")]))
+        indexing = asyncio.create_task(other.indexer.catch_up())
+        await asyncio.sleep(0.5)
+        passed = indexing.done()
+        go_on.set()
+        await asyncio.gather(first, second, indexing)
+        await other.indexer.catch_up()
+        asked = [Filter(field="metadata.low", operator="exists", value=None)]
+        found = await other.find_events(PROJECT, EventQuery(filters=asked))
+        await slow.close()
+        await other.close()
+        young = "SELECT count(*) FROM spans, term_cursor WHERE version >= reached"
+        return passed, [span.span_id for span in found.items], select(empty_url, young)[0][0]
+
+    assert run(write_both()) == (False, ["low"], 0)
+
+
+def named(key: str) -> Span:
+    return a_span(key, f"t-{key}", {"metadata": {key: 1}})
+
+
+CHANGES: dict[str, Callable[[Store], Any]] = {
+    "patch": lambda store: store.patch_event(PROJECT, "old", {"metadata": {"new": 1}}),
+    "delete": lambda store: store.delete_event(PROJECT, "old"),
+    "rewrite": lambda store: store.write_spans(
+        PROJECT, [a_span("old", "t-old", {"metadata": {"new": 1}})]
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_span_that_changes_while_it_is_indexed_is_found_as_it_is(
+    empty_url: str, run: Run[Any], monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    store = run(Store.open(empty_url))
+    run(store.write_spans(PROJECT, [named("old"), named("stays")]))
+    batch, changed = store.indexer._batch, threading.Event()
+
+    async def make_change() -> None:
+        other = await Store.open(empty_url)
+        await CHANGES[change](other)
+        await other.close()
+
+    def then_change(*arguments: Any) -> Any:
+        made = batch(*arguments)  # in a thread that reads
+        if not changed.is_set():
+            changed.set()
+            asyncio.run(make_change())
+        return made
+
+    monkeypatch.setattr(store.indexer, "_batch", then_change)
+    run(store.indexer.catch_up())
+    for key, expected in (
+        ("stays", {"stays"}),
+        ("old", {"old"} if change == "patch" else set()),
+        ("new", set() if change == "delete" else {"old"}),
+    ):
+        asked = [Filter(field=f"metadata.{key}", operator="exists", value=None)]
+        for _ in range(2):
+            found = run(store.find_events(PROJECT, EventQuery(filters=asked)))
+            assert {span.span_id for span in found.items} == expected, key
+            run(store.indexer.catch_up())
+    run(store.close())
