@@ -1,4 +1,4 @@
-"""The statements behind conversations, messages and agents."""
+"""The statements behind conversations and messages."""
 
 from __future__ import annotations
 
@@ -8,12 +8,8 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
-    Double,
     Select,
-    and_,
     bindparam,
-    case,
-    cast,
     distinct,
     func,
     literal_column,
@@ -22,7 +18,7 @@ from sqlalchemy import (
     tuple_,
 )
 
-from spanloom.model import AGENT_FIGURES, AgentQuery, SpokenQuery
+from spanloom.model import SpokenQuery
 from spanloom.store.sql.database import Database
 from spanloom.store.sql.predicates import PLAIN
 from spanloom.store.sql.reading import select_whole
@@ -97,46 +93,3 @@ def may_hold(text: str) -> Callable[[str], bool]:
     plain = max(PLAIN.findall(text), key=len, default="")
     foreign = max(_FOREIGN.findall(text), key=len, default="")
     return lambda json: plain in json and (foreign in json or "\\u" in json)
-
-
-def agents(project: str, query: AgentQuery) -> tuple[Select[Any], Select[Any]]:
-    """A row an agent (or version), its columns the fields of `AgentTotals`; and the number of such
-    rows."""
-    version = spans.c.agent_version if query.by_version else _EMPTY
-    took = case(
-        (and_(spans.c.end_ns > spans.c.start_ns), (spans.c.end_ns - spans.c.start_ns) / 1e6),
-        else_=0.0,
-    )
-    columns: dict[str, ColumnElement[Any]] = {
-        "agent_name": spans.c.agent_name,
-        "agent_version": version,
-        "invocations": func.sum(case((spans.c.operation == "invoke_agent", 1), else_=0)),
-        "spans": func.count(),
-        # As numbers with a floating point, which do not overflow.
-        "input_tokens": func.coalesce(func.sum(cast(spans.c.input_tokens, Double)), 0.0),
-        "output_tokens": func.coalesce(func.sum(cast(spans.c.output_tokens, Double)), 0.0),
-        "duration_ms": func.sum(cast(took, Double)),
-        "errors": func.sum(case((spans.c.status == "ERROR", 1), else_=0)),
-        "first_ns": func.min(spans.c.start_ns),
-        "last_ns": func.max(spans.c.start_ns),
-        "cost": func.sum(spans.c.cost),
-    }
-    where = [spans.c.project == project, spans.c.agent_name != _EMPTY]
-    if query.agent_name:
-        where.append(spans.c.agent_name == query.agent_name)
-    keys = ("agent_name", "agent_version") if query.by_version else ("agent_name",)
-    grouped = (
-        select(*(columns[name].label(name) for name in AGENT_FIGURES))
-        .where(*where)
-        .group_by(
-            *(columns[name] if name == "agent_name" else literal_column(name) for name in keys)
-        )
-        .subquery()
-    )
-    order = []
-    for name, descending in query.order:
-        column = grouped.c[name]
-        # Absent costs last, whatever the order.
-        order += [column.is_(None), column.desc() if descending else column]
-    listed = select(grouped).order_by(*order, *(grouped.c[name] for name in keys))
-    return listed.limit(query.limit).offset(query.offset), select(func.count()).select_from(grouped)

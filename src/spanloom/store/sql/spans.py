@@ -27,7 +27,8 @@ from spanloom.model import (
     TraceQuery,
 )
 from spanloom.model.patch import Patch
-from spanloom.store.spans import ALL_TRACES, NO_PATCH, RefusedSpan, SpanStore
+from spanloom.model.usage import USAGE_FIELDS, UsagePoint, UsageQuery
+from spanloom.store.spans import ALL_TRACES, MOST_POINTS, NO_PATCH, RefusedSpan, SpanStore
 from spanloom.store.sql import (
     agent_queries,
     charts,
@@ -47,6 +48,8 @@ from spanloom.store.sql.queries import NEWEST_EVENTS
 from spanloom.store.sql.reading import select_whole
 from spanloom.store.sql.rows import checked
 from spanloom.store.sql.transaction import Rows, Transaction
+from spanloom.store.sql.usage import chart as usage_chart
+from spanloom.store.sql.usage import views
 
 T = TypeVar("T")
 
@@ -268,9 +271,12 @@ class SqlSpans(SpanStore):
 
         def run(connection: Connection, check: Check) -> list[ChartPoint]:
             if asked.of_spans or not charts.is_of_columns(chart):
-                found = queries.find_events(asked.of_columns, project)
-                matching = self._matching(connection, project, found, asked, check)
+                events = queries.find_events(asked.of_columns, project)
+                matching = self._matching(connection, project, events, asked, check)
                 return charts.points_of(matching, chart)
+            found = usage_chart.points(connection, self._database, project, query, chart, check)
+            if found is not None:
+                return found[: MOST_POINTS + 1]
             points = charts.points(project, asked.of_columns, chart)
             return [ChartPoint(*row) for row in connection.execute(points)]
 
@@ -329,13 +335,24 @@ class SqlSpans(SpanStore):
         checked(project=project)
         if not rows.storable(query.agent_name):
             return Page([])
-        listed, number = agent_queries.agents(project, query)
 
-        def run(connection: Connection) -> Page[AgentTotals]:
-            found = [AgentTotals(**row._mapping) for row in connection.execute(listed)]
-            return Page(found, connection.execute(number).scalar_one())
+        def run(connection: Connection, check: Check) -> Page[AgentTotals]:
+            return views.agents(connection, self._database, project, query, check)
 
-        return await self._read(run)
+        return await self._read_until_cancelled(run)
+
+    async def usage(self, project: str, query: UsageQuery) -> list[UsagePoint]:
+        checked(project=project)
+        unknown = {*query.group_by, *query.where} - set(USAGE_FIELDS)
+        if unknown:
+            raise ValueError(f"no fields of usage: {sorted(unknown)}")
+        if not all(map(rows.storable, query.where.values())):
+            return []
+
+        def run(connection: Connection, check: Check) -> list[UsagePoint]:
+            return views.usage_points(connection, self._database, project, query, check)
+
+        return await self._read_until_cancelled(run)
 
 
 def _page_of(matching: Iterator[Span], offset: int, limit: int) -> Page[Span]:
