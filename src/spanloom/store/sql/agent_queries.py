@@ -9,7 +9,6 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Select,
-    bindparam,
     distinct,
     func,
     literal_column,
@@ -30,29 +29,30 @@ _PLACE = (spans.c.start_ns, spans.c.trace_id, spans.c.span_id)
 NEWEST_SPANS = ("-start_ns", "-trace_id", "-span_id")
 _FOREIGN = re.compile(r"[^\x00-\x7f]+")
 
-_of_conversation = (
-    spans.c.project == bindparam("project"),
-    spans.c.session_id == bindparam("session_id"),
-)
-CONVERSATION_TRACES = (
-    select(spans.c.trace_id)
-    .where(*_of_conversation)
-    .group_by(spans.c.trace_id)
-    .order_by(func.min(spans.c.start_ns).desc(), spans.c.trace_id.desc())
-    .limit(bindparam("limit"))
-    .offset(bindparam("offset"))
-)
-COUNT_CONVERSATION_TRACES = select(func.count(distinct(spans.c.trace_id))).where(*_of_conversation)
+
+def conversation_traces(
+    project: str, belongs: ColumnElement[bool]
+) -> tuple[Select[Any], Select[Any]]:
+    """The traces of a conversation, the newest first by their earliest span in it, and how many
+    there are. `belongs` is as of `sessions`."""
+    in_it = (spans.c.project == project, belongs)
+    listed = (
+        select(spans.c.trace_id)
+        .where(*in_it)
+        .group_by(spans.c.trace_id)
+        .order_by(func.min(spans.c.start_ns).desc(), spans.c.trace_id.desc())
+    )
+    return listed, select(func.count(distinct(spans.c.trace_id))).where(*in_it)
 
 
 def turn_spans(
-    database: Database, project: str, session_id: str, trace_ids: list[str]
+    database: Database, project: str, belongs: ColumnElement[bool], trace_ids: list[str]
 ) -> Select[Any]:
-    """These traces' spans that belong to the session or to no conversation."""
+    """These traces' spans that belong to the conversation or to none."""
     found = select(spans).where(
         spans.c.project == project,
         database.among(spans.c.trace_id, trace_ids),
-        or_(spans.c.session_id == session_id, spans.c.session_id == spans.c.trace_id),
+        or_(belongs, spans.c.session_id == spans.c.trace_id),
     )
     return select_whole(found, ("start_ns", "span_id"))
 
@@ -60,12 +60,11 @@ def turn_spans(
 def speaking_spans(
     project: str, query: SpokenQuery, after: tuple[int, str, str] | None
 ) -> Select[Any]:
-    """The rows of the spans that fulfil all that the query asks of columns; `after` is
-    (start_ns, trace_id, span_id) of one, in the order of NEWEST_SPANS."""
+    """The rows of the spans that fulfil all that the query asks of columns but for the session;
+    `after` is (start_ns, trace_id, span_id) of one, in the order of NEWEST_SPANS."""
     where: list[ColumnElement[bool]] = [spans.c.project == project]
     for column, value in (
         (spans.c.trace_id, query.trace_id),
-        (spans.c.session_id, query.session_id),
         (spans.c.agent_name, query.agent_name),
         (func.lower(spans.c.provider), query.provider.lower()),
         (spans.c.model, query.model),
