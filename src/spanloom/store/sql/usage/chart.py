@@ -49,7 +49,7 @@ def points(
     if width % HOUR_NS or chart.offset_ns % HOUR_NS:
         return None
     since = -MAX_TIME_NS if query.since_ns is None else query.since_ns
-    before = MAX_TIME_NS if query.until_ns is None else query.until_ns + 1
+    before = MAX_TIME_NS if query.until_ns is None else min(query.until_ns + 1, MAX_TIME_NS)
     first, last = since + -since % HOUR_NS, before - before % HOUR_NS
     if first >= last or _number(connection, project, first, last, DAY) < FEW:
         return None
@@ -121,9 +121,10 @@ def _where(query: EventQuery) -> dict[str, str] | None:
 def _number(connection: Connection, project: str, start: int, before: int, hours: int) -> float:
     """How many events are summed up in the cells that begin in a range."""
     c = usage_cells.c
+    start = max(start - (hours - 1) * HOUR_NS, -MAX_TIME_NS)
     number = select(func.sum(c.spans)).where(
         *(c.project == project, c.cuboid == "all", c.hours == hours),
-        *(c.start_ns >= start - (hours - 1) * HOUR_NS, c.start_ns < before),
+        *(c.start_ns >= start, c.start_ns < min(before, MAX_TIME_NS)),
     )
     return connection.execute(number).scalar() or 0
 
