@@ -58,6 +58,7 @@ CONVENTIONS: Final[tuple[Convention, ...]] = (
     autogen.CONVENTION,
     llamaindex.CONVENTION,
     koog.CONVENTION,
+    otel_genai.CONVERSATION,
 )
 
 
