@@ -47,7 +47,7 @@ def turn_use(tree: SpanTree, facts: FactsById) -> TurnUse:
     uses = [owns[of.span_id].use if of.span_id in owns else of.use for of in reported]
     *tokens, _ = (sum(number or 0 for number in numbers) for numbers in zip(*uses, strict=True))
     costs = [use[-1] for use in uses if use[-1] is not None]
-    return TurnUse(*tokens, dollars(sum(costs)) if costs else None)
+    return TurnUse._make([*tokens, dollars(sum(costs)) if costs else None])
 
 
 def turn_times(root: Facts, spans: Sequence[Span]) -> tuple[int, int, int]:

@@ -79,11 +79,10 @@ spans = Table(
     Index("spans_name", "project", "name", "start_ns", "duration_ms"),
     # The order in which spans were written, for the index of terms and for who follows a project.
     Index("spans_version", "version"),
-    # Most spans name no agent, and need no entry. The sums of agents are read from it alone.
+    # Most spans name no agent, and need no entry.
     Index(
         "spans_agent",
-        *("project", "agent_name", "start_ns", "agent_version", "operation", "status"),
-        *("end_ns", "input_tokens", "output_tokens", "cost"),
+        *("project", "agent_name", "start_ns"),
         sqlite_where=text("agent_name <> ''"),
         postgresql_where=text("agent_name <> ''"),
     ),

@@ -32,7 +32,6 @@ _NOTHING = ("", "", 0)
 Change = tuple[Part, int]
 Trace = tuple[str, str]  # its project and its id
 
-NEWEST = select(spans.c.version).order_by(spans.c.version.desc()).limit(1)
 _NOTED = select(
     select(func.count()).select_from(usage_retired).scalar_subquery(),
     select(func.coalesce(func.sum(usage_moved.c.times), 0)).scalar_subquery(),
@@ -69,8 +68,8 @@ def noted(connection: Connection) -> tuple[int, int]:
 
 def is_quiet(connection: Connection, reached: int) -> bool:
     """Whether nothing has changed."""
-    newest = connection.execute(NEWEST).scalar()
-    return (newest is None or newest < reached) and noted(connection) == (0, 0)
+    young = select(spans.c.version).where(spans.c.version >= reached).limit(1)
+    return connection.execute(young).first() is None and noted(connection) == (0, 0)
 
 
 def changes(

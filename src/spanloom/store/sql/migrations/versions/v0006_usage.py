@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from alembic import op
-from sqlalchemy import BigInteger, Column, Double, LargeBinary, Text, column, table
+from sqlalchemy import BigInteger, Column, Double, LargeBinary, Text, column, table, text
 
 revision = "0006"
 down_revision = "0005"
@@ -103,6 +103,16 @@ def upgrade() -> None:
         _text("feature"),
         _whole("times"),
     )
+    # Sums of agents are not read from it any more.
+    some = text("agent_name <> ''")
+    op.drop_index("spans_agent", "spans")
+    op.create_index(
+        "spans_agent",
+        "spans",
+        ["project", "agent_name", "start_ns"],
+        sqlite_where=some,
+        postgresql_where=some,
+    )
     op.execute("DROP TRIGGER spans_replaced" + _on("spans"))
     op.execute("DROP TRIGGER spans_deleted" + _on("spans"))
     if _is_postgresql():
@@ -112,8 +122,13 @@ def upgrade() -> None:
     for name, event, when, body in TRIGGERS:
         op.execute(f"CREATE TRIGGER {name} AFTER {event} {when} BEGIN {body} END")
     found = table("sqlite_stat1", column("tbl"), column("idx"), column("stat"))
-    stat = {"tbl": "usage_cells", "idx": "usage_cells_start", "stat": "500000 100000 20000 9000 20"}
-    op.bulk_insert(found, [stat])
+    op.execute(found.delete().where(found.c.idx == "spans_agent"))
+    stats = (
+        ("usage_cells", "usage_cells_start", "500000 100000 20000 9000 20"),
+        ("spans", "spans_agent", "300000 30000 3000 1"),
+    )
+    keys = found.columns.keys()
+    op.bulk_insert(found, [dict(zip(keys, row, strict=True)) for row in stats])
 
 
 def _create_on_postgresql() -> None:
