@@ -167,7 +167,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
         collecting = asyncio.create_task(gc_tuning.collect_forever(lambda: middleware.is_busy))
         stack.callback(collecting.cancel)
         if sockets is None:  # several workers have a process beside them for this
-            indexing = asyncio.create_task(store.indexer.run_until(stop))
+            indexing = asyncio.create_task(store.follow_until(stop))
             background.append(indexing)
             stack.push_async_callback(_stopped, indexing)
         if settings.evaluate:
@@ -230,13 +230,14 @@ async def _serve(
 
 
 async def _index(settings: Settings, ready: Callable[[], None]) -> None:
-    """Fill the index of terms until a signal, when the workers leave time for it."""
+    """Fill the index of terms and the sums over spans until a signal, when the workers leave time
+    for it."""
     os.nice(_INDEXER_NICE)
     stop = _stop_at_signals()
     store = await open_store(settings, migrate=False, durable=False)
     try:
         ready()
-        await store.indexer.run_until(stop)
+        await store.follow_until(stop)
     finally:
         await store.close()
 

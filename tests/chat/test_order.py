@@ -131,7 +131,7 @@ def test_a_duration_is_floored_and_never_negative() -> None:
     assert turn_of(span("r", start=5, end=1)).total_duration_ms == 0
 
 
-def test_totals_add_up_all_spans_even_those_that_repeat_their_childrens() -> None:
+def test_totals_count_of_an_agent_what_its_calls_do_not_account_for() -> None:
     cached = {"reasoning_tokens": 3, "cache_creation_tokens": 4, "cache_read_tokens": 5}
     turn = turn_of(
         agent("r", input_tokens=10, output_tokens=2, cost=0.5),
@@ -139,12 +139,12 @@ def test_totals_add_up_all_spans_even_those_that_repeat_their_childrens() -> Non
         chat("m", "r", body=cached),
     )
     assert (turn.total_input_tokens, turn.total_output_tokens, turn.total_reasoning_tokens) == (
-        20,
-        4,
+        10,
+        2,
         6,
     )
     assert (turn.total_cache_creation_input_tokens, turn.total_cache_read_input_tokens) == (8, 10)
-    assert turn.total_cost_usd == 0.75
+    assert turn.total_cost_usd == 0.5
 
 
 def test_no_priced_span_means_no_cost_and_a_free_one_costs_nothing() -> None:

@@ -3,35 +3,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
-from spanloom.chat.facts import OTHER, Facts, FactsById
+from spanloom.chat.facts import Facts, FactsById
 from spanloom.chat.payloads import duration_ms
 from spanloom.chat.tree import SpanTree
-from spanloom.chat.usage import NO_USAGE, Usage
+from spanloom.model.own_use import Reported, dollars, own_uses, picodollars
 
 if TYPE_CHECKING:
     from spanloom.model import Span
 
 
-def counted_usages(tree: SpanTree, facts: FactsById) -> Iterator[Usage]:
-    """The usage of each span, except of a step or call that repeats the tokens of those inside it.
+class TurnUse(NamedTuple):
+    """What a turn used: tokens, and US dollars; None where no span is priced."""
 
-    An agent's own figures count beside those of its calls; what an agent or a tool inside a call
-    used is its own.
-    """
-    below: dict[str, tuple[int, int]] = {}
-    for span_id in reversed(list(tree.downwards())):
-        f = facts[span_id]
-        inner = [below[child] for child in tree.children.get(span_id, ())]
-        tokens = sum(t[0] for t in inner), sum(t[1] for t in inner)
-        own = f.usage.input_tokens or 0, f.usage.output_tokens or 0
-        is_repeat = f.act == OTHER and any(own) and own == tokens
-        if f.usage is not NO_USAGE and not is_repeat:
-            tokens = tokens[0] + own[0], tokens[1] + own[1]
-            yield f.usage
-        below[span_id] = tokens if f.act == OTHER else (0, 0)
+    input_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    cache_creation_tokens: int
+    cache_read_tokens: int
+    cost: float | None
+
+
+def turn_use(tree: SpanTree, facts: FactsById) -> TurnUse:
+    """The sum of what each span used itself (`spanloom.model.own_use`)."""
+    parents = {child: above for above, inner in tree.children.items() for child in inner}
+    reported = [
+        Reported(
+            span_id,
+            parents.get(span_id, ""),
+            f.span.kind,
+            f.span.operation,
+            (
+                *(f.usage.input_tokens, f.usage.output_tokens, f.usage.reasoning_tokens),
+                *(f.cache_tokens if f.span.genai.usage else (None, None)),
+                picodollars(f.usage.total_cost),
+            ),
+        )
+        for span_id, f in facts.items()
+    ]
+    owns = own_uses(reported)
+    uses = [owns[of.span_id].use if of.span_id in owns else of.use for of in reported]
+    *tokens, _ = (sum(number or 0 for number in numbers) for numbers in zip(*uses, strict=True))
+    costs = [use[-1] for use in uses if use[-1] is not None]
+    return TurnUse._make([*tokens, dollars(sum(costs)) if costs else None])
 
 
 def turn_times(root: Facts, spans: Sequence[Span]) -> tuple[int, int, int]:

@@ -10,7 +10,6 @@ Rules: docs/contracts/agent_chat.md, section 1.2.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -23,7 +22,7 @@ from spanloom.chat.passes.repeats import drop_repeated_requests, nest_repeated_c
 from spanloom.chat.passes.requests import order_after_requests
 from spanloom.chat.passes.subagents import move_agents_into_tools
 from spanloom.chat.timeline import Timeline
-from spanloom.chat.totals import counted_usages, turn_times
+from spanloom.chat.totals import turn_times, turn_use
 from spanloom.chat.tree import SpanTree, root_of, span_tree
 from spanloom.chat.walk import walk
 from spanloom.codec.gradual_release import release_gradually
@@ -96,9 +95,7 @@ def trace_chat(
         messages = _messages(tree, facts, model_calls=include_model_tool_calls)
     root = facts[root_of(unique).span_id]
     started_ns, ended_ns, total_ms = turn_times(root, unique)
-    usages = list(counted_usages(tree, facts))
-    costs = [usage.total_cost for usage in usages if usage.total_cost is not None]
-    cache_tokens = [f.cache_tokens for f in facts.values()]
+    used = turn_use(tree, facts)
     turn = TurnChat(
         trace_id=trace_id,
         root_span_name=root.span.agent_name or root.span.name or None,
@@ -110,12 +107,12 @@ def trace_chat(
         ended_ns=ended_ns,
         user_id=root.user_id,
         total_duration_ms=total_ms,
-        total_cost_usd=math.fsum(costs) if costs else None,
-        total_input_tokens=sum(usage.input_tokens or 0 for usage in usages),
-        total_output_tokens=sum(usage.output_tokens or 0 for usage in usages),
-        total_reasoning_tokens=sum(usage.reasoning_tokens or 0 for usage in usages),
-        total_cache_creation_input_tokens=sum(written for written, _ in cache_tokens),
-        total_cache_read_input_tokens=sum(read for _, read in cache_tokens),
+        total_cost_usd=used.cost,
+        total_input_tokens=used.input_tokens,
+        total_output_tokens=used.output_tokens,
+        total_reasoning_tokens=used.reasoning_tokens,
+        total_cache_creation_input_tokens=used.cache_creation_tokens,
+        total_cache_read_input_tokens=used.cache_read_tokens,
         messages=tuple(messages),
     )
     release_gradually(derived)

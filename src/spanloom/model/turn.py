@@ -124,7 +124,8 @@ class TurnChat:
     its totals.
 
     `ended_ns` is 0 while the root is open. `total_duration_ms` is the root's wall clock, not a sum.
-    The token totals add up all spans plainly; `total_cost_usd` None means that no span is priced.
+    The totals add up what each span used itself (`spanloom.model.own_use`); `total_cost_usd` None
+    means that no span is priced.
     `feedback` is None unless it was asked for, () when there is none.
     """
 

@@ -29,6 +29,7 @@ from spanloom.model import (
     TraceQuery,
 )
 from spanloom.model.patch import Patch
+from spanloom.model.usage import UsagePoint, UsageQuery
 
 ALL_TRACES = TraceQuery()
 NO_PATCH: Patch = {}
@@ -276,6 +277,10 @@ class SpanStore(Protocol):
     async def chart(self, project: str, query: EventQuery, chart: Chart) -> list[ChartPoint]:
         """The matching events summed up, by bucket, then group; at most MOST_POINTS and one more.
 
+        Of many events percentiles of the duration are within one percent
+        (`spanloom.model.sketch`). Costs and tokens in the metadata are those of the event's
+        columns, as the event reports them.
+
         Merging rows by key: over the newest row of each key, as any aggregate.
 
         Raises:
@@ -314,6 +319,19 @@ class SpanStore(Protocol):
         ...
 
     async def find_agents(self, project: str, query: AgentQuery) -> Page[AgentTotals]:
-        """One page of the agents that spans name, or of their versions, and how many there are, by
-        aggregate queries. Merging rows by key: as `chart`."""
+        """One page of the agents that spans name, or of their versions, and how many there are.
+
+        Tokens and costs are the spans' own use; an agent is charged with that of the spans below it
+        that name no agent. Merging rows by key: own use is a function of a trace's newest rows, so
+        sums are kept by trace.
+        """
+        ...
+
+    async def usage(self, project: str, query: UsageQuery) -> list[UsagePoint]:
+        """Usage by bucket, then group; points without spans are left out. Exact but for
+        percentiles, as `UsagePoint` has it. Merging rows by key: as `find_agents`.
+
+        Raises:
+            ValueError: the query names a field that is not one of USAGE_FIELDS.
+        """
         ...

@@ -16,6 +16,7 @@ from spanloom.store.sql.reading import no_adapter
 from spanloom.store.sql.rederive import Range, step
 from spanloom.store.sql.spans import SqlSpans
 from spanloom.store.sql.urls import database
+from spanloom.store.sql.usage.follower import Follower
 
 
 class Store(SqlSpans, SqlControl):
@@ -30,7 +31,13 @@ class Store(SqlSpans, SqlControl):
         SqlSpans.__init__(self, connections)
         SqlControl.__init__(self, connections)
         self.indexer = Indexer(connections)
+        self.follower = Follower(connections)
         self._connections = connections
+
+    async def follow_until(self, stop: asyncio.Event) -> None:
+        """Do what is done behind the writer until `stop`: the index of terms and the sums over
+        spans."""
+        await asyncio.gather(self.indexer.run_until(stop), self.follower.run_until(stop))
 
     @classmethod
     async def open(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Sequence
 
 from spanloom.adapters.honeyhive.write import fill_event
 from spanloom.codec.json_error import MAX_LEVELS
 from spanloom.codec.json_fields import put_json
 from spanloom.model import NO_BODY, Json, Span
+from spanloom.model.own_use import Own, Reported, dollars, own_uses, picodollars
 from spanloom.model.parents import cycle_heads
 from spanloom.model.patch import Patch, patched
 from spanloom.model.times import ms_from_ns
@@ -97,17 +98,38 @@ def _sum_up(top: _Node, root: Span, others: Sequence[Span]) -> None:
         if root.duration_ms is None:
             top.duration = ms_from_ns(max(0, end - start))
     events = [span for span in others if span.kind != "session"]
-    tokens_in = sum(span.input_tokens or 0 for span in events)
-    tokens_out = sum(span.output_tokens or 0 for span in events)
-    costs = [span.cost for span in events if span.cost is not None]
+    owns = _own_uses(events)
+    uses = [own.use for own in owns]
+    tokens_in, tokens_out = (sum(use[n] or 0 for use in uses) for n in (0, 1))
+    costs = [use[2] for use in uses if use[2] is not None]
+    calls = zip(events, owns, strict=True)
     totals: dict[str, Json] = {
         "num_events": len(events),
-        "num_model_events": sum(span.kind == "model" for span in events),
+        "num_model_events": sum(
+            span.kind == "model" and not own.is_repeated for span, own in calls
+        ),
         "has_feedback": any(span.io.feedback for span in (root, *events)),
         "prompt_tokens": tokens_in,
         "completion_tokens": tokens_out,
         "total_tokens": tokens_in + tokens_out,
     }
     if costs:
-        totals["cost"] = sum(costs)
+        totals["cost"] = dollars(sum(costs))
     put_json(top, {"metadata": totals})
+
+
+def _own_uses(events: Sequence[Span]) -> list[Own]:
+    """What each event used itself: input tokens, output tokens, picodollars."""
+    of_trace: defaultdict[str, list[Reported]] = defaultdict(list)
+    for span in events:
+        use = (span.input_tokens, span.output_tokens, picodollars(span.cost))
+        reported = Reported(span.span_id, span.parent_id, span.kind, span.operation, use)
+        of_trace[span.trace_id].append(reported)
+    found = {trace_id: own_uses(spans) for trace_id, spans in of_trace.items()}
+    places: defaultdict[str, int] = defaultdict(int)
+    owns = []
+    for span in events:
+        reported = of_trace[span.trace_id][places[span.trace_id]]
+        places[span.trace_id] += 1
+        owns.append(found[span.trace_id].get(span.span_id, Own(reported.use)))
+    return owns

@@ -54,6 +54,7 @@ CONVENTIONS: Final[tuple[Convention, ...]] = (
     autogen.CONVENTION,
     llamaindex.CONVENTION,
     koog.CONVENTION,
+    otel_genai.CONVERSATION,
 )
 
 

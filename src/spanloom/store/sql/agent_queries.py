@@ -1,4 +1,4 @@
-"""The statements behind conversations, messages and agents."""
+"""The statements behind conversations and messages."""
 
 from __future__ import annotations
 
@@ -8,12 +8,7 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
-    Double,
     Select,
-    and_,
-    bindparam,
-    case,
-    cast,
     distinct,
     func,
     literal_column,
@@ -22,7 +17,7 @@ from sqlalchemy import (
     tuple_,
 )
 
-from spanloom.model import AGENT_FIGURES, AgentQuery, Span, SpokenQuery
+from spanloom.model import Span, SpokenQuery
 from spanloom.store.sql.database import Database
 from spanloom.store.sql.index.terms import said, without_escapes
 from spanloom.store.sql.predicates import PLAIN
@@ -35,29 +30,30 @@ _PLACE = (spans.c.start_ns, spans.c.trace_id, spans.c.span_id)
 NEWEST_SPANS = ("-start_ns", "-trace_id", "-span_id")
 _FOREIGN = re.compile(r"[^\x00-\x7f]+")
 
-_of_conversation = (
-    spans.c.project == bindparam("project"),
-    spans.c.session_id == bindparam("session_id"),
-)
-CONVERSATION_TRACES = (
-    select(spans.c.trace_id)
-    .where(*_of_conversation)
-    .group_by(spans.c.trace_id)
-    .order_by(func.min(spans.c.start_ns).desc(), spans.c.trace_id.desc())
-    .limit(bindparam("limit"))
-    .offset(bindparam("offset"))
-)
-COUNT_CONVERSATION_TRACES = select(func.count(distinct(spans.c.trace_id))).where(*_of_conversation)
+
+def conversation_traces(
+    project: str, belongs: ColumnElement[bool]
+) -> tuple[Select[Any], Select[Any]]:
+    """The traces of a conversation, the newest first by their earliest span in it, and how many
+    there are. `belongs` is as of `sessions`."""
+    in_it = (spans.c.project == project, belongs)
+    listed = (
+        select(spans.c.trace_id)
+        .where(*in_it)
+        .group_by(spans.c.trace_id)
+        .order_by(func.min(spans.c.start_ns).desc(), spans.c.trace_id.desc())
+    )
+    return listed, select(func.count(distinct(spans.c.trace_id))).where(*in_it)
 
 
 def turn_spans(
-    database: Database, project: str, session_id: str, trace_ids: list[str]
+    database: Database, project: str, belongs: ColumnElement[bool], trace_ids: list[str]
 ) -> Select[Any]:
-    """These traces' spans that belong to the session or to no conversation."""
+    """These traces' spans that belong to the conversation or to none."""
     found = select(spans).where(
         spans.c.project == project,
         database.among(spans.c.trace_id, trace_ids),
-        or_(spans.c.session_id == session_id, spans.c.session_id == spans.c.trace_id),
+        or_(belongs, spans.c.session_id == spans.c.trace_id),
     )
     return select_whole(found, ("start_ns", "span_id"))
 
@@ -65,12 +61,11 @@ def turn_spans(
 def speaking_spans(
     project: str, query: SpokenQuery, after: tuple[int, str, str] | None
 ) -> Select[Any]:
-    """The rows of the spans that fulfil all that the query asks of columns; `after` is
-    (start_ns, trace_id, span_id) of one, in the order of NEWEST_SPANS."""
+    """The rows of the spans that fulfil all that the query asks of columns but for the session;
+    `after` is (start_ns, trace_id, span_id) of one, in the order of NEWEST_SPANS."""
     where: list[ColumnElement[bool]] = [spans.c.project == project]
     for column, value in (
         (spans.c.trace_id, query.trace_id),
-        (spans.c.session_id, query.session_id),
         (spans.c.agent_name, query.agent_name),
         (func.lower(spans.c.provider), query.provider.lower()),
         (spans.c.model, query.model),
@@ -106,46 +101,3 @@ def may_say(text: str) -> Callable[[Span], bool]:
         )
 
     return holds
-
-
-def agents(project: str, query: AgentQuery) -> tuple[Select[Any], Select[Any]]:
-    """A row an agent (or version), its columns the fields of `AgentTotals`; and the number of such
-    rows."""
-    version = spans.c.agent_version if query.by_version else _EMPTY
-    took = case(
-        (and_(spans.c.end_ns > spans.c.start_ns), (spans.c.end_ns - spans.c.start_ns) / 1e6),
-        else_=0.0,
-    )
-    columns: dict[str, ColumnElement[Any]] = {
-        "agent_name": spans.c.agent_name,
-        "agent_version": version,
-        "invocations": func.sum(case((spans.c.operation == "invoke_agent", 1), else_=0)),
-        "spans": func.count(),
-        # As numbers with a floating point, which do not overflow.
-        "input_tokens": func.coalesce(func.sum(cast(spans.c.input_tokens, Double)), 0.0),
-        "output_tokens": func.coalesce(func.sum(cast(spans.c.output_tokens, Double)), 0.0),
-        "duration_ms": func.sum(cast(took, Double)),
-        "errors": func.sum(case((spans.c.status == "ERROR", 1), else_=0)),
-        "first_ns": func.min(spans.c.start_ns),
-        "last_ns": func.max(spans.c.start_ns),
-        "cost": func.sum(spans.c.cost),
-    }
-    where = [spans.c.project == project, spans.c.agent_name != _EMPTY]
-    if query.agent_name:
-        where.append(spans.c.agent_name == query.agent_name)
-    keys = ("agent_name", "agent_version") if query.by_version else ("agent_name",)
-    grouped = (
-        select(*(columns[name].label(name) for name in AGENT_FIGURES))
-        .where(*where)
-        .group_by(
-            *(columns[name] if name == "agent_name" else literal_column(name) for name in keys)
-        )
-        .subquery()
-    )
-    order = []
-    for name, descending in query.order:
-        column = grouped.c[name]
-        # Absent costs last, whatever the order.
-        order += [column.is_(None), column.desc() if descending else column]
-    listed = select(grouped).order_by(*order, *(grouped.c[name] for name in keys))
-    return listed.limit(query.limit).offset(query.offset), select(func.count()).select_from(grouped)

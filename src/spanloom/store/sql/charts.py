@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Double, Select, case, cast, func, literal,
 
 from spanloom import errors
 from spanloom.model import Chart, ChartPoint, Json, Span
+from spanloom.model.span import SHOWN_COLUMNS
 from spanloom.store.spans import MOST_POINTS
 from spanloom.store.sql import filters, predicates
 from spanloom.store.sql.tables import spans
@@ -19,6 +20,10 @@ _SUMS: dict[str, Any] = {
     "min": func.min,
     "max": func.max,
     "count": func.count,
+}
+# Fields of the metadata that are columns: a chart is of the columns, without reading what was sent.
+_METADATA = {
+    ".".join(path): spans.c[name] for path, name in SHOWN_COLUMNS.items() if path[0] == "metadata"
 }
 PERCENTILES = (50, 75, 90, 95, 99)
 AGGREGATIONS = (*_SUMS, *(f"p{rank}" for rank in PERCENTILES))
@@ -42,8 +47,8 @@ def check(chart: Chart) -> None:
 
 def is_of_columns(chart: Chart) -> bool:
     """Whether columns alone tell a chart."""
-    fields = (chart.metric, chart.group_by)
-    return not any(predicates.is_field(field) for field in fields)
+    metric = "" if chart.metric in _METADATA else chart.metric
+    return not any(predicates.is_field(field) for field in (metric, chart.group_by))
 
 
 def points(project: str, conditions: Sequence[ColumnElement[bool]], chart: Chart) -> Select[Any]:
@@ -54,7 +59,8 @@ def points(project: str, conditions: Sequence[ColumnElement[bool]], chart: Chart
     group: ColumnElement[Any] = literal("")
     if chart.group_by:
         group = filters.text_column(chart.group_by)  # type: ignore[assignment]
-    number = cast(filters.number_column(chart.metric), Double)
+    column = _METADATA.get(chart.metric)
+    number = cast(filters.number_column(chart.metric) if column is None else column, Double)
     events = (
         select(begin.label("begin"), group.label("of"), number.label("number"))
         .where(spans.c.project == project, *conditions)

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import delete, select
 
-from spanloom.store.sql import queries
+from spanloom.store.sql import queries, sessions
 from spanloom.store.sql.event_ids import of_events
 from spanloom.store.sql.tables import evaluations, feedback, patches, spans, traces
 from spanloom.store.sql.transaction import Transaction
@@ -21,7 +21,7 @@ def event(transaction: Transaction, project: str, event_id: str) -> bool:
 def session(transaction: Transaction, project: str, session_id: str) -> bool:
     """Delete a session, else the trace with its id; whether one was there. If not, nothing is
     deleted."""
-    of_session = spans.c.session_id == session_id
+    of_session = sessions.belongs(transaction.connection, transaction.database, project, session_id)
     if not (_spans(transaction, project, of_session) or trace(transaction, project, session_id)):
         return False
     _feedback_on(transaction, project, "conversation", {session_id})

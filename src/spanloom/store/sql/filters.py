@@ -41,11 +41,12 @@ class _Operand:
 @dataclass(frozen=True, slots=True)
 class Conditions:
     """What a query asks of columns, and what of whole spans: its filters on JSON, and a predicate
-    of each."""
+    of each. `sessions` are those that the events have to belong to (`sessions.belongs`)."""
 
     of_columns: Sequence[Condition]
     on_json: Sequence[Filter]
     of_spans: Sequence[Predicate]
+    sessions: Sequence[str] = ()
 
 
 def conditions(database: Database, query: EventQuery) -> Conditions:
@@ -53,10 +54,13 @@ def conditions(database: Database, query: EventQuery) -> Conditions:
     of_columns: list[Condition] = []
     on_json: list[Filter] = []
     of_spans: list[Predicate] = []
+    sessions: list[str] = []
     for asked in query.filters:
         _check(asked)
         try:
-            if asked.field in _COLUMNS:
+            if _is_session(asked):
+                sessions.append(predicates.text(asked.value))
+            elif asked.field in _COLUMNS:
                 of_columns.append(_condition(database, asked))
             else:
                 of_spans.append(predicates.predicate(asked))
@@ -67,7 +71,12 @@ def conditions(database: Database, query: EventQuery) -> Conditions:
         of_columns.append(spans.c.start_ns >= query.since_ns)
     if query.until_ns is not None:
         of_columns.append(spans.c.start_ns <= query.until_ns)
-    return Conditions(of_columns, on_json, of_spans)
+    return Conditions(of_columns, on_json, of_spans, sessions)
+
+
+def _is_session(asked: Filter) -> bool:
+    of_session = asked.field == "session_id" and asked.type == "string"
+    return of_session and predicates.operator_of(asked) == "is"
 
 
 def number_column(field: str) -> ColumnElement[Any] | None:

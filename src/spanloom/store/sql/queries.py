@@ -45,10 +45,6 @@ TRACE_SPANS = select_whole(
 TRACE_VERSIONS = select(spans.c.version).where(
     spans.c.project == _project, spans.c.trace_id == bindparam("trace_id")
 )
-SESSION_SPANS = select_whole(
-    select(spans).where(spans.c.project == _project, spans.c.session_id == bindparam("session_id")),
-    ("start_ns", "span_id", "trace_id"),
-)
 TRACE_EXISTS = select(
     or_(
         *(

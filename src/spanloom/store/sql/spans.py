@@ -9,7 +9,7 @@ from functools import partial as bound
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Select
+from sqlalchemy import ColumnElement, Connection, Select, select
 
 from spanloom.model import (
     MAX_TIME_NS,
@@ -27,7 +27,8 @@ from spanloom.model import (
     TraceQuery,
 )
 from spanloom.model.patch import Patch
-from spanloom.store.spans import ALL_TRACES, NO_PATCH, RefusedSpan, SpanStore
+from spanloom.model.usage import USAGE_FIELDS, UsagePoint, UsageQuery
+from spanloom.store.spans import ALL_TRACES, MOST_POINTS, NO_PATCH, RefusedSpan, SpanStore
 from spanloom.store.sql import (
     agent_queries,
     charts,
@@ -35,6 +36,7 @@ from spanloom.store.sql import (
     filters,
     queries,
     rows,
+    sessions,
     tables,
 )
 from spanloom.store.sql.connections import Connections
@@ -47,6 +49,8 @@ from spanloom.store.sql.queries import NEWEST_EVENTS
 from spanloom.store.sql.reading import select_whole
 from spanloom.store.sql.rows import checked
 from spanloom.store.sql.transaction import Rows, Transaction
+from spanloom.store.sql.usage import chart as usage_chart
+from spanloom.store.sql.usage import views
 
 T = TypeVar("T")
 
@@ -161,11 +165,15 @@ class SqlSpans(SpanStore):
         return sorted(found)
 
     async def session_spans(self, project: str, session_id: str) -> list[Span]:
-        parameters = checked(project=project, session_id=session_id)
-        to_span = self._reader.to_span
-        return await self._read(
-            lambda c: [to_span(row) for row in c.execute(queries.SESSION_SPANS, parameters)]
-        )
+        checked(project=project, session_id=session_id)
+
+        def run(connection: Connection) -> list[Span]:
+            belongs = sessions.belongs(connection, self._database, project, session_id)
+            found = select(tables.spans).where(tables.spans.c.project == project, belongs)
+            whole = select_whole(found, ("start_ns", "span_id", "trace_id"))
+            return [self._reader.to_span(row) for row in connection.execute(whole)]
+
+        return await self._read(run)
 
     async def list_traces(
         self,
@@ -202,10 +210,10 @@ class SqlSpans(SpanStore):
     async def find_events(self, project: str, query: EventQuery) -> Page[Span]:
         checked(project=project)
         asked = filters.conditions(self._database, query)
-        found = queries.find_events(asked.of_columns, project)
         offset = min((query.page - 1) * query.limit, MAX_TIME_NS)
 
         def run(connection: Connection, watch: Watch) -> Page[Span]:
+            found = queries.find_events(self._conditions(connection, project, asked), project)
             if asked.of_spans:
                 matching = self._matching(connection, project, found, asked, watch)
                 return _page_of(matching, offset, query.limit, watch)
@@ -220,11 +228,11 @@ class SqlSpans(SpanStore):
     ) -> list[Span]:
         checked(project=project)
         asked = filters.conditions(self._database, query)
-        found = queries.find_events(asked.of_columns, project)
-        if after is not None:
-            found = found.where(queries.after_event(after))
 
         def run(connection: Connection, watch: Watch) -> list[Span]:
+            found = queries.find_events(self._conditions(connection, project, asked), project)
+            if after is not None:
+                found = found.where(queries.after_event(after))
             if asked.of_spans:
                 matching = self._matching(connection, project, found, asked, watch)
                 return list(islice(matching, query.limit))
@@ -232,6 +240,16 @@ class SqlSpans(SpanStore):
             return [self._reader.to_span(row) for row in connection.execute(whole)]
 
         return await self._read_until_cancelled(run)
+
+    def _conditions(
+        self, connection: Connection, project: str, asked: filters.Conditions
+    ) -> list[ColumnElement[bool]]:
+        """What is asked of columns."""
+        belong = [
+            sessions.belongs(connection, self._database, project, session_id)
+            for session_id in asked.sessions
+        ]
+        return [*asked.of_columns, *belong]
 
     def _matching(
         self,
@@ -271,11 +289,17 @@ class SqlSpans(SpanStore):
         asked = filters.conditions(self._database, query)
 
         def run(connection: Connection, watch: Watch) -> list[ChartPoint]:
+            conditions = self._conditions(connection, project, asked)
             if asked.of_spans or not charts.is_of_columns(chart):
-                found = queries.find_events(asked.of_columns, project)
-                matching = self._matching(connection, project, found, asked, watch)
+                events = queries.find_events(conditions, project)
+                matching = self._matching(connection, project, events, asked, watch)
                 return charts.points_of(matching, chart)
-            points = charts.points(project, asked.of_columns, chart)
+            found = usage_chart.points(
+                connection, self._database, project, query, chart, watch.check
+            )
+            if found is not None:
+                return found[: MOST_POINTS + 1]
+            points = charts.points(project, conditions, chart)
             return [ChartPoint(*row) for row in connection.execute(points)]
 
         return await self._read_until_cancelled(run)
@@ -285,15 +309,15 @@ class SqlSpans(SpanStore):
     async def conversation_turns(
         self, project: str, session_id: str, *, limit: int, offset: int = 0
     ) -> tuple[list[tuple[str, list[Span]]], int]:
-        texts = checked(project=project, session_id=session_id)
-        parameters = {**texts, "limit": limit, "offset": offset}
+        checked(project=project, session_id=session_id)
 
         def run(connection: Connection) -> tuple[list[tuple[str, list[Span]]], int]:
-            total = connection.execute(agent_queries.COUNT_CONVERSATION_TRACES, parameters)
-            number = total.scalar_one()
-            page = connection.execute(agent_queries.CONVERSATION_TRACES, parameters).scalars()
+            belongs = sessions.belongs(connection, self._database, project, session_id)
+            listed, counted = agent_queries.conversation_traces(project, belongs)
+            number = connection.execute(counted).scalar_one()
+            page = connection.execute(listed.limit(limit).offset(offset)).scalars()
             turns: dict[str, list[Span]] = {trace_id: [] for trace_id in page}
-            query = agent_queries.turn_spans(self._database, project, session_id, list(turns))
+            query = agent_queries.turn_spans(self._database, project, belongs, list(turns))
             for row in connection.execute(query) if turns else ():
                 turns[row.trace_id].append(self._reader.to_span(row))
             return list(turns.items()), number
@@ -312,10 +336,14 @@ class SqlSpans(SpanStore):
         texts = (query.text, query.agent_name, query.provider, query.model)
         if not all(rows.storable(text) for text in texts):
             return []
-        found = agent_queries.speaking_spans(project, query, after)
         may_say = agent_queries.may_say(query.text)
 
         def run(connection: Connection, watch: Watch) -> list[Span]:
+            found = agent_queries.speaking_spans(project, query, after)
+            if query.session_id:
+                found = found.where(
+                    sessions.belongs(connection, self._database, project, query.session_id)
+                )
             order = agent_queries.NEWEST_SPANS
             if not query.text:
                 whole = select_whole(found, order, limit=limit)
@@ -335,13 +363,24 @@ class SqlSpans(SpanStore):
         checked(project=project)
         if not rows.storable(query.agent_name):
             return Page([])
-        listed, number = agent_queries.agents(project, query)
 
-        def run(connection: Connection) -> Page[AgentTotals]:
-            found = [AgentTotals(**row._mapping) for row in connection.execute(listed)]
-            return Page(found, connection.execute(number).scalar_one())
+        def run(connection: Connection, watch: Watch) -> Page[AgentTotals]:
+            return views.agents(connection, self._database, project, query, watch.check)
 
-        return await self._read(run)
+        return await self._read_until_cancelled(run)
+
+    async def usage(self, project: str, query: UsageQuery) -> list[UsagePoint]:
+        checked(project=project)
+        unknown = {*query.group_by, *query.where} - set(USAGE_FIELDS)
+        if unknown:
+            raise ValueError(f"no fields of usage: {sorted(unknown)}")
+        if not all(map(rows.storable, query.where.values())):
+            return []
+
+        def run(connection: Connection, watch: Watch) -> list[UsagePoint]:
+            return views.usage_points(connection, self._database, project, query, watch.check)
+
+        return await self._read_until_cancelled(run)
 
 
 def _page_of(matching: Iterator[Span], offset: int, limit: int, watch: Watch) -> Page[Span]:

@@ -80,11 +80,10 @@ spans = Table(
     Index("spans_name", "project", "name", "start_ns", "duration_ms"),
     # The order in which spans were written, for the index of terms and for who follows a project.
     Index("spans_version", "version"),
-    # Most spans name no agent, and need no entry. The sums of agents are read from it alone.
+    # Most spans name no agent, and need no entry.
     Index(
         "spans_agent",
-        *("project", "agent_name", "start_ns", "agent_version", "operation", "status"),
-        *("end_ns", "input_tokens", "output_tokens", "cost"),
+        *("project", "agent_name", "start_ns"),
         sqlite_where=text("agent_name <> ''"),
         postgresql_where=text("agent_name <> ''"),
     ),
@@ -267,6 +266,74 @@ term_cursor = Table(
     _whole("entries"),
     _text("owner"),
     _whole("lease_ns"),
+)
+
+# Sums over spans by hour and by day, for each of several sets of dimensions
+# (`spanloom.store.sql.usage`). `id` is a digest of what the row sums up: project, cuboid, hours,
+# start_ns and the dimensions, of which those that the cuboid does not have are "". The numbers are
+# whole, and are sums that a row of a deleted span is taken from again.
+usage_cells = Table(
+    "usage_cells",
+    metadata,
+    _key("id"),
+    _text("project"),
+    _text("cuboid"),
+    _whole("hours"),
+    _whole("start_ns"),
+    *(_text(name) for name in ("kind", "name", "provider", "model", "agent_name")),
+    *(_text(name) for name in ("agent_version", "user_id", "feature", "source")),
+    *(_real(name) for name in ("spans", "errors", "traces", "failed_traces", "model_calls")),
+    *(_real(name) for name in ("tool_calls", "invocations", "priced_calls", "priced")),
+    *(_real(name) for name in ("reported_cost", "input_tokens", "output_tokens", "cost")),
+    *(_real(name) for name in ("ended", "duration_ns", "took_ns")),
+    # Of the spans' starts and durations. Where `loose` is 1 they are bounds: the span that had one
+    # of them is gone.
+    _whole("first_ns", nullable=True),
+    _whole("last_ns", nullable=True),
+    _real("least_ms"),
+    _real("most_ms"),
+    _whole("loose"),
+    Column("sketch", LargeBinary, nullable=False),  # of the durations in milliseconds
+    Index("usage_cells_start", "project", "cuboid", "hours", "start_ns"),
+    sqlite_with_rowid=False,
+)
+
+# How far `usage_cells` have come, in one row: they sum up every span of an earlier version, as
+# version `reader` of the code does it.
+usage_cursor = Table(
+    "usage_cursor",
+    metadata,
+    Column("id", BigInteger, primary_key=True),
+    _whole("reached"),
+    _whole("reader"),
+)
+
+# Rows of spans that are summed up and have been replaced or deleted since; triggers put them here.
+usage_retired = Table(
+    "usage_retired",
+    metadata,
+    *(_key(name) for name in ("project", "trace_id", "span_id")),
+    Column("span_version", BigInteger, primary_key=True),
+    *(_text(name) for name in ("parent_id", "name", "kind", "operation")),
+    _whole("start_ns"),
+    _whole("end_ns", nullable=True),
+    _real("duration_ms"),
+    *(_text(name) for name in ("status", "agent_name", "agent_version", "provider", "model")),
+    _whole("input_tokens", nullable=True),
+    _whole("output_tokens", nullable=True),
+    _real("cost"),
+    _text("source"),
+)
+
+# Traces whose user or feature has changed, or that were deleted: what they were when their spans
+# were summed up, and how often they have changed since.
+usage_moved = Table(
+    "usage_moved",
+    metadata,
+    *(_key(name) for name in ("project", "trace_id")),
+    _text("user_id"),
+    _text("feature"),
+    _whole("times"),
 )
 
 words = Table("words", metadata, _key("word"), sqlite_with_rowid=False)

@@ -193,9 +193,19 @@ def _is_block(block: dict[str, Any]) -> bool:
 CONVENTION = Convention(
     "OpenTelemetry GenAI",
     rules=(
-        *(("gen_ai." + key, field, reader) for key, field, reader in FIELDS),
+        *(
+            ("gen_ai." + key, field, reader)
+            for key, field, reader in FIELDS
+            if field != "session_id"
+        ),
         ("error.type", "error_type", text),
     ),
+)
+# After all other names of the session: those are the application's, and frameworks make up a
+# conversation of their own.
+CONVERSATION = Convention(
+    "OpenTelemetry GenAI, the conversation",
+    rules=(("gen_ai.conversation.id", "session_id", identifier),),
 )
 OLDER = Convention(
     "OpenTelemetry GenAI, earlier versions",

@@ -6,7 +6,7 @@ from alembic import op
 from sqlalchemy import text
 
 revision = "0007"
-down_revision = "0005"
+down_revision = "0006"
 
 _COLUMNS = """
 project, trace_id, span_id, parent_id, event_id, session_id, name, kind, operation, {start}

@@ -1,0 +1,114 @@
+"""What each span of a trace used itself: the one definition behind every sum of tokens and costs.
+
+The own use of a span is what it reports less what the spans inside it account for. An agent that
+repeats the sum of its models has none, and so has the outer one of two spans that two libraries
+recorded of one call. A model's call accounts for the models inside it alone: what an agent or a
+tool inside it used, it does not report.
+
+Costs are whole picodollars here, so that sums and differences are exact: prices have no more
+digits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+PICODOLLARS: Final = 1_000_000_000_000
+# A cost past this is taken for this, so that a sum stays finite: a span of a million dollars.
+_MOST_COST: Final = 1e6
+_AGENTS_AND_TOOLS: Final = ("invoke_agent", "create_agent", "execute_tool")
+_KINDS_BESIDE: Final = ("tool", "session")
+
+# Numbers that a span reports; None is what it does not report.
+Use = Sequence[int | None]
+
+
+class Reported(NamedTuple):
+    """A span as it takes part: its place, what it does, and the numbers that it reports."""
+
+    span_id: str
+    parent_id: str
+    kind: str
+    operation: str
+    use: Use
+
+
+class Own(NamedTuple):
+    """The own use of a span, and whether it is a model's call that spans inside it repeat."""
+
+    use: Use
+    is_repeated: bool = False
+
+
+def picodollars(cost: float | None) -> int | None:
+    """A cost in US dollars as a whole number."""
+    if cost is None:
+        return None
+    return round(max(-_MOST_COST, min(cost, _MOST_COST)) * PICODOLLARS)
+
+
+def dollars(cost: int | None) -> float | None:
+    """The same back."""
+    return None if cost is None else cost / PICODOLLARS
+
+
+def is_inside_apart(span: Reported) -> bool:
+    """Whether a model's call above does not account for the span: an agent, a tool, a session."""
+    return span.operation in _AGENTS_AND_TOOLS or span.kind in _KINDS_BESIDE
+
+
+def own_uses(spans: Sequence[Reported]) -> dict[str, Own]:
+    """The spans of one trace whose own use is not all that they report, by id.
+
+    Span ids are unique, and all spans have the same numbers. A cycle of parents accounts for
+    nothing. The order of the spans does not matter; the work is linear in their number.
+    """
+    by_id = {span.span_id: span for span in spans}
+    waiting: dict[str, int] = {}  # of each span, its children that are not looked at yet
+    for span in spans:
+        if span.parent_id in by_id:
+            waiting[span.parent_id] = waiting.get(span.parent_id, 0) + 1
+    if not any(
+        any(by_id[parent].use) or by_id[parent].kind == "model" for parent in waiting
+    ):  # as of most traces
+        return {}
+    found: dict[str, Own] = {}
+    # Of each span, what the spans below it used: all of them, and those that a model's call
+    # accounts for; and whether a model is among the latter.
+    below: dict[str, tuple[Use, Use, bool]] = {}
+    nothing = (0,) * len(spans[0].use)
+    ready = [span for span in spans if span.span_id not in waiting]
+    while ready:
+        span = ready.pop()
+        of_all, of_models, has_model = below.pop(span.span_id, (nothing, nothing, False))
+        is_model = span.kind == "model" and not is_inside_apart(span)
+        used = _less(span.use, of_models if is_model else of_all)
+        repeated = is_model and has_model and not any(used)
+        if used != tuple(span.use) or repeated:
+            found[span.span_id] = Own(used, repeated)
+        parent = by_id.get(span.parent_id)
+        if parent is None:
+            continue
+        sums = below.get(parent.span_id, (nothing, nothing, False))
+        apart = is_inside_apart(span)
+        below[parent.span_id] = (
+            _plus(sums[0], used, of_all),
+            sums[1] if apart else _plus(sums[1], used, of_models),
+            sums[2] or (not apart and (is_model or has_model)),
+        )
+        waiting[parent.span_id] -= 1
+        if not waiting[parent.span_id]:
+            ready.append(parent)
+    return found
+
+
+def _less(reported: Use, accounted: Use) -> tuple[int | None, ...]:
+    return tuple(
+        n if n is None or m is None or m <= 0 else max(0, n - m)
+        for n, m in zip(reported, accounted, strict=True)
+    )
+
+
+def _plus(*uses: Use) -> tuple[int, ...]:
+    return tuple(sum(n or 0 for n in numbers) for numbers in zip(*uses, strict=True))

@@ -1,0 +1,74 @@
+"""Counts of numbers in buckets whose width grows with the number: sketches that can be added and
+subtracted, from which percentiles follow with a bounded relative error.
+
+A bucket holds the numbers in (GROWTH^(n-1), GROWTH^n]; its middle is at most ERROR away from each
+of them, relative to the number. Numbers from 1e-6 to 1e15 have a bucket of their own, smaller ones
+are 0, and larger ones are in the last.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+ERROR: Final = 0.01
+GROWTH: Final = (1 + ERROR) / (1 - ERROR)
+_LOG: Final = math.log(GROWTH)
+_LEAST, _MOST = 1e-6, 1e15
+# The bucket of zeros is 0; that of the least number is 1.
+_SHIFT: Final = 1 - math.ceil(math.log(_LEAST) / _LOG)
+
+Sketch = Mapping[int, int]
+
+
+def bucket_of(number: float) -> int:
+    """The bucket of a number."""
+    if number < _LEAST:
+        return 0
+    return math.ceil(math.log(min(number, _MOST)) / _LOG) + _SHIFT
+
+
+def middle(bucket: int) -> float:
+    """The number that a bucket stands for."""
+    if bucket == 0:
+        return 0.0
+    return float(2 * GROWTH ** (bucket - _SHIFT) / (1 + GROWTH))
+
+
+def packed(sketch: Sketch) -> bytes:
+    """A sketch in 6 bytes a bucket: all buckets, then all counts; counts of 0 are left out."""
+    kept = sorted((bucket, count) for bucket, count in sketch.items() if count)
+    buckets, counts = ([pair[n] for pair in kept] for n in (0, 1))
+    return struct.pack(f"<{len(kept)}H{len(kept)}I", *buckets, *counts)
+
+
+def unpacked(content: bytes) -> dict[int, int]:
+    """The same back."""
+    number = len(content) // 6
+    found = struct.unpack(f"<{number}H{number}I", content)
+    return dict(zip(found[:number], found[number:], strict=True))
+
+
+def added(sketches: Iterable[bytes]) -> dict[int, int]:
+    """The sum of packed sketches."""
+    total: dict[int, int] = {}
+    for content in sketches:
+        for bucket, count in unpacked(content).items():
+            total[bucket] = total.get(bucket, 0) + count
+    return total
+
+
+def percentile(sketch: Sketch, rank: int) -> float | None:
+    """The nearest rank: the least number that `rank` percent of the numbers do not pass, within
+    ERROR of it; None of no numbers."""
+    number = sum(sketch.values())
+    if number <= 0:
+        return None
+    place = max(1, -(-number * rank // 100))
+    for bucket in sorted(sketch):
+        place -= sketch[bucket]
+        if place <= 0:
+            return middle(bucket)
+    return None
