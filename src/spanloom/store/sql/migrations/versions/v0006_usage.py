@@ -22,12 +22,12 @@ RETIRED = (
     *("model", "input_tokens", "output_tokens", "cost"),
 )
 # The conflict clause of the statement that fires a trigger holds inside it, too, on SQLite: hence
-# conditions, and no ON CONFLICT. The row's body is deleted after its adapter was read.
+# conditions, and no ON CONFLICT. These run before the triggers that delete the row's body, which
+# has the adapter.
 RETIRE = f"""
 INSERT INTO usage_retired SELECT {", ".join("OLD." + name for name in RETIRED)},
     coalesce((SELECT adapter FROM bodies WHERE span_version = OLD.version), '')
 WHERE OLD.version < (SELECT reached FROM usage_cursor WHERE id = 1);
-DELETE FROM bodies WHERE span_version = OLD.version;
 """  # noqa: S608 - names
 MOVE = """
 UPDATE usage_moved SET times = times + 1 WHERE project = OLD.project AND trace_id = OLD.trace_id;
@@ -37,14 +37,14 @@ WHERE NOT EXISTS (
 );
 """
 TRIGGERS = (
-    ("spans_replaced", "UPDATE OF version ON spans", "", RETIRE),
-    ("spans_deleted", "DELETE ON spans", "", RETIRE),
+    ("usage_replaced", "BEFORE UPDATE OF version ON spans", "", RETIRE),
+    ("usage_deleted", "BEFORE DELETE ON spans", "", RETIRE),
     (
-        *("traces_moved", "UPDATE OF user_id, feature_slug ON traces"),
+        *("traces_moved", "AFTER UPDATE OF user_id, feature_slug ON traces"),
         "WHEN (OLD.user_id <> NEW.user_id OR OLD.feature_slug <> NEW.feature_slug)",
         MOVE,
     ),
-    ("traces_deleted", "DELETE ON traces", "", MOVE),
+    ("traces_deleted", "AFTER DELETE ON traces", "", MOVE),
 )
 
 
@@ -113,14 +113,11 @@ def upgrade() -> None:
         sqlite_where=some,
         postgresql_where=some,
     )
-    op.execute("DROP TRIGGER spans_replaced" + _on("spans"))
-    op.execute("DROP TRIGGER spans_deleted" + _on("spans"))
     if _is_postgresql():
-        op.execute("DROP FUNCTION delete_body")
         _create_on_postgresql()
         return
     for name, event, when, body in TRIGGERS:
-        op.execute(f"CREATE TRIGGER {name} AFTER {event} {when} BEGIN {body} END")
+        op.execute(f"CREATE TRIGGER {name} {event} {when} BEGIN {body} END")
     found = table("sqlite_stat1", column("tbl"), column("idx"), column("stat"))
     op.execute(found.delete().where(found.c.idx == "spans_agent"))
     stats = (
@@ -135,18 +132,14 @@ def _create_on_postgresql() -> None:
     for name, body in (("retire_span", RETIRE), ("move_trace", MOVE)):
         op.execute(
             f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS "
-            f"$$ BEGIN {body} RETURN NULL; END $$"
+            f"$$ BEGIN {body} RETURN coalesce(NEW, OLD); END $$"
         )
     for name, event, when, body in TRIGGERS:
         function = "retire_span" if body is RETIRE else "move_trace"
         op.execute(
-            f"CREATE TRIGGER {name} AFTER {event} FOR EACH ROW {when} EXECUTE FUNCTION {function}()"
+            f"CREATE TRIGGER {name} {event} FOR EACH ROW {when} EXECUTE FUNCTION {function}()"
         )
 
 
 def _is_postgresql() -> bool:
     return op.get_bind().dialect.name == "postgresql"
-
-
-def _on(name: str) -> str:
-    return f" ON {name}" if _is_postgresql() else ""
