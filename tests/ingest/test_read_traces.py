@@ -390,9 +390,12 @@ def test_an_update_merges_objects_replaces_values_and_leaves_the_rest() -> None:
 
 def test_what_was_said_is_kept_once_a_span() -> None:
     texts = {name: f"TEXT-{name}" for name in ("input", "output", "idealOutput")}
-    logs = [{"id": kind, "type": kind, **texts} for kind in ("generation", "tool", "span")]
     prompt = {"prompt": {"slug": "s"}, "variables": [{"label": "v", "value": "TEXT-variable"}]}
-    logs[0] |= prompt
+    logs: list[dict[str, Any]] = [
+        {"id": "generation", "type": "generation", **texts, **prompt},
+        {"id": "tool", "type": "tool", **texts},
+        {"id": "span", "type": "span", **texts},
+    ]
     for span in read({"id": "t", **texts, "metadata": {"m": "TEXT-m"}, "logs": logs}).spans:
         kept = json.dumps(body_of(span))
         said = {"TEXT-input", "TEXT-output", "TEXT-idealOutput"}
