@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import random
 import secrets
 import sqlite3
 import statistics
 import time
 from contextlib import closing
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ from spanloom.codec import otlp_json
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 _SECOND = 10**9
+_SYLLABLES = ("ba", "ce", "di", "fo", "gu", "la", "me", "ni", "po", "ru", "sa", "te", "vi", "zo")
+_VOCABULARY = ["".join(word) for word in product(_SYLLABLES, repeat=3)]  # 2,744 words
 _LONGEST_WAIT = 120  # seconds
 _NOT_INDEXED = "SELECT count(*) FROM spans WHERE version >= (SELECT reached FROM term_cursor)"
 
@@ -129,9 +133,9 @@ def chats(spans: int) -> ExportTraceServiceRequest:
         mark = secrets.token_hex(8)
         history = [
             {"role": "system", "parts": [{"type": "text", "content": "You are helpful."}]},
-            {"role": "user", "parts": [{"type": "text", "content": f"What is in {mark}?"}]},
+            {"role": "user", "parts": [{"type": "text", "content": f"{mark}: {_text(45)}?"}]},
         ]
-        said = {"type": "text", "content": f"In {mark} there is what you asked for."}
+        said = {"type": "text", "content": f"{mark}: {_text(45)}."}
         call = {
             "gen_ai.operation.name": "chat",
             "gen_ai.provider.name": "openai",
@@ -152,6 +156,11 @@ def chats(spans: int) -> ExportTraceServiceRequest:
         }
         _span(scoped, trace_id, n, n // 2, "chat gpt-4o-mini", call)
     return message
+
+
+def _text(words: int) -> str:
+    """A text that no other span has."""
+    return " ".join(random.choices(_VOCABULARY, k=words))
 
 
 def document(message: ExportTraceServiceRequest) -> bytes:

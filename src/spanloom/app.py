@@ -78,7 +78,7 @@ class Running(Started):
 
 @dataclass(frozen=True, slots=True)
 class Sockets:
-    """What workers share: a bound socket that keeps the gRPC port, and a listening one for HTTP."""
+    """What workers share: bound sockets that keep the ports on which each of them listens."""
 
     grpc: socket.socket
     http: socket.socket
@@ -157,7 +157,10 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
         await grpc_server.set_serving(await store.ready())
         grpc_address = await grpc_server.start(grpc_address)
         stack.push_async_callback(grpc_server.stop, settings.drain_timeout)
-        http_address = await http_server.start(http_address, sockets.http if sockets else None)
+        listener = None
+        if sockets:
+            listener = listen(with_port(http_address, sockets.http), shared=True)
+        http_address = await http_server.start(http_address, listener)
         stack.push_async_callback(http_server.stop, settings.drain_timeout)
         # Created last: it is printed once, and a failed start must not consume it.
         first_key = None if settings.no_auth or sockets else await _first_key(store)
@@ -202,7 +205,7 @@ def serve(settings: Settings, started: Callable[[Started], None]) -> bool:
         asyncio.run(_serve(settings, started))
         return True
     # Bound and prepared once, before the workers: there is one port, one schema, one first key.
-    with reserve(settings.grpc_address) as grpc, listen(settings.http_address) as http:
+    with reserve(settings.grpc_address) as grpc, reserve(settings.http_address) as http:
         asyncio.run(_with_store(settings, _only_open))
 
         def all_ready() -> None:

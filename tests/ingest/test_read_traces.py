@@ -17,6 +17,7 @@ from spanloom.errors import SpanloomError
 from spanloom.model import uuid7
 from spanloom.model.patch import patched
 from spanloom.model.sampling import is_sampled
+from spanloom.store.sql.bodies import body_of
 from spanloom.v1 import trace_pb2
 from tests.ingest.strategies import stored, traces
 
@@ -385,3 +386,18 @@ def test_an_update_merges_objects_replaces_values_and_leaves_the_rest() -> None:
     assert (new.io.inputs, new.io.outputs, new.model) == ("q", {"o": 1}, "m")
     assert (new.sent, new.updated) == (log.sent, ())
     assert log.io.metadata == {"a": 1, "b": 2}  # the span before is as it was
+
+
+def test_what_was_said_is_kept_once_a_span() -> None:
+    texts = {name: f"TEXT-{name}" for name in ("input", "output", "idealOutput")}
+    prompt = {"prompt": {"slug": "s"}, "variables": [{"label": "v", "value": "TEXT-variable"}]}
+    logs: list[dict[str, Any]] = [
+        {"id": "generation", "type": "generation", **texts, **prompt},
+        {"id": "tool", "type": "tool", **texts},
+        {"id": "span", "type": "span", **texts},
+    ]
+    for span in read({"id": "t", **texts, "metadata": {"m": "TEXT-m"}, "logs": logs}).spans:
+        kept = json.dumps(body_of(span))
+        said = {"TEXT-input", "TEXT-output", "TEXT-idealOutput"}
+        said |= {"TEXT-variable"} if span.span_id == "generation" else set()
+        assert {text for text in said if kept.count(f'"{text}"') == 1} == said, kept

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,25 @@ def test_writes_through_every_worker_are_one_store(database: str, tmp_path: Path
         assert len(served.workers()) == 2
         served.process.terminate()
         assert served.process.wait(SOON) == 0
+
+
+def test_workers_share_http_connections(tmp_path: Path) -> None:
+    """Connections that are opened at once do not all stay with one worker."""
+    with serving(new_url("sqlite", tmp_path)) as served, ExitStack() as stack:
+        host, _, port = served.http.rpartition(":")
+        for _ in range(64):
+            opened = stack.enter_context(socket.create_connection((host, int(port))))
+            opened.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+            assert opened.recv(15) == b"HTTP/1.1 200 OK"
+        counts = [
+            sum(
+                connection.status == psutil.CONN_ESTABLISHED and connection.laddr.port == int(port)
+                for connection in worker.net_connections("tcp")
+            )
+            for worker in served.workers()
+        ]
+        assert sum(counts) == 64
+        assert min(counts) >= 8
 
 
 def test_a_dead_worker_is_started_again(tmp_path: Path) -> None:

@@ -12,24 +12,25 @@ _BACKLOG = 2048
 _PATIENCE_SECONDS = 1.0
 
 
-def listen(address: str) -> socket.socket:
+def listen(address: str, *, shared: bool = False) -> socket.socket:
     """A listening TCP socket on HOST:PORT.
-
-    Processes may inherit it: each connection is accepted by one of them.
 
     Args:
         address: An IPv6 host is in brackets; port 0 asks for a free one.
+        shared: Other processes listen on the same port, each on a socket of its own: the kernel
+            distributes connections among them. On one socket that all inherit, the first process
+            that is free would accept all connections that wait, and keep them.
 
     Raises:
         SetupError: The address cannot be listened on; the text says why.
     """
-    listener = _bound(address)
+    listener = _bound(address, shared=shared)
     listener.listen(_BACKLOG)
     return listener
 
 
 def reserve(address: str) -> socket.socket:
-    """A bound socket that keeps the port for processes which listen with SO_REUSEPORT.
+    """A bound socket that keeps the port for processes which listen on it with SO_REUSEPORT.
 
     As `listen` otherwise. The option is set after bind, so that two servers do not share a port by
     mistake.
@@ -44,7 +45,7 @@ def with_port(address: str, bound: socket.socket) -> str:
     return f"{address.rpartition(':')[0]}:{bound.getsockname()[1]}"
 
 
-def _bound(address: str) -> socket.socket:
+def _bound(address: str, *, shared: bool = False) -> socket.socket:
     host, _, port = address.rpartition(":")
     bare = host.removeprefix("[").removesuffix("]")
     deadline = time.monotonic() + _PATIENCE_SECONDS
@@ -55,6 +56,8 @@ def _bound(address: str) -> socket.socket:
         bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if shared:
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             bound.bind((bare, int(port)))
         except OSError as error:
             bound.close()
