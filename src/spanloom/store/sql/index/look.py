@@ -75,7 +75,9 @@ def for_filter(asked: Filter) -> Look | None:
 
 def _may_hold(row: Sequence[Any], holds: Callable[[bytes], bool]) -> bool:
     sent = decompressed(row[_SENT])
-    if holds(sent) or (not row[_ADAPTER] and _LIFTED not in sent) or _ESCAPES.search(sent):
+    if holds(sent) or (not row[_ADAPTER] and _LIFTED not in sent):
+        return True
+    if b"\\" in sent and _ESCAPES.search(sent):
         return True
     updates, envelope = row[_UPDATES], row[_ENVELOPE]
     return bool((updates and holds(updates.encode())) or (envelope and holds(envelope)))
