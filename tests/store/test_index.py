@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +23,7 @@ from spanloom.model.span import GenAi
 from spanloom.store.sql import predicates
 from spanloom.store.sql.index import match, search, table, terms
 from spanloom.store.store import Store
-from tests.databases import DATABASES, new_url, select
+from tests.databases import select
 from tests.store.conftest import Run
 from tests.store.samples import a_span
 from tests.store.test_filters import SPANS, cases, holds
@@ -287,64 +286,6 @@ def test_what_few_spans_have_is_found_without_reading_the_others(
         assert len(run(store.list_traces(project, TraceQuery(text=text), limit=5))) == 1
         assert counted() == 1
         assert len(run(store.speaking_spans(project, SpokenQuery(text=text), limit=5))) == 1
-
-
-@pytest.mark.parametrize("kind", DATABASES)
-def test_one_process_indexes_at_a_time(kind: str, tmp_path: Any) -> None:
-    url = new_url(kind, tmp_path)
-
-    async def two() -> tuple[int, int, int]:
-        first, second = await Store.open(url), await Store.open(url)
-        try:
-            await first.write_spans(PROJECT, [a_span(str(n)) for n in range(600)])
-            await first.indexer.catch_up()
-            await first.write_spans(PROJECT, [a_span("new")])
-            await second.indexer.catch_up()
-            reached = select(url, "SELECT reached FROM term_cursor")[0][0]
-            await first.indexer.catch_up()
-            moved = select(url, "SELECT reached FROM term_cursor")[0][0]
-            number = select(url, "SELECT count(*) FROM spans, term_cursor WHERE version < reached")[
-                0
-            ][0]
-            return reached, moved, number
-        finally:
-            await first.close()
-            await second.close()
-
-    reached, moved, number = asyncio.run(two())
-    assert reached < moved
-    assert number == 601
-
-
-@pytest.mark.parametrize("kind", DATABASES)
-def test_an_index_of_deleted_spans_is_made_anew(
-    kind: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("spanloom.store.sql.index.indexer._FEW_ENTRIES", 10)
-    url = new_url(kind, tmp_path)
-
-    async def renew() -> tuple[int, int, list[Any], int]:
-        store = await Store.open(url)
-        try:
-            for trace in ("gone", "gone too"):
-                spans = [a_span(str(n), trace, name="quagga") for n in range(9)]
-                await store.write_spans(PROJECT, spans)
-            await store.write_spans(PROJECT, [a_span("stays", "stays", name="okapi")])
-            await store.indexer.catch_up()
-            await store.indexer.renew_if_dead()  # nothing is dead yet
-            before = select(url, "SELECT entries FROM term_cursor")[0][0]
-            for trace in ("gone", "gone too"):
-                await store.delete_trace(PROJECT, trace)
-            await store.indexer.renew_if_dead()
-            await store.indexer.catch_up()
-            after = select(url, "SELECT entries FROM term_cursor")[0][0]
-            words = select(url, "SELECT word FROM words WHERE word IN ('quagga', 'okapi')")
-            found = await store.list_traces(PROJECT, TraceQuery(text="okapi"), limit=5)
-            return before, after, words, len(found)
-        finally:
-            await store.close()
-
-    assert asyncio.run(renew()) == (19, 1, [("okapi",)], 1)
 
 
 def test_what_adapters_restore_is_found_by_what_it_says(

@@ -49,16 +49,22 @@ def operator_of(asked: Filter) -> str:
 def predicate(asked: Filter) -> Predicate:
     """The condition of a filter on a field of the body. ValueError for a value that is not of the
     filter's type."""
-    look = value_at(asked.field)
+    look, holds = value_at(asked.field), condition(asked)
+    return lambda span: holds(look(span))
+
+
+def condition(asked: Filter) -> Callable[[Json], bool]:
+    """The condition of a filter on the value itself, None for no value. ValueError as
+    `predicate`."""
     operator = operator_of(asked)
     if operator == "exists":
-        return lambda span: look(span) is not None
+        return lambda value: value is not None
     if operator == "not exists":
-        return lambda span: look(span) is None
+        return lambda value: value is None
     read = _TYPES[asked.type][0]
     wanted = wanted_of(asked)
     holds = _COMPARISONS[operator]
-    return lambda span: holds(read(look(span)), wanted)
+    return lambda value: holds(read(value), wanted)
 
 
 def wanted_of(asked: Filter) -> Any:

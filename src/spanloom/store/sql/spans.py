@@ -266,7 +266,7 @@ class SqlSpans(SpanStore):
         ]
         for of in asked.on_json:
             conditions += search.text_conditions(connection, match.contained(of))
-        which = search.candidates(connection, self._database, project, conditions)
+        which = search.candidates(connection, project, conditions)
         looks = [look for of in asked.on_json if (look := for_filter(of))]
         for span in search.in_order(
             connection, self._database, self._reader, found, NEWEST_EVENTS, which, looks, watch
@@ -349,7 +349,7 @@ class SqlSpans(SpanStore):
                 whole = select_whole(found, order, limit=limit)
                 return [self._reader.to_span(row) for row in connection.execute(whole)]
             conditions = search.text_conditions(connection, query.text)
-            which = search.candidates(connection, self._database, project, conditions)
+            which = search.candidates(connection, project, conditions)
             look = for_text(query.text)
             looks = [look] if look else []
             spans = search.in_order(

@@ -2,6 +2,7 @@
 
     terms      which terms a span has, and which terms a condition needs: pure functions
     match      conditions on the JSON of events, decided on a span
+    look       a look at the bytes of a message, before a span is read
     table      where terms are kept: FTS5 on SQLite, GIN on PostgreSQL
     indexer    fills the table behind the writer
     search     narrows a read to candidates, and decides each of them

@@ -49,27 +49,35 @@ def for_text(text: str) -> Look | None:
 
 
 def for_filter(asked: Filter) -> Look | None:
-    """The same of a value at a path that the filter needs: the last key of the path is in the bytes
-    of an event's object that has it."""
+    """The same of a filter on a field: the last key of its path is in the bytes of a message that
+    has a value there. Where it is not, a column that is shown in its place decides."""
     head, *steps = asked.field.split(".")
     if (
         predicates.operator_of(asked) in predicates.HOLD_OF_NOTHING
         or head not in EVENT_OBJECTS
         or not steps
         or not _KEY.fullmatch(steps[-1])
-        or (
-            len(steps) == 1
-            and ((head, steps[0]) in SHOWN_COLUMNS or (head, *steps) == TOTAL_TOKENS)
-        )
+        or (head, *steps) == TOTAL_TOKENS
     ):
         return None
     key = steps[-1].encode()
-    return lambda row: _may_hold(row, lambda found: key in found)
+    shown = SHOWN_COLUMNS.get((head, steps[0])) if len(steps) == 1 else None
+    if shown is None:
+        return lambda row: _may_hold(row, lambda found: key in found)
+    column, holds = SPAN_NAMES.index(shown), predicates.condition(asked)
+
+    def look(row: Sequence[Any]) -> bool:
+        value = row[column]
+        return holds(None if value == "" else value) or _may_hold(row, lambda found: key in found)
+
+    return look
 
 
 def _may_hold(row: Sequence[Any], holds: Callable[[bytes], bool]) -> bool:
     sent = decompressed(row[_SENT])
-    if holds(sent) or (not row[_ADAPTER] and _LIFTED not in sent) or _ESCAPES.search(sent):
+    if holds(sent) or (not row[_ADAPTER] and _LIFTED not in sent):
+        return True
+    if b"\\" in sent and _ESCAPES.search(sent):
         return True
     updates, envelope = row[_UPDATES], row[_ENVELOPE]
     return bool((updates and holds(updates.encode())) or (envelope and holds(envelope)))

@@ -11,8 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
-from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, func, or_, select
 
@@ -27,8 +26,8 @@ from spanloom.store.sql.tables import spans, term_cursor, traces
 
 # More candidates than this are no help: what so many spans have is soon found in their order.
 MOST_CANDIDATES = 10_000
-# More spans than this that are not indexed yet are gone through in the order of the answer.
-MOST_YOUNG = 50_000
+# So many spans that are not indexed yet are put in the order of the answer before one is read.
+MOST_YOUNG = 20_000
 # Words that have the part of a word in them.
 _MOST_WORDS = 300
 # Spans, and traces, read at once.
@@ -79,28 +78,35 @@ def text_conditions(connection: Connection, text: str) -> list[table.Condition]:
     return [[*(frozenset([word]) for word in words), frozenset([terms.WIDE])]]
 
 
+class Candidates(NamedTuple):
+    """Spans that may meet conditions: those of some versions, and all that are not indexed yet,
+    whose versions begin with `reached`."""
+
+    versions: list[int]
+    reached: int
+    has_young: bool
+    has_many_young: bool
+
+    def condition(self, database: Database) -> ColumnElement[bool]:
+        indexed = among(database, self.versions)
+        return or_(indexed, spans.c.version >= self.reached) if self.has_young else indexed
+
+
 def candidates(
-    connection: Connection,
-    database: Database,
-    project: str,
-    conditions: Sequence[table.Condition],
-) -> ColumnElement[bool] | None:
-    """Which spans may meet the conditions: those that the index has, and all that are not indexed
-    yet; None where there are too many, or the index cannot tell."""
+    connection: Connection, project: str, conditions: Sequence[table.Condition]
+) -> Candidates | None:
+    """Which spans may meet the conditions; None where there are too many, or the index cannot
+    tell."""
     if not conditions:
         return None
     reached = connection.execute(REACHED).scalar_one()
-    young = spans.c.version >= reached
-    some = select(spans.c.version).where(young).limit(MOST_YOUNG + 1).subquery()
-    number = connection.execute(select(func.count()).select_from(some)).scalar_one()
-    if number > MOST_YOUNG:
-        return None
+    young = select(spans.c.version).where(spans.c.version >= reached).limit(MOST_YOUNG + 1)
+    number = connection.execute(select(func.count()).select_from(young.subquery())).scalar_one()
     of_project = [frozenset([terms.project_mark(project)])]
     found = table.find(connection, [*conditions, of_project], limit=MOST_CANDIDATES + 1)
     if len(found) > MOST_CANDIDATES:
         return None
-    indexed = among(database, found)
-    return or_(indexed, young) if number else indexed
+    return Candidates(found, reached, number > 0, number > MOST_YOUNG)
 
 
 def in_order(
@@ -109,7 +115,7 @@ def in_order(
     reader: SpanReader,
     found: Select[Any],
     order: Sequence[str],
-    which: ColumnElement[bool] | None,
+    which: Candidates | None,
     looks: Sequence[Look],
     watch: Watch,
 ) -> Iterator[Span]:
@@ -120,7 +126,7 @@ def in_order(
         found: selects rows of `spans`, without an order and a limit.
         order: as of `select_whole`; no two spans have the same place in it.
     """
-    for row in _rows(connection, database, found, order, which):
+    for row in _rows(connection, database, found, order, which, watch):
         watch.check()
         if all(look(row) for look in looks):
             yield reader.to_span(row)
@@ -131,7 +137,8 @@ def _rows(
     database: Database,
     found: Select[Any],
     order: Sequence[str],
-    which: ColumnElement[bool] | None,
+    which: Candidates | None,
+    watch: Watch,
 ) -> Iterator[Sequence[Any]]:
     if which is None:
         whole = select_whole(found, order)
@@ -139,10 +146,40 @@ def _rows(
             yield from streamed
         return
     # The order first, without what the spans hold.
-    versions = found.with_only_columns(spans.c.version).where(which)
-    ordered = iter(connection.execute(versions.order_by(*in_columns(spans.c, order))).scalars())
-    while part := list(islice(ordered, _SLICE)):
+    for part in _versions(connection, database, found, order, which, watch):
         yield from connection.execute(select_whole(found.where(among(database, part)), order))
+
+
+def _versions(
+    connection: Connection,
+    database: Database,
+    found: Select[Any],
+    order: Sequence[str],
+    which: Candidates,
+    watch: Watch,
+) -> Iterator[list[int]]:
+    """The versions of candidates in an order, in slices."""
+    versions = found.with_only_columns(spans.c.version)
+    if not which.has_many_young:
+        versions = versions.where(which.condition(database))
+    versions = versions.order_by(*in_columns(spans.c, order))
+    indexed = set(which.versions)
+    part: list[int] = []
+    # Many are not put in order before the first is read: all spans are passed in their order.
+    streamed = connection.execute(
+        versions, execution_options={"stream_results": which.has_many_young}
+    )
+    with streamed:
+        for number, version in enumerate(streamed.scalars()):
+            if number % _SLICE == 0:
+                watch.check()
+            if version >= which.reached or version in indexed:
+                part.append(version)
+                if len(part) == _SLICE:
+                    yield part
+                    part = []
+    if part:
+        yield part
 
 
 def traces_with(
@@ -161,8 +198,8 @@ def traces_with(
     holds = terms.holder(text)
     look = for_text(text)
     looks = [look] if look else []
-    which = candidates(connection, database, project, text_conditions(connection, text))
-    if which is not None:
+    which = candidates(connection, project, text_conditions(connection, text))
+    if which is not None and not which.has_many_young:
         query = queries.find_events([], project)
         all_found = in_order(
             connection, database, reader, query, queries.NEWEST_EVENTS, which, looks, watch
