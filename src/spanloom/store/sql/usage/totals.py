@@ -24,7 +24,7 @@ from spanloom.store.sql.usage.changes import (
     is_quiet,
     position,
 )
-from spanloom.store.sql.usage.parts import DIMENSIONS, HOUR_NS, NUMBERS, Part
+from spanloom.store.sql.usage.parts import DIMENSIONS, HOUR_NS, NUMBERS, Part, by_agent
 
 _DAY_NS: Final = DAY * HOUR_NS
 
@@ -101,7 +101,7 @@ def answer(
     another version of the code, all traces with spans in the range are read.
     """
     names = {*question.group_by, *question.where}
-    cuboid = next((of for of, (has, _) in CUBOIDS.items() if names <= set(has)), None)
+    cuboid = next((of for of, (has, *_) in CUBOIDS.items() if names <= set(has)), None)
     reached, reader = position(connection)
     if cuboid is None or reader != READER:
         return _from_spans(connection, database, project, question, check)
@@ -187,9 +187,11 @@ def _by_place(
     question: Question, changed: Iterable[Change]
 ) -> Iterator[tuple[tuple[int, Group], Sum]]:
     found: defaultdict[tuple[int, Group], list[Change]] = defaultdict(list)
-    for change in changed:
-        if question.has(change[0]):
-            found[question.place(change[0])].append(change)
+    of_agents = any(name.startswith("agent_") for name in (*question.group_by, *question.where))
+    for whole, sign in changed:
+        for part in by_agent(whole) if of_agents else (whole,):
+            if question.has(part):
+                found[question.place(part)].append((part, sign))
     for place, of_place in found.items():
         yield place, sum_of(of_place)
 
