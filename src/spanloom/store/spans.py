@@ -187,8 +187,8 @@ class SpanStore(Protocol):
         """Delete the spans of this session, the rows of traces that have no others, and updates
         and feedback on all of it, the session's own included.
 
-        When no span belongs to the session, the trace with this id is deleted: its spans may belong to
-        another session. Else as `delete_trace`.
+        When no span belongs to the session, the trace with this id is deleted: its spans may
+        belong to another session. Else as `delete_trace`.
 
         Returns:
             False, and nothing is deleted, when there was neither.

@@ -125,7 +125,7 @@ def part_of(
         used[1] or 0,
         used[2] or 0,
         int(duration is not None),
-        0 if duration is None else _nanoseconds(duration),
+        0 if duration is None else nanoseconds(duration),
         took,
     )
     dimensions = (
@@ -188,7 +188,8 @@ def _reported(row: Row) -> Reported:
     return Reported(row.span_id, row.parent_id, row.kind, row.operation, use)
 
 
-def _nanoseconds(milliseconds: float) -> int:
+def nanoseconds(milliseconds: float) -> int:
+    """A duration as a whole number."""
     return round(max(-_LONGEST_MS, min(milliseconds, _LONGEST_MS)) * 1_000_000)
 
 
