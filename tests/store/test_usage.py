@@ -283,7 +283,7 @@ def test_a_chart_of_many_events_is_that_of_their_columns(
                         aggregation=aggregation,
                         group_by=group_by,
                         width_ns=width,
-                        offset_ns=2 * HOUR_NS if width != DAY_NS else 0,
+                        offset_ns=2 * HOUR_NS if width == 5 * HOUR_NS else 0,
                     )
                     monkeypatch.setattr(usage_chart, "FEW", 0)
                     found = await store.chart(PROJECT, query, chart)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 ERROR: Final = 0.01
@@ -46,18 +47,22 @@ def packed(sketch: Sketch) -> bytes:
 
 def unpacked(content: bytes) -> dict[int, int]:
     """The same back."""
-    number = len(content) // 6
-    found = struct.unpack(f"<{number}H{number}I", content)
-    return dict(zip(found[:number], found[number:], strict=True))
+    return dict(_pairs(content))
 
 
 def added(sketches: Iterable[bytes]) -> dict[int, int]:
     """The sum of packed sketches."""
-    total: dict[int, int] = {}
+    total: defaultdict[int, int] = defaultdict(int)
     for content in sketches:
-        for bucket, count in unpacked(content).items():
-            total[bucket] = total.get(bucket, 0) + count
-    return total
+        for bucket, count in _pairs(content):
+            total[bucket] += count
+    return dict(total)
+
+
+def _pairs(content: bytes) -> Iterator[tuple[int, int]]:
+    number = len(content) // 6
+    found = struct.unpack(f"<{number}H{number}I", content)
+    return zip(found[:number], found[number:], strict=True)
 
 
 def percentile(sketch: Sketch, rank: int) -> float | None:

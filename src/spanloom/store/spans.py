@@ -75,6 +75,9 @@ class SpanStore(Protocol):
     All methods:
 
     - A method sees and changes rows of its project only.
+    - To a session belong the spans that name it; the spans that name none (their session id is
+      their trace id), where their trace's root names it, or no root names one and the earliest
+      span that does names it; and all spans of a trace whose roots name it and no other.
     - Ids and texts are compared by bytes: case counts, and any character is allowed but NUL and
       lone surrogates.
 
@@ -182,11 +185,11 @@ class SpanStore(Protocol):
         ...
 
     async def delete_session(self, project: str, session_id: str) -> bool:
-        """Delete the spans with this session id, the rows of traces that have no others, and
-        updates and feedback on all of it, the session's own included.
+        """Delete the spans of this session, the rows of traces that have no others, and updates
+        and feedback on all of it, the session's own included.
 
-        When no span has the session id, the trace with this id is deleted: its spans may belong to
-        another session. Else as `delete_trace`.
+        When no span belongs to the session, the trace with this id is deleted: its spans may
+        belong to another session. Else as `delete_trace`.
 
         Returns:
             False, and nothing is deleted, when there was neither.
@@ -206,7 +209,7 @@ class SpanStore(Protocol):
         ...
 
     async def session_spans(self, project: str, session_id: str) -> list[Span]:
-        """All spans with this session id by start, then span id; [] when unknown.
+        """All spans of this session by start, then span id; [] when unknown.
 
         Merging rows by key: the session id is compared after the newest row of each key was chosen,
         for spans change session.

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import Connection, delete, select
@@ -14,23 +15,24 @@ from spanloom.model import sketch
 from spanloom.store.sql.database import Database
 from spanloom.store.sql.tables import usage_cells
 from spanloom.store.sql.usage.changes import Change
-from spanloom.store.sql.usage.parts import DIMENSIONS, HOUR_NS, NUMBERS
+from spanloom.store.sql.usage.parts import DIMENSIONS, HOUR_NS, NUMBERS, by_agent
 
 DAY: Final = 24
-# What is summed up: by which dimensions, and over how many hours. A question is answered by the
-# first that has its dimensions. Users are many: they are apart from all others, and by hour alone.
-CUBOIDS: Final[Mapping[str, tuple[tuple[str, ...], tuple[int, ...]]]] = {
-    "all": ((), (1, DAY)),
-    "agent": (("agent_name", "agent_version"), (1, DAY)),
-    "model": (("provider", "model"), (1, DAY)),
-    "name": (("kind", "name"), (1, DAY)),
-    "user": (("user_id",), (1,)),
+# What is summed up: by which dimensions, over how many hours, and of which other cuboid's sums, or
+# of the spans themselves. A question is answered by the first that has its dimensions. Users are
+# many: they are apart from all others, and by hour alone.
+CUBOIDS: Final[Mapping[str, tuple[tuple[str, ...], tuple[int, ...], str]]] = {
+    "all": ((), (1, DAY), "name"),
+    "agent": (("agent_name", "agent_version"), (1, DAY), "most"),
+    "model": (("provider", "model"), (1, DAY), "most"),
+    "name": (("kind", "name"), (1, DAY), ""),
+    "user": (("user_id",), (1,), ""),
     "most": (
         ("kind", "provider", "model", "agent_name", "agent_version", "feature", "source"),
         (1, DAY),
+        "",
     ),
 }
-_USER_AT: Final = DIMENSIONS.index("user_id")
 _CELLS_AT_ONCE: Final = 2_000
 
 # Cuboid, hours, start, and the dimensions that the cuboid has, "" for the others; and the project.
@@ -53,12 +55,16 @@ class Sum:
     def add(self, other: Sum) -> None:
         """Add another sum."""
         self.numbers = [a + b for a, b in zip(self.numbers, other.numbers, strict=True)]
-        for bucket, count in other.sketch.items():
-            self.sketch[bucket] = self.sketch.get(bucket, 0) + count
+        if self.sketch:
+            for bucket, count in other.sketch.items():
+                self.sketch[bucket] = self.sketch.get(bucket, 0) + count
+        else:
+            self.sketch = dict(other.sketch)
         self.starts = _extremes(self.starts + other.starts)
         self.durations = _extremes(self.durations + other.durations)
-        self.gone_starts = _extremes(self.gone_starts + other.gone_starts)
-        self.gone_durations = _extremes(self.gone_durations + other.gone_durations)
+        if other.gone_starts:
+            self.gone_starts = _extremes(self.gone_starts + other.gone_starts)
+            self.gone_durations = _extremes(self.gone_durations + other.gone_durations)
         self.loose = self.loose or other.loose
 
     def change(self, by: Sum) -> None:
@@ -103,51 +109,71 @@ def sum_of(changes: Sequence[Change]) -> Sum:
 
 def sums_of(changes: Iterable[Change]) -> dict[Place, Sum]:
     """The sums of changes at all their places."""
-    # First by everything but the user, and by user: then most places are sums of few sums.
-    fine: defaultdict[tuple[str, int, tuple[str, ...]], list[Change]] = defaultdict(list)
-    users: defaultdict[Place, list[Change]] = defaultdict(list)
-    for change in changes:
-        part = change[0]
-        user = part.dimensions[_USER_AT]
-        without = (*part.dimensions[:_USER_AT], "", *part.dimensions[_USER_AT + 1 :])
-        fine[part.project, part.hour_ns, without].append(change)
-        by_user = tuple(user if at == _USER_AT else "" for at in range(len(DIMENSIONS)))
-        users[part.project, "user", 1, part.hour_ns, by_user].append(change)
-    found: dict[Place, Sum] = {place: sum_of(of) for place, of in users.items()}
-    for (project, hour_ns, dimensions), of in fine.items():
-        total = sum_of(of)
-        for cuboid, kept, widths in _OTHERS:
-            some = tuple(map(lambda value, keep: value if keep else "", dimensions, kept))
-            for hours in widths:
-                start = hour_ns - hour_ns % (hours * HOUR_NS)
-                found.setdefault((project, cuboid, hours, start, some), Sum()).add(total)
+    found: dict[Place, Sum] = {}
+    changes = list(changes)
+    apart = [(part, sign) for whole, sign in changes for part in by_agent(whole)]
+    for cuboid, some in (("name", changes), ("user", changes), ("most", apart)):
+        values_of = itemgetter(*(DIMENSIONS.index(name) for name in CUBOIDS[cuboid][0]))
+        parts: defaultdict[tuple[str, int, Any], list[Change]] = defaultdict(list)
+        for change in some:
+            part = change[0]
+            parts[part[0], part[1], values_of(part[2])].append(change)
+        for (project, hour_ns, _), of in parts.items():
+            dimensions = _only(of[0][0].dimensions, _KEPT[cuboid])
+            found[project, cuboid, 1, hour_ns, dimensions] = sum_of(of)
+    for (project, cuboid, hours, start_ns, dimensions), total in tuple(found.items()):
+        for name, kept in _OF_CUBOIDS.get(cuboid, ()):
+            place = (project, name, hours, start_ns, _only(dimensions, kept))
+            found.setdefault(place, Sum()).add(total)
+    for (project, cuboid, _, start_ns, dimensions), total in tuple(found.items()):
+        if DAY in CUBOIDS[cuboid][1]:
+            day_ns = start_ns - start_ns % (DAY * HOUR_NS)
+            found.setdefault((project, cuboid, DAY, day_ns, dimensions), Sum()).add(total)
     return found
 
 
-_OTHERS: Final = tuple(
-    (cuboid, tuple(name in names for name in DIMENSIONS), widths)
-    for cuboid, (names, widths) in CUBOIDS.items()
-    if cuboid != "user"
-)
+def _only(dimensions: Sequence[str], kept: Sequence[bool]) -> tuple[str, ...]:
+    """The dimensions that a cuboid has, "" for the others."""
+    return tuple([value if keep else "" for value, keep in zip(dimensions, kept, strict=True)])
 
 
-def apply(connection: Connection, database: Database, sums: Mapping[Place, Sum]) -> None:
-    """Add sums to the table."""
+_KEPT: Final = {
+    cuboid: tuple(name in names for name in DIMENSIONS) for cuboid, (names, _, _) in CUBOIDS.items()
+}
+_OF_CUBOIDS: Final[dict[str, list[tuple[str, tuple[bool, ...]]]]] = {
+    source: [(cuboid, _KEPT[cuboid]) for cuboid, (_, _, of) in CUBOIDS.items() if of == source]
+    for source in CUBOIDS
+}
+
+
+def with_stored(
+    connection: Connection, database: Database, sums: Mapping[Place, Sum]
+) -> dict[str, list[Any] | None]:
+    """The rows of cells, by id, with what is stored of them and these sums; None where nothing is
+    left."""
     ids = {_id(place): place for place in sums}
+    found: dict[str, list[Any] | None] = {}
     for some in _slices(list(ids)):
         which = database.among(usage_cells.c.id, some)
         stored = {row.id: row for row in connection.execute(select(usage_cells).where(which))}
-        rows = []
         for cell in some:
             total = sums[ids[cell]]
             if cell in stored:
-                total = _with(total, stored[cell])
-            if any(total.numbers):
-                rows.append(_row(cell, ids[cell], total))
-        if stored:
-            connection.execute(delete(usage_cells).where(which))
-        if rows:
-            database.upsert(connection, usage_cells, rows)
+                change, total = total, stored_sum(stored[cell])
+                total.change(change)
+            found[cell] = _row(cell, ids[cell], total) if any(total.numbers) else None
+    return found
+
+
+def store(
+    connection: Connection, database: Database, found: Mapping[str, list[Any] | None]
+) -> None:
+    """Write rows of `with_stored` in place of those that are there."""
+    for some in _slices(list(found)):
+        connection.execute(delete(usage_cells).where(database.among(usage_cells.c.id, some)))
+    rows = [row for row in found.values() if row is not None]
+    if rows:
+        database.upsert(connection, usage_cells, rows)
 
 
 def clear(connection: Connection) -> None:
@@ -164,12 +190,6 @@ def stored_sum(row: Any) -> Sum:
         durations=[row.least_ms, row.most_ms] if row.least_ms is not None else [],
         loose=bool(row.loose),
     )
-
-
-def _with(change: Sum, row: Any) -> Sum:
-    total = stored_sum(row)
-    total.change(change)
-    return total
 
 
 def _row(cell: str, place: Place, total: Sum) -> list[Any]:

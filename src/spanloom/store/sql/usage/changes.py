@@ -125,8 +125,7 @@ def all_parts(
         check()
         told = _told(connection, database, project, some, reached=0)
         for trace_id, rows in _rows(connection, database, project, some).items():
-            for parts in parts_of(rows, *told.get(trace_id, _NOTHING)[:2]).values():
-                yield from parts
+            yield from parts_of(rows, *told.get(trace_id, _NOTHING)[:2]).values()
 
 
 def _of_traces(
@@ -163,10 +162,9 @@ def _of_traces(
         before = parts_of([*known, *retired.get(trace, ())], *moved.get(trace, now))
         after = parts_of(present, *now)
         for parts, other, sign in ((before, after, -1), (after, before, 1)):
-            for row, of_row in parts.items():
-                if other.get(row) != of_row:
-                    for part in of_row:
-                        yield part, sign
+            for row, part in parts.items():
+                if other.get(row) != part:
+                    yield part, sign
 
 
 def _rows(

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, func, select
 
 from spanloom.model import MAX_TIME_NS, Chart, ChartPoint, EventQuery, sketch
-from spanloom.model.own_use import PICODOLLARS
+from spanloom.model.own_use import PICODOLLARS, picodollars
 from spanloom.store.sql.database import Database
 from spanloom.store.sql.tables import spans, usage_cells
-from spanloom.store.sql.usage.cells import DAY, Sum, sum_of
-from spanloom.store.sql.usage.changes import Change
-from spanloom.store.sql.usage.parts import DIMENSIONS, HOUR_NS, Row, part_of
+from spanloom.store.sql.usage.cells import DAY, Sum
+from spanloom.store.sql.usage.parts import HOUR_NS, NUMBERS, nanoseconds
 from spanloom.store.sql.usage.totals import Question, answer, number, tiles_between
 
 # A chart of fewer events is made of their columns: it is quick, and its percentiles are exact.
@@ -54,7 +54,7 @@ def points(
     if first >= last or _number(connection, project, first, last, DAY) < FEW:
         return None
     cut = [(since, first), (last, before)]
-    around = (_number(connection, project, a - HOUR_NS, b + HOUR_NS, 1) for a, b in cut if a < b)
+    around = (_number(connection, project, a - a % HOUR_NS, b, 1) for a, b in cut if a < b)
     if sum(around) > _MOST_CUT:
         return None
 
@@ -139,14 +139,20 @@ def _between(
         spans.c.start_ns < before,
         *(spans.c[name] == value for name, value in question.where.items()),
     )
-    places: dict[tuple[int, tuple[str, ...]], list[Change]] = {}
-    for start_ns, kind, name, duration_ms, cost in connection.execute(found):
-        row = Row(
-            project, "", "", 0, "", name, kind, "", start_ns, None, duration_ms, "", "", "", "",
-            "", None, None, cost, "",
-        )  # fmt: skip
-        part = part_of(row, "", "")
-        group = tuple(part.dimensions[DIMENSIONS.index(of)] for of in question.group_by)
-        places.setdefault((question.bucket(start_ns), group), []).append((part, 1))
-    for place, of_place in places.items():
-        yield place, sum_of(of_place)
+    at = [("start_ns", "kind", "name").index(of) for of in question.group_by]
+    places: defaultdict[tuple[int, tuple[str, ...]], list[Any]] = defaultdict(list)
+    for row in connection.execute(found):
+        places[question.bucket(row[0]), tuple([row[n] for n in at])].append(row)
+    for place, rows in places.items():
+        durations = [row[3] for row in rows if row[3] is not None]
+        costs = [row[4] for row in rows if row[4] is not None]
+        numbers = dict.fromkeys(NUMBERS, 0) | {
+            "spans": len(rows),
+            "ended": len(durations),
+            "duration_ns": sum(map(nanoseconds, durations)),
+            "priced": len(costs),
+            "reported_cost": sum(picodollars(cost) or 0 for cost in costs),
+        }
+        counts = Counter(map(sketch.bucket_of, durations)) if question.with_sketches else {}
+        ends = [min(durations), max(durations)] if durations else []
+        yield place, Sum(numbers=list(numbers.values()), sketch=dict(counts), durations=ends)

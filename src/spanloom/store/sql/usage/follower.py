@@ -1,7 +1,7 @@
 """Adds what has changed to the sums, behind the writer.
 
 A batch is worked out outside of the writer's lock. Inside it the follower looks whether what it
-read has changed meanwhile, and then works it out anew; it adds the batch, forgets the notes and
+read has changed meanwhile, and then works it out anew; it stores the batch, forgets the notes and
 moves the cursor. All of that is one transaction, which has the lock of all writers alone: of two
 followers one finds that the cursor has moved, and a crash leaves all of it or nothing.
 """
@@ -13,6 +13,7 @@ import contextlib
 import logging
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from sqlalchemy import Connection, delete, func, select, update
 
@@ -21,24 +22,24 @@ from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.tables import spans, usage_cursor, usage_moved, usage_retired
 from spanloom.store.sql.transaction import Transaction
 from spanloom.store.sql.usage import cells
-from spanloom.store.sql.usage.cells import Place, Sum
 from spanloom.store.sql.usage.changes import READER, Window, changes, is_quiet, noted, position
 
 log = logging.getLogger("spanloom.store")
 
-# Spans a batch.
-BATCH = 2_000
-_IDLE_SECONDS = 0.5
+# Spans a batch: a cell is written once for all of a batch, so a larger batch costs less a span.
+BATCH = 5_000
+# After a batch that was not full, so that the next is worth its while: reads go through what waits.
+_PAUSE_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """What is added for a window of versions, and what it was worked out from."""
+    """What is stored for a window of versions, and what it was worked out from."""
 
     window: Window
     noted: tuple[int, int]
     spans: int
-    sums: dict[Place, Sum]
+    cells: dict[str, list[Any] | None]
 
 
 class Follower:
@@ -54,7 +55,7 @@ class Follower:
         tried again."""
         while not stop.is_set():
             try:
-                done = await self.step()
+                done = await self.step() >= BATCH
             except errors.SpanloomError:
                 done = False
             except Exception:
@@ -62,20 +63,20 @@ class Follower:
                 done = False
             if not done:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), _IDLE_SECONDS)
+                    await asyncio.wait_for(stop.wait(), _PAUSE_SECONDS)
 
     async def catch_up(self) -> None:
         """Add all that is committed now."""
         while await self.step():
             pass
 
-    async def step(self) -> bool:
-        """Add one batch; whether there was something to add."""
+    async def step(self) -> int:
+        """Add one batch; how many spans it had, 1 where other things had changed, 0 for nothing to
+        add."""
         batch = await self._read(self._prepare)
         if batch is None:
-            return False
-        await self._write(partial(self._apply, batch), rows=0)
-        return True
+            return 0
+        return int(await self._write(partial(self._apply, batch), rows=0))
 
     async def renew(self) -> None:
         """Forget all sums: the next steps make them anew. Reads are exact meanwhile, and slow."""
@@ -90,28 +91,29 @@ class Follower:
         return self._work_out(connection, reached, self._limit)
 
     def _work_out(self, connection: Connection, reached: int, limit: int) -> _Batch:
-        some = (
+        versions = (
             select(spans.c.version)
             .where(spans.c.version >= reached, spans.c.version < limit)
             .order_by(spans.c.version)
             .limit(BATCH)
         )
-        found = list(connection.execute(some).scalars())
+        young = list(connection.execute(versions).scalars())
         # Versions that clocks gave may be those of two spans: both are in one batch.
-        upto = found[-1] + 1 if len(found) == BATCH else max(reached, limit)
+        upto = young[-1] + 1 if len(young) == BATCH else max(reached, limit)
         window = Window(reached, upto)
         notes = noted(connection)
         number = self._number(connection, window)
         sums = cells.sums_of(changes(connection, self._database, window))
-        return _Batch(window, notes, number, sums)
+        found = cells.with_stored(connection, self._database, sums)
+        return _Batch(window, notes, number, found)
 
-    def _apply(self, batch: _Batch, transaction: Transaction) -> None:
+    def _apply(self, batch: _Batch, transaction: Transaction) -> int:
         connection = transaction.connection
         self._limit = transaction.first_version
         reached, reader = position(connection)
         if reader != READER:
             self._clear(transaction)
-            return
+            return 1
         if (
             reached != batch.window.reached
             or batch.noted != noted(connection)
@@ -119,10 +121,11 @@ class Follower:
             or batch.spans != self._number(connection, batch.window)
         ):
             batch = self._work_out(connection, reached, self._limit)
-        cells.apply(connection, self._database, batch.sums)
+        cells.store(connection, self._database, batch.cells)
         connection.execute(delete(usage_retired))
         connection.execute(delete(usage_moved))
         connection.execute(update(usage_cursor).values(reached=batch.window.limit))
+        return max(1, batch.spans)
 
     def _clear(self, transaction: Transaction) -> None:
         connection = transaction.connection

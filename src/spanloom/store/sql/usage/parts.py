@@ -28,8 +28,8 @@ _LONGEST_MS: Final = 1e15
 class Part(NamedTuple):
     """What a span adds: where, which numbers, and for its extremes its start and its duration.
 
-    The numbers are in the order of NUMBERS: costs are picodollars, `took_ns` is end less start. A
-    part without a start has only what the span used, for the agent that is charged with it.
+    The numbers are in the order of NUMBERS: costs are picodollars, `took_ns` is end less start.
+    `charged` are name and version of another agent that is charged with what the span used.
     """
 
     project: str
@@ -38,6 +38,7 @@ class Part(NamedTuple):
     numbers: tuple[int, ...]
     start_ns: int | None
     duration_ms: float | None
+    charged: tuple[str, str] | None = None
 
 
 class Row(NamedTuple):
@@ -66,10 +67,10 @@ class Row(NamedTuple):
     source: str
 
 
-def parts_of(rows: Sequence[Row], user_id: str, feature: str) -> dict[Row, tuple[Part, ...]]:
+def parts_of(rows: Sequence[Row], user_id: str, feature: str) -> dict[Row, Part]:
     """The parts of all spans of one trace, by row. Their order does not matter."""
     if len(rows) > MOST_SPANS:
-        return {row: (part_of(row, user_id, feature),) for row in rows}
+        return {row: part_of(row, user_id, feature) for row in rows}
     owns: Mapping[str, Own] = {}
     agents: Mapping[str, tuple[str, str]] = {}
     if len(rows) > 1:
@@ -77,13 +78,13 @@ def parts_of(rows: Sequence[Row], user_id: str, feature: str) -> dict[Row, tuple
         agents = _agents_above(rows)
     head = min(rows, key=lambda row: (row.parent_id != "", row.start_ns, row.span_id), default=None)
     failed = any(row.status == "ERROR" for row in rows)
-    found: dict[Row, tuple[Part, ...]] = {}
+    found: dict[Row, Part] = {}
     for row in rows:
         part = part_of(
             row, user_id, feature, owns.get(row.span_id), (row is head, row is head and failed)
         )
         agent = agents.get(row.span_id)
-        found[row] = (part,) if agent is None else _charged(part, agent)
+        found[row] = part if agent is None else part._replace(charged=agent)
     return found
 
 
@@ -124,7 +125,7 @@ def part_of(
         used[1] or 0,
         used[2] or 0,
         int(duration is not None),
-        0 if duration is None else _nanoseconds(duration),
+        0 if duration is None else nanoseconds(duration),
         took,
     )
     dimensions = (
@@ -141,15 +142,16 @@ _USE: Final = tuple(
 )
 
 
-def _charged(part: Part, agent: tuple[str, str]) -> tuple[Part, ...]:
-    """The part of a span without an agent, what it used charged to the agent above it."""
-    if not any(n for n, is_use in zip(part.numbers, _USE, strict=True) if is_use):
+def by_agent(part: Part) -> tuple[Part, ...]:
+    """The part of a span, and apart from it what another agent is charged with. The latter has no
+    start."""
+    agent = part.charged
+    if agent is None:
         return (part,)
     dimensions = (*part.dimensions[:_AGENT_AT], *agent, *part.dimensions[_AGENT_AT + 2 :])
-    rest, used = (
-        tuple(n if is_use is wanted else 0 for n, is_use in zip(part.numbers, _USE, strict=True))
-        for wanted in (False, True)
-    )
+    pairs = list(zip(part.numbers, _USE, strict=True))
+    rest = tuple([0 if is_use else n for n, is_use in pairs])
+    used = tuple([n if is_use else 0 for n, is_use in pairs])
     return (
         part._replace(numbers=rest),
         Part(part.project, part.hour_ns, dimensions, used, None, None),
@@ -186,7 +188,8 @@ def _reported(row: Row) -> Reported:
     return Reported(row.span_id, row.parent_id, row.kind, row.operation, use)
 
 
-def _nanoseconds(milliseconds: float) -> int:
+def nanoseconds(milliseconds: float) -> int:
+    """A duration as a whole number."""
     return round(max(-_LONGEST_MS, min(milliseconds, _LONGEST_MS)) * 1_000_000)
 
 

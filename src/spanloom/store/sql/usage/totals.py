@@ -24,7 +24,7 @@ from spanloom.store.sql.usage.changes import (
     is_quiet,
     position,
 )
-from spanloom.store.sql.usage.parts import DIMENSIONS, HOUR_NS, NUMBERS, Part
+from spanloom.store.sql.usage.parts import DIMENSIONS, HOUR_NS, NUMBERS, Part, by_agent
 
 _DAY_NS: Final = DAY * HOUR_NS
 
@@ -42,6 +42,7 @@ class Question:
         where: The value that each of some dimensions has; a provider in lower case.
         tiles: (hours, from, before) of the cells that are read: together the whole range.
         bucket: The bucket of a start, for the starts of cells.
+        one_bucket: The bucket of all starts, None where there are several.
         with_sketches: Whether the durations' sketches are needed.
     """
 
@@ -49,6 +50,7 @@ class Question:
     where: Mapping[str, str]
     tiles: Sequence[tuple[int, int, int]]
     bucket: Callable[[int], int]
+    one_bucket: int | None = None
     with_sketches: bool = False
 
     def has(self, part: Part) -> bool:
@@ -101,7 +103,7 @@ def answer(
     another version of the code, all traces with spans in the range are read.
     """
     names = {*question.group_by, *question.where}
-    cuboid = next((of for of, (has, _) in CUBOIDS.items() if names <= set(has)), None)
+    cuboid = next((of for of, (has, *_) in CUBOIDS.items() if names <= set(has)), None)
     reached, reader = position(connection)
     if cuboid is None or reader != READER:
         return _from_spans(connection, database, project, question, check)
@@ -137,19 +139,30 @@ def _stored(
     ]
     for name, value in question.where.items():
         where.append((func.lower(c[name]) if name == "provider" else c[name]) == value)
-    keys = (c.start_ns, *(c[name] for name in question.group_by))
+    groups = [c[name] for name in question.group_by]
+    # The database adds up all hours and days where they are in one bucket.
+    keys = [c.start_ns, *groups] if question.one_bucket is None else groups
+    width = len(keys)
+
+    def place(row: Sequence[Any]) -> tuple[int, Group]:
+        if question.one_bucket is None:
+            return question.bucket(row[0]), tuple(row[1:width])
+        return question.one_bucket, tuple(row[:width])
+
     sums = (
         *(func.sum(c[name]) for name in NUMBERS),
         *(func.min(c.first_ns), func.max(c.last_ns), func.min(c.least_ms), func.max(c.most_ms)),
         func.max(c.loose),
     )
-    width = len(keys)
     for row in connection.execute(select(*keys, *sums).where(*where).group_by(*keys)):
+        numbers = list(row[width : width + len(NUMBERS)])
+        if numbers[0] is None:  # the sums of no row
+            continue
         first, last, least, most, loose = row[width + len(NUMBERS) :]
         yield (
-            (question.bucket(row[0]), tuple(row[1:width])),
+            place(row),
             Sum(
-                numbers=list(row[width : width + len(NUMBERS)]),
+                numbers=numbers,
                 starts=[] if first is None else [first, last],
                 durations=[] if least is None else [least, most],
                 loose=bool(loose),
@@ -159,9 +172,9 @@ def _stored(
         return
     packed: defaultdict[tuple[int, Group], list[bytes]] = defaultdict(list)
     for row in connection.execute(select(*keys, c.sketch).where(*where)):
-        packed[question.bucket(row[0]), tuple(row[1:width])].append(row[width])
-    for place, sketches in packed.items():
-        yield place, Sum(sketch=sketch.added(sketches))
+        packed[place(row)].append(row[width])
+    for of_place, sketches in packed.items():
+        yield of_place, Sum(sketch=sketch.added(sketches))
 
 
 def _from_spans(
@@ -187,9 +200,11 @@ def _by_place(
     question: Question, changed: Iterable[Change]
 ) -> Iterator[tuple[tuple[int, Group], Sum]]:
     found: defaultdict[tuple[int, Group], list[Change]] = defaultdict(list)
-    for change in changed:
-        if question.has(change[0]):
-            found[question.place(change[0])].append(change)
+    of_agents = any(name.startswith("agent_") for name in (*question.group_by, *question.where))
+    for whole, sign in changed:
+        for part in by_agent(whole) if of_agents else (whole,):
+            if question.has(part):
+                found[question.place(part)].append((part, sign))
     for place, of_place in found.items():
         yield place, sum_of(of_place)
 

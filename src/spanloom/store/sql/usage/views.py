@@ -45,6 +45,7 @@ def usage_points(
         where=where,
         tiles=tiles_between(query.edges),
         bucket=bucket_by(query.edges),
+        one_bucket=query.edges[0] if len(query.edges) == 2 else None,
         with_sketches=True,
     )
     found = answer(connection, database, project, question, check)
@@ -75,6 +76,7 @@ def agents(
         where={"agent_name": query.agent_name} if query.agent_name else {},
         tiles=_ALWAYS,
         bucket=lambda _: 0,
+        one_bucket=0,
     )
     found = []
     for (_, group), total in answer(connection, database, project, question, check).items():
