@@ -18,9 +18,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from spanloom.model import NO_BODY, Json, Span
+from spanloom.model.span import NATIVE
 
 OTLP: Final = "otlp"
-NATIVE: Final = "native"
 RECORDED: Final = (
     *("attributes", "trace_state", "flags", "span_kind", "events", "links", "dropped"),
     *("resource", "scope"),

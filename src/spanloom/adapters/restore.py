@@ -7,8 +7,8 @@ from operator import attrgetter
 from spanloom.adapters.honeyhive import read as honeyhive
 from spanloom.adapters.native import read as native
 from spanloom.adapters.otlp import read as otlp
-from spanloom.adapters.recorded import NATIVE
 from spanloom.model import Span
+from spanloom.model.span import NATIVE
 
 _NAMES = (
     *("event_id", "session_id", "parent_id", "name", "kind", "operation", "start_ns", "end_ns"),
@@ -31,4 +31,8 @@ def restore(adapter: str, message: bytes, envelope: bytes, columns: Span) -> Spa
     return span
 
 
-_READERS = {otlp.ADAPTER: otlp.restore, honeyhive.ADAPTER: honeyhive.restore,NATIVE: native.restore}
+_READERS = {
+    otlp.ADAPTER: otlp.restore,
+    honeyhive.ADAPTER: honeyhive.restore,
+    NATIVE: native.restore,
+}

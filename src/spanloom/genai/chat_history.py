@@ -24,7 +24,7 @@ def chat_history(messages: Iterable[GenAiMessage]) -> list[dict[str, Any]]:
 
 
 def inputs_of(messages: Sequence[GenAiMessage]) -> Json:
-    """The inputs of an event that was given the messages; None if they are too long to be copied."""
+    """The inputs of an event that was given the messages; None if they are too long to copy."""
     history = _short_history(messages)
     return None if history is None else {"chat_history": history}
 

@@ -22,6 +22,7 @@ from spanloom.model.query import (
     Filter,
     Match,
     Page,
+    SpanQuery,
     SpokenQuery,
     TraceQuery,
 )
@@ -69,6 +70,7 @@ __all__ = [
     "PromptVersion",
     "Sent",
     "Span",
+    "SpanQuery",
     "SpokenQuery",
     "Trace",
     "TraceFacts",

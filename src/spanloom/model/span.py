@@ -27,6 +27,9 @@ NO_BODY: Mapping[str, Json] = {}
 
 EVENT_TYPES = ("model", "tool", "chain", "session")
 STATUSES = ("UNSET", "OK", "ERROR")
+# The adapter of spans that have a field of their own for what others keep in `config` and
+# `metadata`.
+NATIVE = "native"
 # The type of the feedback that an evaluator's result is.
 EVALUATION = "spanloom.evaluation"
 

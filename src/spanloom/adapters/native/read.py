@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any, Final
 
 from google.protobuf.struct_pb2 import Value
@@ -28,14 +27,12 @@ from spanloom.adapters.native.kinds import (
     kind_of_operation,
 )
 from spanloom.adapters.native.values import attributes_json, messages_of
-from spanloom.adapters.recorded import NATIVE
 from spanloom.codec.required_fields import missing_fields
 from spanloom.codec.struct_reader import struct_object, value_object
 from spanloom.codec.struct_writer import value_wire
 from spanloom.codec.timestamps import ns_from_timestamp, timestamp_from_ns
 from spanloom.genai.chat_history import inputs_of, outputs_of
 from spanloom.genai.pricing import cost_of
-from spanloom.genai.read import messages_of as messages_in
 from spanloom.genai.read import received
 from spanloom.genai.reading import count, identifier, lowered, structured, text
 from spanloom.genai.roles import ASSISTANT, USER
@@ -43,7 +40,7 @@ from spanloom.model import MAX_TIME_NS, STATUSES, GenAi, Io, Json, Sent, Span, T
 from spanloom.model.checks import Violations
 from spanloom.model.genai import Agent, Compaction, Handoff, Tool, Usage
 from spanloom.model.sampling import sampling_decision
-from spanloom.model.span import NO_IO, Party, PromptUse, Variable
+from spanloom.model.span import NATIVE, NO_IO, Party, PromptUse, Variable
 from spanloom.model.times import OUT_OF_RANGE
 from spanloom.v1 import span_pb2 as pb
 
@@ -236,9 +233,7 @@ def duration_ns(duration: Any) -> int | None:
     return ns if is_valid else None
 
 
-def _span(
-    span: pb.Span, received_ns: int, conversation_id: str, *, brief: bool = False
-) -> Span:
+def _span(span: pb.Span, received_ns: int, conversation_id: str, *, brief: bool = False) -> Span:
     """The span; `conversation_id` is that of one that names none. A brief one has its columns, and
     what it says of its trace."""
     start_ns, end_ns, length_ns = _times(span, received_ns)
@@ -384,22 +379,24 @@ def _party(message: Any, *names: str) -> Party:
     return Party(**{name: getattr(message, name) or None for name in names})
 
 
+def _value(holder: Any, name: str) -> Json:
+    return value_object(getattr(holder, name)) if holder.HasField(name) else None
+
+
+def _object(holder: Any, name: str) -> Mapping[str, Json] | None:
+    return struct_object(getattr(holder, name)) if holder.HasField(name) else None
+
+
 def _io(span: pb.Span) -> Io:
-    def json(name: str) -> Json:
-        return value_object(getattr(span, name)) if span.HasField(name) else None
-
-    def fields(holder: Any, name: str) -> Mapping[str, Json] | None:
-        return struct_object(getattr(holder, name)) if holder.HasField(name) else None
-
     return Io(
-        inputs=json("input"),
-        outputs=json("output"),
-        ideal_output=json("expected_output"),
-        config=fields(span, "config"),
-        metadata=fields(span, "metadata"),
-        metrics=fields(span, "metrics"),
-        feedback=fields(span, "feedback"),
-        user_properties=fields(span.user, "properties"),
+        inputs=_value(span, "input"),
+        outputs=_value(span, "output"),
+        ideal_output=_value(span, "expected_output"),
+        config=_object(span, "config"),
+        metadata=_object(span, "metadata"),
+        metrics=_object(span, "metrics"),
+        feedback=_object(span, "feedback"),
+        user_properties=_object(span.user, "properties"),
         source=span.environment or None,
     )
 
@@ -422,7 +419,7 @@ def _genai(span: pb.Span, cost: _Cost) -> GenAi:
         output_cost=cost.output,
         cost_source=cost.source,
     )
-    has = partial(span.HasField)
+    has: Callable[[Any], bool] = span.HasField
     prompt, variables = span.prompt, span.prompt.variables
     compaction = span.compaction
     return GenAi(
@@ -444,9 +441,7 @@ def _genai(span: pb.Span, cost: _Cost) -> GenAi:
         if has("compaction")
         else None,
         handoff=_of(Handoff, span.handoff, "from_agent", "to_agent") if has("handoff") else None,
-        prompt=PromptUse(
-            slug=prompt.slug, version=prompt.version or None, tag=prompt.tag or None
-        )
+        prompt=PromptUse(slug=prompt.slug, version=prompt.version or None, tag=prompt.tag or None)
         if has("prompt")
         else None,
         variables=tuple(Variable(label=name, value=variables[name]) for name in sorted(variables)),
@@ -458,25 +453,19 @@ def _of(kind: type[Any], message: Any, *names: str) -> Any:
 
 
 def _fill_io(span: Span, kind: str, operation: str) -> list[str]:
-    """Fill messages that the input and the output hold, or the other way round; which of `inputs`
-    and `outputs` were filled."""
+    """Fill the inputs and outputs of the events view from the messages; which of the two were
+    filled."""
     io, genai = span.io, span.genai
     if kind == "tool" or operation == "embeddings":
         return []
     filled = []
-    speaks = kind == "model" or operation == "invoke_agent"
-    if genai.input_messages:
-        if io.inputs is None and (inputs := inputs_of(genai.input_messages)) is not None:
-            io.inputs = inputs
-            filled.append("inputs")
-    elif speaks and io.inputs is not None:
-        genai.input_messages = messages_in(io.inputs, USER)
-    if genai.output_messages:
-        if io.outputs is None and (outputs := outputs_of(genai.output_messages)) is not None:
-            io.outputs = outputs
-            filled.append("outputs")
-    elif speaks and io.outputs is not None:
-        genai.output_messages = messages_in(io.outputs, ASSISTANT)
+    for name, messages, made in (
+        ("inputs", genai.input_messages, inputs_of),
+        ("outputs", genai.output_messages, outputs_of),
+    ):
+        if messages and getattr(io, name) is None and (value := made(messages)) is not None:
+            setattr(io, name, value)
+            filled.append(name)
     return filled
 
 

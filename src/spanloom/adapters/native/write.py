@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from google.protobuf.duration_pb2 import Duration
 
 from spanloom.adapters.native.kinds import kind_of
 from spanloom.adapters.native.values import fill_attributes, fill_messages, int64
-from spanloom.adapters.recorded import NATIVE, OTLP, recorded
+from spanloom.adapters.recorded import OTLP, recorded
 from spanloom.codec.json_fields import put_json
 from spanloom.codec.timestamps import timestamp_from_ns
 from spanloom.genai.chat_history import inputs_of, outputs_of
+from spanloom.genai.read import messages_of as messages_in
+from spanloom.genai.roles import ASSISTANT, USER
 from spanloom.model import NO_BODY, STATUSES, Json, Span
-from spanloom.model.span import NO_TRACE
+from spanloom.model.genai import GenAiMessage
+from spanloom.model.span import NATIVE, NO_TRACE
 from spanloom.v1 import span_pb2 as pb
 
 ORIGINS: Final = {
@@ -57,7 +60,7 @@ def span_message(span: Span, *, basic: bool = False) -> pb.Span:
         conversation_name=span.conversation_name,
         event_id=span.event_id,
         name=span.name,
-        kind=span.sent.fields.get("kind") or kind_of(span) if _is_native(span) else kind_of(span),
+        kind=pb.SpanKind.ValueType(shown_kind(span)),
         operation=span.operation,
         start_time=timestamp_from_ns(span.start_ns),
         feature=span.trace.feature_slug or "",
@@ -79,13 +82,32 @@ def span_message(span: Span, *, basic: bool = False) -> pb.Span:
     _put_handover(message, span, basic)
     _put_recorded(message, span, basic)
     if not basic:
-        genai = span.genai
-        message.system_instructions = genai.system_instructions
-        fill_messages(message.input_messages, genai.input_messages)
-        fill_messages(message.output_messages, genai.output_messages)
+        message.system_instructions = span.genai.system_instructions
+        asked, answered = messages_of(span)
+        fill_messages(message.input_messages, asked)
+        fill_messages(message.output_messages, answered)
         values = {name: get(span) for name, get in JSON_FIELDS.items()}
         put_json(message, {name: value for name, value in values.items() if value is not None})
     return message
+
+
+def messages_of(span: Span) -> tuple[Sequence[GenAiMessage], Sequence[GenAiMessage]]:
+    """The messages that went in, and those that came out; of a span that was written natively also
+    those that its input and output hold."""
+    genai, io = span.genai, span.io
+    asked, answered = genai.input_messages, genai.output_messages
+    speaks = span.kind == "model" or span.operation == "invoke_agent"
+    if _is_native(span) and speaks and span.operation != "embeddings":
+        return (
+            asked or messages_in(io.inputs, USER),
+            answered or messages_in(io.outputs, ASSISTANT),
+        )
+    return asked, answered
+
+
+def shown_kind(span: Span) -> int:
+    """The number of the span's kind, as it was sent or as the span's columns tell it."""
+    return (_is_native(span) and span.sent.fields.get("kind")) or kind_of(span)
 
 
 def _is_native(span: Span) -> bool:

@@ -28,7 +28,7 @@ from spanloom.store.sql.predicates import PLAIN
 from spanloom.store.sql.reading import select_whole
 from spanloom.store.sql.tables import spans
 
-_EMPTY: ColumnElement[str] = literal_column("''")  # as the partial index says it
+EMPTY: ColumnElement[str] = literal_column("''")  # as the partial index says it
 _PLACE = (spans.c.start_ns, spans.c.trace_id, spans.c.span_id)
 # The order of `speaking_spans`.
 NEWEST_SPANS = ("-start_ns", "-trace_id", "-span_id")
@@ -77,7 +77,7 @@ def speaking_spans(
         if value:
             where.append(column == value)
     if query.agent_name:
-        where.append(spans.c.agent_name != _EMPTY)
+        where.append(spans.c.agent_name != EMPTY)
     if query.since_ns is not None:
         where.append(spans.c.start_ns >= query.since_ns)
     if query.before_ns is not None:
@@ -102,7 +102,7 @@ def may_hold(text: str) -> Callable[[str], bool]:
 def agents(project: str, query: AgentQuery) -> tuple[Select[Any], Select[Any]]:
     """A row an agent (or version), its columns the fields of `AgentTotals`; and the number of such
     rows."""
-    version = spans.c.agent_version if query.by_version else _EMPTY
+    version = spans.c.agent_version if query.by_version else EMPTY
     took = case(
         (and_(spans.c.end_ns > spans.c.start_ns), (spans.c.end_ns - spans.c.start_ns) / 1e6),
         else_=0.0,
@@ -121,7 +121,7 @@ def agents(project: str, query: AgentQuery) -> tuple[Select[Any], Select[Any]]:
         "last_ns": func.max(spans.c.start_ns),
         "cost": func.sum(spans.c.cost),
     }
-    where = [spans.c.project == project, spans.c.agent_name != _EMPTY]
+    where = [spans.c.project == project, spans.c.agent_name != EMPTY]
     if query.agent_name:
         where.append(spans.c.agent_name == query.agent_name)
     keys = ("agent_name", "agent_version") if query.by_version else ("agent_name",)

@@ -52,6 +52,14 @@ TRACE_EXISTS = select(
         )
     )
 )
+SPAN = select_whole(
+    select(spans).where(
+        spans.c.project == _project,
+        spans.c.trace_id == bindparam("trace_id"),
+        spans.c.span_id == bindparam("span_id"),
+    ),
+    (),
+)
 EVENT = select_whole(
     select(spans).where(spans.c.project == _project, spans.c.event_id == bindparam("event_id")),
     ("-version",),
@@ -69,7 +77,8 @@ REVOKE_KEY = (
 )
 # Whether an event that has updates has spans: several traces may hold one event id.
 HAS_SPANS = exists().where(
-    spans.c.project == patches.c.project, spans.c.event_id == patches.c.event_id
+    spans.c.project == patches.c.project,
+    spans.c.event_id == patches.c.event_id,
 )
 
 
@@ -89,9 +98,11 @@ def trace_deletes(project: str, trace_id: str) -> list[Delete]:
         select(spans.c.event_id).where(spans.c.project == project, spans.c.trace_id == trace_id)
     )
     elsewhere = HAS_SPANS.where(spans.c.trace_id != trace_id)
+    of_events = patches.c.trace_id == ""
     return [
         *(delete(feedback).where(feedback.c.project == project, on) for on in (on_trace, on_span)),
-        delete(patches).where(patches.c.project == project, of_trace, ~elsewhere),
+        delete(patches).where(patches.c.project == project, of_trace, ~elsewhere, of_events),
+        delete(patches).where(patches.c.project == project, patches.c.trace_id == trace_id),
     ] + [
         delete(table).where(table.c.project == project, table.c.trace_id == trace_id)
         for table in (evaluations, traces, spans)

@@ -25,6 +25,7 @@ import orjson
 
 from spanloom.genai.stored import StoredMessages
 from spanloom.model import Json, Span
+from spanloom.model.folding import folded
 from spanloom.model.span import EVENT_FIELDS
 from spanloom.store.sql.index.values import shown_values
 
@@ -41,7 +42,6 @@ _IS_CJK = re.compile(f"[{_CJK}]")
 _ESCAPE = re.compile(r"((?:\\+u[0-9a-fA-F]{4})+)|\\+[bfnrt\"/]?")
 _BEHIND = re.compile(r"\\+(?:[bfnrt]|u[0-9a-f]{4})(\w+)")
 _CODE = re.compile(r"u(....)")
-_UPPER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 
 class Needle(NamedTuple):
@@ -50,12 +50,6 @@ class Needle(NamedTuple):
 
     terms: frozenset[str]
     part: str
-
-
-def folded(text: str) -> str:
-    """The text with ASCII letters in lower case. No other letter has its case folded: that can
-    depend on the letters beside it."""
-    return text.lower() if text.isascii() else text.translate(_UPPER)
 
 
 def said_json(span: Span) -> str:
