@@ -180,7 +180,10 @@ def test_an_ingest_key_replaces_and_updates_what_was_written_here_alone(project:
 def test_write_spans_warns(project: Project) -> None:
     span = {"spanId": "a", "endTime": at(0), "evaluation": {"evaluators": ["nobody"]}}
     warnings = list(write(project, span).warnings)
-    assert warnings == ['the span "a" ends before it starts', 'the project has no evaluator "nobody"']
+    assert warnings == [
+        'the span "a" ends before it starts',
+        'the project has no evaluator "nobody"',
+    ]
     assert list(write(project, {"spanId": "b"}).warnings) == []
 
 
@@ -417,7 +420,7 @@ def test_update_span_changes_one_span_of_those_with_its_id(project: Project) -> 
     assert get(project, "a", "other").name == "unknown"
     write(project, {"spanId": "named", "eventId": "e"})
     update(project, "named", name="by span")
-    assert get_event(project, "e")["eventName"] == "by span"
+    assert get_event(project, "e")["event_name"] == "by span"
     project.send("EventService/UpdateEvent", event_id="e", metadata={"m": 1})
     found = as_dict(get(project, "named"))
     assert (found["name"], found["metadata"]) == ("by span", {"m": 1})
@@ -465,7 +468,7 @@ def test_delete_trace_spans(project: Project) -> None:
 def test_a_native_span_is_an_event_a_log_and_a_trace(project: Project) -> None:
     write(project, {**FULL, "parentSpanId": ""})
     event = get_event(project, "full")
-    assert (event["eventType"], event["eventName"], event["sessionId"]) == ("model", "say", "c")
+    assert (event["event_type"], event["event_name"], event["session_id"]) == ("model", "say", "c")
     assert event["config"] == {"provider": "openai", "model": "m"}
     assert event["metadata"]["prompt_tokens"] == 5_000_000_000
     assert event["error"] == "slow"

@@ -115,7 +115,14 @@ def read_spans(
         for span in map(_filled, found)
         if not span.parent_span_id and span.conversation_id
     }
-    return [_brief(span, received_ns, conversations.get(span.trace_id, "")) for span in found]
+    return [
+        _brief(
+            span,
+            received_ns,
+            conversations.get(span.trace_id, "") if span.parent_span_id else "",
+        )
+        for span in found
+    ]
 
 
 def restore(message: bytes, envelope: bytes, columns: Span) -> Span:
