@@ -72,6 +72,13 @@ def request_class(method: MethodDescriptor) -> type[Message]:
     return message_factory.GetMessageClass(method.input_type)
 
 
+def _fits(rule: Any, request: Message) -> bool:
+    """Whether the request has all variables of a path."""
+    path = getattr(rule, rule.WhichOneof("pattern"))
+    names = re.findall(r"\{(\w+)\}", path)
+    return bool(names) and all(getattr(request, name) for name in names)
+
+
 def lower_camel_case(name: str) -> str:
     head, *rest = name.split("_")
     return head + "".join(map(str.capitalize, rest))
@@ -232,17 +239,19 @@ class HttpClient:
         if not has_http_rule(descriptor):
             return self._export(descriptor, request, headers(key, project))
         rule = descriptor.GetOptions().Extensions[annotations_pb2.http]
-        rule = [rule, *rule.additional_bindings][binding]
+        rules = [rule, *rule.additional_bindings]
+        rule = rules[binding] if binding else next((r for r in rules if _fits(r, request)), rule)
         verb = rule.WhichOneof("pattern")
         fields = json_format.MessageToDict(request)
         names = {f.name: f.json_name for f in descriptor.input_type.fields}
 
         def fill(match: re.Match[str]) -> str:
             holder = fields
-            *parents, name = map(lower_camel_case, match[1].split("."))
+            *parents, name = match[1].split(".")
             for parent in parents:
-                holder = holder.get(parent, {})
-            return quote(str(holder.pop(names.get(name, name), "")), safe="")
+                holder = holder.get(names[parent], {})
+            key = lower_camel_case(name) if parents else names[name]
+            return quote(str(holder.pop(key, "")), safe="")
 
         path = re.sub(r"\{([\w.]+)\}", fill, getattr(rule, verb))
         body: Any = None
