@@ -52,7 +52,8 @@ class ChatService:
         spelled = json_path(type(request))
         bad = Violations(spelled=spelled)
         if bool(request.trace_id) == bool(request.conversation_id):
-            bad.add("trace_id", "exactly one of traceId and conversationId is required")
+            names = " and ".join(map(spelled, ("trace_id", "conversation_id")))
+            bad.add("trace_id", f"exactly one of {names} is required")
         _check_numbers("kinds", request.kinds, chat_pb2.ChatMessageKind, bad)
         if request.order not in chat_pb2.ChatOrder.values():
             bad.add("order", f"{request.order} is no ChatOrder")
