@@ -49,6 +49,7 @@ SHOWN_COLUMNS = {
     ("metadata", "prompt_tokens"): "input_tokens",
     ("metadata", "completion_tokens"): "output_tokens",
     ("metadata", "cost"): "cost",
+    ("metadata", "agent_name"): "agent_name",
 }
 # Follows from both kinds of tokens in the same way.
 TOTAL_TOKENS = ("metadata", "total_tokens")
