@@ -10,6 +10,7 @@ import pytest
 from spanloom.v1 import chat_pb2
 from spanloom.v1 import chat_service_pb2 as pb
 from tests.clients import CallError
+from tests.contract.calls import as_dict
 from tests.contract.conftest import Project
 from tests.contract.test_span_service import LIMIT, at, read_text, write
 
@@ -91,7 +92,7 @@ def test_list_chat_messages_of_a_trace(project: Project) -> None:
     assert response.duration.nanos == 250_000_000
     assert (call.tool_call.name, call.tool_call.call_id) == ("look", "c1")
     assert call.tool_call.arguments.struct_value["q"] == "x"
-    assert call.tool_call.result.struct_value["found"][0] == 1
+    assert as_dict(call.tool_call.result) == {"found": [1]}
     assert call.tool_call.executed
     assert {message.trace_id for message in messages} == {"t"}
     assert len({message.message_id for message in messages}) == 4

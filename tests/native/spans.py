@@ -20,7 +20,7 @@ durations = st.integers(0, 2**60).map(lambda ns: Duration(seconds=ns // 10**9, n
 
 
 @st.composite
-def optional(draw: st.DrawFn, make: Any, **fields: Any) -> Any:
+def optional(draw: st.DrawFn, /, make: Any, **fields: Any) -> Any:
     """A message with any subset of the fields set."""
     chosen = draw(st.sets(st.sampled_from(sorted(fields)), max_size=6))
     message = make()
@@ -32,7 +32,7 @@ def a_map(values: Any) -> Any:
     return st.dictionaries(texts, values, max_size=3)
 
 
-attribute_values = st.deferred(
+attribute_values: st.SearchStrategy[Any] = st.deferred(
     lambda: st.one_of(
         st.just(pb.AttributeValue()),
         texts.map(lambda v: pb.AttributeValue(string_value=v)),

@@ -30,7 +30,7 @@ def given_back(span: pb.Span) -> pb.Span:
     message = span_message(read(span))
     assert message.origin == pb.SPAN_ORIGIN_SPANS
     for name in OUTPUT_ONLY:
-        message.ClearField(name)
+        message.ClearField(name)  # type: ignore[arg-type]
     message.model.ClearField("cost_source")
     message.evaluation.ClearField("sampled")
     return message

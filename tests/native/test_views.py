@@ -9,6 +9,7 @@ import orjson
 import pytest
 from google.protobuf.json_format import MessageToDict, ParseDict
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
+from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from spanloom.adapters.basalt.read import read_trace
 from spanloom.adapters.basalt.write import trace_message
@@ -65,7 +66,7 @@ def by_otlp() -> Iterable[Span]:
             end_time_unix_nano=END,
         )
     )
-    span.status.code, span.status.message = 2, "slow"
+    span.status.code, span.status.message = Status.STATUS_CODE_ERROR, "slow"
     for key, value in attributes.items():
         ParseDict(attribute(key, value), span.attributes.add())
     return spans_from(request, received_ns=RECEIVED_NS).spans

@@ -19,6 +19,7 @@ from spanloom.chat.spoken import spoken
 from spanloom.codec import otlp_json
 from spanloom.genai.json import messages_from_json
 from spanloom.model import EventQuery, Filter, Json, Span, SpokenQuery, TraceQuery
+from spanloom.model.folding import folded
 from spanloom.model.genai import Tool
 from spanloom.model.span import GenAi
 from spanloom.store.sql import predicates
@@ -61,7 +62,7 @@ def test_a_text_has_the_words_of_every_part_of_it(text: str, data: st.DataObject
     part = text[start : data.draw(st.integers(start, len(text)))]
     once = orjson.dumps(text).decode()
     for outer in (text, once, orjson.dumps([once]).decode()):
-        found = terms.words_of(terms.folded(orjson.dumps(outer).decode()))
+        found = terms.words_of(folded(orjson.dumps(outer).decode()))
         assert meets(found | {terms.MARK}, part)
         assert meets(found | {terms.MARK}, part.swapcase() if part.isascii() else part)
 

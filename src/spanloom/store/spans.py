@@ -245,8 +245,8 @@ class SpanStore(Protocol):
             seconds: the time after which no further span is given.
 
         Returns:
-            The position of the last span that was taken, None after the last of all; and how many
-            were given.
+            The position of the last span that was taken, or that has not the text; None after the
+            last of all. And how many spans were looked at.
         """
         ...
 

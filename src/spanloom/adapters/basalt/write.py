@@ -154,14 +154,9 @@ def _metadata(span: Span) -> Mapping[str, Json] | None:
     has no other place for it."""
     said = span.status_message or span.io.error
     sent = span.io.metadata
-    if (
-        span.sent.adapter == ADAPTER
-        or span.status != "ERROR"
-        or not said
-        or (sent or {}).get("error")
-    ):
+    if span.sent.adapter == ADAPTER or span.status != "ERROR" or not said:
         return sent
-    return {**(sent or {}), "error": said}
+    return {**(sent or NO_BODY), "error": (sent or NO_BODY).get("error") or said}
 
 
 def _fill(message: Any, part: Party | PromptUse | Variable, *names: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial as bound
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ from spanloom.store.sql.follow_up import follow_up
 from spanloom.store.sql.index import search
 from spanloom.store.sql.index.search import Check
 from spanloom.store.sql.index.terms import holder
+from spanloom.store.sql.reading import select_whole
 from spanloom.store.sql.rows import checked
 from spanloom.store.sql.tables import bodies, spans
 from spanloom.store.sql.transaction import Transaction
@@ -31,6 +32,8 @@ _OLDEST_SPANS = tuple(name.removeprefix("-") for name in agent_queries.NEWEST_SP
 _PLACE = (spans.c.start_ns, spans.c.trace_id, spans.c.span_id)
 # An update with one of these may be why a span has an end.
 _MAKE_AN_END = frozenset({"end_ns", "duration_ms"})
+# Spans that are selected at once.
+_PART = 200
 # So many bytes are compressed beside the event loop.
 _LARGE = 1 << 20
 
@@ -118,9 +121,14 @@ class SqlNamedSpans:
             ]
             which = search.candidates(connection, self._database, project, conditions)
             last, number = after, 0
-            for span in search.in_order(
-                connection, self._database, self._reader, found, order, which, check
-            ):
+            in_order = (
+                self._by_parts(connection, found, after, check, oldest_first=oldest_first)
+                if which is None
+                else search.in_order(
+                    connection, self._database, self._reader, found, order, which, check
+                )
+            )
+            for span in in_order:
                 # The first is always given, so that each call comes further.
                 is_over = number > 0 and time.monotonic() > end
                 if is_over or (holds(span) and not take(span)):
@@ -129,6 +137,32 @@ class SqlNamedSpans:
             return None, number
 
         return await self._read_until_cancelled(run)
+
+    def _by_parts(
+        self,
+        connection: Connection,
+        found: Select[Any],
+        after: Position | None,
+        check: Check,
+        *,
+        oldest_first: bool,
+    ) -> Iterator[Span]:
+        """The spans in their order, a part at a time: no body is read, and no row sorted, long
+        before it is taken."""
+        order = _OLDEST_SPANS if oldest_first else agent_queries.NEWEST_SPANS
+        number = _PART
+        while number == _PART:
+            number = 0
+            part = found
+            if after is not None:
+                part = found.where(_behind(after, oldest_first=oldest_first))
+            whole = select_whole(part, order, limit=_PART)
+            with connection.execute(whole, execution_options={"stream_results": True}) as rows:
+                for row in rows:
+                    check()
+                    number += 1
+                    after = (row.start_ns, row.trace_id, row.span_id)
+                    yield self._reader.to_span(row)
 
     async def delete_spans(self, project: str, keys: Collection[tuple[str, str]]) -> int:
         checked(project=project)
