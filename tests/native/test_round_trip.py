@@ -7,16 +7,18 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 from hypothesis import assume, given
 
-from spanloom.adapters.native.read import read_spans
+from spanloom.adapters.native.read import read_spans, restore
 from spanloom.adapters.native.write import span_message
 from spanloom.errors import SpanloomError
 from spanloom.model import Span
 from spanloom.model.checks import Violations
+from spanloom.store.sql import tables
 from spanloom.v1 import span_pb2 as pb
 from tests.native.spans import FIELDS, spans
 from tests.parts import through_a_row
 
 RECEIVED_NS = 1_700_000_000_123_456_789
+COLUMNS = [column.name for column in tables.spans.c if hasattr(Span, column.name)]
 # What the server sets, and a part of a message whose other parts the client sent.
 OUTPUT_ONLY = ("origin", "update_time", "text_cuts")
 
@@ -68,3 +70,52 @@ def test_what_is_given_back_can_be_written_again(span: pb.Span) -> None:
         assume(False)
         raise
     assert given_back(found) == found
+
+
+def test_attributes_set_the_fields_that_they_mean_unless_these_are_set() -> None:
+    texts = {
+        "gen_ai.operation.name": "invoke_agent",
+        "gen_ai.agent.name": "Ada",
+        "gen_ai.conversation.id": "c",
+        "gen_ai.input.messages": '[{"role": "user", "content": "hi"}]',
+        "gen_ai.tool.call.arguments": '{"a": 1}',
+        "gen_ai.provider.name": "OpenAI",
+        "error.type": "timeout",
+    }
+    span = pb.Span(trace_id="t", span_id="s", model=pb.ModelCall(provider="azure"))
+    for name, text in texts.items():
+        span.attributes[name].string_value = text
+    span.attributes["gen_ai.usage.input_tokens"].int_value = 2**40
+    found = given_back(span)
+    assert (found.kind, found.operation) == (pb.SPAN_KIND_AGENT, "invoke_agent")
+    assert (found.agent.name, found.conversation_id) == ("Ada", "c")
+    assert (found.model.provider, found.model.input_tokens) == ("azure", 2**40)
+    assert found.status.error_type == "timeout"
+    assert found.input.struct_value["a"] == 1
+    assert [part.text for part in found.input_messages[0].parts] == ["hi"]
+    assert set(found.attributes) == {*texts, "gen_ai.usage.input_tokens"}
+
+
+def test_attributes_that_nest_too_deep_for_a_field_stay_attributes() -> None:
+    span = pb.Span(trace_id="t", span_id="s")
+    deep = "[" * 150 + "]" * 150
+    span.attributes["gen_ai.tool.definitions"].string_value = deep
+    span.attributes["gen_ai.input.messages"].string_value = deep
+    found = given_back(span)
+    assert found.attributes["gen_ai.tool.definitions"].string_value == deep
+    assert not found.HasField("tool_definitions")
+
+
+@given(spans)
+def test_columns_are_the_same_when_a_span_is_read_as_a_whole(span: pb.Span) -> None:
+    try:
+        [brief] = read_spans([span], received_ns=RECEIVED_NS, bad=Violations())
+    except SpanloomError:
+        assume(False)
+        raise
+    whole = restore(brief.sent.message, b"", brief)
+    for name in COLUMNS:
+        assert getattr(whole, name) == getattr(brief, name), name
+    assert whole.trace == brief.trace
+    version = brief.genai.agent.version if brief.genai.agent else ""
+    assert (whole.genai.agent.version if whole.genai.agent else "") == version

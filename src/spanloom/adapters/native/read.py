@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from operator import attrgetter
 from typing import Any, Final
 
 from google.protobuf.struct_pb2 import Value
@@ -27,6 +29,7 @@ from spanloom.adapters.native.kinds import (
     kind_of_operation,
 )
 from spanloom.adapters.native.values import attributes_json, messages_of
+from spanloom.codec.json_error import JsonError
 from spanloom.codec.required_fields import missing_fields
 from spanloom.codec.struct_reader import struct_object, value_object
 from spanloom.codec.struct_writer import value_wire
@@ -36,7 +39,17 @@ from spanloom.genai.pricing import cost_of
 from spanloom.genai.read import received
 from spanloom.genai.reading import count, identifier, lowered, structured, text
 from spanloom.genai.roles import ASSISTANT, USER
-from spanloom.model import MAX_TIME_NS, STATUSES, GenAi, Io, Json, Sent, Span, TraceFacts
+from spanloom.model import (
+    MAX_ID_LENGTH,
+    MAX_TIME_NS,
+    STATUSES,
+    GenAi,
+    Io,
+    Json,
+    Sent,
+    Span,
+    TraceFacts,
+)
 from spanloom.model.checks import Violations
 from spanloom.model.genai import Agent, Compaction, Handoff, Tool, Usage
 from spanloom.model.sampling import sampling_decision
@@ -87,6 +100,11 @@ _COUNTS: Final = (
     "cache_creation_tokens",
 )
 _COSTS: Final = ("cost_usd", "input_cost_usd", "output_cost_usd")
+_IDS: Final = ("trace_id", "span_id", "parent_span_id", "conversation_id", "event_id")
+_text_values = attrgetter(*_TEXT_COLUMNS)
+_count_values = attrgetter(*_COUNTS)
+_cost_values = attrgetter(*_COSTS)
+_id_values = attrgetter(*_IDS)
 
 
 def read_spans(
@@ -97,7 +115,7 @@ def read_spans(
     Args:
         bad: Gathers what is wrong, with paths below `field`, and refuses all if anything is.
     """
-    found: list[pb.Span] = []
+    found: list[tuple[pb.Span, pb.Span]] = []  # as sent, and with what attributes set
     first_at: dict[tuple[str, str], int] = {}
     for index, sent in enumerate(spans):
         at = f"{field}[{index}]."
@@ -108,20 +126,21 @@ def read_spans(
         first = first_at.setdefault((span.trace_id, span.span_id), index)
         if first != index:
             bad.same_id(f"{at}span_id", f"{field}[{first}].span_id")
-        found.append(sent)
+        found.append((sent, span))
     bad.refuse()
     conversations = {
         span.trace_id: span.conversation_id
-        for span in map(_filled, found)
+        for _, span in found
         if not span.parent_span_id and span.conversation_id
     }
     return [
         _brief(
+            sent,
             span,
             received_ns,
             conversations.get(span.trace_id, "") if span.parent_span_id else "",
         )
-        for span in found
+        for sent, span in found
     ]
 
 
@@ -130,8 +149,8 @@ def restore(message: bytes, envelope: bytes, columns: Span) -> Span:
     return _span(_filled(pb.Span.FromString(message)), columns.start_ns, columns.session_id)
 
 
-def _brief(sent: pb.Span, received_ns: int, conversation_id: str) -> Span:
-    span = _span(_filled(sent), received_ns, conversation_id, brief=True)
+def _brief(sent: pb.Span, filled: pb.Span, received_ns: int, conversation_id: str) -> Span:
+    span = _span(filled, received_ns, conversation_id, brief=True)
     kept = pb.Span()
     kept.CopyFrom(sent)
     for name in ("origin", "text_cuts"):
@@ -160,7 +179,8 @@ def _filled(sent: pb.Span) -> pb.Span:
         message: Any = getattr(span, holder) if holder else span
         if isinstance(getattr(message, field), Value):
             if not message.HasField(field):
-                getattr(message, field).MergeFromString(value_wire(value))
+                with suppress(JsonError):  # nested deeper than messages can be
+                    getattr(message, field).MergeFromString(value_wire(value))
         elif not getattr(message, field) and not (
             message.DESCRIPTOR.fields_by_name[field].has_presence and message.HasField(field)
         ):
@@ -183,22 +203,25 @@ def _plain(value: pb.AttributeValue) -> Json:
 
 
 def _check(span: pb.Span, at: str, bad: Violations) -> None:
-    for name in ("trace_id", "span_id", "parent_span_id", "conversation_id", "event_id"):
-        if value := getattr(span, name):
-            bad.check_id(at + name, value)
-    for path in _TEXT_COLUMNS:
-        holder, _, name = path.rpartition(".")
-        bad.check_text(at + path, getattr(getattr(span, holder) if holder else span, name))
+    # Nearly all spans are valid: what they have in common is looked at together first.
+    ids, texts = _id_values(span), _text_values(span)
+    joined = "".join((*ids, *texts))
+    if "\0" in joined or max(map(len, ids)) > MAX_ID_LENGTH:
+        for name, value in zip(_IDS, ids, strict=True):
+            if value:
+                bad.check_id(at + name, value)
+        for path, value in zip(_TEXT_COLUMNS, texts, strict=True):
+            bad.check_text(at + path, value)
     _check_times(span, at, bad)
-    if span.status.code not in pb.StatusCode.values():
+    if not 0 <= span.status.code < len(STATUSES):
         bad.add(at + "status.code", f"{span.status.code} is no StatusCode")
-    for name in _COUNTS:
-        if getattr(span.model, name) < 0:
-            bad.add(f"{at}model.{name}", "must not be negative")
-    for name in _COSTS:
-        cost = getattr(span.model, name)
-        if not (cost >= 0 and math.isfinite(cost)):
-            bad.add(f"{at}model.{name}", "must be a finite number, 0 or more")
+    if span.HasField("model"):
+        for name, count in zip(_COUNTS, _count_values(span.model), strict=True):
+            if count < 0:
+                bad.add(f"{at}model.{name}", "must not be negative")
+        for name, cost in zip(_COSTS, _cost_values(span.model), strict=True):
+            if not 0 <= cost < math.inf:
+                bad.add(f"{at}model.{name}", "must be a finite number, 0 or more")
     evaluation = span.evaluation
     if not 0 <= evaluation.sample_rate <= 1:
         bad.add(f"{at}evaluation.sample_rate", "must be from 0 to 1")
