@@ -16,28 +16,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from operator import attrgetter
 from typing import Any, Final
 
-from google.protobuf.struct_pb2 import Value
-
+from spanloom.adapters.native.conventions import filled, plain_value
+from spanloom.adapters.native.cost import COSTS, Cost, cost_of_call
 from spanloom.adapters.native.kinds import (
     COLUMNS_OF_KINDS,
     OPERATIONS_OF_KINDS,
     kind_of,
     kind_of_operation,
 )
-from spanloom.adapters.native.values import attributes_json, messages_of
-from spanloom.codec.json_error import JsonError
+from spanloom.adapters.native.recording import recorded_json
+from spanloom.adapters.native.values import messages_of
 from spanloom.codec.required_fields import missing_fields
 from spanloom.codec.struct_reader import struct_object, value_object
-from spanloom.codec.struct_writer import value_wire
 from spanloom.codec.timestamps import ns_from_timestamp, timestamp_from_ns
 from spanloom.genai.chat_history import inputs_of, outputs_of
-from spanloom.genai.pricing import cost_of
 from spanloom.genai.read import received
-from spanloom.genai.reading import count, identifier, lowered, structured, text
 from spanloom.genai.roles import ASSISTANT, USER
 from spanloom.model import (
     MAX_ID_LENGTH,
@@ -59,35 +55,6 @@ from spanloom.v1 import span_pb2 as pb
 
 UNKNOWN: Final = "unknown"
 _NS_PER_S: Final = 10**9
-_OTEL_KINDS: Final = {
-    number: name.removeprefix("OTEL_") for name, number in pb.OtelSpanKind.items() if number
-}
-# The attribute that sets a field, how its value is read, and the field.
-_Rule = tuple[Callable[[Json], Json], str]
-_RULES: Final[Mapping[str, _Rule]] = {
-    "gen_ai.conversation.id": (identifier, "conversation_id"),
-    "gen_ai.operation.name": (lowered, "operation"),
-    "gen_ai.provider.name": (lowered, "model.provider"),
-    "gen_ai.request.model": (text, "model.request_model"),
-    "gen_ai.response.model": (text, "model.response_model"),
-    "gen_ai.usage.input_tokens": (count, "model.input_tokens"),
-    "gen_ai.usage.output_tokens": (count, "model.output_tokens"),
-    "gen_ai.usage.reasoning.output_tokens": (count, "model.reasoning_tokens"),
-    "gen_ai.usage.cache_read.input_tokens": (count, "model.cache_read_tokens"),
-    "gen_ai.usage.cache_creation.input_tokens": (count, "model.cache_creation_tokens"),
-    "gen_ai.agent.name": (text, "agent.name"),
-    "gen_ai.agent.id": (identifier, "agent.id"),
-    "gen_ai.agent.version": (identifier, "agent.version"),
-    "gen_ai.agent.description": (text, "agent.description"),
-    "gen_ai.tool.name": (text, "tool.name"),
-    "gen_ai.tool.call.id": (identifier, "tool.call_id"),
-    "gen_ai.tool.type": (text, "tool.type"),
-    "gen_ai.tool.description": (text, "tool.description"),
-    "gen_ai.tool.call.arguments": (structured, "input"),
-    "gen_ai.tool.call.result": (structured, "output"),
-    "gen_ai.tool.definitions": (structured, "tool_definitions"),
-    "error.type": (text, "status.error_type"),
-}
 # Those that hold messages, which are read with the span as a whole.
 _MESSAGES: Final = ("gen_ai.input.messages", "gen_ai.output.messages")
 _TEXT_COLUMNS: Final = (
@@ -99,11 +66,10 @@ _COUNTS: Final = (
     *("input_tokens", "output_tokens", "reasoning_tokens", "cache_read_tokens"),
     "cache_creation_tokens",
 )
-_COSTS: Final = ("cost_usd", "input_cost_usd", "output_cost_usd")
 _IDS: Final = ("trace_id", "span_id", "parent_span_id", "conversation_id", "event_id")
 _text_values = attrgetter(*_TEXT_COLUMNS)
 _count_values = attrgetter(*_COUNTS)
-_cost_values = attrgetter(*_COSTS)
+_cost_values = attrgetter(*COSTS)
 _id_values = attrgetter(*_IDS)
 
 
@@ -121,7 +87,7 @@ def read_spans(
         at = f"{field}[{index}]."
         for path in missing_fields(sent, at):
             bad.add(path, "is required")
-        span = _filled(sent)
+        span = filled(sent)
         _check(span, at, bad)
         first = first_at.setdefault((span.trace_id, span.span_id), index)
         if first != index:
@@ -146,11 +112,11 @@ def read_spans(
 
 def restore(message: bytes, envelope: bytes, columns: Span) -> Span:
     """The whole of a span that `read_spans` read."""
-    return _span(_filled(pb.Span.FromString(message)), columns.start_ns, columns.session_id)
+    return _span(filled(pb.Span.FromString(message)), columns.start_ns, columns.session_id)
 
 
-def _brief(sent: pb.Span, filled: pb.Span, received_ns: int, conversation_id: str) -> Span:
-    span = _span(filled, received_ns, conversation_id, brief=True)
+def _brief(sent: pb.Span, whole: pb.Span, received_ns: int, conversation_id: str) -> Span:
+    span = _span(whole, received_ns, conversation_id, brief=True)
     kept = pb.Span()
     kept.CopyFrom(sent)
     for name in ("origin", "text_cuts"):
@@ -160,46 +126,6 @@ def _brief(sent: pb.Span, filled: pb.Span, received_ns: int, conversation_id: st
     kept.update_time.CopyFrom(timestamp_from_ns(received_ns))
     span.sent = Sent(NATIVE, message=kept.SerializeToString(deterministic=True))
     return span
-
-
-def _filled(sent: pb.Span) -> pb.Span:
-    """The span with the fields that its attributes set; the span itself where they set none."""
-    if not sent.attributes:
-        return sent
-    rules = [(name, _RULES[name]) for name in sorted(sent.attributes) if name in _RULES]
-    if not rules:
-        return sent
-    span = pb.Span()
-    span.CopyFrom(sent)
-    for name, (read, path) in rules:
-        value = read(_plain(sent.attributes[name]))
-        if value is None:
-            continue
-        holder, _, field = path.rpartition(".")
-        message: Any = getattr(span, holder) if holder else span
-        if isinstance(getattr(message, field), Value):
-            if not message.HasField(field):
-                with suppress(JsonError):  # nested deeper than messages can be
-                    getattr(message, field).MergeFromString(value_wire(value))
-        elif not getattr(message, field) and not (
-            message.DESCRIPTOR.fields_by_name[field].has_presence and message.HasField(field)
-        ):
-            setattr(message, field, value)
-    return span
-
-
-def _plain(value: pb.AttributeValue) -> Json:
-    """A scalar attribute, or a list or map of them, as ordinary JSON."""
-    kind = value.WhichOneof("value")
-    if kind == "list_value":
-        return [_plain(item) for item in value.list_value.values]
-    if kind == "map_value":
-        fields = value.map_value.fields
-        return {name: _plain(fields[name]) for name in sorted(fields)}
-    if kind is None or kind == "bytes_value":
-        return None
-    found = getattr(value, kind)
-    return None if kind == "double_value" and not math.isfinite(found) else found
 
 
 def _check(span: pb.Span, at: str, bad: Violations) -> None:
@@ -219,7 +145,7 @@ def _check(span: pb.Span, at: str, bad: Violations) -> None:
         for name, count in zip(_COUNTS, _count_values(span.model), strict=True):
             if count < 0:
                 bad.add(f"{at}model.{name}", "must not be negative")
-        for name, cost in zip(_COSTS, _cost_values(span.model), strict=True):
+        for name, cost in zip(COSTS, _cost_values(span.model), strict=True):
             if not 0 <= cost < math.inf:
                 bad.add(f"{at}model.{name}", "must be a finite number, 0 or more")
     evaluation = span.evaluation
@@ -272,7 +198,7 @@ def _span(span: pb.Span, received_ns: int, conversation_id: str, *, brief: bool 
     column, log_type = COLUMNS_OF_KINDS.get(kind, ("chain", ""))
     operation = span.operation or OPERATIONS_OF_KINDS.get(kind, "")
     model = span.model
-    cost = _cost(model, column, start_ns)
+    cost = cost_of_call(model, column, start_ns)
     found = Span(
         trace_id=span.trace_id,
         span_id=span.span_id,
@@ -305,17 +231,17 @@ def _span(span: pb.Span, received_ns: int, conversation_id: str, *, brief: bool 
         found.io = NO_IO
         found.genai = GenAi(agent=Agent(version=span.agent.version))
         return found
-    sent = _recorded(span)
+    sent = recorded_json(span)
     if kind_of(found) != kind:
         sent["kind"] = kind
     if duration_ms is not None and round(duration_ms * 1e6) != length_ns:
         sent["duration_ns"] = length_ns
     found.io, found.genai = _io(span), _genai(span, cost)
-    filled = _fill_io(found, column, operation)
+    made = _fill_io(found, column, operation)
     if model.response_model and not model.request_model:
-        filled.append("request_model")
-    if filled:
-        sent["filled"] = filled
+        made.append("request_model")
+    if made:
+        sent["filled"] = made
     if span.HasField("update_time"):
         sent["update_ns"] = ns_from_timestamp(span.update_time)
     found.sent = Sent(NATIVE, sent)
@@ -347,44 +273,6 @@ def _times(span: pb.Span, received_ns: int) -> tuple[int, int | None, int | None
     if length is None and end is not None:
         length = max(0, end - start)
     return start, end, length
-
-
-class _Cost:
-    """What a call cost in US dollars; `source` as of `Usage`."""
-
-    __slots__ = ("input", "output", "source", "total")
-
-    def __init__(self, total: float | None, input: float | None, output: float | None) -> None:
-        self.total, self.input, self.output = total, input, output
-        self.source: Any = "" if total is None else "given"
-
-
-def _cost(model: pb.ModelCall, kind: str, start_ns: int) -> _Cost:
-    """As given, else by the price list for a model's call."""
-    total, entered, left = (
-        getattr(model, name) if model.HasField(name) else None for name in _COSTS
-    )
-    if total is None and entered is not None and left is not None:
-        total = entered + left
-    given = _Cost(total, entered, left)
-    has_tokens = model.HasField("input_tokens") or model.HasField("output_tokens")
-    if total is not None or kind != "model" or not has_tokens:
-        return given
-    for name in filter(None, (model.response_model, model.request_model)):
-        found = cost_of(
-            model.provider.lower(),
-            name,
-            at_ns=start_ns,
-            input_tokens=model.input_tokens,
-            output_tokens=model.output_tokens,
-            cache_read=model.cache_read_tokens,
-            cache_written=model.cache_creation_tokens,
-        )
-        if found:
-            computed = _Cost(found.total, found.input, found.output)
-            computed.source = "computed"
-            return computed
-    return given
 
 
 def _trace(span: pb.Span) -> TraceFacts:
@@ -431,9 +319,9 @@ def _io(span: pb.Span) -> Io:
     )
 
 
-def _genai(span: pb.Span, cost: _Cost) -> GenAi:
+def _genai(span: pb.Span, cost: Cost) -> GenAi:
     said, answered = (
-        received(_plain(span.attributes[name]), role)
+        received(plain_value(span.attributes[name]), role)
         if not messages and name in span.attributes
         else messages_of(messages)
         for name, messages, role in zip(
@@ -488,76 +376,12 @@ def _fill_io(span: Span, kind: str, operation: str) -> list[str]:
     io, genai = span.io, span.genai
     if kind == "tool" or operation == "embeddings":
         return []
-    filled = []
-    for name, messages, made in (
+    names = []
+    for name, messages, make in (
         ("inputs", genai.input_messages, inputs_of),
         ("outputs", genai.output_messages, outputs_of),
     ):
-        if messages and getattr(io, name) is None and (value := made(messages)) is not None:
+        if messages and getattr(io, name) is None and (value := make(messages)) is not None:
             setattr(io, name, value)
-            filled.append(name)
-    return filled
-
-
-def _recorded(span: pb.Span) -> dict[str, Json]:
-    otel = span.open_telemetry
-    names = ("attributes", "events", "links")
-    dropped = (
-        otel.dropped_attribute_count,
-        otel.dropped_event_count,
-        otel.dropped_link_count,
-    )
-    scope = span.scope
-    found: dict[str, Json] = {
-        "attributes": attributes_json(span.attributes),
-        "events": [_event(event) for event in span.events],
-        "links": [_link(link) for link in span.links],
-        "span_kind": _OTEL_KINDS.get(otel.kind, otel.kind),
-        "trace_state": otel.trace_state,
-        "flags": otel.flags,
-        "dropped": _set(dict(zip(names, dropped, strict=True))),
-        "resource": _set(
-            {
-                "attributes": attributes_json(span.resource),
-                "schema_url": otel.resource_schema_url,
-            }
-        ),
-        "scope": _set(
-            {
-                "name": scope.name,
-                "version": scope.version,
-                "attributes": attributes_json(scope.attributes),
-                "schema_url": scope.schema_url,
-            }
-        ),
-    }
-    return _set(found)
-
-
-def _event(event: pb.SpanEvent) -> dict[str, Json]:
-    return _set(
-        {
-            "name": event.name,
-            "time_ns": ns_from_timestamp(event.time),
-            "attributes": attributes_json(event.attributes),
-            "dropped": event.dropped_attribute_count,
-        }
-    )
-
-
-def _link(link: pb.SpanLink) -> dict[str, Json]:
-    return _set(
-        {
-            "trace_id": link.trace_id,
-            "span_id": link.span_id,
-            "trace_state": link.trace_state,
-            "flags": link.flags,
-            "attributes": attributes_json(link.attributes),
-            "dropped": link.dropped_attribute_count,
-        }
-    )
-
-
-def _set(values: Mapping[str, Json]) -> dict[str, Json]:
-    """Those that are not zero, empty or unset."""
-    return {name: value for name, value in values.items() if value}
+            names.append(name)
+    return names

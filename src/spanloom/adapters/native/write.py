@@ -26,12 +26,6 @@ ORIGINS: Final = {
     "honeyhive": pb.SPAN_ORIGIN_EVENTS,
     OTLP: pb.SPAN_ORIGIN_OPEN_TELEMETRY,
 }
-# Fields that SPAN_VIEW_BASIC leaves out.
-LARGE_FIELDS: Final = (
-    *("input", "output", "expected_output", "input_messages", "output_messages"),
-    *("system_instructions", "tool_definitions", "attributes", "resource", "events", "links"),
-    *("metadata", "metrics", "config", "feedback", "compaction"),
-)
 _COST_SOURCES: Final = {
     "given": pb.COST_SOURCE_GIVEN,
     "computed": pb.COST_SOURCE_COMPUTED,
@@ -50,7 +44,7 @@ def span_message(span: Span, *, basic: bool = False) -> pb.Span:
     """The span.
 
     Args:
-        basic: Without LARGE_FIELDS and the properties of the user.
+        basic: What SPAN_VIEW_BASIC has.
     """
     message = pb.Span(
         trace_id=span.trace_id,
