@@ -10,8 +10,15 @@ from google.protobuf.json_format import ParseDict
 
 from spanloom.v1 import span_pb2
 from spanloom.v1 import span_service_pb2 as pb
-from tests.clients import CallError
-from tests.contract.calls import as_dict, create_events, create_trace, get_event
+from tests.clients import CallError, until
+from tests.contract.calls import (
+    as_dict,
+    create_evaluator,
+    create_events,
+    create_trace,
+    get_event,
+    query_feedback,
+)
 from tests.contract.conftest import Project, request_of
 
 LIMIT = 3 << 20
@@ -481,3 +488,23 @@ def test_a_native_span_is_an_event_a_log_and_a_trace(project: Project) -> None:
     assert b'"retry"' in document.data
     agents = project.send("AgentChatService/ListAgents", project_id=project.name).agents
     assert [agent.agent_name for agent in agents] == ["Ada"]
+
+
+def test_spans_are_evaluated(project: Project) -> None:
+    """The evaluators of a root judge the trace and each model call in it."""
+    create_evaluator(project.direct(), "e", "regex", pattern="yes")
+    root = {"spanId": "root", "output": "yes"}
+    call = {"spanId": "call", "parentSpanId": "root", "kind": "SPAN_KIND_MODEL", "output": "no"}
+    evaluation = {"evaluators": ["e"], "sampleRate": 1}
+    write(project, {**root, "evaluation": evaluation}, call)
+    assert get(project, "root").evaluation.sampled
+
+    def judged() -> set[str]:
+        found = query_feedback(project.direct(), feedback_type="spanloom.evaluation", limit=10)
+        return {feedback.weave_ref.rpartition("/")[2] for feedback in found}
+
+    until(lambda: judged() == {"t", "call"}, 20)
+    by_chat = project.send("ChatService/ListChatMessages", traceId="t").messages
+    assert [m.review_count for m in by_chat if m.span_id == "call" and m.HasField("response")] == [
+        1
+    ]

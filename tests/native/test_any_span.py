@@ -34,7 +34,7 @@ def check(span: Span) -> None:
     for cut in shown_span(span, limit=2).text_cuts:
         assert whole_text(span, cut.path) is not None, cut.path
     for name in ("origin", "text_cuts", "update_time"):
-        message.ClearField(name)  # type: ignore[arg-type]
+        message.ClearField(name)
     # What a tool, an agent or an event of another API has no name for is no native span.
     bad = Violations()
     try:
