@@ -119,5 +119,6 @@ def as_read(made: rows.SpanRows) -> list[Span]:
     for row, (_, adapter, sent, envelope, updates) in zip(made.spans, made.bodies, strict=True):
         told = dict(zip(tables.spans.c.keys(), row, strict=True))
         columns = (told[name] for name in SPAN_NAMES)
-        found.append(READER.to_span([*columns, adapter, sent, contents.get(envelope), updates]))
+        content = contents.get(envelope)
+        found.append(READER.to_span([*columns, adapter, sent, content, updates, told["version"]]))
     return found

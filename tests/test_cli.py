@@ -422,3 +422,13 @@ def test_the_chat_is_drawn_for_a_trace_of_the_project(tmp_path: Path) -> None:
         assert text in drawn
     assert ok("chat", "t 1", "--project", "geo", "--model-tool-calls", cwd=tmp_path)
     assert "no trace 't 1' in project 'default'" in refused("chat", "t 1", cwd=tmp_path)
+    query = "SELECT name, kind FROM v_spans"
+    assert "capital" in ok("sql", query, cwd=tmp_path)
+    assert ok("sql", query, "--format", "csv", cwd=tmp_path).split() == [
+        "name,kind",
+        "capital,session",
+    ]
+    assert ok("sql", query, "--format", "jsonl", cwd=tmp_path) == (
+        '{"name":"capital","kind":"session"}\n'
+    )
+    assert "no such table" in refused("sql", "SELECT * FROM no_such_table", cwd=tmp_path)

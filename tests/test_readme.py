@@ -156,8 +156,17 @@ def test_the_chat_is_drawn_as_shown(reader: Reader) -> None:
     assert "Hello world" in drawn
 
 
+def test_the_database_is_read_with_sql_as_shown(reader: Reader) -> None:
+    [create] = [b for b in ALL[README] if b.language == "sh" and "/events/batch" in b.text]
+    reader.shell(create)
+    [shown] = [b for b in ALL[ROOT / "docs/running.md"] if "spanloom sql" in b.text]
+    printed = reader.shell(shown).stdout
+    assert "model" in printed
+    assert "inputs" in printed
+
+
 def test_the_shell_blocks_are_all_of_a_kind_that_is_tested() -> None:
-    kinds = ("curl ", "make ", "spanloom keys create", "spanloom chat")
+    kinds = ("curl ", "make ", "spanloom keys create", "spanloom chat", "spanloom sql")
     assert [
         b
         for page in PAGES

@@ -1,4 +1,5 @@
-"""The command line: `spanloom serve`, `keys`, `migrate`, `chat`, `export`, `import`.
+"""The command line: `spanloom serve`, `keys`, `migrate`, `chat`, `sql`,
+`rederive`, `export`, `import`.
 
 Every option is also a setting `SPANLOOM_<NAME>`.
 """
@@ -184,6 +185,61 @@ def chat(trace_id: str, project: str, model_tool_calls: bool, database: str | No
     Console().print(draw(turn))
 
 
+@cli.command("rederive")
+@click.option("--since", metavar="TIME", help="Only spans that start from this time on.")
+@click.option("--until", metavar="TIME", help="Only spans that start before this time.")
+@click.option(
+    "--all", "also_current", is_flag=True, help="Also spans that this version has read: prices."
+)
+@_database_option
+def rederive(
+    since: str | None, until: str | None, also_current: bool, database: str | None
+) -> None:
+    """Derive the columns of stored spans anew from what was sent.
+
+    Run it after an upgrade: lists, charts, totals and costs then show old spans as this version
+    reads them. It can be interrupted, started again, and run while a server runs. Times are in ISO
+    8601.
+    """
+    from spanloom.adapters.restore import reread
+    from spanloom.store.sql.rederive import Range
+
+    which = Range(_time_option("--since", since), _time_option("--until", until), also_current)
+
+    async def run(store: Any) -> int:
+        number = 0
+        with _progress("spans") as bar:
+            task = bar.add_task("spans", total=None)
+            async for written in store.rederive(reread, which):
+                number += written
+                bar.advance(task, written)
+        return number
+
+    click.echo(f"{_with_store(database, run)} spans")
+
+
+@cli.command("sql")
+@click.argument("statement")
+@click.option("--format", type=click.Choice(["table", "csv", "jsonl"]), default="table")
+@_database_option
+def sql(statement: str, format: str, database: str | None) -> None:
+    """Print what a SQL STATEMENT reads; "-" reads it from standard input.
+
+    The view v_spans has a row for each span. On SQLite, v_messages has a row for each message that
+    was sent to a model or received from it, and span_json(version) gives a span's JSON. The
+    statement cannot change the database.
+    """
+    from spanloom import terminal
+    from spanloom.adapters.restore import restore
+    from spanloom.store.sql.by_hand import results
+
+    if statement == "-":
+        statement = sys.stdin.read()
+    settings = config.load({"database": database})
+    with results(settings.database, statement, restore) as (names, rows):
+        terminal.WRITERS[format](names, rows)
+
+
 def _format_option(command: F) -> F:
     return click.option(
         "--format",
@@ -265,13 +321,24 @@ def import_events(file: Any, format: str | None, project: str, database: str | N
     _with_store(database, run, migrate=True)
 
 
-def _progress() -> Any:
+def _time_option(name: str, value: str | None) -> int | None:
+    """An ISO 8601 time in nanoseconds."""
+    if value is None:
+        return None
+    try:
+        time_of = datetime.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not an ISO 8601 time", param_hint=name) from None
+    return int((time_of if time_of.tzinfo else time_of.replace(tzinfo=UTC)).timestamp()) * 10**9
+
+
+def _progress(noun: str = "events") -> Any:
     """A progress bar on standard error, if that is a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     console = Console(stderr=True)
-    columns = (BarColumn(), MofNCompleteColumn(), "events", TimeRemainingColumn())
+    columns = (BarColumn(), MofNCompleteColumn(), noun, TimeRemainingColumn())
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 

@@ -1,11 +1,18 @@
-"""Draws a chat in the terminal, by rich."""
+"""What the command line prints: chats and tables in a terminal, by rich; rows as CSV and JSON."""
 
 from __future__ import annotations
 
+import base64
+import csv
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Any, Final
 
-from rich.console import Group, RenderableType
+import orjson
+from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
+from rich.table import Table
 from rich.text import Text
 
 from spanloom.model.turn import (
@@ -20,6 +27,19 @@ from spanloom.model.turn import (
 )
 
 _LONGEST_TEXT = 4000
+# Rows of a table that are read before it is drawn.
+_MOST_ROWS = 10_000
+# What a terminal obeys instead of showing it, as the pictures that Unicode has of them.
+_PICTURES: Final = {
+    **{code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n"},
+    0x7F: 0x2421,
+    **dict.fromkeys(range(0x80, 0xA0), 0xFFFD),
+}
+
+
+def visible(text: str) -> str:
+    """A text in which no character controls the terminal."""
+    return text.translate(_PICTURES)
 
 
 def draw(turn: TurnChat) -> RenderableType:
@@ -34,7 +54,8 @@ def _heading(turn: TurnChat) -> Text:
     if turn.total_duration_ms:
         facts.append(_seconds(turn.total_duration_ms))
     name = turn.root_span_name or "trace"
-    return Text.assemble((name, "bold"), "  ", ("  ".join(filter(None, facts)), "dim"))
+    facts = [visible(fact) for fact in facts if fact]
+    return Text.assemble((visible(name), "bold"), "  ", ("  ".join(facts), "dim"))
 
 
 def _totals(turn: TurnChat) -> Text:
@@ -61,7 +82,7 @@ def _message(message: ChatMessage) -> RenderableType:
             return _panel(who, _colour(said.status, "green"), body, said.content_refs, facts, error)
         case ToolCall() as call:
             body = Text.assemble(
-                (f"{call.tool_name}({_short(call.tool_arguments)})", "bold"),
+                (f"{visible(call.tool_name)}({_short(call.tool_arguments)})", "bold"),
                 f"\n→ {_short(call.tool_result)}" if call.tool_result else "",
             )
             error = message.status_message if call.status == "ERROR" else ""
@@ -77,7 +98,8 @@ def _message(message: ChatMessage) -> RenderableType:
         case AgentStart() as start:
             return _panel(f"{who} starts", "blue", start.system_instructions, (), [start.model])
         case AgentHandoff(from_agent=giver, to_agent=taker):
-            return Text(f"{giver or who} hands over to {taker}", style="magenta")
+            handoff = visible(f"{giver or who} hands over to {taker}")
+            return Text(handoff, style="magenta")
         case ContextCompacted() as compacted:
             before, after = compacted.compaction_items_before, compacted.compaction_items_after
             return _panel(
@@ -99,13 +121,13 @@ def _panel(
 ) -> Panel:
     text = Text(_short(body)) if isinstance(body, str) else body
     for ref in refs:
-        text.append(f"\n[{ref}]", style="dim")
+        text.append(f"\n[{visible(ref)}]", style="dim")
     if error:
         text.append(f"\n{_short(error)}", style="red")
-    subtitle = Text("  ".join(filter(None, facts or [])), style="dim")
+    subtitle = Text(visible("  ".join(filter(None, facts or []))), style="dim")
     return Panel(
         text,
-        title=Text(title),
+        title=Text(visible(title)),
         title_align="left",
         subtitle=subtitle if subtitle.plain else None,
         subtitle_align="right",
@@ -123,5 +145,46 @@ def _seconds(milliseconds: int | None) -> str:
 
 def _short(text: str) -> str:
     if len(text) <= _LONGEST_TEXT:
-        return text
-    return f"{text[:_LONGEST_TEXT]}… ({len(text) - _LONGEST_TEXT} more characters)"
+        return visible(text)
+    return f"{visible(text[:_LONGEST_TEXT])}… ({len(text) - _LONGEST_TEXT} more characters)"
+
+
+def _print_table(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    table = Table()
+    for name in names:
+        table.add_column(Text(visible(name)), overflow="fold")
+    number = 0
+    for row in rows:
+        number += 1
+        if number <= _MOST_ROWS:
+            table.add_row(*(Text(visible(_cell(value))) for value in row))
+    shown = f" ({_MOST_ROWS} shown)" if number > _MOST_ROWS else ""
+    table.caption = f"{number} row{'s' if number != 1 else ''}{shown}"
+    Console().print(table)
+
+
+def _print_csv(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    writer = csv.writer(sys.stdout)
+    writer.writerow(names)
+    writer.writerows([_cell(value) for value in row] for row in rows)
+
+
+def _print_json_lines(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    for row in rows:
+        line = orjson.dumps(dict(zip(names, row, strict=True)), default=_cell)
+        sys.stdout.write(f"{line.decode()}\n")
+
+
+def _cell(value: Any) -> str:
+    """A value as text: bytes in base64, nothing for NULL."""
+    if isinstance(value, bytes | memoryview):
+        return base64.b64encode(value).decode()
+    return "" if value is None else str(value)
+
+
+# Prints the rows of a result, by the name of a format.
+WRITERS: Final[dict[str, Callable[[Sequence[str], Iterable[Sequence[Any]]], None]]] = {
+    "table": _print_table,
+    "csv": _print_csv,
+    "jsonl": _print_json_lines,
+}

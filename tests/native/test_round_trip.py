@@ -7,7 +7,7 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 from hypothesis import assume, given
 
-from spanloom.adapters.native.read import read_spans, restore
+from spanloom.adapters.native.read import read_spans, reread
 from spanloom.adapters.native.write import span_message
 from spanloom.errors import SpanloomError
 from spanloom.model import Span
@@ -113,7 +113,7 @@ def test_columns_are_the_same_when_a_span_is_read_as_a_whole(span: pb.Span) -> N
     except SpanloomError:
         assume(False)
         raise
-    whole = restore(brief.sent.message, b"", brief)
+    whole = reread(brief.sent.message, b"", brief)
     for name in COLUMNS:
         assert getattr(whole, name) == getattr(brief, name), name
     assert whole.trace == brief.trace

@@ -2,37 +2,43 @@
 
 from __future__ import annotations
 
-from operator import attrgetter
-
 from spanloom.adapters.honeyhive import read as honeyhive
 from spanloom.adapters.native import read as native
 from spanloom.adapters.otlp import read as otlp
 from spanloom.model import Span
 from spanloom.model.span import NATIVE
 
-_NAMES = (
-    *("event_id", "session_id", "parent_id", "name", "kind", "operation", "start_ns", "end_ns"),
-    *("duration_ms", "status", "agent_name", "provider", "model"),
-    *("input_tokens", "output_tokens", "cost"),
-)
-_values = attrgetter(*_NAMES)
-
 
 def restore(adapter: str, message: bytes, envelope: bytes, columns: Span) -> Span:
-    """The span that an adapter reads from a message that it once read the columns of. The columns
-    are those that were stored; what is not a column is read anew.
+    """The span that an adapter reads from a message whose columns it read when it was stored.
+
+    Args:
+        columns: The stored columns. The object becomes the whole span; its columns stay as they
+            are, and the rest is derived from the message.
 
     Raises:
-        KeyError: no adapter of this version has this name.
+        KeyError: No adapter of this version has this name.
     """
-    span = _READERS[adapter](message, envelope, columns)
-    for name, value in zip(_NAMES, _values(columns), strict=True):
-        setattr(span, name, value)
-    return span
+    return _READERS[adapter](message, envelope, columns)
+
+
+def reread(adapter: str, message: bytes, envelope: bytes, columns: Span) -> Span:
+    """As `restore`, but every column that the message tells is derived from it as well, in a new
+    object. Its ids, and a start that the message does not tell, are those of `columns`.
+
+    Raises:
+        KeyError: No adapter of this version has this name.
+    """
+    return _REREADERS[adapter](message, envelope, columns)
 
 
 _READERS = {
     otlp.ADAPTER: otlp.restore,
     honeyhive.ADAPTER: honeyhive.restore,
     NATIVE: native.restore,
+}
+_REREADERS = {
+    otlp.ADAPTER: otlp.reread,
+    honeyhive.ADAPTER: honeyhive.reread,
+    NATIVE: native.reread,
 }

@@ -23,6 +23,7 @@ from spanloom.model.checks import Violations, possible_id
 from spanloom.model.paging import bounded_limit, bounded_offset, not_negative
 from spanloom.model.turn import TurnChat
 from spanloom.services.context import CallContext
+from spanloom.services.trace_views import TraceViews
 from spanloom.store.store import Store
 from spanloom.v1 import agent_chat_service_pb2 as pb
 from spanloom.v1 import agent_pb2
@@ -44,6 +45,7 @@ class AgentChatService:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._views = TraceViews(store)
 
     async def get_trace_chat(
         self, request: pb.GetTraceChatRequest, call: CallContext
@@ -53,6 +55,16 @@ class AgentChatService:
         if not trace_id:
             raise invalid_field("trace_id", "is required")
         known = possible_id(trace_id)
+        if known and not request.include_feedback:
+            chat = await self._views.get(
+                project,
+                trace_id,
+                request.SerializeToString(deterministic=True),
+                lambda spans: chat_message(_turn(trace_id, spans, request), request.project_id),
+            )
+            if chat is not None:
+                return chat
+            return chat_message(_turn(trace_id, [], request), request.project_id)
         spans = await self._store.trace_spans(project, trace_id) if known else []
         turn = await run_in_thread_if_large(len(spans), partial(_turn, trace_id, spans, request))
         if request.include_feedback and known:

@@ -27,6 +27,7 @@ from spanloom.model.evaluations import requested_evaluations
 from spanloom.model.prompt_versions import PromptVersions
 from spanloom.model.times import OUT_OF_RANGE
 from spanloom.services.context import CallContext
+from spanloom.services.trace_views import TraceViews
 from spanloom.store.store import Store
 from spanloom.v1 import trace_pb2, trace_service_pb2
 
@@ -47,6 +48,7 @@ class TraceService:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._views = TraceViews(store)
 
     async def create_trace(
         self, request: trace_service_pb2.CreateTraceRequest, call: CallContext
@@ -82,13 +84,17 @@ class TraceService:
     ) -> trace_service_pb2.GetTraceResponse:
         project = call.project()
         trace_id = _trace_id(request)
-        spans = await self._store.trace_spans(project, trace_id)
-        if not spans:
-            raise not_found("trace", trace_id)
-        trace = await run_in_thread_if_large(
-            len(spans), lambda: trace_message(trace_id, spans, otel_json)
+        response = await self._views.get(
+            project,
+            trace_id,
+            b"",
+            lambda spans: trace_service_pb2.GetTraceResponse(
+                trace=trace_message(trace_id, spans, otel_json)
+            ),
         )
-        return trace_service_pb2.GetTraceResponse(trace=trace)
+        if response is None:
+            raise not_found("trace", trace_id)
+        return response
 
     async def list_traces(
         self, request: trace_service_pb2.ListTracesRequest, call: CallContext

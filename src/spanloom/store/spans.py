@@ -264,6 +264,13 @@ class SpanStore(Protocol):
         newest row of each key."""
         ...
 
+    async def trace_versions(self, project: str, trace_id: str) -> list[int]:
+        """The versions of a trace's spans, in ascending order; [] when unknown.
+
+        The versions of two reads are equal only if `trace_spans` gives the same for both.
+        """
+        ...
+
     async def session_spans(self, project: str, session_id: str) -> list[Span]:
         """All spans with this session id by start, then span id; [] when unknown.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from functools import partial
 from typing import Self
 
 from spanloom.errors import SetupError
@@ -11,6 +13,7 @@ from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.control import SqlControl
 from spanloom.store.sql.index.indexer import Indexer
 from spanloom.store.sql.reading import no_adapter
+from spanloom.store.sql.rederive import Range, step
 from spanloom.store.sql.spans import SqlSpans
 from spanloom.store.sql.urls import database
 
@@ -65,6 +68,24 @@ class Store(SqlSpans, SqlControl):
             url, restore=restore, migrate=migrate, queue_rows=queue_rows, queue_bytes=queue_bytes
         )
         return cls(connections)
+
+    async def rederive(self, reread: Restore, which: Range) -> AsyncIterator[int]:
+        """Derive the columns of stored spans anew, in many transactions; how many each wrote.
+
+        It may be interrupted at any time and started again. Writes go on beside it; spans that are
+        written meanwhile are left as they are.
+
+        Args:
+            reread: As `restore` of `open`, but derives the columns as well.
+        """
+        write = self._connections.write
+        upto = await write(lambda transaction: transaction.first_version, rows=0)
+        after = 0
+        while (
+            done := await write(partial(step, reread=reread, which=which, after=after, upto=upto))
+        ) is not None:
+            after = done.reached
+            yield done.written
 
     async def ready(self) -> bool:
         """Whether a read is answered and the writer lives; for health checks."""

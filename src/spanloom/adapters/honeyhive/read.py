@@ -145,7 +145,16 @@ def read_event(
 
 
 def restore(message: bytes, envelope: bytes, columns: Span) -> Span:
-    """The whole of a span of which a brief read kept the message."""
+    """The whole of a span of which a brief read kept the message, in the object of its columns."""
+    sent = message_fields(event_pb2.Event.FromString(message))
+    columns.io = _io(sent)
+    columns.start_unknown = sent.get("event_type") == "session" and _has_no_start(sent)
+    columns.sent = _SENT
+    return columns
+
+
+def reread(message: bytes, envelope: bytes, columns: Span) -> Span:
+    """The same span with its columns derived anew."""
     event = event_pb2.Event.FromString(message)
     event_id, session_id, received_ns = columns.event_id, columns.trace_id, columns.start_ns
     return _span(event, event_id, session_id, received_ns, "", Violations())
@@ -335,7 +344,7 @@ def _times(sent: Mapping[str, Json], received_ns: int, at: str, bad: Violations)
         if not 0 <= duration <= MAX_TIME_MS:
             bad.add(at + "duration", "must be a finite number of milliseconds that is not negative")
             duration = None
-    is_default = start is None and (end is None or duration is None)
+    is_default = _has_no_start(sent)
     if start is None:
         if end is None:
             start = received_ns
@@ -353,6 +362,11 @@ def _times(sent: Mapping[str, Json], received_ns: int, at: str, bad: Violations)
         if end > MAX_TIME_NS:
             bad.add(at + "duration", "results in an end after the year 2262")
     return _Times(start, end, duration, is_default)
+
+
+def _has_no_start(sent: Mapping[str, Json]) -> bool:
+    """Whether no start was sent, and none follows from what was."""
+    return "start_time" not in sent and ("end_time" not in sent or "duration" not in sent)
 
 
 def _time_ns(ms: float, field: str, bad: Violations) -> int | None:

@@ -54,6 +54,11 @@ from spanloom.model.times import OUT_OF_RANGE
 from spanloom.v1 import span_pb2 as pb
 
 UNKNOWN: Final = "unknown"
+# The fields of a span that no table has a column for.
+_NO_COLUMNS: Final = (
+    *("status_message", "error_type", "log_type", "instrumentation", "conversation_name"),
+    *("start_unknown", "io", "genai", "trace", "sent"),
+)
 _NS_PER_S: Final = 10**9
 # Those that hold messages, which are read with the span as a whole.
 _MESSAGES: Final = ("gen_ai.input.messages", "gen_ai.output.messages")
@@ -111,7 +116,15 @@ def read_spans(
 
 
 def restore(message: bytes, envelope: bytes, columns: Span) -> Span:
-    """The whole of a span that `read_spans` read."""
+    """The whole of a span that `read_spans` read, in the object of its columns."""
+    whole = reread(message, envelope, columns)
+    for name in _NO_COLUMNS:
+        setattr(columns, name, getattr(whole, name))
+    return columns
+
+
+def reread(message: bytes, envelope: bytes, columns: Span) -> Span:
+    """The same span with its columns derived anew."""
     return _span(filled(pb.Span.FromString(message)), columns.start_ns, columns.session_id)
 
 

@@ -93,7 +93,20 @@ def briefs_from(request: Any, *, received_ns: int, most: int) -> Iterator[Receiv
 
 
 def restore(message: bytes, envelope: bytes, columns: Span) -> Span:
-    """The whole of a span that `briefs_from` read."""
+    """The whole of a span that `briefs_from` read, in the object of its columns, which are not
+    derived again."""
+    scope, around = _opened(envelope)
+    span = trace_pb2.Span.FromString(message)
+    source, found, sent = _draft(span, scope, around, columns.start_ns)
+    _put_parts(columns, span, source, found, parts_of(found), sent)
+    name = _stored_name(found, source)
+    if name != source.name:
+        sent["name"] = source.name
+    return columns
+
+
+def reread(message: bytes, envelope: bytes, columns: Span) -> Span:
+    """The same span with its columns derived anew."""
     scope, around = _opened(envelope)
     return _span(trace_pb2.Span.FromString(message), scope, around, columns.start_ns)
 
@@ -227,6 +240,14 @@ def _start(span: trace_pb2.Span, received_ns: int) -> int:
 
 
 def _span(span: trace_pb2.Span, scope: str, around: dict[str, Json], received_ns: int) -> Span:
+    source, found, sent = _draft(span, scope, around, received_ns)
+    return _made(span, source, found, parts_of(found), sent, received_ns)
+
+
+def _draft(
+    span: trace_pb2.Span, scope: str, around: dict[str, Json], received_ns: int
+) -> tuple[SpanSource, Draft, dict[str, Json]]:
+    """The complete draft of a span, and what `sent` holds of it."""
     parent = span.parent_span_id
     sent = around.copy()
     attributes = attributes_json(span.attributes)
@@ -258,7 +279,7 @@ def _span(span: trace_pb2.Span, scope: str, around: dict[str, Json], received_ns
     found = draft_of(source)
     found.update(draft)
     complete(found, source, _start(span, received_ns))
-    return _made(span, source, found, parts_of(found), sent, received_ns)
+    return source, found, sent
 
 
 def _made(
@@ -270,15 +291,10 @@ def _made(
     received_ns: int,
 ) -> Span:
     """The span of a complete draft and of its parts."""
-    io, genai, trace = parts
     trace_id, span_id = span.trace_id.hex(), span.span_id.hex()
-    start_ns = _start(span, received_ns)
     end_ns = span.end_time_unix_nano or None
-    sampled = sampling_decision(trace_id, trace, is_root=source.is_root)
-    if sampled is not None:
-        trace.sampled = sampled
+    start_ns = _start(span, received_ns)
     get = found.get
-    status = "ERROR" if io.error else _status(span, {})[0]
     duration = get("duration_ms")
     if duration is None and end_ns is not None:
         duration = max(0, end_ns - start_ns) / 1e6
@@ -296,8 +312,7 @@ def _made(
     name, event_id, session_id, operation, agent_name, provider, model = texts
     if name != source.name:
         sent["name"] = source.name
-    conversation_name = source.attributes.get(_CONVERSATION_NAME, "")
-    return Span(
+    made = Span(
         trace_id=trace_id,
         span_id=span_id,
         event_id=event_id,
@@ -309,24 +324,47 @@ def _made(
         start_ns=start_ns,
         end_ns=end_ns,
         duration_ms=duration,
-        status=status,
+        status="ERROR" if parts[0].error else _status(span, {})[0],
         agent_name=agent_name,
         provider=provider,
         model=model,
         input_tokens=get("input_tokens"),
         output_tokens=get("output_tokens"),
         cost=get("cost"),
-        status_message=get("status_message", ""),
-        error_type=get("error_type", ""),
-        log_type=get("log_type", ""),
-        instrumentation=source.scope,
-        conversation_name=conversation_name if isinstance(conversation_name, str) else "",
-        start_unknown=not span.start_time_unix_nano,
-        io=io,
-        genai=genai,
-        trace=trace,
-        sent=Sent(ADAPTER, sent),
     )
+    _put_parts(made, span, source, found, parts, sent)
+    return made
+
+
+def _put_parts(
+    made: Span,
+    span: trace_pb2.Span,
+    source: SpanSource,
+    found: Draft,
+    parts: tuple[Io, GenAi, TraceFacts],
+    sent: dict[str, Json],
+) -> None:
+    """Put what is no column into a span that has its columns."""
+    made.io, made.genai, trace = parts
+    made.trace = trace
+    sampled = sampling_decision(made.trace_id, trace, is_root=source.is_root)
+    if sampled is not None:
+        trace.sampled = sampled
+    get = found.get
+    made.status_message = get("status_message", "")
+    made.error_type = get("error_type", "")
+    made.log_type = get("log_type", "")
+    made.instrumentation = source.scope
+    if source.attributes:
+        name = source.attributes.get(_CONVERSATION_NAME, "")
+        made.conversation_name = name if isinstance(name, str) else ""
+    made.start_unknown = not span.start_time_unix_nano
+    made.sent = Sent(ADAPTER, sent)
+
+
+def _stored_name(found: Draft, source: SpanSource) -> str:
+    name: str = found.get("name", source.name)
+    return name.replace("\0", "\ufffd") if "\0" in name else name
 
 
 def _model(found: Draft) -> str:

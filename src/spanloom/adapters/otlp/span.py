@@ -143,9 +143,12 @@ def complete_columns(draft: Draft, source: SpanSource, start_ns: int) -> None:
 def parts_of(draft: Draft) -> tuple[Io, GenAi, TraceFacts]:
     """The parts of the span that a complete draft describes."""
     parts: dict[str, dict[str, Any]] = {"io": {}, "genai": {}}
-    for field in _PLACES.keys() & draft.keys():
-        part, name, made = _PLACES[field]
-        value = draft[field] if made is None else made(draft[field])
+    for field, value in draft.items():
+        if (place := _PLACES.get(field)) is None:
+            continue
+        part, name, made = place
+        if made is not None:
+            value = made(value)
         if part in parts:
             parts[part][name] = value
         else:

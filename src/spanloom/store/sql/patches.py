@@ -124,7 +124,7 @@ class _Patches:
 def _with_bodies(found: Any) -> Any:
     base = (bodies.c.adapter, bodies.c.sent, bodies.c.envelope)
     return select_whole(found, ()).add_columns(
-        bodies.c.span_version, *(column.label(f"base_{column.name}") for column in base)
+        *(column.label(f"base_{column.name}") for column in base)
     )
 
 

@@ -40,6 +40,9 @@ TRACE_SPANS = select_whole(
     select(spans).where(spans.c.project == _project, spans.c.trace_id == bindparam("trace_id")),
     ("start_ns", "span_id"),
 )
+TRACE_VERSIONS = select(spans.c.version).where(
+    spans.c.project == _project, spans.c.trace_id == bindparam("trace_id")
+)
 SESSION_SPANS = select_whole(
     select(spans).where(spans.c.project == _project, spans.c.session_id == bindparam("session_id")),
     ("start_ns", "span_id", "trace_id"),

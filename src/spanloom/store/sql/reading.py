@@ -25,6 +25,7 @@ BODY_COLUMNS = [
     tables.bodies.c.sent,
     tables.envelopes.c.content,
     tables.bodies.c.updates,
+    tables.bodies.c.span_version,
 ]
 # So many levels of a large body are read a member a step: its parts, and their fields.
 _BODY_LEVELS = 2
@@ -79,13 +80,14 @@ class SpanReader:
         updates = row[21]
         return patched(span, orjson.loads(updates)) if updates else span
 
-    def to_base(self, row: Sequence[Any]) -> Span:
-        """The same without its updates, of which the columns have what they changed."""
+    def to_base(self, row: Sequence[Any], restore: Restore | None = None) -> Span:
+        """The same without its updates, of which the columns have what they changed; by another
+        `restore` if one is given."""
         adapter, sent = row[18], decompressed(row[19])
         if not adapter:
             return _to_span(row, sent)
         columns = _from_columns(row, {})
-        return self._restore(adapter, sent, row[20] or b"", columns)
+        return (restore or self._restore)(adapter, sent, row[20] or b"", columns)
 
     def to_text(self, row: Sequence[Any]) -> bytes:
         """The JSON of the span's body."""
@@ -129,5 +131,6 @@ def _from_columns(row: Sequence[Any], parts: Mapping[str, Any]) -> Span:
         input_tokens=row[15],
         output_tokens=row[16],
         cost=row[17],
+        version=row[22],
         **parts,
     )

@@ -216,12 +216,13 @@ def _span_row(project: str, span: Span) -> Row:
     ]
 
 
-def updated_rows(project: str, base: Sequence[Any], whole: Span, updates: str) -> SpanRows:
+def updated_rows(project: str, base: Sequence[Any], whole: Span, updates: str | None) -> SpanRows:
     """The rows of a stored span with its updates: its columns anew, and what was sent as it is.
 
     Args:
         base: of `bodies`, adapter, sent and envelope.
         whole: the span with its updates.
+        updates: The updates as JSON, None for none.
     """
     check_texts("", {"project": project})
     _check_span(whole)

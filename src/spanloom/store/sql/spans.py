@@ -137,6 +137,13 @@ class SqlSpans(SqlNamedSpans, SpanStore):
             lambda c: [to_span(row) for row in c.execute(queries.TRACE_SPANS, parameters)]
         )
 
+    async def trace_versions(self, project: str, trace_id: str) -> list[int]:
+        parameters = checked(project=project, trace_id=trace_id)
+        found = await self._read(
+            lambda c: c.execute(queries.TRACE_VERSIONS, parameters).scalars().all()
+        )
+        return sorted(found)
+
     async def session_spans(self, project: str, session_id: str) -> list[Span]:
         parameters = checked(project=project, session_id=session_id)
         to_span = self._reader.to_span
