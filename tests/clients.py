@@ -12,6 +12,7 @@ import base64
 import json
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
@@ -69,6 +70,27 @@ def method_descriptor(method: str) -> MethodDescriptor:
 
 def request_class(method: MethodDescriptor) -> type[Message]:
     return message_factory.GetMessageClass(method.input_type)
+
+
+def _fits(rule: Any, request: Message) -> bool:
+    """Whether the request has all variables of a path."""
+    path = getattr(rule, rule.WhichOneof("pattern"))
+    names = re.findall(r"\{(\w+)\}", path)
+    return bool(names) and all(getattr(request, name) for name in names)
+
+
+def lower_camel_case(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(map(str.capitalize, rest))
+
+
+def _parameters(fields: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """The query parameters of fields; one in a message has a dotted name."""
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            yield from _parameters(value, f"{above}{name}.")
+        else:
+            yield above + name, str(value).lower() if isinstance(value, bool) else value
 
 
 def has_http_rule(method: MethodDescriptor) -> bool:
@@ -217,21 +239,27 @@ class HttpClient:
         if not has_http_rule(descriptor):
             return self._export(descriptor, request, headers(key, project))
         rule = descriptor.GetOptions().Extensions[annotations_pb2.http]
-        rule = [rule, *rule.additional_bindings][binding]
+        rules = [rule, *rule.additional_bindings]
+        rule = rules[binding] if binding else next((r for r in rules if _fits(r, request)), rule)
         verb = rule.WhichOneof("pattern")
         fields = json_format.MessageToDict(request)
         names = {f.name: f.json_name for f in descriptor.input_type.fields}
 
         def fill(match: re.Match[str]) -> str:
-            return quote(str(fields.pop(names[match[1]], "")), safe="")
+            holder = fields
+            *parents, name = match[1].split(".")
+            for parent in parents:
+                holder = holder.get(names[parent], {})
+            key = lower_camel_case(name) if parents else names[name]
+            return quote(str(holder.pop(key, "")), safe="")
 
-        path = re.sub(r"\{(\w+)\}", fill, getattr(rule, verb))
+        path = re.sub(r"\{([\w.]+)\}", fill, getattr(rule, verb))
         body: Any = None
         if rule.body == "*":
             body, fields = fields, {}
         elif rule.body:
             body = fields.pop(names[rule.body], {})
-        query = urlencode({k: str(v).lower() if v is True else v for k, v in fields.items()}, True)
+        query = urlencode(list(_parameters(fields)), True)
         answer = self.http.request(
             verb.upper(),
             path + (f"?{query}" if query else ""),

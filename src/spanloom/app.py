@@ -33,6 +33,7 @@ from spanloom.server.methods import Method, method_table
 from spanloom.server.middleware import Middleware
 from spanloom.server.supervisor import Supervisor
 from spanloom.services.agent_chat import AgentChatService
+from spanloom.services.chats import ChatService
 from spanloom.services.datasets import DatasetService
 from spanloom.services.evaluators import EvaluatorService
 from spanloom.services.events import EventService
@@ -41,11 +42,20 @@ from spanloom.services.feedback import FeedbackService
 from spanloom.services.otlp import OTLP_SERVICE, OtlpTraceService
 from spanloom.services.prompts import PromptService
 from spanloom.services.sessions import SessionService
+from spanloom.services.spans import SpanService
 from spanloom.services.trace_export import TraceExportService
 from spanloom.services.traces import TraceService
 from spanloom.store.store import Store
 
 log = structlog.get_logger("spanloom")
+
+# Streams of the native services.
+NOT_SERVED_YET = frozenset(
+    {
+        *("spanloom.v1.SpanService.ImportSpans", "spanloom.v1.SpanService.RecordSpans"),
+        *("spanloom.v1.SpanService.TailSpans", "spanloom.v1.ChatService.TailChat"),
+    }
+)
 
 _READY_POLL_SECONDS = 1.0
 # How long a thread that converts something large may hold the interpreter's lock, in seconds.
@@ -98,9 +108,12 @@ def methods(store: Store) -> list[Method]:
             "spanloom.v1.PromptService": PromptService(store),
             "spanloom.v1.EvaluatorService": EvaluatorService(store),
             "spanloom.v1.DatasetService": DatasetService(store),
+            "spanloom.v1.SpanService": SpanService(store),
+            "spanloom.v1.ChatService": ChatService(store),
             OTLP_SERVICE: OtlpTraceService(store),
         },
         roles={OTLP_SERVICE: "ingest"},
+        without=NOT_SERVED_YET,
     )
 
 

@@ -75,7 +75,18 @@ class Reason(StrEnum):
     FOREIGN_SITE = "FOREIGN_SITE"
 
 
-Noun = Literal["trace", "event", "session", "experiment", "prompt", "evaluator", "dataset"]
+Noun = Literal[
+    "trace",
+    "event",
+    "session",
+    "experiment",
+    "prompt",
+    "evaluator",
+    "dataset",
+    "span",
+    "text",
+    "conversation",
+]
 
 _NOT_FOUND: dict[Noun, Reason] = {
     "trace": Reason.TRACE_NOT_FOUND,
@@ -85,6 +96,9 @@ _NOT_FOUND: dict[Noun, Reason] = {
     "prompt": Reason.PROMPT_NOT_FOUND,
     "evaluator": Reason.EVALUATOR_NOT_FOUND,
     "dataset": Reason.DATASET_NOT_FOUND,
+    "span": Reason.SPAN_NOT_FOUND,
+    "text": Reason.TEXT_NOT_FOUND,
+    "conversation": Reason.CONVERSATION_NOT_FOUND,
 }
 
 
@@ -161,6 +175,17 @@ def not_found(noun: Noun, name: str) -> SpanloomError:
         _NOT_FOUND[noun],
         f"the project has no {noun} {name!r}",
         metadata={"resource": noun, "name": name},
+    )
+
+
+def written_by_another_api(fields: Sequence[str]) -> SpanloomError:
+    """PERMISSION_DENIED: a key may not replace or update the spans in these fields."""
+    violations = [Violation(field, "was written through another API") for field in fields[:100]]
+    return SpanloomError(
+        Code.PERMISSION_DENIED,
+        Reason.WRITTEN_BY_ANOTHER_API,
+        "a key with the role ingest may not replace or update what was written through another API",
+        violations=violations,
     )
 
 

@@ -15,9 +15,10 @@ from tests.contract.conftest import METHODS, Project
 def request_for(method: str) -> Message:
     """A request that names things, so that paths with variables can be built."""
     request = request_class(method_descriptor(method))()
-    for field in ("trace_id", "event_id", "session_id", "experiment_id", "slug"):
-        if field in request.DESCRIPTOR.fields_by_name:
-            setattr(request, field, "x")
+    for field in ("trace_id", "span_id", "event_id", "session_id", "experiment_id", "slug"):
+        for message in (request, getattr(request, "span", None)):
+            if message is not None and field in message.DESCRIPTOR.fields_by_name:
+                setattr(message, field, "x")
     return request
 
 

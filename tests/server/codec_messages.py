@@ -45,7 +45,7 @@ SCALARS = {
 OTHER_SCALARS = {
     name: getattr(Field, f"TYPE_{name.upper()}")
     for name in (
-        *("float", "bytes", "uint64", "sint32", "sint64"),
+        *("float", "uint64", "sint32", "sint64"),
         *("fixed32", "fixed64", "sfixed32", "sfixed64"),
     )
 }

@@ -83,10 +83,12 @@ class Caller:
         return response.json()
 
     def create_prompt(self, slug: str, version: str) -> None:
-        url = f"http://{self.live.running.http_address}/v1/prompts"
-        prompt = {"slug": slug, "version": version, "text": "one"}
+        self.store("/v1/prompts", {"slug": slug, "version": version, "text": "one"})
+
+    def store(self, path: str, body: Any) -> None:
+        url = f"http://{self.live.running.http_address}{path}"
         headers = {"authorization": f"Bearer {self.keys['admin']}"}
-        httpx.post(url, json=prompt, headers=headers).raise_for_status()
+        httpx.post(url, json=body, headers=headers).raise_for_status()
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +136,18 @@ def _draining(call: Caller) -> Any:
     }
 
 
+def _text_not_found(call: Caller) -> Any:
+    call.store("/v1/spans:write", {"spans": [{"traceId": "t", "spanId": "s", "input": {}}]})
+    return call("GET", f"/v1/traces/t/spans/s:readText?path={_name('TEXT_NOT_FOUND')}")
+
+
+def _written_by_another_api(call: Caller) -> Any:
+    events = [{"event_type": "tool", "event_id": "e", "session_id": "s"}]
+    call.store("/events/batch", {"events": events})
+    spans = [{"traceId": "s", "spanId": span_id} for span_id in ("a", "b", "c", "e")]
+    return call("POST", "/v1/spans:write", {"spans": spans}, role="ingest")
+
+
 def _foreign_site(_: Caller) -> Any:
     metadata = EXAMPLES["FOREIGN_SITE"][0][1]
     with pytest.raises(errors.SpanloomError) as refused:
@@ -179,6 +193,15 @@ FAILURES: dict[str, Callable[[Caller], Any]] = {
     "PROMPT_NOT_FOUND": _not_found("PROMPT_NOT_FOUND", "GET", "/v1/prompts/{}"),
     "PROMPT_VERSION_EXISTS": _existing_version,
     "EVALUATOR_NOT_FOUND": _not_found("EVALUATOR_NOT_FOUND", "DELETE", "/v1/evaluators/{}"),
+    "SPAN_NOT_FOUND": lambda call: call(
+        "GET", "/v1/traces/{}/spans/{}".format(*_name("SPAN_NOT_FOUND").split("/"))
+    ),
+    "TEXT_NOT_FOUND": _text_not_found,
+    "CONVERSATION_NOT_FOUND": _not_found(
+        "CONVERSATION_NOT_FOUND", "GET", "/v1/conversations/{}/messages"
+    ),
+    "UNKNOWN_FIELD": lambda call: call("GET", "/v1/spans?pagesize=1"),
+    "WRITTEN_BY_ANOTHER_API": _written_by_another_api,
     "FOREIGN_SITE": _foreign_site,
     "DATASET_NOT_FOUND": _not_found("DATASET_NOT_FOUND", "GET", "/v1/datasets/{}"),
 }
@@ -186,10 +209,11 @@ FAILURES: dict[str, Callable[[Caller], Any]] = {
 
 # Reasons of methods that the server does not serve yet.
 LATER = {
-    *("SPAN_NOT_FOUND", "TEXT_NOT_FOUND", "CONVERSATION_NOT_FOUND", "REVIEW_NOT_FOUND"),
-    *("EXPIRED_CURSOR", "INVALID_CURSOR", "READER_TOO_SLOW", "UNKNOWN_FIELD"),
-    *("WRITTEN_BY_ANOTHER_API", "REQUEST_ID_REUSED"),
+    *("REVIEW_NOT_FOUND", "EXPIRED_CURSOR", "INVALID_CURSOR", "READER_TOO_SLOW"),
+    "REQUEST_ID_REUSED",
 }
+# Those of streams that a served service does not have yet.
+OF_STREAMS = {"EXPIRED_CURSOR", "INVALID_CURSOR", "READER_TOO_SLOW"}
 
 
 def test_every_reason_has_an_example_and_a_failure() -> None:
@@ -205,7 +229,8 @@ def test_no_served_method_names_a_reason_that_has_no_failure_yet(live: LiveServe
     for file in PROTO.parent.glob("*_service.proto"):
         text = file.read_text()
         if served.intersection(re.findall(r"^service (\w+)", text, re.MULTILINE)):
-            assert LATER.isdisjoint(re.findall(r"ERROR_REASON_(\w+)", text)), file.name
+            named = set(re.findall(r"ERROR_REASON_(\w+)", text))
+            assert (LATER - OF_STREAMS).isdisjoint(named), file.name
 
 
 @pytest.mark.parametrize("reason", FAILURES)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from spanloom.adapters.honeyhive import read as honeyhive
+from spanloom.adapters.native import read as native
 from spanloom.adapters.otlp import read as otlp
 from spanloom.model import Span
+from spanloom.model.span import NATIVE
 
 
 def restore(adapter: str, message: bytes, envelope: bytes, columns: Span) -> Span:
@@ -30,5 +32,13 @@ def reread(adapter: str, message: bytes, envelope: bytes, columns: Span) -> Span
     return _REREADERS[adapter](message, envelope, columns)
 
 
-_READERS = {otlp.ADAPTER: otlp.restore, honeyhive.ADAPTER: honeyhive.restore}
-_REREADERS = {otlp.ADAPTER: otlp.reread, honeyhive.ADAPTER: honeyhive.reread}
+_READERS = {
+    otlp.ADAPTER: otlp.restore,
+    honeyhive.ADAPTER: honeyhive.restore,
+    NATIVE: native.restore,
+}
+_REREADERS = {
+    otlp.ADAPTER: otlp.reread,
+    honeyhive.ADAPTER: honeyhive.reread,
+    NATIVE: native.reread,
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
@@ -162,6 +163,7 @@ def _camel_path(path: str) -> str:
 
 
 _SCALARS: dict[int, Print] = {
+    FieldDescriptor.TYPE_BYTES: lambda value: b64encode(value).decode(),
     FieldDescriptor.TYPE_DOUBLE: json_number,
     FieldDescriptor.TYPE_INT64: str,
 }

@@ -6,6 +6,7 @@ around numeric texts are ignored, and "true" and "false" are bools.
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import struct
@@ -30,6 +31,8 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 _LONGEST_NUMBER = 400
 _SPECIAL = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 _MOST_NAMES = 12
+# Base64 has two alphabets, and both are read.
+_URL_SAFE = str.maketrans("-_", "+/")
 _RANGES: dict[int, tuple[int, int]] = {
     FieldDescriptor.TYPE_INT32: (-(1 << 31), (1 << 31) - 1),
     FieldDescriptor.TYPE_INT64: (-(1 << 63), (1 << 63) - 1),
@@ -50,6 +53,8 @@ def scalar_writer(field: FieldDescriptor) -> Write:
         return _bool_writer(_tag(number, _VARINT))
     if field.enum_type is not None:
         return _enum_writer(_tag(number, _VARINT), field.enum_type)
+    if kind == FieldDescriptor.TYPE_BYTES:
+        return _bytes_writer(length_delimited_tag(number))
     return _string_writer(length_delimited_tag(number))
 
 
@@ -69,6 +74,20 @@ def _string_writer(tag: bytes) -> Write:
         data: bytes = value.encode()
         size = len(data)
         return tag + (VARINTS[size] if size < SMALL else varint(size)) + data
+
+    return write
+
+
+def _bytes_writer(tag: bytes) -> Write:
+    def write(value: Any, levels: int = 0, state: object = None) -> bytes:
+        if type(value) is not str:
+            raise violation(f"must be a string in base64, not {describe(value)}")
+        text = value.translate(_URL_SAFE).rstrip("=")
+        try:
+            data = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+        except ValueError:
+            raise violation(f"must be base64, not {describe(value)}") from None
+        return tag + varint(len(data)) + data
 
     return write
 

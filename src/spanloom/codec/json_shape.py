@@ -14,6 +14,7 @@ WELL_KNOWN = frozenset(
 _SCALARS = frozenset(
     {
         FieldDescriptor.TYPE_BOOL,
+        FieldDescriptor.TYPE_BYTES,
         FieldDescriptor.TYPE_DOUBLE,
         FieldDescriptor.TYPE_INT32,
         FieldDescriptor.TYPE_INT64,
@@ -35,8 +36,8 @@ class UnsupportedTypeError(ValueError):
 def check_supported(descriptor: Descriptor) -> None:
     """Check that all fields of a message, and of the messages in it, have types of this codec.
 
-    These are string, bool, double, int32, int64, uint32, open enums, messages, maps with string
-    keys, and `WELL_KNOWN`.
+    These are string, bytes, bool, double, int32, int64, uint32, open enums, messages, maps with
+    string keys, and `WELL_KNOWN`.
 
     Raises:
         UnsupportedTypeError: One of them has another type.

@@ -23,6 +23,7 @@ from spanloom.model.query import (
     Match,
     Page,
     SlicedList,
+    SpanQuery,
     SpokenQuery,
     TraceQuery,
 )
@@ -71,6 +72,7 @@ __all__ = [
     "Sent",
     "SlicedList",
     "Span",
+    "SpanQuery",
     "SpokenQuery",
     "Trace",
     "TraceFacts",

@@ -3,8 +3,10 @@ is written.
 
 A patch is one JSON object. Its keys: the objects of an event (`EVENT_OBJECTS`), merged key by key,
 where null removes a key; the other values of `Io`, which are replaced; and `name`, `start_ns`,
-`end_ns`, `duration_ms`, the columns of the same names. Patches are idempotent: applied to a span
-that has them they change nothing. So they need no lock.
+`end_ns`, `duration_ms`, `status`, `status_message`, `error_type`, the columns of the same names.
+`user` replaces the user, `cleared` are objects that are emptied before the others are merged, and
+`adapter` is the only adapter to whose spans the patch is applied. Patches are idempotent: applied
+to a span that has them they change nothing. So they need no lock.
 """
 
 from __future__ import annotations
@@ -15,12 +17,13 @@ from math import inf
 from typing import Any
 
 from spanloom.model.genai import Json
-from spanloom.model.span import EVENT_FIELDS, EVENT_OBJECTS, NO_BODY, Io, Span
+from spanloom.model.span import EVENT_FIELDS, EVENT_OBJECTS, NATIVE, NO_BODY, Io, Party, Span
 from spanloom.model.times import MAX_TIME_NS
 
 Patch = Mapping[str, Json]
 
-_REPLACED = tuple(name for name in EVENT_FIELDS if name not in EVENT_OBJECTS)
+_REPLACED = (*(name for name in EVENT_FIELDS if name not in EVENT_OBJECTS), "ideal_output")
+_STATUS = ("status", "status_message", "error_type")
 _UPDATED = ("name", "start_ns", "end_ns")
 _NS_PER_MS = 10**6
 
@@ -29,25 +32,36 @@ def joined(patches: Iterable[Patch]) -> dict[str, Json]:
     """One patch that does what these do one after the other."""
     whole: dict[str, Json] = {}
     for patch in patches:
+        for name in patch.get("cleared", ()):
+            whole.pop(name, None)
         for name, value in patch.items():
-            whole[name] = {**whole.get(name, {}), **value} if name in EVENT_OBJECTS else value
+            if name in EVENT_OBJECTS:
+                value = {**whole.get(name, {}), **value}
+            elif name == "cleared":
+                value = sorted({*whole.get(name, ()), *value})
+            whole[name] = value
     return whole
 
 
 def patched(span: Span, patch: Patch) -> Span:
     """The span with the patch applied."""
     changes: dict[str, Json] = {name: patch[name] for name in _REPLACED if name in patch}
+    changes.update(dict.fromkeys(patch.get("cleared", ())))
     for name in EVENT_OBJECTS:
         if name in patch:
-            new = {**(getattr(span.io, name) or NO_BODY), **patch[name]}
+            old = NO_BODY if name in changes else getattr(span.io, name) or NO_BODY
             changes[name] = {
-                key: value for key, value in new.items() if not _removed(patch, name, key)
+                key: value
+                for key, value in {**old, **patch[name]}.items()
+                if not _removed(patch, name, key)
             }
     io = replace(span.io, **changes)
     end_follows = _end_follows(span, patch)
     columns: dict[str, Any] = {**_columns(span, patch, io), **_times(span, patch, end_follows)}
-    if "name" in patch:
-        columns["name"] = patch["name"]
+    columns.update({name: patch[name] for name in ("name", *_STATUS) if name in patch})
+    if "user" in patch:
+        user = patch["user"]
+        columns["trace"] = replace(span.trace, user=None if user is None else Party(**user))
     updated = tuple(name for name in _UPDATED if name in span.updated or name in patch)
     if end_follows:
         updated += ("duration_ms",)
@@ -64,6 +78,8 @@ def _columns(span: Span, patch: Patch, io: Io) -> dict[str, Any]:
     stay."""
     follow: dict[str, Any] = {}
     config, metadata = patch.get("config", {}), patch.get("metadata", {})
+    if span.sent.adapter == NATIVE:
+        config = metadata = NO_BODY
     if "provider" in config:
         follow["provider"] = column_text(config["provider"]).lower()
     if "model" in config or "model" in metadata:

@@ -119,6 +119,31 @@ class SpokenQuery:
     before_ns: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpanQuery:
+    """The spans for which every condition on their columns holds that is not None, "" or ().
+
+    `provider` is compared in lower case; start within [since_ns, before_ns). `text` is somewhere in
+    the span, whatever the case of ASCII letters. Spans without one of `texts`, which are compared
+    in the same way, may be left out, but need not be.
+    """
+
+    trace_id: str = ""
+    session_id: str = ""
+    kinds: tuple[str, ...] = ()
+    status: str = ""
+    name: str = ""
+    operation: str = ""
+    agent_name: str = ""
+    provider: str = ""
+    model: str = ""
+    min_duration_ms: float | None = None
+    since_ns: int | None = None
+    before_ns: int | None = None
+    text: str = ""
+    texts: tuple[str, ...] = ()
+
+
 # What agents can be sorted by: the fields of `AgentTotals`.
 AGENT_FIGURES = (
     *("agent_name", "agent_version", "invocations", "spans", "input_tokens", "output_tokens"),

@@ -27,6 +27,9 @@ NO_BODY: Mapping[str, Json] = {}
 
 EVENT_TYPES = ("model", "tool", "chain", "session")
 STATUSES = ("UNSET", "OK", "ERROR")
+# The adapter of spans that have a field of their own for what others keep in `config` and
+# `metadata`.
+NATIVE = "native"
 # The type of the feedback that an evaluator's result is.
 EVALUATION = "spanloom.evaluation"
 
@@ -46,6 +49,7 @@ SHOWN_COLUMNS = {
     ("metadata", "prompt_tokens"): "input_tokens",
     ("metadata", "completion_tokens"): "output_tokens",
     ("metadata", "cost"): "cost",
+    ("metadata", "agent_name"): "agent_name",
 }
 # Follows from both kinds of tokens in the same way.
 TOTAL_TOKENS = ("metadata", "total_tokens")

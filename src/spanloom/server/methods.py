@@ -7,7 +7,7 @@ stream, one async generator) for each RPC, named like the RPC in snake_case.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +42,9 @@ class Method:
 
 
 def method_table(
-    services: Mapping[str, object], roles: Mapping[str, str] | None = None
+    services: Mapping[str, object],
+    roles: Mapping[str, str] | None = None,
+    without: Collection[str] = (),
 ) -> list[Method]:
     """All methods of the services.
 
@@ -50,6 +52,7 @@ def method_table(
         services: By their full proto name: `{"spanloom.v1.TraceService": TraceService(store)}`.
         roles: By service, the role that its callers need if its proto files do not say so, because
             they belong to another project.
+        without: Full names of RPCs that are not served.
 
     Raises:
         SetupError: An RPC cannot be served: its service has no method for it, or it is a client
@@ -60,6 +63,7 @@ def method_table(
         _method(descriptor, service, (roles or {}).get(name, ""))
         for name, service in services.items()
         for descriptor in pool.FindServiceByName(name).methods
+        if descriptor.full_name not in without
     ]
 
 

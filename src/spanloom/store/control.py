@@ -42,6 +42,19 @@ class ControlStore(Protocol):
         """
         ...
 
+    async def patch_span(
+        self, project: str, trace_id: str, span_id: str, patch: Patch, *, only_of: str = ""
+    ) -> None:
+        """As `patch_event`, of the one span with these ids.
+
+        Args:
+            only_of: the patch is applied only to a span that this adapter wrote, now and later.
+
+        Raises:
+            PERMISSION_DENIED: the span is that of another adapter than `only_of`.
+        """
+        ...
+
     async def event_patch(self, project: str, event_id: str) -> Patch:
         """All updates of an event as one, whether the event exists or not; {} when it has none."""
         ...

@@ -24,6 +24,7 @@ from spanloom.model import (
     Page,
     SlicedList,
     Span,
+    SpanQuery,
     SpokenQuery,
     Trace,
     TraceQuery,
@@ -36,6 +37,8 @@ NO_PATCH: Patch = {}
 # Makes the whole span of what an adapter kept of it (`Sent.adapter`, `.message`, `.envelope`) and
 # of its columns.
 Restore = Callable[[str, bytes, bytes, Span], Span]
+# The place of a span in a list: its start, its trace, its id.
+Position = tuple[int, str, str]
 # The most points of a chart.
 MOST_POINTS = 10_000
 
@@ -194,6 +197,71 @@ class SpanStore(Protocol):
         Returns:
             False, and nothing is deleted, when there was neither.
         """
+        ...
+
+    # Spans by trace and id
+
+    async def record_spans(
+        self,
+        project: str,
+        spans: Sequence[Span],
+        *,
+        evaluations: Sequence[Evaluation] = (),
+        scan_if_sampled: Collection[str] = (),
+        only_own: bool = False,
+    ) -> None:
+        """Store spans of one adapter, which keeps the message of each (`Sent.message`), as
+        `write_spans` does; but one that is open does not replace one that has ended and has the
+        same start.
+
+        Merging rows by key: what is stored is read before; two calls at once may both store.
+
+        Args:
+            only_own: nothing is stored if a span would replace one of another adapter.
+
+        Raises:
+            PERMISSION_DENIED: with `only_own`; the error names `spans[n]` of each such span.
+        """
+        ...
+
+    async def find_span(self, project: str, trace_id: str, span_id: str) -> Span | None:
+        """The span with these ids."""
+        ...
+
+    async def list_spans(
+        self,
+        project: str,
+        query: SpanQuery,
+        take: Callable[[Span], bool],
+        *,
+        oldest_first: bool = False,
+        after: Position | None = None,
+        seconds: float,
+    ) -> tuple[Position | None, int]:
+        """Give spans to `take`, in a thread, one after the other: newest start first, ties by trace
+        id, then span id, both descending; or the other way round.
+
+        Continuing after a position skips no span and gives none twice, unless its start changes.
+        Merging rows by key: as `find_events`.
+
+        Args:
+            take: False if it did not take the span, and wants no more.
+            after: the position of the last span that was taken.
+            seconds: the time after which no further span is given.
+
+        Returns:
+            The position of the last span that was taken, or that has not the text; None after the
+            last of all. And how many spans were looked at.
+        """
+        ...
+
+    async def delete_spans(self, project: str, keys: Collection[tuple[str, str]]) -> int:
+        """Delete spans by (trace id, span id), and updates and feedback on them; how many there
+        were. Else as `delete_trace`."""
+        ...
+
+    async def delete_trace_spans(self, project: str, trace_id: str) -> int | None:
+        """As `delete_trace`; how many spans the trace had, None when there was no such trace."""
         ...
 
     async def trace_spans(self, project: str, trace_id: str) -> list[Span]:

@@ -293,7 +293,7 @@ class ChatMessage(_message.Message):
     trace_id: _builtins.str
     """The trace of the message."""
     span_id: _builtins.str
-    """The span that contains the message. For a user message: the first span that was given it."""
+    """The span that contains the message. For a user message: that of the next message in the chat."""
     review_count: _builtins.int
     """The number of reviews of the span."""
     @_builtins.property
@@ -316,7 +316,9 @@ class ChatMessage(_message.Message):
 
     @_builtins.property
     def text_cuts(self) -> _containers.RepeatedCompositeFieldContainer[_span_pb2.TextCut]:
-        """The strings that are shortened in this response. Their `path` is a path in the span."""
+        """The strings that are shortened in this response. Their `path` is that of the value in the span
+        which contains the string, for example `output_messages`.
+        """
 
     @_builtins.property
     def user(self) -> Global___ChatMessage.UserMessage:
@@ -412,7 +414,9 @@ class MessageMatch(_message.Message):
     digests.
     """
     path: _builtins.str
-    """The path of the message in its span, as SpanService.ReadSpanText takes it."""
+    """The path of the value in the span which contains the message, as SpanService.ReadSpanText takes
+    it.
+    """
     @_builtins.property
     def agent(self) -> _span_pb2.SpanAgent:
         """The agent of the span."""

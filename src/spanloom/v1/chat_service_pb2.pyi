@@ -245,7 +245,9 @@ class SearchChatMessagesRequest(_message.Message):
     text: _builtins.str
     """A text that the message contains, 1 to 1,024 characters. If unset, all messages match."""
     match_case: _builtins.bool
-    """Whether the case of letters in `text` matters. Default: false."""
+    """Whether the case of ASCII letters in `text` matters. That of other letters always does.
+    Default: false.
+    """
     trace_id: _builtins.str
     """The trace of the message."""
     conversation_id: _builtins.str
@@ -255,7 +257,7 @@ class SearchChatMessagesRequest(_message.Message):
     provider: _builtins.str
     """The provider of the span's model, compared without regard to the case of ASCII letters."""
     model: _builtins.str
-    """The model that the span requested."""
+    """The model that the span requested, or if that is unknown, the model that responded."""
     page_size: _builtins.int
     """The maximum number of messages in the page, 1 to 1,000. 0 means 20. Values above 1,000 are
     reduced to 1,000.

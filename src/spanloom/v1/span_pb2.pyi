@@ -678,13 +678,15 @@ class Span(_message.Message):
     """
     conversation_id: _builtins.str
     """The conversation (session) that the span belongs to, 1 to 256 characters. If unset on a write:
-    the conversation of the trace's root, or the trace's id if the root names none.
+    for a span with a parent the conversation of the trace's root, if the same request has it and
+    it names one; otherwise the trace's id, which is part of every conversation of the trace.
     """
     name: _builtins.str
     """A display name, for example "plan the trip". If unset on a write: "unknown"."""
     kind: Global___SpanKind.ValueType
-    """The kind of work. If unset on a write: SPAN_KIND_MODEL if `model` is set, SPAN_KIND_TOOL if
-    `tool` is set, otherwise SPAN_KIND_STEP.
+    """The kind of work. If unset on a write: the kind that `operation` implies, such as
+    SPAN_KIND_AGENT for "invoke_agent"; otherwise SPAN_KIND_MODEL if `model` is set, SPAN_KIND_TOOL
+    if `tool` is set, otherwise SPAN_KIND_STEP.
     """
     operation: _builtins.str
     """The operation, in the vocabulary of OpenTelemetry's GenAI conventions. If unset on a write, it
@@ -713,9 +715,9 @@ class Span(_message.Message):
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """The time when the work ended, from 1970 to 2262. If unset on a write: `start_time` plus
-        `duration` if both are set, otherwise the span is still open. An ended span is not replaced by
-        an open one with the same start.
+        """The time when the work ended, from 1970 to 2262. If unset on a write: the start plus `duration`
+        if that is set, otherwise the span is still open. An ended span is not replaced by an open one
+        with the same start.
         """
 
     @_builtins.property
@@ -836,7 +838,9 @@ class Span(_message.Message):
 
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
-        """The time when the server stored this state of the span."""
+        """The time when the server received the span as it was last written. Updates do not change it.
+        Unset for spans that were written through another API.
+        """
 
     @_builtins.property
     def text_cuts(self) -> _containers.RepeatedCompositeFieldContainer[Global___TextCut]:
@@ -1525,7 +1529,11 @@ Global___AttributeMap: _TypeAlias = AttributeMap  # noqa: Y015
 
 @_typing.final
 class TextCut(_message.Message):
-    """A string, or a value of type bytes, that a response contains only in part: its beginning."""
+    """A string, or a value of type bytes, that a response contains only in part: its beginning. Ids are
+    never shortened. If a span is still too large without long strings, its largest fields are left
+    out, and a TextCut names each of them; the length and the digest are then those of the JSON text
+    of the field. A span with TextCuts cannot be written.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -551,7 +551,8 @@ class UpdateSpanRequest(_message.Message):
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """The fields to update, of `name`, `start_time`, `end_time`, `duration`, `status`, `input`,
         `output`, `expected_output`, `metadata`, `metrics`, `config`, `feedback` and `user`. If unset:
-        those of them that `span` sets. A field that is named but not set in `span` is cleared.
+        those of them that `span` sets. A field that is named but not set in `span` is cleared;
+        `start_time` and `duration` cannot be cleared.
 
         `metadata`, `metrics`, `config`, `feedback` and the properties of `user` are merged: their
         top-level keys replace the stored ones, a key that is null is removed, and other keys are kept.

@@ -46,7 +46,9 @@ class SpanServiceStub:
 
     A span replaces the stored span with the same ids, so retries are safe. The updates of a
     replaced span are kept and applied to the new one. A key with the role ingest replaces only
-    spans that were written through this service.
+    spans that were written through this service. This is checked in the transaction that stores
+    the spans. Such a key learns from the refusal that another API wrote a span with these ids, and
+    nothing else about it; without the refusal, the call would confirm what it did not store.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field by its
     index (`spans[3].status.code`), INVALID_ARGUMENT (ERROR_REASON_DUPLICATE_ID) if two spans have
@@ -92,16 +94,17 @@ class SpanServiceStub:
     """
     ListSpans: _grpc.UnaryUnaryMultiCallable[_span_service_pb2.ListSpansRequest, _span_service_pb2.ListSpansResponse]
     """Lists the spans that meet all conditions. With `trace_id`, the order is by start time, earliest
-    first; otherwise latest first. Spans with the same start time are in the order in which they
-    were written. If nothing matches, the page is empty.
+    first; otherwise latest first. Spans with the same start time are in the order of their trace's
+    id and their own. If nothing matches, the page is empty.
 
     To get the next page, send `next_page_token` with the same other fields, until it is empty. A
     page may have fewer spans than `page_size` because it is at most 3 MiB large. No span is
-    returned twice. Spans that are written while a client reads the pages may be missing. A span
+    returned twice, unless its start time changes. Spans that are written while a client reads the pages may be missing. A span
     that alone is larger than a page is shortened as in GetSpan.
 
-    A condition that no index serves is searched for at most about one second per page: the page
-    then has what was found so far, which may be nothing, and a `next_page_token`.
+    A page is searched for at most about one second, which only a condition that no index serves
+    may need: the page then has what was found so far, which may be nothing, and a
+    `next_page_token`.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_PAGE_TOKEN) for a token of another list, and
     INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
@@ -141,7 +144,8 @@ class SpanServiceStub:
 
     The span need not exist. The server keeps the update, applies it when the span is written, and
     applies it again whenever the span is replaced. Until then, the span is not returned by any
-    method. A key with the role ingest updates only spans that were written through this service.
+    method. A key with the role ingest updates only spans that were written through this service: a
+    kept update of such a key is not applied to a span that another API writes.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, or a path
     of `update_mask` that cannot be updated, and PERMISSION_DENIED
@@ -179,7 +183,9 @@ class SpanServiceAsyncStub(SpanServiceStub):
 
     A span replaces the stored span with the same ids, so retries are safe. The updates of a
     replaced span are kept and applied to the new one. A key with the role ingest replaces only
-    spans that were written through this service.
+    spans that were written through this service. This is checked in the transaction that stores
+    the spans. Such a key learns from the refusal that another API wrote a span with these ids, and
+    nothing else about it; without the refusal, the call would confirm what it did not store.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field by its
     index (`spans[3].status.code`), INVALID_ARGUMENT (ERROR_REASON_DUPLICATE_ID) if two spans have
@@ -225,16 +231,17 @@ class SpanServiceAsyncStub(SpanServiceStub):
     """
     ListSpans: _aio.UnaryUnaryMultiCallable[_span_service_pb2.ListSpansRequest, _span_service_pb2.ListSpansResponse]  # type: ignore[assignment]
     """Lists the spans that meet all conditions. With `trace_id`, the order is by start time, earliest
-    first; otherwise latest first. Spans with the same start time are in the order in which they
-    were written. If nothing matches, the page is empty.
+    first; otherwise latest first. Spans with the same start time are in the order of their trace's
+    id and their own. If nothing matches, the page is empty.
 
     To get the next page, send `next_page_token` with the same other fields, until it is empty. A
     page may have fewer spans than `page_size` because it is at most 3 MiB large. No span is
-    returned twice. Spans that are written while a client reads the pages may be missing. A span
+    returned twice, unless its start time changes. Spans that are written while a client reads the pages may be missing. A span
     that alone is larger than a page is shortened as in GetSpan.
 
-    A condition that no index serves is searched for at most about one second per page: the page
-    then has what was found so far, which may be nothing, and a `next_page_token`.
+    A page is searched for at most about one second, which only a condition that no index serves
+    may need: the page then has what was found so far, which may be nothing, and a
+    `next_page_token`.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_PAGE_TOKEN) for a token of another list, and
     INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
@@ -274,7 +281,8 @@ class SpanServiceAsyncStub(SpanServiceStub):
 
     The span need not exist. The server keeps the update, applies it when the span is written, and
     applies it again whenever the span is replaced. Until then, the span is not returned by any
-    method. A key with the role ingest updates only spans that were written through this service.
+    method. A key with the role ingest updates only spans that were written through this service: a
+    kept update of such a key is not applied to a span that another API writes.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, or a path
     of `update_mask` that cannot be updated, and PERMISSION_DENIED
@@ -315,7 +323,9 @@ class SpanServiceServicer(metaclass=_abc_1.ABCMeta):
 
         A span replaces the stored span with the same ids, so retries are safe. The updates of a
         replaced span are kept and applied to the new one. A key with the role ingest replaces only
-        spans that were written through this service.
+        spans that were written through this service. This is checked in the transaction that stores
+        the spans. Such a key learns from the refusal that another API wrote a span with these ids, and
+        nothing else about it; without the refusal, the call would confirm what it did not store.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field by its
         index (`spans[3].status.code`), INVALID_ARGUMENT (ERROR_REASON_DUPLICATE_ID) if two spans have
@@ -385,16 +395,17 @@ class SpanServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_span_service_pb2.ListSpansResponse, _abc.Awaitable[_span_service_pb2.ListSpansResponse]]:
         """Lists the spans that meet all conditions. With `trace_id`, the order is by start time, earliest
-        first; otherwise latest first. Spans with the same start time are in the order in which they
-        were written. If nothing matches, the page is empty.
+        first; otherwise latest first. Spans with the same start time are in the order of their trace's
+        id and their own. If nothing matches, the page is empty.
 
         To get the next page, send `next_page_token` with the same other fields, until it is empty. A
         page may have fewer spans than `page_size` because it is at most 3 MiB large. No span is
-        returned twice. Spans that are written while a client reads the pages may be missing. A span
+        returned twice, unless its start time changes. Spans that are written while a client reads the pages may be missing. A span
         that alone is larger than a page is shortened as in GetSpan.
 
-        A condition that no index serves is searched for at most about one second per page: the page
-        then has what was found so far, which may be nothing, and a `next_page_token`.
+        A page is searched for at most about one second, which only a condition that no index serves
+        may need: the page then has what was found so far, which may be nothing, and a
+        `next_page_token`.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_PAGE_TOKEN) for a token of another list, and
         INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
@@ -452,7 +463,8 @@ class SpanServiceServicer(metaclass=_abc_1.ABCMeta):
 
         The span need not exist. The server keeps the update, applies it when the span is written, and
         applies it again whenever the span is replaced. Until then, the span is not returned by any
-        method. A key with the role ingest updates only spans that were written through this service.
+        method. A key with the role ingest updates only spans that were written through this service: a
+        kept update of such a key is not applied to a span that another API writes.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, or a path
         of `update_mask` that cannot be updated, and PERMISSION_DENIED

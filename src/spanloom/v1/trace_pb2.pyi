@@ -258,7 +258,8 @@ class Log(_message.Message):
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
         """Arbitrary data. If the key `error` has a value other than null, false, 0 or an empty one, the
-        log's status is ERROR.
+        log's status is ERROR. Of a failed span that was written through another API, `error` is the
+        message of its status, unless it sent another one.
         """
 
     @_builtins.property

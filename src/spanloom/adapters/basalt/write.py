@@ -143,10 +143,20 @@ def _put_common(message: Any, span: Span, beside: Beside) -> None:
         "input": io.inputs,
         "output": io.outputs,
         "ideal_output": io.ideal_output,
-        "metadata": io.metadata,
+        "metadata": _metadata(span),
         "otel": beside(span) or None,
     }
     put_json(message, {name: value for name, value in values.items() if value is not None})
+
+
+def _metadata(span: Span) -> Mapping[str, Json] | None:
+    """The metadata; of a failed span that came by another API with what its status says, for a log
+    has no other place for it."""
+    said = span.status_message or span.io.error
+    sent = span.io.metadata
+    if span.sent.adapter == ADAPTER or span.status != "ERROR" or not said:
+        return sent
+    return {**(sent or NO_BODY), "error": (sent or NO_BODY).get("error") or said}
 
 
 def _fill(message: Any, part: Party | PromptUse | Variable, *names: str) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from opentelemetry.proto.trace.v1 import trace_pb2
 
 from spanloom.adapters.otlp.attributes import attribute_messages
 from spanloom.adapters.otlp.read import ADAPTER, STATUS_CODES
+from spanloom.adapters.recorded import RECORDED, recorded
 from spanloom.genai.read import messages_of
 from spanloom.genai.roles import ASSISTANT, USER
 from spanloom.genai.stored import messages_json
@@ -32,6 +33,7 @@ _TRACE_ID: Final = re.compile(
     r"[0-9a-f]{32}|[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE
 )
 _SPAN_ID: Final = re.compile(r"[0-9a-f]{16}", re.IGNORECASE)
+_HEX: Final = re.compile(r"(?:[0-9a-f]{2})*")
 _SCOPE: Final[Json] = {"name": "spanloom"}
 _OPERATIONS: Final = {"model": "chat", "tool": "execute_tool", "session": "invoke_agent"}
 _COLUMNS: Final = (
@@ -52,11 +54,6 @@ _USAGE: Final = (
     ("gen_ai.usage.cache_read.input_tokens", "cache_read_tokens"),
     ("gen_ai.usage.cache_creation.input_tokens", "cache_creation_tokens"),
 )
-# What the trace view shows of an OTLP span beside the fields that traces have.
-_SHOWN: Final = (
-    *("resource", "scope", "span_kind", "attributes", "events", "links", "trace_state", "flags"),
-    "dropped",
-)
 
 
 def traces_data(spans: Iterable[Span]) -> trace_pb2.TracesData:
@@ -67,8 +64,9 @@ def traces_data(spans: Iterable[Span]) -> trace_pb2.TracesData:
     scopes: dict[tuple[bytes, bytes], trace_pb2.ScopeSpans] = {}
     for span in spans:
         is_otlp = span.sent.adapter == ADAPTER
-        resource = span.sent.fields.get("resource") if is_otlp else _resource(span)
-        scope = span.sent.fields.get("scope") if is_otlp else _SCOPE
+        kept = recorded(span)
+        resource = kept.get("resource") if is_otlp else kept.get("resource") or _resource(span)
+        scope = kept.get("scope") if is_otlp else kept.get("scope") or _SCOPE
         key = orjson.dumps(resource), orjson.dumps(scope)
         group = scopes.get(key)
         if group is None:
@@ -85,9 +83,8 @@ def traces_data(spans: Iterable[Span]) -> trace_pb2.TracesData:
 def otel_json(span: Span) -> dict[str, Json]:
     """What an OTLP span has of its own, for the trace view: times are text, since a Struct's
     numbers are too short for them."""
-    if span.sent.adapter != ADAPTER:
-        return {}
-    otel = {name: span.sent.fields[name] for name in _SHOWN if name in span.sent.fields}
+    kept = recorded(span)
+    otel = {name: kept[name] for name in RECORDED if name in kept}
     if "events" in otel:
         otel["events"] = [
             {
@@ -139,16 +136,16 @@ def _fill_span(message: trace_pb2.Span, span: Span, is_otlp: bool) -> None:
     if span.parent_id:
         message.parent_span_id = span_id_bytes(span.parent_id)
     message.start_time_unix_nano = span.start_ns
-    message.kind = (
-        trace_pb2.Span.SPAN_KIND_CLIENT
-        if span.kind == "model"
-        else trace_pb2.Span.SPAN_KIND_INTERNAL
-    )
+    kept = recorded(span)
+    default = "SPAN_KIND_CLIENT" if span.kind == "model" else "SPAN_KIND_INTERNAL"
+    _fill_recorded(message, {"span_kind": default, **kept})
     if span.status != "UNSET":
         message.status.code = trace_pb2.Status.StatusCode.ValueType(STATUS_CODES.index(span.status))
         message.status.message = span.status_message or span.io.error or ""
     message.attributes.extend(
-        KeyValue(key=key, value=_any_value(value)) for key, value in _rendered(span)
+        KeyValue(key=key, value=_any_value(value))
+        for key, value in _rendered(span)
+        if key not in kept.get("attributes", ())
     )
 
 
@@ -157,6 +154,16 @@ def _fill_otlp(message: trace_pb2.Span, span: Span, sent: Mapping[str, Json]) ->
     message.name = sent.get("name", span.name)
     if not span.start_unknown:
         message.start_time_unix_nano = span.start_ns
+    if "status" in sent:
+        message.status.SetInParent()
+        message.status.code = sent["status"].get("code", 0)
+        message.status.message = sent["status"].get("message", "")
+    _fill_recorded(message, sent)
+
+
+def _fill_recorded(message: trace_pb2.Span, sent: Mapping[str, Json]) -> None:
+    """What `spanloom.adapters.recorded` has of the span itself. An id of a link that does not fit
+    becomes a hash, as the span's own."""
     message.attributes.extend(attribute_messages(sent.get("attributes")))
     message.trace_state = sent.get("trace_state", "")
     message.flags = sent.get("flags", 0)
@@ -166,17 +173,13 @@ def _fill_otlp(message: trace_pb2.Span, span: Span, sent: Mapping[str, Json]) ->
     message.dropped_attributes_count = dropped.get("attributes", 0)
     message.dropped_events_count = dropped.get("events", 0)
     message.dropped_links_count = dropped.get("links", 0)
-    if "status" in sent:
-        message.status.SetInParent()
-        message.status.code = sent["status"].get("code", 0)
-        message.status.message = sent["status"].get("message", "")
     for event in sent.get("events", ()):
         made = message.events.add(
             name=event.get("name", ""), time_unix_nano=event.get("time_ns", 0)
         )
         _fill_attributes(made, event)
     for link in sent.get("links", ()):
-        ids = {key: bytes.fromhex(link[key]) for key in ("trace_id", "span_id") if key in link}
+        ids = {key: _LINKED[key](link[key]) for key in _LINKED if key in link}
         rest = {key: link[key] for key in ("trace_state", "flags") if key in link}
         _fill_attributes(message.links.add(**ids, **rest), link)
 
@@ -199,6 +202,17 @@ def span_id_bytes(span_id: str) -> bytes:
     return hashlib.sha256(span_id.encode()).digest()[:8]
 
 
+# How an id of a link is written. Those that came by OpenTelemetry may have any length.
+def _linked(of_span: Callable[[str], bytes]) -> Callable[[str], bytes]:
+    def written(text: str) -> bytes:
+        return bytes.fromhex(text) if _HEX.fullmatch(text) else of_span(text)
+
+    return written
+
+
+_LINKED: Final = {"trace_id": _linked(trace_id_bytes), "span_id": _linked(span_id_bytes)}
+
+
 def _resource(span: Span) -> Json:
     return {"attributes": {"service.name": span.io.source or "unknown_service"}}
 
@@ -214,7 +228,7 @@ def _rendered(span: Span) -> Iterator[tuple[str, Json]]:
     if span.session_id != span.trace_id:
         yield "gen_ai.conversation.id", span.session_id
     if operation == "execute_tool":
-        yield "gen_ai.tool.name", span.name
+        yield "gen_ai.tool.name", (genai.tool and genai.tool.name) or span.name
         yield from _present("gen_ai.tool.call.arguments", io.inputs)
         yield from _present("gen_ai.tool.call.result", io.outputs)
     elif operation:
@@ -271,8 +285,9 @@ def _own(span: Span) -> Iterator[tuple[str, Json]]:
     if span.genai.prompt is not None:
         yield "prompt", _set_fields(span.genai.prompt)
     yield "variables", [_set_fields(variable) for variable in span.genai.variables] or None
-    if span.sent.fields:
-        yield "sent", {"adapter": span.sent.adapter, **span.sent.fields}
+    kept = {name: value for name, value in span.sent.fields.items() if name not in RECORDED}
+    if kept:
+        yield "sent", {"adapter": span.sent.adapter, **kept}
 
 
 def _set_fields(part: Party | PromptUse | Variable) -> dict[str, Json]:

@@ -16,6 +16,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
 from spanloom.codec import json_codec, otlp_json
 from spanloom.codec.large_message import merge
+from spanloom.codec.unknown_fields import nearest_name
 from spanloom.errors import (
     Code,
     Reason,
@@ -44,6 +45,13 @@ _READ_JSON: dict[str, Callable[[bytes], Message]] = {
 _WRITE_JSON: dict[str, Callable[[Message], bytes]] = {
     trace_service_pb2.ExportTraceServiceResponse.DESCRIPTOR.full_name: otlp_json.to_json
 }
+
+
+# Services whose calls must not have a name that is no field.
+_STRICT = frozenset(
+    f"spanloom.v1.{name}"
+    for name in ("SpanService", "ChatService", "QueryService", "ReviewService")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +136,8 @@ class Transcoder:
             )
         except json_codec.JsonError as error:
             raise _refusal(error, binding) from None
+        if binding.method.containing_service.full_name in _STRICT:
+            _refuse_unknown(binding, parsed.ignored, ignored)
         return parsed.message, [*(_in_body(binding, name) for name in parsed.ignored), *ignored]
 
     def refusal(self, route: Route, error: SpanloomError) -> SpanloomError:
@@ -184,6 +194,17 @@ def _merge(message: Message, field: str, data: bytes) -> None:
         merge(part, data)
     except DecodeError:
         raise malformed_message(part.DESCRIPTOR.full_name) from None
+
+
+def _refuse_unknown(binding: Binding, in_body: Sequence[str], in_query: Sequence[str]) -> None:
+    request = binding.method.input_type
+    violations = []
+    for path in (*in_body, *in_query):
+        near = nearest_name(request, path)
+        hint = f"; the nearest is {near}" if near else ""
+        violations.append(Violation(_in_body(binding, path), f"not a field of the request{hint}"))
+    if violations:
+        raise invalid(violations, Reason.UNKNOWN_FIELD)
 
 
 def _in_body(binding: Binding, path: str) -> str:

@@ -24,7 +24,7 @@ from spanloom.store.sql.predicates import PLAIN
 from spanloom.store.sql.reading import select_whole
 from spanloom.store.sql.tables import spans
 
-_EMPTY: ColumnElement[str] = literal_column("''")  # as the partial index says it
+EMPTY: ColumnElement[str] = literal_column("''")  # as the partial index says it
 _PLACE = (spans.c.start_ns, spans.c.trace_id, spans.c.span_id)
 # The order of `speaking_spans`.
 NEWEST_SPANS = ("-start_ns", "-trace_id", "-span_id")
@@ -73,7 +73,7 @@ def speaking_spans(
         if value:
             where.append(column == value)
     if query.agent_name:
-        where.append(spans.c.agent_name != _EMPTY)
+        where.append(spans.c.agent_name != EMPTY)
     if query.since_ns is not None:
         where.append(spans.c.start_ns >= query.since_ns)
     if query.before_ns is not None:

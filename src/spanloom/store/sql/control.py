@@ -36,7 +36,24 @@ class SqlControl(ControlStore):
 
     async def patch_event(self, project: str, event_id: str, patch: Patch) -> None:
         row = rows.patch_row(project, event_id, patch)
-        await self._write(lambda t: t.write({tables.patches: [row]}), size=len(row[-1]))
+        await self._write(lambda t: t.write({tables.patches: [row]}), size=len(row[4]))
+
+    async def patch_span(
+        self, project: str, trace_id: str, span_id: str, patch: Patch, *, only_of: str = ""
+    ) -> None:
+        whole = {**patch, "adapter": only_of} if only_of else patch
+        row = rows.patch_row(project, span_id, whole, trace_id)
+        key = {"project": project, "trace_id": trace_id, "span_id": span_id}
+
+        def write(transaction: Transaction) -> errors.SpanloomError | None:
+            if only_of:
+                found = transaction.connection.execute(queries.SPAN, key).first()
+                if found is not None and found.adapter != only_of:
+                    return errors.written_by_another_api(["span"])
+            transaction.write({tables.patches: [row]})
+            return None
+
+        await self._write(write, size=len(row[4]))
 
     async def event_patch(self, project: str, event_id: str) -> Patch:
         checked(project=project, event_id=event_id)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 
 from spanloom.store.sql import queries, sessions
 from spanloom.store.sql.event_ids import of_events
 from spanloom.store.sql.tables import evaluations, feedback, patches, spans, traces
 from spanloom.store.sql.transaction import Transaction
+
+_KEYS = (spans.c.trace_id, spans.c.span_id, spans.c.event_id)
 
 
 def event(transaction: Transaction, project: str, event_id: str) -> bool:
@@ -27,7 +29,9 @@ def session(transaction: Transaction, project: str, session_id: str) -> bool:
     _feedback_on(transaction, project, "conversation", {session_id})
     # Another trace may hold an event with this id: its updates are kept.
     has_spans = queries.has_spans(transaction.database)
-    own = _in(patches, project).where(patches.c.event_id == session_id, ~has_spans)
+    own = _in(patches, project).where(
+        patches.c.event_id == session_id, patches.c.trace_id == "", ~has_spans
+    )
     transaction.connection.execute(own)
     return True
 
@@ -40,6 +44,36 @@ def trace(transaction: Transaction, project: str, trace_id: str) -> bool:
     for statement in queries.trace_deletes(transaction.database, project, trace_id):
         transaction.connection.execute(statement)
     return True
+
+
+def trace_spans(transaction: Transaction, project: str, trace_id: str) -> int | None:
+    """Delete a trace as `trace` does; how many spans it had, None where it was not there."""
+    number = transaction.connection.execute(
+        select(func.count()).where(spans.c.project == project, spans.c.trace_id == trace_id)
+    ).scalar_one()
+    return int(number) if trace(transaction, project, trace_id) else None
+
+
+def named_spans(transaction: Transaction, project: str, keys: Collection[tuple[str, str]]) -> int:
+    """Delete spans by (trace id, span id), and updates that wait for one of them; how many there
+    were."""
+    database, connection = transaction.database, transaction.connection
+    trace_ids, span_ids = ({key[n] for key in keys} for n in (0, 1))
+    found = [
+        row
+        for row in connection.execute(
+            select(*_KEYS).where(
+                spans.c.project == project,
+                database.among(spans.c.trace_id, trace_ids),
+                database.among(spans.c.span_id, span_ids),
+            )
+        )
+        if (row.trace_id, row.span_id) in keys
+    ]
+    if found:
+        _remove(transaction, project, found)
+    _updates_of(transaction, project, keys)
+    return len(found)
 
 
 def remove_spans(
@@ -71,19 +105,50 @@ def remove_spans(
 def _spans(transaction: Transaction, project: str, which: Any) -> bool:
     """Delete spans, patches and feedback on them, and feedback on traces that lost their last
     span."""
-    connection = transaction.connection
-    keys = select(spans.c.trace_id, spans.c.span_id, spans.c.event_id)
-    found = connection.execute(keys.where(spans.c.project == project, which)).fetchall()
+    found = transaction.connection.execute(
+        select(*_KEYS).where(spans.c.project == project, which)
+    ).fetchall()
     if not found:
         return False
+    _remove(transaction, project, found)
+    _updates_of(transaction, project, {(trace_id, span_id) for trace_id, span_id, _ in found})
+    return True
+
+
+def _remove(transaction: Transaction, project: str, found: Sequence[Any]) -> None:
+    """The same of spans that were found: (trace id, span id, event id)."""
     gone = remove_spans(transaction, project, found)
-    trace_ids, span_ids, event_ids = map(set, zip(*found, strict=True))
+    event_ids = {event_id for _, _, event_id in found}
     on_these = transaction.database.among(patches.c.event_id, event_ids)
     has_spans = queries.has_spans(transaction.database)
-    connection.execute(_in(patches, project).where(on_these, ~has_spans))
-    _feedback_on(transaction, project, "span", span_ids, ("", *trace_ids))
+    transaction.connection.execute(
+        _in(patches, project).where(on_these, patches.c.trace_id == "", ~has_spans)
+    )
+    of_trace: dict[str, set[str]] = {}
+    for trace_id, span_id, _ in found:
+        of_trace.setdefault(trace_id, set()).add(span_id)
+    for trace_id, span_ids in of_trace.items():
+        _feedback_on(transaction, project, "span", span_ids, ("", trace_id))
     _feedback_on(transaction, project, "trace", gone)
-    return True
+
+
+def _updates_of(transaction: Transaction, project: str, keys: Collection[tuple[str, str]]) -> None:
+    """Delete the updates of spans that are named by (trace id, span id)."""
+    of_trace: dict[str, set[str]] = {}
+    for trace_id, span_id in keys:
+        of_trace.setdefault(trace_id, set()).add(span_id)
+    have = select(patches.c.trace_id).where(
+        patches.c.project == project,
+        patches.c.trace_id != "",
+        transaction.database.among(patches.c.trace_id, of_trace),
+    )
+    for trace_id in set(transaction.connection.execute(have).scalars()):
+        transaction.connection.execute(
+            _in(patches, project).where(
+                patches.c.trace_id == trace_id,
+                transaction.database.among(patches.c.event_id, of_trace[trace_id]),
+            )
+        )
 
 
 def _feedback_on(

@@ -8,7 +8,7 @@ the patches that came before it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -28,7 +28,10 @@ log = logging.getLogger("spanloom.store")
 # More patches of one event than this are merged into one.
 _MOST_PATCHES = 16
 _PATCHES = (
-    select(patches.c.event_id, patches.c.id, patches.c.body)
+    select(
+        *(patches.c.event_id, patches.c.trace_id, patches.c.id),
+        *(patches.c.sequence, patches.c.body),
+    )
     .where(patches.c.project == bindparam("project"))
     .order_by(patches.c.sequence, patches.c.id)
 )
@@ -37,54 +40,119 @@ _CANNOT = "the updates of event %r in project %r cannot be applied"
 
 def of_event(connection: Connection, project: str, event_id: str) -> dict[str, object]:
     """All updates of one event, as one patch; {} for none."""
-    found = _PATCHES.where(patches.c.event_id == event_id)
+    found = _PATCHES.where(patches.c.event_id == event_id, patches.c.trace_id == "")
     stored = connection.execute(found, {"project": project})
     return joined(orjson.loads(row.body) for row in stored)
 
 
-def apply(transaction: Transaction, project: str, event_ids: Collection[str]) -> None:
-    """Write the spans of these events with their patches.
+def apply(transaction: Transaction, project: str, ids: Collection[str]) -> None:
+    """Write the spans with these event ids or span ids with their patches.
 
-    An event whose patches cannot be applied keeps its spans as they are, and the log names it: what
-    is stored of one event must not refuse the writes of others.
+    A span whose patches cannot be applied is kept as it is, and the log names it: what is stored of
+    one span must not refuse the writes of others.
     """
-    wanted = {"project": project, "event_ids": transaction.database.texts(event_ids)}
-    found_rows = transaction.connection.execute(_of_events(transaction.database), wanted)
-    of_event: dict[str, list[Any]] = {}
-    for row in found_rows.fetchall():
-        of_event.setdefault(row.event_id, []).append(row)
-    whole: dict[str, dict[str, Any]] = {}
-    for event_id, found in of_event.items():
-        try:
-            patch = joined(orjson.loads(row.body) for row in found)
-            merged = rows.patch_row(project, event_id, patch)
-        except Exception:
-            log.exception(_CANNOT, event_id, project)
-            continue
-        whole[event_id] = patch
-        if len(found) > _MOST_PATCHES:
-            _replace(transaction, project, found, merged)
-    if whole:
-        _rewrite(transaction, project, whole)
+    known = _Patches(transaction, project)
+    known.look_up(ids)
+    if not known.of:
+        return
+    event_ids = [event_id for trace_id, event_id in known.of if not trace_id]
+    of_spans = {key for key in known.of if key[0]}
+    database = transaction.database
+    found: dict[int, Any] = {}
+    for condition in (
+        [of_events(database, event_ids)] if event_ids else None,
+        [
+            database.among(spans.c.trace_id, {trace_id for trace_id, _ in of_spans}),
+            database.among(spans.c.span_id, {span_id for _, span_id in of_spans}),
+        ]
+        if of_spans
+        else None,
+    ):
+        if condition is not None:
+            query = _with_bodies(select(spans).where(spans.c.project == project, *condition))
+            found.update(
+                {row.span_version: row for row in transaction.connection.execute(query).fetchall()}
+            )
+    # A span that was found by one of its ids may have updates under the other.
+    known.look_up({each for row in found.values() for each in (row.event_id, row.span_id)})
+    _rewrite(transaction, project, found.values(), known)
+    known.merge()
 
 
-def _rewrite(transaction: Transaction, project: str, of: dict[str, dict[str, Any]]) -> None:
-    """Write the spans of events that do not have their patches yet: the columns anew, and the
-    patches beside what was sent."""
+class _Patches:
+    """Patches by whose they are: ("", event id), or (trace id, span id)."""
+
+    def __init__(self, transaction: Transaction, project: str) -> None:
+        self._transaction = transaction
+        self._project = project
+        self._asked: set[str] = set()
+        self.of: dict[tuple[str, str], list[Any]] = {}
+
+    def look_up(self, ids: Collection[str]) -> None:
+        """Have the patches under these ids."""
+        new = set(ids) - self._asked
+        if not new:
+            return
+        self._asked |= new
+        database = self._transaction.database
+        wanted = {"project": self._project, "event_ids": database.texts(new)}
+        found = self._transaction.connection.execute(_of_events(database), wanted)
+        for row in found.fetchall():
+            self.of.setdefault((row.trace_id, row.event_id), []).append(row)
+
+    def for_span(self, row: Any) -> dict[str, Any]:
+        """What all patches of a span do, one after the other, as one patch; {} for none."""
+        both = [
+            *self.of.get(("", row.event_id), ()),
+            *self.of.get((row.trace_id, row.span_id), ()),
+        ]
+        both.sort(key=lambda each: (each.sequence, each.id))
+        each = (orjson.loads(patch.body) for patch in both)
+        return joined(
+            {name: value for name, value in patch.items() if name != "adapter"}
+            for patch in each
+            if patch.get("adapter", row.base_adapter) == row.base_adapter
+        )
+
+    def merge(self) -> None:
+        """Keep one patch in place of many, unless one of another sort may be between them."""
+        if len({bool(trace_id) for trace_id, _ in self.of}) > 1:
+            return
+        for (trace_id, event_id), found in self.of.items():
+            if len(found) <= _MOST_PATCHES:
+                continue
+            each = [orjson.loads(row.body) for row in found]
+            if len({patch.get("adapter") for patch in each}) > 1:
+                continue
+            try:
+                merged = rows.patch_row(self._project, event_id, joined(each), trace_id)
+            except Exception:
+                log.exception(_CANNOT, event_id, self._project)
+                continue
+            _replace(self._transaction, self._project, found, merged)
+
+
+def _with_bodies(found: Any) -> Any:
+    base = (bodies.c.adapter, bodies.c.sent, bodies.c.envelope)
+    return select_whole(found, ()).add_columns(
+        *(column.label(f"base_{column.name}") for column in base)
+    )
+
+
+def _rewrite(transaction: Transaction, project: str, found: Iterable[Any], known: _Patches) -> None:
+    """Write the spans that do not have their patches yet: the columns anew, and the patches beside
+    what was sent."""
     span_rows: list[Row] = []
     body_rows: list[Row] = []
     trace_rows: list[Row] = []
-    found = select(spans).where(spans.c.project == project, of_events(transaction.database, of))
-    base = (bodies.c.adapter, bodies.c.sent, bodies.c.envelope)
-    query = select_whole(found, ()).add_columns(
-        *(column.label(f"base_{column.name}") for column in base)
-    )
-    for row in transaction.connection.execute(query).fetchall():
-        patch = of[row.event_id]
-        updates = rows.json_text(patch)
-        if row.updates == updates:
-            continue
+    for row in found:
         try:
+            patch = known.for_span(row)
+            if not patch:
+                continue
+            updates = rows.json_text(patch)
+            if row.updates == updates:
+                continue
             whole = patched(transaction.reader.to_base(row), patch)
             made = rows.updated_rows(project, row[-3:], whole, updates)
         except Exception:
@@ -99,7 +167,7 @@ def _rewrite(transaction: Transaction, project: str, of: dict[str, dict[str, Any
 
 
 def _replace(transaction: Transaction, project: str, found: Sequence[Any], merged: Row) -> None:
-    """Keep one patch of an event in place of many."""
+    """Keep one patch in place of many."""
     transaction.rewrite({patches: [merged]})
     transaction.connection.execute(
         delete(patches).where(

@@ -103,7 +103,7 @@ def _shown(span: Span, column: str | None, head: str, path: Sequence[str]) -> Js
     if column is not None:
         return (
             getattr(span, column) or None
-            if column in ("provider", "model")
+            if column in ("provider", "model", "agent_name")
             else getattr(span, column)
         )
     if (head, *path) == TOTAL_TOKENS:

@@ -53,6 +53,14 @@ TRACE_EXISTS = select(
         )
     )
 )
+SPAN = select_whole(
+    select(spans).where(
+        spans.c.project == _project,
+        spans.c.trace_id == bindparam("trace_id"),
+        spans.c.span_id == bindparam("span_id"),
+    ),
+    (),
+)
 # The order of `find_events`.
 NEWEST_EVENTS = ("-start_ns", "event_id", "trace_id", "span_id")
 KEY = select(*KEY_COLUMNS).where(keys.c.id == bindparam("id"))
@@ -93,9 +101,11 @@ def trace_deletes(database: Database, project: str, trace_id: str) -> list[Delet
         select(spans.c.event_id).where(spans.c.project == project, spans.c.trace_id == trace_id)
     )
     elsewhere = has_spans(database).where(spans.c.trace_id != trace_id)
+    by_event = patches.c.trace_id == ""
     return [
         *(delete(feedback).where(feedback.c.project == project, on) for on in (on_trace, on_span)),
-        delete(patches).where(patches.c.project == project, of_trace, ~elsewhere),
+        delete(patches).where(patches.c.project == project, of_trace, ~elsewhere, by_event),
+        delete(patches).where(patches.c.project == project, patches.c.trace_id == trace_id),
     ] + [
         delete(table).where(table.c.project == project, table.c.trace_id == trace_id)
         for table in (evaluations, traces, spans)

@@ -83,6 +83,20 @@ class SpanRows(NamedTuple):
             tables.traces: self.traces,
         }
 
+    def with_evaluations(
+        self, project: str, evaluations: Sequence[Evaluation]
+    ) -> dict[Table, list[Row]]:
+        """The same, with what is to be evaluated."""
+        found = self.by_table()
+        if evaluations:
+            found[tables.evaluations] = evaluation_rows(project, evaluations)
+        return found
+
+
+def count(work: Mapping[Table, Sequence[Row]]) -> int:
+    """The rows of a call that count in the queue."""
+    return sum(len(work.get(table, ())) for table in (tables.spans, tables.evaluations))
+
 
 def span_rows(project: str, spans: Sequence[Span], *, partial: bool = False) -> SpanRows:
     """The rows of spans and of their traces, each span encoded once.
@@ -239,10 +253,10 @@ def evaluation_rows(project: str, evaluations: Sequence[Evaluation]) -> list[Row
     return found
 
 
-def patch_row(project: str, event_id: str, patch: Patch) -> Row:
-    """A row of `patches`. INVALID_ARGUMENT names the field."""
-    check_texts("", {"project": project, "event_id": event_id})
-    return [project, event_id, uuid7(), NUMBERED_LATER, json_text(patch)]
+def patch_row(project: str, event_id: str, patch: Patch, trace_id: str = "") -> Row:
+    """A row of `patches`; with a trace, that of a span of it. INVALID_ARGUMENT names the field."""
+    check_texts("", {"project": project, "event_id": event_id, "trace_id": trace_id})
+    return [project, event_id, uuid7(), NUMBERED_LATER, json_text(patch), trace_id]
 
 
 def key_row(key: Key) -> Row:

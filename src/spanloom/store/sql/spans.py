@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import fields
 from functools import partial as bound
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, select
 
@@ -39,20 +39,17 @@ from spanloom.store.sql import (
     sessions,
     tables,
 )
-from spanloom.store.sql.connections import Connections
-from spanloom.store.sql.follow_up import follow_up
 from spanloom.store.sql.index import match, search
 from spanloom.store.sql.index.look import for_filter, for_text
 from spanloom.store.sql.index.search import SliceOverError, Watch
 from spanloom.store.sql.index.table import Condition
+from spanloom.store.sql.named_spans import SqlNamedSpans
 from spanloom.store.sql.queries import NEWEST_EVENTS
 from spanloom.store.sql.reading import select_whole
 from spanloom.store.sql.rows import checked
-from spanloom.store.sql.transaction import Rows, Transaction
+from spanloom.store.sql.transaction import Transaction
 from spanloom.store.sql.usage import chart as usage_chart
 from spanloom.store.sql.usage import views
-
-T = TypeVar("T")
 
 # Matches that only a look at whole spans tells are counted up to this many.
 MOST_COUNTED = 10_000
@@ -60,13 +57,8 @@ MOST_COUNTED = 10_000
 _LARGE = 1 << 20
 
 
-class SqlSpans(SpanStore):
+class SqlSpans(SqlNamedSpans, SpanStore):
     """Spans and traces in SQLite or PostgreSQL."""
-
-    def __init__(self, connections: Connections) -> None:
-        self._database = connections.database
-        self._read, self._write = connections.read, connections.write
-        self._reader = connections.reader
 
     # Writes
 
@@ -85,7 +77,7 @@ class SqlSpans(SpanStore):
         made = await asyncio.to_thread(make) if large else make()
         if not made.spans:
             return made.refused
-        work = _with_evaluations(made, project, evaluations)
+        work = made.with_evaluations(project, evaluations)
         scans = frozenset(scan_if_sampled)
 
         def write(transaction: Transaction) -> None:
@@ -93,7 +85,7 @@ class SqlSpans(SpanStore):
             if scans:
                 transaction.scan_if_sampled(project, scans)
 
-        await self._write(write, rows_only=True, rows=_count(work), size=made.size)
+        await self._write(write, rows_only=True, rows=rows.count(work), size=made.size)
         return made.refused
 
     async def write_trace(
@@ -105,7 +97,7 @@ class SqlSpans(SpanStore):
         replace: bool = False,
     ) -> None:
         made = rows.span_rows(project, spans)
-        work = _with_evaluations(made, project, evaluations)
+        work = made.with_evaluations(project, evaluations)
         replaced = queries.replaced_deletes(project, spans[0].trace_id) if replace else ()
 
         def write(transaction: Transaction) -> None:
@@ -113,7 +105,7 @@ class SqlSpans(SpanStore):
                 transaction.connection.execute(statement)
             transaction.write(work)
 
-        await self._write(write, rows_only=not replace, rows=_count(work), size=made.size)
+        await self._write(write, rows_only=not replace, rows=rows.count(work), size=made.size)
 
     async def start_session(self, project: str, session: Span, again: Patch = NO_PATCH) -> bool:
         made = rows.span_rows(project, [session])
@@ -131,22 +123,15 @@ class SqlSpans(SpanStore):
 
     async def delete_trace(self, project: str, trace_id: str) -> bool:
         checked(project=project, trace_id=trace_id)
-        return await self._delete(lambda t: deletes.trace(t, project, trace_id))
+        return bool(await self._delete(lambda t: deletes.trace(t, project, trace_id)))
 
     async def delete_event(self, project: str, event_id: str) -> bool:
         checked(project=project, event_id=event_id)
-        return await self._delete(lambda t: deletes.event(t, project, event_id))
+        return bool(await self._delete(lambda t: deletes.event(t, project, event_id)))
 
     async def delete_session(self, project: str, session_id: str) -> bool:
         checked(project=project, session_id=session_id)
-        return await self._delete(lambda t: deletes.session(t, project, session_id))
-
-    async def _delete(self, delete: Callable[[Transaction], bool]) -> bool:
-        def write(transaction: Transaction) -> bool:
-            follow_up(transaction)
-            return delete(transaction)
-
-        return bool(await self._write(write))
+        return bool(await self._delete(lambda t: deletes.session(t, project, session_id)))
 
     # Traces and sessions
 
@@ -274,15 +259,6 @@ class SqlSpans(SpanStore):
             if all(holds(span) for holds in asked.of_spans):
                 yield span
 
-    async def _read_until_cancelled(self, query: Callable[[Connection, Watch], T]) -> T:
-        """Read, and stop the reading thread when the caller is cancelled."""
-        watch = Watch()
-        try:
-            return await self._read(lambda connection: query(connection, watch))
-        except asyncio.CancelledError:
-            watch.is_cancelled = True
-            raise
-
     async def chart(self, project: str, query: EventQuery, chart: Chart) -> list[ChartPoint]:
         checked(project=project)
         charts.check(chart)
@@ -400,15 +376,3 @@ def _page_of(matching: Iterator[Span], offset: int, limit: int, watch: Watch) ->
     except SliceOverError:
         return Page(page, total, is_lower_bound=True)
     return Page(page, total)
-
-
-def _with_evaluations(made: rows.SpanRows, project: str, evaluations: Sequence[Evaluation]) -> Rows:
-    found = made.by_table()
-    if evaluations:
-        found[tables.evaluations] = rows.evaluation_rows(project, evaluations)
-    return found
-
-
-def _count(work: Rows) -> int:
-    """The rows of a call that count in the queue."""
-    return sum(len(work.get(table, ())) for table in (tables.spans, tables.evaluations))

@@ -244,7 +244,8 @@ evaluations = Table(
 )
 
 # What updates say of events, as `spanloom.model.patch` has it; they are applied in the order of
-# `sequence`, then id.
+# `sequence`, then id. An update with a trace is one of the span that the trace has under the id in
+# `event_id`; one without is of all spans with that event id.
 patches = Table(
     "patches",
     metadata,
@@ -253,6 +254,13 @@ patches = Table(
     _key("id"),
     _whole("sequence"),
     _text("body"),
+    Column("trace_id", TEXT, nullable=False, server_default=""),
+    Index(
+        "patches_trace",
+        *("project", "trace_id"),
+        sqlite_where=text("trace_id <> ''"),
+        postgresql_where=text("trace_id <> ''"),
+    ),
 )
 
 # How far the index of terms has come, in its one row: every span of an earlier version is in it,

@@ -106,6 +106,8 @@ class Transaction:
             if of_table := rows.get(table):
                 unfinished = self._unfinished[of_table[0][0]]
                 unfinished.events.update([row[at] for row in of_table])
+                if table is spans:  # whose updates may name them by either id
+                    unfinished.events.update([row[2] for row in of_table if row[2] != row[at]])
                 if created:
                     version_at = _VERSION_AT[table]
                     unfinished.created.update({row[at]: row[version_at] for row in of_table})

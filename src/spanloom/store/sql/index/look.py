@@ -12,10 +12,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from spanloom.model import Filter
+from spanloom.model.folding import folded
 from spanloom.model.span import EVENT_OBJECTS, SHOWN_COLUMNS, TOTAL_TOKENS
 from spanloom.store.sql import predicates
 from spanloom.store.sql.compression import decompressed
-from spanloom.store.sql.index.terms import folded, without_escapes
+from spanloom.store.sql.index.terms import without_escapes
 from spanloom.store.sql.reading import SPAN_NAMES
 
 # Whether a row of `select_whole` may be of a span that is looked for.

@@ -25,6 +25,7 @@ from zlib import crc32
 import orjson
 
 from spanloom.model import Json, Span
+from spanloom.model.folding import folded
 from spanloom.model.span import EVENT_FIELDS, EVENT_VALUES, NO_GENAI, NO_TRACE
 from spanloom.store.sql.bodies import body_of
 from spanloom.store.sql.index.values import shown_values
@@ -48,7 +49,6 @@ _BEHIND = re.compile(r"\\+(?:[bfnrt]|u[0-9a-fA-F]{4})(\w+)")
 _ESCAPE = re.compile(r"((?:\\+u[0-9a-fA-F]{4})+)|\\+[bfnrt\"/]?")
 _ESCAPED = re.compile(r"\w*\\[\\\w]*")
 _CODE = re.compile(r"u(....)")
-_UPPER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 # As FTS5's tokenizer `ascii` sees a text: ASCII that is in no word, and ASCII letters.
 _BYTES: Final = bytes(
     (byte if byte >= 128 or chr(byte).isalnum() or byte == ord("_") else ord(" "))
@@ -73,12 +73,6 @@ class Terms(NamedTuple):
 
     words: set[bytes]
     marks: set[int]
-
-
-def folded(text: str) -> str:
-    """The text with ASCII letters in lower case. No other letter has its case folded: that can
-    depend on the letters beside it."""
-    return text.lower() if text.isascii() else text.translate(_UPPER)
 
 
 def said(span: Span) -> set[str]:
