@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import zlib
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+import math
+from collections.abc import AsyncIterator, Mapping
 
 from starlette.types import Receive, Scope
 
-from spanloom.errors import (
-    Code,
-    Reason,
-    SpanloomError,
-    request_too_large,
-    unsupported_encoding,
-)
+from spanloom.errors import request_too_large
+from spanloom.server.compression import inflater
 from spanloom.server.metadata import as_text
 
 # A refused body is read on up to this many times the limit, so that the client gets the answer and
 # not a reset connection.
 _DISCARD_FACTOR = 4
-# zlib's window size for the encodings of RFC 9110: gzip's own header, or zlib's ("deflate").
-_INFLATE = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
 
 class ClientGoneError(asyncio.CancelledError):
@@ -50,21 +43,51 @@ async def read_body(metadata: Mapping[str, str], receive: Receive, limit: int) -
             unpacked; MALFORMED_BODY or UNSUPPORTED_ENCODING if it cannot be unpacked.
         ClientGoneError: The client hung up.
     """
-    inflate = _inflater(metadata.get("content-encoding", ""))
+    inflate = inflater(metadata.get("content-encoding", ""))
     chunks: list[bytes] = []
     size = 0
     async for packed in _chunks(receive, limit * _DISCARD_FACTOR):
         if size > limit:
             continue  # read to the end, and kept nowhere
-        for chunk in inflate(packed, limit + 1 - size):
-            size += len(chunk)
-            chunks.append(chunk)
-        if size > limit:
-            chunks.clear()
+        for piece in inflate(packed):
+            size += len(piece)
+            chunks.append(piece)
+            if size > limit:
+                chunks.clear()
+                break
     if size > limit:
         raise request_too_large(limit)
-    chunks.extend(inflate(None, 0))
+    chunks.extend(inflate(None))
     return b"".join(chunks)
+
+
+async def read_lines(
+    metadata: Mapping[str, str], receive: Receive, limit: int
+) -> AsyncIterator[bytes]:
+    """The lines of the body that are not blank, as they come; the body has no limit.
+
+    Raises:
+        SpanloomError: As `read_body`; `limit` is that of a line.
+        ClientGoneError: The client hung up.
+    """
+    inflate = inflater(metadata.get("content-encoding", ""))
+    line = bytearray()
+    async for packed in _chunks(receive):
+        for piece in inflate(packed):
+            first, *others = piece.split(b"\n")
+            line += first
+            for other in others:
+                if len(line) > limit:
+                    break
+                if not line.isspace() and line:
+                    yield bytes(line)
+                line[:] = other
+            if len(line) > limit:
+                raise request_too_large(limit)
+    for _ in inflate(None):
+        pass  # it only checks that the body is whole
+    if not line.isspace() and line:
+        yield bytes(line)
 
 
 async def until_gone(receive: Receive) -> None:
@@ -73,7 +96,7 @@ async def until_gone(receive: Receive) -> None:
         pass
 
 
-async def _chunks(receive: Receive, most: int) -> AsyncIterator[bytes]:
+async def _chunks(receive: Receive, most: float = math.inf) -> AsyncIterator[bytes]:
     """The body as it comes; ends early, without an error, after `most` bytes."""
     read = 0
     while read <= most:
@@ -85,42 +108,3 @@ async def _chunks(receive: Receive, most: int) -> AsyncIterator[bytes]:
         yield chunk
         if not event.get("more_body"):
             return
-
-
-def _inflater(encoding: str) -> Callable[[bytes | None, int], Iterator[bytes]]:
-    """A function from packed bytes to at most `room` unpacked ones; None ends the body."""
-    name = encoding.strip().lower()
-    if name in ("", "identity"):
-        return lambda data, room: iter((data,) if data else ())
-    if name not in _INFLATE:
-        raise unsupported_encoding(
-            f"Content-Encoding {encoding!r} is not supported; send gzip, deflate or identity"
-        )
-    unpacker = zlib.decompressobj(_INFLATE[name])
-
-    def inflate(data: bytes | None, room: int) -> Iterator[bytes]:
-        nonlocal unpacker
-        if data is None:
-            if not unpacker.eof:
-                raise _broken(name)
-            return
-        while data and room > 0:
-            if unpacker.eof:  # gzip may have several members in a row (RFC 1952, 2.2)
-                unpacker = zlib.decompressobj(_INFLATE[name])
-            try:
-                chunk = unpacker.decompress(data, room)
-            except zlib.error:
-                raise _broken(name) from None
-            room -= len(chunk)
-            data = unpacker.unused_data
-            yield chunk
-
-    return inflate
-
-
-def _broken(encoding: str) -> SpanloomError:
-    return SpanloomError(
-        Code.INVALID_ARGUMENT,
-        Reason.MALFORMED_BODY,
-        f"the body is not a complete {encoding} stream",
-    )

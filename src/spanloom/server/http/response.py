@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from starlette.types import Send
 
-from spanloom.errors import Code, SpanloomError
+from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.server import status
 from spanloom.server.http.transcode import JSON, PROTOBUF, RouteError
 from spanloom.server.middleware import REQUEST_ID
@@ -24,6 +24,8 @@ async def send_error(
     headers: Headers = []
     if error.retry_after is not None:
         headers.append((b"retry-after", str(max(1, round(error.retry_after))).encode()))
+    if error.reason is Reason.SHUTTING_DOWN:
+        headers.append((b"connection", b"close"))  # the next request needs another server
     if error.code is Code.UNAUTHENTICATED:
         headers.append((b"www-authenticate", b'Bearer realm="spanloom"'))
     if isinstance(error, RouteError) and error.allowed:

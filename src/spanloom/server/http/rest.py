@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
+from itertools import islice
 
 from google.protobuf.message import Message
 from starlette.types import Receive, Scope, Send
 
-from spanloom.codec.json_parse import printable
+from spanloom.codec.json_parse import MOST_IGNORED, printable
 from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.errors import SpanloomError, unsupported_encoding
 from spanloom.server import status
@@ -19,6 +20,7 @@ from spanloom.server.http.request import (
     media_type_of,
     metadata_of,
     read_body,
+    read_lines,
     until_gone,
 )
 from spanloom.server.http.response import ignored_fields, send_body, send_error, start
@@ -69,8 +71,7 @@ class RestApp:
         form = _form(media_type)
         ignored: list[str] = []
 
-        async def read() -> Message:
-            body = await read_body(metadata, receive, self._max_request_bytes)
+        async def parse(body: bytes) -> Message:
             is_json = bool(body) and bool(route.binding.body) and form == JSON
             if is_json and self._middleware.needs_no_key:
                 _check_json_type(media_type)
@@ -78,10 +79,22 @@ class RestApp:
             message, unknown = await run_in_thread_if_large(
                 len(body) // 1024, partial(self._transcoder.read, route, query, body, form)
             )
-            ignored.extend(unknown)
+            new = (name for name in unknown if name not in ignored)
+            ignored.extend(islice(new, MOST_IGNORED - len(ignored)))
             return message
 
-        if route.method.streams:
+        async def requests() -> AsyncIterator[Message]:
+            if form != JSON:
+                raise unsupported_encoding(f"send one JSON object a line, as {NDJSON}")
+            async for line in read_lines(metadata, receive, self._max_request_bytes):
+                yield await parse(line)
+
+        async def read() -> Message | AsyncIterator[Message]:
+            if route.method.takes_many:
+                return requests()
+            return await parse(await read_body(metadata, receive, self._max_request_bytes))
+
+        if route.method.gives_many:
             results = self._middleware.stream(
                 route.method, metadata, read, request_id=request_id, transport=TRANSPORT
             )
@@ -163,7 +176,7 @@ def _check_json_type(media_type: str) -> None:
 
     A browser asks the server (a CORS preflight) before it sends application/json across sites.
     """
-    if media_type != JSON and not media_type.endswith("+json"):
+    if media_type not in (JSON, NDJSON) and not media_type.endswith("+json"):
         sent = media_type or "none"
         raise unsupported_encoding(
             f"without authentication a JSON body needs Content-Type: {JSON}, not {sent[:100]}"
