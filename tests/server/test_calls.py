@@ -110,8 +110,9 @@ def test_a_client_stream_is_lines_of_json(lab: Bench) -> None:
         (b'{"value": "a"}\n{"value": "known"}\n', "INVALID_FIELD"),
         (b'{"value": "a"}\n{"value": ', "MALFORMED_BODY"),
         (b'{"value": "a"}\n{"value": "' + b"x" * LIMIT + b'"}\n', "REQUEST_TOO_LARGE"),
-        (gzip.compress(b'{"value": "a"}\n')[:-3], "MALFORMED_BODY"),
-        (gzip.compress(b" " * 50 * LIMIT), "REQUEST_TOO_LARGE"),
+        # Without a time, which would be in the names of the tests.
+        (gzip.compress(b'{"value": "a"}\n', mtime=0)[:-3], "MALFORMED_BODY"),
+        (gzip.compress(b" " * 50 * LIMIT, mtime=0), "REQUEST_TOO_LARGE"),
     ],
 )
 def test_a_bad_line_ends_a_client_stream(lab: Bench, lines: bytes, reason: str) -> None:

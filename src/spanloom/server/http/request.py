@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncIterator, Mapping
+from typing import Any, Self
 
 from starlette.types import Receive, Scope
 
@@ -44,21 +45,21 @@ async def read_body(metadata: Mapping[str, str], receive: Receive, limit: int) -
         ClientGoneError: The client hung up.
     """
     inflate = inflater(metadata.get("content-encoding", ""))
-    chunks: list[bytes] = []
+    pieces: list[bytes] = []
     size = 0
-    async for packed in _chunks(receive, limit * _DISCARD_FACTOR):
+    async for packed in chunks(receive, limit * _DISCARD_FACTOR):
         if size > limit:
             continue  # read to the end, and kept nowhere
         for piece in inflate(packed):
             size += len(piece)
-            chunks.append(piece)
+            pieces.append(piece)
             if size > limit:
-                chunks.clear()
+                pieces.clear()
                 break
     if size > limit:
         raise request_too_large(limit)
-    chunks.extend(inflate(None))
-    return b"".join(chunks)
+    pieces.extend(inflate(None))
+    return b"".join(pieces)
 
 
 async def read_lines(
@@ -72,7 +73,7 @@ async def read_lines(
     """
     inflate = inflater(metadata.get("content-encoding", ""))
     line = bytearray()
-    async for packed in _chunks(receive):
+    async for packed in chunks(receive):
         for piece in inflate(packed):
             first, *others = piece.split(b"\n")
             line += first
@@ -90,13 +91,48 @@ async def read_lines(
         yield bytes(line)
 
 
-async def until_gone(receive: Receive) -> None:
-    """Return when the client has closed the connection."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
+class GoneWatch:
+    """Ends the call of a stream when its client hangs up, which sending does not notice.
+
+    The `with` block, in the task of the call, then ends with ClientGoneError. In the block `start`
+    begins to watch, when the body is read to its end; outside it does nothing.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._call: asyncio.Task[Any] | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._is_gone = False
+
+    def start(self) -> None:
+        if self._call and not self._watch:
+            self._watch = asyncio.create_task(self._until_gone())
+            self._watch.add_done_callback(self._end_call)
+
+    async def _until_gone(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    def _end_call(self, watch: asyncio.Task[None]) -> None:
+        if not watch.cancelled() and self._call is not None:
+            self._is_gone = True
+            self._call.cancel()
+
+    def __enter__(self) -> Self:
+        self._call = asyncio.current_task()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._watch is not None:
+            self._watch.remove_done_callback(self._end_call)
+            self._watch.cancel()
+        is_cancelled = kind is not None and issubclass(kind, asyncio.CancelledError)
+        # Somebody else may have cancelled the task as well, and means it.
+        if is_cancelled and self._is_gone and self._call and not self._call.uncancel():
+            raise ClientGoneError from None
 
 
-async def _chunks(receive: Receive, most: float = math.inf) -> AsyncIterator[bytes]:
+async def chunks(receive: Receive, most: float = math.inf) -> AsyncIterator[bytes]:
     """The body as it comes; ends early, without an error, after `most` bytes."""
     read = 0
     while read <= most:

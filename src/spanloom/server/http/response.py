@@ -21,6 +21,17 @@ async def send_error(
     send: Send, error: SpanloomError, request_id: str, content_type: str = JSON
 ) -> None:
     """Send the error as JSON, or to a caller who sends protobuf as a google.rpc.Status."""
+    headers = error_headers(error)
+    body = (
+        status.rpc_status(error, request_id).SerializeToString()
+        if content_type == PROTOBUF
+        else status.rest_body(error, request_id)
+    )
+    await send_body(send, status.http_status(error), content_type, body, request_id, headers)
+
+
+def error_headers(error: SpanloomError) -> Headers:
+    """The headers with which HTTP says what a client can do about an error."""
     headers: Headers = []
     if error.retry_after is not None:
         headers.append((b"retry-after", str(max(1, round(error.retry_after))).encode()))
@@ -30,12 +41,7 @@ async def send_error(
         headers.append((b"www-authenticate", b'Bearer realm="spanloom"'))
     if isinstance(error, RouteError) and error.allowed:
         headers.append((b"allow", ", ".join(error.allowed).encode()))
-    body = (
-        status.rpc_status(error, request_id).SerializeToString()
-        if content_type == PROTOBUF
-        else status.rest_body(error, request_id)
-    )
-    await send_body(send, status.http_status(error), content_type, body, request_id, headers)
+    return headers
 
 
 async def send_body(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
@@ -17,11 +16,11 @@ from spanloom.errors import SpanloomError, unsupported_encoding
 from spanloom.server import status
 from spanloom.server.http.request import (
     ClientGoneError,
+    GoneWatch,
     media_type_of,
     metadata_of,
     read_body,
     read_lines,
-    until_gone,
 )
 from spanloom.server.http.response import ignored_fields, send_body, send_error, start
 from spanloom.server.http.transcode import JSON, PROTOBUF, Route, RouteError, Transcoder
@@ -71,6 +70,8 @@ class RestApp:
         form = _form(media_type)
         ignored: list[str] = []
 
+        watch = GoneWatch(receive)
+
         async def parse(body: bytes) -> Message:
             is_json = bool(body) and bool(route.binding.body) and form == JSON
             if is_json and self._middleware.needs_no_key:
@@ -88,18 +89,22 @@ class RestApp:
                 raise unsupported_encoding(f"send one JSON object a line, as {NDJSON}")
             async for line in read_lines(metadata, receive, self._max_request_bytes):
                 yield await parse(line)
+            watch.start()
 
         async def read() -> Message | AsyncIterator[Message]:
             if route.method.takes_many:
                 return requests()
-            return await parse(await read_body(metadata, receive, self._max_request_bytes))
+            body = await read_body(metadata, receive, self._max_request_bytes)
+            watch.start()
+            return await parse(body)
 
         if route.method.gives_many:
             results = self._middleware.stream(
                 route.method, metadata, read, request_id=request_id, transport=TRANSPORT
             )
-            async with contextlib.aclosing(results):
-                await self._send_stream(receive, send, route, request_id, results)
+            with watch:
+                async with contextlib.aclosing(results):
+                    await self._send_stream(send, route, request_id, results)
             return
         result = await self._middleware.unary(
             route.method, metadata, read, request_id=request_id, transport=TRANSPORT
@@ -119,7 +124,6 @@ class RestApp:
 
     async def _send_stream(
         self,
-        receive: Receive,
         send: Send,
         route: Route,
         request_id: str,
@@ -128,31 +132,24 @@ class RestApp:
         """Send one JSON object a line.
 
         An error after the first line is a last line `{"error": {...}}`, for the status is sent by
-        then. Ends when the client has gone, which sending does not notice.
+        then.
         """
-        gone: asyncio.Task[None] | None = None
-        try:
-            async for result in results:
-                if gone is None:
-                    if isinstance(result, SpanloomError):
-                        refusal = self._transcoder.refusal(route, result)
-                        await send_error(send, refusal, request_id)
-                        return
-                    await start(send, 200, NDJSON, request_id)
-                    gone = asyncio.create_task(until_gone(receive))
-                if gone.done():
-                    return
+        is_started = False
+        async for result in results:
+            if not is_started:
                 if isinstance(result, SpanloomError):
-                    line = b'{"error":' + status.rest_body(result, request_id) + b"}"
-                else:
-                    line, _ = self._transcoder.write(route, result)
-                await send({"type": "http.response.body", "body": line + b"\n", "more_body": True})
-            if gone is None:
+                    await send_error(send, self._transcoder.refusal(route, result), request_id)
+                    return
                 await start(send, 200, NDJSON, request_id)
-            await send({"type": "http.response.body", "body": b""})
-        finally:
-            if gone is not None:
-                gone.cancel()
+                is_started = True
+            if isinstance(result, SpanloomError):
+                line = b'{"error":' + status.rest_body(result, request_id) + b"}"
+            else:
+                line, _ = self._transcoder.write(route, result)
+            await send({"type": "http.response.body", "body": line + b"\n", "more_body": True})
+        if not is_started:
+            await start(send, 200, NDJSON, request_id)
+        await send({"type": "http.response.body", "body": b""})
 
 
 def target_of(scope: Scope) -> str:

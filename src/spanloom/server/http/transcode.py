@@ -6,15 +6,14 @@ cannot work stops the start.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.message import DecodeError, Message
-from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
-from spanloom.codec import json_codec, otlp_json
+from spanloom.codec import json_codec
 from spanloom.codec.large_message import merge
 from spanloom.errors import (
     Code,
@@ -25,6 +24,7 @@ from spanloom.errors import (
     malformed_message,
     unsupported_encoding,
 )
+from spanloom.server.http import json_form
 from spanloom.server.http.router import (
     Binding,
     Router,
@@ -36,14 +36,6 @@ from spanloom.server.methods import Method
 
 JSON = "application/json"
 PROTOBUF = "application/x-protobuf"
-
-# Messages whose JSON is not protobuf's: OTLP writes ids in hex.
-_READ_JSON: dict[str, Callable[[bytes], Message]] = {
-    trace_service_pb2.ExportTraceServiceRequest.DESCRIPTOR.full_name: otlp_json.parse
-}
-_WRITE_JSON: dict[str, Callable[[Message], bytes]] = {
-    trace_service_pb2.ExportTraceServiceResponse.DESCRIPTOR.full_name: otlp_json.to_json
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +110,7 @@ class Transcoder:
             message, ignored = self.read(route, query, b"")
             _merge(message, binding.body, body)
             return message, ignored
-        if body and (read_json := _READ_JSON.get(binding.method.input_type.full_name)):
+        if body and (read_json := json_form.READ_JSON.get(binding.method.input_type.full_name)):
             return read_json(body), []
         try:
             pairs = parse_qsl(query, keep_blank_values=True, errors="surrogateescape")
@@ -153,7 +145,7 @@ class Transcoder:
             return part.data, part.content_type
         if content_type == PROTOBUF and isinstance(part, Message):
             return part.SerializeToString(), PROTOBUF
-        if write_json := _WRITE_JSON.get(message.DESCRIPTOR.full_name):
+        if write_json := json_form.WRITE_JSON.get(message.DESCRIPTOR.full_name):
             return write_json(message), JSON
         return json_codec.to_json(message, route.binding.response_body), JSON
 
@@ -161,13 +153,13 @@ class Transcoder:
 def _check_types(binding: Binding) -> None:
     request, response = binding.method.input_type, binding.method.output_type
     try:
-        if request.full_name not in _READ_JSON:
+        if request.full_name not in json_form.READ_JSON:
             json_codec.check_supported(request)
         if binding.response_body:
             body = response.fields_by_name[binding.response_body].message_type
             if body is not None and body.full_name == HttpBody.DESCRIPTOR.full_name:
                 return
-        if response.full_name not in _WRITE_JSON:
+        if response.full_name not in json_form.WRITE_JSON:
             json_codec.check_supported(response)
     except json_codec.UnsupportedTypeError as error:
         raise annotation_error(binding.method, str(error)) from None
@@ -206,9 +198,4 @@ def _refusal(error: json_codec.JsonError, binding: Binding) -> SpanloomError:
         Violation("" if field == whole else field, description)
         for field, description in error.violations
     ]
-    if all(not violation.field for violation in violations):
-        text = "; ".join(f"the body {violation.description}" for violation in violations)
-        return SpanloomError(
-            Code.INVALID_ARGUMENT, Reason.MALFORMED_BODY, text, violations=violations
-        )
-    return invalid(violations)
+    return json_form.refusal(violations)
