@@ -31,7 +31,7 @@ check: ## Run all that a change has to pass: lint, then the full test suite
 	@$(MAKE) lint
 	@$(MAKE) test ARGS='--full --cov --cov-report=term $(ARGS)'
 
-generate: $(VENV)/.dev ## Generate src/spanloom/v1 and docs/api.md from proto/
+generate: $(VENV)/.dev ## Generate code, docs/api.md and comments from proto/
 	$(PY) tools/contract.py generate
 
 format: $(VENV)/.dev ## Format the Python and the proto files

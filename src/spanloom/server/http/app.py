@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from spanloom.server import status
+from spanloom.server.http.contract_pages import contract_routes
 from spanloom.server.http.request import metadata_of
 from spanloom.server.http.rest import TRANSPORT, RestApp, target_of
 from spanloom.server.http.transcode import JSON, RouteError
@@ -31,7 +32,7 @@ def http_app(
     cors_origins: Sequence[str] = (),
     routes: Sequence[BaseRoute] = (),
 ) -> ASGIApp:
-    """An ASGI app with `/healthz`, `/readyz`, the given routes, and the contract's methods.
+    """An ASGI app with health, the pages of the contract, the given routes, and its methods.
 
     These are at the REST paths of the contract, and over Connect and gRPC-Web.
 
@@ -53,7 +54,12 @@ def http_app(
     rest = RestApp(methods, middleware, max_request_bytes=max_request_bytes)
     rpc = WebRpcApp(methods, middleware, max_request_bytes=max_request_bytes)
     pages = Starlette(
-        routes=[Route("/healthz", alive), Route("/readyz", readiness), *routes],
+        routes=[
+            Route("/healthz", alive),
+            Route("/readyz", readiness),
+            *contract_routes(methods),
+            *routes,
+        ],
         exception_handlers={404: _refuse, 405: _refuse},
     )
     pages.router.redirect_slashes = False

@@ -47,8 +47,12 @@ class RestApp:
         self._max_request_bytes = max_request_bytes
 
     def find(self, scope: Scope) -> Route | None:
-        """The route of a request; None if the contract has none."""
-        return self._transcoder.route(scope["method"], _path(scope))
+        """The route of a request; None if the contract has none.
+
+        HEAD has that of GET: the HTTP server sends the headers of its answer alone.
+        """
+        http_method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        return self._transcoder.route(http_method, _path(scope))
 
     async def answer(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that has a route."""

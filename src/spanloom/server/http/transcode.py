@@ -90,7 +90,8 @@ class Transcoder:
 
     def allowed(self, raw_path: str) -> list[str]:
         """The HTTP methods that the path has, sorted; empty for an unknown path."""
-        return self._router.allowed(raw_path)
+        found = self._router.allowed(raw_path)
+        return sorted([*found, "HEAD"]) if "GET" in found else found
 
     def read(
         self, route: Route, query: str, body: bytes, content_type: str = JSON
