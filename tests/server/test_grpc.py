@@ -134,14 +134,18 @@ def test_an_unknown_method_has_a_reason_and_a_line_in_the_log(lab: Bench, path: 
     assert lines[0]["request_id"] == "mine-1"
 
 
-def test_the_request_id_is_in_the_headers_also_of_an_error(lab: Bench) -> None:
+def test_the_request_id_is_in_the_headers(lab: Bench) -> None:
+    """Those of an error are its trailers: it has no others, so that a proxy can repeat the call."""
     mine = (("x-request-id", "mine-2"),)
     call: Any = lab.channel.unary_unary(f"/{lab.name}/Wait")
     _, answered = call.with_call(lab.text(value="0").SerializeToString(), timeout=5, metadata=mine)
     assert dict(answered.initial_metadata())["x-request-id"] == "mine-2"
     fail: Any = lab.channel.unary_unary(f"/{lab.name}/Fail")
     failed = fail.future(b"", timeout=5, metadata=mine)
-    assert dict(failed.initial_metadata())["x-request-id"] == "mine-2"
+    assert dict(failed.trailing_metadata())["x-request-id"] == "mine-2"
+    assert not failed.initial_metadata()
+    counted = lab.grpc("Count", "1", metadata=mine)
+    assert dict(counted.initial_metadata())["x-request-id"] == "mine-2"
 
 
 @pytest.mark.parametrize("size", [100, WORTH_COMPRESSING + 1000])

@@ -32,15 +32,20 @@ def metadata_of(context: Context) -> dict[str, str]:
     return found
 
 
-async def begin(context: Context, metadata: Mapping[str, str]) -> str:
-    """Answer with the call's request id, however the call ends; the id.
-
-    Gateways pass on what is in the headers, and clients read errors from the trailers.
-    """
+def begin(context: Context, metadata: Mapping[str, str]) -> str:
+    """The call's request id, which becomes a trailer however the call ends."""
     request_id = request_id_of(metadata)
-    await context.send_initial_metadata(((REQUEST_ID, request_id),))
     context.set_trailing_metadata(((REQUEST_ID, request_id),))
     return request_id
+
+
+async def succeed(context: Context, request_id: str) -> None:
+    """Send the headers, with the request id, before the first message: gateways pass them on.
+
+    An error sends none: then its trailers are the headers, and only so do proxies see the error in
+    time to send the call to another server.
+    """
+    await context.send_initial_metadata(((REQUEST_ID, request_id),))
 
 
 async def refuse(context: Context, error: SpanloomError, request_id: str) -> NoReturn:

@@ -15,7 +15,7 @@ from spanloom.codec.json_parse import printable
 from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.server.compression import WORTH_COMPRESSING, is_packed, unpacked_message
-from spanloom.server.grpc.call import Context, begin, metadata_of, refuse
+from spanloom.server.grpc.call import Context, begin, metadata_of, refuse, succeed
 from spanloom.server.grpc.health import HealthServicer
 from spanloom.server.grpc.reflection import Reflection
 from spanloom.server.listener import listen
@@ -138,7 +138,7 @@ class _Handlers(grpc.GenericRpcHandler):
     def _one(self, method: Method):  # type: ignore[no-untyped-def]
         async def answer(_: object, context: Context) -> bytes:
             metadata = metadata_of(context)
-            request_id = await begin(context, metadata)
+            request_id = begin(context, metadata)
             result = await self._middleware.unary(
                 method,
                 metadata,
@@ -147,14 +147,16 @@ class _Handlers(grpc.GenericRpcHandler):
                 transport=TRANSPORT,
                 time_left=context.time_remaining(),
             )
-            return await _bytes(result, request_id, context)
+            data = await _bytes(result, request_id, context)
+            await succeed(context, request_id)
+            return data
 
         return answer
 
     def _many(self, method: Method):  # type: ignore[no-untyped-def]
         async def answer(_: object, context: Context) -> None:
             metadata = metadata_of(context)
-            request_id = await begin(context, metadata)
+            request_id = begin(context, metadata)
             results = self._middleware.stream(
                 method,
                 metadata,
@@ -164,9 +166,14 @@ class _Handlers(grpc.GenericRpcHandler):
                 time_left=context.time_remaining(),
             )
             # Written here, not yielded: gRPC does not close a generator when the client cancels.
+            is_first = True
             async with contextlib.aclosing(results):
                 async for result in results:
-                    await context.write(await _bytes(result, request_id, context))
+                    data = await _bytes(result, request_id, context)
+                    if is_first:
+                        is_first = False
+                        await succeed(context, request_id)
+                    await context.write(data)
 
         return answer
 
@@ -189,7 +196,7 @@ class _Handlers(grpc.GenericRpcHandler):
 
 def _unknown(path: str) -> grpc.RpcMethodHandler[Any, Any]:
     async def answer(_: object, context: Context) -> bytes:
-        request_id = await begin(context, metadata_of(context))
+        request_id = begin(context, metadata_of(context))
         name = printable(path)
         error = SpanloomError(
             Code.UNIMPLEMENTED, Reason.ROUTE_NOT_FOUND, f"the server has no method {name}"
