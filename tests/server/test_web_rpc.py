@@ -204,6 +204,8 @@ def test_a_method_that_changes_nothing_is_also_a_get(lab: Bench) -> None:
     ):
         answer = lab.http.get(f"/{lab.name}/Repeat", params=query)
         assert decode(lab, answer.content, query["encoding"]) == "√√√"
+        asked = lab.http.head(f"/{lab.name}/Repeat", params=query)
+        assert asked.headers["content-length"] == str(len(answer.content))
     for query, code in (
         ({"encoding": "proto", "base64": "1", "message": "*"}, "invalid_argument"),
         ({"encoding": "json", "message": "{"}, "invalid_argument"),
@@ -218,8 +220,9 @@ def test_a_method_that_changes_nothing_is_also_a_get(lab: Bench) -> None:
     [
         ("GET Wait", "encoding=json", "", 405, "allow", "POST"),
         ("GET Count", "encoding=json", "", 405, "allow", "POST"),
-        ("PUT Repeat", "", "application/json", 405, "allow", "GET, POST"),
+        ("PUT Repeat", "", "application/json", 405, "allow", "GET, HEAD, POST"),
         ("GET Repeat", "encoding=xml", "", 415, "accept-post", "application/proto"),
+        ("HEAD Repeat", "encoding=", "", 415, "accept-post", "application/proto"),
         ("POST Wait", "", "text/plain", 415, "accept-post", "application/json"),
         ("POST Wait", "", "", 415, "accept-post", "application/json"),
         ("POST Wait", "", "application/connect+json", 415, "accept-post", "application/json"),

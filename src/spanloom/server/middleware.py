@@ -83,7 +83,8 @@ class Middleware:
         """Answer new calls and streams under way with UNAVAILABLE from now on."""
         self.draining = True
         for stream in self._open_streams:
-            stream.reschedule(asyncio.get_running_loop().time())
+            if not stream.expired():
+                stream.reschedule(asyncio.get_running_loop().time())
 
     async def unary(
         self,

@@ -39,6 +39,7 @@ _OPTIONS: Final = (
     # The server finds out in this time that a reader has died.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.max_pings_without_data", 0),  # any number: a quiet stream has none
     # Messages are unpacked here: gRPC's core unpacks past every limit, and before the key is known.
     ("grpc.per_message_decompression", 0),
     # "Low", which is gzip for clients that accept it, and nothing for others.

@@ -76,7 +76,7 @@ class WebRpcApp:
         """Answer a request that has a method."""
         metadata = metadata_of(scope)
         is_stream = method.takes_many or method.gives_many
-        verbs = ["GET", "POST"] if method.is_read and not is_stream else ["POST"]
+        verbs = ["GET", "HEAD", "POST"] if method.is_read and not is_stream else ["POST"]
         if scope["method"] not in verbs:
             wrong_verb = RouteError(scope["method"], scope["path"], verbs)
             await self._refuse(wrong_verb, scope, send, (b"allow", ", ".join(verbs).encode()))
@@ -84,7 +84,7 @@ class WebRpcApp:
         query: dict[str, str] = {}
         kinds = (_STREAM if is_stream else _WHOLE) | _GRPC_WEB
         media_type = media_type_of(metadata)
-        if scope["method"] == "GET":
+        if scope["method"] != "POST":
             text = scope["query_string"].decode("latin-1")
             query = dict(parse_qsl(text, keep_blank_values=True, errors="surrogateescape"))
             kinds, media_type = _WHOLE, f"application/{query.get('encoding', '')}"
@@ -150,7 +150,7 @@ class WebRpcApp:
 
         async def read() -> Message:
             check_version(metadata, query)
-            if exchange.scope["method"] == "GET":
+            if exchange.scope["method"] != "POST":
                 encoding = check_encoding(query.get("compression", ""))
                 return await exchange.read(message_in(query), encoding, self._limit)
             encoding = check_encoding(metadata.get("content-encoding", ""))
