@@ -27,6 +27,8 @@ TRANSPORT = "grpc"
 # Calls that wait for their handler. gRPC's core cancels what is beyond, without a word to anybody;
 # the middleware refuses what is beyond its own limit, which is lower, with RetryInfo.
 _PENDING: Final = 16_384
+# gRPC's core compresses on the event loop, where all other calls wait: 20 ms for so many bytes.
+_MOST_COMPRESSED: Final = 256 * 1024
 # Compression makes at most about 1,000 bytes of one.
 _PACKED_BYTES_A_UNIT: Final = 128
 _OPTIONS: Final = (
@@ -212,6 +214,6 @@ async def _bytes(result: Message | SpanloomError, request_id: str, context: Cont
     if isinstance(result, SpanloomError):
         await refuse(context, result, request_id)
     data = result.SerializeToString()
-    if len(data) < WORTH_COMPRESSING:
+    if not WORTH_COMPRESSING <= len(data) <= _MOST_COMPRESSED:
         context.disable_next_message_compression()
     return data
