@@ -259,8 +259,31 @@ def test_a_connection_retires_at_its_age(tmp_path: Path) -> None:
             assert 7 in frames_of(connection, 2)
 
 
-def frame(kind: int, flags: int, payload: bytes) -> bytes:
-    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags, 0, 0, 0, 0]) + payload
+def frame(kind: int, flags: int, payload: bytes, *, stream: int = 0) -> bytes:
+    return struct.pack(">IBBI", len(payload), kind, flags, stream)[1:] + payload
+
+
+@pytest.mark.parametrize("body", [b"", b"\0\0", struct.pack(">BI", 0, 100) + b"abc"])
+def test_a_call_whose_message_is_cut_off_is_answered(lab: Bench, body: bytes) -> None:
+    headers = {
+        ":method": "POST",
+        ":scheme": "http",
+        ":path": f"/{lab.name}/Wait",
+        ":authority": "localhost",
+        "te": "trailers",
+        "content-type": "application/grpc",
+    }
+    # Each header as a literal that is not indexed (RFC 7541, 6.2.2).
+    packed = b"".join(
+        b"\0" + bytes([len(name)]) + name.encode() + bytes([len(text)]) + text.encode()
+        for name, text in headers.items()
+    )
+    host, _, port = lab.grpc_address.partition(":")
+    with socket.create_connection((host, int(port)), timeout=6) as connection:
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, b""))
+        connection.sendall(frame(1, 4, packed, stream=1) + frame(0, 1, body, stream=1))
+        assert set(frames_of(connection, 1.5)) & {1, 3}, "neither HEADERS nor RST_STREAM"
+    until(lambda: not lab.middleware.is_busy, 10)
 
 
 def frames_of(connection: socket.socket, seconds: float) -> Iterator[int]:
