@@ -3,8 +3,9 @@
 `python tools/contract.py generate` writes the Python code (src/spanloom/v1), docs/api.md and the
 comments that the server shows (src/spanloom/server/http/comments.json).
 `python tools/contract.py check` has buf check style, comments and compatibility, and fails if the
-committed code, page or comments are not what the proto files say. `python tools/contract.py googleapis` writes
-only the second module of buf's workspace, so that `buf build` and `buf generate` need no network.
+committed code, page or comments are not what the proto files say. `python tools/contract.py
+googleapis` writes only the second module of buf's workspace, so that `buf build` and `buf generate`
+need no network.
 """
 
 from __future__ import annotations
