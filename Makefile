@@ -8,10 +8,10 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	$$python -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$python && break; done)
 
-.PHONY: help install run test test-history check generate format lint bench bench-quick lock dist clean
+.PHONY: help install run test test-conformance test-history check generate format lint bench bench-quick lock dist clean
 
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(VENV)/.dev ## Set up .venv with everything pinned, for work on Spanloom
 
@@ -21,6 +21,9 @@ run: $(VENV)/.run ## Serve on an embedded SQLite database, gRPC on 4317 and HTTP
 test: $(VENV)/.dev ## Run the tests, a process a core; ARGS=--full: all transports on all databases
 	$(PY) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
+test-conformance: $(VENV)/.dev ## Run the conformance suite of Connect; needs Go
+	$(PY) -m tests.conformance $(ARGS)
+
 test-history: $(VENV)/.dev ## Check at random that writes keep their promises; ARGS=--minutes=60
 	$(PY) -m tests.history $(ARGS)
 
@@ -28,7 +31,7 @@ check: ## Run all that a change has to pass: lint, then the full test suite
 	@$(MAKE) lint
 	@$(MAKE) test ARGS='--full --cov --cov-report=term $(ARGS)'
 
-generate: $(VENV)/.dev ## Generate src/spanloom/v1 and docs/api.md from proto/
+generate: $(VENV)/.dev ## Generate code, docs/api.md and comments from proto/
 	$(PY) tools/contract.py generate
 
 format: $(VENV)/.dev ## Format the Python and the proto files

@@ -1,7 +1,12 @@
-"""Prints docs/api.md, made of a compiled contract with comments: `api_docs.py <image>`."""
+"""Prints what is made of a compiled contract with comments.
+
+`api_docs.py page <image>` prints docs/api.md. `api_docs.py comments <image>` prints the comments of
+all elements by full name, as JSON, which the server's OpenAPI document shows.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import textwrap
@@ -233,7 +238,35 @@ def _wrapped(text: str, indent: str) -> str:
     )
 
 
+def comments(image: FileDescriptorSet) -> str:
+    found: dict[str, str] = {}
+
+    def add(name: str, comments: dict[Path_, str], path: Path_) -> None:
+        if text := comments.get(path, "").strip("\n"):
+            found[f"{PACKAGE}.{name}"] = text
+
+    for file in (file for file in image.file if file.package == PACKAGE):
+        for service, path, around in _services(file):
+            add(service.name, around, path)
+            for number, method in enumerate(service.method):
+                add(f"{service.name}.{method.name}", around, (*path, _MEMBERS, number))
+        for message in _messages(file):
+            add(message.name, message.comments, message.path)
+            for number, field in enumerate(message.proto.field):
+                place = (*message.path, _FIELDS, number)
+                add(f"{message.name}.{field.name}", message.comments, place)
+        for enum in _enums(file):
+            add(enum.name, enum.comments, enum.path)
+            for number, value in enumerate(enum.proto.value):
+                place = (*enum.path, _MEMBERS, number)
+                add(f"{enum.name}.{value.name}", enum.comments, place)
+    return json.dumps(found, indent=0, sort_keys=True) + "\n"
+
+
+PRINT = {"page": page, "comments": comments}
+
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit(f"usage: {sys.argv[0]} <image>")
-    sys.stdout.write(page(FileDescriptorSet.FromString(Path(sys.argv[1]).read_bytes())))
+    if len(sys.argv) != 3 or sys.argv[1] not in PRINT:
+        sys.exit(f"usage: {sys.argv[0]} {'|'.join(PRINT)} <image>")
+    image = FileDescriptorSet.FromString(Path(sys.argv[2]).read_bytes())
+    sys.stdout.write(PRINT[sys.argv[1]](image))

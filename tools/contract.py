@@ -1,9 +1,11 @@
 """Generates what follows from proto/ and checks the contract.
 
-`python tools/contract.py generate` writes the Python code (src/spanloom/v1) and docs/api.md.
+`python tools/contract.py generate` writes the Python code (src/spanloom/v1), docs/api.md and the
+comments that the server shows (src/spanloom/server/http/comments.json).
 `python tools/contract.py check` has buf check style, comments and compatibility, and fails if the
-committed code or page is not what the proto files say. `python tools/contract.py googleapis` writes
-only the second module of buf's workspace, so that `buf build` and `buf generate` need no network.
+committed code, page or comments are not what the proto files say. `python tools/contract.py
+googleapis` writes only the second module of buf's workspace, so that `buf build` and `buf generate`
+need no network.
 """
 
 from __future__ import annotations
@@ -21,7 +23,11 @@ from tempfile import TemporaryDirectory
 ROOT = Path(__file__).resolve().parent.parent
 PROTO = ROOT / "proto"
 GENERATED = ROOT / "src" / "spanloom" / "v1"
-API_PAGE = ROOT / "docs" / "api.md"
+# What tools/api_docs.py prints of the compiled contract, and where it is kept.
+PRINTED = {
+    "page": ROOT / "docs" / "api.md",
+    "comments": ROOT / "src" / "spanloom" / "server" / "http" / "comments.json",
+}
 GOOGLEAPIS = Path("third_party", "googleapis")
 INSTALLED = Path(sysconfig.get_path("purelib"))
 IMPORTED = ("annotations", "field_behavior", "http", "httpbody")
@@ -66,12 +72,12 @@ def image(workspace: Path, out: Path) -> Path:
     return out
 
 
-def api_page(descriptors: Path) -> str:
-    command = (sys.executable, "tools/api_docs.py", str(descriptors))
-    page = subprocess.run(
+def printed(what: str, descriptors: Path) -> str:
+    command = (sys.executable, "tools/api_docs.py", what, str(descriptors))
+    found = subprocess.run(
         command, cwd=ROOT, env=ENVIRONMENT, check=True, stdout=subprocess.PIPE, text=True
     )
-    return page.stdout
+    return found.stdout
 
 
 def write_code(out: Path) -> Path:
@@ -88,7 +94,9 @@ def generate(scratch: Path) -> None:
     package = write_code(scratch)
     shutil.rmtree(GENERATED, ignore_errors=True)
     shutil.copytree(package, GENERATED)
-    API_PAGE.write_text(api_page(image(ROOT, scratch / "new.binpb")))
+    compiled = image(ROOT, scratch / "new.binpb")
+    for what, file in PRINTED.items():
+        file.write_text(printed(what, compiled))
 
 
 def check(scratch: Path) -> None:
@@ -99,8 +107,9 @@ def check(scratch: Path) -> None:
     for commit in promised():
         check_compatible(baseline(commit, scratch / commit), new)
     stale = [f"src/spanloom/v1/{name}" for name in differing(write_code(scratch))]
-    if not API_PAGE.is_file() or API_PAGE.read_text() != api_page(new):
-        stale.append("docs/api.md")
+    for what, file in PRINTED.items():
+        if not file.is_file() or file.read_text() != printed(what, new):
+            stale.append(str(file.relative_to(ROOT)))
     if stale:
         sys.exit(f"not what proto/ says: {', '.join(stale)}; run make generate")
 

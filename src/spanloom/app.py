@@ -25,7 +25,7 @@ from spanloom.model import api_keys
 from spanloom.model.projects import DEFAULT_PROJECT, INSTANCE
 from spanloom.server import gc_tuning
 from spanloom.server.auth import ApiKeyAuthenticator, NoAuth
-from spanloom.server.grpc import GrpcServer
+from spanloom.server.grpc.server import GrpcServer
 from spanloom.server.http.app import http_app
 from spanloom.server.http.server import HttpServer
 from spanloom.server.listener import listen, reserve, with_port
@@ -152,6 +152,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             middleware,
             max_request_bytes=settings.max_request_bytes,
             shared_port=sockets is not None,
+            max_connection_age=settings.max_connection_age,
         )
         http_server = HttpServer(
             http_app(
@@ -192,7 +193,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             stack.push_async_callback(_stopped, evaluating)
         yield Running(grpc_address, http_address, first_key, store)
         log.info("draining", seconds=settings.drain_timeout)
-        middleware.draining = True
+        middleware.drain()
         stop.set()
         await grpc_server.set_serving(False)
         if middleware.was_called_within(settings.lame_duck):

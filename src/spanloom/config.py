@@ -57,6 +57,8 @@ class Settings:
     queue_bytes: int = 64 * 1024 * 1024
     lame_duck: float = 1.5  # seconds of UNAVAILABLE before a busy server stops listening
     drain_timeout: float = 10.0
+    # The age at which a gRPC connection takes no new calls, so that clients spread over servers.
+    max_connection_age: float = 1800.0  # 0 for never
     cors_origins: str = ""  # comma-separated; "*" for any; "" switches CORS off
     evaluate: bool = True  # run evaluators in this process
     evaluation_lease: float = 30.0  # then another process may run what one that died had taken
@@ -99,7 +101,7 @@ class Settings:
         ):
             if not getattr(self, name) > 0:
                 raise SetupError(f"{name} must be greater than 0")
-        for name in ("lame_duck", "drain_timeout"):
+        for name in ("lame_duck", "drain_timeout", "max_connection_age"):
             if not getattr(self, name) >= 0:
                 raise SetupError(f"{name} must not be negative")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -18,7 +18,7 @@ from starlette.routing import BaseRoute
 from spanloom.errors import Code, Reason, SpanloomError, invalid_field
 from spanloom.model import uuid7
 from spanloom.server.auth import NoAuth
-from spanloom.server.grpc import GrpcServer
+from spanloom.server.grpc.server import GrpcServer
 from spanloom.server.http.app import http_app
 from spanloom.server.http.server import HttpServer
 from spanloom.server.methods import method_table
@@ -26,12 +26,21 @@ from spanloom.server.middleware import Middleware
 from spanloom.services.context import CallContext
 
 LIMIT = 1024 * 1024
-PATHS = {"Wait": "/lab/wait", "Fail": "/lab/fail", "Count": "/lab/counts"}
+PATHS = {
+    "Wait": "/lab/wait",
+    "Fail": "/lab/fail",
+    "Count": "/lab/counts",
+    "Join": "/lab/join",
+    "Echo": "/lab/echos",
+    "Repeat": "/lab/repeat",
+}
+# The methods that take a stream.
+CLIENT_STREAMS = ("Join", "Echo")
+# The methods that change nothing, as their options state.
+READS = ("Repeat",)
 
 
-def service(
-    paths: Mapping[str, str], *, client_streaming: bool = False, kind: str = "TYPE_STRING"
-) -> str:
+def service(paths: Mapping[str, str], *, kind: str = "TYPE_STRING") -> str:
     """The full name of a new service whose methods take and give a message with one value.
 
     A method whose path ends in `s` streams.
@@ -48,10 +57,12 @@ def service(
     made = file.service.add(name="Lab")
     for method, path in paths.items():
         added = made.method.add(name=method, input_type=message, output_type=message)
-        added.client_streaming = client_streaming
+        added.client_streaming = method in CLIENT_STREAMS
         added.server_streaming = path.endswith("s")
+        if method in READS:
+            added.options.idempotency_level = descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS
         rule = added.options.Extensions[annotations_pb2.http]
-        rule.post, rule.body = path, "value"
+        rule.post, rule.body = path, "*" if method in CLIENT_STREAMS else "value"
     descriptor_pool.Default().AddSerializedFile(file.SerializeToString())
     return f"{file.package}.Lab"
 
@@ -77,6 +88,24 @@ class Lab:
             await asyncio.sleep(0)
         if request.value == "3":
             raise invalid_field("value", "no more than 2")
+
+    async def join(self, requests: AsyncIterator[Any], call: CallContext) -> Message:
+        values = []
+        async for request in requests:
+            values.append(request.value)
+            if request.value == "known":
+                raise invalid_field("value", "is known to be bad")
+        return text(request, "+".join(values))
+
+    async def echo(self, requests: AsyncIterator[Any], call: CallContext) -> AsyncIterator[Message]:
+        async for request in requests:
+            if request.value == "known":
+                raise invalid_field("value", "is known to be bad")
+            yield text(request, request.value)
+
+    async def repeat(self, request: Any, call: CallContext) -> Message:
+        number, _, value = request.value.partition("x")
+        return text(request, value * int(number))
 
 
 def text(request: Any, value: str) -> Message:
@@ -147,6 +176,13 @@ class Bench:
         kind = self.channel.unary_stream if method == "Count" else self.channel.unary_unary
         call: Any = kind(f"/{self.name}/{method}")
         return call(message, **{"timeout": 20, **options})
+
+    def grpc_stream(self, method: str, values: Iterable[str], **options: Any) -> Any:
+        """As `grpc`, for a method that takes a stream."""
+        kind = self.channel.stream_stream if method == "Echo" else self.channel.stream_unary
+        call: Any = kind(f"/{self.name}/{method}")
+        messages = (self.text(value=value).SerializeToString() for value in values)
+        return call(messages, **{"timeout": 20, **options})
 
     def rest(self, method: str, value: str, **options: Any) -> httpx.Response:
         return self.http.post(PATHS[method], json=value, **options)

@@ -355,6 +355,12 @@ def test_query_parameters_are_read_by_the_types_of_their_fields() -> None:
     assert ignored == ["chosenvalue"]
 
 
+@pytest.mark.parametrize(("text", "value"), [("1", True), ("true", True), ("0", False)])
+def test_a_bool_in_the_query_is_also_a_digit(text: str, value: bool) -> None:
+    message, _ = query(Rule(get="/v1"), "/v1", ("optionalColor", "1"), ("aBool", text))
+    assert message.a_bool is value
+
+
 @pytest.mark.parametrize("name", ["repeatedInt32", "repeated_int32", "repeatedInt32[]"])
 def test_a_repeated_field_takes_its_parameter_many_times(name: str) -> None:
     message, _ = query(Rule(get="/v1"), "/v1", (name, "1"), ("a_string", ""), (name, "2"))

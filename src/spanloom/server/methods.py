@@ -1,7 +1,8 @@
 """The method table: every RPC of the contract with the code that answers it.
 
-Both transports are made from it. A service is an object with one coroutine (or, for a server
-stream, one async generator) for each RPC, named like the RPC in snake_case.
+All transports are made from it. A service is an object with one function for each RPC, named like
+the RPC in snake_case. It is a coroutine, or an async generator for an RPC with many answers; it
+takes the request, or an async iterator of the requests of a client stream, and the call's context.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from google.protobuf import descriptor_pool, message_factory
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 
@@ -37,8 +38,20 @@ class Method:
         return f"{service.full_name}/{self.descriptor.name}"
 
     @property
-    def streams(self) -> bool:
+    def takes_many(self) -> bool:
+        """Whether the client sends a stream of requests."""
+        return bool(self.descriptor.client_streaming)
+
+    @property
+    def gives_many(self) -> bool:
+        """Whether the answer is a stream of messages."""
         return bool(self.descriptor.server_streaming)
+
+    @property
+    def is_read(self) -> bool:
+        """Whether its proto file states that a call changes nothing."""
+        level = descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS
+        return bool(self.descriptor.GetOptions().idempotency_level == level)
 
 
 def method_table(
@@ -55,8 +68,7 @@ def method_table(
         without: Full names of RPCs that are not served.
 
     Raises:
-        SetupError: An RPC cannot be served: its service has no method for it, or it is a client
-            stream.
+        SetupError: A service has no method for one of its RPCs.
     """
     pool = descriptor_pool.Default()
     return [
@@ -69,8 +81,6 @@ def method_table(
 
 def _method(descriptor: MethodDescriptor, service: object, role: str) -> Method:
     where = f"{descriptor.containing_service.file.name}: rpc {descriptor.full_name}"
-    if descriptor.client_streaming:
-        raise SetupError(f"{where}: client streams are not supported")
     name = _snake_case(descriptor.name)
     answer = getattr(service, name, None)
     if answer is None:

@@ -7,11 +7,12 @@ funnel for errors. Refusals of what is no call at all pass it too.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import re
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, TypeVar
 
 import structlog
 from google.protobuf.message import Message
@@ -35,7 +36,9 @@ _ALLOWED = {
     "admin": {"admin"},
 }
 
-Read = Callable[[], Awaitable[Message]]
+# What a method takes: its request, or the requests of a client stream.
+Read = Callable[[], Awaitable[Message | AsyncIterator[Message]]]
+T = TypeVar("T")
 
 
 def request_id_of(metadata: Mapping[str, str]) -> str:
@@ -48,7 +51,8 @@ class Middleware:
     """Runs methods.
 
     Args:
-        timeout: Seconds that a unary call may take, if the caller's own deadline is not shorter.
+        timeout: Seconds that a call with one answer may take, if the caller's own deadline is not
+            shorter. A call with many answers has the caller's deadline only.
         max_in_flight: So many calls at once are accepted; more get RESOURCE_EXHAUSTED.
     """
 
@@ -60,6 +64,7 @@ class Middleware:
         self._max_in_flight = max_in_flight
         self._in_flight = 0
         self._last_call = -math.inf
+        self._open_streams: set[asyncio.Timeout] = set()
         self.draining = False
 
     @property
@@ -74,6 +79,13 @@ class Middleware:
     def needs_no_key(self) -> bool:
         return self._authenticator.needs_no_key
 
+    def drain(self) -> None:
+        """Answer new calls and streams under way with UNAVAILABLE from now on."""
+        self.draining = True
+        for stream in self._open_streams:
+            if not stream.expired():
+                stream.reschedule(asyncio.get_running_loop().time())
+
     async def unary(
         self,
         method: Method,
@@ -85,13 +97,13 @@ class Middleware:
         time_left: float | None = None,
         notes: Notes | None = None,
     ) -> Message | SpanloomError:
-        """Answer one call.
+        """Answer one call of a method with one answer.
 
         Args:
             notes: Takes what the service says of its answer.
             metadata: HTTP headers or gRPC metadata, names in lower case.
-            read: Parses the request. It runs after authentication, so that callers without a key
-                cost no parsing.
+            read: Parses the request, or begins to iterate over the requests. It runs after
+                authentication, so that callers without a key cost no parsing.
             time_left: Seconds to the caller's own deadline.
         """
         started = time.perf_counter()
@@ -103,10 +115,11 @@ class Middleware:
             async with asyncio.timeout(limit):
                 call = await self._admit(method, metadata, request_id, notes)
                 project = call.key_project
-                result: Message = await method.answer(await read(), call)
+                answer: Awaitable[Message] = method.answer(await read(), call)
+                result = await (self._step(answer) if method.takes_many else answer)
             code = "OK"
         except Exception as error:  # noqa: BLE001 - the funnel
-            refusal = as_error(error, request_id, method.full_name, notes.on_deadline)
+            refusal = self._refusal(error, request_id, method, notes.on_deadline)
             code, reason = refusal.code, refusal.reason
             return refusal
         finally:
@@ -122,27 +135,54 @@ class Middleware:
         *,
         request_id: str,
         transport: str,
+        time_left: float | None = None,
     ) -> AsyncGenerator[Message | SpanloomError, None]:
-        """Answer one call of a server stream; as `unary`.
+        """Answer one call of a method with many answers; as `unary`.
 
         An error, if any, comes last. Whoever does not read to the end must close the generator.
         """
         started = time.perf_counter()
         project, code, reason = "", "CANCELLED", ""
+        deadline = None if time_left is None else asyncio.get_running_loop().time() + time_left
         self._in_flight += 1
         try:
             call = await self._admit(method, metadata, request_id, Notes())
             project = call.key_project
-            async for message in method.answer(await read(), call):
-                yield message
+            request = await self._step(read(), deadline)
+            async with contextlib.aclosing(method.answer(request, call)) as answers:
+                while (message := await self._step(anext(answers, None), deadline)) is not None:
+                    yield message
             code = "OK"
         except Exception as error:  # noqa: BLE001 - the funnel
-            refusal = as_error(error, request_id, method.full_name)
+            refusal = self._refusal(error, request_id, method)
             code, reason = refusal.code, refusal.reason
             yield refusal
         finally:
             self._in_flight -= 1
             _log(method.full_name, request_id, started, transport, project, code, reason)
+
+    async def _step(self, work: Awaitable[T], deadline: float | None = None) -> T:
+        """Wait for one step of a stream, until the deadline or until the server drains.
+
+        A deadline over the whole generator would also interrupt whoever iterates over it.
+        """
+        async with asyncio.timeout_at(deadline) as scope:
+            if self.draining:
+                scope.reschedule(asyncio.get_running_loop().time())
+            self._open_streams.add(scope)
+            try:
+                return await work
+            finally:
+                self._open_streams.discard(scope)
+
+    def _refusal(
+        self, error: Exception, request_id: str, method: Method, on_deadline: str = ""
+    ) -> SpanloomError:
+        """The caller's error; a stream that the drain interrupts ends with a TimeoutError."""
+        is_stream = method.takes_many or method.gives_many
+        if isinstance(error, TimeoutError) and self.draining and is_stream:
+            return shutting_down()
+        return as_error(error, request_id, method.full_name, on_deadline)
 
     async def _admit(
         self, method: Method, metadata: Mapping[str, str], request_id: str, notes: Notes
@@ -150,12 +190,7 @@ class Middleware:
         received_ns = time.time_ns()
         self._last_call = time.monotonic()
         if self.draining:
-            raise SpanloomError(
-                Code.UNAVAILABLE,
-                Reason.SHUTTING_DOWN,
-                "the server is shutting down",
-                retry_after=1.0,
-            )
+            raise shutting_down()
         if self._in_flight > self._max_in_flight:
             raise SpanloomError(
                 Code.RESOURCE_EXHAUSTED,
@@ -183,6 +218,13 @@ class Middleware:
             header_project_id=metadata.get("project_id", "").rpartition("/")[2],
             notes=notes,
         )
+
+
+def shutting_down() -> SpanloomError:
+    """UNAVAILABLE: the server drains; another one, or this one later, answers the call."""
+    return SpanloomError(
+        Code.UNAVAILABLE, Reason.SHUTTING_DOWN, "the server is shutting down", retry_after=1.0
+    )
 
 
 def log_refusal(error: SpanloomError, request_id: str, *, transport: str, target: str) -> None:

@@ -239,8 +239,7 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason for an error, for programs. Every error that Spanloom itself returns carries one
     google.rpc.ErrorInfo with the domain "spanloom" and one of these names as its `reason`. REST
     bodies repeat the name as `errorCode`. Errors that the gRPC library produces before a call
-    reaches Spanloom (an unknown method, a message of more than twice the size limit) carry no
-    ErrorInfo.
+    reaches Spanloom (such as a message of more than twice the size limit) carry no ErrorInfo.
 
     Every method can return MALFORMED_BODY, MISSING_CREDENTIALS, INVALID_CREDENTIALS,
     ROLE_NOT_ALLOWED, PROJECT_MISMATCH, REQUEST_TOO_LARGE, QUEUE_FULL, STORE_UNAVAILABLE,

@@ -1,4 +1,4 @@
-"""The HTTP server's app: the contract's paths, and all other routes and mounts by Starlette."""
+"""The HTTP server's app: the contract's methods, and other routes and mounts by Starlette."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from spanloom.server import status
+from spanloom.server.http.contract_pages import contract_routes
 from spanloom.server.http.request import metadata_of
 from spanloom.server.http.rest import TRANSPORT, RestApp, target_of
 from spanloom.server.http.transcode import JSON, RouteError
+from spanloom.server.http.web_rpc import EXPOSED_HEADERS, WebRpcApp
 from spanloom.server.methods import Method
 from spanloom.server.middleware import REQUEST_ID, Middleware, log_refusal, request_id_of
 
@@ -30,7 +32,9 @@ def http_app(
     cors_origins: Sequence[str] = (),
     routes: Sequence[BaseRoute] = (),
 ) -> ASGIApp:
-    """An ASGI app with `/healthz`, `/readyz`, the given routes, and the contract's paths.
+    """An ASGI app with health, the pages of the contract, the given routes, and its methods.
+
+    These are at the REST paths of the contract, and over Connect and gRPC-Web.
 
     Args:
         ready: Whether the store answers.
@@ -48,21 +52,28 @@ def http_app(
         return _health(request, await ready())
 
     rest = RestApp(methods, middleware, max_request_bytes=max_request_bytes)
+    rpc = WebRpcApp(methods, middleware, max_request_bytes=max_request_bytes)
     pages = Starlette(
-        routes=[Route("/healthz", alive), Route("/readyz", readiness), *routes],
+        routes=[
+            Route("/healthz", alive),
+            Route("/readyz", readiness),
+            *contract_routes(methods),
+            *routes,
+        ],
         exception_handlers={404: _refuse, 405: _refuse},
     )
     pages.router.redirect_slashes = False
     pages.router.default = rest.refuse
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        # The contract is asked first: its own router is a table, where Starlette tries one regular
+        # The contract is asked first: its own routers are tables, where Starlette tries one regular
         # expression after another, and most requests are for the contract.
-        route = rest.find(scope)
-        if route is None:
-            await pages(scope, receive, send)
-        else:
+        if method := rpc.find(scope):
+            await rpc.answer(method, scope, receive, send)
+        elif route := rest.find(scope):
             await rest.answer(route, scope, receive, send)
+        else:
+            await pages(scope, receive, send)
 
     if not cors_origins:
         return app
@@ -71,7 +82,10 @@ def http_app(
         allow_origins=list(cors_origins),
         allow_methods=["*"],
         allow_headers=["*"],
-        expose_headers=[REQUEST_ID, "x-ignored-fields", "x-total-is-lower-bound", "retry-after"],
+        expose_headers=[
+            *(REQUEST_ID, "x-ignored-fields", "x-total-is-lower-bound", "retry-after"),
+            *EXPOSED_HEADERS,
+        ],
     )
 
 

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import zlib
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+import math
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Self
 
 from starlette.types import Receive, Scope
 
-from spanloom.errors import (
-    Code,
-    Reason,
-    SpanloomError,
-    request_too_large,
-    unsupported_encoding,
-)
+from spanloom.errors import request_too_large
+from spanloom.server.compression import inflater
 from spanloom.server.metadata import as_text
 
 # A refused body is read on up to this many times the limit, so that the client gets the answer and
 # not a reset connection.
 _DISCARD_FACTOR = 4
-# zlib's window size for the encodings of RFC 9110: gzip's own header, or zlib's ("deflate").
-_INFLATE = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
 
 class ClientGoneError(asyncio.CancelledError):
@@ -50,30 +44,95 @@ async def read_body(metadata: Mapping[str, str], receive: Receive, limit: int) -
             unpacked; MALFORMED_BODY or UNSUPPORTED_ENCODING if it cannot be unpacked.
         ClientGoneError: The client hung up.
     """
-    inflate = _inflater(metadata.get("content-encoding", ""))
-    chunks: list[bytes] = []
+    inflate = inflater(metadata.get("content-encoding", ""))
+    pieces: list[bytes] = []
     size = 0
-    async for packed in _chunks(receive, limit * _DISCARD_FACTOR):
+    async for packed in chunks(receive, limit * _DISCARD_FACTOR):
         if size > limit:
             continue  # read to the end, and kept nowhere
-        for chunk in inflate(packed, limit + 1 - size):
-            size += len(chunk)
-            chunks.append(chunk)
-        if size > limit:
-            chunks.clear()
+        for piece in inflate(packed):
+            size += len(piece)
+            pieces.append(piece)
+            if size > limit:
+                pieces.clear()
+                break
     if size > limit:
         raise request_too_large(limit)
-    chunks.extend(inflate(None, 0))
-    return b"".join(chunks)
+    pieces.extend(inflate(None))
+    return b"".join(pieces)
 
 
-async def until_gone(receive: Receive) -> None:
-    """Return when the client has closed the connection."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
+async def read_lines(
+    metadata: Mapping[str, str], receive: Receive, limit: int
+) -> AsyncIterator[bytes]:
+    """The lines of the body that are not blank, as they come; the body has no limit.
+
+    Raises:
+        SpanloomError: As `read_body`; `limit` is that of a line.
+        ClientGoneError: The client hung up.
+    """
+    inflate = inflater(metadata.get("content-encoding", ""))
+    line = bytearray()
+    async for packed in chunks(receive):
+        for piece in inflate(packed):
+            first, *others = piece.split(b"\n")
+            line += first
+            for other in others:
+                if len(line) > limit:
+                    break
+                if not line.isspace() and line:
+                    yield bytes(line)
+                line[:] = other
+            if len(line) > limit:
+                raise request_too_large(limit)
+    for _ in inflate(None):
+        pass  # it only checks that the body is whole
+    if not line.isspace() and line:
+        yield bytes(line)
 
 
-async def _chunks(receive: Receive, most: int) -> AsyncIterator[bytes]:
+class GoneWatch:
+    """Ends the call of a stream when its client hangs up, which sending does not notice.
+
+    The `with` block, in the task of the call, then ends with ClientGoneError. In the block `start`
+    begins to watch, when the body is read to its end; outside it does nothing.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._call: asyncio.Task[Any] | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._is_gone = False
+
+    def start(self) -> None:
+        if self._call and not self._watch:
+            self._watch = asyncio.create_task(self._until_gone())
+            self._watch.add_done_callback(self._end_call)
+
+    async def _until_gone(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    def _end_call(self, watch: asyncio.Task[None]) -> None:
+        if not watch.cancelled() and self._call is not None:
+            self._is_gone = True
+            self._call.cancel()
+
+    def __enter__(self) -> Self:
+        self._call = asyncio.current_task()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._watch is not None:
+            self._watch.remove_done_callback(self._end_call)
+            self._watch.cancel()
+        is_cancelled = kind is not None and issubclass(kind, asyncio.CancelledError)
+        # Somebody else may have cancelled the task as well, and means it.
+        if is_cancelled and self._is_gone and self._call and not self._call.uncancel():
+            raise ClientGoneError from None
+
+
+async def chunks(receive: Receive, most: float = math.inf) -> AsyncIterator[bytes]:
     """The body as it comes; ends early, without an error, after `most` bytes."""
     read = 0
     while read <= most:
@@ -85,42 +144,3 @@ async def _chunks(receive: Receive, most: int) -> AsyncIterator[bytes]:
         yield chunk
         if not event.get("more_body"):
             return
-
-
-def _inflater(encoding: str) -> Callable[[bytes | None, int], Iterator[bytes]]:
-    """A function from packed bytes to at most `room` unpacked ones; None ends the body."""
-    name = encoding.strip().lower()
-    if name in ("", "identity"):
-        return lambda data, room: iter((data,) if data else ())
-    if name not in _INFLATE:
-        raise unsupported_encoding(
-            f"Content-Encoding {encoding!r} is not supported; send gzip, deflate or identity"
-        )
-    unpacker = zlib.decompressobj(_INFLATE[name])
-
-    def inflate(data: bytes | None, room: int) -> Iterator[bytes]:
-        nonlocal unpacker
-        if data is None:
-            if not unpacker.eof:
-                raise _broken(name)
-            return
-        while data and room > 0:
-            if unpacker.eof:  # gzip may have several members in a row (RFC 1952, 2.2)
-                unpacker = zlib.decompressobj(_INFLATE[name])
-            try:
-                chunk = unpacker.decompress(data, room)
-            except zlib.error:
-                raise _broken(name) from None
-            room -= len(chunk)
-            data = unpacker.unused_data
-            yield chunk
-
-    return inflate
-
-
-def _broken(encoding: str) -> SpanloomError:
-    return SpanloomError(
-        Code.INVALID_ARGUMENT,
-        Reason.MALFORMED_BODY,
-        f"the body is not a complete {encoding} stream",
-    )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from starlette.types import Send
 
-from spanloom.errors import Code, SpanloomError
+from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.server import status
 from spanloom.server.http.transcode import JSON, PROTOBUF, RouteError
 from spanloom.server.middleware import REQUEST_ID
@@ -22,19 +22,27 @@ async def send_error(
     send: Send, error: SpanloomError, request_id: str, content_type: str = JSON
 ) -> None:
     """Send the error as JSON, or to a caller who sends protobuf as a google.rpc.Status."""
-    headers: Headers = []
-    if error.retry_after is not None:
-        headers.append((b"retry-after", str(max(1, round(error.retry_after))).encode()))
-    if error.code is Code.UNAUTHENTICATED:
-        headers.append((b"www-authenticate", b'Bearer realm="spanloom"'))
-    if isinstance(error, RouteError) and error.allowed:
-        headers.append((b"allow", ", ".join(error.allowed).encode()))
+    headers = error_headers(error)
     body = (
         status.rpc_status(error, request_id).SerializeToString()
         if content_type == PROTOBUF
         else status.rest_body(error, request_id)
     )
     await send_body(send, status.http_status(error), content_type, body, request_id, headers)
+
+
+def error_headers(error: SpanloomError) -> Headers:
+    """The headers with which HTTP says what a client can do about an error."""
+    headers: Headers = []
+    if error.retry_after is not None:
+        headers.append((b"retry-after", str(max(1, round(error.retry_after))).encode()))
+    if error.reason is Reason.SHUTTING_DOWN:
+        headers.append((b"connection", b"close"))  # the next request needs another server
+    if error.code is Code.UNAUTHENTICATED:
+        headers.append((b"www-authenticate", b'Bearer realm="spanloom"'))
+    if isinstance(error, RouteError) and error.allowed:
+        headers.append((b"allow", ", ".join(error.allowed).encode()))
+    return headers
 
 
 async def send_body(

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
+from itertools import islice
 
 from google.protobuf.message import Message
 from starlette.types import Receive, Scope, Send
 
-from spanloom.codec.json_parse import printable
+from spanloom.codec.json_parse import MOST_IGNORED, printable
 from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.errors import SpanloomError, unsupported_encoding
 from spanloom.server import status
 from spanloom.server.http.request import (
     ClientGoneError,
+    GoneWatch,
     media_type_of,
     metadata_of,
     read_body,
-    until_gone,
+    read_lines,
 )
 from spanloom.server.http.response import ignored_fields, noted, send_body, send_error, start
 from spanloom.server.http.transcode import JSON, PROTOBUF, Route, RouteError, Transcoder
@@ -47,8 +48,12 @@ class RestApp:
         self._max_request_bytes = max_request_bytes
 
     def find(self, scope: Scope) -> Route | None:
-        """The route of a request; None if the contract has none."""
-        return self._transcoder.route(scope["method"], _path(scope))
+        """The route of a request; None if the contract has none.
+
+        HEAD has that of GET: the HTTP server sends the headers of its answer alone.
+        """
+        http_method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        return self._transcoder.route(http_method, _path(scope))
 
     async def answer(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that has a route."""
@@ -70,8 +75,9 @@ class RestApp:
         form = _form(media_type)
         ignored: list[str] = []
 
-        async def read() -> Message:
-            body = await read_body(metadata, receive, self._max_request_bytes)
+        watch = GoneWatch(receive)
+
+        async def parse(body: bytes) -> Message:
             is_json = bool(body) and bool(route.binding.body) and form == JSON
             if is_json and self._middleware.needs_no_key:
                 _check_json_type(media_type)
@@ -79,15 +85,31 @@ class RestApp:
             message, unknown = await run_in_thread_if_large(
                 len(body) // 1024, partial(self._transcoder.read, route, query, body, form)
             )
-            ignored.extend(unknown)
+            new = (name for name in unknown if name not in ignored)
+            ignored.extend(islice(new, MOST_IGNORED - len(ignored)))
             return message
 
-        if route.method.streams:
+        async def requests() -> AsyncIterator[Message]:
+            if form != JSON:
+                raise unsupported_encoding(f"send one JSON object a line, as {NDJSON}")
+            async for line in read_lines(metadata, receive, self._max_request_bytes):
+                yield await parse(line)
+            watch.start()
+
+        async def read() -> Message | AsyncIterator[Message]:
+            if route.method.takes_many:
+                return requests()
+            body = await read_body(metadata, receive, self._max_request_bytes)
+            watch.start()
+            return await parse(body)
+
+        if route.method.gives_many:
             results = self._middleware.stream(
                 route.method, metadata, read, request_id=request_id, transport=TRANSPORT
             )
-            async with contextlib.aclosing(results):
-                await self._send_stream(receive, send, route, request_id, results)
+            with watch:
+                async with contextlib.aclosing(results):
+                    await self._send_stream(send, route, request_id, results)
             return
         notes = Notes()
         result = await self._middleware.unary(
@@ -109,7 +131,6 @@ class RestApp:
 
     async def _send_stream(
         self,
-        receive: Receive,
         send: Send,
         route: Route,
         request_id: str,
@@ -118,31 +139,24 @@ class RestApp:
         """Send one JSON object a line.
 
         An error after the first line is a last line `{"error": {...}}`, for the status is sent by
-        then. Ends when the client has gone, which sending does not notice.
+        then.
         """
-        gone: asyncio.Task[None] | None = None
-        try:
-            async for result in results:
-                if gone is None:
-                    if isinstance(result, SpanloomError):
-                        refusal = self._transcoder.refusal(route, result)
-                        await send_error(send, refusal, request_id)
-                        return
-                    await start(send, 200, NDJSON, request_id)
-                    gone = asyncio.create_task(until_gone(receive))
-                if gone.done():
-                    return
+        is_started = False
+        async for result in results:
+            if not is_started:
                 if isinstance(result, SpanloomError):
-                    line = b'{"error":' + status.rest_body(result, request_id) + b"}"
-                else:
-                    line, _ = self._transcoder.write(route, result)
-                await send({"type": "http.response.body", "body": line + b"\n", "more_body": True})
-            if gone is None:
+                    await send_error(send, self._transcoder.refusal(route, result), request_id)
+                    return
                 await start(send, 200, NDJSON, request_id)
-            await send({"type": "http.response.body", "body": b""})
-        finally:
-            if gone is not None:
-                gone.cancel()
+                is_started = True
+            if isinstance(result, SpanloomError):
+                line = b'{"error":' + status.rest_body(result, request_id) + b"}"
+            else:
+                line, _ = self._transcoder.write(route, result)
+            await send({"type": "http.response.body", "body": line + b"\n", "more_body": True})
+        if not is_started:
+            await start(send, 200, NDJSON, request_id)
+        await send({"type": "http.response.body", "body": b""})
 
 
 def target_of(scope: Scope) -> str:
@@ -166,7 +180,7 @@ def _check_json_type(media_type: str) -> None:
 
     A browser asks the server (a CORS preflight) before it sends application/json across sites.
     """
-    if media_type != JSON and not media_type.endswith("+json"):
+    if media_type not in (JSON, NDJSON) and not media_type.endswith("+json"):
         sent = media_type or "none"
         raise unsupported_encoding(
             f"without authentication a JSON body needs Content-Type: {JSON}, not {sent[:100]}"

@@ -29,6 +29,8 @@ from spanloom.server.http.path_template import (
     parse_template,
 )
 
+# What other transcoders read in a URL, too. A JSON body has true and false only.
+_BOOLS = {"1": "true", "0": "false"}
 _WITHOUT_BODY = ("GET", "DELETE")
 _STRUCTURED = ("google.protobuf.Struct", "google.protobuf.Value")
 
@@ -332,6 +334,8 @@ def _put(fields: dict[str, Any], steps: list[FieldDescriptor], value: str) -> No
             "is given more than once in the query string",
             ".".join(step.json_name for step in steps),
         )
+    if leaf.type == FieldDescriptor.TYPE_BOOL:
+        value = _BOOLS.get(value, value)
     if leaf.is_repeated:
         scope.setdefault(name, []).append(value)
     else:

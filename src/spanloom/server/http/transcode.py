@@ -6,17 +6,15 @@ cannot work stops the start.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.message import DecodeError, Message
-from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
-from spanloom.codec import json_codec, otlp_json
+from spanloom.codec import json_codec
 from spanloom.codec.large_message import merge
-from spanloom.codec.unknown_fields import nearest_name
 from spanloom.errors import (
     Code,
     Reason,
@@ -26,6 +24,7 @@ from spanloom.errors import (
     malformed_message,
     unsupported_encoding,
 )
+from spanloom.server.http import json_form
 from spanloom.server.http.router import (
     Binding,
     Router,
@@ -37,21 +36,6 @@ from spanloom.server.methods import Method
 
 JSON = "application/json"
 PROTOBUF = "application/x-protobuf"
-
-# Messages whose JSON is not protobuf's: OTLP writes ids in hex.
-_READ_JSON: dict[str, Callable[[bytes], Message]] = {
-    trace_service_pb2.ExportTraceServiceRequest.DESCRIPTOR.full_name: otlp_json.parse
-}
-_WRITE_JSON: dict[str, Callable[[Message], bytes]] = {
-    trace_service_pb2.ExportTraceServiceResponse.DESCRIPTOR.full_name: otlp_json.to_json
-}
-
-
-# Services whose calls must not have a name that is no field.
-_STRICT = frozenset(
-    f"spanloom.v1.{name}"
-    for name in ("SpanService", "ChatService", "QueryService", "ReviewService")
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +90,8 @@ class Transcoder:
 
     def allowed(self, raw_path: str) -> list[str]:
         """The HTTP methods that the path has, sorted; empty for an unknown path."""
-        return self._router.allowed(raw_path)
+        found = self._router.allowed(raw_path)
+        return sorted([*found, "HEAD"]) if "GET" in found else found
 
     def read(
         self, route: Route, query: str, body: bytes, content_type: str = JSON
@@ -126,7 +111,7 @@ class Transcoder:
             message, ignored = self.read(route, query, b"")
             _merge(message, binding.body, body)
             return message, ignored
-        if body and (read_json := _READ_JSON.get(binding.method.input_type.full_name)):
+        if body and (read_json := json_form.READ_JSON.get(binding.method.input_type.full_name)):
             return read_json(body), []
         try:
             pairs = parse_qsl(query, keep_blank_values=True, errors="surrogateescape")
@@ -136,7 +121,7 @@ class Transcoder:
             )
         except json_codec.JsonError as error:
             raise _refusal(error, binding) from None
-        if binding.method.containing_service.full_name in _STRICT:
+        if binding.method.containing_service.full_name in json_form.STRICT:
             _refuse_unknown(binding, parsed.ignored, ignored)
         return parsed.message, [*(_in_body(binding, name) for name in parsed.ignored), *ignored]
 
@@ -163,7 +148,7 @@ class Transcoder:
             return part.data, part.content_type
         if content_type == PROTOBUF and isinstance(part, Message):
             return part.SerializeToString(), PROTOBUF
-        if write_json := _WRITE_JSON.get(message.DESCRIPTOR.full_name):
+        if write_json := json_form.WRITE_JSON.get(message.DESCRIPTOR.full_name):
             return write_json(message), JSON
         return json_codec.to_json(message, route.binding.response_body), JSON
 
@@ -171,13 +156,13 @@ class Transcoder:
 def _check_types(binding: Binding) -> None:
     request, response = binding.method.input_type, binding.method.output_type
     try:
-        if request.full_name not in _READ_JSON:
+        if request.full_name not in json_form.READ_JSON:
             json_codec.check_supported(request)
         if binding.response_body:
             body = response.fields_by_name[binding.response_body].message_type
             if body is not None and body.full_name == HttpBody.DESCRIPTOR.full_name:
                 return
-        if response.full_name not in _WRITE_JSON:
+        if response.full_name not in json_form.WRITE_JSON:
             json_codec.check_supported(response)
     except json_codec.UnsupportedTypeError as error:
         raise annotation_error(binding.method, str(error)) from None
@@ -197,14 +182,9 @@ def _merge(message: Message, field: str, data: bytes) -> None:
 
 
 def _refuse_unknown(binding: Binding, in_body: Sequence[str], in_query: Sequence[str]) -> None:
-    request = binding.method.input_type
-    violations = []
-    for path in (*in_body, *in_query):
-        near = nearest_name(request, path)
-        hint = f"; the nearest is {near}" if near else ""
-        violations.append(Violation(_in_body(binding, path), f"not a field of the request{hint}"))
-    if violations:
-        raise invalid(violations, Reason.UNKNOWN_FIELD)
+    if names := [*in_body, *in_query]:
+        request = binding.method.input_type
+        raise json_form.unknown_fields(request, names, lambda name: _in_body(binding, name))
 
 
 def _in_body(binding: Binding, path: str) -> str:
@@ -227,9 +207,4 @@ def _refusal(error: json_codec.JsonError, binding: Binding) -> SpanloomError:
         Violation("" if field == whole else field, description)
         for field, description in error.violations
     ]
-    if all(not violation.field for violation in violations):
-        text = "; ".join(f"the body {violation.description}" for violation in violations)
-        return SpanloomError(
-            Code.INVALID_ARGUMENT, Reason.MALFORMED_BODY, text, violations=violations
-        )
-    return invalid(violations)
+    return json_form.refusal(violations)

@@ -1,0 +1,1 @@
+"""gRPC: the method table on grpc.aio, with health and reflection."""

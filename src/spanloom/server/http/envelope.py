@@ -1,0 +1,49 @@
+"""Messages in a stream of bytes, as Connect and gRPC-Web put them: flags, length, data."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import AsyncIterator
+from typing import Final, NamedTuple
+
+from spanloom.errors import Code, Reason, SpanloomError, request_too_large
+
+COMPRESSED: Final = 1
+_HEAD: Final = struct.Struct(">BI")
+
+
+class Envelope(NamedTuple):
+    flags: int
+    data: bytes
+
+
+def sealed(flags: int, data: bytes) -> bytes:
+    """The bytes of an envelope."""
+    return _HEAD.pack(flags, len(data)) + data
+
+
+async def opened(chunks: AsyncIterator[bytes], limit: int) -> AsyncIterator[Envelope]:
+    """The envelopes in a body, as they come.
+
+    Raises:
+        SpanloomError: REQUEST_TOO_LARGE as soon as one announces more than `limit` bytes;
+            MALFORMED_BODY if the last one is not whole.
+    """
+    buffer = bytearray()
+    async for chunk in chunks:
+        buffer += chunk
+        at = 0
+        while len(buffer) - at >= _HEAD.size:
+            flags, size = _HEAD.unpack_from(buffer, at)
+            if size > limit:
+                raise request_too_large(limit)
+            end = at + _HEAD.size + size
+            if len(buffer) < end:
+                break
+            yield Envelope(flags, bytes(buffer[at + _HEAD.size : end]))
+            at = end
+        del buffer[:at]
+    if buffer:
+        raise SpanloomError(
+            Code.INVALID_ARGUMENT, Reason.MALFORMED_BODY, "the last message is not whole"
+        )

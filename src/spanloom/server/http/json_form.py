@@ -1,0 +1,106 @@
+"""Whole messages as JSON, for every method, whatever types its messages have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+
+from google.protobuf import json_format
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.message import Message
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
+
+from spanloom.codec import json_codec, otlp_json
+from spanloom.codec.unknown_fields import nearest_name
+from spanloom.errors import Code, Reason, SpanloomError, Violation, invalid
+
+# Messages whose JSON is not protobuf's: OTLP writes ids in hex.
+READ_JSON: dict[str, Callable[[bytes], Message]] = {
+    trace_service_pb2.ExportTraceServiceRequest.DESCRIPTOR.full_name: otlp_json.parse
+}
+WRITE_JSON: dict[str, Callable[[Message], bytes]] = {
+    trace_service_pb2.ExportTraceServiceResponse.DESCRIPTOR.full_name: otlp_json.to_json
+}
+
+# Services whose calls must not have a name that is no field.
+STRICT = frozenset(
+    f"spanloom.v1.{name}"
+    for name in ("SpanService", "ChatService", "QueryService", "ReviewService")
+)
+
+
+def unknown_fields(
+    request: Descriptor, names: Sequence[str], place: Callable[[str], str] = str
+) -> SpanloomError:
+    """UNKNOWN_FIELD, with the nearest name that the request has.
+
+    Args:
+        place: Where the caller has a name.
+    """
+    violations = []
+    for name in names:
+        near = nearest_name(request, name)
+        hint = f"; the nearest is {near}" if near else ""
+        violations.append(Violation(place(name), f"not a field of the request{hint}"))
+    return invalid(violations, Reason.UNKNOWN_FIELD)
+
+
+def read(message_class: type[Message], data: bytes) -> tuple[Message, list[str]]:
+    """The message, and the names of what the document has and the message does not.
+
+    Raises:
+        SpanloomError: INVALID_ARGUMENT, which names each bad field; MALFORMED_BODY if the document
+            cannot be read at all.
+    """
+    descriptor = message_class.DESCRIPTOR
+    if data and (read_json := READ_JSON.get(descriptor.full_name)):
+        return read_json(data), []
+    if not _is_supported(descriptor):
+        return _read_any(message_class, data), []
+    try:
+        parsed = json_codec.parse(data, message_class)
+    except json_codec.JsonError as error:
+        raise refusal([Violation(*each) for each in error.violations]) from None
+    return parsed.message, parsed.ignored
+
+
+def write(message: Message) -> bytes:
+    """The message as JSON.
+
+    Raises:
+        JsonError: The message has no JSON, as an invalid Timestamp.
+    """
+    descriptor = message.DESCRIPTOR
+    if write_json := WRITE_JSON.get(descriptor.full_name):
+        return write_json(message)
+    if not _is_supported(descriptor):
+        return json_format.MessageToJson(message, indent=None, ensure_ascii=False).encode()
+    return json_codec.to_json(message)
+
+
+def refusal(violations: Sequence[Violation]) -> SpanloomError:
+    """INVALID_ARGUMENT; MALFORMED_BODY if all violations are of the document as a whole."""
+    if any(violation.field for violation in violations):
+        return invalid(violations)
+    text = "; ".join(f"the body {violation.description}" for violation in violations)
+    return SpanloomError(Code.INVALID_ARGUMENT, Reason.MALFORMED_BODY, text, violations=violations)
+
+
+@cache
+def _is_supported(descriptor: Descriptor) -> bool:
+    try:
+        json_codec.check_supported(descriptor)
+    except json_codec.UnsupportedTypeError:
+        return False
+    return True
+
+
+def _read_any(message_class: type[Message], data: bytes) -> Message:
+    """A message with types that only protobuf's own JSON has, such as bytes and Any."""
+    message = message_class()
+    try:
+        json_format.Parse(data or b"{}", message, ignore_unknown_fields=True)
+    except (json_format.ParseError, UnicodeDecodeError, RecursionError):
+        name = message.DESCRIPTOR.full_name
+        raise refusal([Violation("", f"is not the JSON of a {name}")]) from None
+    return message
