@@ -28,6 +28,7 @@ from spanloom.model import (
     TraceQuery,
 )
 from spanloom.model.patch import Patch
+from spanloom.store.summaries import Summaries
 
 ALL_TRACES = TraceQuery()
 NO_PATCH: Patch = {}
@@ -89,6 +90,8 @@ class SpanStore(Protocol):
 
     A write whose caller was cancelled may have been stored or not.
     """
+
+    summaries: Summaries
 
     async def write_spans(
         self,

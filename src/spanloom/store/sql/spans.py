@@ -46,6 +46,7 @@ from spanloom.store.sql.index.terms import said_json
 from spanloom.store.sql.queries import NEWEST_EVENTS
 from spanloom.store.sql.reading import select_whole
 from spanloom.store.sql.rows import checked
+from spanloom.store.sql.summaries import SqlSummaries
 from spanloom.store.sql.transaction import Rows, Transaction
 
 T = TypeVar("T")
@@ -63,6 +64,7 @@ class SqlSpans(SpanStore):
         self._database = connections.database
         self._read, self._write = connections.read, connections.write
         self._reader = connections.reader
+        self.summaries = SqlSummaries(connections)
 
     # Writes
 

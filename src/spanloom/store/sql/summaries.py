@@ -1,0 +1,233 @@
+"""`Summaries` on a relational database."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, func, select
+
+from spanloom.model import Span
+from spanloom.model.changes import Changes
+from spanloom.model.outline import OutlineRead, OutlineSpan
+from spanloom.model.summaries import (
+    ConversationQuery,
+    ConversationRow,
+    ConversationRows,
+    Facet,
+    SummaryQuery,
+    TraceCounts,
+    TracePosition,
+    TraceRow,
+    TraceRows,
+)
+from spanloom.store.sql import changes
+from spanloom.store.sql.connections import Connections
+from spanloom.store.sql.conversations import ConversationList
+from spanloom.store.sql.database import MAX_VERSION
+from spanloom.store.sql.index.search import Check
+from spanloom.store.sql.reading import SPAN_NAMES, from_columns
+from spanloom.store.sql.rows import checked, storable
+from spanloom.store.sql.tables import feedback, spans
+from spanloom.store.sql.trace_counts import TraceCounter
+from spanloom.store.sql.trace_lists import TraceList, trace_row
+from spanloom.store.summaries import MOST_CASES, Summaries
+
+T = TypeVar("T")
+
+_TEXTS = (
+    *("conversation_id", "name", "feature_slug", "user_id", "organization_id", "experiment_id"),
+    *("agent_name", "model", "text"),
+)
+_CONVERSATION_TEXTS = ("user_id", "agent_name", "model", "feature_slug")
+
+
+class SqlSummaries(Summaries):
+    """Lists, outlines and the log of changes in SQLite or PostgreSQL."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._database = connections.database
+        self._read_once = connections.read
+        self._reader = connections.reader
+
+    async def traces(
+        self,
+        project: str,
+        query: SummaryQuery,
+        *,
+        limit: int,
+        after: TracePosition | None = None,
+    ) -> TraceRows:
+        checked(project=project)
+        if not _storable(query, _TEXTS):
+            return TraceRows([], None)
+
+        def run(connection: Connection, check: Check) -> TraceRows:
+            return self._list(connection, project, query, check).page(limit, after)
+
+        return await self._read(run)
+
+    async def trace(self, project: str, trace_id: str) -> TraceRow | None:
+        checked(project=project, trace_id=trace_id)
+        query = SummaryQuery()
+
+        def run(connection: Connection, check: Check) -> TraceRow | None:
+            found = self._list(connection, project, query, check)
+            row = connection.execute(found.only(trace_id)).first()
+            if row is None:
+                return None
+            [(_, group)] = found.with_groups([row])
+            return trace_row(row, group)
+
+        return await self._read(run)
+
+    async def count(
+        self,
+        project: str,
+        query: SummaryQuery,
+        *,
+        facets: Collection[Facet],
+        of_root: Mapping[Facet, Callable[[Span], str]],
+        buckets: int,
+        seconds: float,
+    ) -> TraceCounts:
+        checked(project=project)
+        if not _storable(query, _TEXTS):
+            return TraceCounts(0, True, {facet: {} for facet in facets}, [(0, 0)] * buckets)
+
+        def run(connection: Connection, check: Check) -> TraceCounts:
+            counter = TraceCounter(
+                *(connection, self._database, project, query),
+                facets=facets,
+                of_root=of_root,
+                buckets=buckets,
+            )
+            return counter.count(self._list(connection, project, query, check), seconds)
+
+        return await self._read(run)
+
+    async def experiment_traces(self, project: str, experiment_id: str) -> Sequence[TraceRow]:
+        checked(project=project, experiment_id=experiment_id)
+        query = SummaryQuery(experiment_id=experiment_id)
+
+        def run(connection: Connection, check: Check) -> Sequence[TraceRow]:
+            found = self._list(connection, project, query, check)
+            part = connection.execute(found.newest(MOST_CASES)).fetchall()
+            return [trace_row(row, group) for row, group in found.with_groups(part[::-1])]
+
+        return await self._read(run)
+
+    async def conversations(
+        self,
+        project: str,
+        query: ConversationQuery,
+        *,
+        limit: int,
+        after: tuple[int, str] | None = None,
+    ) -> ConversationRows:
+        checked(project=project)
+        if not _storable(query, _CONVERSATION_TEXTS):
+            return ConversationRows([], None)
+
+        def run(connection: Connection, check: Check) -> ConversationRows:
+            return self._conversations(connection, project, query, check).page(limit, after)
+
+        return await self._read(run)
+
+    async def conversation(self, project: str, conversation_id: str) -> ConversationRow | None:
+        checked(project=project, session_id=conversation_id)
+        query = ConversationQuery()
+
+        def run(connection: Connection, check: Check) -> ConversationRow | None:
+            found = self._conversations(connection, project, query, check)
+            return found.find(conversation_id)
+
+        return await self._read(run)
+
+    async def outline(
+        self, project: str, trace_id: str, *, after: int, make: Callable[[OutlineRead], T]
+    ) -> T:
+        checked(project=project, trace_id=trace_id)
+        of_trace = (spans.c.project == project, spans.c.trace_id == trace_id)
+        place = (spans.c.start_ns, spans.c.version)
+        first = select(*(spans.c[name] for name in OutlineSpan._fields))
+        columns = (spans.c[name] for name in SPAN_NAMES)
+        rest = select(*columns).where(*of_trace, spans.c.version > after).order_by(*place)
+        judged = select(feedback.c.target_id).where(
+            feedback.c.project == project,
+            feedback.c.target == "span",
+            feedback.c.trace_id == trace_id,
+        )
+        unplaced = (
+            select(spans.c.span_id)
+            .select_from(spans)
+            .join(
+                feedback,
+                (feedback.c.project == spans.c.project)
+                & (feedback.c.target == "span")
+                & (feedback.c.target_id == spans.c.span_id)
+                & (feedback.c.trace_id == ""),
+            )
+            .where(*of_trace)
+        )
+
+        def run(connection: Connection, check: Check) -> T:
+            # Before the snapshot, as in `changes`.
+            horizon = self._database.horizon(connection)
+            newest = connection.execute(
+                select(func.max(spans.c.version)).where(spans.c.version < horizon)
+            ).scalar()
+            found = connection.execute(first.where(*of_trace).order_by(*place))
+            order = [OutlineSpan._make(row) for row in found]
+            reviewed = frozenset(connection.execute(judged.union(unplaced)).scalars())
+            with connection.execute(rest, execution_options={"stream_results": True}) as streamed:
+
+                def each() -> Any:
+                    for row in streamed:
+                        check()
+                        yield from_columns(row)
+
+                return make(OutlineRead(order, each(), reviewed, newest or 0))
+
+        return await self._read(run)
+
+    async def present(self) -> int:
+        return await self._read_once(lambda c: changes.present(c, self._database))
+
+    async def changes(self, project: str, after: int, *, limit: int) -> Changes:
+        checked(project=project)
+        after = min(after, MAX_VERSION)
+        return await self._read_once(
+            lambda c: changes.changes(c, self._database, project, after, limit)
+        )
+
+    def _list(
+        self, connection: Connection, project: str, query: SummaryQuery, check: Check
+    ) -> TraceList:
+        return TraceList(connection, self._database, self._reader, project, query, check)
+
+    def _conversations(
+        self, connection: Connection, project: str, query: ConversationQuery, check: Check
+    ) -> ConversationList:
+        return ConversationList(connection, self._database, self._reader, project, query, check)
+
+    async def _read(self, query: Callable[[Connection, Check], T]) -> T:
+        """Read, and stop the reading thread when the caller is cancelled."""
+        cancelled = threading.Event()
+
+        def check() -> None:
+            if cancelled.is_set():
+                raise asyncio.CancelledError
+
+        try:
+            return await self._read_once(lambda connection: query(connection, check))
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+
+def _storable(query: SummaryQuery | ConversationQuery, names: Sequence[str]) -> bool:
+    """Whether any row can have what is asked for."""
+    return all(storable(getattr(query, name)) for name in names)
