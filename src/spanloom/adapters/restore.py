@@ -5,7 +5,9 @@ from __future__ import annotations
 from operator import attrgetter
 
 from spanloom.adapters.honeyhive import read as honeyhive
+from spanloom.adapters.native import read as native
 from spanloom.adapters.otlp import read as otlp
+from spanloom.adapters.recorded import NATIVE
 from spanloom.model import Span
 
 _NAMES = (
@@ -29,4 +31,4 @@ def restore(adapter: str, message: bytes, envelope: bytes, columns: Span) -> Spa
     return span
 
 
-_READERS = {otlp.ADAPTER: otlp.restore, honeyhive.ADAPTER: honeyhive.restore}
+_READERS = {otlp.ADAPTER: otlp.restore, honeyhive.ADAPTER: honeyhive.restore,NATIVE: native.restore}

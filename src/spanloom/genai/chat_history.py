@@ -5,17 +5,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
+from spanloom.genai.conventional import Conventional
 from spanloom.genai.json_text import printed
 from spanloom.genai.reading import json_text
-from spanloom.model.genai import GenAiMessage, TextPart, ToolCallPart, ToolResultPart
+from spanloom.genai.text import length_of
+from spanloom.model.genai import GenAiMessage, Json, TextPart, ToolCallPart, ToolResultPart
+
+# Messages with more characters than this are not copied to the inputs and outputs of an event.
+MOST_COPIED: Final = 65_536
 
 
 def chat_history(messages: Iterable[GenAiMessage]) -> list[dict[str, Any]]:
     """The messages, a JSON object each."""
     return [_object(message) for message in messages]
+
+
+def inputs_of(messages: Sequence[GenAiMessage]) -> Json:
+    """The inputs of an event that was given the messages; None if they are too long to be copied."""
+    history = _short_history(messages)
+    return None if history is None else {"chat_history": history}
+
+
+def outputs_of(messages: Sequence[GenAiMessage]) -> Json:
+    """The outputs of an event that answered with the messages; None as of `inputs_of`."""
+    said = _short_history(messages)
+    if said is None:
+        return None
+    answer = {
+        **said[-1],
+        "content": "\n".join(m["content"] for m in said if m["content"] and m["role"] != "tool"),
+    }
+    calls = [call for message in said for call in message.get("tool_calls", ())]
+    return {**answer, "role": "assistant", **({"tool_calls": calls} if calls else {})}
+
+
+def _short_history(messages: Sequence[GenAiMessage]) -> list[dict[str, Any]] | None:
+    if type(messages) is Conventional:
+        return messages.history if messages.length <= MOST_COPIED else None
+    return chat_history(messages) if length_of(messages) <= MOST_COPIED else None
 
 
 def _object(message: GenAiMessage) -> dict[str, Any]:

@@ -2,19 +2,11 @@
 
 Spans are read one by one, as the OTLP specification wants: one that cannot be stored is reported in
 `Received.rejected`, and the others are kept. What the conventions make of a span's attributes
-stands in its typed parts. All that the message has is kept in `sent`, in the typed JSON of
-`spanloom.adapters.otlp.attributes`, so that `spanloom.adapters.otlp.write` can make the same
-message again; what is zero, empty or unset is left out:
+stands in its typed parts. All that the message has is kept in `sent`, so that
+`spanloom.adapters.otlp.write` can make the same message again: the fields of
+`spanloom.adapters.recorded`, with the ids of links in hex, and
 
-    attributes, trace_state, flags (integer)
-    span_kind           "SPAN_KIND_CLIENT"..., an integer for a kind that the specification lacks
-    events              [{name?, time_ns?, attributes?, dropped?}]
-    links               [{trace_id?, span_id?, trace_state?, attributes?, dropped?, flags?}], with
-                        ids in hex
-    dropped             {attributes?, events?, links?}: how many the SDK dropped
     status              {code?, message?}
-    resource            {attributes?, dropped?, schema_url?, entity_refs?, absent?}
-    scope               {name?, version?, attributes?, dropped?, schema_url?, absent?}
     name                where the span has another one
     parent_id           where it is all zeros, which is no parent
 

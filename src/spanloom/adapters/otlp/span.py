@@ -5,7 +5,7 @@ The inputs and outputs of `Io` (the events and traces views) are what the client
 went in and came out in the terms of the step: {chat_history} and {role, content, tool_calls?,
 finish_reason?} of a model, an agent or a whole workflow, arguments and result of a tool, else the
 values themselves ({"input": ...}, {"output": ...} where they are no objects). Messages past
-`MOST_COPIED` characters stand in the GenAI part alone.
+`chat_history.MOST_COPIED` characters stand in the GenAI part alone.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from spanloom.adapters.otlp.convention import Draft, SpanSource
-from spanloom.genai.chat_history import chat_history
+from spanloom.genai.chat_history import inputs_of, outputs_of
 from spanloom.genai.conventional import Conventional
 from spanloom.genai.pricing import cost_of
 from spanloom.genai.read import after_last_question, messages_of, received
 from spanloom.genai.reading import structured
 from spanloom.genai.roles import ASSISTANT, USER
-from spanloom.genai.text import length_of, reasoning_of
+from spanloom.genai.text import reasoning_of
 from spanloom.genai.tool_io import arguments_of, result_of
 from spanloom.model import GenAi, Io, Json, TraceFacts
 from spanloom.model.genai import (
@@ -43,7 +43,6 @@ from spanloom.model.span import (
 
 MODEL_OPERATIONS: Final = frozenset({"chat", "generate_content", "text_completion", "embeddings"})
 TOOL_OPERATIONS: Final = frozenset({"execute_tool", "retrieval", "rerank"})
-MOST_COPIED: Final = 65_536
 
 # docs/contracts/agent_chat.md, section 2.2.
 _NAMED_OPERATIONS = (
@@ -329,8 +328,7 @@ def _inputs(draft: Draft, operation: str) -> Json:
     if operation == "invoke_workflow" and not messages:
         messages = messages_of(draft.get("input_value"), USER)
     if messages:
-        history = _chat_history(messages)
-        return None if history is None else {"chat_history": history}
+        return inputs_of(messages)
     return _as_object(draft.get("input_value"), "input")
 
 
@@ -341,17 +339,7 @@ def _outputs(draft: Draft, operation: str) -> Json:
     if operation == "invoke_workflow" and not messages:
         messages = _answers(draft.get("output_value"))
     if messages:
-        said = _chat_history(messages)
-        if said is None:
-            return None
-        answer = {
-            **said[-1],
-            "content": "\n".join(
-                m["content"] for m in said if m["content"] and m["role"] != "tool"
-            ),
-        }
-        calls = [call for message in said for call in message.get("tool_calls", ())]
-        return {**answer, "role": "assistant", **({"tool_calls": calls} if calls else {})}
+        return outputs_of(messages)
     return _as_object(draft.get("output_value"), "output")
 
 
@@ -361,11 +349,3 @@ def _as_object(value: Json, key: str) -> Json:
 
 def _reasoning(messages: Sequence[GenAiMessage]) -> str:
     return messages.reasoning if type(messages) is Conventional else reasoning_of(messages)
-
-
-def _chat_history(messages: Sequence[GenAiMessage]) -> list[dict[str, Any]] | None:
-    """The messages in the shape of the events contract; None where they are too long to be
-    copied."""
-    if type(messages) is Conventional:
-        return messages.history if messages.length <= MOST_COPIED else None
-    return chat_history(messages) if length_of(messages) <= MOST_COPIED else None
