@@ -75,7 +75,17 @@ class Reason(StrEnum):
     FOREIGN_SITE = "FOREIGN_SITE"
 
 
-Noun = Literal["trace", "event", "session", "experiment", "prompt", "evaluator", "dataset"]
+Noun = Literal[
+    "trace",
+    "event",
+    "session",
+    "experiment",
+    "prompt",
+    "evaluator",
+    "dataset",
+    "conversation",
+    "review",
+]
 
 _NOT_FOUND: dict[Noun, Reason] = {
     "trace": Reason.TRACE_NOT_FOUND,
@@ -85,6 +95,8 @@ _NOT_FOUND: dict[Noun, Reason] = {
     "prompt": Reason.PROMPT_NOT_FOUND,
     "evaluator": Reason.EVALUATOR_NOT_FOUND,
     "dataset": Reason.DATASET_NOT_FOUND,
+    "conversation": Reason.CONVERSATION_NOT_FOUND,
+    "review": Reason.REVIEW_NOT_FOUND,
 }
 
 
@@ -161,6 +173,22 @@ def not_found(noun: Noun, name: str) -> SpanloomError:
         _NOT_FOUND[noun],
         f"the project has no {noun} {name!r}",
         metadata={"resource": noun, "name": name},
+    )
+
+
+def invalid_cursor(field: str) -> SpanloomError:
+    """INVALID_ARGUMENT: no cursor that this server issued for this method and project."""
+    return invalid_field(field, "not a cursor of this method", Reason.INVALID_CURSOR)
+
+
+def expired_cursor(oldest_cursor_time: str) -> SpanloomError:
+    """OUT_OF_RANGE: the cursor is older than the log of changes, which begins at a time."""
+    return SpanloomError(
+        Code.OUT_OF_RANGE,
+        Reason.EXPIRED_CURSOR,
+        "the cursor is older than the server's log of changes: read the current state, and follow"
+        " the changes without a cursor",
+        metadata={"oldest_cursor_time": oldest_cursor_time},
     )
 
 

@@ -75,9 +75,9 @@ some_values = json_values.filter(lambda value: value.WhichOneof("kind") != "null
 parts = st.one_of(
     texts.map(lambda v: pb.MessagePart(text=v)),
     texts.map(lambda v: pb.MessagePart(reasoning=v)),
-    optional(
-        pb.MessagePart.ToolRequest, name=texts, call_id=texts, arguments=some_values
-    ).map(lambda v: pb.MessagePart(tool_request=v)),
+    optional(pb.MessagePart.ToolRequest, name=texts, call_id=texts, arguments=some_values).map(
+        lambda v: pb.MessagePart(tool_request=v)
+    ),
     optional(pb.MessagePart.ToolResponse, name=texts, call_id=texts, result=some_values).map(
         lambda v: pb.MessagePart(tool_response=v)
     ),
@@ -119,9 +119,7 @@ FIELDS: dict[str, Any] = {
     "input": some_values,
     "output": some_values,
     "expected_output": some_values,
-    "agent": optional(
-        lambda: pb.SpanAgent(name="a"), version=columns, id=texts, description=texts
-    ),
+    "agent": optional(lambda: pb.SpanAgent(name="a"), version=columns, id=texts, description=texts),
     "model": optional(
         lambda: pb.ModelCall(provider="openai"),
         request_model=columns,

@@ -140,7 +140,5 @@ async def follow_two_writers(url: str, project: str) -> None:
             await store.close()
 
 
-def test_who_follows_two_writers_sees_each_span_once(
-    url: str, project: str, run: Run[Any]
-) -> None:
+def test_who_follows_two_writers_sees_each_span_once(url: str, project: str, run: Run[Any]) -> None:
     run(follow_two_writers(url, project))

@@ -31,4 +31,8 @@ def restore(adapter: str, message: bytes, envelope: bytes, columns: Span) -> Spa
     return span
 
 
-_READERS = {otlp.ADAPTER: otlp.restore, honeyhive.ADAPTER: honeyhive.restore,NATIVE: native.restore}
+_READERS = {
+    otlp.ADAPTER: otlp.restore,
+    honeyhive.ADAPTER: honeyhive.restore,
+    NATIVE: native.restore,
+}

@@ -15,10 +15,20 @@ class SpanChange(NamedTuple):
     span: Span
 
 
+class SpanDeletion(NamedTuple):
+    """A span that was deleted, and when. It may have been stored again."""
+
+    version: int
+    trace_id: str
+    span_id: str
+    deleted_ns: int
+
+
 class Changes(NamedTuple):
     """A part of the log.
 
     Attributes:
+        deleted: The deletions of this part, in their order.
         spans: In the order in which they were stored. A span that was stored several times is
             there once, at the place of its latest version.
         reached: The position after them: the `after` of the next call.
@@ -26,5 +36,6 @@ class Changes(NamedTuple):
     """
 
     spans: Sequence[SpanChange]
+    deleted: Sequence[SpanDeletion]
     reached: int
     more: bool

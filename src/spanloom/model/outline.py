@@ -27,10 +27,13 @@ class OutlineRead(NamedTuple):
         spans: Those that were stored after the asked position, in the same order, with their
             columns alone.
         reviewed: The ids of the spans that have feedback.
+        deleted: The ids of the spans that were deleted after the asked position; some may have been
+            stored again.
         reached: The position in the log of changes after all that is read.
     """
 
     order: Sequence[OutlineSpan]
     spans: Iterator[Span]
     reviewed: frozenset[str]
+    deleted: Sequence[str]
     reached: int

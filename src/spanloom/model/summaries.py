@@ -60,6 +60,13 @@ class TracePosition(NamedTuple):
     trace_id: str
 
 
+class SearchPlace(NamedTuple):
+    """The place of a span in the outline of its trace."""
+
+    start_ns: int
+    version: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpanGroup:
     """What a store finds of the spans of a trace or a conversation.
@@ -83,9 +90,11 @@ class TraceRow:
     """A trace of a list.
 
     Attributes:
+        place: in the list.
         has_root: whether the root has come; else `trace` is of another span.
     """
 
+    place: TracePosition
     trace: Trace
     has_root: bool
     group: SpanGroup
@@ -149,3 +158,14 @@ class ConversationRows:
 
     rows: Sequence[ConversationRow]
     after: tuple[int, str] | None
+
+
+def root_of(spans: Sequence[Span]) -> Span | None:
+    """Of a trace's spans by start its root, or the earliest where the root has not come."""
+    return next((span for span in spans if not span.parent_id), spans[0] if spans else None)
+
+
+def whole_root(group: SpanGroup) -> Span | None:
+    """The whole root of a trace, or its earliest span."""
+    root = root_of(group.spans)
+    return group.whole.get((root.trace_id, root.span_id)) if root else None

@@ -8,12 +8,13 @@ from typing import Protocol, TypeVar
 
 from spanloom.model.changes import Changes
 from spanloom.model.outline import OutlineRead
-from spanloom.model.span import Span
+from spanloom.model.span import Span, Trace
 from spanloom.model.summaries import (
     ConversationQuery,
     ConversationRow,
     ConversationRows,
     Facet,
+    SearchPlace,
     SummaryQuery,
     TraceCounts,
     TracePosition,
@@ -101,6 +102,35 @@ class Summaries(Protocol):
         All is read in one state of the database, on a thread that reads. Of an unknown trace the
         order is empty.
         """
+        ...
+
+    async def search(
+        self,
+        project: str,
+        trace_id: str,
+        *,
+        span_id: str = "",
+        after: SearchPlace | None = None,
+        visit: Callable[[Span, SearchPlace], bool],
+    ) -> bool:
+        """Show the whole spans of a trace, or one of them, in the order of the outline, until
+        `visit` returns False; whether the trace exists.
+
+        Args:
+            after: the first place to visit.
+            visit: is called on a thread that reads.
+        """
+        ...
+
+    async def spans_between(
+        self, project: str, since_ns: int, before_ns: int, *, limit: int
+    ) -> tuple[list[tuple[Span, str]], dict[str, Trace]]:
+        """The spans that start in a range, with their columns alone and their agent's version, at
+        most `limit`, and their traces by id."""
+        ...
+
+    async def existing(self, project: str, trace_ids: Sequence[str]) -> set[str]:
+        """Those of the traces that have spans."""
         ...
 
     async def present(self) -> int:

@@ -236,9 +236,7 @@ def duration_ns(duration: Any) -> int | None:
     return ns if is_valid else None
 
 
-def _span(
-    span: pb.Span, received_ns: int, conversation_id: str, *, brief: bool = False
-) -> Span:
+def _span(span: pb.Span, received_ns: int, conversation_id: str, *, brief: bool = False) -> Span:
     """The span; `conversation_id` is that of one that names none. A brief one has its columns, and
     what it says of its trace."""
     start_ns, end_ns, length_ns = _times(span, received_ns)
@@ -444,9 +442,7 @@ def _genai(span: pb.Span, cost: _Cost) -> GenAi:
         if has("compaction")
         else None,
         handoff=_of(Handoff, span.handoff, "from_agent", "to_agent") if has("handoff") else None,
-        prompt=PromptUse(
-            slug=prompt.slug, version=prompt.version or None, tag=prompt.tag or None
-        )
+        prompt=PromptUse(slug=prompt.slug, version=prompt.version or None, tag=prompt.tag or None)
         if has("prompt")
         else None,
         variables=tuple(Variable(label=name, value=variables[name]) for name in sorted(variables)),

@@ -115,9 +115,7 @@ def _part(part: span_pb2.MessagePart) -> Part | None:
             return ToolCallPart(call.call_id, call.name, value_object(call.arguments))
         case "tool_response":
             response = part.tool_response
-            return ToolResultPart(
-                response.call_id, response.name, value_object(response.result)
-            )
+            return ToolResultPart(response.call_id, response.name, value_object(response.result))
         case "media":
             return _media(part.media)
         case "other":

@@ -14,10 +14,10 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, Select, bindparam, func, select
 
 from spanloom.model import Span
-from spanloom.model.changes import Changes, SpanChange
+from spanloom.model.changes import Changes, SpanChange, SpanDeletion
 from spanloom.store.sql.database import Database
 from spanloom.store.sql.reading import SPAN_NAMES, from_columns
-from spanloom.store.sql.tables import spans
+from spanloom.store.sql.tables import deleted_spans, spans
 
 # Entries of the log that one call passes, those of other projects included: about 10 ms.
 SCANNED = 10_000
@@ -45,18 +45,35 @@ def _of_project(part: Any) -> Select[Any]:
 _CHANGES = _of_project(_PART.subquery("part"))
 _versions = _PART.with_only_columns(spans.c.version).subquery("versions")
 _PASSED = select(func.max(_versions.c.version), func.count())
-_PRESENT = (
-    select(spans.c.version)
-    .where(spans.c.version < _horizon)
-    .order_by(spans.c.version.desc())
+_PRESENT = [
+    select(table.c.version)
+    .where(table.c.version < _horizon)
+    .order_by(table.c.version.desc())
     .limit(1)
+    for table in (spans, deleted_spans)
+]
+_DELETIONS = (
+    select(*(deleted_spans.c[name] for name in SpanDeletion._fields))
+    .where(
+        deleted_spans.c.version > _after,
+        deleted_spans.c.version < _horizon,
+        deleted_spans.c.project == bindparam("project"),
+    )
+    .order_by(deleted_spans.c.version)
+    .limit(SCANNED)
 )
 
 
 def present(connection: Connection, database: Database) -> int:
     """The position after all that is committed now, and before all that is not."""
     parameters = {"horizon": database.horizon(connection)}
-    return connection.execute(_PRESENT, parameters).scalar() or 0
+    return newest(connection, parameters["horizon"])
+
+
+def newest(connection: Connection, horizon: int) -> int:
+    """The highest version of the log below one."""
+    found = (connection.execute(query, {"horizon": horizon}).scalar() for query in _PRESENT)
+    return max(version or 0 for version in found)
 
 
 def changes(
@@ -73,7 +90,16 @@ def changes(
         reached, more = passed or after, number == SCANNED
     else:
         reached, more = rows[-1].version, rows[-1].version < passed
-    return Changes([_change(row) for row in rows], reached, more)
+    # The deletions of the same part of the log. Where it ends, also those behind the last span.
+    until = reached + 1 if more else horizon
+    found = connection.execute(_DELETIONS, {**parameters, "horizon": until})
+    deleted = [SpanDeletion._make(row) for row in found]
+    if len(deleted) == SCANNED:
+        reached, more = deleted[-1].version, True
+    elif deleted:
+        reached = max(reached, deleted[-1].version)
+    spans_seen = [_change(row) for row in rows if row.version <= reached]
+    return Changes(spans_seen, deleted, reached, more)
 
 
 def _change(row: Any) -> SpanChange:

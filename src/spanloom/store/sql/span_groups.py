@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select
 
 from spanloom.model import Feedback, Span
-from spanloom.model.summaries import MOST_FIGURED, SpanGroup
+from spanloom.model.summaries import MOST_FIGURED, SpanGroup, root_of
 from spanloom.store.sql import rows
 from spanloom.store.sql.database import Database
 from spanloom.store.sql.reading import SPAN_NAMES, SpanReader, from_columns, select_whole
@@ -156,11 +156,6 @@ class GroupReader:
 
 def _place(span: Span) -> tuple[int, str, str]:
     return span.start_ns, span.trace_id, span.span_id
-
-
-def root_of(spans: Sequence[Span]) -> Span | None:
-    """Of a trace's spans by start its root, or the earliest where the root has not come."""
-    return next((span for span in spans if not span.parent_id), spans[0] if spans else None)
 
 
 def telling(spans: Sequence[Span]) -> list[tuple[str, str]]:

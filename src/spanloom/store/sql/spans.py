@@ -104,9 +104,12 @@ class SqlSpans(SpanStore):
     ) -> None:
         made = rows.span_rows(project, spans)
         work = _with_evaluations(made, project, evaluations)
-        replaced = queries.replaced_deletes(project, spans[0].trace_id) if replace else ()
+        trace_id = spans[0].trace_id
+        replaced = queries.replaced_deletes(project, trace_id) if replace else ()
 
         def write(transaction: Transaction) -> None:
+            if replace:
+                deletes.log_trace(transaction, project, trace_id)
             for statement in replaced:
                 transaction.connection.execute(statement)
             transaction.write(work)

@@ -7,9 +7,9 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import BigInteger, Connection, literal, select, tuple_
 
-from spanloom.model import Span
+from spanloom.model import Span, Trace
 from spanloom.model.changes import Changes
 from spanloom.model.outline import OutlineRead, OutlineSpan
 from spanloom.model.summaries import (
@@ -17,6 +17,7 @@ from spanloom.model.summaries import (
     ConversationRow,
     ConversationRows,
     Facet,
+    SearchPlace,
     SummaryQuery,
     TraceCounts,
     TracePosition,
@@ -28,9 +29,9 @@ from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.conversations import ConversationList
 from spanloom.store.sql.database import MAX_VERSION
 from spanloom.store.sql.index.search import Check
-from spanloom.store.sql.reading import SPAN_NAMES, from_columns
-from spanloom.store.sql.rows import checked, storable
-from spanloom.store.sql.tables import feedback, spans
+from spanloom.store.sql.reading import SPAN_NAMES, from_columns, select_whole
+from spanloom.store.sql.rows import TRACE_COLUMNS, checked, storable, to_trace
+from spanloom.store.sql.tables import deleted_spans, feedback, spans, traces
 from spanloom.store.sql.trace_counts import TraceCounter
 from spanloom.store.sql.trace_lists import TraceList, trace_row
 from spanloom.store.summaries import MOST_CASES, Summaries
@@ -41,6 +42,8 @@ _TEXTS = (
     *("conversation_id", "name", "feature_slug", "user_id", "organization_id", "experiment_id"),
     *("agent_name", "model", "text"),
 )
+# Whole spans that are read at once.
+_SEARCHED = 100
 _CONVERSATION_TEXTS = ("user_id", "agent_name", "model", "feature_slug")
 
 
@@ -172,13 +175,17 @@ class SqlSummaries(Summaries):
             )
             .where(*of_trace)
         )
+        gone = select(deleted_spans.c.span_id).where(
+            deleted_spans.c.project == project,
+            deleted_spans.c.trace_id == trace_id,
+            deleted_spans.c.version > after,
+        )
 
         def run(connection: Connection, check: Check) -> T:
             # Before the snapshot, as in `changes`.
             horizon = self._database.horizon(connection)
-            newest = connection.execute(
-                select(func.max(spans.c.version)).where(spans.c.version < horizon)
-            ).scalar()
+            newest = changes.newest(connection, horizon)
+            deleted = connection.execute(gone).scalars().all() if after else ()
             found = connection.execute(first.where(*of_trace).order_by(*place))
             order = [OutlineSpan._make(row) for row in found]
             reviewed = frozenset(connection.execute(judged.union(unplaced)).scalars())
@@ -189,9 +196,71 @@ class SqlSummaries(Summaries):
                         check()
                         yield from_columns(row)
 
-                return make(OutlineRead(order, each(), reviewed, newest or 0))
+                return make(OutlineRead(order, each(), reviewed, deleted, newest))
 
         return await self._read(run)
+
+    async def search(
+        self,
+        project: str,
+        trace_id: str,
+        *,
+        span_id: str = "",
+        after: SearchPlace | None = None,
+        visit: Callable[[Span, SearchPlace], bool],
+    ) -> bool:
+        checked(project=project, trace_id=trace_id, span_id=span_id)
+        of_trace = (spans.c.project == project, spans.c.trace_id == trace_id)
+        exists = select(spans.c.version).where(*of_trace).limit(1)
+        found = select(spans).where(*of_trace)
+        if span_id:
+            found = found.where(spans.c.span_id == span_id)
+        if after is not None:
+            place = tuple_(spans.c.start_ns, spans.c.version)
+            found = found.where(place >= tuple_(*(literal(part, BigInteger) for part in after)))
+        narrow = found.with_only_columns(spans.c.start_ns, spans.c.version)
+        narrow = narrow.order_by(spans.c.start_ns, spans.c.version)
+
+        def run(connection: Connection, check: Check) -> bool:
+            if connection.execute(exists).first() is None:
+                return False
+            places = [SearchPlace._make(row) for row in connection.execute(narrow)]
+            for start in range(0, len(places), _SEARCHED):
+                part = {place.version: place for place in places[start : start + _SEARCHED]}
+                some = found.where(self._database.among_numbers(spans.c.version, part))
+                order = ("start_ns", "version")
+                for row in connection.execute(select_whole(some, order, also=("version",))):
+                    check()
+                    if not visit(self._reader.to_span(row), part[row.version]):
+                        return True
+            return True
+
+        return await self._read(run)
+
+    async def spans_between(
+        self, project: str, since_ns: int, before_ns: int, *, limit: int
+    ) -> tuple[list[tuple[Span, str]], dict[str, Trace]]:
+        checked(project=project)
+        started = (spans.c.start_ns >= since_ns, spans.c.start_ns < before_ns)
+        columns = [*(spans.c[name] for name in SPAN_NAMES), spans.c.agent_version]
+        found = select(*columns).where(spans.c.project == project, *started).limit(limit)
+
+        def run(connection: Connection, check: Check) -> Any:
+            rows = [(from_columns(row), row[-1]) for row in connection.execute(found)]
+            ids = {span.trace_id for span, _ in rows}
+            of_ids = select(*TRACE_COLUMNS).where(
+                traces.c.project == project, self._database.among(traces.c.trace_id, ids)
+            )
+            check()
+            return rows, {row[0]: to_trace(row) for row in connection.execute(of_ids)}
+
+        return await self._read(run)
+
+    async def existing(self, project: str, trace_ids: Sequence[str]) -> set[str]:
+        checked(project=project)
+        among = self._database.among(spans.c.trace_id, trace_ids)
+        found = select(spans.c.trace_id).where(spans.c.project == project, among).distinct()
+        return await self._read_once(lambda c: set(c.execute(found).scalars()))
 
     async def present(self) -> int:
         return await self._read_once(lambda c: changes.present(c, self._database))

@@ -10,10 +10,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, select
 
 from spanloom.model import Span
-from spanloom.model.summaries import Facet, SpanGroup, SummaryQuery, TraceCounts
+from spanloom.model.summaries import Facet, SpanGroup, SummaryQuery, TraceCounts, whole_root
 from spanloom.store.sql.database import Database
 from spanloom.store.sql.tables import spans
-from spanloom.store.sql.trace_lists import PART, TraceList, whole_root
+from spanloom.store.sql.trace_lists import PART, TraceList
 
 # What the rows of traces tell, and what those of their spans.
 _OF_TRACE = {"name": "name", "feature": "feature_slug", "user": "user_id"}

@@ -10,7 +10,6 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, Select, func, literal, select, tuple_
 
 from spanloom import errors
-from spanloom.model import Span
 from spanloom.model.repeats import repeated_spans
 from spanloom.model.summaries import (
     MOST_FIGURED,
@@ -20,6 +19,7 @@ from spanloom.model.summaries import (
     TracePosition,
     TraceRow,
     TraceRows,
+    whole_root,
 )
 from spanloom.store.sql import trace_filter
 from spanloom.store.sql.database import Database
@@ -28,7 +28,7 @@ from spanloom.store.sql.index.search import Check
 from spanloom.store.sql.queries import NEWEST_EVENTS, TRACE_SPANS, find_events
 from spanloom.store.sql.reading import SpanReader
 from spanloom.store.sql.rows import TRACE_COLUMNS, to_trace
-from spanloom.store.sql.span_groups import GroupReader, root_of
+from spanloom.store.sql.span_groups import GroupReader
 from spanloom.store.sql.tables import traces
 
 # A page is searched for so long.
@@ -219,13 +219,12 @@ class TraceList:
 
 def trace_row(row: Any, group: SpanGroup) -> TraceRow:
     """From a row of `trace_filter.ranked`."""
-    return TraceRow(trace=to_trace(row[:_WIDTH]), has_root=row.version > 0, group=group)
-
-
-def whole_root(group: SpanGroup) -> Span | None:
-    """The whole root of a trace, or its earliest span."""
-    root = root_of(group.spans)
-    return group.whole.get((root.trace_id, root.span_id)) if root else None
+    return TraceRow(
+        place=_position(row),
+        trace=to_trace(row[:_WIDTH]),
+        has_root=row.version > 0,
+        group=group,
+    )
 
 
 def _position(row: Any) -> TracePosition:
