@@ -14,11 +14,13 @@ from typing import Any
 
 import httpx
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from spanloom import errors
 from spanloom.server import status
 from spanloom.server.auth import NoAuth
 from spanloom.server.middleware import as_error
+from spanloom.services import cursors
 from spanloom.v1 import access_pb2, error_reason_pb2, trace_service_pb2
 from tests.clients import CallError
 from tests.servers import LiveServer
@@ -122,6 +124,17 @@ def _existing_version(call: Caller) -> Any:
     return call("POST", "/v1/prompts", {**named, "text": "another"})
 
 
+def _expired_cursor(call: Caller) -> Any:
+    """As a call a day after the example's time refuses a cursor that was issued before it."""
+    oldest = Timestamp()
+    oldest.FromJsonString(EXAMPLES["EXPIRED_CURSOR"][0][1]["oldest_cursor_time"])
+    now = (oldest.seconds + cursors.VALID_SECONDS) * 10**9
+    cursor = cursors.cursor("changes", "p", 1, (oldest.seconds - 1) * 10**9)
+    with pytest.raises(errors.SpanloomError) as refused:
+        cursors.position_of_cursor(cursor, "changes", "p", now)
+    return _body(refused.value)
+
+
 def _draining(call: Caller) -> Any:
     client = call.live.direct()
     client._middleware.draining = True
@@ -180,14 +193,17 @@ FAILURES: dict[str, Callable[[Caller], Any]] = {
     "PROMPT_VERSION_EXISTS": _existing_version,
     "EVALUATOR_NOT_FOUND": _not_found("EVALUATOR_NOT_FOUND", "DELETE", "/v1/evaluators/{}"),
     "FOREIGN_SITE": _foreign_site,
+    "CONVERSATION_NOT_FOUND": _not_found("CONVERSATION_NOT_FOUND", "GET", "/v1/conversations/{}"),
+    "REVIEW_NOT_FOUND": _not_found("REVIEW_NOT_FOUND", "DELETE", "/v1/reviews/{}"),
+    "EXPIRED_CURSOR": _expired_cursor,
+    "INVALID_CURSOR": lambda call: call("GET", "/v1/traceSummaries:pollChanges?cursor=another"),
     "DATASET_NOT_FOUND": _not_found("DATASET_NOT_FOUND", "GET", "/v1/datasets/{}"),
 }
 
 
 # Reasons of methods that the server does not serve yet.
 LATER = {
-    *("SPAN_NOT_FOUND", "TEXT_NOT_FOUND", "CONVERSATION_NOT_FOUND", "REVIEW_NOT_FOUND"),
-    *("EXPIRED_CURSOR", "INVALID_CURSOR", "READER_TOO_SLOW", "UNKNOWN_FIELD"),
+    *("SPAN_NOT_FOUND", "TEXT_NOT_FOUND", "READER_TOO_SLOW", "UNKNOWN_FIELD"),
     *("WRITTEN_BY_ANOTHER_API", "REQUEST_ID_REUSED"),
 }
 

@@ -33,9 +33,6 @@ from tests.server.codec_messages import (
     Every,
     message_with,
 )
-from tests.server.codec_messages import (
-    SCALARS as SCALAR_NAMES,
-)
 
 Type = FieldDescriptor
 FIELDS: dict[str, Any] = dict(Every.DESCRIPTOR.fields_by_name)

@@ -85,7 +85,7 @@ class QueryService:
         place = page.after if number == len(messages) else page.rows[number - 1].place
         response = pb.ListTraceSummariesResponse(trace_summaries=messages[:number])
         if place is not None:
-            response.next_page_token = sealed(named, project, orjson.dumps(place))
+            response.next_page_token = sealed(named, project, orjson.dumps([*place]))
         return response
 
     async def get_trace_summary(
@@ -281,7 +281,7 @@ class QueryService:
         number = fitting(messages, size)
         response = pb.CompareExperimentsResponse(cases=messages[:number])
         if number < len(keys):
-            response.next_page_token = sealed(named, project, orjson.dumps(keys[number - 1]))
+            response.next_page_token = sealed(named, project, orjson.dumps([*keys[number - 1]]))
         return response
 
     # The caller
