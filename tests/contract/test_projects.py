@@ -190,6 +190,9 @@ def fill(project: Project, first: str, text: str) -> str:
 def encoded(answer: Any) -> bytes:
     """An answer, or all those of a stream, as bytes, which hold every text that they hold."""
     answers = answer if isinstance(answer, list) else [answer]
+    for message in answers:
+        if "cursor" in message.DESCRIPTOR.fields_by_name:  # has the time of the call
+            message.ClearField("cursor")
     return b"".join(message.SerializeToString(deterministic=True) for message in answers)
 
 
