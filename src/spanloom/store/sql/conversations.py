@@ -16,7 +16,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     and_,
-    exists,
     literal,
     or_,
     select,
@@ -35,6 +34,7 @@ from spanloom.store.sql.reading import SpanReader
 from spanloom.store.sql.rows import TRACE_COLUMNS, to_trace
 from spanloom.store.sql.span_groups import GroupReader
 from spanloom.store.sql.tables import spans, traces
+from spanloom.store.sql.trace_filter import found_by_index
 
 # A page is searched for so long.
 SECONDS = 1.0
@@ -46,12 +46,12 @@ _MOST_ROWS = 100_000
 _other = spans.alias("other")
 _same = and_(_other.c.project == spans.c.project, _other.c.session_id == spans.c.session_id)
 # Of several spans with the latest start any one is it; the statement drops the repeated ids.
-_IS_LATEST = ~exists().where(_same, _other.c.start_ns > spans.c.start_ns)
+_IS_LATEST = ~found_by_index(_same, _other.c.start_ns > spans.c.start_ns)
 # A span that names no conversation has its trace's id, and belongs to the conversation that
 # another span of its trace names.
 _IS_NAMED = or_(
     spans.c.session_id != spans.c.trace_id,
-    ~exists().where(
+    ~found_by_index(
         _other.c.project == spans.c.project,
         _other.c.trace_id == spans.c.trace_id,
         _other.c.session_id != _other.c.trace_id,

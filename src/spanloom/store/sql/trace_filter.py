@@ -13,7 +13,6 @@ from sqlalchemy import (
     and_,
     case,
     cast,
-    exists,
     func,
     literal,
     or_,
@@ -32,6 +31,15 @@ _TEXTS = ("name", "feature_slug", "user_id", "organization_id", "experiment_id")
 _PARTS = 10**9
 _has_root = traces.c.version > 0
 _of_trace = and_(spans.c.project == traces.c.project, spans.c.trace_id == traces.c.trace_id)
+
+
+def found_by_index(*where: Condition) -> Condition:
+    """Whether rows of the tables that the conditions name, beside those of the statement around it,
+    fulfil them.
+
+    EXISTS says the same, but PostgreSQL may answer it for all rows of a table at once.
+    """
+    return select(literal(1)).where(*where).limit(1).scalar_subquery().is_not(None)
 
 
 def _sum(column: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -91,9 +99,9 @@ def of_spans(query: SummaryQuery) -> list[Condition]:
     where: list[Condition] = []
     for column, value in ((spans.c.agent_name, query.agent_name), (spans.c.model, query.model)):
         if value:
-            where.append(exists().where(_of_trace, column == value))
+            where.append(found_by_index(_of_trace, column == value))
     if query.has_error is not None:
-        failed = exists().where(_of_trace, spans.c.status == "ERROR")
+        failed = found_by_index(_of_trace, spans.c.status == "ERROR")
         where.append(failed if query.has_error else ~failed)
     if query.has_feedback is not None:
         where.append(_has_feedback if query.has_feedback else ~_has_feedback)
@@ -107,24 +115,17 @@ def of_spans(query: SummaryQuery) -> list[Condition]:
 _of_project = feedback.c.project == traces.c.project
 _on_span = feedback.c.target == "span"
 _has_feedback = or_(
-    exists().where(
+    found_by_index(
         _of_project, feedback.c.target == "trace", feedback.c.target_id == traces.c.trace_id
     ),
-    exists().where(_of_project, feedback.c.trace_id == traces.c.trace_id, _on_span),
+    found_by_index(_of_project, feedback.c.trace_id == traces.c.trace_id, _on_span),
     # That of spans whose trace the client did not name.
-    exists(
-        select(spans.c.span_id)
-        .join(
-            feedback,
-            and_(
-                feedback.c.project == spans.c.project,
-                _on_span,
-                feedback.c.target_id == spans.c.span_id,
-                feedback.c.trace_id == "",
-            ),
-        )
-        .where(_of_trace)
-        .correlate(traces)
+    found_by_index(
+        _of_trace,
+        feedback.c.project == spans.c.project,
+        _on_span,
+        feedback.c.target_id == spans.c.span_id,
+        feedback.c.trace_id == "",
     ),
 )
 
