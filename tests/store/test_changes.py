@@ -7,7 +7,9 @@ import threading
 from functools import partial
 from typing import Any
 
-from spanloom.store.sql import rows
+import pytest
+
+from spanloom.store.sql import deletes, rows
 from spanloom.store.sql.transaction import Transaction
 from spanloom.store.store import Store
 from tests.store.conftest import Run
@@ -63,6 +65,49 @@ def test_a_deletion_does_not_break_the_log(store: Store, project: str, run: Run[
     run(store.write_spans(project, [a_span("c", "v")]))
     assert run(read_log(store, project, middle))[0] == [("v", "c")]
     assert run(read_log(store, project, start))[0] == [("t", "a"), ("v", "c")]
+
+
+def test_deletions_are_in_the_log(store: Store, project: str, run: Run[Any]) -> None:
+    session = {"session_id": "s"}
+    run(store.write_spans(project, [a_span("a", "t"), a_span("b", "t"), a_span("c", "u")]))
+    run(store.write_spans(project, [a_span("d", "v", **session), a_span("e", "w", **session)]))
+    start = run(store.summaries.present())
+    run(store.delete_event(project, "a"))
+    run(store.delete_trace(project, "u"))
+    run(store.delete_session(project, "s"))
+    run(store.write_trace(project, [a_span("n", "t")], replace=True))
+    run(store.write_spans(project, [a_span("moved", "x")], events=True))
+    run(store.write_spans(project, [a_span("moved", "y")], events=True))
+    part = run(store.summaries.changes(project, start, limit=100))
+    gone = [(deletion.trace_id, deletion.span_id) for deletion in part.deleted]
+    assert gone[:2] == [("t", "a"), ("u", "c")]
+    assert set(gone) == {
+        *(("t", "a"), ("t", "b"), ("u", "c"), ("v", "d"), ("w", "e"), ("x", "moved")),
+    }
+    versions = [deletion.version for deletion in part.deleted]
+    assert versions == sorted(versions)
+    assert all(deletion.deleted_ns > 0 for deletion in part.deleted)
+    again = run(store.summaries.changes(project, part.reached, limit=100))
+    assert (again.spans, again.deleted, again.reached) == ([], [], part.reached)
+    # Also where a part of the log is cut by its limit.
+    seen, after = set(), start
+    for _ in range(20):
+        part = run(store.summaries.changes(project, after, limit=1))
+        seen |= {(deletion.trace_id, deletion.span_id) for deletion in part.deleted}
+        after = part.reached
+    assert seen == set(gone)
+
+
+def test_deletions_that_no_valid_cursor_asks_for_are_dropped(
+    store: Store, project: str, run: Run[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(store.write_spans(project, [a_span("a", "t"), a_span("b", "u")]))
+    start = run(store.summaries.present())
+    run(store.delete_trace(project, "t"))
+    monkeypatch.setattr(deletes, "DELETIONS_KEPT_NS", -1)
+    run(store.delete_trace(project, "u"))
+    part = run(store.summaries.changes(project, start, limit=100))
+    assert [deletion.trace_id for deletion in part.deleted] == ["u"]
 
 
 class Slow:
