@@ -20,7 +20,7 @@ from spanloom import errors
 from spanloom.server import status
 from spanloom.server.auth import NoAuth
 from spanloom.server.middleware import as_error
-from spanloom.services import cursors
+from spanloom.services.queries import cursors
 from spanloom.v1 import access_pb2, error_reason_pb2, trace_service_pb2
 from tests.clients import CallError
 from tests.servers import LiveServer

@@ -18,23 +18,29 @@ from spanloom.errors import Noun, invalid_field, not_found
 from spanloom.model.checks import possible_id
 from spanloom.model.projects import INSTANCE
 from spanloom.model.summaries import SearchPlace, TracePosition
-from spanloom.services.bounded import MAX_RESPONSE_BYTES, fitting
 from spanloom.services.context import CallContext
-from spanloom.services.cursors import VALID_SECONDS, cursor, position_of_cursor
-from spanloom.services.experiment_cases import CaseKey, case_message, compared
-from spanloom.services.outline import outline
-from spanloom.services.pages import clamped, list_name, opened_token, page_size, violations_of
-from spanloom.services.summaries import conversation_summary, trace_summary
-from spanloom.services.trace_counts import counted_traces
-from spanloom.services.trace_filters import (
+from spanloom.services.queries.bounded import MAX_RESPONSE_BYTES, fitting
+from spanloom.services.queries.cursors import VALID_SECONDS, cursor, position_of_cursor
+from spanloom.services.queries.experiment_cases import CaseKey, case_message, compared
+from spanloom.services.queries.outline import outline
+from spanloom.services.queries.pages import (
+    clamped,
+    list_name,
+    opened_token,
+    page_size,
+    violations_of,
+)
+from spanloom.services.queries.summaries import conversation_summary, trace_summary
+from spanloom.services.queries.trace_counts import counted_traces
+from spanloom.services.queries.trace_filters import (
     MAX_TEXT,
     ORDERS,
     conversation_query,
     seconds_of,
     trace_query,
 )
-from spanloom.services.trace_search import TraceSearch
-from spanloom.services.usage import usage_of
+from spanloom.services.queries.trace_search import TraceSearch
+from spanloom.services.queries.usage import usage_of
 from spanloom.store.store import Store
 from spanloom.v1 import access_pb2, query_pb2
 from spanloom.v1 import query_service_pb2 as pb

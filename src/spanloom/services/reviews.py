@@ -17,8 +17,8 @@ from spanloom.model import EVALUATION, MAX_ID_LENGTH, Feedback, FeedbackQuery
 from spanloom.model.checks import Violations, possible_id
 from spanloom.model.paging import clamped_page_size
 from spanloom.model.times import OUT_OF_RANGE
-from spanloom.services.bounded import fitting
 from spanloom.services.context import CallContext
+from spanloom.services.queries.bounded import fitting
 from spanloom.store.control import ControlStore
 from spanloom.v1 import review_pb2, review_service_pb2
 

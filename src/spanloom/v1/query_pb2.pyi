@@ -292,7 +292,9 @@ class TraceSummary(_message.Message):
 
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
-        """The time when the server last stored a span of the trace. Unset: the server does not keep it yet."""
+        """The time when the server last stored a span of the trace. Unset: the server does not keep it
+        yet.
+        """
 
     def __init__(
         self,
@@ -451,7 +453,9 @@ class Figures(_message.Message):
     reasoning_tokens: _builtins.int
     """The number of reasoning tokens. 0: the server does not add them up yet."""
     cache_read_tokens: _builtins.int
-    """The number of tokens that were read from a prompt cache. 0: the server does not add them up yet."""
+    """The number of tokens that were read from a prompt cache. 0: the server does not add them up
+    yet.
+    """
     cache_creation_tokens: _builtins.int
     """The number of tokens that were written to a prompt cache. 0: the server does not add them up
     yet.

@@ -9,7 +9,7 @@ from spanloom.codec.timestamps import timestamp_from_ns
 from spanloom.model import STATUSES, Span
 from spanloom.model.outline import OutlineRead
 from spanloom.model.repeats import repeats
-from spanloom.services.bounded import MAX_RESPONSE_BYTES
+from spanloom.services.queries.bounded import MAX_RESPONSE_BYTES
 from spanloom.v1 import query_pb2
 
 MOST_ROWS: Final = 10_000

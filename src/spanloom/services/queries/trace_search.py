@@ -10,8 +10,8 @@ from spanloom.adapters.native.strings import strings
 from spanloom.adapters.native.write import span_message
 from spanloom.model import Span
 from spanloom.model.summaries import SearchPlace
-from spanloom.services.bounded import MAX_RESPONSE_BYTES
-from spanloom.services.summaries import PREVIEW
+from spanloom.services.queries.bounded import MAX_RESPONSE_BYTES
+from spanloom.services.queries.summaries import PREVIEW
 from spanloom.v1 import query_pb2
 
 _MOST_OFFSETS: Final = 100

@@ -6,10 +6,10 @@ from typing import Final
 
 from spanloom.codec.timestamps import timestamp_from_ns
 from spanloom.model.summaries import Facet
-from spanloom.services.bounded import MAX_RESPONSE_BYTES
 from spanloom.services.context import CallContext
-from spanloom.services.pages import clamped, violations_of
-from spanloom.services.trace_filters import FACETS, OF_ROOT, seconds_of, trace_query
+from spanloom.services.queries.bounded import MAX_RESPONSE_BYTES
+from spanloom.services.queries.pages import clamped, violations_of
+from spanloom.services.queries.trace_filters import FACETS, OF_ROOT, seconds_of, trace_query
 from spanloom.store.summaries import Summaries
 from spanloom.v1 import query_pb2
 from spanloom.v1 import query_service_pb2 as pb

@@ -16,10 +16,10 @@ from spanloom.errors import invalid_field
 from spanloom.model import MAX_TIME_NS, Span, Trace
 from spanloom.model.checks import Violations
 from spanloom.model.repeats import repeated_spans
-from spanloom.services.bounded import MAX_RESPONSE_BYTES
 from spanloom.services.context import CallContext
-from spanloom.services.summaries import shown
-from spanloom.services.trace_filters import time_of
+from spanloom.services.queries.bounded import MAX_RESPONSE_BYTES
+from spanloom.services.queries.summaries import shown
+from spanloom.services.queries.trace_filters import time_of
 from spanloom.store.summaries import Summaries
 from spanloom.v1 import query_pb2, query_service_pb2, span_pb2
 

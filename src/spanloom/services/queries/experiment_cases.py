@@ -14,7 +14,7 @@ from spanloom.adapters.native.write import span_message
 from spanloom.codec.timestamps import duration_from_ns
 from spanloom.model import EVALUATION, Feedback
 from spanloom.model.summaries import TraceRow, whole_root
-from spanloom.services.summaries import (
+from spanloom.services.queries.summaries import (
     figures,
     input_of,
     json_preview,
