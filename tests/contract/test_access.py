@@ -7,17 +7,24 @@ import time
 import pytest
 from google.protobuf.message import Message
 
-from spanloom.v1 import trace_service_pb2
+from spanloom.v1 import review_service_pb2, trace_service_pb2
 from tests.clients import CallError, method_descriptor, request_class, until
 from tests.contract.conftest import METHODS, Project
+
+NAMES = (
+    *("trace_id", "event_id", "session_id", "experiment_id", "slug"),
+    *("conversation_id", "review_id"),
+)
 
 
 def request_for(method: str) -> Message:
     """A request that names things, so that paths with variables can be built."""
     request = request_class(method_descriptor(method))()
-    for field in ("trace_id", "event_id", "session_id", "experiment_id", "slug"):
+    for field in NAMES:
         if field in request.DESCRIPTOR.fields_by_name:
             setattr(request, field, "x")
+    if isinstance(request, review_service_pb2.WriteReviewRequest):
+        request.review.review_id = "x"
     return request
 
 
