@@ -224,7 +224,8 @@ class HttpClient:
 
         def fill(match: re.Match[str]) -> str:
             *parents, leaf = match[1].split(".")
-            scope, kind = fields, descriptor.input_type
+            scope: Any = fields
+            kind: Any = descriptor.input_type
             for parent in parents:
                 scope = scope.get(kind.fields_by_name[parent].json_name, {})
                 kind = kind.fields_by_name[parent].message_type
@@ -293,7 +294,7 @@ class EnvoyClient(HttpClient):
 
 def _flat(fields: dict[str, Any]) -> dict[str, Any]:
     """Fields as query parameters: a message's by their paths."""
-    found = {}
+    found: dict[str, Any] = {}
     for name, value in fields.items():
         if isinstance(value, dict):
             found |= {f"{name}.{inner}": item for inner, item in _flat(value).items()}

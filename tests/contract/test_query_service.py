@@ -253,9 +253,10 @@ def test_list_trace_summaries_names_what_is_wrong(project: Project) -> None:
         assert set(refused.value.violations) == {field}
     write_spans(project, a_root("a"), a_root("b"))
     token = project.send(LIST, page_size=1).next_page_token
-    for fields in ({"filter": {"name": "run"}}, {"order": "TRACE_ORDER_COST"}):
+    others: list[dict[str, Any]] = [{"filter": {"name": "run"}}, {"order": "TRACE_ORDER_COST"}]
+    for other in others:
         with pytest.raises(CallError, match="INVALID_PAGE_TOKEN"):
-            project.send(LIST, page_token=token, **fields)
+            project.send(LIST, page_token=token, **other)
     with pytest.raises(CallError, match="INVALID_PAGE_TOKEN"):
         project.neighbour().send(LIST, page_token=token)
 

@@ -24,7 +24,7 @@ def listed(project: Project, **fields: Any) -> list[str]:
 
 
 def test_write_review_stores_what_was_sent(project: Project) -> None:
-    given = {
+    given: dict[str, Any] = {
         "target": {"traceId": "t", "spanId": "s"},
         "score": 0.25,
         "label": "off-topic",

@@ -22,10 +22,8 @@ def trees(draw: st.DrawFn) -> Case:
     ]
     order = draw(st.permutations(range(number)))
     at = {place: new for new, place in enumerate(order)}
-    return (
-        [None if parents[place] is None else at[parents[place]] for place in order],
-        [tokens[place] for place in order],
-    )
+    moved = [None if (parent := parents[place]) is None else at[parent] for place in order]
+    return moved, [tokens[place] for place in order]
 
 
 @given(trees())

@@ -68,7 +68,7 @@ def test_a_deletion_does_not_break_the_log(store: Store, project: str, run: Run[
 
 
 def test_deletions_are_in_the_log(store: Store, project: str, run: Run[Any]) -> None:
-    session = {"session_id": "s"}
+    session: dict[str, Any] = {"session_id": "s"}
     run(store.write_spans(project, [a_span("a", "t"), a_span("b", "t"), a_span("c", "u")]))
     run(store.write_spans(project, [a_span("d", "v", **session), a_span("e", "w", **session)]))
     start = run(store.summaries.present())

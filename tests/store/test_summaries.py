@@ -193,7 +193,7 @@ def test_a_count_that_runs_out_of_time_says_so(
     monkeypatch.setattr(trace_lists, "PART", 4)
 
     def counted(seconds: float) -> tuple[int, bool]:
-        asked = {"facets": [], "of_root": {}, "buckets": 0, "seconds": seconds}
+        asked: dict[str, Any] = {"facets": [], "of_root": {}, "buckets": 0, "seconds": seconds}
         counts = run(store.summaries.count(project, SummaryQuery(), **asked))
         return counts.total, counts.complete
 
