@@ -161,6 +161,18 @@ def test_a_conversation_has_what_its_traces_do_not_name(
     assert run(store.summaries.conversation(project, "t")) is None
 
 
+def test_of_a_conversation_of_many_traces_the_first_and_the_latest_are_read(
+    store: Store, project: str, run: Run[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(span_groups, "MOST_FIGURED", 3)
+    spans = [a_span(f"s{n}", f"t{n}", session_id="c", start_ns=n + 1) for n in range(9)]
+    run(store.write_spans(project, spans))
+    row = run(store.summaries.conversation(project, "c"))
+    assert row.trace_count == 9
+    assert [trace.trace_id for trace in row.traces] == ["t0", "t6", "t7", "t8"]
+    assert row.group.count == 4  # more than are added up, so the figures are lower bounds
+
+
 def test_too_many_traces_are_sorted_by_start_alone(
     store: Store, project: str, run: Run[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

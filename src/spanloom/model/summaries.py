@@ -143,11 +143,16 @@ class ConversationQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConversationRow:
-    """A conversation of a list. `traces` are its traces by their earliest span in it; `last_ns` is
-    the start of the latest span that names it."""
+    """A conversation of a list.
+
+    Attributes:
+        last_ns: the start of the latest span that names it.
+        traces: by their earliest span in it; of more than MOST_FIGURED the first and the latest.
+    """
 
     conversation_id: str
     last_ns: int
+    trace_count: int
     traces: Sequence[Trace]
     group: SpanGroup
 

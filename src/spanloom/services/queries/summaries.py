@@ -75,7 +75,7 @@ def conversation_summary(row: ConversationRow) -> query_pb2.ConversationSummary:
         name=shown(next((s.conversation_name for s in whole if s.conversation_name), "")),
         start_time=timestamp_from_ns(group.spans[0].start_ns if group.spans else row.last_ns),
         last_activity_time=timestamp_from_ns(row.last_ns),
-        trace_count=len(ids),
+        trace_count=row.trace_count,
         figures=figures(group),
         figures_are_lower_bounds=group.count > MOST_FIGURED,
         agent_names=_names(span.agent_name for span in group.spans),

@@ -45,8 +45,12 @@ _MOST_ROWS = 100_000
 
 _other = spans.alias("other")
 _same = and_(_other.c.project == spans.c.project, _other.c.session_id == spans.c.session_id)
-# Of several spans with the latest start any one is it; the statement drops the repeated ids.
-_IS_LATEST = ~found_by_index(_same, _other.c.start_ns > spans.c.start_ns)
+# Of several spans with the latest start the one that was stored last.
+_IS_LATEST = ~found_by_index(
+    _same,
+    _other.c.start_ns >= spans.c.start_ns,
+    or_(_other.c.start_ns > spans.c.start_ns, _other.c.version > spans.c.version),
+)
 # A span that names no conversation has its trace's id, and belongs to the conversation that
 # another span of its trace names.
 _IS_NAMED = or_(
@@ -116,13 +120,14 @@ class ConversationList:
         return None if last_ns is None else self.row(conversation_id, last_ns)
 
     def row(self, conversation_id: str, last_ns: int) -> ConversationRow:
-        trace_ids, group = self._groups.of_conversation(conversation_id)
+        number, trace_ids, group = self._groups.of_conversation(conversation_id)
         among = self._database.among(traces.c.trace_id, trace_ids)
         query = select(*TRACE_COLUMNS).where(traces.c.project == self._project, among)
         of_ids = {trace.trace_id: trace for trace in map(to_trace, self._connection.execute(query))}
         return ConversationRow(
             conversation_id=conversation_id,
             last_ns=last_ns,
+            trace_count=number,
             traces=[of_ids.get(trace_id, Trace(trace_id=trace_id)) for trace_id in trace_ids],
             group=group,
         )
@@ -177,7 +182,7 @@ class ConversationList:
     def _holds(self, row: ConversationRow) -> bool:
         query, group = self._query, row.group
         return (
-            len(row.traces) >= query.min_traces
+            row.trace_count >= query.min_traces
             and _any_is(row.traces, "user_id", query.user_id)
             and _any_is(row.traces, "feature_slug", query.feature_slug)
             and _any_is(group.spans, "agent_name", query.agent_name)

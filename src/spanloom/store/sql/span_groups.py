@@ -54,17 +54,21 @@ class GroupReader:
             for trace_id, spans in found.items()
         }
 
-    def of_conversation(self, conversation_id: str) -> tuple[list[str], SpanGroup]:
-        """The ids of the conversation's traces by their first span, and its group: the spans that
-        name it, and those of its traces that name no conversation."""
+    def of_conversation(self, conversation_id: str) -> tuple[int, list[str], SpanGroup]:
+        """The number of the conversation's traces; their ids by their first span, of too many the
+        first one and the latest; and the group of these: the spans that name the conversation, and
+        those that name none."""
         of_it = and_(spans.c.project == self._project, spans.c.session_id == conversation_id)
         first = func.min(spans.c.start_ns)
         query = select(spans.c.trace_id).where(of_it).group_by(spans.c.trace_id)
         trace_ids = list(self._connection.execute(query.order_by(first)).scalars())
+        number = len(trace_ids)
+        if number > MOST_FIGURED:
+            trace_ids = [trace_ids[0], *trace_ids[-MOST_FIGURED:]]
         named = or_(spans.c.session_id == conversation_id, spans.c.session_id == spans.c.trace_id)
         which = and_(self._in_traces(trace_ids), named)
-        number = select(func.count(), func.coalesce(_FAILED, 0)).where(which)
-        count, errors = self._connection.execute(number).one()
+        counted = select(func.count(), func.coalesce(_FAILED, 0)).where(which)
+        count, errors = self._connection.execute(counted).one()
         found = self._narrow(which) if count <= MOST_FIGURED else self._some_of(which)
         of_ends = [
             key
@@ -82,7 +86,7 @@ class GroupReader:
             whole=self._whole(of_ends),
             feedback=[*on_it, *(item for of_trace in judged for item in of_trace)],
         )
-        return trace_ids, group
+        return number, trace_ids, group
 
     def _in_traces(self, trace_ids: Collection[str]) -> ColumnElement[bool]:
         among = self._database.among(spans.c.trace_id, trace_ids)
