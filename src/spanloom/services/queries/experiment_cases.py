@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import orjson
-
 from spanloom.adapters.native.reviews import score_of
 from spanloom.adapters.native.write import span_message
 from spanloom.codec.timestamps import duration_from_ns
@@ -17,6 +15,7 @@ from spanloom.model.summaries import TraceRow, whole_root
 from spanloom.services.queries.summaries import (
     figures,
     input_of,
+    json_bytes,
     json_preview,
     output_of,
     preview,
@@ -112,8 +111,7 @@ def _case_id(row: TraceRow) -> str:
         if isinstance(row_id := metadata.get(name), str) and row_id:
             return row_id
     said = root.io.inputs if root.io.inputs is not None else input_of(root)
-    text = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
-    return hashlib.sha256(text).hexdigest()
+    return hashlib.sha256(json_bytes(said)).hexdigest()
 
 
 def _results(row: TraceRow) -> list[Feedback]:

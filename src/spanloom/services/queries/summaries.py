@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -149,15 +150,31 @@ def status(told: span_pb2.Span) -> span_pb2.SpanStatus:
 
 def shown(text: str) -> str:
     """As much of a text as a row of a list has room for."""
-    return text[:_LONGEST_NAME]
+    return _valid(text[:_LONGEST_NAME])
 
 
 def preview(text: str) -> str:
-    return text[:PREVIEW]
+    """The beginning of a text."""
+    return _valid(text[:PREVIEW])
 
 
 def json_preview(value: Json) -> str:
+    """The beginning of a JSON value: of its text, where it has only one."""
     return preview(_text(value))
+
+
+def json_bytes(value: Json) -> bytes:
+    """The JSON of what a reader made of a message: it may have integers of more than 64 bits and
+    lone surrogates. Keys are sorted."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        return json.dumps(value, sort_keys=True).encode()
+
+
+def _valid(text: str) -> str:
+    """The text without lone surrogates, which no message can have."""
+    return text if text.isascii() else text.encode(errors="replace").decode()
 
 
 def _first_said(spans: Sequence[Span], group: SpanGroup) -> str:
@@ -185,7 +202,7 @@ def _text(value: Json) -> str:
         [only] = value.values()
         if isinstance(only, str):
             return only
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    return value if isinstance(value, str) else json_bytes(value).decode()
 
 
 def _names(values: Iterable[str]) -> list[str]:
