@@ -81,7 +81,7 @@ class SqlSummaries(Summaries):
             row = connection.execute(found.only(trace_id)).first()
             if row is None:
                 return None
-            [(_, group)] = found.with_groups([row])
+            [[(_, group)]] = found.batches([row])
             return trace_row(row, group)
 
         return await self._read(run)
@@ -118,7 +118,8 @@ class SqlSummaries(Summaries):
         def run(connection: Connection, check: Check) -> Sequence[TraceRow]:
             found = self._list(connection, project, query, check)
             part = connection.execute(found.newest(MOST_CASES)).fetchall()
-            return [trace_row(row, group) for row, group in found.with_groups(part[::-1])]
+            batches = found.batches(part[::-1])
+            return [trace_row(row, group) for batch in batches for row, group in batch]
 
         return await self._read(run)
 

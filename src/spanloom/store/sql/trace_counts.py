@@ -55,10 +55,11 @@ class TraceCounter:
             matching = list(part)
             if listed.needs_groups or self._of_root:
                 matching = []
-                for row, group in listed.with_groups(part):
-                    if listed.holds(group):
-                        matching.append(row)
-                        self._count_root(group)
+                for batch in listed.batches(part):
+                    for row, group in batch:
+                        if listed.holds(group):
+                            matching.append(row)
+                            self._count_root(group)
                     if time.monotonic() > until:
                         complete = row is part[-1] and place is None
                         break

@@ -85,14 +85,15 @@ class TraceList:
         read = 0
         wanted = PART if self.needs_groups else limit + 1
         for part, place in self.parts(after, wanted):
-            for row, group in self.with_groups(part):
-                if len(kept) == limit or (kept and read > _MOST_ROWS):
-                    return TraceRows(kept, last)
-                if self.holds(group):
-                    kept.append(trace_row(row, group))
-                    read += len(group.spans)
-                last = _position(row)
-                if time.monotonic() > until:
+            for batch in self.batches(part):
+                for row, group in batch:
+                    if len(kept) == limit or (kept and read > _MOST_ROWS):
+                        return TraceRows(kept, last)
+                    if self.holds(group):
+                        kept.append(trace_row(row, group))
+                        read += len(group.spans)
+                    last = _position(row)
+                if time.monotonic() > until and row is not part[-1]:
                     return TraceRows(kept, last)
             if time.monotonic() > until:
                 return TraceRows(kept, place)
@@ -145,14 +146,13 @@ class TraceList:
                 return
             after = end
 
-    def with_groups(self, part: Sequence[Any]) -> Iterator[tuple[Any, SpanGroup]]:
-        """The rows, each with its group."""
+    def batches(self, part: Sequence[Any]) -> Iterator[list[tuple[Any, SpanGroup]]]:
+        """The rows, each with its group, as many at once as are read at once."""
         for start in range(0, len(part), _GROUPS):
             self._check()
             some = part[start : start + _GROUPS]
             groups = self._groups.of_traces([row.trace_id for row in some])
-            for row in some:
-                yield row, groups[row.trace_id]
+            yield [(row, groups[row.trace_id]) for row in some]
 
     def holds(self, group: SpanGroup) -> bool:
         """What SQL cannot tell of a trace."""
