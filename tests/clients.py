@@ -246,12 +246,13 @@ class HttpClient:
         names = {f.name: f.json_name for f in descriptor.input_type.fields}
 
         def fill(match: re.Match[str]) -> str:
-            holder = fields
-            *parents, name = match[1].split(".")
+            *parents, leaf = match[1].split(".")
+            scope: Any = fields
+            kind: Any = descriptor.input_type
             for parent in parents:
-                holder = holder.get(names[parent], {})
-            key = lower_camel_case(name) if parents else names[name]
-            return quote(str(holder.pop(key, "")), safe="")
+                scope = scope.get(kind.fields_by_name[parent].json_name, {})
+                kind = kind.fields_by_name[parent].message_type
+            return quote(str(scope.pop(kind.fields_by_name[leaf].json_name, "")), safe="")
 
         path = re.sub(r"\{([\w.]+)\}", fill, getattr(rule, verb))
         body: Any = None
@@ -259,7 +260,7 @@ class HttpClient:
             body, fields = fields, {}
         elif rule.body:
             body = fields.pop(names[rule.body], {})
-        query = urlencode(list(_parameters(fields)), True)
+        query = urlencode(_flat(fields), True)
         answer = self.http.request(
             verb.upper(),
             path + (f"?{query}" if query else ""),
@@ -312,6 +313,17 @@ class EnvoyClient(HttpClient):
     def close(self) -> None:
         self._grpc.close()
         super().close()
+
+
+def _flat(fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields as query parameters: a message's by their paths."""
+    found: dict[str, Any] = {}
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            found |= {f"{name}.{inner}": item for inner, item in _flat(value).items()}
+        else:
+            found[name] = str(value).lower() if isinstance(value, bool) else value
+    return found
 
 
 def _streamed(answer: httpx.Response) -> list[Any]:

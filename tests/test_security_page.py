@@ -31,7 +31,9 @@ CONTENT = "Rosebud-4711"
 
 
 def test_the_roles_are_those_of_the_methods(tmp_path: Path) -> None:
-    rows = dict(re.findall(r"^\| `(ingest|read|admin)` \| ([^|]*) \|$", PAGE, re.MULTILINE)[:3])
+    rows = dict(
+        re.findall(r"^\| `(ingest|read|review|admin)` \| ([^|]*) \|$", PAGE, re.MULTILINE)[:4]
+    )
     shown = {
         role: set(
             re.findall(r"\b(?:[A-Z][a-z]+){2,}\b|\bExport\b", methods.replace("OpenTelemetry", ""))
@@ -40,7 +42,7 @@ def test_the_roles_are_those_of_the_methods(tmp_path: Path) -> None:
     }
     with LiveServer(database=f"sqlite:///{tmp_path}/spanloom.db", log_level="error") as server:
         table = app.methods(server.running.store)
-    for role in ("ingest", "read", "admin"):
+    for role in ("ingest", "read", "review", "admin"):
         assert shown[role] == {m.descriptor.name for m in table if m.role == role}
 
 

@@ -41,6 +41,8 @@ from spanloom.services.experiments import ExperimentService
 from spanloom.services.feedback import FeedbackService
 from spanloom.services.otlp import OTLP_SERVICE, OtlpTraceService
 from spanloom.services.prompts import PromptService
+from spanloom.services.query import Limits, QueryService
+from spanloom.services.reviews import ReviewService
 from spanloom.services.sessions import SessionService
 from spanloom.services.spans import SpanService
 from spanloom.services.trace_export import TraceExportService
@@ -94,7 +96,7 @@ class Sockets:
     http: socket.socket
 
 
-def methods(store: Store) -> list[Method]:
+def methods(store: Store, limits: Limits = Limits()) -> list[Method]:  # noqa: B008 - frozen
     """All methods of the contract, answered from one store."""
     return method_table(
         {
@@ -110,6 +112,8 @@ def methods(store: Store) -> list[Method]:
             "spanloom.v1.DatasetService": DatasetService(store),
             "spanloom.v1.SpanService": SpanService(store),
             "spanloom.v1.ChatService": ChatService(store),
+            "spanloom.v1.QueryService": QueryService(store, limits),
+            "spanloom.v1.ReviewService": ReviewService(store),
             OTLP_SERVICE: OtlpTraceService(store),
         },
         roles={OTLP_SERVICE: "ingest"},
@@ -146,7 +150,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             timeout=settings.request_timeout,
             max_in_flight=settings.max_in_flight,
         )
-        table = methods(store)
+        table = methods(store, Limits(settings.max_request_bytes, settings.request_timeout))
         grpc_server = GrpcServer(
             table,
             middleware,

@@ -121,7 +121,7 @@ def keys() -> None:
 
 @keys.command("create")
 @click.option("--project", required=True, help="The project's name, or '*' for an instance key.")
-@click.option("--role", required=True, type=click.Choice(["ingest", "read", "admin"]))
+@click.option("--role", required=True, type=click.Choice(["ingest", "read", "review", "admin"]))
 @_database_option
 def create_key(project: str, role: str, database: str | None) -> None:
     """Create a key and print it, alone, on standard output. It is not shown again."""

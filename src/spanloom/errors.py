@@ -86,6 +86,7 @@ Noun = Literal[
     "span",
     "text",
     "conversation",
+    "review",
 ]
 
 _NOT_FOUND: dict[Noun, Reason] = {
@@ -99,6 +100,7 @@ _NOT_FOUND: dict[Noun, Reason] = {
     "span": Reason.SPAN_NOT_FOUND,
     "text": Reason.TEXT_NOT_FOUND,
     "conversation": Reason.CONVERSATION_NOT_FOUND,
+    "review": Reason.REVIEW_NOT_FOUND,
 }
 
 
@@ -186,6 +188,22 @@ def written_by_another_api(fields: Sequence[str]) -> SpanloomError:
         Reason.WRITTEN_BY_ANOTHER_API,
         "a key with the role ingest may not replace or update what was written through another API",
         violations=violations,
+    )
+
+
+def invalid_cursor(field: str) -> SpanloomError:
+    """INVALID_ARGUMENT: no cursor that this server issued for this method and project."""
+    return invalid_field(field, "not a cursor of this method", Reason.INVALID_CURSOR)
+
+
+def expired_cursor(oldest_cursor_time: str) -> SpanloomError:
+    """OUT_OF_RANGE: the cursor is older than the log of changes, which begins at a time."""
+    return SpanloomError(
+        Code.OUT_OF_RANGE,
+        Reason.EXPIRED_CURSOR,
+        "the cursor is older than the server's log of changes: read the current state, and follow"
+        " the changes without a cursor",
+        metadata={"oldest_cursor_time": oldest_cursor_time},
     )
 
 

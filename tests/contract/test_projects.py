@@ -15,6 +15,8 @@ from tests.otlp.requests import request as otlp_request
 SECRET = "what only the first project may read"
 CREATE_EXPERIMENT = "ExperimentService/CreateExperiment"
 READS = [name for name, method in METHODS.items() if method.role == "read"]
+# These tell ids and times.
+WITHOUT_CONTENTS = ["QueryService/PollTraceChanges", "QueryService/ListProjects"]
 DELETES = [name for name in METHODS if "/Delete" in name]
 WRITES = [name for name in METHODS if name not in (*READS, *DELETES)]
 
@@ -152,6 +154,34 @@ def requests(first: str, experiment_id: str = "", text: str = "") -> dict[str, d
             "payload": {"note": text},
         },
         "FeedbackService/QueryFeedback": {"project_id": first},
+        "QueryService/ListTraceSummaries": {},
+        "QueryService/GetTraceSummary": {"traceId": "t"},
+        "QueryService/CountTraces": {"facets": ["TRACE_FACET_NAME"]},
+        "QueryService/PollTraceChanges": {},
+        "QueryService/GetTraceOutline": {"traceId": "t"},
+        "QueryService/SearchTrace": {"traceId": "t", "text": "what"},
+        "QueryService/ListConversations": {},
+        "QueryService/GetConversation": {"conversationId": "t"},
+        "QueryService/GetUsage": {
+            "startTimeFrom": "2020-01-01T00:00:00Z",
+            "groupBy": ["USAGE_DIMENSION_NAME"],
+        },
+        "QueryService/CompareExperiments": {
+            "experimentId": experiment_id,
+            "baselineExperimentId": experiment_id,
+        },
+        "QueryService/GetCaller": {},
+        "QueryService/ListProjects": {},
+        "ReviewService/WriteReview": {
+            "review": {
+                "reviewId": "r",
+                "target": {"conversationId": "c"},
+                "name": "n",
+                "comment": text,
+            }
+        },
+        "ReviewService/ListReviews": {},
+        "ReviewService/DeleteReview": {"reviewId": "r"},
         "AgentChatService/GetTraceChat": {
             "project_id": first,
             "trace_id": "t",
@@ -185,12 +215,19 @@ def fill(project: Project, first: str, text: str) -> str:
 def encoded(answer: Any) -> bytes:
     """An answer, or all those of a stream, as bytes, which hold every text that they hold."""
     answers = answer if isinstance(answer, list) else [answer]
+    for message in answers:
+        if "cursor" in message.DESCRIPTOR.fields_by_name:  # has the time of the call
+            message.ClearField("cursor")
     return b"".join(message.SerializeToString(deterministic=True) for message in answers)
 
 
 def read_all(project: Project, experiment_id: str) -> dict[str, bytes]:
     asked = requests(project.name, experiment_id)
-    return {method: encoded(project.send(method, **asked[method])) for method in READS}
+    return {
+        method: encoded(project.send(method, **asked[method]))
+        for method in READS
+        if method not in WITHOUT_CONTENTS
+    }
 
 
 def test_every_method_has_a_request_that_names_anothers_things() -> None:
@@ -201,7 +238,7 @@ def test_the_requests_read_and_delete_what_they_write(project: Project) -> None:
     """So that the test below would see what passed the wall."""
     experiment_id = fill(project, project.name, SECRET)
     answers = read_all(project, experiment_id)
-    assert [method for method in READS if SECRET.encode() not in answers[method]] == []
+    assert [method for method in answers if SECRET.encode() not in answers[method]] == []
     asked = requests(project.name, experiment_id)
     for method in DELETES:
         if method == "SpanService/DeleteTraceSpans":  # DeleteTrace has deleted it

@@ -14,11 +14,13 @@ from typing import Any
 
 import httpx
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from spanloom import errors
 from spanloom.server import status
 from spanloom.server.auth import NoAuth
 from spanloom.server.middleware import as_error
+from spanloom.services.queries import cursors
 from spanloom.v1 import access_pb2, error_reason_pb2, trace_service_pb2
 from tests.clients import CallError
 from tests.servers import LiveServer
@@ -124,6 +126,17 @@ def _existing_version(call: Caller) -> Any:
     return call("POST", "/v1/prompts", {**named, "text": "another"})
 
 
+def _expired_cursor(call: Caller) -> Any:
+    """As a call a day after the example's time refuses a cursor that was issued before it."""
+    oldest = Timestamp()
+    oldest.FromJsonString(EXAMPLES["EXPIRED_CURSOR"][0][1]["oldest_cursor_time"])
+    now = (oldest.seconds + cursors.VALID_SECONDS) * 10**9
+    cursor = cursors.cursor("changes", "p", 1, (oldest.seconds - 1) * 10**9)
+    with pytest.raises(errors.SpanloomError) as refused:
+        cursors.position_of_cursor(cursor, "changes", "p", now)
+    return _body(refused.value)
+
+
 def _draining(call: Caller) -> Any:
     client = call.live.direct()
     client._middleware.draining = True
@@ -203,14 +216,16 @@ FAILURES: dict[str, Callable[[Caller], Any]] = {
     "UNKNOWN_FIELD": lambda call: call("GET", "/v1/spans?pagesize=1"),
     "WRITTEN_BY_ANOTHER_API": _written_by_another_api,
     "FOREIGN_SITE": _foreign_site,
+    "REVIEW_NOT_FOUND": _not_found("REVIEW_NOT_FOUND", "DELETE", "/v1/reviews/{}"),
+    "EXPIRED_CURSOR": _expired_cursor,
+    "INVALID_CURSOR": lambda call: call("GET", "/v1/traceSummaries:pollChanges?cursor=another"),
     "DATASET_NOT_FOUND": _not_found("DATASET_NOT_FOUND", "GET", "/v1/datasets/{}"),
 }
 
 
 # Reasons of methods that the server does not serve yet.
 LATER = {
-    *("REVIEW_NOT_FOUND", "EXPIRED_CURSOR", "INVALID_CURSOR", "READER_TOO_SLOW"),
-    "REQUEST_ID_REUSED",
+    *("READER_TOO_SLOW", "REQUEST_ID_REUSED"),
 }
 # Those of streams that a served service does not have yet.
 OF_STREAMS = {"EXPIRED_CURSOR", "INVALID_CURSOR", "READER_TOO_SLOW"}

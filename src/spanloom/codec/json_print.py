@@ -102,7 +102,7 @@ def _field_printer(field: FieldDescriptor) -> Print | None:
         return _scalar_printer(field)
     entry = map_fields(field)
     if entry:
-        return _map_printer(_scalar_printer(entry[1]))
+        return _map_printer(_scalar_printer(entry[1]), entry[0].type == FieldDescriptor.TYPE_STRING)
     convert = _scalar_printer(field)
     return _list_printer(convert) if convert else (lambda values: values[:])
 
@@ -120,17 +120,18 @@ def _list_printer(convert: Print) -> Print:
     return write
 
 
-def _map_printer(convert: Print | None) -> Print:
-    if convert is None:
+def _map_printer(convert: Print | None, has_texts_as_keys: bool) -> Print:
+    if convert is None and has_texts_as_keys:
         return dict
 
     def write(entries: Any) -> dict[str, Any]:
         out = {}
         for key in entries:
+            value = entries[key]
             try:
-                out[key] = convert(entries[key])
+                out[str(key)] = value if convert is None else convert(value)
             except JsonError as error:
-                raise JsonError(prefix_path(key, error)) from None
+                raise JsonError(prefix_path(str(key), error)) from None
         return out
 
     return write

@@ -22,6 +22,7 @@ _SCALARS = frozenset(
         FieldDescriptor.TYPE_UINT32,
     }
 )
+_KEYS = _SCALARS - {FieldDescriptor.TYPE_BOOL, FieldDescriptor.TYPE_DOUBLE}
 _KINDS = {
     number: name.removeprefix("TYPE_").lower()
     for name, number in vars(FieldDescriptor).items()
@@ -37,7 +38,7 @@ def check_supported(descriptor: Descriptor) -> None:
     """Check that all fields of a message, and of the messages in it, have types of this codec.
 
     These are string, bytes, bool, double, int32, int64, uint32, open enums, messages, maps with
-    string keys, and `WELL_KNOWN`.
+    string or integer keys, and `WELL_KNOWN`.
 
     Raises:
         UnsupportedTypeError: One of them has another type.
@@ -51,8 +52,10 @@ def _check(descriptor: Descriptor, checked: set[str]) -> None:
     checked.add(descriptor.full_name)
     for field in descriptor.fields:
         entry = map_fields(field)
-        if entry and entry[0].type != FieldDescriptor.TYPE_STRING:
-            raise UnsupportedTypeError(f"{field.full_name}: JSON maps have string keys")
+        if entry and entry[0].type not in _KEYS:
+            raise UnsupportedTypeError(
+                f"{field.full_name}: the keys of JSON maps are strings or integers"
+            )
         value = entry[1] if entry else field
         if value.message_type is not None:
             if _is_special(value.message_type):

@@ -1,14 +1,7 @@
-"""Page tokens (AIP-158) of lists ordered by a time and an id: where the next page begins.
-
-A token carries a digest of the query, the project and the position, so that a token of another list
-or project, or a changed one, is recognized. The digest needs no secret: a position gives access to
-nothing that the list itself does not give.
-"""
+"""Page tokens (AIP-158) of lists ordered by a time and an id: where the next page begins."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -16,13 +9,13 @@ from typing import Generic, TypeVar
 import orjson
 
 from spanloom.codec.json_path import json_path
-from spanloom.errors import Reason, invalid_field
+from spanloom.codec.opaque import opened, sealed
+from spanloom.errors import Reason, SpanloomError, invalid_field
 from spanloom.model import SlicedList
 from spanloom.model.checks import possible_id
 from spanloom.model.paging import clamped_page_size
 from spanloom.v1 import experiment_service_pb2, trace_service_pb2
 
-_DIGEST_BYTES = 12
 _TIME_BYTES = 8
 
 DEFAULT_PAGE_SIZE = 50
@@ -98,10 +91,7 @@ def page_token(query: str, project: str, after: Position) -> str:
         after: The item's time, in nanoseconds, and its id.
     """
     time_ns, item_id = after
-    position = time_ns.to_bytes(_TIME_BYTES, signed=True) + item_id.encode()
-    return (
-        base64.urlsafe_b64encode(_digest(query, project, position) + position).decode().rstrip("=")
-    )
+    return sealed(query, project, time_ns.to_bytes(_TIME_BYTES, signed=True) + item_id.encode())
 
 
 def position_of(token: str, query: str, project: str, *, field: str) -> Position:
@@ -110,20 +100,13 @@ def position_of(token: str, query: str, project: str, *, field: str) -> Position
     Raises:
         SpanloomError: INVALID_PAGE_TOKEN for anything that it did not make for this query.
     """
-    refused = invalid_field(field, "is not a page token of this list", Reason.INVALID_PAGE_TOKEN)
-    try:
-        data = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
-        position = data[_DIGEST_BYTES:]
-        item_id = position[_TIME_BYTES:].decode()
-    except ValueError:  # not base64, or not UTF-8
-        raise refused from None
-    after = int.from_bytes(position[:_TIME_BYTES], signed=True), item_id
-    # Made again and compared as a whole: the same bytes have other spellings in base64.
-    if not possible_id(item_id) or page_token(query, project, after) != token:
-        raise refused
-    return after
+    position = opened(token, query, project)
+    if position is None or not possible_id(
+        item_id := position[_TIME_BYTES:].decode(errors="replace")
+    ):
+        raise invalid_page_token(field)
+    return int.from_bytes(position[:_TIME_BYTES], signed=True), item_id
 
 
-def _digest(query: str, project: str, position: bytes) -> bytes:
-    head = "\0".join((query, project, "")).encode()
-    return hashlib.sha256(head + position).digest()[:_DIGEST_BYTES]
+def invalid_page_token(field: str) -> SpanloomError:
+    return invalid_field(field, "is not a page token of this list", Reason.INVALID_PAGE_TOKEN)

@@ -1,7 +1,8 @@
-"""google.protobuf.Timestamp to integer nanoseconds, and back."""
+"""google.protobuf.Timestamp and Duration to integer nanoseconds, and back."""
 
 from __future__ import annotations
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from spanloom.model import MAX_TIME_NS
@@ -18,3 +19,14 @@ def ns_from_timestamp(timestamp: Timestamp) -> int | None:
 def timestamp_from_ns(ns: int) -> Timestamp:
     seconds, nanos = divmod(ns, _NS_PER_S)
     return Timestamp(seconds=seconds, nanos=nanos)
+
+
+def ns_from_duration(duration: Duration) -> int | None:
+    """Nanoseconds; None for what is no duration, is negative or does not fit in 64 bits."""
+    ns = duration.seconds * _NS_PER_S + duration.nanos
+    return ns if 0 <= duration.nanos < _NS_PER_S and 0 <= ns <= MAX_TIME_NS else None
+
+
+def duration_from_ns(ns: int) -> Duration:
+    seconds, nanos = divmod(ns, _NS_PER_S)
+    return Duration(seconds=seconds, nanos=nanos)

@@ -17,7 +17,7 @@ from spanloom.errors import invalid_field
 from spanloom.model.catalog import Key
 from spanloom.model.projects import INSTANCE, checked_project
 
-ROLES = ("ingest", "read", "admin")
+ROLES = ("ingest", "read", "review", "admin")
 _KEY = re.compile(r"sl_([0-9a-f]{16})_[A-Za-z0-9_-]{43}")
 
 

@@ -12,7 +12,7 @@ from spanloom.model.span import NO_BODY
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """An API key without its secret. `project` "*" is an instance key. Roles: ingest, read,
+    """An API key without its secret. `project` "*" is an instance key. Roles: ingest, read, review,
     admin."""
 
     id: str

@@ -144,6 +144,27 @@ class SpanQuery:
     texts: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedbackQuery:
+    """The feedback for which every condition that is not None, "" or empty holds.
+
+    Attributes:
+        trace_ids: the traces of which it is on one, or on a span of one.
+        span_id: the span, of the one trace of `trace_ids`.
+        name: the type; of the results of evaluators their slug.
+        is_evaluation: whether it is the result of an evaluator.
+    """
+
+    trace_ids: Sequence[str] = ()
+    span_id: str = ""
+    conversation_id: str = ""
+    name: str = ""
+    creator: str = ""
+    is_evaluation: bool | None = None
+    since_ns: int | None = None
+    before_ns: int | None = None
+
+
 # What agents can be sorted by: the fields of `AgentTotals`.
 AGENT_FIGURES = (
     *("agent_name", "agent_version", "invocations", "spans", "input_tokens", "output_tokens"),

@@ -22,10 +22,12 @@ _HOST = re.compile(r"(?:\[([^\]]*)\]|([^:@]*))(?::\d*)?")
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """An authenticated caller: the project of its key ("*" for an instance key), and its role."""
+    """An authenticated caller: the project of its key ("*" for an instance key), its role, and
+    the id of the key ("" without authentication)."""
 
     project: str
     role: str
+    key_id: str = ""
 
 
 class Authenticator(Protocol):
@@ -77,7 +79,7 @@ class ApiKeyAuthenticator:
             )
         if len(self._known) >= _CACHE_SIZE:
             self._known.clear()
-        principal = Principal(key.project, key.role)
+        principal = Principal(key.project, key.role, key.id)
         self._known[text] = (now + CACHE_SECONDS, principal)
         return principal
 

@@ -30,9 +30,10 @@ REQUEST_ID = "x-request-id"
 _VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 # The roles that may call a method, by the role that the method requires.
 _ALLOWED = {
-    "": {"ingest", "read", "admin"},
+    "": {"ingest", "read", "review", "admin"},
     "ingest": {"ingest", "admin"},
-    "read": {"read", "admin"},
+    "read": {"read", "review", "admin"},
+    "review": {"review", "admin"},
     "admin": {"admin"},
 }
 
@@ -213,6 +214,7 @@ class Middleware:
             request_id=request_id,
             key_project=principal.project,
             role=role,
+            key_id=principal.key_id,
             received_ns=received_ns,
             header_project=metadata.get("x-spanloom-project", ""),
             header_project_id=metadata.get("project_id", "").rpartition("/")[2],

@@ -31,6 +31,7 @@ class CallContext:
     """What a service knows of a call in addition to its request.
 
     Attributes:
+        key_id: The id of the caller's key, "" without authentication.
         key_project: The project of the caller's key, "*" for an instance key.
         received_ns: When the call arrived, in nanoseconds since 1970.
         header_project: The header `x-spanloom-project`, "" if there is none.
@@ -42,6 +43,7 @@ class CallContext:
     key_project: str
     role: str
     received_ns: int
+    key_id: str = ""
     header_project: str = ""
     header_project_id: str = ""
     notes: Notes = field(default_factory=Notes)

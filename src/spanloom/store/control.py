@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from spanloom.model import Feedback, Key, Page
+from spanloom.model import Feedback, FeedbackQuery, Key, Page
 from spanloom.model.patch import Patch
 from spanloom.store.catalog import Catalog, Datasets
 from spanloom.store.evaluations import EvaluationQueue
@@ -78,7 +78,42 @@ class ControlStore(Protocol):
         the number of all."""
         ...
 
+    async def replace_feedback(self, project: str, feedback: Feedback) -> Feedback:
+        """Store feedback as `write_feedback`, and return what was stored.
+
+        What replaces an earlier one keeps its time of creation.
+
+        Raises:
+            INVALID_ARGUMENT: names `id`, where it is that of an evaluator's result.
+        """
+        ...
+
+    async def list_feedback(
+        self,
+        project: str,
+        query: FeedbackQuery,
+        *,
+        limit: int,
+        after: tuple[int, str] | None = None,
+    ) -> list[Feedback]:
+        """Feedback by time of creation, the newest first, ties by id descending.
+
+        Args:
+            after: (created_ns, id) of the last one seen.
+        """
+        ...
+
+    async def delete_feedback(self, project: str, feedback_id: str) -> bool:
+        """Delete feedback; False when there was none with this id."""
+        ...
+
     # Projects and keys
+
+    async def list_projects(
+        self, *, name: str = "", after: str = "", limit: int
+    ) -> list[tuple[str, int]]:
+        """(name, time of creation) of the projects behind a name, or of one, by name."""
+        ...
 
     async def ensure_project(self, name: str) -> None:
         """Create the project unless it exists.

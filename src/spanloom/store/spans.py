@@ -31,6 +31,7 @@ from spanloom.model import (
 )
 from spanloom.model.patch import Patch
 from spanloom.model.usage import UsagePoint, UsageQuery
+from spanloom.store.summaries import Summaries
 
 ALL_TRACES = TraceQuery()
 NO_PATCH: Patch = {}
@@ -97,6 +98,8 @@ class SpanStore(Protocol):
 
     A write whose caller was cancelled may have been stored or not.
     """
+
+    summaries: Summaries
 
     async def write_spans(
         self,

@@ -201,7 +201,8 @@ class TraceSummary(_message.Message):
     """A trace as one row of a list, without its spans.
 
     Counts, tokens and costs are over all spans of the trace. A model call that several libraries
-    recorded, or that an enclosing step repeats, is counted once.
+    recorded, or that an enclosing step repeats, is counted once. Of a name or another text of more
+    than 1,000 Unicode code points, a row has the beginning.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -291,7 +292,9 @@ class TraceSummary(_message.Message):
 
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
-        """The time when the server last stored a span of the trace."""
+        """The time when the server last stored a span of the trace. Unset: the server does not keep it
+        yet.
+        """
 
     def __init__(
         self,
@@ -448,11 +451,15 @@ class Figures(_message.Message):
     output_tokens: _builtins.int
     """The number of output tokens, including those of the reasoning."""
     reasoning_tokens: _builtins.int
-    """The number of reasoning tokens."""
+    """The number of reasoning tokens. 0: the server does not add them up yet."""
     cache_read_tokens: _builtins.int
-    """The number of tokens that were read from a prompt cache."""
+    """The number of tokens that were read from a prompt cache. 0: the server does not add them up
+    yet.
+    """
     cache_creation_tokens: _builtins.int
-    """The number of tokens that were written to a prompt cache."""
+    """The number of tokens that were written to a prompt cache. 0: the server does not add them up
+    yet.
+    """
     cost_usd: _builtins.float
     """The cost in US dollars of the model calls that have a cost. Unset if none has one."""
     priced_model_call_count: _builtins.int
@@ -572,7 +579,8 @@ class OutlineChunk(_message.Message):
     @_builtins.property
     def strings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The strings that later columns refer to, from this chunk. They extend those of earlier chunks
-        to one list, whose indexes begin at 0. The first string of the list is empty.
+        to one list, whose indexes begin at 0. The first string of the list is empty. Of a string of
+        more than 1,000 Unicode code points, the list has the beginning.
         """
 
     @_builtins.property
@@ -725,7 +733,7 @@ class TraceChange(_message.Message):
     """Whether the trace no longer exists."""
     @_builtins.property
     def change_time(self) -> _timestamp_pb2.Timestamp:
-        """The time of the latest change."""
+        """The time of the latest change. Set if that was a deletion."""
 
     def __init__(
         self,

@@ -89,8 +89,8 @@ class Review(_message.Message):
 
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
-        """Arbitrary data. For feedback that was written through FeedbackService: its payload and its
-        other fields, as sent.
+        """Arbitrary data, at most 1 MiB as protobuf. For feedback that was written through
+        FeedbackService: its payload and its other fields, as sent.
         """
 
     @_builtins.property

@@ -22,10 +22,12 @@ from spanloom.model import (
     EventQuery,
     Experiment,
     Feedback,
+    FeedbackQuery,
     Filter,
     SpokenQuery,
     TraceQuery,
 )
+from spanloom.model.summaries import ConversationQuery, SummaryQuery, TracePosition
 from spanloom.model.usage import HOUR_NS, UsageQuery
 from spanloom.store.sql import rows, tables
 from spanloom.store.sql.migrations import migrate
@@ -59,6 +61,29 @@ def spoken(**query: Any) -> Call:
 def chart(**query: Any) -> Call:
     hours = Chart(width_ns=3600 * 10**9, aggregation="p50", group_by="event_name")
     return lambda store, project: store.chart(project, EventQuery(**query), hours)
+
+
+def summaries(order: Any = "start", after: TracePosition | None = None, **query: Any) -> Call:
+    asked = SummaryQuery(order=order, **query)
+    return lambda store, project: store.summaries.traces(project, asked, limit=5, after=after)
+
+
+def conversations(after: tuple[int, str] | None = None, **query: Any) -> Call:
+    asked = ConversationQuery(**query)
+    return lambda store, project: store.summaries.conversations(
+        project, asked, limit=5, after=after
+    )
+
+
+def count(**query: Any) -> Call:
+    return lambda store, project: store.summaries.count(
+        project,
+        SummaryQuery(**query),
+        facets=["model", "name"],
+        of_root={},
+        buckets=0,
+        seconds=10,
+    )
 
 
 EXPERIMENT = Experiment(id="x", name="n", feature_slug="", created_ns=5)
@@ -147,6 +172,55 @@ QUERIES: dict[str, tuple[Call, str]] = {
     ),
     "feedback": (lambda s, p: s.find_feedback(p, type="x", limit=5), "feedback_"),
     "key": (lambda s, p: s.find_key("k"), "keys_pkey"),
+    "summaries": (summaries(), "traces_start"),
+    "summaries after": (summaries(after=TracePosition(0, 5, "t")), "traces_start"),
+    "summaries in range": (summaries(since_ns=5, before_ns=9), "traces_start"),
+    "summaries of a conversation": (summaries(conversation_id="t5"), "spans_session"),
+    "summaries of an experiment": (summaries(experiment_id="x"), "traces_experiment"),
+    "summaries with an error": (summaries(has_error=True), "spans_pkey"),
+    "summaries with a review": (summaries(has_feedback=True), "feedback_target"),
+    "summaries of a model": (summaries(model="m"), "spans_pkey"),
+    "summaries with a cost": (summaries(min_cost=1.0), "spans_pkey"),
+    "summaries by cost": (summaries("cost"), "spans_pkey"),
+    "summaries by duration after": (
+        summaries("duration", after=TracePosition(3, 5, "t")),
+        "traces_",
+    ),
+    "summary": (lambda s, p: s.summaries.trace(p, "t5"), "traces_pkey"),
+    "counts": (count(has_error=True), "traces_start"),
+    "conversations": (conversations(), "spans_start"),
+    "conversations after": (conversations(after=(5, "t5")), "spans_start"),
+    "conversations in range": (conversations(since_ns=5, before_ns=9), "spans_start"),
+    "conversation of people": (lambda s, p: s.summaries.conversation(p, "t5"), "spans_session"),
+    "traces of an experiment as cases": (
+        lambda s, p: s.summaries.experiment_traces(p, "x"),
+        "traces_experiment",
+    ),
+    "outline": (
+        lambda s, p: s.summaries.outline(p, "t5", after=1, make=lambda read: list(read.spans)),
+        "spans_pkey",
+    ),
+    "search in a trace": (
+        lambda s, p: s.summaries.search(p, "t5", visit=lambda span, place: True),
+        "spans_pkey",
+    ),
+    "present": (lambda s, p: s.summaries.present(), "spans_version"),
+    "changes": (lambda s, p: s.summaries.changes(p, 5, limit=5), "spans_version"),
+    "spans of a range": (
+        lambda s, p: s.summaries.spans_between(p, 5, 9, limit=5),
+        "spans_start",
+    ),
+    "existing": (lambda s, p: s.summaries.existing(p, ["t5"]), "spans_pkey"),
+    "reviews": (lambda s, p: s.list_feedback(p, FeedbackQuery(name="x"), limit=5), "feedback_"),
+    "reviews of a trace": (
+        lambda s, p: s.list_feedback(p, FeedbackQuery(trace_ids=["t5"]), limit=5),
+        "feedback_",
+    ),
+    "reviews of a span": (
+        lambda s, p: s.list_feedback(p, FeedbackQuery(trace_ids=["t5"], span_id="5"), limit=5),
+        "feedback_target",
+    ),
+    "projects": (lambda s, p: s.list_projects(after="a", limit=5), "projects_pkey"),
 }
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sqlalchemy import Connection
 
 from spanloom import errors
-from spanloom.model import Feedback, Key, Page
+from spanloom.model import EVALUATION, Feedback, FeedbackQuery, Key, Page
 from spanloom.model.patch import Patch
 from spanloom.store.control import ControlStore
-from spanloom.store.sql import patches, queries, rows, tables
+from spanloom.store.sql import patches, queries, reviews, rows, tables
 from spanloom.store.sql.catalog import SqlCatalog
 from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.datasets import SqlDatasets
@@ -84,7 +85,56 @@ class SqlControl(ControlStore):
 
         return await self._read(run)
 
+    async def replace_feedback(self, project: str, feedback: Feedback) -> Feedback:
+        row = rows.feedback_row(project, feedback)
+        found = reviews.one(project, feedback.id)
+
+        def write(transaction: Transaction) -> Feedback | errors.SpanloomError:
+            stored = feedback
+            if earlier := transaction.connection.execute(found).first():
+                if earlier.type == EVALUATION:
+                    return errors.invalid_field("id", "is the id of an evaluator's result")
+                stored = replace(feedback, created_ns=earlier.created_ns)
+            made = row if stored is feedback else rows.feedback_row(project, stored)
+            transaction.write({tables.feedback: [made]})
+            return stored
+
+        stored: Feedback = await self._write(write, size=len(row[-1]))
+        return stored
+
+    async def list_feedback(
+        self,
+        project: str,
+        query: FeedbackQuery,
+        *,
+        limit: int,
+        after: tuple[int, str] | None = None,
+    ) -> list[Feedback]:
+        checked(project=project)
+        texts = (*query.trace_ids, query.span_id, query.conversation_id, query.name, query.creator)
+        if not all(rows.storable(text) for text in texts):
+            return []
+        found = reviews.listed(self._database, project, query, after).limit(limit)
+        return await self._read(lambda c: [rows.to_feedback(row) for row in c.execute(found)])
+
+    async def delete_feedback(self, project: str, feedback_id: str) -> bool:
+        checked(project=project, id=feedback_id)
+        statement = reviews.removed(project, feedback_id)
+
+        def write(transaction: Transaction) -> int:
+            return transaction.connection.execute(statement).rowcount
+
+        return bool(await self._write(write))
+
     # Projects and keys
+
+    async def list_projects(
+        self, *, name: str = "", after: str = "", limit: int
+    ) -> list[tuple[str, int]]:
+        checked(project=name)
+        checked(project=after)
+        found = queries.projects(name, after).limit(limit)
+        return await self._read(lambda c: [(row.name, row.created_ns) for row in c.execute(found)])
 
     async def ensure_project(self, name: str) -> None:
         if name in self._projects:

@@ -17,6 +17,7 @@ Row = list[Any]
 
 # Versions that a transaction takes at once.
 VERSIONS = 10_000
+MAX_VERSION = 2**63 - 1
 # A database that stays locked or does not answer for this long is reported as unavailable.
 PATIENCE_SECONDS = 30
 
@@ -78,6 +79,16 @@ class Database(ABC):
     def next_versions(self, connection: Connection) -> int:
         """The first of the next VERSIONS versions, which no other transaction gets. All earlier
         blocks are below it."""
+
+    def horizon(self, connection: Connection) -> int:
+        """The first version that a transaction may still commit: all rows with a lower one that
+        there will be are there, for the statements that follow.
+
+        Ends the connection's transaction, for those have to see a later state of the database.
+        Where transactions write one after the other there is no such version, and this is the
+        largest integer.
+        """
+        return MAX_VERSION
 
     @abstractmethod
     def upsert(

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import time
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import delete, func, select
 
 from spanloom.store.sql import queries, sessions
 from spanloom.store.sql.event_ids import of_events
-from spanloom.store.sql.tables import evaluations, feedback, patches, spans, traces
+from spanloom.store.sql.rows import NUMBERED_LATER
+from spanloom.store.sql.tables import (
+    deleted_spans,
+    evaluations,
+    feedback,
+    patches,
+    spans,
+    traces,
+)
 from spanloom.store.sql.transaction import Transaction
 
 _KEYS = (spans.c.trace_id, spans.c.span_id, spans.c.event_id)
+# For so long: somewhat longer than a cursor is valid.
+DELETIONS_KEPT_NS = 25 * 3600 * 10**9
 
 
 def event(transaction: Transaction, project: str, event_id: str) -> bool:
@@ -41,6 +52,7 @@ def trace(transaction: Transaction, project: str, trace_id: str) -> bool:
     parameters = {"project": project, "trace_id": trace_id}
     if not transaction.connection.execute(queries.TRACE_EXISTS, parameters).scalar():
         return False
+    log_trace(transaction, project, trace_id)
     for statement in queries.trace_deletes(transaction.database, project, trace_id):
         transaction.connection.execute(statement)
     return True
@@ -76,6 +88,23 @@ def named_spans(transaction: Transaction, project: str, keys: Collection[tuple[s
     return len(found)
 
 
+def log_trace(transaction: Transaction, project: str, trace_id: str) -> None:
+    """Log that all spans of a trace are about to be deleted."""
+    keys = select(spans.c.trace_id, spans.c.span_id)
+    of_trace = keys.where(spans.c.project == project, spans.c.trace_id == trace_id)
+    _log(transaction, project, transaction.connection.execute(of_trace).fetchall())
+
+
+def _log(transaction: Transaction, project: str, keys: Iterable[Sequence[str]]) -> None:
+    """Write deletions to the log of changes, and drop those that no valid cursor asks for."""
+    now = time.time_ns()
+    old = delete(deleted_spans).where(deleted_spans.c.deleted_ns < now - DELETIONS_KEPT_NS)
+    transaction.connection.execute(old)
+    found = [[project, *key[:2], NUMBERED_LATER, now] for key in keys]
+    if found:
+        transaction.rewrite({deleted_spans: found})
+
+
 def remove_spans(
     transaction: Transaction, project: str, found: Sequence[Sequence[str]]
 ) -> set[str]:
@@ -86,6 +115,7 @@ def remove_spans(
         The ids of those traces.
     """
     database, connection = transaction.database, transaction.connection
+    _log(transaction, project, found)
     of_trace: dict[str, set[str]] = {}
     for trace_id, span_id, _ in found:
         of_trace.setdefault(trace_id, set()).add(span_id)

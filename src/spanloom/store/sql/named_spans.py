@@ -18,7 +18,7 @@ from spanloom.store.sql import agent_queries, deletes, queries, rows
 from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.follow_up import follow_up
 from spanloom.store.sql.index import search
-from spanloom.store.sql.index.search import Watch
+from spanloom.store.sql.index.search import Watch, read_until_cancelled
 from spanloom.store.sql.index.terms import holder
 from spanloom.store.sql.reading import select_whole
 from spanloom.store.sql.rows import checked
@@ -183,13 +183,7 @@ class SqlNamedSpans:
         return await self._write(write)
 
     async def _read_until_cancelled(self, query: Callable[[Connection, Watch], T]) -> T:
-        """Read, and stop the reading thread when the caller is cancelled."""
-        watch = Watch()
-        try:
-            return await self._read(lambda connection: query(connection, watch))
-        except asyncio.CancelledError:
-            watch.is_cancelled = True
-            raise
+        return await read_until_cancelled(self._read, query)
 
 
 # What a transaction finds under the ids of spans: the adapter, the start, and whether the client

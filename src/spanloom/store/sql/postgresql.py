@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
@@ -35,7 +36,7 @@ from sqlalchemy.engine import Dialect
 
 from spanloom.errors import SetupError
 from spanloom.store.sql import database
-from spanloom.store.sql.database import Database, JsonValue, Row, into, on_conflict
+from spanloom.store.sql.database import VERSIONS, Database, JsonValue, Row, into, on_conflict
 
 # The advisory locks that the processes of one database share.
 _SCHEMA_LOCK = 0x5350_4C4D
@@ -45,9 +46,27 @@ _COMMITS_LOCK = 0x5350_4C43
 # leave a dead version each time, which all later commits pass while an old snapshot (a long export)
 # is open: 20 us a commit more with each 1,000 commits.
 _NEXT_VERSIONS = "SELECT nextval('versions')"
-_LOCKED = "WITH locked AS MATERIALIZED (SELECT {}(%s)) {} FROM locked"
-_ALONE = _LOCKED.format("pg_advisory_xact_lock", _NEXT_VERSIONS)
-_TOGETHER = _LOCKED.format("pg_advisory_xact_lock_shared", _NEXT_VERSIONS)
+_ALONE = """
+WITH locked AS MATERIALIZED (SELECT pg_advisory_xact_lock(%s))
+SELECT nextval('versions') FROM locked
+"""
+# A transaction that writes together with others announces its first version: it has a lock whose
+# number is that version, negative.
+_TOGETHER = """
+WITH locked AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared(%s)),
+taken AS MATERIALIZED (SELECT nextval('versions') AS version FROM locked)
+SELECT version, pg_advisory_xact_lock_shared(-version) FROM taken
+"""
+_LAST_BLOCK = "SELECT last_value FROM versions"
+# Read at once, whatever the snapshot. The halves of a lock's number are unsigned.
+_LOCKS = """
+SELECT pid, classid::bigint, objid::bigint FROM pg_locks
+WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND mode = 'ShareLock'
+AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+# A writer takes its versions and announces them in one statement. How often, and after how many
+# seconds, a reader looks again that sees it in between.
+_LOOKS, _LOOK_SECONDS = 50, 0.002
 # A process that is stopped inside a transaction holds the writers' lock: the server ends its
 # session.
 _IDLE_SECONDS = 10
@@ -101,6 +120,26 @@ class PostgreSQL(Database):
     def begin_writing(self, connection: Connection, *, rows_only: bool) -> int:
         statement = _TOGETHER if rows_only else _ALONE
         return int(connection.exec_driver_sql(statement, (_WRITERS_LOCK,)).scalar_one())
+
+    def horizon(self, connection: Connection) -> int:
+        for _ in range(_LOOKS):
+            # In this order: a version that was handed out before the first look is announced,
+            # committed or given up at the second one.
+            last = connection.exec_driver_sql(_LAST_BLOCK).scalar_one()
+            locks = connection.exec_driver_sql(_LOCKS).fetchall()
+            connection.rollback()
+            writers: set[int] = set()
+            announced: dict[int, int] = {}
+            for pid, high, low in locks:
+                number = high << 32 | low
+                if number == _WRITERS_LOCK:
+                    writers.add(pid)
+                elif number >> 63:  # negative
+                    announced[pid] = (1 << 64) - number
+            if writers <= announced.keys():
+                return min(announced.values(), default=last + VERSIONS)
+            time.sleep(_LOOK_SECONDS)
+        return 0
 
     def lock_commits(self, connection: Connection) -> None:
         connection.execute(select(func.pg_advisory_xact_lock(_COMMITS_LOCK)))

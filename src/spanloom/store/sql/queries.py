@@ -33,6 +33,7 @@ from spanloom.store.sql.event_ids import of_events, of_patched_event
 from spanloom.store.sql.reading import select_whole
 from spanloom.store.sql.rows import FEEDBACK_COLUMNS, KEY_COLUMNS, TRACE_COLUMNS
 from spanloom.store.sql.tables import evaluations, feedback, keys, patches, spans, traces
+from spanloom.store.sql.tables import projects as tables_projects
 
 _project: BindParameter[str] = bindparam("project")
 
@@ -185,6 +186,14 @@ def find_feedback(project: str, *, ref: str, type: str) -> Select[Any]:
     if type:
         found = found.where(feedback.c.type == type)
     return found.order_by(feedback.c.created_ns.desc(), feedback.c.id.desc())
+
+
+def projects(name: str, after: str) -> Select[Any]:
+    """The projects behind a name, or with one, by name."""
+    found = select(tables_projects).where(
+        tables_projects.c.name == name if name else tables_projects.c.name > after
+    )
+    return found.order_by(tables_projects.c.name)
 
 
 def find_events(conditions: Sequence[ColumnElement[bool]], project: str) -> Select[Any]:

@@ -111,6 +111,11 @@ def _to_span(row: Sequence[Any], json: bytes) -> Span:
     return _from_columns(row, parts_of(body))
 
 
+def from_columns(row: Sequence[Any]) -> Span:
+    """A span with its columns alone, from a row that begins with SPAN_NAMES."""
+    return _from_columns(row, {})
+
+
 def _from_columns(row: Sequence[Any], parts: Mapping[str, Any]) -> Span:
     return Span(
         trace_id=row[0],

@@ -39,6 +39,7 @@ from spanloom.store.sql import (
     sessions,
     tables,
 )
+from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.index import match, search
 from spanloom.store.sql.index.look import for_filter, for_text
 from spanloom.store.sql.index.search import SliceOverError, Watch
@@ -47,6 +48,7 @@ from spanloom.store.sql.named_spans import SqlNamedSpans
 from spanloom.store.sql.queries import NEWEST_EVENTS
 from spanloom.store.sql.reading import select_whole
 from spanloom.store.sql.rows import checked
+from spanloom.store.sql.summaries import SqlSummaries
 from spanloom.store.sql.transaction import Transaction
 from spanloom.store.sql.usage import chart as usage_chart
 from spanloom.store.sql.usage import views
@@ -59,6 +61,10 @@ _LARGE = 1 << 20
 
 class SqlSpans(SqlNamedSpans, SpanStore):
     """Spans and traces in SQLite or PostgreSQL."""
+
+    def __init__(self, connections: Connections) -> None:
+        super().__init__(connections)
+        self.summaries = SqlSummaries(connections)
 
     # Writes
 
@@ -98,9 +104,12 @@ class SqlSpans(SqlNamedSpans, SpanStore):
     ) -> None:
         made = rows.span_rows(project, spans)
         work = made.with_evaluations(project, evaluations)
-        replaced = queries.replaced_deletes(project, spans[0].trace_id) if replace else ()
+        trace_id = spans[0].trace_id
+        replaced = queries.replaced_deletes(project, trace_id) if replace else ()
 
         def write(transaction: Transaction) -> None:
+            if replace:
+                deletes.log_trace(transaction, project, trace_id)
             for statement in replaced:
                 transaction.connection.execute(statement)
             transaction.write(work)

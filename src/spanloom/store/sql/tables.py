@@ -118,6 +118,19 @@ envelopes = Table(
     Column("content", LargeBinary, nullable=False),
 )
 
+# The spans that were deleted last, for who follows the log of changes.
+deleted_spans = Table(
+    "deleted_spans",
+    metadata,
+    _key("project"),
+    _key("trace_id"),
+    _key("span_id"),
+    _whole("version"),
+    _whole("deleted_ns"),
+    Index("deleted_spans_version", "version"),
+    Index("deleted_spans_time", "deleted_ns"),
+)
+
 traces = Table(
     "traces",
     metadata,

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Select, func, or_, select
 
@@ -20,9 +20,12 @@ from spanloom.store.sql import queries, rows
 from spanloom.store.sql.database import Database
 from spanloom.store.sql.index import table, terms
 from spanloom.store.sql.index.look import Look, for_text
+from spanloom.store.sql.readers import Readers
 from spanloom.store.sql.reading import SpanReader, select_whole
 from spanloom.store.sql.reading import ordered as in_columns
 from spanloom.store.sql.tables import spans, term_cursor, traces
+
+T = TypeVar("T")
 
 # More candidates than this are no help: what so many spans have is soon found in their order.
 MOST_CANDIDATES = 10_000
@@ -63,6 +66,16 @@ class Watch:
             raise asyncio.CancelledError
         if self.may_end and self.is_over:
             raise SliceOverError
+
+
+async def read_until_cancelled(read: Readers, query: Callable[[Connection, Watch], T]) -> T:
+    """Read, and stop the reading thread when the caller is cancelled."""
+    watch = Watch()
+    try:
+        return await read(lambda connection: query(connection, watch))
+    except asyncio.CancelledError:
+        watch.is_cancelled = True
+        raise
 
 
 def text_conditions(connection: Connection, text: str) -> list[table.Condition]:

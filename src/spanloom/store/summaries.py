@@ -1,0 +1,147 @@
+"""The contract of the lists that people read: traces and conversations as rows with figures, the
+outline of a trace, and the log of changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Protocol, TypeVar
+
+from spanloom.model.changes import Changes
+from spanloom.model.outline import OutlineRead
+from spanloom.model.span import Span, Trace
+from spanloom.model.summaries import (
+    ConversationQuery,
+    ConversationRow,
+    ConversationRows,
+    Facet,
+    SearchPlace,
+    SummaryQuery,
+    TraceCounts,
+    TracePosition,
+    TraceRow,
+    TraceRows,
+)
+
+T = TypeVar("T")
+
+# An experiment is compared by so many traces, the latest.
+MOST_CASES = 10_000
+
+
+class Summaries(Protocol):
+    """Reads of columns; of each row of a list a few whole spans are read. All that `SpanStore`
+    promises holds here too.
+
+    Merging rows by key: over the newest row of each key; the log of changes is an index by version.
+    """
+
+    async def traces(
+        self,
+        project: str,
+        query: SummaryQuery,
+        *,
+        limit: int,
+        after: TracePosition | None = None,
+    ) -> TraceRows:
+        """One page of traces, in the query's order.
+
+        A condition that no index serves is searched for about one second: the page then has what
+        was found, and continues from where the search came to.
+
+        Raises:
+            INVALID_ARGUMENT: names `order`, where too many traces would have to be sorted.
+        """
+        ...
+
+    async def trace(self, project: str, trace_id: str) -> TraceRow | None:
+        """One trace."""
+        ...
+
+    async def count(
+        self,
+        project: str,
+        query: SummaryQuery,
+        *,
+        facets: Collection[Facet],
+        of_root: Mapping[Facet, Callable[[Span], str]],
+        buckets: int,
+        seconds: float,
+    ) -> TraceCounts:
+        """How many traces match, until `seconds` are over.
+
+        Args:
+            of_root: the values of the facets that only the whole root tells.
+            buckets: the number of equal parts of the query's range of time; 0 for none.
+        """
+        ...
+
+    async def conversations(
+        self,
+        project: str,
+        query: ConversationQuery,
+        *,
+        limit: int,
+        after: tuple[int, str] | None = None,
+    ) -> ConversationRows:
+        """One page of conversations, the last active first; searched as `traces`."""
+        ...
+
+    async def conversation(self, project: str, conversation_id: str) -> ConversationRow | None:
+        """One conversation."""
+        ...
+
+    async def experiment_traces(self, project: str, experiment_id: str) -> Sequence[TraceRow]:
+        """The traces of an experiment by start, then id, the latest MOST_CASES."""
+        ...
+
+    async def outline(
+        self, project: str, trace_id: str, *, after: int, make: Callable[[OutlineRead], T]
+    ) -> T:
+        """What `make` makes of a trace's spans, those that were stored after a position.
+
+        All is read in one state of the database, on a thread that reads. Of an unknown trace the
+        order is empty.
+        """
+        ...
+
+    async def search(
+        self,
+        project: str,
+        trace_id: str,
+        *,
+        span_id: str = "",
+        after: SearchPlace | None = None,
+        visit: Callable[[Span, SearchPlace], bool],
+    ) -> bool:
+        """Show the whole spans of a trace, or one of them, in the order of the outline, until
+        `visit` returns False; whether the trace exists.
+
+        Args:
+            after: the first place to visit.
+            visit: is called on a thread that reads.
+        """
+        ...
+
+    async def spans_between(
+        self, project: str, since_ns: int, before_ns: int, *, limit: int
+    ) -> tuple[list[tuple[Span, str]], dict[str, Trace]]:
+        """The spans that start in a range, with their columns alone and their agent's version, at
+        most `limit`, and their traces by id."""
+        ...
+
+    async def existing(self, project: str, trace_ids: Sequence[str]) -> set[str]:
+        """Those of the traces that have spans."""
+        ...
+
+    async def present(self) -> int:
+        """The position in the log of changes after all that is committed now."""
+        ...
+
+    async def changes(self, project: str, after: int, *, limit: int) -> Changes:
+        """The spans that were stored after a position, at most `limit`, in the order in which they
+        were stored.
+
+        A position never passes a write that may still be committed. A span that is stored again is
+        there once, at its new place.
+        """
+        ...
