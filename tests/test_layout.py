@@ -17,7 +17,11 @@ SOURCE = Path(spanloom.__file__).parent
 SERVICES = SOURCE / "services"
 # They read or write JSON that Spanloom's messages do not define (attributes of vendors, OTLP's
 # JSON, error bodies), or call the API as its clients do.
-OTHERS_NAMES = ("adapters/otlp/", "codec/otlp_", "genai/", "server/status.py", "cli.py")
+# The body of an error in REST is no message of the proto files.
+OTHERS_NAMES = (
+    *("adapters/otlp/", "codec/otlp_", "genai/", "server/status.py", "cli.py"),
+    "server/http/json_schema.py",
+)
 
 
 def sources() -> Iterator[tuple[str, str]]:

@@ -85,9 +85,13 @@ class SpanReader:
         `restore` if one is given."""
         adapter, sent = row[18], decompressed(row[19])
         if not adapter:
-            return _to_span(row, sent)
+            span = _to_span(row, sent)
+            span.version = row[22]
+            return span
         columns = _from_columns(row, {})
-        return (restore or self._restore)(adapter, sent, row[20] or b"", columns)
+        span = (restore or self._restore)(adapter, sent, row[20] or b"", columns)
+        span.version = row[22]
+        return span
 
     def to_text(self, row: Sequence[Any]) -> bytes:
         """The JSON of the span's body."""
@@ -136,6 +140,5 @@ def _from_columns(row: Sequence[Any], parts: Mapping[str, Any]) -> Span:
         input_tokens=row[15],
         output_tokens=row[16],
         cost=row[17],
-        version=row[22],
         **parts,
     )
