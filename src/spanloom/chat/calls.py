@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from spanloom.chat.facts import AGENT, HANDOFF, OTHER, TOOL, WORKFLOW, Facts, FactsById
-from spanloom.chat.histories import History, history_of
+from spanloom.chat.histories import History, Said, history_of
 from spanloom.chat.messages import key_of
 from spanloom.chat.pairing import Call, Execution, arguments_key, executed_calls
-from spanloom.chat.tools import ToolRequest, ToolResult, request_of
-from spanloom.chat.tree import SpanTree, start_key
+from spanloom.chat.tools import ToolRequest, ToolResult, requests_in, results_of
+from spanloom.chat.tree import SpanTree
 from spanloom.genai.json_text import printed
-from spanloom.genai.roles import ASSISTANT, USER
-from spanloom.model.genai import GenAiMessage, Part, ToolCallPart
+from spanloom.genai.roles import USER
+from spanloom.model.genai import GenAiMessage
 
 # An id that a client counts: other conversations of the trace may have the same.
 _COUNTED: Final = re.compile(r"\D*\d{0,4}")
@@ -51,7 +51,7 @@ class Calls:
 def calls_of(tree: SpanTree, facts: FactsById, *, with_inputs: bool) -> Calls:
     """The calls of the trace. `with_inputs` reads the inputs too: the results, and the requests
     that no output has. The work is linear in the size of the spans."""
-    reading = _Reading(facts.values() if with_inputs else ())
+    reading = _Reading(facts.values() if with_inputs else None)
     executions: list[Execution] = []
     for f, scope, has_calls_below in _upwards(tree, facts, reading):
         if f.act in (TOOL, AGENT):
@@ -63,9 +63,8 @@ def calls_of(tree: SpanTree, facts: FactsById, *, with_inputs: bool) -> Calls:
             if f.outputs:
                 repeats = f.act in (AGENT, WORKFLOW) or has_calls_below
                 reading.read_outputs(f, inner, repeats=repeats)
-    executions.sort(key=lambda execution: start_key(execution.facts.span))
-    calls = sorted(reading.calls, key=lambda call: start_key(call.told_by.span))
-    return Calls(reading.requested, reading.passed_on, executed_calls(executions, calls))
+    executed = executed_calls(executions, reading.calls)
+    return Calls(reading.requested, reading.passed_on, executed)
 
 
 def _upwards(
@@ -89,51 +88,64 @@ def _upwards(
 class _Reading:
     """What the spans that were read tell of calls."""
 
-    def __init__(self, facts: Iterable[Facts]) -> None:
-        """`facts` are those whose inputs will be read."""
+    def __init__(self, facts: Iterable[Facts] | None) -> None:
+        """`facts` are all those whose inputs will be read, None if none will."""
         self.calls: list[Call] = []
         self.requested: dict[str, Sequence[Call | None]] = {}
         self.passed_on: dict[str, Sequence[Call]] = {}
-        # Inputs repeat the same parts, which exist as long as the facts.
-        self._requests: dict[int, ToolRequest | None] = {}
+        # The only call of an id that is not counted; None if there are several.
+        self._only: dict[str, Call | None] = {}
+        # Inputs repeat the same messages, which exist as long as the facts.
+        self._said: dict[int, Said] = {}
         # The calls in their order, by what makes them the same.
         self._known: defaultdict[_Key, list[Call]] = defaultdict(list)
         # The calls of the latest answer, by what a result without a request may name them by.
         self._open: dict[_Key, tuple[Facts, deque[Call]]] = {}
         # How many calls there were when a question was first seen.
         self._turns: dict[tuple[str, int], int] = {}
+        self._with_inputs = facts is not None
         self._answered = {
             (request.name, request.arguments)
-            for f in facts
+            for f in facts or ()
             for request in self._requests_in(f.outputs)
         }
 
     def read_outputs(self, f: Facts, scope: str, *, repeats: bool) -> None:
         """Read the requests of an output. `repeats` tells that it may repeat those of any span."""
+        requests = [*self._requests_in(f.outputs)]
+        if not requests:
+            return
+        turn = self._turn(f.inputs)
         calls: list[Call | None] = []
         told: Counter[_Key] = Counter()
         before: Counter[_Key] | None = None
-        turn = self._turn(f.inputs)
-        for request in self._requests_in(f.outputs):
+        for request in requests:
             keys = _keys(request, scope, repeats=repeats)
-            told.update(keys)
-            is_known = bool(keys) and all(key in self._known for key in keys)
+            for key in keys:
+                told[key] += 1
+            is_known = keys != () and all(key in self._known for key in keys)
             if is_known:
                 if before is None:
                     before = Counter() if repeats else self._asked_before(f.inputs, scope)
                 since = turn if _is_counted(request) and not repeats else 0
                 is_known = all(before[key] + told[key] <= self._times(key, since) for key in keys)
             calls.append(None if is_known else self._add(request, f, scope))
-        if calls:
-            self.requested[f.span.span_id] = calls
+        self.requested[f.span.span_id] = calls
 
     def read_inputs(self, f: Facts, scope: str) -> None:
         """Read the results in an input, and the requests that no output has."""
-        history = history_of(f.inputs, self._request_of)
+        if self._has_only_known_ids(f.inputs):
+            for message in f.inputs:
+                for result in self._said_in(message).results:
+                    call = self._only[result.call_id]
+                    if call is not None and call.result is None:
+                        call.result = printed(result.value)
+            return
+        history = history_of(f.inputs, self._said_in)
         if not history.asked and not history.results:
             return
         turn = self._turn(f.inputs)
-        calls = self._aligned(history, turn, lambda request: _keys_to_find(request, scope))
+        calls = self._aligned(history, turn, lambda request: _exact(request, scope))
         added: list[Call] = []
         told: Counter[_Key] = Counter()
         for index, asked in enumerate(history.asked):
@@ -142,18 +154,33 @@ class _Reading:
                 [key, *_] = _keys(request, scope)
                 told[key] += 1
                 if calls[index] is None and self._is_new(request, key, told[key], turn):
-                    calls[index] = self._add(request, f, scope)
-                    added.append(calls[index])
+                    new = calls[index] = self._add(request, f, scope)
+                    added.append(new)
         if added and f.act in (OTHER, HANDOFF):
             self.passed_on[f.span.span_id] = added
         if None in calls:
-            others = self._aligned(history, turn, _words)
-            calls = [call or other for call, other in zip(calls, others, strict=True)]
+            found = set(calls)
+            near = self._aligned(history, turn, lambda request: _near(request, scope))
+            calls = [
+                call or (other if other not in found else None)
+                for call, other in zip(calls, near, strict=True)
+            ]
         for asked, call in zip(history.asked, calls, strict=True):
             if call is not None and call.result is None and asked.result is not None:
                 call.result = printed(asked.result.value)
         for result in history.results:
             self._answer(result, scope)
+
+    def _has_only_known_ids(self, inputs: Sequence[GenAiMessage]) -> bool:
+        """Whether ids alone tell the calls of an input, which they mostly do."""
+        ids: list[str] = []
+        for message in inputs:
+            said = self._said_in(message)
+            for result in said.results:
+                if self._only.get(result.call_id) is None:
+                    return False
+            ids += [request.call_id for request in said.requests]
+        return all(self._only.get(i) is not None for i in ids) and len(ids) == len(set(ids))
 
     def _turn(self, inputs: Sequence[GenAiMessage]) -> int:
         """How many calls there were when the latest question of an input was first seen."""
@@ -202,8 +229,9 @@ class _Reading:
         for (key, is_current), indexes in groups.items():
             known = self._known[key]
             first = _first(known, turn)
-            calls = known[first:] if is_current else known[:first]
-            calls = calls or known
+            calls = (known[first:] or known) if is_current else known[:first]
+            if not calls:
+                continue
             # An input may lack the beginning as well.
             if not is_current or len(indexes) < len(calls):
                 calls, indexes = calls[-len(indexes) :], indexes[-len(calls) :]
@@ -214,14 +242,22 @@ class _Reading:
     def _add(self, request: ToolRequest, f: Facts, scope: str) -> Call:
         call = Call(request, f, scope, len(self.calls))
         self.calls.append(call)
-        for key in {*_keys_to_find(request, scope), *_words(request)}:
+        keys = set(_keys(request, scope, repeats=True))
+        if _is_counted(request):
+            keys.update(_keys(request, scope))
+        else:
+            is_first = request.call_id not in self._only
+            self._only[request.call_id] = call if is_first else None
+        if self._with_inputs:
+            keys.update(_exact(request, scope), _near(request, scope))
+            for key in _names(request, scope):
+                told_by, waiting = self._open.get(key, (None, _NO_CALLS))
+                if told_by is f:
+                    waiting.append(call)
+                else:
+                    self._open[key] = f, deque([call])
+        for key in keys:
             self._known[key].append(call)
-        for key in _names(request.call_id, request.name, scope):
-            told_by, waiting = self._open.get(key, (None, _NO_CALLS))
-            if told_by is not f:
-                self._open[key] = f, deque([call])
-            else:
-                waiting.append(call)
         return call
 
     def _answer(self, result: ToolResult, scope: str) -> None:
@@ -240,20 +276,17 @@ class _Reading:
                     return
 
     def _requests_in(self, messages: Iterable[GenAiMessage]) -> Iterator[ToolRequest]:
-        """The requests of assistants, in order."""
         for message in messages:
-            if message.role == ASSISTANT:
-                for part in message.parts:
-                    if (request := self._request_of(part)) is not None:
-                        yield request
+            yield from self._said_in(message).requests
 
-    def _request_of(self, part: Part) -> ToolRequest | None:
-        if type(part) is not ToolCallPart:
-            return None
-        key = id(part)
-        if key not in self._requests:
-            self._requests[key] = request_of(part)
-        return self._requests[key]
+    def _said_in(self, message: GenAiMessage) -> Said:
+        key = id(message)
+        said = self._said.get(key)
+        if said is None:
+            results = [*results_of(message)] if self._with_inputs else ()
+            said = Said([*requests_in([message])], results)
+            self._said[key] = said
+        return said
 
 
 _NO_CALLS: Final[deque[Call]] = deque()
@@ -276,24 +309,25 @@ def _keys(request: ToolRequest, scope: str, *, repeats: bool = False) -> Sequenc
     return (exact,) if repeats else ()
 
 
-def _keys_to_find(request: ToolRequest, scope: str) -> Sequence[_Key]:
-    """What a request in an input and its call may have in common, the surest first."""
-    call_id = request.call_id
-    exact = call_id, request.name, arguments_key(request.arguments)
-    if not call_id:
-        return (scope, *exact), (_ANY, *exact)
-    return (scope, *exact), (_ANY, *exact), (scope, call_id), (_ANY, call_id)
+def _exact(request: ToolRequest, scope: str) -> Sequence[_Key]:
+    """What a request in an input and its call have in common, the surer key first."""
+    said = request.call_id, request.name, arguments_key(request.arguments)
+    return (scope, *said), (_ANY, *said)
 
 
-def _words(request: ToolRequest) -> Sequence[_Key]:
-    """What a request has in common with its call where one of the two has no id or another one."""
-    return ((_ANY, request.name, arguments_key(request.arguments)),)
+def _near(request: ToolRequest, scope: str) -> Sequence[_Key]:
+    """What they have in common where the client writes the arguments in another way, or where one
+    of the two has no id or another one."""
+    call_id, name, arguments = request
+    words = (_ANY, name, arguments_key(arguments))
+    return ((scope, call_id), (_ANY, call_id), words) if call_id else (words,)
 
 
-def _names(call_id: str, name: str, scope: str) -> Iterator[_Key]:
+def _names(request: ToolRequest, scope: str) -> Iterator[_Key]:
     """What results may name a call by."""
+    call_id, name, _ = request
     kinds = ("name",) if call_id else ("name", "no id")
-    yield from ((kind, scope, named) for kind in kinds for named in {name, ""})
+    yield from ((kind, scope, named) for kind in kinds for named in (name, ""))
     if call_id:
         yield "id", _ANY, call_id
 

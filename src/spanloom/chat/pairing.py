@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from spanloom.chat.facts import Facts
 from spanloom.chat.tools import ToolRequest
+from spanloom.chat.tree import start_key
 from spanloom.genai.json_text import reprinted
 
 
@@ -72,11 +73,10 @@ _SAME_NAME: Final[Sequence[_Keys]] = (
 def executed_calls(executions: Sequence[Execution], calls: Sequence[Call]) -> dict[str, Call]:
     """The call that each execution carries out, by the id of the execution's span.
 
-    Executions and calls are in the order of their starts. A call of the same id is it; of several,
-    one of the same name and arguments, of the latest round before the execution. If one of the two
-    has no id, it is the earliest of the same name and arguments, else of the same name. Each call
-    is carried out once, but all executions with an id that one call has are that call. The work is
-    linear.
+    It is a call of the same id, or of the
+    same name where one of the two has no id. Of several it is one of the same arguments, and of the
+    latest answer before the execution. Each call is carried out once, but all executions with an id
+    that only one call has are that call. The work is linear.
     """
     found: dict[str, Call] = {}
     by_id: defaultdict[str, tuple[list[Execution], list[Call]]] = defaultdict(lambda: ([], []))
@@ -90,11 +90,11 @@ def executed_calls(executions: Sequence[Execution], calls: Sequence[Call]) -> di
         if len(asked) == 1:
             _keep(found, ((execution, asked[0]) for execution in done))
         elif asked:
-            _match(found, done, asked, _SAME_ID, _by_round)
+            _match(found, done, asked, _SAME_ID)
     with_id = [e for e in executions if e.facts.call_id and e.facts.span.span_id not in found]
     if with_id:
-        _match(found, with_id, [c for c in calls if not c.request.call_id], _SAME_NAME, zip)
-    _match(found, [e for e in executions if not e.facts.call_id], calls, _SAME_NAME, zip)
+        _match(found, with_id, [c for c in calls if not c.request.call_id], _SAME_NAME)
+    _match(found, [e for e in executions if not e.facts.call_id], calls, _SAME_NAME)
     return found
 
 
@@ -103,12 +103,15 @@ def _match(
     executions: Sequence[Execution],
     calls: Sequence[Call],
     keys: Sequence[_Keys],
-    pair: Callable[[Sequence[Execution], Sequence[Call]], _Pairs],
 ) -> None:
+    if not executions or not calls:
+        return
+    executions = sorted(executions, key=lambda e: start_key(e.facts.span))
+    calls = sorted(calls, key=lambda c: start_key(c.told_by.span))
     for key_of_call, key_of_execution in keys:
         executions = [e for e in executions if e.facts.span.span_id not in found]
-        calls = [c for c in calls if not c.is_executed]
-        if not executions or not calls:
+        calls = [c for c in calls if not c.is_executed] if executions else ()
+        if not calls:
             return
         groups: dict[_Key, tuple[list[Execution], list[Call]]] = {}
         for execution in executions:
@@ -117,7 +120,7 @@ def _match(
             if (group := groups.get(key_of_call(call))) is not None:
                 group[1].append(call)
         for done, asked in groups.values():
-            _keep(found, pair(done, asked))
+            _keep(found, _by_round(done, asked))
 
 
 def _keep(found: dict[str, Call], pairs: _Pairs) -> None:

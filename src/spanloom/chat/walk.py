@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from spanloom.chat.calls import calls_of
+from spanloom.chat.calls import Calls, calls_of
 from spanloom.chat.facts import AGENT, HANDOFF, TOOL, WORKFLOW, Facts, FactsById
 from spanloom.chat.pairing import Call
-from spanloom.chat.passes.handoffs import agents_of, transfer_target
+from spanloom.chat.passes.handoffs import agents_of, is_transfer, transfer_target
 from spanloom.chat.payloads import (
     USER_NAME,
     agent_start,
@@ -30,7 +30,7 @@ from spanloom.chat.tree import SpanTree
 from spanloom.chat.usage import NO_USAGE, Usage
 from spanloom.chat.users import Scope, Users
 from spanloom.genai.text import text_of
-from spanloom.model.genai import GenAiMessage
+from spanloom.model.genai import GenAiMessage, ToolCallPart
 from spanloom.model.turn import (
     AgentHandoff,
     AgentStart,
@@ -79,7 +79,7 @@ class _Walk:
         self._facts = facts
         self._tree = tree
         self._shows_requests = model_calls
-        self._calls = calls_of(tree, facts, with_inputs=model_calls)
+        self._found_calls: Calls | None = None
         self._users = Users()
         self._messages: list[ChatMessage] = []
         self._handoffs: list[PossibleHandoff] = []
@@ -252,10 +252,17 @@ class _Walk:
                     usage, owes_message = None, False
         if owes_message:
             self._speak(frame, self._answer(frame, NOTHING_SAID, usage), above)
-        if not self._shows_requests:
+        if not self._shows_requests and _may_transfer(facts.outputs):
             for call in self._open_calls(facts):
                 if call is not None:
                     self._transfer(frame, call.request.name, call.request.arguments)
+
+    @property
+    def _calls(self) -> Calls:
+        """The calls of the trace, which most traces are shown without."""
+        if self._found_calls is None:
+            self._found_calls = calls_of(self._tree, self._facts, with_inputs=self._shows_requests)
+        return self._found_calls
 
     def _open_calls(self, facts: Facts) -> Sequence[Call | None]:
         """For each request of the output the call, if no span executes it."""
@@ -347,6 +354,14 @@ class _Walk:
 
     def _emit(self, facts: Facts, label: str, payload: Payload) -> None:
         self._messages.append(message_of(facts, label, payload))
+
+
+def _may_transfer(messages: Sequence[GenAiMessage]) -> bool:
+    return any(
+        isinstance(part, ToolCallPart) and is_transfer(part.name)
+        for message in messages
+        for part in message.parts
+    )
 
 
 def walk(tree: SpanTree, facts: FactsById, *, model_calls: bool) -> Timeline:
