@@ -15,6 +15,7 @@ from spanloom.genai.blocks import (
     first,
     openai_call,
     parts_of,
+    reasoning_beside,
     tool_call,
     tool_result,
 )
@@ -52,11 +53,10 @@ _CONTENTS: Final = ("parts", "content", "blocks", "contents", "text")
 _SPOKEN: Final = frozenset(
     {
         *("content", "parts", "blocks", "contents"),
-        *("tool_calls", "function_call", "reasoning_content"),
+        *("tool_calls", "toolCalls", "function_call", "reasoning_content", "refusal"),
     }
 )
 _PLAIN: Final = {"role", "content"}
-_REASONINGS: Final = ("reasoning_content", "reasoning", "thinking")
 
 
 def message_of(item: Json, role: str) -> GenAiMessage | None:
@@ -79,6 +79,9 @@ def message_of(item: Json, role: str) -> GenAiMessage | None:
         return _langchain(kind, data, role)
     if isinstance(said, str) and not _SPOKEN.isdisjoint(item):
         return composed(said, item)
+    if isinstance(said, str) and (inner := item.get("message")):
+        inside = inner if isinstance(inner, dict) else {"content": inner}
+        return message_of({**inside, "role": said}, role)
     if kind.lower() in _LANGCHAIN_TYPES and "content" in item:
         return _langchain(kind, item, role)
     if (speaks := ROLES_OF_BLOCKS.get(kind.lower())) is not None:
@@ -134,10 +137,10 @@ def _parts(role: str, item: Mapping[str, Any]) -> tuple[Part, ...]:
     parts = shown(read)
     if item.keys() == _PLAIN:
         return parts
-    for key in _REASONINGS:
-        if isinstance(item.get(key), str) and item[key]:
-            parts = (ReasoningPart(item[key]), *parts)
-            break
+    if (reasoning := reasoning_beside(item)) is not None and not any(
+        isinstance(part, ReasoningPart) for part in parts
+    ):
+        parts = (reasoning, *parts)
     if isinstance(refusal := item.get("refusal"), str) and refusal:
         parts += (TextPart(refusal),)
     calls = item.get("tool_calls") or item.get("toolCalls")

@@ -20,10 +20,11 @@ import orjson
 
 from spanloom.genai.blocks import first, is_block, parts_of
 from spanloom.genai.conventional import conventional
+from spanloom.genai.cut_json import cut_messages
 from spanloom.genai.dialects import composed, is_pair, message_of, shown
 from spanloom.genai.json import message_from_json
 from spanloom.genai.json_text import json_in, printed
-from spanloom.genai.reading import parsed
+from spanloom.genai.reading import decoded, parsed
 from spanloom.genai.roles import ASSISTANT, SYSTEM, TOOL, USER, speaker
 from spanloom.genai.tool_io import without_params
 from spanloom.model.genai import (
@@ -45,13 +46,14 @@ _HISTORIES: Final = ("chat_history", "messages", "contents")
 _QUESTIONS: Final = (
     *("question", "query", "query_str", "prompt", "prompts", "input", "inputs", "user_input"),
     *("user_msg", "user_message", "new_message", "newMessage", "task", "message", "text"),
-    "content",
+    *("content", "parts"),
 )
 # Keys under which a response has the answer; those of _CHOICES hold several.
-_CHOICES: Final = ("choices", "candidates", "generations")
+_CHOICES: Final = ("choices", "candidates", "generations", "results")
 _ANSWERS: Final = (
-    *(*_CHOICES, "content", "message", "messages", "update", "response", "outputs", "output"),
-    *("text", "generated_text", "output_text", "answer", "completion", "result", "value"),
+    *(*_CHOICES, "content", "parts", "message", "delta", "messages", "update", "response"),
+    *("outputs", "output", "text", "generated_text", "output_text", "generation", "outputText"),
+    *("answer", "completion", "result", "value"),
 )
 # Keys under which a step passes a conversation on.
 _PASSED_ON: Final = (*_HISTORIES, "input")
@@ -85,16 +87,19 @@ class Reader:
         so is each item of a list without a role. What is no message is left out.
         """
         if isinstance(value, str):
-            inner = parsed(value)
+            inner = _opened(value)
             if not isinstance(inner, list | dict):
-                return [_text_message(role, value)] if value else []
+                return [_text_message(role, inner)] if inner else []
             return self.genai_messages(inner, role) or _as_text(inner, role, (), any_json=True)
+        if isinstance(value, bool | int | float):
+            return [_text_message(role, printed(value))]
         if isinstance(value, dict):
             if not isinstance(value.get("role"), str):
                 return self.asked(value) if role == USER else self.answered(value)
             value = [value]
         if not isinstance(value, list):
             return []
+        value = _items(value, role)
         if len(value) == 1:
             if not isinstance(value[0], list):
                 message = _genai_message(value[0], role)
@@ -113,6 +118,8 @@ class Reader:
         if isinstance(value, str):
             inner = parsed(value)
             if not isinstance(inner, list | dict):
+                if found := self._found(cut_messages(value), role, 0):
+                    return found
                 return [GenAiMessage(role, (TextPart(value),))] if value else []
             value = inner
         return self._found(without_params(value), role, 0)
@@ -188,6 +195,10 @@ class Reader:
         return [system, *history] if system else history
 
     def _in_response(self, value: _Object, role: str, depth: int) -> list[GenAiMessage]:
+        if ("finish_reason" in value or "finishReason" in value) and (
+            choice := _choice(value, role)
+        ):
+            return [choice]
         found = self._first_found(value, _ANSWERS, role, depth) or self._passed_on(
             value, role, depth
         )
@@ -209,8 +220,9 @@ class Reader:
             if inner in _NOTHING:
                 continue
             if key in _CHOICES:
-                found = [m for choice in _choices(inner) if (m := _choice(choice, role))]
-            elif key == "content" and not isinstance(inner, dict):
+                choices = _choices(inner) if key != "results" else _results(inner)
+                found = [m for choice in choices if (m := _choice(choice, role))]
+            elif key in ("content", "parts") and not isinstance(inner, dict):
                 found = [m] if (m := composed(role, value)) else []
             else:
                 found = self._found(inner, role, depth + 1)
@@ -246,7 +258,7 @@ def received(value: Json, role: str) -> Sequence[GenAiMessage]:
     """As `genai_messages`; those in the conventions' own words are made when one is looked at."""
     inner = parsed(value) if isinstance(value, str) else value
     if not isinstance(inner, list | dict):
-        return genai_messages(inner, role)
+        return genai_messages(value, role)
     found = conventional(inner if isinstance(inner, list) else [inner])
     if found:
         return found
@@ -254,6 +266,45 @@ def received(value: Json, role: str) -> Sequence[GenAiMessage]:
     if messages or not isinstance(value, str):
         return messages
     return _as_text(inner, role, (), any_json=True)
+
+
+def _opened(value: str) -> Json:
+    """What an attribute holds as text: JSON, also of a text or cut, else the text."""
+    if value[:1] == '"':
+        value = text if isinstance(text := decoded(value), str) else value
+    inner = parsed(value)
+    if isinstance(inner, str) and (cut := cut_messages(value)) and _has_message(cut):
+        return cut
+    return inner
+
+
+def _items(value: list[Json], role: str) -> list[Json]:
+    """The items of a list; of JSON in a text those that are messages."""
+    if not any(isinstance(item, str) and item[:1] in ("{", "[") for item in value):
+        return value
+    items: list[Json] = []
+    for item in value:
+        inner = _opened(item) if isinstance(item, str) else item
+        found = inner if isinstance(inner, list) else [inner]
+        items += found if isinstance(item, str) and all(map(_is_message, found)) else [item]
+    return items
+
+
+def _has_message(value: Json) -> bool:
+    """Whether a value, or one of its items or values, is a message."""
+    items = value if isinstance(value, list) else [value, *value.values()]
+    return any(map(_is_message, items)) or any(
+        isinstance(item, list) and any(map(_is_message, item)) for item in items
+    )
+
+
+def _is_message(item: Json) -> bool:
+    """Whether an item is a message for sure, or a choice of one."""
+    if not isinstance(item, dict):
+        return False
+    return (
+        isinstance(item.get("role"), str) or "lc" in item or isinstance(item.get("message"), dict)
+    )
 
 
 def _text_message(role: str, text: str) -> GenAiMessage:
@@ -269,6 +320,10 @@ def _genai_message(item: Json, role: str) -> GenAiMessage | None:
     if isinstance(said, str) and said in _WELL_KNOWN and ("content" in item or "parts" in item):
         return message_from_json(item)  # most messages
     if not isinstance(said, str) or not said:
+        if isinstance(item.get("message") or item.get("content"), dict) and (
+            choice := _choice(item, role)
+        ):
+            return choice
         if "lc" in item or "type" in item or _OWN_KEYS.isdisjoint(item):
             return message_of(item, role)
         return message_from_json({**item, "role": role})
@@ -339,6 +394,11 @@ def _choices(inner: Json) -> Iterator[Json]:
         yield from item if isinstance(item, list) else [item]
 
 
+def _results(inner: Json) -> Iterator[Json]:
+    """Amazon Titan's answers. Any other results are none."""
+    return (item for item in _choices(inner) if first(item, "outputText") is not None)
+
+
 def _choice(choice: Json, role: str) -> GenAiMessage | None:
     """One of OpenAI's choices, Google's candidates or LangChain's generations."""
     if not isinstance(choice, dict):
@@ -348,7 +408,7 @@ def _choice(choice: Json, role: str) -> GenAiMessage | None:
     if message is None and isinstance(said, dict):
         message = composed(role, said)
     if message is None:
-        text = first(choice, "text") or said
+        text = first(choice, "text", "outputText") or said
         message = GenAiMessage(role, (TextPart(text),)) if text and isinstance(text, str) else None
     reason = first(choice, "finish_reason", "finishReason") or first(
         choice.get("generation_info"), "finish_reason"

@@ -19,6 +19,7 @@ from spanloom.adapters.otlp.convention import (
     SpanSource,
 )
 from spanloom.genai.blocks import openai_call, parts_of, tool_call, tool_result
+from spanloom.genai.cut_json import cut_json
 from spanloom.genai.dialects import shown
 from spanloom.genai.json import message_from_json
 from spanloom.genai.read import received
@@ -51,7 +52,8 @@ def instructions(value: Json) -> str | None:
     """gen_ai.system_instructions: a text, a list of texts, or blocks with a text; a line each."""
     value = structured(value)
     if isinstance(value, str):
-        return value
+        cut = cut_json(value) if '"type"' in value else None
+        return value if cut is None else instructions(cut) or value
     blocks = value if isinstance(value, list) else [value]
     said = (
         block if isinstance(block, str) else block.get("content") or block.get("text")
