@@ -58,10 +58,3 @@ def cut_json(value: str) -> Json:
         kept = f'{value[:place]}"{text}{mark}"'
     found = parsed(kept + "".join(_CLOSES[bracket] for bracket in reversed(open_brackets)))
     return found if isinstance(found, list | dict) else None
-
-
-def cut_messages(value: str) -> Json:
-    """As `cut_json`, of a text that has messages; None for any other."""
-    if value.lstrip()[:1] not in ("[", "{") or ('"role"' not in value and '"lc"' not in value):
-        return None
-    return cut_json(value)

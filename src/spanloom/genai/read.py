@@ -11,6 +11,7 @@ keys the first one that is filled counts. Sources: see `spanloom.genai.blocks`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -20,7 +21,7 @@ import orjson
 
 from spanloom.genai.blocks import first, is_block, parts_of
 from spanloom.genai.conventional import conventional
-from spanloom.genai.cut_json import cut_messages
+from spanloom.genai.cut_json import cut_json
 from spanloom.genai.dialects import composed, is_pair, message_of, shown
 from spanloom.genai.json import message_from_json
 from spanloom.genai.json_text import json_in, printed
@@ -60,6 +61,7 @@ _PASSED_ON: Final = (*_HISTORIES, "input")
 _SYSTEMS: Final = (
     *("system", "system_prompt", "systemInstruction", "system_instruction", "instructions"),
 )
+_BEGUN_MESSAGE: Final = re.compile(r'\s*\[?\s*\{\s*"role"')
 _NOTHING: Final[tuple[Json, ...]] = (None, "", [], {})
 # Keys of which a GenAI message has one, or an OpenAI message in its place.
 _OWN_KEYS: Final = frozenset({"content", "parts", "tool_calls"})
@@ -87,6 +89,8 @@ class Reader:
         so is each item of a list without a role. What is no message is left out.
         """
         if isinstance(value, str):
+            if (cut := _cut(value)) is not None:
+                return self.genai_messages(cut, role)
             inner = _opened(value)
             if not isinstance(inner, list | dict):
                 return [_text_message(role, inner)] if inner else []
@@ -118,8 +122,8 @@ class Reader:
         if isinstance(value, str):
             inner = parsed(value)
             if not isinstance(inner, list | dict):
-                if found := self._found(cut_messages(value), role, 0):
-                    return found
+                if (cut := _cut(value)) is not None:
+                    return self._found(cut, role, 0)
                 return [GenAiMessage(role, (TextPart(value),))] if value else []
             value = inner
         return self._found(without_params(value), role, 0)
@@ -269,13 +273,21 @@ def received(value: Json, role: str) -> Sequence[GenAiMessage]:
 
 
 def _opened(value: str) -> Json:
-    """What an attribute holds as text: JSON, also of a text or cut, else the text."""
+    """What an attribute holds as text: JSON, also that of a text, else the text."""
     if value[:1] == '"':
         value = text if isinstance(text := decoded(value), str) else value
-    inner = parsed(value)
-    if isinstance(inner, str) and (cut := cut_messages(value)) and _has_message(cut):
-        return cut
-    return inner
+    return parsed(value)
+
+
+def _cut(value: str) -> Json:
+    """Messages as JSON of which the end is missing; None for any other text."""
+    if '"role"' not in value and '"lc"' not in value:
+        return None
+    if value.lstrip()[:1] not in ("[", "{") or not isinstance(parsed(value), str):
+        return None
+    cut = cut_json(value)
+    is_cut = cut is not None and (_BEGUN_MESSAGE.match(value) or _has_message(cut))
+    return cut if is_cut else None
 
 
 def _items(value: list[Json], role: str) -> list[Json]:
