@@ -90,7 +90,8 @@ class Reader:
         """
         if isinstance(value, str):
             if (cut := _cut(value)) is not None:
-                return self.genai_messages(cut, role)
+                is_request = isinstance(cut, dict) and "role" not in cut
+                return self.messages_of(cut, role) if is_request else self.genai_messages(cut, role)
             inner = _opened(value)
             if not isinstance(inner, list | dict):
                 return [_text_message(role, inner)] if inner else []
