@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from spanloom.genai.read import answered, genai_messages
+from spanloom.genai.chat_history import chat_history
+from spanloom.genai.media import mark_of, reference_of
+from spanloom.genai.read import answered, genai_messages, messages_of
 from spanloom.genai.roles import ASSISTANT, USER
 from spanloom.model.genai import (
+    GenAiMessage,
     MediaPart,
     ReasoningPart,
     TextPart,
     ToolCallPart,
     ToolResultPart,
 )
+from tests.genai.test_json import json_values
 
+keys = st.sampled_from(
+    [
+        *("role", "content", "parts", "type", "text", "message", "delta", "choices", "results"),
+        *("tool_calls", "reasoning", "thinking", "image", "source", "data", "toolResult", "id"),
+        *("index", "finish_reason", "candidates", "output", "refusal", "summary", "file"),
+    ]
+)
 R, A = ReasoningPart("r"), TextPart("a")
 CALL = ToolCallPart("1", "f", {"x": 1})
 BLOCK = {"type": "text", "text": "a"}
@@ -315,3 +330,43 @@ def test_media_in_each_shape(block: Any, kind: str, modality: str, mime: str) ->
         assert isinstance(part, MediaPart)
         assert (part.kind, part.modality, part.mime_type) == (kind, modality, mime)
         assert part.value
+
+
+PNG = base64.b64decode(IMAGE)
+DIGEST = hashlib.sha256(PNG).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("part", "mark", "reference"),
+    [
+        (
+            MediaPart("blob", IMAGE, "image", "image/png"),
+            f"[image/png, {len(PNG)} bytes, sha256:{DIGEST}]",
+            f"attachment:sha256:{DIGEST}?type=image/png&size={len(PNG)}",
+        ),
+        (
+            MediaPart("blob", base64.urlsafe_b64encode(PNG).decode().rstrip("="), "image"),
+            f"[image, {len(PNG)} bytes, sha256:{DIGEST}]",
+            f"attachment:sha256:{DIGEST}?type=image&size={len(PNG)}",
+        ),
+        (MediaPart("uri", "https://x/i", "image"), "[image https://x/i]", "https://x/i"),
+        (MediaPart("file", "f1", "document"), "[document f1]", "file:f1"),
+    ],
+)
+def test_marks_of_media(part: MediaPart, mark: str, reference: str) -> None:
+    assert (mark_of(part), reference_of(part)) == (mark, reference)
+    assert chat_history([GenAiMessage("user", (TextPart("see"), part))]) == [
+        {"role": "user", "content": f"see\n{mark}"}
+    ]
+
+
+@given(st.text())
+def test_any_content_has_a_mark(value: str) -> None:
+    assert mark_of(MediaPart("blob", value)).startswith("[file, ")
+
+
+@given(st.recursive(json_values, lambda inner: st.lists(inner) | st.dictionaries(keys, inner)))
+def test_no_shape_makes_the_reader_raise(value: Any) -> None:
+    for role in (USER, ASSISTANT):
+        for found in (genai_messages(value, role), answered(value), messages_of(value, role)):
+            chat_history(found)

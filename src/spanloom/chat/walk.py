@@ -23,7 +23,7 @@ from spanloom.chat.payloads import (
     tool_call,
     user_message,
 )
-from spanloom.chat.refs import refs_in
+from spanloom.chat.refs import refs_in, with_marks
 from spanloom.chat.timeline import PossibleHandoff, Timeline
 from spanloom.chat.tools import NOTHING_SAID, Piece, piece_of, pieces_of
 from spanloom.chat.tree import SpanTree
@@ -195,7 +195,11 @@ class _Walk:
             self._messages.append(shown)
             payload = shown.payload
             # Media without a reference show nothing that could be read.
-            has_words = not isinstance(payload, UserMessage) or payload.text or payload.content_refs
+            has_words = (
+                not isinstance(payload, UserMessage)
+                or payload.text
+                or refs_in([message], facts.content_refs)
+            )
             if speaker == USER_NAME and has_words:
                 self._users.user_spoke = True
 
@@ -297,7 +301,7 @@ class _Walk:
             total_cost_usd=used.total_cost,
             duration_ms=None if usage is None else duration_ms(facts.span),
             status=facts.status,
-            content_refs=refs_in(piece.messages, facts.content_refs),
+            content_refs=with_marks(refs_in(piece.messages, facts.content_refs), piece.messages),
         )
 
     def _speak(self, frame: _Frame, answer: AssistantMessage, above: _Frame | None) -> None:

@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from spanloom.genai.json_text import printed
+from spanloom.genai.media import mark_of
 from spanloom.genai.reading import json_text
-from spanloom.model.genai import GenAiMessage, TextPart, ToolCallPart, ToolResultPart
+from spanloom.model.genai import GenAiMessage, MediaPart, TextPart, ToolCallPart, ToolResultPart
 
 
 def chat_history(messages: Iterable[GenAiMessage]) -> list[dict[str, Any]]:
@@ -29,6 +30,8 @@ def _object(message: GenAiMessage) -> dict[str, Any]:
             case ToolCallPart():
                 function = {"name": part.name, "arguments": json_text(part.arguments)}
                 calls.append({"id": part.id, "type": "function", "function": function})
+            case MediaPart() if part.value:
+                said.append(mark_of(part))
             case ToolResultPart():
                 said.append(printed(part.result))
                 out["tool_call_id"] = part.id

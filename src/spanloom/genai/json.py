@@ -211,7 +211,7 @@ def parts_in_text(content: Json) -> Json:
     if not isinstance(content, str) or content[:1] != "[":
         return content
     parts = parsed(content)
-    if isinstance(parts, str) and '"type"' in content:
+    if isinstance(parts, str) and ('"type"' in content or '"text"' in content):
         parts = cut_json(content)
     if isinstance(parts, list) and any(not isinstance(part_of(part), OtherPart) for part in parts):
         return parts

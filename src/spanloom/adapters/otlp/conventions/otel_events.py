@@ -19,6 +19,7 @@ from spanloom.adapters.otlp.conventions.otel_genai import (
 )
 from spanloom.genai.blocks import is_block, joined, part_of, parts_of
 from spanloom.genai.dialects import message_of
+from spanloom.genai.json import parts_in_text
 from spanloom.genai.read import asked_and_answered, messages_of
 from spanloom.genai.reading import structured
 from spanloom.genai.roles import ASSISTANT, SYSTEM, TOOL, USER
@@ -186,7 +187,7 @@ def said_in_events(
 
 
 def _told(fields: Mapping[str, Json], role: str) -> list[GenAiMessage]:
-    content = structured(fields.get("content"))
+    content = parts_in_text(structured(fields.get("content")))
     if isinstance(content, dict) and ("role" in content or "content" in content):
         fields, content = {**fields, **content}, content.get("content")
     said = fields.get("role")
@@ -204,7 +205,7 @@ def _told(fields: Mapping[str, Json], role: str) -> list[GenAiMessage]:
 
 
 def _choice(fields: Mapping[str, Json]) -> list[GenAiMessage]:
-    said = structured(fields.get("message"))
+    said = parts_in_text(structured(fields.get("message")))
     if isinstance(said, dict):
         item = {**said, "role": said.get("role") or ASSISTANT}
     else:
