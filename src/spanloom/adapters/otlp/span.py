@@ -16,6 +16,7 @@ from typing import Any, Final
 from spanloom.adapters.otlp.convention import Draft, SpanSource
 from spanloom.genai.chat_history import chat_history
 from spanloom.genai.conventional import Conventional
+from spanloom.genai.operations import MODEL_OPERATIONS, TALKS
 from spanloom.genai.pricing import cost_of
 from spanloom.genai.read import after_last_question, messages_of, received
 from spanloom.genai.reading import structured
@@ -44,7 +45,6 @@ from spanloom.model.span import (
     Variable,
 )
 
-MODEL_OPERATIONS: Final = frozenset({"chat", "generate_content", "text_completion", "embeddings"})
 TOOL_OPERATIONS: Final = frozenset({"execute_tool", "retrieval", "rerank"})
 _FAILED_CALL: Final = "gen_ai.client.operation.exception"
 MOST_COPIED: Final = 65_536
@@ -62,7 +62,8 @@ _NAMED_OPERATIONS = (
 )
 _AGENT_NAME = "invoke_agent "
 _TOOL_NAME = "execute_tool "
-_SPEAKING = MODEL_OPERATIONS | {"invoke_agent"}
+_ANSWERING = TALKS | {"invoke_agent"}
+_SPEAKING = _ANSWERING | MODEL_OPERATIONS
 # What wraps others, and says nothing of its own.
 _STEPS = frozenset({"chain", "invoke_workflow"})
 
@@ -288,7 +289,7 @@ def _complete_messages(draft: Draft, source: SpanSource, operation: str) -> None
             found = _completion(draft["completion"])
         else:
             # What a failed call left behind is its error.
-            speaks = operation in _SPEAKING and operation != "embeddings" and not source.failed
+            speaks = operation in _ANSWERING and not source.failed
             found = _answers(draft.get("output_value")) if speaks else []
         if found:
             draft["output_messages"] = found
