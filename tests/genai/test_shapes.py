@@ -370,3 +370,10 @@ def test_no_shape_makes_the_reader_raise(value: Any) -> None:
     for role in (USER, ASSISTANT):
         for found in (genai_messages(value, role), answered(value), messages_of(value, role)):
             chat_history(found)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(42, "42"), (True, "true"), (0.5, "0.5"), ("42", "42")]
+)
+def test_an_answer_may_be_a_number(value: Any, text: str) -> None:
+    assert parts_in(genai_messages(value, ASSISTANT)) == [TextPart(text)]

@@ -96,7 +96,7 @@ class Reader:
             if not isinstance(inner, list | dict):
                 return [_text_message(role, inner)] if inner else []
             return self.genai_messages(inner, role) or _as_text(inner, role, (), any_json=True)
-        if isinstance(value, bool | int | float):
+        if isinstance(value, bool | int | float) and role == ASSISTANT:
             return [_text_message(role, printed(value))]
         if isinstance(value, dict):
             if not isinstance(value.get("role"), str):
