@@ -38,7 +38,7 @@ def test_the_whole_messages_before_the_cut_are_read(ascii_only: bool) -> None:
     for end in range(2, len(sent)):
         before = sum(end >= cut for cut in ends)
         for found in (genai_messages(sent[:end], USER), [*received(sent[:end], USER)]):
-            if '"role"' not in sent[:end]:
+            if end < len('[{"role": "system"'):
                 continue
             assert [text_of(m) for m in found[:before]] == [text_of(m) for m in whole[:before]]
             assert len(found) <= before + 1
@@ -55,6 +55,19 @@ def test_a_system_prompt_is_never_what_the_user_said(value: Any) -> None:
     for end in range(start, len(sent)):
         for read in (genai_messages, messages_of):
             assert [m.role for m in read(sent[:end], USER)][:1] in ([], [SYSTEM])
+
+
+def test_a_message_whose_role_is_cut_off_is_the_next_speakers() -> None:
+    said = [{"content": c, "role": r} for c, r in (("SYSTEM", "system"), ("QUESTION", "user"))]
+    said.append({"content": "ANSWER", "role": "assistant"})
+    sent = json.dumps(said)
+    request = json.dumps({"messages": said})
+    cuts = [text[:end] for text in (sent, request) for end in range(text.index("EM"), len(text))]
+    for cut in cuts:
+        for message in genai_messages(cut, USER):
+            text = text_of(message).removesuffix(CUT_MARK)
+            roles = {m["role"] for m in said if text and m["content"].startswith(text)}
+            assert roles <= {message.role}
 
 
 @pytest.mark.parametrize("mark", ["...", "…", "...[truncated]", "<truncated>"])

@@ -372,8 +372,6 @@ def test_no_shape_makes_the_reader_raise(value: Any) -> None:
             chat_history(found)
 
 
-@pytest.mark.parametrize(
-    ("value", "text"), [(42, "42"), (True, "true"), (0.5, "0.5"), ("42", "42")]
-)
+@pytest.mark.parametrize(("value", "text"), [(42, "42"), (True, "true"), (0.5, "0.5"), ("7", "7")])
 def test_an_answer_may_be_a_number(value: Any, text: str) -> None:
     assert parts_in(genai_messages(value, ASSISTANT)) == [TextPart(text)]

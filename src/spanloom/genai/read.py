@@ -11,7 +11,6 @@ keys the first one that is filled counts. Sources: see `spanloom.genai.blocks`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -21,7 +20,7 @@ import orjson
 
 from spanloom.genai.blocks import first, is_block, parts_of
 from spanloom.genai.conventional import conventional
-from spanloom.genai.cut_json import cut_json
+from spanloom.genai.cut_json import CUT_MARK, cut_json
 from spanloom.genai.dialects import composed, is_pair, message_of, shown
 from spanloom.genai.json import message_from_json
 from spanloom.genai.json_text import json_in, printed
@@ -61,7 +60,6 @@ _PASSED_ON: Final = (*_HISTORIES, "input")
 _SYSTEMS: Final = (
     *("system", "system_prompt", "systemInstruction", "system_instruction", "instructions"),
 )
-_BEGUN_MESSAGE: Final = re.compile(r'\s*\[?\s*\{\s*"role"')
 _NOTHING: Final[tuple[Json, ...]] = (None, "", [], {})
 # Keys of which a GenAI message has one, or an OpenAI message in its place.
 _OWN_KEYS: Final = frozenset({"content", "parts", "tool_calls"})
@@ -89,7 +87,7 @@ class Reader:
         so is each item of a list without a role. What is no message is left out.
         """
         if isinstance(value, str):
-            if (cut := _cut(value)) is not None:
+            if (cut := _cut(value, role)) is not None:
                 is_request = isinstance(cut, dict) and "role" not in cut
                 return self.messages_of(cut, role) if is_request else self.genai_messages(cut, role)
             inner = _opened(value)
@@ -123,7 +121,7 @@ class Reader:
         if isinstance(value, str):
             inner = parsed(value)
             if not isinstance(inner, list | dict):
-                if (cut := _cut(value)) is not None:
+                if (cut := _cut(value, role)) is not None:
                     return self._found(cut, role, 0)
                 return [GenAiMessage(role, (TextPart(value),))] if value else []
             value = inner
@@ -280,15 +278,47 @@ def _opened(value: str) -> Json:
     return parsed(value)
 
 
-def _cut(value: str) -> Json:
+def _cut(value: str, role: str) -> Json:
     """Messages as JSON of which the end is missing; None for any other text."""
-    if '"role"' not in value and '"lc"' not in value:
+    if not any(key in value for key in ('"role"', '"content"', '"parts"', '"lc"')):
         return None
     if value.lstrip()[:1] not in ("[", "{") or not isinstance(parsed(value), str):
         return None
     cut = cut_json(value)
-    is_cut = cut is not None and (_BEGUN_MESSAGE.match(value) or _has_message(cut))
-    return cut if is_cut else None
+    if isinstance(cut, list) and cut:
+        return _ended(cut, role)
+    if isinstance(cut, dict) and cut:
+        *_, (key, last) = cut.items()
+        if isinstance(last, list) and last and (ended := _ended(last, role)) is not None:
+            return {**cut, key: ended}
+        if _has_cut_role(cut):
+            del cut["role"]
+        return cut if _has_message(cut) else None
+    return None
+
+
+def _ended(items: list[Json], role: str) -> list[Json] | None:
+    """Messages of which the last one was cut; None if none of them is one for sure. A role that is
+    in the missing part follows from the message before it."""
+    *whole, last = items
+    if isinstance(last, dict):
+        if _has_cut_role(last):
+            last = {key: value for key, value in last.items() if key != "role"}
+        if not _is_message(last) and not _OWN_KEYS.isdisjoint(last) and role == USER:
+            if not whole or not _is_message(whole[-1]):
+                return []
+            last = {**last, "role": ASSISTANT if _asks(whole[-1]) else USER}
+    return [*whole, last] if _has_message([*whole, last]) else None
+
+
+def _has_cut_role(item: _Object) -> bool:
+    return isinstance(said := item.get("role"), str) and said.endswith(CUT_MARK)
+
+
+def _asks(item: _Object) -> bool:
+    """Whether a model answers after this message."""
+    said = item.get("role")
+    return isinstance(said, str) and speaker(said) in (USER, TOOL)
 
 
 def _items(value: list[Json], role: str) -> list[Json]:
