@@ -7,7 +7,8 @@ Sources: see `spanloom.genai.blocks`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from spanloom.genai.blocks import (
@@ -90,6 +91,15 @@ def message_of(item: Json, role: str) -> GenAiMessage | None:
     if kind in ("message", "text", "output_text") and ("content" in item or "text" in item):
         return composed(role, item)
     return None
+
+
+def is_message(item: Json) -> bool:
+    """Whether an item is a message for sure, or a choice of one."""
+    if not isinstance(item, dict):
+        return False
+    return (
+        isinstance(item.get("role"), str) or "lc" in item or isinstance(item.get("message"), dict)
+    )
 
 
 def is_pair(item: list[Json]) -> bool:
@@ -179,3 +189,30 @@ def _langchain(kind: Json, fields: Mapping[str, Any], role: str) -> GenAiMessage
             "reasoning_content": extra.get("reasoning_content"),
         },
     )
+
+
+def choices_in(key: str, inner: Json) -> Iterator[Json]:
+    """The choices under a key of a response; of results those of Amazon Titan alone."""
+    for item in inner if isinstance(inner, list) else [inner]:
+        for choice in item if isinstance(item, list) else [item]:
+            if key != "results" or first(choice, "outputText") is not None:
+                yield choice
+
+
+def choice_of(choice: Json, role: str) -> GenAiMessage | None:
+    """One of OpenAI's choices, Google's candidates or LangChain's generations."""
+    if not isinstance(choice, dict):
+        return None
+    said = first(choice, "message", "delta", "content")
+    message = message_of(said, role)
+    if message is None and isinstance(said, dict):
+        message = composed(role, said)
+    if message is None:
+        text = first(choice, "text", "outputText") or said
+        message = GenAiMessage(role, (TextPart(text),)) if text and isinstance(text, str) else None
+    reason = first(choice, "finish_reason", "finishReason") or first(
+        choice.get("generation_info"), "finish_reason"
+    )
+    if message and not message.finish_reason and isinstance(reason, str):
+        message = replace(message, finish_reason=reason.lower())
+    return message

@@ -11,7 +11,7 @@ keys the first one that is filled counts. Sources: see `spanloom.genai.blocks`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Any, Final
@@ -20,8 +20,16 @@ import orjson
 
 from spanloom.genai.blocks import first, is_block, parts_of
 from spanloom.genai.conventional import conventional
-from spanloom.genai.cut_json import CUT_MARK, cut_json
-from spanloom.genai.dialects import composed, is_pair, message_of, shown
+from spanloom.genai.cut_messages import cut_messages
+from spanloom.genai.dialects import (
+    choice_of,
+    choices_in,
+    composed,
+    is_message,
+    is_pair,
+    message_of,
+    shown,
+)
 from spanloom.genai.json import message_from_json
 from spanloom.genai.json_text import json_in, printed
 from spanloom.genai.reading import decoded, parsed
@@ -60,6 +68,8 @@ _PASSED_ON: Final = (*_HISTORIES, "input")
 _SYSTEMS: Final = (
     *("system", "system_prompt", "systemInstruction", "system_instruction", "instructions"),
 )
+# What OpenAI calls a whole response, which may be among messages as the answer to them.
+_RESPONSES: Final = ("response", "chat.completion")
 _NOTHING: Final[tuple[Json, ...]] = (None, "", [], {})
 # Keys of which a GenAI message has one, or an OpenAI message in its place.
 _OWN_KEYS: Final = frozenset({"content", "parts", "tool_calls"})
@@ -87,13 +97,13 @@ class Reader:
         so is each item of a list without a role. What is no message is left out.
         """
         if isinstance(value, str):
-            if (cut := _cut(value, role)) is not None:
-                is_request = isinstance(cut, dict) and "role" not in cut
-                return self.messages_of(cut, role) if is_request else self.genai_messages(cut, role)
             inner = _opened(value)
-            if not isinstance(inner, list | dict):
+            if isinstance(inner, list | dict):
+                return self.genai_messages(inner, role) or _as_text(inner, role, (), any_json=True)
+            if (cut := cut_messages(inner, role)) is None:
                 return [_text_message(role, inner)] if inner else []
-            return self.genai_messages(inner, role) or _as_text(inner, role, (), any_json=True)
+            is_request = isinstance(cut, dict) and "role" not in cut
+            return self.messages_of(cut, role) if is_request else self.genai_messages(cut, role)
         if isinstance(value, bool | int | float) and role == ASSISTANT:
             return [_text_message(role, printed(value))]
         if isinstance(value, dict):
@@ -121,7 +131,7 @@ class Reader:
         if isinstance(value, str):
             inner = parsed(value)
             if not isinstance(inner, list | dict):
-                if (cut := _cut(value, role)) is not None:
+                if (cut := cut_messages(value, role)) is not None:
                     return self._found(cut, role, 0)
                 return [GenAiMessage(role, (TextPart(value),))] if value else []
             value = inner
@@ -185,7 +195,7 @@ class Reader:
         for item, message in zip(value, messages, strict=True):
             if message is not None:
                 found.append(message)
-            elif isinstance(item, dict) and (not has_messages or _is_response(item)):
+            elif isinstance(item, dict) and (not has_messages or item.get("object") in _RESPONSES):
                 found += self._found(item, ASSISTANT if has_messages else role, depth + 1)
         return found
 
@@ -199,7 +209,7 @@ class Reader:
 
     def _in_response(self, value: _Object, role: str, depth: int) -> list[GenAiMessage]:
         if ("finish_reason" in value or "finishReason" in value) and (
-            choice := _choice(value, role)
+            choice := choice_of(value, role)
         ):
             return [choice]
         found = self._first_found(value, _ANSWERS, role, depth) or self._passed_on(
@@ -223,8 +233,8 @@ class Reader:
             if inner in _NOTHING:
                 continue
             if key in _CHOICES:
-                choices = _choices(inner) if key != "results" else _results(inner)
-                found = [m for choice in choices if (m := _choice(choice, role))]
+                choices = choices_in(key, inner)
+                found = [m for choice in choices if (m := choice_of(choice, role))]
             elif key in ("content", "parts") and not isinstance(inner, dict):
                 found = [m] if (m := composed(role, value)) else []
             else:
@@ -271,54 +281,11 @@ def received(value: Json, role: str) -> Sequence[GenAiMessage]:
     return _as_text(inner, role, (), any_json=True)
 
 
-def _opened(value: str) -> Json:
+def _opened(value: str) -> Any:
     """What an attribute holds as text: JSON, also that of a text, else the text."""
     if value[:1] == '"':
         value = text if isinstance(text := decoded(value), str) else value
     return parsed(value)
-
-
-def _cut(value: str, role: str) -> Json:
-    """Messages as JSON of which the end is missing; None for any other text."""
-    if not any(key in value for key in ('"role"', '"content"', '"parts"', '"lc"')):
-        return None
-    if value.lstrip()[:1] not in ("[", "{") or not isinstance(parsed(value), str):
-        return None
-    cut = cut_json(value)
-    if isinstance(cut, list) and cut:
-        return _ended(cut, role)
-    if isinstance(cut, dict) and cut:
-        *_, (key, last) = cut.items()
-        if isinstance(last, list) and last and (ended := _ended(last, role)) is not None:
-            return {**cut, key: ended}
-        if _has_cut_role(cut):
-            del cut["role"]
-        return cut if _has_message(cut) else None
-    return None
-
-
-def _ended(items: list[Json], role: str) -> list[Json] | None:
-    """Messages of which the last one was cut; None if none of them is one for sure. A role that is
-    in the missing part follows from the message before it."""
-    *whole, last = items
-    if isinstance(last, dict):
-        if _has_cut_role(last):
-            last = {key: value for key, value in last.items() if key != "role"}
-        if not _is_message(last) and not _OWN_KEYS.isdisjoint(last) and role == USER:
-            if not whole or not _is_message(whole[-1]):
-                return []
-            last = {**last, "role": ASSISTANT if _asks(whole[-1]) else USER}
-    return [*whole, last] if _has_message([*whole, last]) else None
-
-
-def _has_cut_role(item: _Object) -> bool:
-    return isinstance(said := item.get("role"), str) and said.endswith(CUT_MARK)
-
-
-def _asks(item: _Object) -> bool:
-    """Whether a model answers after this message."""
-    said = item.get("role")
-    return isinstance(said, str) and speaker(said) in (USER, TOOL)
 
 
 def _items(value: list[Json], role: str) -> list[Json]:
@@ -329,25 +296,8 @@ def _items(value: list[Json], role: str) -> list[Json]:
     for item in value:
         inner = _opened(item) if isinstance(item, str) else item
         found = inner if isinstance(inner, list) else [inner]
-        items += found if isinstance(item, str) and all(map(_is_message, found)) else [item]
+        items += found if isinstance(item, str) and all(map(is_message, found)) else [item]
     return items
-
-
-def _has_message(value: Json) -> bool:
-    """Whether a value, or one of its items or values, is a message."""
-    items = value if isinstance(value, list) else [value, *value.values()]
-    return any(map(_is_message, items)) or any(
-        isinstance(item, list) and any(map(_is_message, item)) for item in items
-    )
-
-
-def _is_message(item: Json) -> bool:
-    """Whether an item is a message for sure, or a choice of one."""
-    if not isinstance(item, dict):
-        return False
-    return (
-        isinstance(item.get("role"), str) or "lc" in item or isinstance(item.get("message"), dict)
-    )
 
 
 def _text_message(role: str, text: str) -> GenAiMessage:
@@ -364,7 +314,7 @@ def _genai_message(item: Json, role: str) -> GenAiMessage | None:
         return message_from_json(item)  # most messages
     if not isinstance(said, str) or not said:
         if isinstance(item.get("message") or item.get("content"), dict) and (
-            choice := _choice(item, role)
+            choice := choice_of(item, role)
         ):
             return choice
         if "lc" in item or "type" in item or _OWN_KEYS.isdisjoint(item):
@@ -425,40 +375,6 @@ def _of_blocks(blocks: list[Json], role: str) -> list[GenAiMessage]:
     parts = shown(parts_of(blocks))
     speakers = groupby(parts, key=lambda part: _ROLE_OF.get(type(part), role))
     return [GenAiMessage(speaks, tuple(said)) for speaks, said in speakers]
-
-
-def _is_response(item: _Object) -> bool:
-    """A whole response of OpenAI among messages, as the answer to them."""
-    return item.get("object") in ("response", "chat.completion")
-
-
-def _choices(inner: Json) -> Iterator[Json]:
-    for item in inner if isinstance(inner, list) else [inner]:
-        yield from item if isinstance(item, list) else [item]
-
-
-def _results(inner: Json) -> Iterator[Json]:
-    """Amazon Titan's answers. Any other results are none."""
-    return (item for item in _choices(inner) if first(item, "outputText") is not None)
-
-
-def _choice(choice: Json, role: str) -> GenAiMessage | None:
-    """One of OpenAI's choices, Google's candidates or LangChain's generations."""
-    if not isinstance(choice, dict):
-        return None
-    said = first(choice, "message", "delta", "content")
-    message = message_of(said, role)
-    if message is None and isinstance(said, dict):
-        message = composed(role, said)
-    if message is None:
-        text = first(choice, "text", "outputText") or said
-        message = GenAiMessage(role, (TextPart(text),)) if text and isinstance(text, str) else None
-    reason = first(choice, "finish_reason", "finishReason") or first(
-        choice.get("generation_info"), "finish_reason"
-    )
-    if message and not message.finish_reason and isinstance(reason, str):
-        message = replace(message, finish_reason=reason.lower())
-    return message
 
 
 def _system(value: _Object) -> GenAiMessage | None:
