@@ -228,14 +228,15 @@ class _Reading:
                     break
         for (key, is_current), indexes in groups.items():
             known = self._known[key]
-            first = _first(known, turn)
-            calls = (known[first:] or known) if is_current else known[:first]
-            if not calls:
-                continue
+            split = _first(known, turn)
+            low, high = (split, len(known)) if is_current else (0, split)
+            if is_current and low == high:
+                low = 0
             # An input may lack the beginning as well.
-            if not is_current or len(indexes) < len(calls):
-                calls, indexes = calls[-len(indexes) :], indexes[-len(calls) :]
-            for index, call in zip(indexes, calls, strict=False):
+            if not is_current or len(indexes) < high - low:
+                both = min(len(indexes), high - low)
+                low, indexes = high - both, indexes[len(indexes) - both :]
+            for index, call in zip(indexes, known[low : low + len(indexes)], strict=False):
                 found[index] = call
         return found
 

@@ -12,11 +12,11 @@ from spanloom.model.genai import Json
 CUT_MARK: Final = "…"
 _SDK_MARKS: Final = (CUT_MARK, "...", "truncated]", "truncated>", "truncated)")
 _TOKEN: Final = re.compile(
-    r"""\s*(?:(?P<text>"(?:[^"\\]|\\.)*")|(?P<open>[\[{])|(?P<close>[\]}])|(?P<mark>[,:])"""
+    r"""\s*(?:(?P<text>"(?:[^"\\]++|\\.)*+")|(?P<open>[\[{])|(?P<close>[\]}])|(?P<mark>[,:])"""
     r"""|(?P<word>(?:-?[0-9][0-9.eE+-]*|true|false|null|NaN|-?Infinity)(?=\s*[,\]}])))""",
     re.DOTALL,
 )
-_BEGUN_TEXT: Final = re.compile(r'\s*"((?:[^"\\]|\\.)*)', re.DOTALL)
+_BEGUN_TEXT: Final = re.compile(r'\s*"((?:[^"\\]++|\\.)*+)', re.DOTALL)
 # Half of an escape at the end: a surrogate pair needs its other half as well.
 _HALF_ESCAPE: Final = re.compile(
     r"(?:\\u[dD][89abAB][0-9a-fA-F]{2})?(?:\\(?:u[0-9a-fA-F]{0,3})?)?\Z"
