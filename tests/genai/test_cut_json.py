@@ -110,3 +110,8 @@ def test_a_hostile_text_costs_no_more_than_its_length(deep: str) -> None:
     for text in (deep, '[{"role":"user","content":' + deep):
         cut_json(text)
         genai_messages(text, USER)
+
+
+def test_a_text_of_more_than_a_mebibyte_is_not_taken_for_a_cut_one() -> None:
+    assert cut_json("[" + '"a",' * 262_144) is None
+    assert cut_json("[" + '"a",' * 200_000) == ["a"] * 200_000

@@ -8,6 +8,8 @@ from typing import Final
 from spanloom.genai.reading import parsed
 from spanloom.model.genai import Json
 
+# SDKs cut far below that; a longer text is not worth the time of its reader.
+_MOST_CHARACTERS: Final = 1_048_576
 # Ends a text that was cut.
 CUT_MARK: Final = "…"
 _SDK_MARKS: Final = (CUT_MARK, "...", "truncated]", "truncated>", "truncated)")
@@ -29,6 +31,8 @@ def cut_json(value: str) -> Json:
 
     A text in which it was cut ends with `CUT_MARK`. The work is linear.
     """
+    if len(value) > _MOST_CHARACTERS:
+        return None
     open_brackets: list[str] = []
     whole = place = 0  # up to where all is complete, but for the brackets
     is_value = True  # whether a text is a value here, and no key
