@@ -113,3 +113,17 @@ def test_the_event_of_a_failed_call_tells_the_error(failed: bool) -> None:
         **status,
     )
     assert (span.error_type, span.status_message) == ("openai.RateLimitError", "slow down")
+
+
+@pytest.mark.parametrize(
+    ("told", "answer"),
+    [
+        ({"content": "a", "reasoning_content": "r"}, "assistant: <r> a"),
+        ({"content": "a", "reasoning": "r"}, "assistant: <r> a"),
+        ({"refusal": "no"}, "assistant: no"),
+    ],
+)
+def test_reasoning_and_refusals_of_indexed_messages(told: dict[str, str], answer: str) -> None:
+    keys = {f"gen_ai.completion.0.{key}": value for key, value in told.items()}
+    model = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m"}
+    assert lines(read_one({**model, **keys, "gen_ai.completion.0.role": "assistant"})) == [answer]
