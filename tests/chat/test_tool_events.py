@@ -127,3 +127,5 @@ def test_reasoning_and_refusals_of_indexed_messages(told: dict[str, str], answer
     keys = {f"gen_ai.completion.0.{key}": value for key, value in told.items()}
     model = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m"}
     assert lines(read_one({**model, **keys, "gen_ai.completion.0.role": "assistant"})) == [answer]
+    flat = {f"llm.output_messages.0.message.{key}": value for key, value in told.items()}
+    assert lines(read_one({"openinference.span.kind": "LLM", **flat})) == [answer]
