@@ -5,6 +5,7 @@ Rules: docs/contracts/agent_chat.md, section 2.9.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
@@ -53,7 +54,24 @@ def test_only_media_parts_name_a_digest() -> None:
     message = parts(
         "user", text("q"), {"type": "image", "uri": "1"}, {"type": "uri", "uri": 1}, {"type": "uri"}
     )
-    assert refs(chat("l", inputs=[message], body=of_span("a:1"))) == [[]]
+    [found] = refs(chat("l", inputs=[message], body=of_span("a:1")))
+    # The image has a mark of its own (docs/contracts/agent_chat.md, section 3.23).
+    assert [ref.partition(":")[0] for ref in found] == ["attachment"]
+
+
+def test_media_without_a_reference_leave_a_mark() -> None:
+    blob = {"type": "blob", "mime_type": "image/png", "modality": "image", "content": "AAEC"}
+    digest = hashlib.sha256(bytes(range(3))).hexdigest()
+    mark = f"attachment:sha256:{digest}?type=image/png&size=3"
+    url = {"type": "image_url", "image_url": {"url": "https://host/i.png"}}
+    file = {"type": "file", "modality": "document", "file_id": "f1"}
+    spans = chat(
+        "l",
+        inputs=[parts("user", text("q"), media("1"), blob, url, file)],
+        outputs=[parts("assistant", text("a"), blob, blob)],
+        body=of_span("a:1"),
+    )
+    assert refs(spans) == [[REF + "a:1", mark, "https://host/i.png", "file:f1"], [mark]]
 
 
 def test_references_written_in_a_message_come_after_those_of_the_span_each_once() -> None:

@@ -117,6 +117,53 @@ def requests_and_tools(n: int) -> list[Span]:
     ]
 
 
+def calls(ids: list[str], *, executed: bool) -> list[Span]:
+    """One answer that calls a tool for each id, and an input with all of the results."""
+    asked = [
+        {"type": "tool_call", "id": call_id, "name": "f", "arguments": {"a": i % 3}}
+        for i, call_id in enumerate(ids)
+    ]
+    gave = [{"type": "tool_call_response", "id": i, "name": "f", "response": "r"} for i in ids]
+    answer = {"role": "assistant", "parts": asked}
+    inputs = [answer, {"role": "tool", "parts": gave}]
+    tools = [
+        span(i, operation="execute_tool", body={"tool": {"name": "f", "call_id": call_id}})
+        for i, call_id in enumerate(ids)
+    ]
+    return [
+        span("m", operation="chat", body={"output_messages": [answer]}),
+        *(tools if executed else ()),
+        span("n", operation="chat", body={"input_messages": inputs}),
+        span("o", operation="chat", body={"input_messages": inputs[1:]}),
+    ]
+
+
+def calls_that_share_an_id(n: int) -> list[Span]:
+    return calls(["call_0"] * n, executed=True)
+
+
+def calls_without_ids(n: int) -> list[Span]:
+    return calls([""] * n, executed=True)
+
+
+def requests_that_share_an_id(n: int) -> list[Span]:
+    return calls(["call_0"] * n, executed=False)
+
+
+def rounds_of_one_id(n: int) -> list[Span]:
+    """Each input has the last three rounds of a conversation that counts its calls anew."""
+    history: list[Any] = [{"role": "user", "content": "q"}]
+    spans = []
+    for i in range(n):
+        call = {"type": "tool_call", "id": "call_0", "name": "f", "arguments": {"a": i % 3}}
+        answer = {"role": "assistant", "parts": [call]}
+        body = {"input_messages": [history[0], *history[1:][-6:]], "output_messages": [answer]}
+        spans.append(span(i, operation="chat", body=body))
+        result = {"type": "tool_call_response", "id": "call_0", "response": f"r{i}"}
+        history += [answer, {"role": "tool", "parts": [result]}]
+    return spans
+
+
 def transfers(n: int) -> list[Span]:
     tools = [
         span(i, operation="execute_tool", body={"tool": {"name": f"transfer_to_{n - i}"}})
@@ -142,6 +189,10 @@ def parts_of_one_message(n: int) -> list[Span]:
         prompts_of_nested_agents,
         one_history,
         requests_and_tools,
+        calls_that_share_an_id,
+        calls_without_ids,
+        requests_that_share_an_id,
+        rounds_of_one_id,
         transfers,
         parts_of_one_message,
     ],

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from spanloom.chat.messages import by_speaker
 from spanloom.chat.usage import NO_USAGE, Usage, sum_known
 from spanloom.genai.json_text import json_object, printed, reprinted
+from spanloom.genai.operations import TALKS
 from spanloom.genai.read import Reader
 from spanloom.genai.roles import ASSISTANT, USER
 from spanloom.genai.stored import StoredMessages
@@ -37,8 +38,6 @@ OTHER: Final = "other"
 _OPERATIONS: Final = {"invoke_agent": AGENT, "execute_tool": TOOL, "handoff": HANDOFF}
 _LOG_TYPES: Final = {"generation": OTHER, "tool": TOOL, "function": TOOL, "retrieval": TOOL}
 _KINDS: Final = {"tool": TOOL, "session": AGENT}
-# Operations whose inputs and outputs are a conversation; those of embeddings and retrieval are not.
-_TALKS: Final = frozenset({"chat", "generate_content", "text_completion"})
 # Fields with which a workflow speaks for itself: it is then a span like any other.
 _OWN_WORDS: Final = frozenset(
     {"input_messages", "output_messages", "system_instructions", "tool_definitions"}
@@ -300,7 +299,7 @@ def _talks(span: Span, act: str, log_type: str) -> bool:
     if act == OTHER:
         return (
             log_type == "generation"
-            or span.operation.lower() in _TALKS
+            or span.operation.lower() in TALKS
             or (span.kind == "model" and not span.operation)
         )
     return act in (AGENT, WORKFLOW)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from spanloom.chat.facts import Facts
 from spanloom.chat.messages import is_task_notification, joined_text
-from spanloom.chat.refs import refs_in
+from spanloom.chat.refs import refs_in, with_marks
 from spanloom.genai.json_text import json_in, json_object
 from spanloom.genai.roles import USER
 from spanloom.genai.text import text_of
@@ -68,7 +68,8 @@ def user_message(facts: Facts, message: GenAiMessage, speaker: str, label: str) 
         )
         return message_of(facts, label, call)
     payload = UserMessage(
-        text=text_of(message), content_refs=refs_in([message], facts.content_refs)
+        text=text_of(message),
+        content_refs=with_marks(refs_in([message], facts.content_refs), [message]),
     )
     return ChatMessage(payload=payload, agent_name=speaker, started_ns=facts.span.start_ns)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from spanloom.chat.messages import content_of, media_of
 from spanloom.genai.json_text import json_in
+from spanloom.genai.media import reference_of
 from spanloom.model.genai import GenAiMessage
 
 if TYPE_CHECKING:
@@ -37,6 +38,21 @@ def refs_in(messages: Iterable[GenAiMessage], of_span: Sequence[str] = ()) -> tu
     if named:
         found[:0] = (ref for ref in of_span if _digest(ref) in named)
     return tuple(dict.fromkeys(found)) if found else ()
+
+
+def with_marks(refs: Sequence[str], messages: Iterable[GenAiMessage]) -> tuple[str, ...]:
+    """References, and after them a mark of each media part of the messages that none of them is
+    of."""
+    media = [part for message in messages for part in media_of(message) if part.value]
+    if not media:
+        return tuple(refs)
+    digests = {_digest(ref) for ref in refs}
+    marks = (
+        reference_of(part)
+        for part in media
+        if part.kind != "uri" or ("://" in part.value and _digest(part.value) not in digests)
+    )
+    return tuple(dict.fromkeys((*refs, *marks)))
 
 
 def _digest(ref: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from spanloom.chat.facts import TOOL, Facts, derive
 from spanloom.chat.messages import joined_text
 from spanloom.chat.tools import requests_in, results_in
+from spanloom.genai.json_text import printed
 from spanloom.genai.roles import ASSISTANT, SYSTEM, USER
 from spanloom.genai.text import system_of, text_of
 from spanloom.model.genai import GenAiMessage
@@ -46,8 +47,8 @@ def _spoken(facts: Facts) -> Iterator[Spoken]:
     users = [message for message in facts.inputs if message.role == USER]
     for message in _trailing_users(facts.inputs) or users[-1:]:
         yield Spoken(USER, text_of(message))
-    for _, result in results_in(facts.inputs):
-        yield Spoken(TOOL_RESULT, result)
+    for result in results_in(facts.inputs):
+        yield Spoken(TOOL_RESULT, printed(result.value))
     yield Spoken(ASSISTANT, joined_text(m for m in facts.outputs if m.role == ASSISTANT))
     for request in requests_in(facts.outputs):
         yield Spoken(TOOL_CALL, request.arguments)

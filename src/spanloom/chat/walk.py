@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from spanloom.chat.calls import Calls, calls_of
 from spanloom.chat.facts import AGENT, HANDOFF, TOOL, WORKFLOW, Facts, FactsById
-from spanloom.chat.passes.handoffs import agents_of, transfer_target
+from spanloom.chat.pairing import Call
+from spanloom.chat.passes.handoffs import agents_of, is_transfer, transfer_target
 from spanloom.chat.payloads import (
     USER_NAME,
     agent_start,
@@ -21,23 +23,14 @@ from spanloom.chat.payloads import (
     tool_call,
     user_message,
 )
-from spanloom.chat.refs import refs_in
+from spanloom.chat.refs import refs_in, with_marks
 from spanloom.chat.timeline import PossibleHandoff, Timeline
-from spanloom.chat.tools import (
-    NOTHING_SAID,
-    OpenRequests,
-    Piece,
-    ToolRequest,
-    piece_of,
-    pieces_of,
-    requests_after_last_user,
-    requests_in,
-)
+from spanloom.chat.tools import NOTHING_SAID, Piece, piece_of, pieces_of
 from spanloom.chat.tree import SpanTree
 from spanloom.chat.usage import NO_USAGE, Usage
 from spanloom.chat.users import Scope, Users
 from spanloom.genai.text import text_of
-from spanloom.model.genai import GenAiMessage
+from spanloom.model.genai import GenAiMessage, ToolCallPart
 from spanloom.model.turn import (
     AgentHandoff,
     AgentStart,
@@ -86,7 +79,7 @@ class _Walk:
         self._facts = facts
         self._tree = tree
         self._shows_requests = model_calls
-        self._requests = OpenRequests(facts.values(), with_results=model_calls)
+        self._found_calls: Calls | None = None
         self._users = Users()
         self._messages: list[ChatMessage] = []
         self._handoffs: list[PossibleHandoff] = []
@@ -167,9 +160,9 @@ class _Walk:
             self._show_system(frame)
         self._show_users(frame)
         if self._shows_requests:
-            for request in requests_after_last_user(facts.inputs):
-                if self._requests.take_repeated(request):
-                    self._show_request(frame, request, facts.span.start_ns)
+            for call in self._calls.passed_on.get(facts.span.span_id, ()):
+                if not call.is_executed:
+                    self._show_request(frame, call, facts.span.start_ns)
 
     def _show_system(self, frame: _Frame) -> None:
         """A changed system prompt completes the agent's start, else it is a start of its own."""
@@ -202,7 +195,11 @@ class _Walk:
             self._messages.append(shown)
             payload = shown.payload
             # Media without a reference show nothing that could be read.
-            has_words = not isinstance(payload, UserMessage) or payload.text or payload.content_refs
+            has_words = (
+                not isinstance(payload, UserMessage)
+                or payload.text
+                or refs_in([message], facts.content_refs)
+            )
             if speaker == USER_NAME and has_words:
                 self._users.user_spoke = True
 
@@ -250,7 +247,7 @@ class _Walk:
             usage = frame.usage
         owes_message = not is_silent
         for step in self._steps(facts, whole):
-            if isinstance(step, ToolRequest):
+            if isinstance(step, Call):
                 self._show_request(frame, step, facts.span.end_ns or facts.span.start_ns)
             elif not is_silent:
                 answer = self._answer(frame, step, usage)
@@ -259,15 +256,27 @@ class _Walk:
                     usage, owes_message = None, False
         if owes_message:
             self._speak(frame, self._answer(frame, NOTHING_SAID, usage), above)
-        if not self._shows_requests:
-            for request in requests_in(facts.outputs):
-                if not self._requests.is_executed(request):
-                    self._transfer(frame, request.name, request.arguments)
+        if not self._shows_requests and _may_transfer(facts.outputs):
+            for call in self._open_calls(facts):
+                if call is not None:
+                    self._transfer(frame, call.request.name, call.request.arguments)
 
-    def _steps(self, facts: Facts, whole: Piece) -> Sequence[Piece | ToolRequest]:
+    @property
+    def _calls(self) -> Calls:
+        """The calls of the trace, which most traces are shown without."""
+        if self._found_calls is None:
+            self._found_calls = calls_of(self._tree, self._facts, with_inputs=self._shows_requests)
+        return self._found_calls
+
+    def _open_calls(self, facts: Facts) -> Sequence[Call | None]:
+        """For each request of the output the call, if no span executes it."""
+        calls = self._calls.requested.get(facts.span.span_id, ())
+        return [None if call is None or call.is_executed else call for call in calls]
+
+    def _steps(self, facts: Facts, whole: Piece) -> Sequence[Piece | Call]:
         if not self._shows_requests:
             return [whole]
-        first, *others = pieces_of(facts.outputs, self._requests.take)
+        first, *others = pieces_of(facts.outputs, self._open_calls(facts))
         if not others:
             return [whole]
         if isinstance(first, Piece) and not any(
@@ -292,7 +301,7 @@ class _Walk:
             total_cost_usd=used.total_cost,
             duration_ms=None if usage is None else duration_ms(facts.span),
             status=facts.status,
-            content_refs=refs_in(piece.messages, facts.content_refs),
+            content_refs=with_marks(refs_in(piece.messages, facts.content_refs), piece.messages),
         )
 
     def _speak(self, frame: _Frame, answer: AssistantMessage, above: _Frame | None) -> None:
@@ -319,13 +328,13 @@ class _Walk:
             payload=replace(message.payload, **gaps),
         )
 
-    def _show_request(self, frame: _Frame, request: ToolRequest, started_ns: int) -> None:
+    def _show_request(self, frame: _Frame, call: Call, started_ns: int) -> None:
         """A call of which only the request is known, and perhaps the result."""
-        facts = frame.facts
+        facts, request = frame.facts, call.request
         payload = ToolCall(
             tool_name=request.name,
             tool_arguments=request.arguments,
-            tool_result=self._requests.results.get(request.call_id, ""),
+            tool_result=call.result or "",
         )
         self._messages.append(
             ChatMessage(
@@ -349,6 +358,14 @@ class _Walk:
 
     def _emit(self, facts: Facts, label: str, payload: Payload) -> None:
         self._messages.append(message_of(facts, label, payload))
+
+
+def _may_transfer(messages: Sequence[GenAiMessage]) -> bool:
+    return any(
+        isinstance(part, ToolCallPart) and is_transfer(part.name)
+        for message in messages
+        for part in message.parts
+    )
 
 
 def walk(tree: SpanTree, facts: FactsById, *, model_calls: bool) -> Timeline:

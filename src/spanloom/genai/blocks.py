@@ -9,7 +9,7 @@ LangChain, LlamaIndex and the Vercel AI SDK.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from spanloom.genai.reading import parsed
@@ -25,6 +25,9 @@ from spanloom.model.genai import (
 )
 
 Block = dict[str, Any]
+_Read = Callable[[Block], Part | None]
+
+_EMPTY: Final[tuple[Json, ...]] = (None, "", [], {})
 
 # One that may not fit in 64 bits, which is the most that a span's body can have.
 _LONG_INTEGER: Final = re.compile(r"\d{19}")
@@ -71,6 +74,14 @@ def first(block: Json, *names: str) -> Json:
             if (value := block.get(name)) is not None:
                 return value
     return None
+
+
+def filled(block: Json, *names: str) -> Json:
+    """As `first`; of nothing but empty values the first of these."""
+    found = first(block, *names)
+    if found in _EMPTY and isinstance(block, dict):
+        return next((v for name in names if (v := block.get(name)) not in _EMPTY), found)
+    return found
 
 
 def tool_call(call_id: Json, name: Json, arguments: Json) -> ToolCallPart:
@@ -146,19 +157,31 @@ def _read_text(block: Block) -> Part | None:
 
 
 def _read_reasoning(block: Block) -> Part | None:
-    said = first(
-        block, "content", "thinking", "reasoning", "text", "reasoning_content", "reasoningText"
-    )
-    if not said:
-        said = block.get("summary")
-    if isinstance(said, dict):
-        said = first(said, "text", "reasoningText")
-    if isinstance(said, dict):  # Bedrock: reasoningContent.reasoningText.text
-        said = first(said, "text")
+    return ReasoningPart(_reasoning_text(filled(block, *_REASONING_TEXTS)))
+
+
+def _reasoning_text(said: Json) -> str:
+    """The text of reasoning, below as many keys as APIs have: Bedrock's is under
+    reasoningContent.reasoningText.text."""
+    for _ in range(4):
+        if not isinstance(said, dict):
+            break
+        said = filled(said, *_REASONING_TEXTS)
     said = joined(said)
     if isinstance(said, list):
-        said = "\n".join(t for item in said if isinstance(t := first(item, "text", "content"), str))
-    return ReasoningPart(_text(said))
+        texts = (item if isinstance(item, str) else first(item, *_TEXT_KEYS) for item in said)
+        said = "\n".join(text for text in texts if isinstance(text, str))
+    return _text(said)
+
+
+def reasoning_beside(item: Mapping[str, Json]) -> ReasoningPart | None:
+    """The reasoning that a message has beside its content."""
+    for holder in (item, item.get("provider_specific_fields"), item.get("additional_kwargs")):
+        if isinstance(holder, Mapping):
+            for key in _REASONINGS_BESIDE:
+                if (said := holder.get(key)) and (text := _reasoning_text(said)):
+                    return ReasoningPart(text)
+    return None
 
 
 def _read_own_call(block: Block) -> Part | None:
@@ -171,29 +194,30 @@ def _read_own_call(block: Block) -> Part | None:
 
 def _read_call(block: Block) -> Part | None:
     """Anthropic's tool_use, the Vercel AI SDK's tool-call, OpenAI's function_call."""
-    call_id = first(block, "call_id", "toolCallId", "toolUseId", "tool_call_id", "id")
+    call_id = first(block, *_CALL_IDS)
     name = first(block, "name", "toolName", "tool_name", "tool")
     arguments = first(block, "arguments", "args", "input", "tool_kwargs", "parameters")
     return openai_call(block) if name is None else tool_call(call_id, name, arguments)
 
 
 def _read_result(block: Block) -> Part | None:
-    call_id = first(
-        block, "tool_use_id", "toolCallId", "toolUseId", "call_id", "tool_call_id", "id"
-    )
-    output = first(block, "response", "result", "output", "content")
+    call_id = first(block, *_CALL_IDS)
+    output = filled(block, "response", "result", "output", "content", "details", "value", "text")
     if isinstance(output, dict) and "value" in output and isinstance(output.get("type"), str):
         output = output["value"]  # the Vercel AI SDK 5 has the type of an output beside it
     return tool_result(call_id, output, first(block, "name", "toolName", "tool_name"))
 
 
 def _read_media(block: Block) -> Part | None:
-    """A media part in the words of the GenAI conventions; Weave's blobs have an address too."""
+    """A media part in the words of the GenAI conventions; Weave's blobs have an address too. Others
+    have their words under the same types."""
     kind = block["type"].lower()
     uri, value = block.get("uri"), block.get({"blob": "content", "file": "file_id"}.get(kind, ""))
     modality, mime_type = _text(block.get("modality")), _text(block.get("mime_type"))
     if isinstance(uri, str) or kind == "uri":
         return MediaPart("uri", _text(uri), modality, mime_type)
+    if not isinstance(value, str) and (part := _media_of(modality)(block)).value:
+        return part
     return MediaPart(kind, _text(value), modality, mime_type)
 
 
@@ -207,83 +231,129 @@ def _google_result(block: Block) -> Part | None:
     return tool_result(first(result, "id"), first(result, "response"), first(result, "name"))
 
 
-def _inner(key: str, read: Callable[[Block], Part | None]) -> Callable[[Block], Part | None]:
-    """The reader of a block that is an object under one key (Bedrock)."""
-    return lambda block: read(block[key]) if isinstance(block[key], dict) else None
+def _inner(read: _Read, *keys: str) -> Mapping[str, _Read]:
+    """For each key the reader of a block that is an object under it (Bedrock)."""
+
+    def reader(key: str) -> _Read:
+        return lambda block: read(block[key]) if isinstance(block[key], dict) else None
+
+    return {key: reader(key) for key in keys}
 
 
-def _media_of(modality: str) -> Callable[[Block], Part | None]:
-    def read(block: Block) -> Part | None:
-        holder = first(
-            block, "image_url", "input_audio", "source", "file", "image", "audio", "document"
-        )
+def _media_of(modality: str) -> Callable[[Block], MediaPart]:
+    """The reader of media of a modality, "" for that of its type."""
+
+    def read(block: Block) -> MediaPart:
+        holder = first(block, *_MEDIA_HOLDERS)
         source: Block = holder if isinstance(holder, dict) else block
-        inner = source.get("image")
-        if isinstance(inner, dict):
-            source = inner
-        where = (
-            holder
-            if isinstance(holder, str)
-            else first(source, "url", "uri", "file_uri", "fileUri", "data", "bytes")
+        for key in ("source", "image"):  # Bedrock has the bytes in a source of its own
+            if isinstance(inner := source.get(key), dict):
+                format_of, source = source.get("format"), {**inner}
+                source.setdefault("format", format_of)
+        where = holder if isinstance(holder, str) else first(source, *_MEDIA_PLACES)
+        mime = first(source, *_MIME_TYPES) or first(block, *_MIME_TYPES)
+        form = source.get("format")
+        if not mime and isinstance(form, str):
+            mime = f"{'application' if modality == 'document' else modality}/{form}"
+        return media(
+            modality or _modality(_text(mime)), where, mime, first(source, "file_id", "id")
         )
-        mime = first(source, "media_type", "mime_type", "mimeType", "mediaType") or first(
-            block, "mediaType", "mimeType"
-        )
-        return media(modality, where, mime, first(source, "file_id", "id"))
 
     return read
+
+
+def _modality(mime: str) -> str:
+    kind = mime.partition("/")[0]
+    return kind if kind in ("image", "audio", "video") else "document"
 
 
 def _google_media(key: str) -> Callable[[Block], Part | None]:
     def read(block: Block) -> Part | None:
         source = block[key]
         mime = _text(first(source, "mimeType", "mime_type"))
-        kind = mime.partition("/")[0]
-        modality = kind if kind in ("image", "audio", "video") else "document"
-        return media(modality, first(source, "data", "fileUri", "file_uri"), mime)
+        return media(_modality(mime), first(source, "data", "fileUri", "file_uri"), mime)
 
     return read
 
 
 _TEXT_TYPES: Final = ("text", "input_text", "output_text")
-_CALL_TYPES: Final = ("tool_call", "tool-call", "tool_use", "function_call", "mcp_call")
-_RESULT_TYPES: Final = (
-    *("tool_call_response", "tool-result", "tool_result", "function_call_output"),
-    *("tool_response", "toolresult"),
+_TEXT_KEYS: Final = ("text", "content", "thinking", "summary")
+_CALL_IDS: Final = (
+    *("call_id", "tool_use_id", "toolCallId", "toolUseId", "tool_call_id", "callId", "id"),
 )
-_REASONING_TYPES: Final = ("reasoning", "thinking", "reasoning_content", "reasoning_text")
-_BY_TYPE: Final[dict[str, Callable[[Block], Part | None]]] = {
+_CALL_TYPES: Final = (
+    *("tool_call", "tool_use", "function_call", "mcp_call", "toolcall", "functioncall"),
+    *("custom_tool_call", "mcp_tool_use", "server_tool_use", "tooluse"),
+)
+_RESULT_TYPES: Final = (
+    *("tool_call_response", "tool_result", "tool_response", "tool_return", "toolresult"),
+    *("tool_call_result", "tool_call_output", "tool_output", "toolresponse", "mcp_tool_result"),
+    *("function_call_output", "function_response", "function_result", "function_call_result"),
+    *("custom_tool_call_output", "functionresponse"),
+)
+_REASONING_TYPES: Final = (
+    *("reasoning", "thinking", "reasoning_content", "reasoning_text", "thought"),
+)
+_REASONING_TEXTS: Final = (
+    *("content", "thinking", "reasoning", "text", "reasoning_content", "reasoningContent"),
+    *("reasoningText", "reasoning_text", "summary", "details"),
+)
+_REASONINGS_BESIDE: Final = (
+    *("reasoning_content", "reasoning", "thinking", "reasoning_text", "reasoningContent"),
+    *("reasoning_details", "thinking_blocks"),
+)
+_MEDIA_HOLDERS: Final = (
+    *("image_url", "input_audio", "audio_url", "video_url", "source", "file", "image", "audio"),
+    *("video", "document"),
+)
+_MEDIA_PLACES: Final = (
+    *("url", "uri", "file_uri", "fileUri", "data", "bytes", "file_data", "file_url", "base64"),
+)
+_MIME_TYPES: Final = ("media_type", "mime_type", "mimeType", "mediaType", "content_type")
+
+
+def _with_hyphens(types: Iterable[str]) -> tuple[str, ...]:
+    return tuple({*types, *(kind.replace("_", "-") for kind in types)})
+
+
+_BY_TYPE: Final[dict[str, _Read]] = {
     **dict.fromkeys((*_TEXT_TYPES, "refusal", "summary_text"), _read_text),
-    **dict.fromkeys(_REASONING_TYPES, _read_reasoning),
-    **dict.fromkeys((*_CALL_TYPES, "function"), _read_call),
+    **dict.fromkeys(_with_hyphens(_REASONING_TYPES), _read_reasoning),
+    **dict.fromkeys((*_with_hyphens(_CALL_TYPES), "function"), _read_call),
     "tool_call": _read_own_call,
-    **dict.fromkeys(_RESULT_TYPES, _read_result),
+    **dict.fromkeys(_with_hyphens(_RESULT_TYPES), _read_result),
     **dict.fromkeys(("image_url", "image", "input_image"), _media_of("image")),
-    **dict.fromkeys(("input_audio", "audio"), _media_of("audio")),
+    **dict.fromkeys(("input_audio", "audio", "audio_url"), _media_of("audio")),
+    **dict.fromkeys(("video", "video_url", "input_video"), _media_of("video")),
     **dict.fromkeys(("input_file", "document"), _media_of("document")),
     **dict.fromkeys(("uri", "blob", "file"), _read_media),
+    "media": _media_of(""),
 }
-_BY_KEY: Final[tuple[tuple[str, Callable[[Block], Part | None]], ...]] = (
+_BY_KEY: Final[tuple[tuple[str, _Read], ...]] = (
     ("functionCall", _google_call),
     ("function_call", _google_call),
     ("functionResponse", _google_result),
     ("function_response", _google_result),
-    ("toolUse", _inner("toolUse", _read_call)),
-    ("toolResult", _inner("toolResult", _read_result)),
-    ("reasoningContent", _inner("reasoningContent", _read_reasoning)),
+    *_inner(_read_call, "toolUse", "tool_use", "toolCall", "tool_call").items(),
+    *_inner(_read_result, "toolResult", "tool_result", "tool_call_response").items(),
+    *_inner(_read_reasoning, "reasoningContent", "reasoning_content").items(),
     ("inlineData", _google_media("inlineData")),
     ("inline_data", _google_media("inline_data")),
     ("fileData", _google_media("fileData")),
     ("file_data", _google_media("file_data")),
+    *((modality, _media_of(modality)) for modality in ("image", "document", "video", "audio")),
     ("toolCallId", _read_call),
     ("text", _read_text),
     ("content", _read_text),
 )
 
-_SURE_KEYS: Final = frozenset(key for key, _ in _BY_KEY) - {"toolCallId", "text", "content"}
+_SURE_KEYS: Final = frozenset(key for key, _ in _BY_KEY) - {
+    *("toolCallId", "text", "content", "image", "document", "video", "audio"),
+    *("tool_call", "tool_result", "reasoning_content"),
+}
 
 # The role of a block outside any message. A function is none of these: it may be a definition.
 ROLES_OF_BLOCKS: Final = {
-    **dict.fromkeys((*_CALL_TYPES, "reasoning", "thinking"), "assistant"),
-    **dict.fromkeys(_RESULT_TYPES, "tool"),
+    **dict.fromkeys((*_with_hyphens(_CALL_TYPES), "reasoning", "thinking"), "assistant"),
+    **dict.fromkeys(_with_hyphens(_RESULT_TYPES), "tool"),
 }

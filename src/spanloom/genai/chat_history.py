@@ -10,9 +10,17 @@ from typing import Any, Final
 
 from spanloom.genai.conventional import Conventional
 from spanloom.genai.json_text import printed
+from spanloom.genai.media import mark_of
 from spanloom.genai.reading import json_text
 from spanloom.genai.text import length_of
-from spanloom.model.genai import GenAiMessage, Json, TextPart, ToolCallPart, ToolResultPart
+from spanloom.model.genai import (
+    GenAiMessage,
+    Json,
+    MediaPart,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+)
 
 # Messages with more characters than this are not copied to the inputs and outputs of an event.
 MOST_COPIED: Final = 65_536
@@ -59,6 +67,8 @@ def _object(message: GenAiMessage) -> dict[str, Any]:
             case ToolCallPart():
                 function = {"name": part.name, "arguments": json_text(part.arguments)}
                 calls.append({"id": part.id, "type": "function", "function": function})
+            case MediaPart() if part.value:
+                said.append(mark_of(part))
             case ToolResultPart():
                 said.append(printed(part.result))
                 out["tool_call_id"] = part.id

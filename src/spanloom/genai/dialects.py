@@ -7,7 +7,8 @@ Sources: see `spanloom.genai.blocks`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from spanloom.genai.blocks import (
@@ -15,6 +16,7 @@ from spanloom.genai.blocks import (
     first,
     openai_call,
     parts_of,
+    reasoning_beside,
     tool_call,
     tool_result,
 )
@@ -52,11 +54,10 @@ _CONTENTS: Final = ("parts", "content", "blocks", "contents", "text")
 _SPOKEN: Final = frozenset(
     {
         *("content", "parts", "blocks", "contents"),
-        *("tool_calls", "function_call", "reasoning_content"),
+        *("tool_calls", "toolCalls", "function_call", "reasoning_content", "refusal"),
     }
 )
 _PLAIN: Final = {"role", "content"}
-_REASONINGS: Final = ("reasoning_content", "reasoning", "thinking")
 
 
 def message_of(item: Json, role: str) -> GenAiMessage | None:
@@ -79,6 +80,9 @@ def message_of(item: Json, role: str) -> GenAiMessage | None:
         return _langchain(kind, data, role)
     if isinstance(said, str) and not _SPOKEN.isdisjoint(item):
         return composed(said, item)
+    if isinstance(said, str) and (inner := item.get("message")):
+        inside = inner if isinstance(inner, dict) else {"content": inner}
+        return message_of({**inside, "role": said}, role)
     if kind.lower() in _LANGCHAIN_TYPES and "content" in item:
         return _langchain(kind, item, role)
     if (speaks := ROLES_OF_BLOCKS.get(kind.lower())) is not None:
@@ -87,6 +91,15 @@ def message_of(item: Json, role: str) -> GenAiMessage | None:
     if kind in ("message", "text", "output_text") and ("content" in item or "text" in item):
         return composed(role, item)
     return None
+
+
+def is_message(item: Json) -> bool:
+    """Whether an item is a message for sure, or a choice of one."""
+    if not isinstance(item, dict):
+        return False
+    return (
+        isinstance(item.get("role"), str) or "lc" in item or isinstance(item.get("message"), dict)
+    )
 
 
 def is_pair(item: list[Json]) -> bool:
@@ -134,10 +147,10 @@ def _parts(role: str, item: Mapping[str, Any]) -> tuple[Part, ...]:
     parts = shown(read)
     if item.keys() == _PLAIN:
         return parts
-    for key in _REASONINGS:
-        if isinstance(item.get(key), str) and item[key]:
-            parts = (ReasoningPart(item[key]), *parts)
-            break
+    if (reasoning := reasoning_beside(item)) is not None and not any(
+        isinstance(part, ReasoningPart) for part in parts
+    ):
+        parts = (reasoning, *parts)
     if isinstance(refusal := item.get("refusal"), str) and refusal:
         parts += (TextPart(refusal),)
     calls = item.get("tool_calls") or item.get("toolCalls")
@@ -176,3 +189,30 @@ def _langchain(kind: Json, fields: Mapping[str, Any], role: str) -> GenAiMessage
             "reasoning_content": extra.get("reasoning_content"),
         },
     )
+
+
+def choices_in(key: str, inner: Json) -> Iterator[Json]:
+    """The choices under a key of a response; of results those of Amazon Titan alone."""
+    for item in inner if isinstance(inner, list) else [inner]:
+        for choice in item if isinstance(item, list) else [item]:
+            if key != "results" or first(choice, "outputText") is not None:
+                yield choice
+
+
+def choice_of(choice: Json, role: str) -> GenAiMessage | None:
+    """One of OpenAI's choices, Google's candidates or LangChain's generations."""
+    if not isinstance(choice, dict):
+        return None
+    said = first(choice, "message", "delta", "content")
+    message = message_of(said, role)
+    if message is None and isinstance(said, dict):
+        message = composed(role, said)
+    if message is None:
+        text = first(choice, "text", "outputText") or said
+        message = GenAiMessage(role, (TextPart(text),)) if text and isinstance(text, str) else None
+    reason = first(choice, "finish_reason", "finishReason") or first(
+        choice.get("generation_info"), "finish_reason"
+    )
+    if message and not message.finish_reason and isinstance(reason, str):
+        message = replace(message, finish_reason=reason.lower())
+    return message

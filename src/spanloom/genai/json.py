@@ -19,7 +19,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from spanloom.genai.blocks import openai_call, part_of, parts_of, tool_call, tool_result
+from spanloom.genai.blocks import (
+    openai_call,
+    part_of,
+    parts_of,
+    reasoning_beside,
+    tool_call,
+    tool_result,
+)
+from spanloom.genai.cut_json import cut_json
 from spanloom.genai.reading import parsed
 from spanloom.model.genai import (
     GenAiMessage,
@@ -185,6 +193,12 @@ def message_parts(item: Mapping[str, Json], content: Json) -> tuple[Part, ...]:
     # Content that is neither a text nor a list says nothing (docs/contracts/agent_chat.md, section
     # 2.3).
     parts = parts_of(content) if not isinstance(content, dict) else (OtherPart(content),)
+    if (reasoning := reasoning_beside(item)) is not None and not any(
+        isinstance(part, ReasoningPart) for part in parts
+    ):
+        parts = (reasoning, *parts)
+    if isinstance(refusal := item.get("refusal"), str) and refusal:
+        parts += (TextPart(refusal),)
     if isinstance(calls := item.get("tool_calls"), list):
         parts += tuple(part for call in calls if (part := openai_call(call)) is not None)
     if isinstance(call := item.get("function_call"), dict):
@@ -197,6 +211,8 @@ def parts_in_text(content: Json) -> Json:
     if not isinstance(content, str) or content[:1] != "[":
         return content
     parts = parsed(content)
+    if isinstance(parts, str) and ('"type"' in content or '"text"' in content):
+        parts = cut_json(content)
     if isinstance(parts, list) and any(not isinstance(part_of(part), OtherPart) for part in parts):
         return parts
     return content

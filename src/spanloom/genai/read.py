@@ -11,7 +11,7 @@ keys the first one that is filled counts. Sources: see `spanloom.genai.blocks`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Any, Final
@@ -20,10 +20,19 @@ import orjson
 
 from spanloom.genai.blocks import first, is_block, parts_of
 from spanloom.genai.conventional import conventional
-from spanloom.genai.dialects import composed, is_pair, message_of, shown
+from spanloom.genai.cut_messages import cut_messages
+from spanloom.genai.dialects import (
+    choice_of,
+    choices_in,
+    composed,
+    is_message,
+    is_pair,
+    message_of,
+    shown,
+)
 from spanloom.genai.json import message_from_json
 from spanloom.genai.json_text import json_in, printed
-from spanloom.genai.reading import parsed
+from spanloom.genai.reading import decoded, parsed
 from spanloom.genai.roles import ASSISTANT, SYSTEM, TOOL, USER, speaker
 from spanloom.genai.tool_io import without_params
 from spanloom.model.genai import (
@@ -45,19 +54,22 @@ _HISTORIES: Final = ("chat_history", "messages", "contents")
 _QUESTIONS: Final = (
     *("question", "query", "query_str", "prompt", "prompts", "input", "inputs", "user_input"),
     *("user_msg", "user_message", "new_message", "newMessage", "task", "message", "text"),
-    "content",
+    *("content", "parts"),
 )
 # Keys under which a response has the answer; those of _CHOICES hold several.
-_CHOICES: Final = ("choices", "candidates", "generations")
+_CHOICES: Final = ("choices", "candidates", "generations", "results")
 _ANSWERS: Final = (
-    *(*_CHOICES, "content", "message", "messages", "update", "response", "outputs", "output"),
-    *("text", "generated_text", "output_text", "answer", "completion", "result", "value"),
+    *(*_CHOICES, "content", "parts", "message", "delta", "messages", "update", "response"),
+    *("outputs", "output", "text", "generated_text", "output_text", "generation", "outputText"),
+    *("answer", "completion", "result", "value"),
 )
 # Keys under which a step passes a conversation on.
 _PASSED_ON: Final = (*_HISTORIES, "input")
 _SYSTEMS: Final = (
     *("system", "system_prompt", "systemInstruction", "system_instruction", "instructions"),
 )
+# What OpenAI calls a whole response, which may be among messages as the answer to them.
+_RESPONSES: Final = ("response", "chat.completion")
 _NOTHING: Final[tuple[Json, ...]] = (None, "", [], {})
 # Keys of which a GenAI message has one, or an OpenAI message in its place.
 _OWN_KEYS: Final = frozenset({"content", "parts", "tool_calls"})
@@ -85,16 +97,22 @@ class Reader:
         so is each item of a list without a role. What is no message is left out.
         """
         if isinstance(value, str):
-            inner = parsed(value)
-            if not isinstance(inner, list | dict):
-                return [_text_message(role, value)] if value else []
-            return self.genai_messages(inner, role) or _as_text(inner, role, (), any_json=True)
+            inner = _opened(value)
+            if isinstance(inner, list | dict):
+                return self.genai_messages(inner, role) or _as_text(inner, role, (), any_json=True)
+            if (cut := cut_messages(inner, role)) is None:
+                return [_text_message(role, inner)] if inner else []
+            is_request = isinstance(cut, dict) and "role" not in cut
+            return self.messages_of(cut, role) if is_request else self.genai_messages(cut, role)
+        if isinstance(value, bool | int | float) and role == ASSISTANT:
+            return [_text_message(role, printed(value))]
         if isinstance(value, dict):
             if not isinstance(value.get("role"), str):
                 return self.asked(value) if role == USER else self.answered(value)
             value = [value]
         if not isinstance(value, list):
             return []
+        value = _items(value, role)
         if len(value) == 1:
             if not isinstance(value[0], list):
                 message = _genai_message(value[0], role)
@@ -113,6 +131,8 @@ class Reader:
         if isinstance(value, str):
             inner = parsed(value)
             if not isinstance(inner, list | dict):
+                if (cut := cut_messages(value, role)) is not None:
+                    return self._found(cut, role, 0)
                 return [GenAiMessage(role, (TextPart(value),))] if value else []
             value = inner
         return self._found(without_params(value), role, 0)
@@ -175,7 +195,7 @@ class Reader:
         for item, message in zip(value, messages, strict=True):
             if message is not None:
                 found.append(message)
-            elif isinstance(item, dict) and (not has_messages or _is_response(item)):
+            elif isinstance(item, dict) and (not has_messages or item.get("object") in _RESPONSES):
                 found += self._found(item, ASSISTANT if has_messages else role, depth + 1)
         return found
 
@@ -188,6 +208,10 @@ class Reader:
         return [system, *history] if system else history
 
     def _in_response(self, value: _Object, role: str, depth: int) -> list[GenAiMessage]:
+        if ("finish_reason" in value or "finishReason" in value) and (
+            choice := choice_of(value, role)
+        ):
+            return [choice]
         found = self._first_found(value, _ANSWERS, role, depth) or self._passed_on(
             value, role, depth
         )
@@ -209,8 +233,9 @@ class Reader:
             if inner in _NOTHING:
                 continue
             if key in _CHOICES:
-                found = [m for choice in _choices(inner) if (m := _choice(choice, role))]
-            elif key == "content" and not isinstance(inner, dict):
+                choices = choices_in(key, inner)
+                found = [m for choice in choices if (m := choice_of(choice, role))]
+            elif key in ("content", "parts") and not isinstance(inner, dict):
                 found = [m] if (m := composed(role, value)) else []
             else:
                 found = self._found(inner, role, depth + 1)
@@ -246,7 +271,7 @@ def received(value: Json, role: str) -> Sequence[GenAiMessage]:
     """As `genai_messages`; those in the conventions' own words are made when one is looked at."""
     inner = parsed(value) if isinstance(value, str) else value
     if not isinstance(inner, list | dict):
-        return genai_messages(inner, role)
+        return genai_messages(value, role)
     found = conventional(inner if isinstance(inner, list) else [inner])
     if found:
         return found
@@ -254,6 +279,25 @@ def received(value: Json, role: str) -> Sequence[GenAiMessage]:
     if messages or not isinstance(value, str):
         return messages
     return _as_text(inner, role, (), any_json=True)
+
+
+def _opened(value: str) -> Any:
+    """What an attribute holds as text: JSON, also that of a text, else the text."""
+    if value[:1] == '"':
+        value = text if isinstance(text := decoded(value), str) else value
+    return parsed(value)
+
+
+def _items(value: list[Json], role: str) -> list[Json]:
+    """The items of a list; of JSON in a text those that are messages."""
+    if not any(isinstance(item, str) and item[:1] in ("{", "[") for item in value):
+        return value
+    items: list[Json] = []
+    for item in value:
+        inner = _opened(item) if isinstance(item, str) else item
+        found = inner if isinstance(inner, list) else [inner]
+        items += found if isinstance(item, str) and all(map(is_message, found)) else [item]
+    return items
 
 
 def _text_message(role: str, text: str) -> GenAiMessage:
@@ -269,6 +313,10 @@ def _genai_message(item: Json, role: str) -> GenAiMessage | None:
     if isinstance(said, str) and said in _WELL_KNOWN and ("content" in item or "parts" in item):
         return message_from_json(item)  # most messages
     if not isinstance(said, str) or not said:
+        if isinstance(item.get("message") or item.get("content"), dict) and (
+            choice := choice_of(item, role)
+        ):
+            return choice
         if "lc" in item or "type" in item or _OWN_KEYS.isdisjoint(item):
             return message_of(item, role)
         return message_from_json({**item, "role": role})
@@ -327,35 +375,6 @@ def _of_blocks(blocks: list[Json], role: str) -> list[GenAiMessage]:
     parts = shown(parts_of(blocks))
     speakers = groupby(parts, key=lambda part: _ROLE_OF.get(type(part), role))
     return [GenAiMessage(speaks, tuple(said)) for speaks, said in speakers]
-
-
-def _is_response(item: _Object) -> bool:
-    """A whole response of OpenAI among messages, as the answer to them."""
-    return item.get("object") in ("response", "chat.completion")
-
-
-def _choices(inner: Json) -> Iterator[Json]:
-    for item in inner if isinstance(inner, list) else [inner]:
-        yield from item if isinstance(item, list) else [item]
-
-
-def _choice(choice: Json, role: str) -> GenAiMessage | None:
-    """One of OpenAI's choices, Google's candidates or LangChain's generations."""
-    if not isinstance(choice, dict):
-        return None
-    said = first(choice, "message", "delta", "content")
-    message = message_of(said, role)
-    if message is None and isinstance(said, dict):
-        message = composed(role, said)
-    if message is None:
-        text = first(choice, "text") or said
-        message = GenAiMessage(role, (TextPart(text),)) if text and isinstance(text, str) else None
-    reason = first(choice, "finish_reason", "finishReason") or first(
-        choice.get("generation_info"), "finish_reason"
-    )
-    if message and not message.finish_reason and isinstance(reason, str):
-        message = replace(message, finish_reason=reason.lower())
-    return message
 
 
 def _system(value: _Object) -> GenAiMessage | None:

@@ -13,6 +13,7 @@ from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import ModelPrice
 
 from spanloom.genai.pricing import cost_of
+from tests.ingest.otlp.requests import read_one
 
 AT_NS = 1_763_629_200_000_000_000
 AT = datetime.fromtimestamp(AT_NS / 1e9, UTC)
@@ -74,3 +75,19 @@ def test_an_unknown_model_costs_nothing_that_is_known() -> None:
 def test_the_price_list_is_read_when_first_needed() -> None:
     script = "import sys, spanloom.adapters.otlp.read; sys.exit('genai_prices' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "word", ["chat.completions", "responses", "generate", "completion", "message", "Messages"]
+)
+def test_other_words_of_a_model_call_are_priced_too(word: str) -> None:
+    told = {
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "gpt-4o",
+        "gen_ai.usage.input_tokens": 1000,
+        "gen_ai.usage.output_tokens": 100,
+    }
+    span, chat = (read_one({**told, "gen_ai.operation.name": w}) for w in (word, "chat"))
+    assert (span.kind, span.cost) == ("model", chat.cost)
+    assert span.cost
+    assert span.operation == word.lower()

@@ -10,17 +10,18 @@ values themselves ({"input": ...}, {"output": ...} where they are no objects). M
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from spanloom.adapters.otlp.convention import Draft, SpanSource
 from spanloom.genai.chat_history import inputs_of, outputs_of
 from spanloom.genai.conventional import Conventional
+from spanloom.genai.operations import MODEL_OPERATIONS, TALKS
 from spanloom.genai.pricing import cost_of
 from spanloom.genai.read import after_last_question, messages_of, received
 from spanloom.genai.reading import structured
 from spanloom.genai.roles import ASSISTANT, USER
-from spanloom.genai.text import reasoning_of
+from spanloom.genai.text import reasoning_of, text_of
 from spanloom.genai.tool_io import arguments_of, result_of
 from spanloom.model import GenAi, Io, Json, TraceFacts
 from spanloom.model.genai import (
@@ -28,7 +29,10 @@ from spanloom.model.genai import (
     Compaction,
     GenAiMessage,
     Handoff,
+    Part,
     Tool,
+    ToolCallPart,
+    ToolResultPart,
     Usage,
 )
 from spanloom.model.span import (
@@ -41,8 +45,8 @@ from spanloom.model.span import (
     Variable,
 )
 
-MODEL_OPERATIONS: Final = frozenset({"chat", "generate_content", "text_completion", "embeddings"})
 TOOL_OPERATIONS: Final = frozenset({"execute_tool", "retrieval", "rerank"})
+_FAILED_CALL: Final = "gen_ai.client.operation.exception"
 
 # docs/contracts/agent_chat.md, section 2.2.
 _NAMED_OPERATIONS = (
@@ -57,7 +61,8 @@ _NAMED_OPERATIONS = (
 )
 _AGENT_NAME = "invoke_agent "
 _TOOL_NAME = "execute_tool "
-_SPEAKING = MODEL_OPERATIONS | {"invoke_agent"}
+_ANSWERING = TALKS | {"invoke_agent"}
+_SPEAKING = _ANSWERING | MODEL_OPERATIONS
 # What wraps others, and says nothing of its own.
 _STEPS = frozenset({"chain", "invoke_workflow"})
 
@@ -117,7 +122,7 @@ def complete(draft: Draft, source: SpanSource, start_ns: int) -> None:
         _complete_tool(draft, source, operation)
     else:
         _complete_messages(draft, source, operation)
-    if source.failed:
+    if source.failed or any(name == _FAILED_CALL for name, _ in source.events):
         _complete_error(draft, source.events)
     if "output_messages" in draft and (reasoning := _reasoning(draft["output_messages"])):
         draft["reasoning"] = reasoning
@@ -232,10 +237,34 @@ def _complete_tool(draft: Draft, source: SpanSource, operation: str) -> None:
             if (value := draft.get(other)) is not None:
                 draft[field] = unwrap(value)
                 break
+    for part in _parts_told(draft):
+        if isinstance(part, ToolCallPart):
+            for field, value in (
+                ("tool_name", part.name or None),
+                ("tool_call_id", part.id or None),
+                ("tool_arguments", part.arguments),
+            ):
+                if value is not None:
+                    draft.setdefault(field, value)
+        elif isinstance(part, ToolResultPart) and part.result is not None:
+            draft.setdefault("tool_result", part.result)
+    if "tool_result" not in draft and (
+        texts := [
+            text for message in draft.get("output_messages", ()) if (text := text_of(message))
+        ]
+    ):
+        draft["tool_result"] = "\n".join(texts)
     if operation == "execute_tool" and "tool_name" not in draft:
         name = source.name[len(_TOOL_NAME) :] if _starts(source.name, _TOOL_NAME) else source.name
         if name and "log_type" not in draft:
             draft["tool_name"] = name
+
+
+def _parts_told(draft: Draft) -> Iterator[Part]:
+    """The parts of a tool's messages, in which some clients tell what it was given and returned."""
+    for field in ("input_messages", "output_messages"):
+        for message in draft.get(field, ()):
+            yield from message.parts
 
 
 def _complete_messages(draft: Draft, source: SpanSource, operation: str) -> None:
@@ -259,7 +288,7 @@ def _complete_messages(draft: Draft, source: SpanSource, operation: str) -> None
             found = _completion(draft["completion"])
         else:
             # What a failed call left behind is its error.
-            speaks = operation in _SPEAKING and operation != "embeddings" and not source.failed
+            speaks = operation in _ANSWERING and not source.failed
             found = _answers(draft.get("output_value")) if speaks else []
         if found:
             draft["output_messages"] = found
@@ -275,13 +304,14 @@ def _completion(value: Json) -> Sequence[GenAiMessage]:
 
 
 def _complete_error(draft: Draft, events: Sequence[tuple[str, Mapping[str, Json]]]) -> None:
-    """The error of a failed span that says none, from its last exception event with one."""
+    """The error of a failed span that says none, from its last event of an error that has one."""
     if "status_message" in draft and "error_type" in draft:
         return
     for name, attributes in reversed(events):
-        if name != "exception":
+        if name not in ("exception", _FAILED_CALL):
             continue
-        message, kind = attributes.get("exception.message"), attributes.get("exception.type")
+        message = attributes.get("exception.message") or attributes.get("error.message")
+        kind = attributes.get("exception.type") or attributes.get("error.type")
         if message or kind:
             if isinstance(message, str) and message:
                 draft.setdefault("status_message", message)

@@ -34,6 +34,11 @@ def transfer_target(tool_name: str, arguments: str = "") -> str:
     return tool_name[len(_TRANSFER) :] if name.startswith(_TRANSFER) else ""
 
 
+def is_transfer(tool_name: str) -> bool:
+    """Whether a tool may hand over to an agent."""
+    return tool_name.lower().startswith((_TRANSFER, "handoff"))
+
+
 def agents_of(f: Facts) -> tuple[str, str]:
     """From which agent to which a handoff span hands over, "" where it does not say.
 

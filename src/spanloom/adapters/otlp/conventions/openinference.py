@@ -184,6 +184,7 @@ def _message(item: dict[str, Any], role: str) -> GenAiMessage | None:
         "tool_call_id": call_id,
         "name": flat.get("name"),
         "finish_reason": flat.get("finish_reason"),
+        **{key: flat[key] for key in ("reasoning_content", "reasoning", "refusal") if key in flat},
     }
     return message_of(whole, role)
 

@@ -18,7 +18,14 @@ from spanloom.adapters.otlp.convention import (
     Rule,
     SpanSource,
 )
-from spanloom.genai.blocks import openai_call, parts_of, tool_call, tool_result
+from spanloom.genai.blocks import (
+    openai_call,
+    parts_of,
+    reasoning_beside,
+    tool_call,
+    tool_result,
+)
+from spanloom.genai.cut_json import cut_json
 from spanloom.genai.dialects import shown
 from spanloom.genai.json import message_from_json
 from spanloom.genai.read import received
@@ -36,7 +43,7 @@ from spanloom.genai.reading import (
 )
 from spanloom.genai.roles import ASSISTANT, TOOL, USER
 from spanloom.model import Json
-from spanloom.model.genai import GenAiMessage, Part, ReasoningPart
+from spanloom.model.genai import GenAiMessage, Part, TextPart
 
 
 def input_messages(value: Json) -> Sequence[GenAiMessage] | None:
@@ -51,7 +58,8 @@ def instructions(value: Json) -> str | None:
     """gen_ai.system_instructions: a text, a list of texts, or blocks with a text; a line each."""
     value = structured(value)
     if isinstance(value, str):
-        return value
+        cut = cut_json(value) if '"type"' in value else None
+        return value if cut is None else instructions(cut) or value
     blocks = value if isinstance(value, list) else [value]
     said = (
         block if isinstance(block, str) else block.get("content") or block.get("text")
@@ -147,8 +155,10 @@ def _indexed_message(item: dict[str, Any], role: str) -> GenAiMessage | None:
     if content == '""':
         blocks = None  # OpenLLMetry's LangChain writes an empty text as JSON
     parts = list(_parts(blocks))
-    if isinstance(reasoning := item.get("reasoning"), str) and reasoning:
-        parts = [ReasoningPart(reasoning), *(parts or parts_of(content))]
+    if (reasoning := reasoning_beside(item)) is not None:
+        parts = [reasoning, *(parts or parts_of(content))]
+    if isinstance(refusal := item.get("refusal"), str) and refusal:
+        parts = [*(parts or parts_of(content)), TextPart(refusal)]
     calls = [call for item in elements(item.get("tool_calls")) if (call := openai_call(item))]
     if isinstance(function := item.get("function_call"), dict):
         calls.append(tool_call(None, function.get("name"), function.get("arguments")))
