@@ -159,8 +159,9 @@ def _print_table(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         if number <= _MOST_ROWS:
             table.add_row(*(Text(visible(_cell(value))) for value in row))
     shown = f" ({_MOST_ROWS} shown)" if number > _MOST_ROWS else ""
-    table.caption = f"{number} row{'s' if number != 1 else ''}{shown}"
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    console.print(f"{number} row{'s' if number != 1 else ''}{shown}", highlight=False)
 
 
 def _print_csv(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

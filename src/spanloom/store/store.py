@@ -109,4 +109,5 @@ class Store(SqlSpans, SqlControl):
 
     async def close(self) -> None:
         """Finish what was accepted, then close. Closing again does nothing."""
+        await self.indexer.release()
         await asyncio.to_thread(self._connections.close)

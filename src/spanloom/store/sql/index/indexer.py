@@ -95,6 +95,16 @@ class Indexer:
         while await self.step():
             pass
 
+    async def release(self) -> None:
+        """Give the lease up, if this process took it: another can go on at once."""
+        if self._limit:
+            mine = update(term_cursor).where(
+                term_cursor.c.id == 1, term_cursor.c.owner == self._owner
+            )
+            freed = mine.values(owner="", lease_ns=0)
+            with contextlib.suppress(errors.SpanloomError):  # it expires by itself
+                await self._write(lambda transaction: transaction.connection.execute(freed), rows=0)
+
     async def step(self) -> int:
         """Index one batch; how many spans it had, 0 too where another process has the lease."""
         pending = await self._read(self._pending)
