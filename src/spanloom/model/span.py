@@ -53,6 +53,9 @@ SHOWN_COLUMNS = {
 }
 # Follows from both kinds of tokens in the same way.
 TOTAL_TOKENS = ("metadata", "total_tokens")
+# The keys of both, in the order of the bits of `Sent.apart`.
+SHOWN_KEYS = (*SHOWN_COLUMNS, TOTAL_TOKENS)
+EVERY_KEY = (1 << len(SHOWN_KEYS)) - 1
 # What every event has in addition to its values.
 EVENT_COLUMNS = (
     *("event_id", "event_name", "event_type", "session_id", "parent_id"),
@@ -163,12 +166,15 @@ class Sent:
 
     A span that has only its columns, for a store, has the whole `message` in bytes instead, and in
     `envelope` what it shares with other messages: the adapter of this name restores the parts.
+    `apart` are bits, one for each of SHOWN_KEYS: whether the message may tell a value under the key
+    that is not the one that columns show. An adapter that does not know sets them all.
     """
 
     adapter: str = ""
     fields: Mapping[str, Json] = field(default_factory=lambda: NO_BODY)
     message: bytes = b""
     envelope: bytes = b""
+    apart: int = EVERY_KEY
 
 
 NO_IO = Io()
@@ -232,6 +238,30 @@ class Span:
     trace: TraceFacts = field(default_factory=lambda: NO_TRACE)
     sent: Sent = field(default_factory=lambda: NO_SENT)
     version: int = field(default=0, compare=False)
+
+
+def told_apart(config: Json, metadata: Json, columns: Span) -> int:
+    """The bits of `Sent.apart` for an event's objects, beside the columns of its span."""
+    objects = {"config": config, "metadata": metadata}
+    found = 0
+    for bit, (head, key) in enumerate(SHOWN_KEYS):
+        told = objects[head]
+        value = told.get(key) if isinstance(told, Mapping) else told
+        if value is not None and not _is_shown(value, head, key, columns):
+            found |= 1 << bit
+    return found
+
+
+def _is_shown(value: Json, head: str, key: str, columns: Span) -> bool:
+    """Whether columns show the value under a key."""
+    if (head, key) == TOTAL_TOKENS:
+        numbers = [n for n in (columns.input_tokens, columns.output_tokens) if n is not None]
+        shown: Json = sum(numbers) if numbers else None
+    else:
+        shown = getattr(columns, SHOWN_COLUMNS[head, key])
+    if isinstance(shown, str):
+        return bool(shown) and value == shown
+    return type(value) in (int, float) and shown is not None and float(value) == float(shown)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,7 +60,10 @@ def check(request: Any) -> None:
     assert traces_requesting_evaluation(brief.spans) == traces_requesting_evaluation(whole.spans)
     brief_rows = rows.span_rows("p", brief.spans, partial=True)
     whole_rows = rows.span_rows("p", whole.spans, partial=True)
-    assert brief_rows.spans == whole_rows.spans
+    assert [row[:-1] for row in brief_rows.spans] == [row[:-1] for row in whole_rows.spans]
+    for row, exact in zip(brief_rows.spans, whole_rows.spans, strict=True):
+        # The bits of `apart`: a brief read may not know, and sets one too many.
+        assert row[-1] | exact[-1] == row[-1]
     assert brief_rows.traces == whole_rows.traces
     assert brief_rows.refused == whole_rows.refused
     assert as_read(brief_rows) == as_read(whole_rows)
@@ -235,3 +238,12 @@ def test_what_an_older_reader_stored_is_read_by_the_one_of_today(
     [read_now] = as_read(stored)
     assert read_now.io.outputs == {"result": "found"}
     assert tool_of(read_now).result == "found"
+
+
+def test_of_most_recorded_spans_columns_tell_what_they_show() -> None:
+    found = [
+        span.sent.apart
+        for path in FIXTURES
+        for span in briefs(otlp_json.parse(path.read_bytes())).spans
+    ]
+    assert found.count(0) > 0.75 * len(found)

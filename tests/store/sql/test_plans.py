@@ -179,7 +179,7 @@ QUERIES: dict[str, tuple[Call, str]] = {
     "summaries of an experiment": (summaries(experiment_id="x"), "traces_experiment"),
     "summaries with an error": (summaries(has_error=True), "spans_pkey"),
     "summaries with a review": (summaries(has_feedback=True), "feedback_target"),
-    "summaries of a model": (summaries(model="m"), "spans_pkey"),
+    "summaries of a model": (summaries(model="m"), "spans_"),
     "summaries with a cost": (summaries(min_cost=1.0), "spans_pkey"),
     "summaries by cost": (summaries("cost"), "spans_pkey"),
     "summaries by duration after": (

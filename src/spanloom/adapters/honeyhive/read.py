@@ -22,7 +22,7 @@ from spanloom.codec.struct_reader import brief_reader, message_fields
 from spanloom.model import EVENT_TYPES, MAX_TIME_NS, NO_BODY, Io, Json, Sent, Span, dashed, uuid7
 from spanloom.model.checks import Violations
 from spanloom.model.patch import column_text, count_of, dollars_of, model_of
-from spanloom.model.span import EVENT_FIELDS, NO_IO
+from spanloom.model.span import EVENT_FIELDS, NO_IO, SHOWN_KEYS, told_apart
 from spanloom.model.times import MAX_TIME_MS, OUT_OF_RANGE, ms_from_ns, ns_from_ms
 from spanloom.v1 import event_pb2, event_service_pb2, session_pb2
 
@@ -34,8 +34,8 @@ _brief_fields = brief_reader(
     # Nothing of these is a column.
     skipped=frozenset(EVENT_FIELDS) - {"config", "metadata", "error"},
     members={
-        "config": ("provider", "model"),
-        "metadata": ("model", "prompt_tokens", "completion_tokens", "cost"),
+        "config": tuple(key for head, key in SHOWN_KEYS if head == "config"),
+        "metadata": ("model", *(key for head, key in SHOWN_KEYS if head == "metadata")),
     },
 )
 # Makes a session's id from its only event's id, so that a repeated create finds the same session
@@ -298,7 +298,7 @@ def _span(
             parent_id = session_id
     times = _times(sent, received_ns, at, bad)
     config, metadata = sent.get("config") or NO_BODY, sent.get("metadata") or NO_BODY
-    return Span(
+    span = Span(
         trace_id=session_id,
         span_id=event_id,
         event_id=event_id,
@@ -319,6 +319,9 @@ def _span(
         io=io,
         sent=kept,
     )
+    if brief:
+        kept.apart = told_apart(sent.get("config"), sent.get("metadata"), span)
+    return span
 
 
 def _io(sent: Mapping[str, Json]) -> Io:

@@ -33,7 +33,7 @@ from spanloom.adapters.otlp.span import complete, complete_columns, parts_of, tr
 from spanloom.model import MAX_TIME_NS, GenAi, Io, Json, Sent, Span, TraceFacts
 from spanloom.model.genai import Agent
 from spanloom.model.sampling import sampling_decision
-from spanloom.model.span import NO_GENAI, NO_IO
+from spanloom.model.span import EVERY_KEY, NO_GENAI, NO_IO, SHOWN_KEYS
 
 ADAPTER: Final = "otlp"
 STATUS_CODES: Final = ("UNSET", "OK", "ERROR")
@@ -41,6 +41,7 @@ _NO_TRACE: Final = bytes(16)
 _NO_SPAN: Final = bytes(8)
 # Below so many brackets nothing in a message nests too deep for JSON that is stored.
 _MOST_NESTED: Final = 200
+_KEYS_OF_METADATA: Final = tuple(key.encode() for head, key in SHOWN_KEYS if head == "metadata")
 _CONVERSATION_NAME: Final = "gen_ai.conversation.name"
 KINDS: Final = dict(
     zip(trace_pb2.Span.SpanKind.values(), trace_pb2.Span.SpanKind.keys(), strict=True)
@@ -156,8 +157,18 @@ def _brief(span: trace_pb2.Span, scope: str, envelope: bytes, received_ns: int) 
         found = _span(span, scope, {}, received_ns)
     if not may_nest:
         found.io = NO_IO
-    found.sent = Sent(ADAPTER, message=message, envelope=envelope)
+    found.sent = Sent(ADAPTER, message=message, envelope=envelope, apart=_apart(message))
     return found
+
+
+def _apart(message: bytes) -> int:
+    """The bits of `Sent.apart`, from the names that any convention has for the objects of an event,
+    and from the last keys of its values."""
+    if b"honeyhive_config" in message:
+        return EVERY_KEY
+    if b"etadata" not in message and b"properties" not in message:
+        return 0
+    return EVERY_KEY if any(key in message for key in _KEYS_OF_METADATA) else 0
 
 
 def _columns(span: trace_pb2.Span, scope: str, received_ns: int) -> Span | None:

@@ -1,7 +1,8 @@
 """Filters on events: tables of fields, types and operators.
 
-A field that stands in a column alone is compared by SQL. One of the body, or of both, is compared
-by `predicates`, on the span as it is read.
+A field that is in a column alone is compared by SQL. One of the body is compared by `predicates`,
+on the span as it is read. One that a column shows where the client did not send it (`SHOWN_KEYS`)
+is compared by SQL in spans of which columns tell it, and by `predicates` in the others.
 
 A condition compares the field's value of the condition's type. A value of another type is unlike
 any other: it is not equal to it, contains nothing and is neither less nor more. Absent and null are
@@ -14,11 +15,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, func, not_
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Double,
+    Text,
+    and_,
+    case,
+    cast,
+    func,
+    literal,
+    not_,
+    or_,
+    select,
+)
 
 from spanloom import errors
 from spanloom.model import EventQuery, Filter, Json
-from spanloom.model.span import EVENT_FIELDS
+from spanloom.model.span import EVENT_FIELDS, EVERY_KEY, SHOWN_COLUMNS, SHOWN_KEYS, TOTAL_TOKENS
 from spanloom.store.sql import predicates
 from spanloom.store.sql.database import Database
 from spanloom.store.sql.event_ids import of_events
@@ -39,14 +53,42 @@ class _Operand:
 
 
 @dataclass(frozen=True, slots=True)
+class OfShown:
+    """A filter on a field that columns show: its condition on the columns, and the bits of
+    `spans.apart` of which one tells that the span has another value."""
+
+    asked: Filter
+    condition: Condition
+    masks: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
 class Conditions:
     """What a query asks of columns, and what of whole spans: its filters on JSON, and a predicate
-    of each. `sessions` are those that the events have to belong to (`sessions.belongs`)."""
+    of each. `sessions` are those that the events have to belong to (`sessions.belongs`). `of_shown`
+    are asked of columns or of whole spans: `settled` decides."""
 
     of_columns: Sequence[Condition]
     on_json: Sequence[Filter]
     of_spans: Sequence[Predicate]
     sessions: Sequence[str] = ()
+    of_shown: Sequence[OfShown] = ()
+
+
+def settled(connection: Connection, project: str, asked: Conditions) -> Conditions:
+    """The same without `of_shown`: a filter is one on columns, unless spans of the project may have
+    values of their own under its field."""
+    of_columns, on_json, of_spans = [*asked.of_columns], [*asked.on_json], [*asked.of_spans]
+    for shown in asked.of_shown:
+        is_apart = spans.c.apart.in_(shown.masks)
+        some = select(literal(1)).where(spans.c.project == project, spans.c.apart != 0, is_apart)
+        if connection.execute(some.limit(1)).first() is None:
+            of_columns.append(shown.condition)
+        else:
+            of_columns.append(or_(is_apart, shown.condition))
+            on_json.append(shown.asked)
+            of_spans.append(predicates.predicate(shown.asked))
+    return Conditions(of_columns, on_json, of_spans, asked.sessions)
 
 
 def conditions(database: Database, query: EventQuery) -> Conditions:
@@ -55,6 +97,7 @@ def conditions(database: Database, query: EventQuery) -> Conditions:
     on_json: list[Filter] = []
     of_spans: list[Predicate] = []
     sessions: list[str] = []
+    of_shown: list[OfShown] = []
     for asked in query.filters:
         _check(asked)
         try:
@@ -62,6 +105,9 @@ def conditions(database: Database, query: EventQuery) -> Conditions:
                 sessions.append(predicates.text(asked.value))
             elif asked.field in _COLUMNS:
                 of_columns.append(_condition(database, asked))
+            elif (operand := _SHOWN.get(asked.field)) and asked.type in operand.values:
+                masks = _MASKS[asked.field]
+                of_shown.append(OfShown(asked, _compared(database, asked, operand), masks))
             else:
                 of_spans.append(predicates.predicate(asked))
                 on_json.append(asked)
@@ -71,7 +117,7 @@ def conditions(database: Database, query: EventQuery) -> Conditions:
         of_columns.append(spans.c.start_ns >= query.since_ns)
     if query.until_ns is not None:
         of_columns.append(spans.c.start_ns <= query.until_ns)
-    return Conditions(of_columns, on_json, of_spans, sessions)
+    return Conditions(of_columns, on_json, of_spans, sessions, of_shown)
 
 
 def _is_session(asked: Filter) -> bool:
@@ -128,13 +174,18 @@ def _check(asked: Filter) -> None:
 def _condition(database: Database, asked: Filter) -> Condition:
     operand = _COLUMNS[asked.field]
     operator = predicates.operator_of(asked)
+    if asked.type not in operand.values and operator not in _PRESENCE:
+        raise _invalid(asked, "type", f"must be one of {_list(operand.values)} for {asked.field}")
+    if asked.field == "event_id" and operator == "is":
+        return of_events(database, [predicates.text(asked.value)])
+    return _compared(database, asked, operand)
+
+
+def _compared(database: Database, asked: Filter, operand: _Operand) -> Condition:
+    operator = predicates.operator_of(asked)
     if operator in _PRESENCE:
         return _PRESENCE[operator](operand.present)
-    if asked.type not in operand.values:
-        raise _invalid(asked, "type", f"must be one of {_list(operand.values)} for {asked.field}")
     compared, read = operand.values[asked.type]
-    if asked.field == "event_id" and operator == "is":
-        return of_events(database, [read(asked.value)])
     return _COMPARISONS[operator](database, compared, read(asked.value))
 
 
@@ -174,6 +225,38 @@ _COLUMNS: dict[str, _Operand] = {
     "duration": _Operand(
         spans.c.duration_ms.is_not(None), {"number": (spans.c.duration_ms, predicates.number)}
     ),
+}
+
+
+def _shown_text(column: ColumnElement[Any]) -> _Operand:
+    told = func.nullif(column, "")
+    return _Operand(told.is_not(None), {"string": (told, predicates.text)})
+
+
+def _shown_number(column: ColumnElement[Any]) -> _Operand:
+    return _Operand(column.is_not(None), {"number": (column, predicates.number)})
+
+
+_TOKENS = (spans.c.input_tokens, spans.c.output_tokens)
+# The fields that columns show where the client did not send them.
+_SHOWN: dict[str, _Operand] = {
+    **{
+        f"{head}.{key}": (_shown_text if isinstance(spans.c[name].type, Text) else _shown_number)(
+            spans.c[name]
+        )
+        for (head, key), name in SHOWN_COLUMNS.items()
+    },
+    ".".join(TOTAL_TOKENS): _shown_number(
+        case(
+            (and_(*(column.is_(None) for column in _TOKENS)), None),
+            else_=sum(cast(func.coalesce(column, 0), Double) for column in _TOKENS),
+        )
+    ),
+}
+# The values of `spans.apart` that have the bit of a field.
+_MASKS: dict[str, Sequence[int]] = {
+    ".".join(key): [mask for mask in range(EVERY_KEY + 1) if mask >> bit & 1]
+    for bit, key in enumerate(SHOWN_KEYS)
 }
 
 _OPERATORS: dict[str, Sequence[str]] = {

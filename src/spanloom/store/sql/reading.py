@@ -18,7 +18,7 @@ from spanloom.store.sql.compression import decompressed
 from spanloom.store.sql.lift import lifted
 
 # What is read, in the order in which the functions below take it.
-NOT_OF_SPANS = ("project", "version", "agent_version", "reader")
+NOT_OF_SPANS = ("project", "version", "agent_version", "reader", "apart")
 SPAN_NAMES = [c.name for c in tables.spans.c if c.name not in NOT_OF_SPANS]
 BODY_COLUMNS = [
     tables.bodies.c.adapter,

@@ -28,7 +28,7 @@ from spanloom.model import (
     uuid7,
 )
 from spanloom.model.patch import Patch
-from spanloom.model.span import NO_IO
+from spanloom.model.span import NO_IO, told_apart
 from spanloom.store.spans import RefusedSpan
 from spanloom.store.sql import tables
 from spanloom.store.sql.bodies import body_of
@@ -213,7 +213,14 @@ def _span_row(project: str, span: Span) -> Row:
         span.cost,
         version,
         READER,
+        _apart(span),
     ]
+
+
+def _apart(span: Span) -> int:
+    if span.sent.message and span.io is NO_IO:
+        return span.sent.apart
+    return told_apart(span.io.config, span.io.metadata, span)
 
 
 def updated_rows(project: str, base: Sequence[Any], whole: Span, updates: str | None) -> SpanRows:
@@ -342,7 +349,7 @@ def _named(
         c.name: getattr(value, c.name)
         for c in columns
         if isinstance(c.type, kind)
-        and c.name not in ("project", "version", "body", "agent_version", "reader")
+        and c.name not in ("project", "version", "body", "agent_version", "reader", "apart")
     }
 
 

@@ -203,10 +203,11 @@ class SqlSpans(SqlNamedSpans, SpanStore):
 
     async def find_events(self, project: str, query: EventQuery) -> Page[Span]:
         checked(project=project)
-        asked = filters.conditions(self._database, query)
+        unsettled = filters.conditions(self._database, query)
         offset = min((query.page - 1) * query.limit, MAX_TIME_NS)
 
         def run(connection: Connection, watch: Watch) -> Page[Span]:
+            asked = filters.settled(connection, project, unsettled)
             found = queries.find_events(self._conditions(connection, project, asked), project)
             if asked.of_spans:
                 matching = self._matching(connection, project, found, asked, watch)
@@ -221,9 +222,10 @@ class SqlSpans(SqlNamedSpans, SpanStore):
         self, project: str, query: EventQuery, after: Span | None = None
     ) -> list[Span]:
         checked(project=project)
-        asked = filters.conditions(self._database, query)
+        unsettled = filters.conditions(self._database, query)
 
         def run(connection: Connection, watch: Watch) -> list[Span]:
+            asked = filters.settled(connection, project, unsettled)
             found = queries.find_events(self._conditions(connection, project, asked), project)
             if after is not None:
                 found = found.where(queries.after_event(after))
@@ -271,9 +273,10 @@ class SqlSpans(SqlNamedSpans, SpanStore):
     async def chart(self, project: str, query: EventQuery, chart: Chart) -> list[ChartPoint]:
         checked(project=project)
         charts.check(chart)
-        asked = filters.conditions(self._database, query)
+        unsettled = filters.conditions(self._database, query)
 
         def run(connection: Connection, watch: Watch) -> list[ChartPoint]:
+            asked = filters.settled(connection, project, unsettled)
             conditions = self._conditions(connection, project, asked)
             if asked.of_spans or not charts.is_of_columns(chart):
                 events = queries.find_events(conditions, project)

@@ -71,6 +71,8 @@ spans = Table(
     _text("agent_version"),
     # What derived the columns of what was sent; 0 is a version before there was this column.
     _whole("reader"),
+    # The bits of `spanloom.model.span.Sent.apart`: of which keys columns alone tell the values.
+    _whole("apart"),
     # On SQLite, ids of events are in tables of their own: see `event_ids`.
     Index("spans_event", "project", "event_id").ddl_if(dialect="postgresql"),
     Index("spans_session", "project", "session_id", "start_ns"),
@@ -78,6 +80,14 @@ spans = Table(
     Index("spans_start", "project", "start_ns", "duration_ms"),
     Index("spans_kind", "project", "kind", "start_ns"),
     Index("spans_name", "project", "name", "start_ns", "duration_ms"),
+    Index("spans_model", "project", "model", "start_ns"),
+    # Of most spans columns tell all values, and they need no entry.
+    Index(
+        "spans_apart",
+        *("project", "apart"),
+        sqlite_where=text("apart <> 0"),
+        postgresql_where=text("apart <> 0"),
+    ),
     # The order in which spans were written, for the index of terms and for who follows a project.
     Index("spans_version", "version"),
     # Most spans name no agent, and need no entry.

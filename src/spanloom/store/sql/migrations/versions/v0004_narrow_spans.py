@@ -13,6 +13,8 @@ down_revision = "0003"
 FOUND_BY_INDEX = [
     ("spans", "spans_start", "1000000 100000 1 1"),
     ("spans", "spans_name", "1000000 100000 3000 1 1"),
+    ("spans", "spans_model", "1000000 100000 10000 1"),
+    ("spans", "spans_apart", "10000 1000 500"),
     ("spans", "spans_agent", "300000 30000 3000 1 1 1 1 1 1 1 1"),
 ]
 # The ids of events and the versions of their spans: the recent ones, and those that were moved.
@@ -49,6 +51,13 @@ def upgrade() -> None:
         op.drop_index(name, "spans")
     op.drop_column("spans", "body")
     op.create_index("spans_start", "spans", ["project", "start_ns", "duration_ms"])
+    # Nobody knows it of earlier rows: all bits.
+    op.add_column("spans", Column("apart", BigInteger, nullable=False, server_default="127"))
+    op.create_index("spans_model", "spans", ["project", "model", "start_ns"])
+    some = text("apart <> 0")
+    op.create_index(
+        "spans_apart", "spans", ["project", "apart"], sqlite_where=some, postgresql_where=some
+    )
     op.create_index("spans_name", "spans", ["project", "name", "start_ns", "duration_ms"])
     op.create_index(
         "spans_agent",
