@@ -105,7 +105,7 @@ bodies = Table(
     _text("adapter"),
     Column("sent", LargeBinary, nullable=False),  # compressed by `compression`
     Column("envelope", LargeBinary, nullable=True),  # a digest
-    # The updates of the event as one patch, in JSON; of a span without updates NULL.
+    # The updates of the span, and what they changed (`reading.Updates`); without updates NULL.
     Column("updates", TEXT, nullable=True),
 )
 
