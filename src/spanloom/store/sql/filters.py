@@ -24,7 +24,7 @@ from spanloom.store.sql.database import Database
 from spanloom.store.sql.event_ids import of_events
 from spanloom.store.sql.predicates import Predicate
 from spanloom.store.sql.rows import check_texts
-from spanloom.store.sql.tables import spans
+from spanloom.store.sql.tables import is_text, spans
 
 Condition = ColumnElement[bool]
 
@@ -135,6 +135,8 @@ def _condition(database: Database, asked: Filter) -> Condition:
     compared, read = operand.values[asked.type]
     if asked.field == "event_id" and operator == "is":
         return of_events(database, [read(asked.value)])
+    if asked.field == "event_name" and operator == "is":
+        return is_text(spans.c.name, read(asked.value))
     return _COMPARISONS[operator](database, compared, read(asked.value))
 
 

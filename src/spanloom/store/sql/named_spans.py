@@ -21,7 +21,7 @@ from spanloom.store.sql.index.search import Watch, read_until_cancelled
 from spanloom.store.sql.index.terms import holder
 from spanloom.store.sql.reading import NOTHING, Updates, select_whole
 from spanloom.store.sql.rows import checked
-from spanloom.store.sql.tables import bodies, spans
+from spanloom.store.sql.tables import bodies, is_text, spans
 from spanloom.store.sql.transaction import Transaction
 
 T = TypeVar("T")
@@ -233,16 +233,16 @@ def _matching(project: str, query: SpanQuery) -> Select[Any]:
         (spans.c.trace_id, query.trace_id),
         (spans.c.session_id, query.session_id),
         (spans.c.status, query.status),
-        (spans.c.name, query.name),
         (spans.c.operation, query.operation),
-        (spans.c.agent_name, query.agent_name),
         (func.lower(spans.c.provider), query.provider.lower()),
         (spans.c.model, query.model),
     ):
         if value:
             where.append(column == value)
+    if query.name:
+        where.append(is_text(spans.c.name, query.name))
     if query.agent_name:
-        where.append(spans.c.agent_name != agent_queries.EMPTY)
+        where.append(agent_queries.names_agent(query.agent_name))
     if query.kinds:
         where.append(spans.c.kind.in_(query.kinds))
     if query.min_duration_ms is not None:
