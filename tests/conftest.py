@@ -26,6 +26,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="run tests/contract with every transport on every database, not on SQLite only",
     )
+    parser.addoption(
+        "--histories",
+        type=int,
+        default=3,
+        help="how many random histories tests/store/test_histories.py tries on each database",
+    )
 
 
 @pytest.fixture(scope="session", params=DATABASES)

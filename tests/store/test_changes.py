@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from spanloom.store.sql import deletes, rows
+from spanloom.store.sql import changes, deletes, rows
 from spanloom.store.sql.transaction import Transaction
 from spanloom.store.store import Store
 from tests.store.conftest import Run
@@ -96,6 +96,20 @@ def test_deletions_are_in_the_log(store: Store, project: str, run: Run[Any]) -> 
         seen |= {(deletion.trace_id, deletion.span_id) for deletion in part.deleted}
         after = part.reached
     assert seen == set(gone)
+
+
+def test_a_deletion_behind_a_full_part_of_the_log_passes_no_span(
+    store: Store, project: str, run: Run[Any]
+) -> None:
+    start = run(store.summaries.present())
+    others = [a_span(str(number)) for number in range(changes.SCANNED - 1)]
+    run(store.write_spans(project + "-other", others))
+    run(store.write_spans(project, [a_span("a")]))
+    run(store.write_spans(project, [a_span("b"), a_span("gone", "u")]))
+    run(store.delete_trace(project, "u"))
+    # The page is full by the very last entry of the part.
+    found, _ = run(read_log(store, project, start, limit=1))
+    assert found == [("t", "a"), ("t", "b")]
 
 
 def test_deletions_that_no_valid_cursor_asks_for_are_dropped(

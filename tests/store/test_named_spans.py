@@ -102,6 +102,31 @@ def test_of_two_adapters_at_once_the_own_row_is_never_lost(
         assert span.name == "theirs"
 
 
+def test_what_follows_from_an_update_follows_from_what_was_sent(
+    store: Store, project: str, run: Run[Any]
+) -> None:
+    """Updates one by one give what all at once give: an end that follows from a duration is no end
+    that was sent."""
+    run(record(store, project, native("a", start=10)))
+    run(store.write_spans(project, [a_span("b", start_ns=10)]))
+    for duration_ms in (2.5, 5.0):
+        for span_id in "ab":
+            run(store.patch_event(project, span_id, {"duration_ms": duration_ms}))
+    for span_id in "ab":
+        span = run(store.find_span(project, "t", span_id))
+        assert (span.duration_ms, span.end_ns - span.start_ns) == (5.0, 5_000_000)
+        assert span.updated == ("duration_ms",)
+
+
+def test_updates_of_times_do_not_reopen_a_span(store: Store, project: str, run: Run[Any]) -> None:
+    run(record(store, project, native("a", end=2)))
+    run(store.patch_span(project, "t", "a", {"start_ns": 7, "end_ns": 9}))
+    run(record(store, project, native("a", name="open")))
+    assert name_of(store, run, project, "a") != "open"
+    span = run(store.find_span(project, "t", "a"))
+    assert (span.start_ns, span.end_ns) == (7, 9)
+
+
 def test_an_open_span_does_not_replace_its_ended_self(
     store: Store, run: Run[Any], project: str
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 import pytest
@@ -12,7 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spanloom.errors import SpanloomError
-from spanloom.model import EventQuery, Feedback, Filter, Span, Trace
+from spanloom.model import (
+    MAX_ID_LENGTH,
+    EventQuery,
+    Feedback,
+    Filter,
+    Span,
+    SpanQuery,
+    Trace,
+    TraceQuery,
+)
+from spanloom.model.projects import MAX_PROJECT_LENGTH
 from spanloom.model.span import Party, TraceFacts
 from spanloom.store.store import Store
 from tests.parts import parts
@@ -393,3 +404,53 @@ def test_of_sessions_started_at_once_one_is_stored(
     stored = run(start())
     assert sorted(stored) == [False] * 7 + [True]
     assert run(store.find_event(project, "s")) == sessions[stored.index(True)]
+
+
+def random_text(length: int, first: int, last: int) -> str:
+    """A text that no compression makes short."""
+    random = Random(length)
+    return "".join(chr(random.randint(first, last)) for _ in range(length))
+
+
+FREE_TEXTS = ("name", "operation", "status", "agent_name", "provider", "model")
+
+
+@pytest.mark.parametrize("column", [*FREE_TEXTS, "feature_slug", "user", "experiment_id"])
+def test_a_text_of_any_length_is_stored_and_found(
+    store: Store, project: str, run: Run[Any], column: str
+) -> None:
+    long = random_text(3_000_000 if column == "name" else 20_000, ord("!"), ord("~"))
+    facts: dict[str, Any] = {column: {"id": long} if column == "user" else long}
+    span = a_span("x", **facts) if column in FREE_TEXTS else a_span("x", body=facts)
+    run(store.write_spans(project, [span, a_span("y")]))
+    assert run(store.trace_spans(project, "t")) == [span, a_span("y")]
+    if column in ("name", "agent_name"):
+        found: list[Span] = []
+
+        def take(span: Span) -> bool:
+            found.append(span)
+            return True
+
+        asked_of: dict[str, Any] = {column: long}
+        run(store.list_spans(project, SpanQuery(**asked_of), take, seconds=60))
+        assert found == [span]
+    if column == "name":
+        asked = [Filter(field="event_name", operator="is", value=long)]
+        assert run(store.find_events(project, EventQuery(filters=asked))).items == [span]
+    if column == "experiment_id":
+        [trace] = run(store.list_traces(project, TraceQuery(experiment_id=long), limit=5))
+        assert trace.experiment_id == long
+
+
+def test_ids_of_the_widest_characters_are_stored(store: Store, project: str, run: Run[Any]) -> None:
+    ids = [random_text(MAX_ID_LENGTH, 0x10000 + n, 0x1F000) for n in range(4)]
+    wide = project + random_text(MAX_PROJECT_LENGTH - len(project), 0x10000, 0x1F000)
+    span = a_span(ids[0], ids[1], session_id=ids[2], event_id=ids[3], kind=ids[2], parent_id=ids[1])
+    run(store.write_spans(wide, [span]))
+    run(store.patch_event(wide, ids[3], {"name": "n"}))
+    run(store.patch_span(wide, ids[1], ids[0], {"error": "x"}))
+    run(store.follower.catch_up())
+    found = run(store.find_event(wide, ids[3]))
+    assert (found.name, found.status) == ("n", "ERROR")
+    assert run(store.delete_session(wide, ids[2]))
+    assert run(store.find_event(wide, ids[3])) is None

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Select,
+    and_,
     distinct,
     func,
     literal_column,
@@ -22,13 +23,17 @@ from spanloom.store.sql.database import Database
 from spanloom.store.sql.index.terms import said, without_escapes
 from spanloom.store.sql.predicates import PLAIN
 from spanloom.store.sql.reading import select_whole
-from spanloom.store.sql.tables import spans
+from spanloom.store.sql.tables import is_text, spans
 
-EMPTY: ColumnElement[str] = literal_column("''")  # as the partial index says it
 _PLACE = (spans.c.start_ns, spans.c.trace_id, spans.c.span_id)
 # The order of `speaking_spans`.
 NEWEST_SPANS = ("-start_ns", "-trace_id", "-span_id")
 _FOREIGN = re.compile(r"[^\x00-\x7f]+")
+
+
+def names_agent(name: str) -> ColumnElement[bool]:
+    """Whether a span names this agent, in the words of the index on agents."""
+    return and_(is_text(spans.c.agent_name, name), spans.c.agent_name != literal_column("''"))
 
 
 def conversation_traces(
@@ -66,14 +71,13 @@ def speaking_spans(
     where: list[ColumnElement[bool]] = [spans.c.project == project]
     for column, value in (
         (spans.c.trace_id, query.trace_id),
-        (spans.c.agent_name, query.agent_name),
         (func.lower(spans.c.provider), query.provider.lower()),
         (spans.c.model, query.model),
     ):
         if value:
             where.append(column == value)
     if query.agent_name:
-        where.append(spans.c.agent_name != EMPTY)
+        where.append(names_agent(query.agent_name))
     if query.since_ns is not None:
         where.append(spans.c.start_ns >= query.since_ns)
     if query.before_ns is not None:

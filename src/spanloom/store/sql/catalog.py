@@ -21,6 +21,7 @@ from spanloom.store.sql.tables import (
     evaluators,
     experiments,
     feedback,
+    is_text,
     prompt_tags,
     prompt_versions,
     traces,
@@ -91,7 +92,7 @@ class SqlCatalog(Catalog):
             )
             .where(
                 traces.c.project == project,
-                traces.c.experiment_id == experiment.id,
+                is_text(traces.c.experiment_id, experiment.id),
                 traces.c.feature_slug == experiment.feature_slug,
                 feedback.c.type == EVALUATION,
             )

@@ -86,10 +86,9 @@ def changes(
     parameters = {"project": project, "after": after, "horizon": horizon, "limit": limit}
     rows = connection.execute(_CHANGES, parameters).fetchall()
     passed, number = connection.execute(_PASSED, parameters).one()
-    if len(rows) < limit:
-        reached, more = passed or after, number == SCANNED
-    else:
-        reached, more = rows[-1].version, rows[-1].version < passed
+    reached, more = passed or after, number == SCANNED
+    if len(rows) == limit:
+        reached, more = rows[-1].version, more or rows[-1].version < passed
     # The deletions of the same part of the log. Where it ends, also those behind the last span.
     until = reached + 1 if more else horizon
     found = connection.execute(_DELETIONS, {**parameters, "horizon": until})

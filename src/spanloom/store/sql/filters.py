@@ -23,6 +23,7 @@ from sqlalchemy import (
     and_,
     case,
     cast,
+    false,
     func,
     literal,
     not_,
@@ -38,7 +39,7 @@ from spanloom.store.sql.database import Database
 from spanloom.store.sql.event_ids import of_events
 from spanloom.store.sql.predicates import Predicate
 from spanloom.store.sql.rows import check_texts
-from spanloom.store.sql.tables import spans
+from spanloom.store.sql.tables import is_text, spans
 
 Condition = ColumnElement[bool]
 
@@ -106,8 +107,8 @@ def conditions(database: Database, query: EventQuery) -> Conditions:
             elif asked.field in _COLUMNS:
                 of_columns.append(_condition(database, asked))
             elif (operand := _SHOWN.get(asked.field)) and asked.type in operand.values:
-                masks = _MASKS[asked.field]
-                of_shown.append(OfShown(asked, _compared(database, asked, operand), masks))
+                compared = _compared_shown(database, asked, operand)
+                of_shown.append(OfShown(asked, compared, _MASKS[asked.field]))
             else:
                 of_spans.append(predicates.predicate(asked))
                 on_json.append(asked)
@@ -178,6 +179,8 @@ def _condition(database: Database, asked: Filter) -> Condition:
         raise _invalid(asked, "type", f"must be one of {_list(operand.values)} for {asked.field}")
     if asked.field == "event_id" and operator == "is":
         return of_events(database, [predicates.text(asked.value)])
+    if asked.field == "event_name" and operator == "is":
+        return is_text(spans.c.name, predicates.text(asked.value))
     return _compared(database, asked, operand)
 
 
@@ -187,6 +190,14 @@ def _compared(database: Database, asked: Filter, operand: _Operand) -> Condition
         return _PRESENCE[operator](operand.present)
     compared, read = operand.values[asked.type]
     return _COMPARISONS[operator](database, compared, read(asked.value))
+
+
+def _compared_shown(database: Database, asked: Filter, operand: _Operand) -> Condition:
+    if asked.field == "config.model" and predicates.operator_of(asked) == "is":
+        # In words for which there is an index; "" is no model.
+        model = predicates.text(asked.value)
+        return is_text(spans.c.model, model) if model else false()
+    return _compared(database, asked, operand)
 
 
 def _text_column(column: ColumnElement[Any]) -> _Operand:

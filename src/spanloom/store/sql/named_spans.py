@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial as bound
 from typing import Any, TypeVar
 
-import orjson
 from sqlalchemy import ColumnElement, Connection, Select, func, select, tuple_
 
 from spanloom import errors
@@ -20,17 +19,15 @@ from spanloom.store.sql.follow_up import follow_up
 from spanloom.store.sql.index import search
 from spanloom.store.sql.index.search import Watch, read_until_cancelled
 from spanloom.store.sql.index.terms import holder
-from spanloom.store.sql.reading import select_whole
+from spanloom.store.sql.reading import NOTHING, Updates, select_whole
 from spanloom.store.sql.rows import checked
-from spanloom.store.sql.tables import bodies, spans
+from spanloom.store.sql.tables import bodies, is_text, spans
 from spanloom.store.sql.transaction import Transaction
 
 T = TypeVar("T")
 
 _OLDEST_SPANS = tuple(name.removeprefix("-") for name in agent_queries.NEWEST_SPANS)
 _PLACE = (spans.c.start_ns, spans.c.trace_id, spans.c.span_id)
-# An update with one of these may be why a span has an end.
-_MAKE_AN_END = frozenset({"end_ns", "duration_ms"})
 # Spans that are selected at once.
 _PART = 200
 # So many bytes are compressed beside the event loop.
@@ -186,8 +183,8 @@ class SqlNamedSpans:
         return await read_until_cancelled(self._read, query)
 
 
-# What a transaction finds under the ids of spans: the adapter, the start, and whether the client
-# sent the end.
+# What a transaction finds under the ids of spans: the adapter, the start that the client sent, and
+# whether it sent an end.
 _Stored = dict[tuple[str, str], tuple[str, int, bool]]
 
 
@@ -203,15 +200,16 @@ def _stored(transaction: Transaction, project: str, written: Sequence[Span]) -> 
         among(spans.c.span_id, {span.span_id for span in written}),
     )
     return {
-        (row.trace_id, row.span_id): (row.adapter, row.start_ns, _has_sent_end(row))
+        (row.trace_id, row.span_id): (row.adapter, *_sent_times(row))
         for row in transaction.connection.execute(of_these)
     }
 
 
-def _has_sent_end(row: Any) -> bool:
-    if row.end_ns is None:
-        return False
-    return row.updates is None or _MAKE_AN_END.isdisjoint(orjson.loads(row.updates))
+def _sent_times(row: Any) -> tuple[int, bool]:
+    """The start, and whether there is an end, before any update."""
+    before = Updates.of(row.updates).before if row.updates else NOTHING
+    start_ns, end_ns = (before.get(name, getattr(row, name)) for name in ("start_ns", "end_ns"))
+    return start_ns, end_ns is not None
 
 
 def _of_others(written: Sequence[Span], stored: _Stored) -> list[str]:
@@ -235,16 +233,16 @@ def _matching(project: str, query: SpanQuery) -> Select[Any]:
         (spans.c.trace_id, query.trace_id),
         (spans.c.session_id, query.session_id),
         (spans.c.status, query.status),
-        (spans.c.name, query.name),
         (spans.c.operation, query.operation),
-        (spans.c.agent_name, query.agent_name),
         (func.lower(spans.c.provider), query.provider.lower()),
         (spans.c.model, query.model),
     ):
         if value:
             where.append(column == value)
+    if query.name:
+        where.append(is_text(spans.c.name, query.name))
     if query.agent_name:
-        where.append(spans.c.agent_name != agent_queries.EMPTY)
+        where.append(agent_queries.names_agent(query.agent_name))
     if query.kinds:
         where.append(spans.c.kind.in_(query.kinds))
     if query.min_duration_ms is not None:

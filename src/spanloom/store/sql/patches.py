@@ -19,7 +19,7 @@ from spanloom.model.patch import joined, patched
 from spanloom.store.sql import rows
 from spanloom.store.sql.database import Database, Row
 from spanloom.store.sql.event_ids import of_events
-from spanloom.store.sql.reading import select_whole
+from spanloom.store.sql.reading import Updates, select_whole
 from spanloom.store.sql.tables import bodies, patches, spans, traces
 from spanloom.store.sql.transaction import Transaction
 
@@ -150,11 +150,12 @@ def _rewrite(transaction: Transaction, project: str, found: Iterable[Any], known
             patch = known.for_span(row)
             if not patch:
                 continue
-            updates = rows.json_text(patch)
-            if row.updates == updates:
+            if row.updates and Updates.of(row.updates).patch == patch:
                 continue
-            whole = patched(transaction.reader.to_base(row), patch)
-            made = rows.updated_rows(project, row[-3:], whole, updates)
+            base = transaction.reader.to_base(row)
+            whole = patched(base, patch)
+            updates = Updates.between(base, whole, patch)
+            made = rows.updated_rows(project, row[-3:], whole, updates.text())
         except Exception:
             log.exception(_CANNOT, row.event_id, project)
             continue

@@ -32,7 +32,7 @@ from spanloom.store.sql.database import Database
 from spanloom.store.sql.event_ids import of_events, of_patched_event
 from spanloom.store.sql.reading import select_whole
 from spanloom.store.sql.rows import FEEDBACK_COLUMNS, KEY_COLUMNS, TRACE_COLUMNS
-from spanloom.store.sql.tables import evaluations, feedback, keys, patches, spans, traces
+from spanloom.store.sql.tables import evaluations, feedback, is_text, keys, patches, spans, traces
 from spanloom.store.sql.tables import projects as tables_projects
 
 _project: BindParameter[str] = bindparam("project")
@@ -134,7 +134,7 @@ def list_traces(project: str, query: TraceQuery, *, after: tuple[int, str] | Non
     found = select(*TRACE_COLUMNS).where(traces.c.project == project)
     for name in ("feature_slug", "name", "user_id", "organization_id", "experiment_id", "status"):
         if value := getattr(query, name):
-            found = found.where(traces.c[name] == value)
+            found = found.where(is_text(traces.c[name], value))
     if query.since_ns is not None:
         found = found.where(traces.c.start_ns >= query.since_ns)
     if query.before_ns is not None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy import Select, select
 
 from spanloom.codec import large_json
 from spanloom.model import Span
-from spanloom.model.patch import patched
+from spanloom.model.patch import Patch, patched
 from spanloom.store.spans import Restore
 from spanloom.store.sql import rows, tables
 from spanloom.store.sql.bodies import body_of, parts_of
@@ -29,6 +29,8 @@ BODY_COLUMNS = [
 ]
 # So many levels of a large body are read a member a step: its parts, and their fields.
 _BODY_LEVELS = 2
+NOTHING: Mapping[str, Any] = {}
+_BEFORE = "before"
 
 
 def select_whole(
@@ -77,18 +79,19 @@ class SpanReader:
     def to_span(self, row: Sequence[Any]) -> Span:
         """From a row of `select_whole`, with its updates."""
         span = self.to_base(row)
-        updates = row[21]
-        return patched(span, orjson.loads(updates)) if updates else span
+        return patched(span, Updates.of(row[21]).patch) if row[21] else span
 
     def to_base(self, row: Sequence[Any], restore: Restore | None = None) -> Span:
-        """The same without its updates, of which the columns have what they changed; by another
-        `restore` if one is given."""
+        """The same as it was before its updates; by another `restore` if one is given."""
         adapter, sent = row[18], decompressed(row[19])
+        before = Updates.of(row[21]).before if row[21] else NOTHING
         if not adapter:
-            span = _to_span(row, sent)
+            span = _to_span(row, sent, before)
             span.version = row[22]
             return span
         columns = _from_columns(row, {})
+        for name, value in before.items():
+            setattr(columns, name, value)
         span = (restore or self._restore)(adapter, sent, row[20] or b"", columns)
         span.version = row[22]
         return span
@@ -100,19 +103,47 @@ class SpanReader:
         return decompressed(row[19])
 
 
+class Updates(NamedTuple):
+    """What `bodies.updates` holds: the updates of a span as one patch, and the columns that they
+    changed as they were before. So updates one by one give what all at once give: what follows
+    from a column, such as an end from a duration, follows from what was sent."""
+
+    patch: Patch
+    before: Mapping[str, Any]
+
+    @classmethod
+    def between(cls, base: Span, whole: Span, patch: Patch) -> Updates:
+        """The updates that made one span of another."""
+        both = ((str(name), getattr(base, name), getattr(whole, name)) for name in SPAN_NAMES)
+        return cls(patch, {name: before for name, before, after in both if before != after})
+
+    @classmethod
+    def of(cls, text: str) -> Updates:
+        """From what `text` returned."""
+        patch = orjson.loads(text)
+        return cls(patch, patch.pop(_BEFORE, NOTHING))
+
+    def text(self) -> str:
+        """The patch, with the columns under a name that no patch has."""
+        return rows.json_text({**self.patch, _BEFORE: self.before} if self.before else self.patch)
+
+
 def no_adapter(adapter: str, message: bytes, envelope: bytes, columns: Span) -> Span:
     """What a store that was opened without adapters restores: nothing."""
     raise NotImplementedError(f"the store was opened without the adapter {adapter!r}")
 
 
-def _to_span(row: Sequence[Any], json: bytes) -> Span:
+def _to_span(row: Sequence[Any], json: bytes, before: Mapping[str, Any]) -> Span:
     if len(json) < large_json.LARGE:
         body = orjson.loads(json)
     else:
         body = large_json.loads(json.decode(), levels=_BODY_LEVELS)
     if "sent" not in body:
         body = lifted(body, row[0], row[1], row[7])
-    return _from_columns(row, parts_of(body))
+    span = _from_columns(row, parts_of(body))
+    for name, value in before.items():
+        setattr(span, name, value)
+    return span
 
 
 def from_columns(row: Sequence[Any]) -> Span:

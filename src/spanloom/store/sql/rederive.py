@@ -11,13 +11,12 @@ from __future__ import annotations
 import logging
 from typing import NamedTuple
 
-import orjson
 from sqlalchemy import select
 
 from spanloom.model.patch import patched
 from spanloom.store.spans import Restore
 from spanloom.store.sql import rows
-from spanloom.store.sql.reading import select_whole
+from spanloom.store.sql.reading import Updates, select_whole
 from spanloom.store.sql.tables import bodies, spans, traces
 from spanloom.store.sql.transaction import Transaction
 
@@ -73,10 +72,12 @@ def step(
         if not row.adapter:
             continue
         try:
-            span = transaction.reader.to_base(row, reread)
+            span, updates = transaction.reader.to_base(row, reread), None
             if row.updates:
-                span = patched(span, orjson.loads(row.updates))
-            made = rows.updated_rows(row.project, row[-3:], span, row.updates)
+                patch = Updates.of(row.updates).patch
+                base, span = span, patched(span, patch)
+                updates = Updates.between(base, span, patch).text()
+            made = rows.updated_rows(row.project, row[-3:], span, updates)
         except Exception:
             log.exception("the columns of a span cannot be derived again: version %d", row[22])
             continue

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Double,
     Index,
     Integer,
@@ -19,12 +20,20 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    TextClause,
+    and_,
+    func,
+    literal_column,
     text,
 )
 
 # Compared by bytes and with case on every database: SQLite does so by itself, PostgreSQL in
 # collation C.
 TEXT = Text().with_variant(Text(collation="C"), "postgresql")
+
+# PostgreSQL refuses a row whose index entry is longer than 2,704 bytes. So texts that clients
+# choose freely have an entry only up to this many characters.
+LONGEST_INDEXED = 256
 
 metadata = MetaData()
 
@@ -43,6 +52,17 @@ def _whole(name: str, *, nullable: bool = False) -> Column[Any]:
 
 def _real(name: str) -> Column[Any]:
     return Column(name, Double, nullable=True)
+
+
+def _short(name: str) -> TextClause:
+    return text(f"length({name}) <= {LONGEST_INDEXED}")
+
+
+def is_text(column: Column[Any], value: str) -> ColumnElement[bool]:
+    """Whether a column is a text, in words that let an index be used which leaves out long ones."""
+    if len(value) > LONGEST_INDEXED:
+        return column == value
+    return and_(column == value, func.length(column) <= literal_column(str(LONGEST_INDEXED)))
 
 
 spans = Table(
@@ -79,8 +99,16 @@ spans = Table(
     # Charts of durations, counts and pages of ids are read from these alone.
     Index("spans_start", "project", "start_ns", "duration_ms"),
     Index("spans_kind", "project", "kind", "start_ns"),
-    Index("spans_name", "project", "name", "start_ns", "duration_ms"),
-    Index("spans_model", "project", "model", "start_ns"),
+    Index(
+        "spans_name",
+        *("project", "name", "start_ns", "duration_ms"),
+        postgresql_where=_short("name"),
+    ),
+    Index(
+        "spans_model",
+        *("project", "model", "start_ns"),
+        postgresql_where=_short("model"),
+    ),
     # Of most spans columns tell all values, and they need no entry.
     Index(
         "spans_apart",
@@ -95,7 +123,7 @@ spans = Table(
         "spans_agent",
         *("project", "agent_name", "start_ns"),
         sqlite_where=text("agent_name <> ''"),
-        postgresql_where=text("agent_name <> ''"),
+        postgresql_where=text(f"agent_name <> '' AND {_short('agent_name')}"),
     ),
 )
 
@@ -115,7 +143,7 @@ bodies = Table(
     _text("adapter"),
     Column("sent", LargeBinary, nullable=False),  # compressed by `compression`
     Column("envelope", LargeBinary, nullable=True),  # a digest
-    # The updates of the event as one patch, in JSON; of a span without updates NULL.
+    # The updates of the span, and what they changed (`reading.Updates`); without updates NULL.
     Column("updates", TEXT, nullable=True),
 )
 
@@ -161,7 +189,11 @@ traces = Table(
     Index("traces_start", "project", "start_ns", "trace_id"),
     # Not the project first, here and in feedback_trace: SQLite would take it for a list of the
     # whole project, too.
-    Index("traces_experiment", "experiment_id", "project", "start_ns", "trace_id"),
+    Index(
+        "traces_experiment",
+        *("experiment_id", "project", "start_ns", "trace_id"),
+        postgresql_where=_short("experiment_id"),
+    ),
 )
 
 feedback = Table(

@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from spanloom.model.summaries import SummaryQuery, TracePosition
 from spanloom.store.sql.rows import TRACE_COLUMNS
-from spanloom.store.sql.tables import feedback, spans, traces
+from spanloom.store.sql.tables import feedback, is_text, spans, traces
 
 Condition = ColumnElement[bool]
 
@@ -72,7 +72,7 @@ _ranks: dict[str, ColumnElement[Any]] = {
 def of_columns(project: str, query: SummaryQuery) -> list[Condition]:
     """What a query asks of the columns of `traces`."""
     where: list[Condition] = [traces.c.project == project]
-    where += [traces.c[name] == value for name in _TEXTS if (value := getattr(query, name))]
+    where += [is_text(traces.c[name], value) for name in _TEXTS if (value := getattr(query, name))]
     if query.since_ns is not None:
         where.append(traces.c.start_ns >= query.since_ns)
     if query.before_ns is not None:

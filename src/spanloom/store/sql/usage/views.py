@@ -7,11 +7,12 @@ from itertools import pairwise
 from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, func, literal_column, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from spanloom.model import MAX_TIME_NS, AgentQuery, AgentTotals, Page, sketch
 from spanloom.model.own_use import dollars
 from spanloom.model.usage import UsagePoint, UsageQuery
+from spanloom.store.sql.agent_queries import names_agent
 from spanloom.store.sql.database import Database
 from spanloom.store.sql.tables import bodies, spans, traces
 from spanloom.store.sql.usage.cells import DAY, Sum
@@ -28,7 +29,6 @@ from spanloom.store.sql.usage.totals import (
 
 _PERCENTILES: Final = (50, 95, 99)
 _ALWAYS: Final = ((DAY, -MAX_TIME_NS, MAX_TIME_NS),)
-_EMPTY: Final[ColumnElement[str]] = literal_column("''")  # as the partial index says it
 Check = Callable[[], None]
 
 
@@ -168,8 +168,8 @@ def _exact_starts(
     for name, value in of_group.items():
         column = columns[name] if name in columns else spans.c[name]
         where.append(column == (ascii_lower(value) if name == "provider" else value))
-    if of_group.get("agent_name"):
-        where.append(spans.c.agent_name != _EMPTY)
+    if agent_name := of_group.get("agent_name"):
+        where.append(names_agent(agent_name))
     if range_ns is not None:
         where += [spans.c.start_ns >= range_ns[0], spans.c.start_ns < range_ns[1]]
     ends: Sequence[Any] = connection.execute(

@@ -53,7 +53,12 @@ def upgrade() -> None:
     op.create_index("spans_start", "spans", ["project", "start_ns", "duration_ms"])
     # Nobody knows it of earlier rows: all bits.
     op.add_column("spans", Column("apart", BigInteger, nullable=False, server_default="127"))
-    op.create_index("spans_model", "spans", ["project", "model", "start_ns"])
+    op.create_index(
+        "spans_model",
+        "spans",
+        ["project", "model", "start_ns"],
+        postgresql_where=text("length(model) <= 256"),
+    )
     some = text("apart <> 0")
     op.create_index(
         "spans_apart", "spans", ["project", "apart"], sqlite_where=some, postgresql_where=some

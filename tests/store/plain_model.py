@@ -1,0 +1,148 @@
+"""What a store must hold after any writes, updates and deletions, as plain Python: dictionaries,
+and no index, trigger or version."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
+
+from spanloom.model import Span
+from spanloom.model.patch import Patch, joined, patched
+
+Key = tuple[str, str]  # of a span: its trace id and its span id
+
+
+class _Update(NamedTuple):
+    """An update, of an event (trace id "") or of one span."""
+
+    trace_id: str
+    event_id: str
+    patch: Patch
+
+
+class PlainModel:
+    """One project: spans as they were written, the last one last, and updates in their order."""
+
+    def __init__(self) -> None:
+        self._written: dict[Key, Span] = {}
+        self._updates: list[_Update] = []
+
+    # Writes
+
+    def write(self, spans: Iterable[Span], *, events: bool = False) -> None:
+        for span in spans:
+            if events:
+                moved = [
+                    key
+                    for key, of in self._written.items()
+                    if of.event_id == of.span_id == span.event_id and key[0] != span.trace_id
+                ]
+                for key in moved:
+                    del self._written[key]
+            self._written[span.trace_id, span.span_id] = span
+
+    def replace(self, trace_id: str, spans: Iterable[Span]) -> None:
+        self._written = {key: of for key, of in self._written.items() if key[0] != trace_id}
+        self.write(spans)
+
+    def start_session(self, span: Span, again: Patch) -> bool:
+        if any(of.event_id == span.event_id for of in self._written.values()):
+            self.update_event(span.event_id, again)
+            return False
+        self.write([span])
+        return True
+
+    def update_event(self, event_id: str, patch: Patch) -> None:
+        self._updates.append(_Update("", event_id, patch))
+
+    def update_span(self, key: Key, patch: Patch) -> None:
+        self._updates.append(_Update(*key, patch))
+
+    # Deletions
+
+    def delete_event(self, event_id: str) -> bool:
+        return self._delete([key for key, of in self._written.items() if of.event_id == event_id])
+
+    def delete_trace(self, trace_id: str) -> bool:
+        found = [key for key in self._written if key[0] == trace_id]
+        if not self._delete(found):
+            return False
+        self._updates = [of for of in self._updates if of.trace_id != trace_id]
+        return True
+
+    def delete_spans(self, keys: Collection[Key]) -> int:
+        found = [key for key in self._written if key in keys]
+        self._delete(found)
+        self._updates = [of for of in self._updates if (of.trace_id, of.event_id) not in keys]
+        return len(found)
+
+    def delete_session(self, session_id: str) -> bool:
+        of_session = [(span.trace_id, span.span_id) for span in self.session(session_id)]
+        if not (self._delete(of_session) or self.delete_trace(session_id)):
+            return False
+        if not self.event(session_id):
+            self._updates = [of for of in self._updates if of[:2] != ("", session_id)]
+        return True
+
+    def _delete(self, keys: Sequence[Key]) -> bool:
+        event_ids = {self._written.pop(key).event_id for key in keys}
+        event_ids -= {of.event_id for of in self._written.values()}
+        self._updates = [
+            of
+            for of in self._updates
+            if (of.event_id not in event_ids if not of.trace_id else of[:2] not in keys)
+        ]
+        return bool(keys)
+
+    # Reads
+
+    def spans(self) -> dict[Key, Span]:
+        """All spans with their updates."""
+        return {key: self._updated(key, of) for key, of in self._written.items()}
+
+    def _updated(self, key: Key, span: Span) -> Span:
+        own = (("", span.event_id), key)
+        of_span = [of.patch for of in self._updates if of[:2] in own]
+        return patched(span, joined(of_span)) if of_span else span
+
+    def trace(self, trace_id: str) -> list[Span]:
+        found = [span for span in self.spans().values() if span.trace_id == trace_id]
+        return sorted(found, key=lambda span: (span.start_ns, span.span_id))
+
+    def event(self, event_id: str) -> list[Span]:
+        """All spans with an event id; the store gives one of them."""
+        return [span for span in self.spans().values() if span.event_id == event_id]
+
+    def events(self) -> list[Span]:
+        """In the order of lists of events."""
+        return sorted(
+            self.spans().values(),
+            key=lambda span: (-span.start_ns, span.event_id, span.trace_id, span.span_id),
+        )
+
+    def session(self, session_id: str) -> list[Span]:
+        traces: defaultdict[str, list[Span]] = defaultdict(list)
+        for span in self.spans().values():
+            traces[span.trace_id].append(span)
+        found = [
+            span
+            for of_trace in traces.values()
+            for span in of_trace
+            if _belongs(span, of_trace, session_id)
+        ]
+        return sorted(found, key=lambda span: (span.start_ns, span.span_id, span.trace_id))
+
+
+def _belongs(span: Span, of_trace: Sequence[Span], session_id: str) -> bool:
+    """As the contract of the store says it (`SpanStore`)."""
+    naming = [of for of in of_trace if of.session_id != of.trace_id]
+    roots = {of.session_id for of in naming if not of.parent_id}
+    if roots == {session_id}:
+        return True
+    if span.session_id != span.trace_id:
+        return span.session_id == session_id
+    if not naming:
+        return session_id == span.trace_id
+    first = min(naming, key=lambda of: (bool(of.parent_id), of.start_ns, of.span_id))
+    return first.session_id == session_id
