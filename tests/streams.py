@@ -65,8 +65,8 @@ def _direct(
         for request in requests:
             yield request
         rest = iter(more)
-        while (request := await asyncio.to_thread(next, rest, _END)) is not _END:
-            yield request  # type: ignore[misc]
+        while (request := await asyncio.to_thread(lambda: next(rest, None))) is not None:
+            yield request
 
     async def read() -> Any:
         return sent() if served.takes_many else next(iter(requests))

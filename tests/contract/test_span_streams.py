@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from spanloom.v1 import error_reason_pb2
 from spanloom.v1 import span_service_pb2 as pb
-from tests.clients import CallError, EnvoyClient, GrpcClient, HttpClient, headers
+from tests.clients import CallError, DirectClient, GrpcClient, HttpClient, headers
 from tests.contract.conftest import Project, request_of
 from tests.contract.test_span_service import get, listed
 from tests.streams import stream
@@ -28,11 +29,24 @@ def a_request(sequence: int, *spans: dict[str, Any]) -> Any:
 
 
 @pytest.fixture
-def recording(project: Project) -> Callable[..., Any]:
-    """Opens a stream of requests; over REST there is none."""
-    if isinstance(project.client, HttpClient) and not isinstance(project.client, EnvoyClient):
-        pytest.skip("HTTP/1.1 has no bidirectional streams")
-    client = project.client._grpc if isinstance(project.client, EnvoyClient) else project.client
+def rpc(project: Project) -> Iterator[GrpcClient]:
+    """gRPC, which has streams in both directions."""
+    client = GrpcClient(project.server.running.grpc_address)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def http(project: Project) -> Iterator[HttpClient]:
+    client = HttpClient(project.server.running.http_address)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def recording(project: Project, rpc: GrpcClient) -> Callable[..., Any]:
+    """Opens a stream of requests: by direct calls, or over gRPC, for REST has none."""
+    client = project.client if isinstance(project.client, DirectClient) else rpc
 
     def opened(*requests: Any, more: Any = (), key: str = project.key) -> Any:
         return stream(client, RECORD, *requests, key=key, more=more)
@@ -86,8 +100,7 @@ def test_a_bad_request_is_reported_and_the_stream_goes_on(project: Project, reco
     assert (sequence, stored) == (5, 2)
     found = [(one.sequence, list(one.fields)) for one in rejections]
     assert found == [(2, ["spans[1].startTime"]), (3, ["spans[1].spanId"]), (4, ["spans"])]
-    reasons = [pb.ERROR_REASON_INVALID_FIELD] if hasattr(pb, "ERROR_REASON_INVALID_FIELD") else []
-    assert not reasons or rejections[0].reason == reasons[0]
+    assert rejections[0].reason == error_reason_pb2.ERROR_REASON_INVALID_FIELD
     assert all(one.message for one in rejections)
     assert sorted(listed(project.direct(), traceId="t")) == ["a", "b"]
 
@@ -108,10 +121,9 @@ def test_a_sequence_that_does_not_grow_ends_the_stream(project: Project, recordi
 
 
 def test_a_key_that_only_ingests_replaces_no_span_of_another_api(
-    project: Project, recording: Any
+    project: Project, recording: Any, http: HttpClient
 ) -> None:
     event = {"event": {"event_id": "e", "session_id": "t", "event_type": "tool", "project": "p"}}
-    http = HttpClient(project.server.running.http_address)
     answer = http.http.post("/events", json=event, headers=headers(project.key, None))
     assert answer.status_code == 200, answer.text
     [span] = project.direct().send("SpanService/ListSpans").spans
@@ -130,8 +142,9 @@ def test_a_key_that_only_ingests_replaces_no_span_of_another_api(
     assert found["rejections"][0]["reason"] == "ERROR_REASON_WRITTEN_BY_ANOTHER_API"
 
 
-def test_an_import_stores_lines_and_rejects_what_is_no_span(project: Project) -> None:
-    http = HttpClient(project.server.running.http_address)
+def test_an_import_stores_lines_and_rejects_what_is_no_span(
+    project: Project, http: HttpClient
+) -> None:
     lines = [
         json.dumps(a_span("a", name="x")),
         "",
@@ -159,14 +172,11 @@ def test_an_import_stores_lines_and_rejects_what_is_no_span(project: Project) ->
     assert get(direct, "a").name == "y"
 
 
-def test_an_import_over_grpc(project: Project) -> None:
-    client = GrpcClient(project.server.running.grpc_address)
-    requests = [
-        request_of("SpanService/ImportSpans", {"span": a_span(f"s{n}")}) for n in range(700)
-    ]
+def test_an_import_over_grpc(project: Project, rpc: GrpcClient) -> None:
+    method = "SpanService/ImportSpans"
+    requests = [request_of(method, {"span": a_span(f"s{n}")}) for n in range(700)]
     requests.insert(3, pb.ImportSpansRequest())
-    with stream(client, "SpanService/ImportSpans", *requests, key=project.key) as responses:
+    with stream(rpc, method, *requests, key=project.key) as responses:
         [response] = responses
-    client.close()
     assert (response.stored_count, response.rejected_count) == (700, 1)
     assert response.rejections[0].position == 4

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from functools import partial
 from hashlib import blake2b
 from typing import Any, Final
@@ -36,7 +37,11 @@ _PAUSE_SECONDS: Final = 0.05
 
 
 class ChatGroup(Group):
-    """Readers of the same chat."""
+    """Readers of the same chat.
+
+    A read of the chat may show more than the log up to the position that was known before it. So
+    the places in the window are numbers of responses, and not positions in the log.
+    """
 
     def __init__(self, store: Store, project: str, request: pb.TailChatRequest) -> None:
         super().__init__(project)
@@ -45,6 +50,7 @@ class ChatGroup(Group):
         self._traces: set[str] = set()
         self._shown: dict[str, bytes] = {}  # in the order of the chat, a digest of each message
         self._taken = 0  # the position up to which the log was looked at
+        self._cursor = 0  # the position up to which the readers have been shown all
         self._changed = asyncio.Event()
         self._is_reading = True
         self._meanwhile: set[str] = set()  # traces that were written while the chat was read
@@ -70,53 +76,84 @@ class ChatGroup(Group):
         if self._is_of_chat(spans, gone):
             self._changed.set()
         elif not (self._is_reading or self._changed.is_set()):
-            self.publish([], self._taken)
+            self._cursor = self._taken
 
-    async def missed(self, position: int) -> tuple[list[Piece], int, Behind]:
-        number, is_changed = 0, False
+    async def read(self, position: int | None) -> AsyncGenerator[Any, None]:
+        """As of `Group`, but the position is that of a cursor."""
+        place = None
+        if position is not None:
+            yield self._response(position)
+            await self._started()
+            # Before the log is read: what the group sends from now on comes after that.
+            place = self.reached
+            if await self._has_changed(position):
+                for response in await self._all():
+                    yield response
+        async with aclosing(super().read(place)) as responses:
+            async for response in responses:
+                yield response
+
+    async def missed(self, position: int, stored: Behind) -> tuple[list[Piece], int, Behind]:
+        place, stored = self.reached or 0, self.stored
+        return [Piece(place, await self._all(), 0)], place, stored
+
+    def response(self, position: int) -> pb.TailChatResponse:
+        return self._response(self._cursor)
+
+    def _response(self, position: int) -> pb.TailChatResponse:
+        return pb.TailChatResponse(cursor=cursor(METHOD, self.project, position, time.time_ns()))
+
+    async def _has_changed(self, position: int) -> bool:
+        """Whether anything was stored behind a position that may have changed the chat."""
         more = True
         while more:
             part = await self._store.summaries.changes(self.project, position, limit=_LOG_ENTRIES)
-            number += len(part.spans)
-            spans = (change.span for change in part.spans)
-            is_changed |= self._is_of_chat(spans, (one.trace_id for one in part.deleted))
+            spans = [change.span for change in part.spans]
+            if self._is_of_chat(spans, [one.trace_id for one in part.deleted]):
+                return True
             position, more = part.reached, part.more
-        if not is_changed:
-            return [], position, Behind(number)
-        messages, _ = await self._messages()
-        all_of_it = _changes({}, messages)
-        responses = self._responses(all_of_it, [], position)
-        responses[0].reset = True
-        return [Piece(position, responses, 0)], position, Behind(number)
+        return False
 
-    def response(self, position: int) -> pb.TailChatResponse:
-        return pb.TailChatResponse(cursor=cursor(METHOD, self.project, position, time.time_ns()))
+    async def _all(self) -> list[pb.TailChatResponse]:
+        """The whole chat, for a client of which nobody knows what it shows."""
+        position = self._cursor
+        messages, _ = await self._messages()
+        responses = self._responses(_changes({}, messages), [], position)
+        responses[0].reset = True
+        return responses
 
     def without(self, piece: Piece, position: int) -> Any:
         raise NotImplementedError("a change of a chat has no places")
 
     async def _follow(self) -> None:
         try:
-            begun = self._taken
+            self._cursor = self._taken
             self._shown = _digests(await self._read())
-            super().start(begun)
+            super().start(0)
             while True:
                 await self._changed.wait()
                 self._changed.clear()
                 reached, started = self._taken, time.monotonic()
                 messages = await self._read()
-                piece = await run_in_thread_if_large(
+                responses = await run_in_thread_if_large(
                     len(messages), partial(self._difference, messages, reached)
                 )
-                if self.is_read:
-                    self.publish([piece] if piece else [], reached)
-                else:
-                    self.skip(reached)
+                self._cursor = reached
+                if responses:
+                    self._publish(responses)
                 await asyncio.sleep(max(_PAUSE_SECONDS, time.monotonic() - started))
         except Exception as error:  # noqa: BLE001 - the readers get it
             self.fail(error)
 
-    def _is_of_chat(self, spans: Iterable[Span], deleted: Iterable[str]) -> bool:
+    def _publish(self, responses: Sequence[pb.TailChatResponse]) -> None:
+        place = (self.reached or 0) + 1
+        if self.is_read:
+            size = sum(response.ByteSize() for response in responses)
+            self.publish([Piece(place, responses, size)], place)
+        else:
+            self.skip(place)
+
+    def _is_of_chat(self, spans: Sequence[Span], deleted: Sequence[str]) -> bool:
         """Whether spans that were stored, or traces of deleted ones, may change the chat."""
         if trace_id := self._request.trace_id:
             return any(span.trace_id == trace_id for span in spans) or trace_id in deleted
@@ -181,22 +218,20 @@ class ChatGroup(Group):
                     )
         return found
 
-    def _difference(self, messages: Sequence[chat_pb2.ChatMessage], reached: int) -> Piece | None:
+    def _difference(
+        self, messages: Sequence[chat_pb2.ChatMessage], reached: int
+    ) -> list[pb.TailChatResponse]:
         """The difference between what was shown and these messages, which are shown then."""
         now = _digests(messages)
         found = _changes(self._shown, messages)
         removed = [message_id for message_id in self._shown if message_id not in now]
         self._shown = now
-        if not (found or removed):
-            return None
-        responses = self._responses(found, removed, reached)
-        return Piece(reached, responses, sum(one.ByteSize() for one in responses))
+        return self._responses(found, removed, reached) if found or removed else []
 
     def _responses(
         self, found: Sequence[pb.TailChatResponse.Change], removed: Sequence[str], reached: int
     ) -> list[pb.TailChatResponse]:
         """Responses with changes; only the last has a cursor behind them all."""
-        before = self.reached or 0
         responses = [pb.TailChatResponse(removed_message_ids=removed)]
         size = responses[0].ByteSize()
         for change in found:
@@ -206,7 +241,7 @@ class ChatGroup(Group):
             responses[-1].changes.append(change)
             size += change.ByteSize()
         for response in responses:
-            position = reached if response is responses[-1] else min(before, reached)
+            position = reached if response is responses[-1] else min(self._cursor, reached)
             response.cursor = cursor(METHOD, self.project, position, time.time_ns())
         return responses
 

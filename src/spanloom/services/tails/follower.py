@@ -55,13 +55,15 @@ class Follower:
             group = self._groups[key] = make()
         if self._task is None:
             self._task = asyncio.create_task(self._follow())
+        group.users += 1
         responses = group.read(position)
         try:
             async for response in responses:
                 yield response
         finally:
             await responses.aclose()
-            if not group.readers:
+            group.users -= 1
+            if not group.users:
                 if self._groups.get(key) is group:
                     del self._groups[key]
                 group.stop()

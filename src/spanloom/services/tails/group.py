@@ -75,11 +75,13 @@ class Group(ABC):
 
     Attributes:
         reached: The position up to which all responses were made; None before the first.
+        stored: How much was stored since the group began, spans of its project.
     """
 
     def __init__(self, project: str) -> None:
         self.project = project
         self.reached: int | None = None
+        self.users = 0  # calls, those that do not read yet included
         self.failure: Exception | None = None
         self.stored = NOTHING
         self._begins = 0  # the position at which the window begins
@@ -93,9 +95,9 @@ class Group(ABC):
         """Make responses of the next part of the log."""
 
     @abstractmethod
-    async def missed(self, position: int) -> tuple[list[Piece], int, Behind]:
-        """What follows a position that the window does not reach: responses, the position after
-        them, and how much was stored between."""
+    async def missed(self, position: int, stored: Behind) -> tuple[list[Piece], int, Behind]:
+        """What follows a position that the window does not reach: responses, and the position
+        after them; and how much had been stored there, if it was `stored` at the first."""
 
     @abstractmethod
     def response(self, position: int) -> Any:
@@ -133,8 +135,8 @@ class Group(ABC):
         self._readers.add(reader)
         clock = asyncio.get_running_loop().time
         try:
-            while position is None and self.reached is None and not self.failure:
-                await self._moved(QUIET_SECONDS)
+            if position is None:
+                await self._started()
             if position is None and self.reached is not None:
                 reader.position = self.reached
             yield self.response(reader.position)
@@ -170,12 +172,16 @@ class Group(ABC):
         finally:
             self._readers.discard(reader)
 
+    async def _started(self) -> None:
+        while self.reached is None and not self.failure:
+            await self._moved(QUIET_SECONDS)
+
     async def _read_missed(self, reader: _Reader) -> tuple[Sequence[Any], int]:
-        pieces, reached, between = await self.missed(reader.position)
+        pieces, reached, stored = await self.missed(reader.position, reader.passed or NOTHING)
         if reached <= reader.position:
             await asyncio.sleep(_RETRY_SECONDS)  # a transaction of another process is still open
-        if (passed := reader.passed) is not None:
-            reader.passed = Behind(passed.spans + between.spans, passed.bytes + between.bytes)
+        if reader.passed is not None:
+            reader.passed = stored
         return [response for piece in pieces for response in piece.responses], reached
 
     def _check(self, reader: _Reader) -> None:

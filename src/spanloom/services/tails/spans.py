@@ -44,9 +44,9 @@ class SpanGroup(Group):
         else:
             self.skip(part.reached)
 
-    async def missed(self, position: int) -> tuple[list[Piece], int, Behind]:
+    async def missed(self, position: int, stored: Behind) -> tuple[list[Piece], int, Behind]:
         part = await self._log.stored([self.project], position, limit=MOST_SPANS, size=MOST_BYTES)
-        return await self._pieces(part), part.reached, Behind().plus(part, self.project)
+        return await self._pieces(part), part.reached, stored.plus(part, self.project)
 
     def response(self, position: int) -> pb.TailSpansResponse:
         return pb.TailSpansResponse(cursor=cursor(METHOD, self.project, position, time.time_ns()))
