@@ -158,7 +158,7 @@ class DirectClient:
             ),
             self._loop,
         ).result(60)
-        return _message(result)
+        return message_of(result)
 
     def _stream(self, method: str, request: Message, sent: dict[str, str]) -> list[Any]:
         async def read() -> Message:
@@ -175,13 +175,14 @@ class DirectClient:
             return [result async for result in results]
 
         results = asyncio.run_coroutine_threadsafe(gather(), self._loop).result(60)
-        return [_message(result) for result in results]
+        return [message_of(result) for result in results]
 
     def close(self) -> None:
         pass
 
 
-def _message(result: Message | SpanloomError) -> Message:
+def message_of(result: Message | SpanloomError) -> Message:
+    """A result of the middleware; CallError if it is an error."""
     if isinstance(result, SpanloomError):
         raise error_from_status(wire_status.rpc_status(result, REQUEST_ID))
     return result

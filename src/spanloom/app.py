@@ -45,19 +45,12 @@ from spanloom.services.query import Limits, QueryService
 from spanloom.services.reviews import ReviewService
 from spanloom.services.sessions import SessionService
 from spanloom.services.spans import SpanService
+from spanloom.services.tails.follower import Follower
 from spanloom.services.trace_export import TraceExportService
 from spanloom.services.traces import TraceService
 from spanloom.store.store import Store
 
 log = structlog.get_logger("spanloom")
-
-# Streams of the native services.
-NOT_SERVED_YET = frozenset(
-    {
-        *("spanloom.v1.SpanService.ImportSpans", "spanloom.v1.SpanService.RecordSpans"),
-        *("spanloom.v1.SpanService.TailSpans", "spanloom.v1.ChatService.TailChat"),
-    }
-)
 
 _READY_POLL_SECONDS = 1.0
 # How long a thread that converts something large may hold the interpreter's lock, in seconds.
@@ -98,6 +91,7 @@ class Sockets:
 
 def methods(store: Store, limits: Limits = Limits()) -> list[Method]:  # noqa: B008 - frozen
     """All methods of the contract, answered from one store."""
+    follower = Follower(store)
     return method_table(
         {
             "spanloom.v1.TraceExportService": TraceExportService(store),
@@ -110,14 +104,13 @@ def methods(store: Store, limits: Limits = Limits()) -> list[Method]:  # noqa: B
             "spanloom.v1.PromptService": PromptService(store),
             "spanloom.v1.EvaluatorService": EvaluatorService(store),
             "spanloom.v1.DatasetService": DatasetService(store),
-            "spanloom.v1.SpanService": SpanService(store),
-            "spanloom.v1.ChatService": ChatService(store),
+            "spanloom.v1.SpanService": SpanService(store, follower),
+            "spanloom.v1.ChatService": ChatService(store, follower),
             "spanloom.v1.QueryService": QueryService(store, limits),
             "spanloom.v1.ReviewService": ReviewService(store),
             OTLP_SERVICE: OtlpTraceService(store),
         },
         roles={OTLP_SERVICE: "ingest"},
-        without=NOT_SERVED_YET,
     )
 
 
@@ -149,6 +142,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             NoAuth(cors_origins) if settings.no_auth else ApiKeyAuthenticator(store),
             timeout=settings.request_timeout,
             max_in_flight=settings.max_in_flight,
+            max_streams=settings.max_streams,
         )
         table = methods(store, Limits(settings.max_request_bytes, settings.request_timeout))
         grpc_server = GrpcServer(

@@ -53,6 +53,7 @@ class Settings:
     max_request_bytes: int = 64 * 1024 * 1024
     request_timeout: float = 60.0
     max_in_flight: int = 1024
+    max_streams: int = 4096  # streams are not among the calls in flight, for they may be idle
     queue_rows: int = 50_000
     queue_bytes: int = 64 * 1024 * 1024
     lame_duck: float = 1.5  # seconds of UNAVAILABLE before a busy server stops listening
@@ -96,6 +97,7 @@ class Settings:
             "request_timeout",
             "evaluation_lease",
             "max_in_flight",
+            "max_streams",
             "queue_rows",
             "queue_bytes",
         ):

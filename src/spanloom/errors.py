@@ -217,6 +217,13 @@ def queue_full(retry_after: float = 1.0) -> SpanloomError:
     )
 
 
+def shutting_down() -> SpanloomError:
+    """UNAVAILABLE: the server drains; another one, or this one later, answers the call."""
+    return SpanloomError(
+        Code.UNAVAILABLE, Reason.SHUTTING_DOWN, "the server is shutting down", retry_after=1.0
+    )
+
+
 def store_unavailable(retry_after: float = 1.0) -> SpanloomError:
     """UNAVAILABLE: the database could not be reached or refused; nothing was acknowledged."""
     return SpanloomError(

@@ -97,7 +97,7 @@ def test_a_client_that_sends_no_more_is_stopped_at_its_deadline(lab: Bench) -> N
         list(lab.grpc_stream("Echo", endless(), timeout=0.5))
     assert code_of(refused) == "DEADLINE_EXCEEDED"
     assert lines[0]["code"] in ("DEADLINE_EXCEEDED", "CANCELLED")  # whoever notices first
-    until(lambda: not lab.middleware.is_busy, 10)
+    until(lambda: not lab.middleware.has_streams, 10)
 
 
 def test_a_stream_that_its_client_cancels_ends(lab: Bench) -> None:
@@ -109,10 +109,10 @@ def test_a_stream_that_its_client_cancels_ends(lab: Bench) -> None:
 
     answers = lab.grpc_stream("Echo", endless())
     next(answers)
-    assert lab.middleware.is_busy
+    assert lab.middleware.has_streams
     answers.cancel()
     more.set()
-    until(lambda: not lab.middleware.is_busy, 10)
+    until(lambda: not lab.middleware.has_streams, 10)
 
 
 def test_a_call_without_a_message_is_answered(lab: Bench) -> None:
@@ -382,7 +382,7 @@ def test_streams_of_methods_end_when_the_server_drains(method: str) -> None:
 
         with ThreadPoolExecutor() as threads:
             call = threads.submit(lambda: drained(lab, method, values()))
-            until(lambda: lab.middleware.is_busy, 10)
+            until(lambda: lab.middleware.has_streams, 10)
             time.sleep(0.2)
             lab.loop.call_soon_threadsafe(lab.middleware.drain)
             began = time.monotonic()

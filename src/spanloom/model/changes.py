@@ -39,3 +39,27 @@ class Changes(NamedTuple):
     deleted: Sequence[SpanDeletion]
     reached: int
     more: bool
+
+
+class StoredSpan(NamedTuple):
+    """A whole span of the log, and the number of bytes that the store keeps of what was sent,
+    before compression."""
+
+    project: str
+    span: Span
+    size: int
+
+
+class StoredSpans(NamedTuple):
+    """A part of the log of several projects.
+
+    Attributes:
+        spans: In the order in which they were stored; `span.version` is the place of each.
+        deleted: The project of each deletion of this part, and the deletion.
+        reached, more: As of `Changes`.
+    """
+
+    spans: Sequence[StoredSpan]
+    deleted: Sequence[tuple[str, SpanDeletion]]
+    reached: int
+    more: bool

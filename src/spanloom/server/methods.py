@@ -8,7 +8,7 @@ takes the request, or an async iterator of the requests of a client stream, and 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +48,12 @@ class Method:
         return bool(self.descriptor.server_streaming)
 
     @property
+    def takes_refusals(self) -> bool:
+        """Whether the answer takes what cannot be read as a request as an error in the stream, and
+        goes on. Else it ends the stream."""
+        return bool(getattr(self.answer, "takes_refusals", False))
+
+    @property
     def is_read(self) -> bool:
         """Whether its proto file states that a call changes nothing."""
         level = descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS
@@ -55,9 +61,7 @@ class Method:
 
 
 def method_table(
-    services: Mapping[str, object],
-    roles: Mapping[str, str] | None = None,
-    without: Collection[str] = (),
+    services: Mapping[str, object], roles: Mapping[str, str] | None = None
 ) -> list[Method]:
     """All methods of the services.
 
@@ -65,7 +69,6 @@ def method_table(
         services: By their full proto name: `{"spanloom.v1.TraceService": TraceService(store)}`.
         roles: By service, the role that its callers need if its proto files do not say so, because
             they belong to another project.
-        without: Full names of RPCs that are not served.
 
     Raises:
         SetupError: A service has no method for one of its RPCs.
@@ -75,7 +78,6 @@ def method_table(
         _method(descriptor, service, (roles or {}).get(name, ""))
         for name, service in services.items()
         for descriptor in pool.FindServiceByName(name).methods
-        if descriptor.full_name not in without
     ]
 
 

@@ -12,12 +12,13 @@ import math
 import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import structlog
 from google.protobuf.message import Message
 
-from spanloom.errors import Code, Reason, SpanloomError
+from spanloom.errors import Code, Reason, SpanloomError, shutting_down
 from spanloom.model import uuid7
 from spanloom.server.auth import Authenticator
 from spanloom.server.methods import Method
@@ -38,7 +39,7 @@ _ALLOWED = {
 }
 
 # What a method takes: its request, or the requests of a client stream.
-Read = Callable[[], Awaitable[Message | AsyncIterator[Message]]]
+Read = Callable[[], Awaitable[Message | AsyncIterator[Message | SpanloomError]]]
 T = TypeVar("T")
 
 
@@ -48,29 +49,50 @@ def request_id_of(metadata: Mapping[str, str]) -> str:
     return given if _VALID_REQUEST_ID.fullmatch(given) else uuid7()
 
 
+@dataclass(slots=True)
+class _Places:
+    """How many calls of a kind there may be at once, and are."""
+
+    of: str
+    most: int
+    taken: int = 0
+
+
 class Middleware:
     """Runs methods.
 
     Args:
-        timeout: Seconds that a call with one answer may take, if the caller's own deadline is not
-            shorter. A call with many answers has the caller's deadline only.
+        timeout: Seconds that a call with one request and one answer may take, if the caller's own
+            deadline is not shorter. A stream has the caller's deadline only; one of requests alone
+            may pause for so long.
         max_in_flight: So many calls at once are accepted; more get RESOURCE_EXHAUSTED.
+        max_streams: The same of streams, which may be idle for any time.
     """
 
     def __init__(
-        self, authenticator: Authenticator, *, timeout: float = 60.0, max_in_flight: int = 1024
+        self,
+        authenticator: Authenticator,
+        *,
+        timeout: float = 60.0,
+        max_in_flight: int = 1024,
+        max_streams: int = 4096,
     ) -> None:
         self._authenticator = authenticator
         self._timeout = timeout
-        self._max_in_flight = max_in_flight
-        self._in_flight = 0
+        self._calls = _Places("calls", max_in_flight)
+        self._streams = _Places("streams", max_streams)
         self._last_call = -math.inf
         self._open_streams: set[asyncio.Timeout] = set()
         self.draining = False
 
     @property
     def is_busy(self) -> bool:
-        return self._in_flight > 0
+        """Whether calls are in flight; open streams may be idle."""
+        return self._calls.taken > 0
+
+    @property
+    def has_streams(self) -> bool:
+        return self._streams.taken > 0
 
     def was_called_within(self, seconds: float) -> bool:
         """Whether a call came in the last so many seconds."""
@@ -110,21 +132,28 @@ class Middleware:
         started = time.perf_counter()
         project, code, reason = "", "CANCELLED", ""
         notes = Notes() if notes is None else notes
-        self._in_flight += 1
+        places = self._streams if method.takes_many else self._calls
+        places.taken += 1
         try:
-            limit = self._timeout if time_left is None else min(time_left, self._timeout)
+            limit = time_left
+            if not method.takes_many:
+                limit = self._timeout if time_left is None else min(time_left, self._timeout)
             async with asyncio.timeout(limit):
-                call = await self._admit(method, metadata, request_id, notes)
+                call = await self._admit(method, metadata, request_id, notes, places)
                 project = call.key_project
-                answer: Awaitable[Message] = method.answer(await read(), call)
-                result = await (self._step(answer) if method.takes_many else answer)
+                request: Any = await read()
+                result: Message
+                if method.takes_many:
+                    result = await self._step(method.answer(self._in_time(request), call))
+                else:
+                    result = await method.answer(request, call)
             code = "OK"
         except Exception as error:  # noqa: BLE001 - the funnel
             refusal = self._refusal(error, request_id, method, notes.on_deadline)
             code, reason = refusal.code, refusal.reason
             return refusal
         finally:
-            self._in_flight -= 1
+            places.taken -= 1
             _log(method.full_name, request_id, started, transport, project, code, reason)
         return result
 
@@ -145,9 +174,9 @@ class Middleware:
         started = time.perf_counter()
         project, code, reason = "", "CANCELLED", ""
         deadline = None if time_left is None else asyncio.get_running_loop().time() + time_left
-        self._in_flight += 1
+        self._streams.taken += 1
         try:
-            call = await self._admit(method, metadata, request_id, Notes())
+            call = await self._admit(method, metadata, request_id, Notes(), self._streams)
             project = call.key_project
             request = await self._step(read(), deadline)
             async with contextlib.aclosing(method.answer(request, call)) as answers:
@@ -159,8 +188,17 @@ class Middleware:
             code, reason = refusal.code, refusal.reason
             yield refusal
         finally:
-            self._in_flight -= 1
+            self._streams.taken -= 1
             _log(method.full_name, request_id, started, transport, project, code, reason)
+
+    async def _in_time(self, requests: AsyncIterator[T]) -> AsyncIterator[T]:
+        """The requests of a client that does not pause for longer than the timeout."""
+        while True:
+            async with asyncio.timeout(self._timeout):
+                request = await anext(requests, None)
+            if request is None:
+                return
+            yield request
 
     async def _step(self, work: Awaitable[T], deadline: float | None = None) -> T:
         """Wait for one step of a stream, until the deadline or until the server drains.
@@ -186,18 +224,23 @@ class Middleware:
         return as_error(error, request_id, method.full_name, on_deadline)
 
     async def _admit(
-        self, method: Method, metadata: Mapping[str, str], request_id: str, notes: Notes
+        self,
+        method: Method,
+        metadata: Mapping[str, str],
+        request_id: str,
+        notes: Notes,
+        places: _Places,
     ) -> CallContext:
         received_ns = time.time_ns()
         self._last_call = time.monotonic()
         if self.draining:
             raise shutting_down()
-        if self._in_flight > self._max_in_flight:
+        if places.taken > places.most:
             raise SpanloomError(
                 Code.RESOURCE_EXHAUSTED,
                 Reason.QUEUE_FULL,
-                "the server has too many calls in progress; retry later",
-                metadata={"limit_calls": str(self._max_in_flight)},
+                f"the server has too many {places.of} in progress; retry later",
+                metadata={f"limit_{places.of}": str(places.most)},
                 retry_after=1.0,
             )
         principal = await self._authenticator.authenticate(metadata)
@@ -219,14 +262,8 @@ class Middleware:
             header_project=metadata.get("x-spanloom-project", ""),
             header_project_id=metadata.get("project_id", "").rpartition("/")[2],
             notes=notes,
+            is_draining=lambda: self.draining,
         )
-
-
-def shutting_down() -> SpanloomError:
-    """UNAVAILABLE: the server drains; another one, or this one later, answers the call."""
-    return SpanloomError(
-        Code.UNAVAILABLE, Reason.SHUTTING_DOWN, "the server is shutting down", retry_after=1.0
-    )
 
 
 def log_refusal(error: SpanloomError, request_id: str, *, transport: str, target: str) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from functools import partial
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -23,7 +23,11 @@ from spanloom.model import Span, SpanQuery
 from spanloom.model.checks import Violations, possible_id
 from spanloom.model.folding import folded
 from spanloom.model.paging import clamped_page_size, not_negative
+from spanloom.services.chat_reviews import count_reviews
 from spanloom.services.context import CallContext
+from spanloom.services.queries.cursors import position_of_cursor
+from spanloom.services.tails.chats import METHOD, ChatGroup
+from spanloom.services.tails.follower import Follower
 from spanloom.store.spans import Position
 from spanloom.store.store import Store
 from spanloom.v1 import chat_pb2
@@ -42,19 +46,16 @@ class _Turn(NamedTuple):
 class ChatService:
     """Traces and conversations as chats, and messages across them."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, follower: Follower) -> None:
         self._store = store
+        self._follower = follower
 
     async def list_chat_messages(
         self, request: pb.ListChatMessagesRequest, call: CallContext
     ) -> pb.ListChatMessagesResponse:
         project = call.project()
         spelled = json_path(type(request))
-        bad = Violations(spelled=spelled)
-        if bool(request.trace_id) == bool(request.conversation_id):
-            names = " and ".join(map(spelled, ("trace_id", "conversation_id")))
-            bad.add("trace_id", f"exactly one of {names} is required")
-        _check_numbers("kinds", request.kinds, chat_pb2.ChatMessageKind, bad)
+        bad = _chosen_chat(request)
         if request.order not in chat_pb2.ChatOrder.values():
             bad.add("order", f"{request.order} is no ChatOrder")
         bad.refuse()
@@ -72,10 +73,34 @@ class ChatService:
         page = _ChatPage(request, size, limit)
         at = await self._fill(page, project, request, after)
         response = pb.ListChatMessagesResponse(messages=page.messages)
-        await self._count_reviews(project, response.messages)
+        await count_reviews(self._store, project, response.messages)
         if at is not None:
             response.next_page_token = token_of(name, project, at)
         return response
+
+    async def tail_chat(
+        self, request: pb.TailChatRequest, call: CallContext
+    ) -> AsyncIterator[pb.TailChatResponse]:
+        project = call.project()
+        bad = _chosen_chat(request)
+        for name in ("trace_id", "conversation_id"):
+            if value := getattr(request, name):
+                bad.check_id(name, value)
+        bad.refuse()
+        not_negative(json_path(type(request))("text_limit"), request.text_limit)
+        position = None
+        if request.cursor:
+            position = position_of_cursor(request.cursor, METHOD, project, call.received_ns)
+        asked = type(request)()
+        asked.CopyFrom(request)
+        asked.ClearField("cursor")
+        key = asked.SerializeToString(deterministic=True)
+        responses = self._follower.read(
+            project, METHOD, key, position, lambda: ChatGroup(self._store, project, asked)
+        )
+        async with aclosing(responses):
+            async for response in responses:
+                yield response
 
     async def search_chat_messages(
         self, request: pb.SearchChatMessagesRequest, call: CallContext
@@ -167,17 +192,6 @@ class ChatService:
             return None, number
         page, _ = await self._store.conversation_turns(project, session_id, limit=1, offset=offset)
         return (_Turn(*page[0]) if page else None), number
-
-    async def _count_reviews(self, project: str, messages: Any) -> None:
-        shown = {message.span_id for message in messages if message.span_id}
-        found = await self._store.feedback_on(
-            project, [("span", span_id) for span_id in sorted(shown)]
-        )
-        counted = Counter((feedback.target_id, feedback.trace_id) for feedback in found)
-        for message in messages:
-            message.review_count = (
-                counted[message.span_id, ""] + counted[message.span_id, message.trace_id]
-            )
 
     async def _drop_repeated(self, project: str, page: _MatchPage, after: Position) -> None:
         """Drop the messages that spans of their traces have which earlier pages returned."""
@@ -325,6 +339,17 @@ def _search_query(
         texts=(request.text,),
     )
     return query, seconds
+
+
+def _chosen_chat(request: pb.ListChatMessagesRequest | pb.TailChatRequest) -> Violations:
+    """What is wrong with the choice of a chat and of its messages."""
+    spelled = json_path(type(request))
+    bad = Violations(spelled=spelled)
+    if bool(request.trace_id) == bool(request.conversation_id):
+        names = " and ".join(map(spelled, ("trace_id", "conversation_id")))
+        bad.add("trace_id", f"exactly one of {names} is required")
+    _check_numbers("kinds", request.kinds, chat_pb2.ChatMessageKind, bad)
+    return bad
 
 
 def _check_numbers(field: str, numbers: Sequence[int], enum: Any, bad: Violations) -> None:

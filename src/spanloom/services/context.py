@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from spanloom.errors import Code, Reason, SpanloomError, invalid_field
@@ -37,6 +37,7 @@ class CallContext:
         header_project: The header `x-spanloom-project`, "" if there is none.
         header_project_id: The last part of the header `project_id` (`entity/project`), or "".
         notes: What goes with the response.
+        is_draining: Whether the server ends its streams.
     """
 
     request_id: str
@@ -47,6 +48,7 @@ class CallContext:
     header_project: str = ""
     header_project_id: str = ""
     notes: Notes = field(default_factory=Notes)
+    is_draining: Callable[[], bool] = lambda: False
 
     def project(self, hint: str = "") -> str:
         """The project of a call. A project key decides.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from hashlib import sha256
 from typing import Any
 
 from spanloom.adapters.native.filters import Condition, span_query
-from spanloom.adapters.native.read import read_spans
 from spanloom.adapters.native.texts import shown_span, whole_text
 from spanloom.adapters.native.update import read_update
 from spanloom.codec.json_path import json_path
@@ -15,18 +15,20 @@ from spanloom.codec.list_token import list_name, position_in, token_of
 from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.codec.required_fields import missing_fields
 from spanloom.codec.text_cuts import MOST_BYTES
-from spanloom.errors import invalid_field, not_found
-from spanloom.model import Span, trace_scan
+from spanloom.errors import SpanloomError, invalid_field, not_found
+from spanloom.model import Span
 from spanloom.model.checks import Violations, possible_id
-from spanloom.model.evaluations import traces_requesting_evaluation
 from spanloom.model.paging import clamped_page_size, not_negative
 from spanloom.model.span import NATIVE
 from spanloom.services.context import CallContext
+from spanloom.services.queries.cursors import position_of_cursor
+from spanloom.services.span_streams import MOST_SPANS, Import, Recorder, read_request, record
+from spanloom.services.tails.follower import Follower
+from spanloom.services.tails.spans import METHOD, SpanGroup
 from spanloom.store.store import Store
 from spanloom.v1 import span_pb2
 from spanloom.v1 import span_service_pb2 as pb
 
-MOST_SPANS = 10_000
 DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 100, 1000
 DEFAULT_TEXT, MAX_TEXT = 65_536, 262_144
 # How long one page is searched for.
@@ -38,31 +40,65 @@ _INGEST = "ingest"
 class SpanService:
     """Spans in and out, in Spanloom's own shape."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, follower: Follower) -> None:
         self._store = store
+        self._follower = follower
 
     async def write_spans(
         self, request: pb.WriteSpansRequest, call: CallContext
     ) -> pb.WriteSpansResponse:
+        recorder = await self._recorder(call)
+        size = request.ByteSize()
+        spans = await read_request(request.spans, type(request), size, call.received_ns)
+        await recorder.record(spans)
+        return pb.WriteSpansResponse(warnings=await self._warnings(recorder.project, spans))
+
+    async def import_spans(
+        self, requests: AsyncIterator[pb.ImportSpansRequest | SpanloomError], call: CallContext
+    ) -> pb.ImportSpansResponse:
+        imported = Import(await self._recorder(call))
+        await imported.read(requests)
+        return imported.response
+
+    import_spans.takes_refusals = True  # type: ignore[attr-defined]
+
+    async def record_spans(
+        self, requests: AsyncIterator[pb.RecordSpansRequest], call: CallContext
+    ) -> AsyncIterator[pb.RecordSpansResponse]:
+        recorder = await self._recorder(call)
+        async with aclosing(record(recorder, requests, call.is_draining)) as responses:
+            async for response in responses:
+                yield response
+
+    async def tail_spans(
+        self, request: pb.TailSpansRequest, call: CallContext
+    ) -> AsyncIterator[pb.TailSpansResponse]:
         project = call.project()
-        bad = Violations(spelled=json_path(type(request)))
-        if not request.spans:
-            bad.add("spans", "is required: at least one span")
-        _check_number(request.spans, bad)
-        weight = max(len(request.spans), request.ByteSize() // 4096)
-        spans = await run_in_thread_if_large(
-            weight, lambda: read_spans(request.spans, received_ns=call.received_ns, bad=bad)
-        )
-        certain, possible = traces_requesting_evaluation(spans)
-        await self._store.ensure_project(project)
-        await self._store.record_spans(
-            project,
-            spans,
-            evaluations=[trace_scan(trace_id) for trace_id in sorted(certain)],
-            scan_if_sampled=possible,
-            only_own=call.role == _INGEST,
-        )
-        return pb.WriteSpansResponse(warnings=await self._warnings(project, spans))
+        bad = _view_of(request)
+        query, matches = span_query(request.filter, request.trace_id, bad)
+        is_basic, limit = request.view == span_pb2.SPAN_VIEW_BASIC, _text_limit(request)
+        if request.cursor:
+            position = position_of_cursor(request.cursor, METHOD, project, call.received_ns)
+        else:
+            position = await self._store.summaries.present()
+        holds = self._store.condition(query)
+
+        def make() -> SpanGroup:
+            return SpanGroup(
+                self._store,
+                project,
+                lambda span: holds(span) and matches(span),
+                basic=is_basic,
+                limit=limit,
+            )
+
+        asked = type(request)()
+        asked.CopyFrom(request)
+        asked.ClearField("cursor")
+        key = asked.SerializeToString(deterministic=True)
+        async with aclosing(self._follower.read(project, METHOD, key, position, make)) as responses:
+            async for response in responses:
+                yield response
 
     async def get_span(self, request: pb.GetSpanRequest, call: CallContext) -> pb.GetSpanResponse:
         span = await self._span(request, call)
@@ -85,9 +121,7 @@ class SpanService:
             maximum=MAX_PAGE_SIZE,
         )
         limit = _text_limit(request)
-        bad = Violations(spelled=spelled)
-        if request.view not in span_pb2.SpanView.values():
-            bad.add("view", f"{request.view} is no SpanView")
+        bad = _view_of(request)
         query, matches = span_query(request.filter, request.trace_id, bad)
         name = list_name("ListSpans", request)
         after = position_in(
@@ -178,6 +212,11 @@ class SpanService:
             raise not_found("trace", trace_id[:64])
         return pb.DeleteTraceSpansResponse(deleted_count=number or 0)
 
+    async def _recorder(self, call: CallContext) -> Recorder:
+        project = call.project()
+        await self._store.ensure_project(project)
+        return Recorder(self._store, project, call.role == _INGEST)
+
     async def _span(
         self, request: pb.GetSpanRequest | pb.ReadSpanTextRequest, call: CallContext
     ) -> Span:
@@ -242,5 +281,13 @@ def _check_number(spans: Sequence[Any], bad: Violations) -> None:
         bad.refuse()
 
 
-def _text_limit(request: pb.GetSpanRequest | pb.ListSpansRequest) -> int:
+def _view_of(request: pb.ListSpansRequest | pb.TailSpansRequest) -> Violations:
+    """What is wrong with the view."""
+    bad = Violations(spelled=json_path(type(request)))
+    if request.view not in span_pb2.SpanView.values():
+        bad.add("view", f"{request.view} is no SpanView")
+    return bad
+
+
+def _text_limit(request: pb.GetSpanRequest | pb.ListSpansRequest | pb.TailSpansRequest) -> int:
     return not_negative(json_path(type(request))("text_limit"), request.text_limit)

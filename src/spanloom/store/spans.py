@@ -258,6 +258,10 @@ class SpanStore(Protocol):
         """
         ...
 
+    def condition(self, query: SpanQuery) -> Callable[[Span], bool]:
+        """Whether a whole span is one that `list_spans` gives for the query."""
+        ...
+
     async def delete_spans(self, project: str, keys: Collection[tuple[str, str]]) -> int:
         """Delete spans by (trace id, span id), and updates and feedback on them; how many there
         were. Else as `delete_trace`."""

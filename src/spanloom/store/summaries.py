@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol, TypeVar
 
-from spanloom.model.changes import Changes
+from spanloom.model.changes import Changes, StoredSpans
 from spanloom.model.outline import OutlineRead
 from spanloom.model.span import Span, Trace
 from spanloom.model.summaries import (
@@ -143,5 +143,15 @@ class Summaries(Protocol):
 
         A position never passes a write that may still be committed. A span that is stored again is
         there once, at its new place.
+        """
+        ...
+
+    async def stored(
+        self, projects: Collection[str], after: int, *, limit: int, size: int
+    ) -> StoredSpans:
+        """As `changes`, of several projects, with whole spans.
+
+        Args:
+            size: bytes after which no further span is read.
         """
         ...

@@ -192,9 +192,14 @@ class TailChatResponse(_message.Message):
     CHANGES_FIELD_NUMBER: _builtins.int
     REMOVED_MESSAGE_IDS_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
+    RESET_FIELD_NUMBER: _builtins.int
     cursor: _builtins.str
     """The position after everything that was stored before this response was sent. Valid for at least
     24 hours, unless the server is configured otherwise.
+    """
+    reset: _builtins.bool
+    """Whether the client must discard the messages that it has: this response and the next ones have
+    all messages of the chat.
     """
     @_builtins.property
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___TailChatResponse.Change]:
@@ -212,10 +217,11 @@ class TailChatResponse(_message.Message):
         changes: _abc.Iterable[Global___TailChatResponse.Change] | None = ...,
         removed_message_ids: _abc.Iterable[_builtins.str] | None = ...,
         cursor: _builtins.str = ...,
+        reset: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "cursor", b"cursor", "removed_message_ids", b"removed_message_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "cursor", b"cursor", "removed_message_ids", b"removed_message_ids", "reset", b"reset"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

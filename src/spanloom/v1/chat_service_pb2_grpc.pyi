@@ -59,9 +59,10 @@ class ChatServiceStub:
     response comes at once and may be empty. Then read the pages, and apply the changes.
 
     Every response has a cursor from which the stream can be resumed, and at least every 15 seconds
-    there is another, if need be without changes. After a resume, changes may arrive again. The
-    trace or conversation need not exist yet. When the server shuts down, the stream ends with
-    UNAVAILABLE (ERROR_REASON_SHUTTING_DOWN).
+    there is another, if need be without changes. If the chat has changed between `cursor` and a
+    resume, all its messages arrive again, after a response with `reset`. The trace or conversation
+    need not exist yet. When the server shuts down, the stream ends with UNAVAILABLE
+    (ERROR_REASON_SHUTTING_DOWN).
 
     In REST, the response has one JSON object per line. With `Accept: text/event-stream`, it has
     server-sent events, whose id is the cursor; the header `Last-Event-ID` replaces `cursor`.
@@ -117,9 +118,10 @@ class ChatServiceAsyncStub(ChatServiceStub):
     response comes at once and may be empty. Then read the pages, and apply the changes.
 
     Every response has a cursor from which the stream can be resumed, and at least every 15 seconds
-    there is another, if need be without changes. After a resume, changes may arrive again. The
-    trace or conversation need not exist yet. When the server shuts down, the stream ends with
-    UNAVAILABLE (ERROR_REASON_SHUTTING_DOWN).
+    there is another, if need be without changes. If the chat has changed between `cursor` and a
+    resume, all its messages arrive again, after a response with `reset`. The trace or conversation
+    need not exist yet. When the server shuts down, the stream ends with UNAVAILABLE
+    (ERROR_REASON_SHUTTING_DOWN).
 
     In REST, the response has one JSON object per line. With `Accept: text/event-stream`, it has
     server-sent events, whose id is the cursor; the header `Last-Event-ID` replaces `cursor`.
@@ -184,9 +186,10 @@ class ChatServiceServicer(metaclass=_abc_1.ABCMeta):
         response comes at once and may be empty. Then read the pages, and apply the changes.
 
         Every response has a cursor from which the stream can be resumed, and at least every 15 seconds
-        there is another, if need be without changes. After a resume, changes may arrive again. The
-        trace or conversation need not exist yet. When the server shuts down, the stream ends with
-        UNAVAILABLE (ERROR_REASON_SHUTTING_DOWN).
+        there is another, if need be without changes. If the chat has changed between `cursor` and a
+        resume, all its messages arrive again, after a response with `reset`. The trace or conversation
+        need not exist yet. When the server shuts down, the stream ends with UNAVAILABLE
+        (ERROR_REASON_SHUTTING_DOWN).
 
         In REST, the response has one JSON object per line. With `Accept: text/event-stream`, it has
         server-sent events, whose id is the cursor; the header `Last-Event-ID` replaces `cursor`.

@@ -10,8 +10,9 @@ import grpc
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from spanloom.errors import shutting_down
 from spanloom.server.grpc.call import metadata_of, refuse
-from spanloom.server.middleware import request_id_of, shutting_down
+from spanloom.server.middleware import request_id_of
 
 _States = health_pb2.HealthCheckResponse
 _ListResponse: Any = vars(health_pb2)["HealthListResponse"]  # its types do not know it yet

@@ -10,8 +10,9 @@ import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
+from spanloom.errors import shutting_down
 from spanloom.server.grpc.call import metadata_of, refuse
-from spanloom.server.middleware import request_id_of, shutting_down
+from spanloom.server.middleware import request_id_of
 
 _METHOD: Final = "ServerReflectionInfo"
 _ALPHA_PACKAGE: Final = "grpc.reflection.v1alpha"

@@ -23,6 +23,7 @@ from spanloom.server.http.request import (
     read_lines,
 )
 from spanloom.server.http.response import ignored_fields, noted, send_body, send_error, start
+from spanloom.server.http.server_sent import EVENT_STREAM, accepts_events, event, set_cursor
 from spanloom.server.http.transcode import JSON, PROTOBUF, Route, RouteError, Transcoder
 from spanloom.server.methods import Method
 from spanloom.server.middleware import Middleware, as_error, log_refusal, request_id_of
@@ -30,6 +31,8 @@ from spanloom.services.context import Notes
 
 TRANSPORT = "rest"
 NDJSON = "application/x-ndjson"
+# A proxy that keeps a response until it is whole would keep a stream for ever.
+_STREAM_HEADERS = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 _PROTOBUF = (PROTOBUF, "application/protobuf", "application/vnd.google.protobuf")
 
 
@@ -75,6 +78,7 @@ class RestApp:
         form = _form(media_type)
         ignored: list[str] = []
 
+        is_sse = route.method.gives_many and accepts_events(metadata.get("accept", ""))
         watch = GoneWatch(receive)
 
         async def parse(body: bytes) -> Message:
@@ -89,19 +93,27 @@ class RestApp:
             ignored.extend(islice(new, MOST_IGNORED - len(ignored)))
             return message
 
-        async def requests() -> AsyncIterator[Message]:
+        async def requests() -> AsyncIterator[Message | SpanloomError]:
             if form != JSON:
                 raise unsupported_encoding(f"send one JSON object a line, as {NDJSON}")
             async for line in read_lines(metadata, receive, self._max_request_bytes):
-                yield await parse(line)
+                try:
+                    yield await parse(line)
+                except SpanloomError as error:
+                    if not route.method.takes_refusals:
+                        raise
+                    yield self._transcoder.refusal(route, error)
             watch.start()
 
-        async def read() -> Message | AsyncIterator[Message]:
+        async def read() -> Message | AsyncIterator[Message | SpanloomError]:
             if route.method.takes_many:
                 return requests()
             body = await read_body(metadata, receive, self._max_request_bytes)
             watch.start()
-            return await parse(body)
+            request = await parse(body)
+            if is_sse:
+                set_cursor(request, metadata.get("last-event-id", ""))
+            return request
 
         if route.method.gives_many:
             results = self._middleware.stream(
@@ -109,7 +121,14 @@ class RestApp:
             )
             with watch:
                 async with contextlib.aclosing(results):
-                    await self._send_stream(send, route, request_id, results)
+                    await self._send_stream(
+                        send,
+                        route,
+                        request_id,
+                        results,
+                        is_sse=is_sse,
+                        headers_only=scope["method"] == "HEAD",
+                    )
             return
         notes = Notes()
         result = await self._middleware.unary(
@@ -135,27 +154,34 @@ class RestApp:
         route: Route,
         request_id: str,
         results: AsyncIterator[Message | SpanloomError],
+        *,
+        is_sse: bool,
+        headers_only: bool,
     ) -> None:
-        """Send one JSON object a line.
+        """Send one JSON object a line, or a server-sent event.
 
-        An error after the first line is a last line `{"error": {...}}`, for the status is sent by
-        then.
+        An error after the first line is a last line `{"error": {...}}`, or an event of the type
+        `error`, for the status is sent by then.
         """
+        content_type = EVENT_STREAM if is_sse else NDJSON
         is_started = False
         async for result in results:
             if not is_started:
                 if isinstance(result, SpanloomError):
                     await send_error(send, self._transcoder.refusal(route, result), request_id)
                     return
-                await start(send, 200, NDJSON, request_id)
+                await start(send, 200, content_type, request_id, _STREAM_HEADERS)
                 is_started = True
+                if headers_only:
+                    break
             if isinstance(result, SpanloomError):
                 line = b'{"error":' + status.rest_body(result, request_id) + b"}"
             else:
                 line, _ = self._transcoder.write(route, result)
-            await send({"type": "http.response.body", "body": line + b"\n", "more_body": True})
+            body = event(line, result) if is_sse else line + b"\n"
+            await send({"type": "http.response.body", "body": body, "more_body": True})
         if not is_started:
-            await start(send, 200, NDJSON, request_id)
+            await start(send, 200, content_type, request_id, _STREAM_HEADERS)
         await send({"type": "http.response.body", "body": b""})
 
 

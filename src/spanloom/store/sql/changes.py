@@ -9,14 +9,23 @@ transaction may still commit: what it has passed is complete.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from functools import cache
 from typing import Any
 
 from sqlalchemy import BigInteger, Connection, Select, bindparam, func, select
 
 from spanloom.model import Span
-from spanloom.model.changes import Changes, SpanChange, SpanDeletion
+from spanloom.model.changes import Changes, SpanChange, SpanDeletion, StoredSpan, StoredSpans
+from spanloom.store.sql.compression import decompressed
 from spanloom.store.sql.database import Database
-from spanloom.store.sql.reading import SPAN_NAMES, from_columns
+from spanloom.store.sql.reading import (
+    BODY_COLUMNS,
+    SPAN_NAMES,
+    SpanReader,
+    from_columns,
+    select_whole,
+)
 from spanloom.store.sql.tables import deleted_spans, spans
 
 # Entries of the log that one call passes, those of other projects included: about 10 ms.
@@ -52,16 +61,35 @@ _PRESENT = [
     .limit(1)
     for table in (spans, deleted_spans)
 ]
-_DELETIONS = (
+_PART_OF_DELETIONS = (
     select(*(deleted_spans.c[name] for name in SpanDeletion._fields))
-    .where(
-        deleted_spans.c.version > _after,
-        deleted_spans.c.version < _horizon,
-        deleted_spans.c.project == bindparam("project"),
-    )
+    .where(deleted_spans.c.version > _after, deleted_spans.c.version < _horizon)
     .order_by(deleted_spans.c.version)
     .limit(SCANNED)
 )
+_DELETIONS = _PART_OF_DELETIONS.where(deleted_spans.c.project == bindparam("project"))
+
+
+@cache
+def _of_projects(database: Database) -> tuple[Select[Any], Select[Any]]:
+    """The whole spans, and the deletions, of several projects in a part of the log."""
+    part = _PART.subquery("part")
+    found = (
+        select(part)
+        .where(database.among_named(part.c.project, "projects"))
+        .order_by(part.c.version)
+        .limit(bindparam("limit"))
+    )
+    whole = select_whole(found, ("version",), also=("project",))
+    deletions = _PART_OF_DELETIONS.add_columns(deleted_spans.c.project).where(
+        database.among_named(deleted_spans.c.project, "projects")
+    )
+    return whole, deletions
+
+
+# Where a row of the whole spans has what was sent, and the project.
+_SENT = len(SPAN_NAMES) + 1
+_PROJECT = len(SPAN_NAMES) + len(BODY_COLUMNS)
 
 
 def present(connection: Connection, database: Database) -> int:
@@ -99,6 +127,52 @@ def changes(
         reached = max(reached, deleted[-1].version)
     spans_seen = [_change(row) for row in rows if row.version <= reached]
     return Changes(spans_seen, deleted, reached, more)
+
+
+def stored(
+    connection: Connection,
+    database: Database,
+    reader: SpanReader,
+    projects: Collection[str],
+    after: int,
+    limit: int,
+    size: int,
+) -> StoredSpans:
+    """The whole spans of projects that were stored after a position: at most `limit`, and no more
+    once they have `size` bytes."""
+    parameters = {"after": after, "horizon": database.horizon(connection)}
+    passed, number = connection.execute(_PASSED, parameters).one()
+    whole, deletions = _of_projects(database)
+    of_projects = {**parameters, "projects": database.texts(projects)}
+    found: list[StoredSpan] = []
+    is_full = False
+    if number:
+        with connection.execute(
+            whole, {**of_projects, "limit": limit}, execution_options={"stream_results": True}
+        ) as rows:
+            for row in rows:
+                weight = len(decompressed(row[_SENT]))
+                found.append(StoredSpan(row[_PROJECT], reader.to_span(row), weight))
+                size -= weight
+                if len(found) == limit or size <= 0:
+                    is_full = True
+                    break
+    if is_full:
+        reached = found[-1].span.version
+        more = reached < passed or number == SCANNED
+    else:
+        reached, more = passed or after, number == SCANNED
+    if more:
+        of_projects["horizon"] = reached + 1
+    rows_deleted = connection.execute(deletions, of_projects).fetchall()
+    deleted = [(row.project, SpanDeletion._make(row[:-1])) for row in rows_deleted]
+    if len(deleted) == SCANNED:
+        reached, more = deleted[-1][1].version, True
+    elif deleted:
+        reached = max(reached, deleted[-1][1].version)
+    return StoredSpans(
+        [one for one in found if one.span.version <= reached], deleted, reached, more
+    )
 
 
 def _change(row: Any) -> SpanChange:

@@ -21,6 +21,7 @@ from spanloom.store.sql.index.search import Watch, read_until_cancelled
 from spanloom.store.sql.index.terms import holder
 from spanloom.store.sql.reading import NOTHING, Updates, select_whole
 from spanloom.store.sql.rows import checked
+from spanloom.store.sql.span_condition import span_condition
 from spanloom.store.sql.tables import bodies, is_text, spans
 from spanloom.store.sql.transaction import Transaction
 
@@ -133,6 +134,9 @@ class SqlNamedSpans:
             return None, number
 
         return await self._read_until_cancelled(run)
+
+    def condition(self, query: SpanQuery) -> Callable[[Span], bool]:
+        return span_condition(query)
 
     def _by_parts(
         self,

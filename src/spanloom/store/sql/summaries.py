@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from sqlalchemy import BigInteger, Connection, literal, select, tuple_
 
 from spanloom.model import Span, Trace
-from spanloom.model.changes import Changes
+from spanloom.model.changes import Changes, StoredSpans
 from spanloom.model.outline import OutlineRead, OutlineSpan
 from spanloom.model.summaries import (
     ConversationQuery,
@@ -269,6 +269,16 @@ class SqlSummaries(Summaries):
         after = min(after, MAX_VERSION)
         return await self._read_once(
             lambda c: changes.changes(c, self._database, project, after, limit)
+        )
+
+    async def stored(
+        self, projects: Collection[str], after: int, *, limit: int, size: int
+    ) -> StoredSpans:
+        for project in projects:
+            checked(project=project)
+        after = min(after, MAX_VERSION)
+        return await self._read_once(
+            lambda c: changes.stored(c, self._database, self._reader, projects, after, limit, size)
         )
 
     def _list(
