@@ -42,6 +42,27 @@ from spanloom.model.span import (
 )
 
 MODEL_OPERATIONS: Final = frozenset({"chat", "generate_content", "text_completion", "embeddings"})
+# Words for a call of a model that are not the convention's, as SDKs and applications write them.
+_MODEL_WORDS: Final[dict[str, str]] = {
+    **dict.fromkeys(
+        (
+            *("chat.completion", "chat.completions", "chat.completions.create", "chat_completion"),
+            *("chat_completions", "chat.stream", "chat_stream", "completion", "completions"),
+            *("acompletion", "completion.create", "text.completion", "text_completions"),
+            *("text_generation", "response", "responses", "responses.create", "aresponses"),
+            *("response.create", "message", "messages", "message.create", "messages.create"),
+            *("messages.stream", "generate", "generation", "generate_text", "generate_object"),
+            *("stream", "stream_text", "stream_object", "generate_content_stream", "converse"),
+            *("converse_stream", "invoke_model", "invoke_model_with_response_stream"),
+            *("inference", "llm", "llm_call", "llm.call", "call_llm", "llm_request", "beta.chat"),
+            *("model_request", "model_call"),
+        ),
+        "chat",
+    ),
+    **dict.fromkeys(
+        ("embed", "embedding", "embeddings.create", "embed_content", "aembedding"), "embeddings"
+    ),
+}
 TOOL_OPERATIONS: Final = frozenset({"execute_tool", "retrieval", "rerank"})
 
 # docs/contracts/agent_chat.md, section 2.2.
@@ -136,6 +157,8 @@ def complete_columns(draft: Draft, source: SpanSource, start_ns: int) -> None:
         and _starts(source.name, _AGENT_NAME)
     ):
         draft["agent_name"] = source.name[len(_AGENT_NAME) :]
+    if "\0" in (version := draft.get("agent_version", "")):
+        draft["agent_version"] = version.replace("\0", "\ufffd")
     draft.setdefault("kind", _kind(operation))
     _complete_cost(draft, operation, start_ns)
 
@@ -195,6 +218,8 @@ def _operation(draft: Draft, source: SpanSource) -> str:
             and source.is_root
             and ("input_value" in draft or "output_value" in draft)
         )
+        if said in _MODEL_WORDS and _asks_model(draft):
+            return _MODEL_WORDS[said]
         return "invoke_workflow" if is_workflow else str(said)
     name = source.name.lower()
     for operation in _NAMED_OPERATIONS:
@@ -210,6 +235,11 @@ def _operation(draft: Draft, source: SpanSource) -> str:
     if "model" in draft and (speaks or "input_tokens" in draft or "output_tokens" in draft):
         return "chat"
     return ""
+
+
+def _asks_model(draft: Draft) -> bool:
+    """Whether a model is named; a word alone may mean something else."""
+    return "model" in draft or "response_model" in draft
 
 
 def _starts(name: str, prefix: str) -> bool:
