@@ -286,8 +286,9 @@ class HttpClient:
         return json_format.ParseDict(data, response)
 
     def _export(self, method: MethodDescriptor, request: Message, sent: dict[str, str]) -> Any:
+        paths = {"TraceService": "traces", "LogsService": "logs", "MetricsService": "metrics"}
         answer = self.http.post(
-            "/v1/traces",
+            f"/v1/{paths[method.containing_service.name]}",
             content=request.SerializeToString(),
             headers={"content-type": "application/x-protobuf", **sent},
         )

@@ -40,6 +40,12 @@ from spanloom.services.events import EventService
 from spanloom.services.experiments import ExperimentService
 from spanloom.services.feedback import FeedbackService
 from spanloom.services.otlp import OTLP_SERVICE, OtlpTraceService
+from spanloom.services.otlp_signals import (
+    LOGS_SERVICE,
+    METRICS_SERVICE,
+    OtlpLogsService,
+    OtlpMetricsService,
+)
 from spanloom.services.prompts import PromptService
 from spanloom.services.query import Limits, QueryService
 from spanloom.services.reviews import ReviewService
@@ -89,9 +95,19 @@ class Sockets:
     http: socket.socket
 
 
-def methods(store: Store, limits: Limits = Limits()) -> list[Method]:  # noqa: B008 - frozen
-    """All methods of the contract, answered from one store."""
+def methods(
+    store: Store,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    *,
+    logs_and_metrics: bool = True,
+) -> list[Method]:
+    """All methods of the contract, answered from one store.
+
+    Args:
+        logs_and_metrics: Whether OpenTelemetry's logs and metrics are accepted, and dropped.
+    """
     follower = Follower(store)
+    signals = {LOGS_SERVICE: OtlpLogsService(), METRICS_SERVICE: OtlpMetricsService()}
     return method_table(
         {
             "spanloom.v1.TraceExportService": TraceExportService(store),
@@ -109,8 +125,9 @@ def methods(store: Store, limits: Limits = Limits()) -> list[Method]:  # noqa: B
             "spanloom.v1.QueryService": QueryService(store, limits),
             "spanloom.v1.ReviewService": ReviewService(store),
             OTLP_SERVICE: OtlpTraceService(store),
+            **(signals if logs_and_metrics else {}),
         },
-        roles={OTLP_SERVICE: "ingest"},
+        roles=dict.fromkeys((OTLP_SERVICE, *signals), "ingest"),
     )
 
 
@@ -144,7 +161,11 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             max_in_flight=settings.max_in_flight,
             max_streams=settings.max_streams,
         )
-        table = methods(store, Limits(settings.max_request_bytes, settings.request_timeout))
+        table = methods(
+            store,
+            Limits(settings.max_request_bytes, settings.request_timeout),
+            logs_and_metrics=settings.accept_logs_and_metrics,
+        )
         grpc_server = GrpcServer(
             table,
             middleware,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
@@ -86,6 +87,48 @@ def test_what_an_agent_repeats_of_its_models_counts_once(project: Project) -> No
     assert (agent.total_input_tokens, agent.total_output_tokens) == (30, 32)
     assert totals_of(project, "k09") == (30, 32, 2, chat.total_cost_usd)
     assert agent.total_cost_usd == chat.total_cost_usd
+
+
+NAMED = {"gen_ai.agent.name": "w", "session.id": "k"}
+# What two libraries recorded of one call, and an agent that repeats its models.
+TWICE = {**CHAT, **NAMED, **used(1000, 100)}
+CASES = {
+    "an agent repeats its models": (
+        ("a", "", {**AGENT, **NAMED, **used(30, 32)}),
+        ("b", "a", {**CHAT, **NAMED, **used(10, 16)}),
+        ("c", "a", {**CHAT, **NAMED, **used(20, 16)}),
+    ),
+    "an agent has some of its own": (
+        ("a", "", {**AGENT, **NAMED, **used(35, 32)}),
+        ("b", "a", {**CHAT, **NAMED, **used(10, 16)}),
+        ("c", "b", {**CHAT, **NAMED, **used(4, 16)}),
+    ),
+    "two libraries recorded a call": (("a", "", TWICE), ("b", "a", TWICE)),
+}
+
+
+@pytest.mark.parametrize("spans", CASES.values(), ids=list(CASES))
+def test_every_view_counts_the_same(project: Project, spans: Any) -> None:
+    export(project, *spans)
+    chat = chat_of(project)
+    [agent] = list_agents(project).agents
+    summary = project.send("QueryService/GetTraceSummary", traceId=TRACE_ID).trace_summary
+    conversation = project.send("QueryService/GetConversation", conversationId="k").conversation
+    hour = {"start_time_from": "2026-11-01T00:00:00Z", "start_time_before": "2026-12-01T00:00:00Z"}
+    [usage] = project.send("QueryService/GetUsage", **hour).points
+    [of_agent] = project.send(
+        "QueryService/GetUsage", **hour, group_by=["USAGE_DIMENSION_AGENT"]
+    ).points
+    tokens_in, tokens_out, calls, cost = totals_of(project, "k")
+    of_figures = [
+        (f.input_tokens, f.output_tokens, f.cost_usd, f.model_call_count)
+        for f in (each.figures for each in (summary, conversation, usage, of_agent))
+    ]
+    assert of_figures == [(tokens_in, tokens_out, cost, calls)] * 4
+    for total in (chat, agent):
+        assert total.total_input_tokens == tokens_in
+        assert total.total_output_tokens == tokens_out
+        assert total.total_cost_usd == cost > 0
 
 
 def test_an_agent_has_the_use_of_models_that_name_no_agent(project: Project) -> None:

@@ -120,6 +120,8 @@ def requests(first: str, experiment_id: str = "", text: str = "") -> dict[str, d
                 wandb__project=first,
             )
         ),
+        "opentelemetry.proto.collector.logs.v1.LogsService/Export": {},
+        "opentelemetry.proto.collector.metrics.v1.MetricsService/Export": {},
         "EventService/CreateEvent": {"event": {**event, "event_id": "e", "event_type": "tool"}},
         "EventService/CreateEventBatch": {
             "events": [{**event, "event_id": "batch", "event_type": "tool"}]

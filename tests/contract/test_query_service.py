@@ -370,7 +370,7 @@ def test_get_trace_outline_has_all_spans_as_columns(project: Project) -> None:
         project,
         a_call("t", "early", 1, cost=0.5),
         a_root("t", 2, input_tokens=10, output_tokens=5),
-        a_call("t", "open", 3, end_ns=None, agent_name="guide", parent_id="early"),
+        a_call("t", "open", 3, end_ns=None, agent_name="guide", parent_id="early", cost=0.5),
         a_call("t", "lost", 4, parent_id="nobody", status="ERROR"),
     )
     project.send(
@@ -397,7 +397,7 @@ def test_get_trace_outline_has_all_spans_as_columns(project: Project) -> None:
     assert chunk["durationsMs"] == [1000, 2000, -1, 1000]
     assert [strings[agent] for agent in chunk["agents"]] == ["", "", "guide", ""]
     assert chunk["inputTokens"] == [10, 10, 10, 10]
-    assert chunk["costsUsd"] == [0.5, -1, -1, -1]
+    assert chunk["costsUsd"] == [0.5, -1, 0.5, -1]
     assert chunk["reviewedRows"] == ["2"]
     assert chunk["repeatedRows"] == ["0", "1"]
     assert response.chunk.base_time.seconds == 1
@@ -625,10 +625,10 @@ def test_get_usage_by_bucket_and_group(project: Project) -> None:
     day = 86_400
     write_spans(
         project,
-        a_root("a", 10),
-        a_call("a", "a1", 10, cost=0.5),
-        a_root("b", day + 10),
-        a_call("b", "b1", day + 10, model="other", status="ERROR", cost=0.25),
+        a_root("a", 10, duration_ms=2000),
+        a_call("a", "a1", 10, cost=0.5, duration_ms=1000),
+        a_root("b", day + 10, duration_ms=2000),
+        a_call("b", "b1", day + 10, model="other", status="ERROR", cost=0.25, duration_ms=1000),
     )
     range_ = {
         "start_time_from": "1970-01-01T00:00:00Z",
@@ -639,7 +639,8 @@ def test_get_usage_by_bucket_and_group(project: Project) -> None:
     assert (whole.trace_count, whole.failed_trace_count) == (2, 1)
     assert (whole.figures.span_count, whole.figures.input_tokens) == (4, 20)
     assert whole.figures.cost_usd == 0.75
-    assert (whole.total_duration.seconds, whole.duration_p50.seconds) == (6, 1)
+    assert whole.total_duration.seconds == 6
+    assert whole.duration_p50.ToMilliseconds() == pytest.approx(1000, rel=0.01)
     points = project.send(
         "QueryService/GetUsage",
         **range_,
@@ -660,11 +661,31 @@ def test_get_usage_by_bucket_and_group(project: Project) -> None:
         ({"time_zone": "Nowhere/At_all"}, "timeZone"),
         ({"group_by": ["USAGE_DIMENSION_MODEL"] * 2}, "groupBy[1]"),
         ({"max_groups": -1}, "maxGroups"),
+        ({"filter": {"environment": "e"}}, "filter.environment"),
+        ({"filter": {"origin": "SPAN_ORIGIN_SPANS"}}, "filter.origin"),
+        ({"filter": {"kind": "SPAN_KIND_AGENT"}}, "filter.kind"),
+        ({"group_by": ["USAGE_DIMENSION_ENVIRONMENT"]}, "groupBy[0]"),
     ):
         given = {name: v for name, v in {**range_, **fields}.items() if v is not None}
         with pytest.raises(CallError) as refused:
             project.send("QueryService/GetUsage", **given)
         assert set(refused.value.violations) == {field}
+
+
+def test_get_usage_by_kind(project: Project) -> None:
+    write_spans(project, a_root("t", 1), a_call("t", "a", 1), a_call("t", "b", 2, kind="tool"))
+    create_trace(project, id="u", name="run")
+
+    def spans_by_kind(**conditions: Any) -> dict[str, int]:
+        asked = {"group_by": ["USAGE_DIMENSION_KIND"], "filter": conditions}
+        points = project.send(
+            "QueryService/GetUsage", start_time_from="1970-01-01T00:00:00Z", **asked
+        ).points
+        return {point.group[0]: point.figures.span_count for point in points}
+
+    kinds = ("STEP", "MODEL", "TOOL", "CONVERSATION")
+    assert spans_by_kind() == {f"SPAN_KIND_{kind}": 1 for kind in kinds}
+    assert spans_by_kind(kind="SPAN_KIND_TOOL") == {"SPAN_KIND_TOOL": 1}
 
 
 def test_get_caller_tells_the_key_and_the_limits(project: Project) -> None:

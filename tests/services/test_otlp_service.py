@@ -34,6 +34,24 @@ def export(caller: Caller, message: Any) -> Any:
     return asyncio.run(OtlpTraceService(caller.store).export(message, call)).partial_success
 
 
+@pytest.mark.parametrize(
+    ("attribute", "hint", "project"),
+    [("openinference.project.name", "", "of-attribute"), ("", "of-header", "of-header")],
+)
+def test_an_instance_key_takes_the_project_by_phoenix_names(
+    caller: Caller, attribute: str, hint: str, project: str
+) -> None:
+    message = request(count=1)
+    if attribute:
+        resource = message.resource_spans[0].resource
+        resource.attributes.add(key=attribute).value.string_value = "of-attribute"
+    call = CallContext(
+        request_id="r", key_project="*", role="ingest", received_ns=1, header_hint=hint
+    )
+    asyncio.run(OtlpTraceService(caller.store).export(message, call))
+    assert len(asyncio.run(caller.store.list_traces(project, limit=10))) == 1
+
+
 def stored(caller: Caller) -> int:
     return len(asyncio.run(caller.store.list_traces(caller.key_project, limit=10_000)))
 

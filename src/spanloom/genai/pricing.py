@@ -64,8 +64,11 @@ def cost_of(
 ) -> Cost | None:
     """What the call cost at the prices of its time; None when the model is not on the list.
 
-    `cache_read` and `cache_written` are parts of `input_tokens`.
+    `cache_read` and `cache_written` are parts of `input_tokens`, unless they are more: then the
+    provider counts them beside its input.
     """
+    if cache_read + cache_written > input_tokens:
+        input_tokens += cache_read + cache_written
     key = (provider, model)
     if key not in _models:
         if len(_models) >= _MOST_MODELS:

@@ -15,8 +15,11 @@ class OutlineSpan(NamedTuple):
     span_id: str
     parent_id: str
     start_ns: int
+    kind: str
+    operation: str
     input_tokens: int | None
     output_tokens: int | None
+    cost: float | None
 
 
 class OutlineRead(NamedTuple):

@@ -11,8 +11,11 @@ digits.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final, NamedTuple
+
+from spanloom.model.span import Span
 
 PICODOLLARS: Final = 1_000_000_000_000
 # A cost past this is taken for this, so that a sum stays finite: a span of a million dollars.
@@ -39,6 +42,17 @@ class Own(NamedTuple):
 
     use: Use
     is_repeated: bool = False
+
+
+class Used(NamedTuple):
+    """What spans used together: tokens, picodollars (None where no span has a cost), and their
+    models' calls, each once, of which some have a cost."""
+
+    input_tokens: int
+    output_tokens: int
+    cost: int | None
+    model_calls: int
+    priced_calls: int
 
 
 def picodollars(cost: float | None) -> int | None:
@@ -101,6 +115,43 @@ def own_uses(spans: Sequence[Reported]) -> dict[str, Own]:
         if not waiting[parent.span_id]:
             ready.append(parent)
     return found
+
+
+def owns_of(spans: Sequence[Span]) -> list[Own]:
+    """What each span of any traces used itself: input tokens, output tokens, picodollars.
+
+    No two spans have the same trace and span id.
+    """
+    of_traces: defaultdict[str, list[Reported]] = defaultdict(list)
+    all_reported = []
+    for span in spans:
+        use = (span.input_tokens, span.output_tokens, picodollars(span.cost))
+        reported = Reported(span.span_id, span.parent_id, span.kind, span.operation, use)
+        of_traces[span.trace_id].append(reported)
+        all_reported.append(reported)
+    found = {trace_id: own_uses(of_trace) for trace_id, of_trace in of_traces.items()}
+    return [
+        found[span.trace_id].get(span.span_id) or Own(reported.use)
+        for span, reported in zip(spans, all_reported, strict=True)
+    ]
+
+
+def used_by(spans: Sequence[Span]) -> Used:
+    """The sum of what spans of any traces used themselves."""
+    owns = owns_of(spans)
+    costs = [own.use[2] for own in owns if own.use[2] is not None]
+    calls = [
+        span
+        for span, own in zip(spans, owns, strict=True)
+        if span.kind == "model" and not own.is_repeated
+    ]
+    return Used(
+        sum(own.use[0] or 0 for own in owns),
+        sum(own.use[1] or 0 for own in owns),
+        sum(cost or 0 for cost in costs) if costs else None,
+        len(calls),
+        sum(span.cost is not None for span in calls),
+    )
 
 
 def _less(reported: Use, accounted: Use) -> tuple[int | None, ...]:

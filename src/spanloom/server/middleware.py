@@ -260,7 +260,8 @@ class Middleware:
             key_id=principal.key_id,
             received_ns=received_ns,
             header_project=metadata.get("x-spanloom-project", ""),
-            header_project_id=metadata.get("project_id", "").rpartition("/")[2],
+            header_hint=metadata.get("project_id", "").rpartition("/")[2]
+            or metadata.get("x-phoenix-project-name", ""),
             notes=notes,
             is_draining=lambda: self.draining,
         )

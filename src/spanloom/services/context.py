@@ -35,7 +35,8 @@ class CallContext:
         key_project: The project of the caller's key, "*" for an instance key.
         received_ns: When the call arrived, in nanoseconds since 1970.
         header_project: The header `x-spanloom-project`, "" if there is none.
-        header_project_id: The last part of the header `project_id` (`entity/project`), or "".
+        header_hint: The last part of the header `project_id` (`entity/project`), else the header
+            `x-phoenix-project-name`, or "".
         notes: What goes with the response.
         is_draining: Whether the server ends its streams.
     """
@@ -46,7 +47,7 @@ class CallContext:
     received_ns: int
     key_id: str = ""
     header_project: str = ""
-    header_project_id: str = ""
+    header_hint: str = ""
     notes: Notes = field(default_factory=Notes)
     is_draining: Callable[[], bool] = lambda: False
 

@@ -25,7 +25,7 @@ _MOST_REASONS = 20
 _SPANS_A_WRITE = 500
 # Resource attributes that name the project, the first that is there; of `entity/project` the last
 # part.
-_PROJECT_ATTRIBUTES = ("wandb.project", "honeyhive.project")
+_PROJECT_ATTRIBUTES = ("wandb.project", "honeyhive.project", "openinference.project.name")
 
 
 class OtlpTraceService:
@@ -117,7 +117,7 @@ def _by_project(
         return {call.project(): list(groups)}
     found: dict[str, list[ResourceSpans]] = {}
     for group in groups:
-        hint = _named_project(group.resource.attributes) or call.header_project_id
+        hint = _named_project(group.resource.attributes) or call.header_hint
         found.setdefault(call.project(hint), []).append(group)
     return found
 

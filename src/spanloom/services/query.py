@@ -40,7 +40,7 @@ from spanloom.services.queries.trace_filters import (
     trace_query,
 )
 from spanloom.services.queries.trace_search import TraceSearch
-from spanloom.services.queries.usage import usage_of
+from spanloom.services.queries.usage import usage
 from spanloom.store.store import Store
 from spanloom.v1 import access_pb2, query_pb2
 from spanloom.v1 import query_service_pb2 as pb
@@ -251,7 +251,7 @@ class QueryService:
     async def get_usage(
         self, request: pb.GetUsageRequest, call: CallContext
     ) -> pb.GetUsageResponse:
-        return await usage_of(self._store.summaries, request, call)
+        return await usage(self._store, call.project(), request, call.received_ns)
 
     async def compare_experiments(
         self, request: pb.CompareExperimentsRequest, call: CallContext

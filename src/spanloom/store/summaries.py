@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 from spanloom.model.changes import Changes, StoredSpans
 from spanloom.model.outline import OutlineRead
-from spanloom.model.span import Span, Trace
+from spanloom.model.span import Span
 from spanloom.model.summaries import (
     ConversationQuery,
     ConversationRow,
@@ -120,13 +120,6 @@ class Summaries(Protocol):
             after: the first place to visit.
             visit: is called on a thread that reads.
         """
-        ...
-
-    async def spans_between(
-        self, project: str, since_ns: int, before_ns: int, *, limit: int
-    ) -> tuple[list[tuple[Span, str]], dict[str, Trace]]:
-        """The spans that start in a range, with their columns alone and their agent's version, at
-        most `limit`, and their traces by id."""
         ...
 
     async def existing(self, project: str, trace_ids: Sequence[str]) -> set[str]:

@@ -127,15 +127,15 @@ class _UsageDimensionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UsageD
     USAGE_DIMENSION_NAME: _UsageDimension.ValueType  # 5
     """The name of the span."""
     USAGE_DIMENSION_KIND: _UsageDimension.ValueType  # 6
-    """The kind of the span."""
+    """The kind of the span, as in `UsageFilter.kind`."""
     USAGE_DIMENSION_USER: _UsageDimension.ValueType  # 7
     """The id of the user."""
     USAGE_DIMENSION_FEATURE: _UsageDimension.ValueType  # 8
     """The feature."""
     USAGE_DIMENSION_ENVIRONMENT: _UsageDimension.ValueType  # 9
-    """The deployment that sent the span."""
+    """The deployment that sent the span. Not supported yet."""
     USAGE_DIMENSION_ORIGIN: _UsageDimension.ValueType  # 10
-    """The API through which the span was written."""
+    """The API through which the span was written. Not supported yet."""
 
 class UsageDimension(_UsageDimension, metaclass=_UsageDimensionEnumTypeWrapper):
     """A property by which usage is grouped. More values may be added."""
@@ -153,15 +153,15 @@ USAGE_DIMENSION_AGENT_VERSION: UsageDimension.ValueType  # 4
 USAGE_DIMENSION_NAME: UsageDimension.ValueType  # 5
 """The name of the span."""
 USAGE_DIMENSION_KIND: UsageDimension.ValueType  # 6
-"""The kind of the span."""
+"""The kind of the span, as in `UsageFilter.kind`."""
 USAGE_DIMENSION_USER: UsageDimension.ValueType  # 7
 """The id of the user."""
 USAGE_DIMENSION_FEATURE: UsageDimension.ValueType  # 8
 """The feature."""
 USAGE_DIMENSION_ENVIRONMENT: UsageDimension.ValueType  # 9
-"""The deployment that sent the span."""
+"""The deployment that sent the span. Not supported yet."""
 USAGE_DIMENSION_ORIGIN: UsageDimension.ValueType  # 10
-"""The API through which the span was written."""
+"""The API through which the span was written. Not supported yet."""
 Global___UsageDimension: _TypeAlias = UsageDimension  # noqa: Y015
 
 class _UsageBucket:
@@ -974,15 +974,18 @@ class UsageFilter(_message.Message):
     name: _builtins.str
     """The name of the span."""
     kind: _span_pb2.SpanKind.ValueType
-    """The kind of the span."""
+    """The kind of the span: SPAN_KIND_STEP, SPAN_KIND_MODEL, SPAN_KIND_TOOL or
+    SPAN_KIND_CONVERSATION. Agents and events are steps here, retrievals and functions are tools,
+    and a trace that TraceService wrote is a conversation.
+    """
     user_id: _builtins.str
     """The id of the user."""
     feature: _builtins.str
     """The feature of the application."""
     environment: _builtins.str
-    """The deployment that sent the span."""
+    """The deployment that sent the span. Not supported yet: a request that sets it is invalid."""
     origin: _span_pb2.SpanOrigin.ValueType
-    """The API through which the span was written."""
+    """The API through which the span was written. Not supported yet, as `environment`."""
     def __init__(
         self,
         *,
@@ -1006,7 +1009,9 @@ Global___UsageFilter: _TypeAlias = UsageFilter  # noqa: Y015
 
 @_typing.final
 class UsagePoint(_message.Message):
-    """The usage of one group in one bucket of time."""
+    """The usage of one group in one bucket of time. Tokens and costs are what each span used itself,
+    and an agent is charged with the use of the spans below it that name no agent.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1048,15 +1053,15 @@ class UsagePoint(_message.Message):
 
     @_builtins.property
     def duration_p50(self) -> _duration_pb2.Duration:
-        """The median of the durations. Unset if no span has ended."""
+        """The median of the durations, within 1 percent. Unset if no span has ended."""
 
     @_builtins.property
     def duration_p95(self) -> _duration_pb2.Duration:
-        """The 95th percentile of the durations. Unset if no span has ended."""
+        """The 95th percentile of the durations, within 1 percent. Unset if no span has ended."""
 
     @_builtins.property
     def duration_p99(self) -> _duration_pb2.Duration:
-        """The 99th percentile of the durations. Unset if no span has ended."""
+        """The 99th percentile of the durations, within 1 percent. Unset if no span has ended."""
 
     @_builtins.property
     def first_start_time(self) -> _timestamp_pb2.Timestamp:

@@ -18,6 +18,7 @@ from spanloom.adapters.otlp.draft import CONVENTIONS
 from spanloom.adapters.otlp.read import spans_from
 from spanloom.adapters.otlp.write import traces_data
 from spanloom.model import MAX_TIME_NS
+from spanloom.store.sql.rows import span_rows
 from tests.ingest.otlp import requests as r
 from tests.parts import through_a_row
 
@@ -193,6 +194,8 @@ def test_no_attributes_make_the_door_raise(
     )
     message.status.code = 2 if failed else 1  # type: ignore[assignment]
     [span] = r.read(message, scope=scope).spans
+    if "\0" in attributes.values() and span_rows("p", [span], partial=True).refused:
+        return  # no column of a trace holds NUL: the span alone is refused
     assert through_a_row(span) == span
     assert span.kind in ("model", "tool", "chain", "session")
 

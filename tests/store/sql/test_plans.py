@@ -206,10 +206,6 @@ QUERIES: dict[str, tuple[Call, str]] = {
     ),
     "present": (lambda s, p: s.summaries.present(), "spans_version"),
     "changes": (lambda s, p: s.summaries.changes(p, 5, limit=5), "spans_version"),
-    "spans of a range": (
-        lambda s, p: s.summaries.spans_between(p, 5, 9, limit=5),
-        "spans_start",
-    ),
     "existing": (lambda s, p: s.summaries.existing(p, ["t5"]), "spans_pkey"),
     "reviews": (lambda s, p: s.list_feedback(p, FeedbackQuery(name="x"), limit=5), "feedback_"),
     "reviews of a trace": (

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Sequence
 
 from spanloom.adapters.honeyhive.write import fill_event
 from spanloom.codec.json_error import MAX_LEVELS
 from spanloom.codec.json_fields import put_json
 from spanloom.model import NO_BODY, Json, Span
-from spanloom.model.own_use import Own, Reported, dollars, own_uses, picodollars
+from spanloom.model.own_use import dollars, used_by
 from spanloom.model.parents import cycle_heads
 from spanloom.model.patch import Patch, patched
 from spanloom.model.times import ms_from_ns
@@ -98,38 +98,15 @@ def _sum_up(top: _Node, root: Span, others: Sequence[Span]) -> None:
         if root.duration_ms is None:
             top.duration = ms_from_ns(max(0, end - start))
     events = [span for span in others if span.kind != "session"]
-    owns = _own_uses(events)
-    uses = [own.use for own in owns]
-    tokens_in, tokens_out = (sum(use[n] or 0 for use in uses) for n in (0, 1))
-    costs = [use[2] for use in uses if use[2] is not None]
-    calls = zip(events, owns, strict=True)
+    used = used_by(events)
     totals: dict[str, Json] = {
         "num_events": len(events),
-        "num_model_events": sum(
-            span.kind == "model" and not own.is_repeated for span, own in calls
-        ),
+        "num_model_events": used.model_calls,
         "has_feedback": any(span.io.feedback for span in (root, *events)),
-        "prompt_tokens": tokens_in,
-        "completion_tokens": tokens_out,
-        "total_tokens": tokens_in + tokens_out,
+        "prompt_tokens": used.input_tokens,
+        "completion_tokens": used.output_tokens,
+        "total_tokens": used.input_tokens + used.output_tokens,
     }
-    if costs:
-        totals["cost"] = dollars(sum(costs))
+    if used.cost is not None:
+        totals["cost"] = dollars(used.cost)
     put_json(top, {"metadata": totals})
-
-
-def _own_uses(events: Sequence[Span]) -> list[Own]:
-    """What each event used itself: input tokens, output tokens, picodollars."""
-    of_trace: defaultdict[str, list[Reported]] = defaultdict(list)
-    for span in events:
-        use = (span.input_tokens, span.output_tokens, picodollars(span.cost))
-        reported = Reported(span.span_id, span.parent_id, span.kind, span.operation, use)
-        of_trace[span.trace_id].append(reported)
-    found = {trace_id: own_uses(spans) for trace_id, spans in of_trace.items()}
-    places: defaultdict[str, int] = defaultdict(int)
-    owns = []
-    for span in events:
-        reported = of_trace[span.trace_id][places[span.trace_id]]
-        places[span.trace_id] += 1
-        owns.append(found[span.trace_id].get(span.span_id, Own(reported.use)))
-    return owns

@@ -26,6 +26,7 @@ from spanloom.adapters.otlp.conventions import (
     llamaindex,
     logfire,
     mlflow,
+    names,
     openinference,
     otel_events,
     otel_genai,
@@ -54,6 +55,7 @@ CONVENTIONS: Final[tuple[Convention, ...]] = (
     autogen.CONVENTION,
     llamaindex.CONVENTION,
     koog.CONVENTION,
+    names.CONVENTION,
     otel_genai.CONVERSATION,
 )
 

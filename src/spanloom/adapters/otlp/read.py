@@ -20,11 +20,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final
 
 from opentelemetry.proto.trace.v1 import trace_pb2
 
+from spanloom.adapters.otlp.around import Around, around_of, envelope_of, opened, put_attributes
 from spanloom.adapters.otlp.attributes import attributes_json, plain_attributes
 from spanloom.adapters.otlp.brief import WholeNeededError, brief_draft_of
 from spanloom.adapters.otlp.convention import Draft, SpanSource
@@ -61,11 +61,13 @@ def spans_from(request: Any, *, received_ns: int) -> Received:
     what a client sent."""
     spans: list[Span] = []
     rejected: list[tuple[str, str]] = []
+    last: Any = None
     for where, group, scoped, span in _each(request):
         reason = _refusal(span)
         if reason is None:
-            around = _around(group, scoped)
-            spans.append(_span(span, scoped.scope.name, around, received_ns))
+            if scoped is not last:
+                last, around = scoped, around_of(group, scoped)
+            spans.append(_span(span, around, received_ns))
         else:
             rejected.append((where, reason))
     return Received(spans, rejected)
@@ -83,8 +85,9 @@ def briefs_from(request: Any, *, received_ns: int, most: int) -> Iterator[Receiv
         reason = _refusal(span)
         if reason is None:
             if scoped is not last:
-                last, envelope = scoped, _envelope(group, scoped)
-            spans.append(_brief(span, scoped.scope.name, envelope, received_ns))
+                last, envelope = scoped, envelope_of(group, scoped)
+                around = around_of(group, scoped)
+            spans.append(_brief(span, around, envelope, received_ns))
         else:
             rejected.append((where, reason))
         if len(spans) == most:
@@ -97,9 +100,8 @@ def briefs_from(request: Any, *, received_ns: int, most: int) -> Iterator[Receiv
 def restore(message: bytes, envelope: bytes, columns: Span) -> Span:
     """The whole of a span that `briefs_from` read, in the object of its columns, which are not
     derived again."""
-    scope, around = _opened(envelope)
     span = trace_pb2.Span.FromString(message)
-    source, found, sent = _draft(span, scope, around, columns.start_ns)
+    source, found, sent = _draft(span, opened(envelope), columns.start_ns)
     _put_parts(columns, span, source, found, parts_of(found), sent)
     name = _stored_name(found, source)
     if name != source.name:
@@ -109,8 +111,7 @@ def restore(message: bytes, envelope: bytes, columns: Span) -> Span:
 
 def reread(message: bytes, envelope: bytes, columns: Span) -> Span:
     """The same span with its columns derived anew."""
-    scope, around = _opened(envelope)
-    return _span(trace_pb2.Span.FromString(message), scope, around, columns.start_ns)
+    return _span(trace_pb2.Span.FromString(message), opened(envelope), columns.start_ns)
 
 
 def _each(
@@ -124,37 +125,13 @@ def _each(
                 yield f"resource_spans[{r}].scope_spans[{s}].spans[{index}]", group, scoped, span
 
 
-def _around(group: trace_pb2.ResourceSpans, scoped: trace_pb2.ScopeSpans) -> dict[str, Json]:
-    found = {"resource": resource_json(group), "scope": scope_json(scoped)}
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def _envelope(group: trace_pb2.ResourceSpans, scoped: trace_pb2.ScopeSpans) -> bytes:
-    """What spans of one resource and scope share, as ResourceSpans without spans."""
-    shared = trace_pb2.ResourceSpans(schema_url=group.schema_url)
-    if group.HasField("resource"):
-        shared.resource.CopyFrom(group.resource)
-    scope = shared.scope_spans.add(schema_url=scoped.schema_url)
-    if scoped.HasField("scope"):
-        scope.scope.CopyFrom(scoped.scope)
-    return shared.SerializeToString(deterministic=True)
-
-
-@lru_cache(maxsize=256)
-def _opened(envelope: bytes) -> tuple[str, dict[str, Json]]:
-    """The name of the scope, and what `sent` holds of both."""
-    group = trace_pb2.ResourceSpans.FromString(envelope)
-    [scoped] = group.scope_spans
-    return scoped.scope.name, _around(group, scoped)
-
-
-def _brief(span: trace_pb2.Span, scope: str, envelope: bytes, received_ns: int) -> Span:
+def _brief(span: trace_pb2.Span, around: Around, envelope: bytes, received_ns: int) -> Span:
     message = span.SerializeToString()
     # A value could nest deeper than JSON can be stored: the store decides by the whole.
     may_nest = message.count(b"[") + message.count(b"{") > _MOST_NESTED
-    found = None if may_nest else _columns(span, scope, received_ns)
+    found = None if may_nest else _columns(span, around, received_ns)
     if found is None:
-        found = _span(span, scope, {}, received_ns)
+        found = _span(span, around, received_ns)
     if not may_nest:
         found.io = NO_IO
     found.sent = Sent(ADAPTER, message=message, envelope=envelope, apart=_apart(message))
@@ -171,12 +148,15 @@ def _apart(message: bytes) -> int:
     return EVERY_KEY if any(key in message for key in _KEYS_OF_METADATA) else 0
 
 
-def _columns(span: trace_pb2.Span, scope: str, received_ns: int) -> Span | None:
+def _columns(span: trace_pb2.Span, around: Around, received_ns: int) -> Span | None:
     """A span of its columns alone; None where only the whole read can tell them."""
     status, _ = _status(span, {})
     is_root = not any(span.parent_span_id)
     try:
-        source, draft = brief_draft_of(span, scope, failed=status == "ERROR", is_root=is_root)
+        source, draft = brief_draft_of(
+            span, around.scope, failed=status == "ERROR", is_root=is_root
+        )
+        _take_shared(draft, around)
         complete_columns(draft, source, _start(span, received_ns))
     except WholeNeededError:
         return None
@@ -184,50 +164,6 @@ def _columns(span: trace_pb2.Span, scope: str, received_ns: int) -> Span | None:
     genai = GenAi(agent=Agent(version=version)) if version else NO_GENAI
     io = Io(error=draft["error"]) if "error" in draft else NO_IO
     return _made(span, source, draft, (io, genai, trace_facts(draft)), {}, received_ns)
-
-
-def resource_json(group: trace_pb2.ResourceSpans) -> dict[str, Json] | None:
-    out: dict[str, Json] = {}
-    if group.HasField("resource"):
-        _put_attributes(out, group.resource)
-        if group.resource.entity_refs:
-            out["entity_refs"] = [
-                {
-                    field.name: list(value) if field.is_repeated else value
-                    for field, value in ref.ListFields()
-                }
-                for ref in group.resource.entity_refs
-            ]
-    elif group.schema_url:
-        out["absent"] = True
-    else:
-        return None
-    if group.schema_url:
-        out["schema_url"] = group.schema_url
-    return out
-
-
-def scope_json(group: trace_pb2.ScopeSpans) -> dict[str, Json] | None:
-    out: dict[str, Json] = {}
-    if group.HasField("scope"):
-        for name in ("name", "version"):
-            if value := getattr(group.scope, name):
-                out[name] = value
-        _put_attributes(out, group.scope)
-    elif group.schema_url:
-        out["absent"] = True
-    else:
-        return None
-    if group.schema_url:
-        out["schema_url"] = group.schema_url
-    return out
-
-
-def _put_attributes(out: dict[str, Json], message: Any) -> None:
-    if message.attributes:
-        out["attributes"] = attributes_json(message.attributes)
-    if message.dropped_attributes_count:
-        out["dropped"] = message.dropped_attributes_count
 
 
 def _refusal(span: trace_pb2.Span) -> str | None:
@@ -256,17 +192,17 @@ def _start(span: trace_pb2.Span, received_ns: int) -> int:
     return span.start_time_unix_nano or min(received_ns, span.end_time_unix_nano or received_ns)
 
 
-def _span(span: trace_pb2.Span, scope: str, around: dict[str, Json], received_ns: int) -> Span:
-    source, found, sent = _draft(span, scope, around, received_ns)
+def _span(span: trace_pb2.Span, around: Around, received_ns: int) -> Span:
+    source, found, sent = _draft(span, around, received_ns)
     return _made(span, source, found, parts_of(found), sent, received_ns)
 
 
 def _draft(
-    span: trace_pb2.Span, scope: str, around: dict[str, Json], received_ns: int
+    span: trace_pb2.Span, around: Around, received_ns: int
 ) -> tuple[SpanSource, Draft, dict[str, Json]]:
     """The complete draft of a span, and what `sent` holds of it."""
     parent = span.parent_span_id
-    sent = around.copy()
+    sent = around.sent.copy()
     attributes = attributes_json(span.attributes)
     if attributes:
         sent["attributes"] = attributes
@@ -284,7 +220,7 @@ def _draft(
     _put_rest(span, sent)
     source = SpanSource(
         span.name,
-        scope,
+        around.scope,
         plain_attributes(attributes) if attributes else {},
         [
             (event.get("name", ""), plain_attributes(event.get("attributes", {})))
@@ -295,8 +231,14 @@ def _draft(
     )
     found = draft_of(source)
     found.update(draft)
+    _take_shared(found, around)
     complete(found, source, _start(span, received_ns))
     return source, found, sent
+
+
+def _take_shared(draft: Draft, around: Around) -> None:
+    for name, value in around.fields.items():
+        draft.setdefault(name, value)
 
 
 def _made(
@@ -423,7 +365,7 @@ def _event(event: trace_pb2.Span.Event) -> dict[str, Json]:
         out["name"] = event.name
     if event.time_unix_nano:
         out["time_ns"] = event.time_unix_nano
-    _put_attributes(out, event)
+    put_attributes(out, event)
     return out
 
 
@@ -435,5 +377,5 @@ def _link(link: trace_pb2.Span.Link) -> dict[str, Json]:
     for name in ("trace_state", "flags"):
         if value := getattr(link, name):
             out[name] = value
-    _put_attributes(out, link)
+    put_attributes(out, link)
     return out

@@ -16,7 +16,7 @@ from typing import Any, Final
 from spanloom.adapters.otlp.convention import Draft, SpanSource
 from spanloom.genai.chat_history import inputs_of, outputs_of
 from spanloom.genai.conventional import Conventional
-from spanloom.genai.operations import MODEL_OPERATIONS, TALKS
+from spanloom.genai.operations import CONVENTIONAL, MODEL_OPERATIONS, TALKS
 from spanloom.genai.pricing import cost_of
 from spanloom.genai.read import after_last_question, messages_of, received
 from spanloom.genai.reading import structured
@@ -141,7 +141,9 @@ def complete_columns(draft: Draft, source: SpanSource, start_ns: int) -> None:
         and _starts(source.name, _AGENT_NAME)
     ):
         draft["agent_name"] = source.name[len(_AGENT_NAME) :]
-    draft.setdefault("kind", _kind(operation))
+    if "\0" in (version := draft.get("agent_version", "")):
+        draft["agent_version"] = version.replace("\0", "\ufffd")
+    draft.setdefault("kind", _kind(operation, draft))
     _complete_cost(draft, operation, start_ns)
 
 
@@ -221,9 +223,12 @@ def _starts(name: str, prefix: str) -> bool:
     return name[: len(prefix)].lower() == prefix and len(name) > len(prefix)
 
 
-def _kind(operation: str) -> str:
-    if operation in MODEL_OPERATIONS:
+def _kind(operation: str, draft: Draft) -> str:
+    if operation in CONVENTIONAL:
         return "model"
+    if operation in MODEL_OPERATIONS:
+        # A word that is not the convention's may mean something else where no model is named.
+        return "model" if "model" in draft or "response_model" in draft else "chain"
     return "tool" if operation in TOOL_OPERATIONS else "chain"
 
 

@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 
 from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
+from opentelemetry.proto.collector.logs.v1 import logs_service_pb2
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
 from spanloom.codec import json_codec, otlp_json
 from spanloom.codec.unknown_fields import nearest_name
 from spanloom.errors import Code, Reason, SpanloomError, Violation, invalid
 
+
+def _unread(message_class: type[Message], _data: bytes) -> Message:
+    return message_class()
+
+
 # Messages whose JSON is not protobuf's: OTLP writes ids in hex.
 READ_JSON: dict[str, Callable[[bytes], Message]] = {
-    trace_service_pb2.ExportTraceServiceRequest.DESCRIPTOR.full_name: otlp_json.parse
+    trace_service_pb2.ExportTraceServiceRequest.DESCRIPTOR.full_name: otlp_json.parse,
+    # Logs and metrics are dropped, whatever they are.
+    **{
+        made.DESCRIPTOR.full_name: partial(_unread, made)
+        for made in (
+            logs_service_pb2.ExportLogsServiceRequest,
+            metrics_service_pb2.ExportMetricsServiceRequest,
+        )
+    },
 }
 WRITE_JSON: dict[str, Callable[[Message], bytes]] = {
     trace_service_pb2.ExportTraceServiceResponse.DESCRIPTOR.full_name: otlp_json.to_json

@@ -7,8 +7,8 @@ from typing import Any, Final, NamedTuple
 from spanloom.adapters.native.kinds import kind_of
 from spanloom.codec.timestamps import timestamp_from_ns
 from spanloom.model import STATUSES, Span
-from spanloom.model.outline import OutlineRead
-from spanloom.model.repeats import repeats
+from spanloom.model.outline import OutlineRead, OutlineSpan
+from spanloom.model.own_use import Reported, own_uses, picodollars
 from spanloom.services.queries.bounded import MAX_RESPONSE_BYTES
 from spanloom.v1 import query_pb2
 
@@ -42,9 +42,8 @@ class Outline(NamedTuple):
 def outline(read: OutlineRead, after: int) -> Outline:
     """The outline of what is read of a trace behind a position."""
     places = {span.span_id: place for place, span in enumerate(read.order)}
-    parents = [places.get(span.parent_id) for span in read.order]
-    tokens = [(span.input_tokens, span.output_tokens) for span in read.order]
-    repeated = {read.order[place].span_id for place in repeats(parents, tokens)}
+    owns = own_uses([_reported(span) for span in read.order])
+    repeated = {span_id for span_id, own in owns.items() if own.is_repeated or not any(own.use)}
     listed = [span for span in read.order if span.version > after]
     rows = {span.span_id: row for row, span in enumerate(listed)}
     base_ns = listed[0].start_ns if listed else 0
@@ -53,6 +52,11 @@ def outline(read: OutlineRead, after: int) -> Outline:
         writer.add(span)
     gone = [span_id for span_id in read.deleted if span_id not in places]
     return Outline(bool(read.order), writer.finish(), len(listed), gone, read.reached)
+
+
+def _reported(span: OutlineSpan) -> Reported:
+    use = (span.input_tokens, span.output_tokens, picodollars(span.cost))
+    return Reported(span.span_id, span.parent_id, span.kind, span.operation, use)
 
 
 class _Writer:

@@ -14,7 +14,7 @@ from spanloom.chat.spoken import spoken
 from spanloom.codec.timestamps import duration_from_ns, timestamp_from_ns
 from spanloom.genai.roles import ASSISTANT, USER
 from spanloom.model import Feedback, Json, Span
-from spanloom.model.repeats import repeated_spans
+from spanloom.model.own_use import dollars, used_by
 from spanloom.model.summaries import (
     MOST_FIGURED,
     ConversationRow,
@@ -96,23 +96,18 @@ def conversation_summary(row: ConversationRow) -> query_pb2.ConversationSummary:
 
 
 def figures(group: SpanGroup) -> query_pb2.Figures:
-    """Sums over the spans, without those that repeat the tokens of others."""
-    repeated = repeated_spans(group.spans)
-    counted = [span for place, span in enumerate(group.spans) if place not in repeated]
-    calls = [span for span in counted if span.kind == "model"]
-    message = query_pb2.Figures(
+    """Sums over the spans, of what each used itself."""
+    used = used_by(group.spans)
+    return query_pb2.Figures(
         span_count=group.count,
         error_count=group.errors,
-        model_call_count=len(calls),
+        model_call_count=used.model_calls,
         tool_call_count=sum(span.kind == "tool" for span in group.spans),
-        input_tokens=sum(span.input_tokens or 0 for span in counted),
-        output_tokens=sum(span.output_tokens or 0 for span in counted),
-        priced_model_call_count=sum(span.cost is not None for span in calls),
+        input_tokens=used.input_tokens,
+        output_tokens=used.output_tokens,
+        cost_usd=dollars(used.cost),
+        priced_model_call_count=used.priced_calls,
     )
-    costs = [span.cost for span in counted if span.cost is not None]
-    if costs:
-        message.cost_usd = sum(costs)
-    return message
 
 
 def review_counts(feedback: Iterable[Feedback]) -> query_pb2.ReviewCounts:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import BigInteger, Connection, literal, select, tuple_
 
-from spanloom.model import Span, Trace
+from spanloom.model import Span
 from spanloom.model.changes import Changes, StoredSpans
 from spanloom.model.outline import OutlineRead, OutlineSpan
 from spanloom.model.summaries import (
@@ -28,8 +28,8 @@ from spanloom.store.sql.conversations import ConversationList
 from spanloom.store.sql.database import MAX_VERSION
 from spanloom.store.sql.index.search import Watch, read_until_cancelled
 from spanloom.store.sql.reading import SPAN_NAMES, from_columns, select_whole
-from spanloom.store.sql.rows import TRACE_COLUMNS, checked, storable, to_trace
-from spanloom.store.sql.tables import deleted_spans, feedback, spans, traces
+from spanloom.store.sql.rows import checked, storable
+from spanloom.store.sql.tables import deleted_spans, feedback, spans
 from spanloom.store.sql.trace_counts import TraceCounter
 from spanloom.store.sql.trace_lists import TraceList, trace_row
 from spanloom.store.summaries import MOST_CASES, Summaries
@@ -233,25 +233,6 @@ class SqlSummaries(Summaries):
                     if not visit(self._reader.to_span(row), part[row.version]):
                         return True
             return True
-
-        return await self._read(run)
-
-    async def spans_between(
-        self, project: str, since_ns: int, before_ns: int, *, limit: int
-    ) -> tuple[list[tuple[Span, str]], dict[str, Trace]]:
-        checked(project=project)
-        started = (spans.c.start_ns >= since_ns, spans.c.start_ns < before_ns)
-        columns = [*(spans.c[name] for name in SPAN_NAMES), spans.c.agent_version]
-        found = select(*columns).where(spans.c.project == project, *started).limit(limit)
-
-        def run(connection: Connection, watch: Watch) -> Any:
-            rows = [(from_columns(row), row[-1]) for row in connection.execute(found)]
-            ids = {span.trace_id for span, _ in rows}
-            of_ids = select(*TRACE_COLUMNS).where(
-                traces.c.project == project, self._database.among(traces.c.trace_id, ids)
-            )
-            watch.check()
-            return rows, {row[0]: to_trace(row) for row in connection.execute(of_ids)}
 
         return await self._read(run)
 

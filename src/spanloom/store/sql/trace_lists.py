@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, Select, func, literal, select, tuple_
 
 from spanloom import errors
-from spanloom.model.repeats import repeated_spans
+from spanloom.model.own_use import picodollars, used_by
 from spanloom.model.summaries import (
     MOST_FIGURED,
     SpanGroup,
@@ -158,13 +158,11 @@ class TraceList:
         """What SQL cannot tell of a trace."""
         query = self._query
         if (query.min_cost is not None or query.min_tokens) and group.count <= MOST_FIGURED:
-            repeated = repeated_spans(group.spans)
-            counted = [span for n, span in enumerate(group.spans) if n not in repeated]
-            costs = [span.cost for span in counted if span.cost is not None]
-            tokens = sum((s.input_tokens or 0) + (s.output_tokens or 0) for s in counted)
-            if tokens < query.min_tokens:
+            used = used_by(group.spans)
+            if used.input_tokens + used.output_tokens < query.min_tokens:
                 return False
-            if query.min_cost is not None and (not costs or sum(costs) < query.min_cost):
+            least = picodollars(query.min_cost)
+            if least is not None and (used.cost is None or used.cost < least):
                 return False
         root = whole_root(group)
         if query.of_root and (root is None or not all(test(root) for test in query.of_root)):

@@ -11,9 +11,10 @@ from typing import Any
 
 from spanloom.adapters.otlp.convention import Convention, Draft, Offers, SpanSource
 from spanloom.genai.read import messages_of
-from spanloom.genai.reading import an_object, count, dollars, identifier, structured, text, word_in
+from spanloom.genai.reading import an_object, dollars, identifier, structured, text, word_in
 from spanloom.genai.roles import USER
 from spanloom.genai.text import system_of
+from spanloom.genai.usage import usage_from
 from spanloom.model import Json
 
 OPERATIONS = {
@@ -34,8 +35,7 @@ def _columns(source: SpanSource, draft: Draft) -> Offers:
     usage = an_object(get("langfuse.observation.usage_details")) or {}
     costs = an_object(get("langfuse.observation.cost_details")) or {}
     return {
-        "input_tokens": count(usage.get("input", usage.get("prompt_tokens"))),
-        "output_tokens": count(usage.get("output", usage.get("completion_tokens"))),
+        **usage_from(usage),
         "cost": dollars(costs.get("total")),
         "input_cost": dollars(costs.get("input")),
         "output_cost": dollars(costs.get("output")),

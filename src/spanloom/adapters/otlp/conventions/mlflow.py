@@ -7,7 +7,8 @@ Source: mlflow.org, GenAI tracing, OpenTelemetry attribute mapping; mlflow/traci
 from __future__ import annotations
 
 from spanloom.adapters.otlp.convention import Convention, Draft, Offers, SpanSource
-from spanloom.genai.reading import an_object, count, decoded, dollars
+from spanloom.genai.reading import an_object, decoded, dollars
+from spanloom.genai.usage import usage_from
 from spanloom.model import Json
 
 _OPERATIONS = {
@@ -39,8 +40,7 @@ def _columns(source: SpanSource, draft: Draft) -> Offers:
     usage = an_object(source.attributes.get("mlflow.chat.tokenUsage")) or {}
     costs = an_object(source.attributes.get("mlflow.llm.cost")) or {}
     return {
-        "input_tokens": count(usage.get("input_tokens")),
-        "output_tokens": count(usage.get("output_tokens")),
+        **usage_from(usage),
         "cost": dollars(costs.get("total_cost")),
         "input_cost": dollars(costs.get("input_cost")),
         "output_cost": dollars(costs.get("output_cost")),

@@ -104,6 +104,26 @@ FIELDS: tuple[tuple[str, str, Reader], ...] = (
     ("completion", "completion", anything),
 )
 
+# Further names below gen_ai.usage and gen_ai.usage.details: of OpenLIT, OpenRouter, LiteLLM,
+# Sentry, Logfire and pydantic-ai.
+_CACHE_READ = (
+    *("cache_read_tokens", "cached_tokens", "cached_input_tokens", "input_cached_tokens"),
+    *("cache_read_input_tokens", "input_tokens.cached", "cache_read", "input_cache_read_tokens"),
+    *("prompt_tokens_details.cached_tokens", "input_tokens_details.cached_tokens"),
+    *("prompt_tokens.cached", "cached_content_tokens", "cached_content_token_count"),
+)
+_CACHE_WRITTEN = (
+    *("cache_creation_tokens", "cache_write_tokens", "cache_write_input_tokens"),
+    *("cache_creation_input_tokens", "cache_write.input_tokens", "input_tokens.cache_write"),
+    *("cache_creation", "cache_write", "prompt_tokens_details.cache_creation_tokens"),
+    "input_tokens_details.cache_creation_tokens",
+)
+_REASONING = (
+    *("reasoning", "output_reasoning_tokens", "output_tokens.reasoning", "thoughts_tokens"),
+    *("completion_tokens_details.reasoning_tokens", "output_tokens_details.reasoning_tokens"),
+    *("thoughts_token_count", "reasoning_output_tokens"),
+)
+
 _OLDER: tuple[Rule, ...] = (
     ("gen_ai.usage.prompt_tokens", "input_tokens", count),
     ("gen_ai.usage.completion_tokens", "output_tokens", count),
@@ -117,6 +137,16 @@ _OLDER: tuple[Rule, ...] = (
     ("gen_ai.usage.details.cache_read_tokens", "cache_read_tokens", count),
     ("gen_ai.usage.details.cached_tokens", "cache_read_tokens", count),
     ("gen_ai.usage.details.cache_write_tokens", "cache_creation_tokens", count),
+    *(
+        (f"gen_ai.usage.{where}{name}", field, count)
+        for field, names in (
+            ("cache_read_tokens", _CACHE_READ),
+            ("cache_creation_tokens", _CACHE_WRITTEN),
+            ("reasoning_tokens", _REASONING),
+        )
+        for where in ("", "details.")
+        for name in names
+    ),
     # OpenLIT sends 0 for models whose price it does not know.
     ("gen_ai.usage.cost", "cost", given_dollars),
     ("gen_ai.openai.request.model", "model", text),

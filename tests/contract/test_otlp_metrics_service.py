@@ -1,0 +1,13 @@
+"""OTLP's MetricsService: metrics are accepted and dropped."""
+
+from __future__ import annotations
+
+from tests.contract.conftest import Project
+
+EXPORT = "opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
+
+
+def test_export_takes_metrics_and_stores_none(project: Project) -> None:
+    metric = {"name": "gen_ai.client.token.usage", "gauge": {"dataPoints": [{"asInt": "7"}]}}
+    sent = {"resourceMetrics": [{"scopeMetrics": [{"metrics": [metric]}]}]}
+    assert not project.send(EXPORT, **sent).HasField("partial_success")

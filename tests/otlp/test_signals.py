@@ -1,0 +1,58 @@
+"""Logs and metrics over HTTP, as exporters send them beside spans."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+
+import pytest
+
+from spanloom.app import methods
+from tests.servers import LiveServer
+
+# Ids in hex, as OTLP's JSON has them.
+LOGS = {
+    "resourceLogs": [
+        {
+            "scopeLogs": [
+                {
+                    "logRecords": [
+                        {
+                            "traceId": "0af7651916cd43dd8448eb211c80319c",
+                            "spanId": "b7ad6b7169203331",
+                            "body": {"stringValue": "cut \ud83d"},
+                        }
+                    ]
+                }
+            ]
+        }
+    ]
+}
+
+
+@pytest.mark.parametrize("path", ["/v1/logs", "/v1/metrics", "/otel/v1/logs", "/otel/v1/metrics"])
+@pytest.mark.parametrize(
+    ("media_type", "body", "answer"),
+    [
+        ("application/json", json.dumps(LOGS).encode(), b"{}"),
+        ("application/x-protobuf", b"", b""),
+    ],
+)
+def test_other_signals_are_accepted_over_http(
+    server: LiveServer, path: str, media_type: str, body: bytes, answer: bytes
+) -> None:
+    request = urllib.request.Request(
+        f"http://{server.running.http_address}{path}",
+        body,
+        {"Authorization": f"Bearer {server.key()}", "Content-Type": media_type},
+    )
+    with urllib.request.urlopen(request) as response:
+        assert response.status == 200
+        assert response.headers["Content-Type"] == media_type
+        assert response.read() == answer
+
+
+def test_the_switch_leaves_them_out(server: LiveServer) -> None:
+    names = {method.full_name for method in methods(server.running.store, logs_and_metrics=False)}
+    assert "opentelemetry.proto.collector.trace.v1.TraceService/Export" in names
+    assert not [name for name in names if "LogsService" in name or "MetricsService" in name]
