@@ -20,6 +20,7 @@ PROLOGUE = "Before you start"
 TOOLCHAINS = {
     "Go": "go",
     "TypeScript with Connect": "node",
+    "TypeScript over REST": "node",
     "Node.js with grpc-js": "node",
     "Java": "java",
     "Rust": "rust",
