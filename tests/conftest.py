@@ -32,6 +32,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=3,
         help="how many random histories tests/store/test_histories.py tries on each database",
     )
+    parser.addoption(
+        "--polyglot",
+        action="store_true",
+        help="run what needs toolchains of other languages and their registries",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "polyglot: runs only with --polyglot")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--polyglot"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("polyglot")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session", params=DATABASES)

@@ -30,7 +30,11 @@ PRINTED = {
 }
 GOOGLEAPIS = Path("third_party", "googleapis")
 INSTALLED = Path(sysconfig.get_path("purelib"))
-IMPORTED = ("annotations", "field_behavior", "http", "httpbody")
+# What the contract imports, and the details of errors, which some languages have no package for.
+GOOGLE = {
+    "api": ("annotations", "field_behavior", "http", "httpbody"),
+    "rpc": ("error_details", "status"),
+}
 # Compatibility is promised from the commit that first has this page.
 PROMISE = "docs/stability.md"
 ENVIRONMENT = {
@@ -59,11 +63,12 @@ def git(*arguments: str) -> subprocess.CompletedProcess[bytes]:
 
 
 def googleapis(workspace: Path) -> None:
-    """Writes the google/api files that the contract imports, as a module of buf's workspace."""
-    target = workspace / GOOGLEAPIS / "google" / "api"
-    target.mkdir(parents=True, exist_ok=True)
-    for name in IMPORTED:
-        shutil.copyfile(INSTALLED / "google" / "api" / f"{name}.proto", target / f"{name}.proto")
+    """Writes the files of googleapis that clients need, as a module of buf's workspace."""
+    for package, names in GOOGLE.items():
+        source, target = (root / "google" / package for root in (INSTALLED, workspace / GOOGLEAPIS))
+        target.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            shutil.copyfile(source / f"{name}.proto", target / f"{name}.proto")
 
 
 def image(workspace: Path, out: Path) -> Path:

@@ -24,7 +24,6 @@ pathlib.Path(f"{{__file__}}.{{os.getpid()}}.request").write_bytes(sys.stdin.buff
 PLUGINS = {
     "go": ("protoc-gen-go", "protoc-gen-go-grpc"),
     "java": ("protoc-gen-grpc-java",),
-    "rust": ("protoc-gen-prost", "protoc-gen-tonic"),
     "typescript": ("protoc-gen-es",),
 }
 
@@ -80,7 +79,7 @@ def test_go_code_gets_a_package_and_that_of_google_keeps_its_own(
 ) -> None:
     requests = generated(workspace, buf, tmp_path, "go")["protoc-gen-go"]
     package = file_of(requests, "spanloom/v1/span.proto").options.go_package
-    assert package == "example.com/app/spanloom/v1;spanloomv1"
+    assert package == "example.com/app/gen/spanloom/v1;spanloomv1"
     google = file_of(requests, "google/api/annotations.proto").options.go_package
     assert google == "google.golang.org/genproto/googleapis/api/annotations;annotations"
 
@@ -101,7 +100,7 @@ def test_python_code_is_that_of_the_package(workspace: Path, buf: Buf) -> None:
             (workspace / name).symlink_to(contract.ROOT / name)
     done = buf("generate", cwd=workspace)
     assert done.returncode == 0, done.stderr
-    made = workspace / "build" / "clients" / "python" / "spanloom" / "v1"
+    made = workspace / "gen" / "spanloom" / "v1"
     names = {file.name for file in contract.GENERATED.glob("*_pb2*.py")}
     assert {file.name for file in made.glob("*_pb2*.py")} == names
     for name in names:

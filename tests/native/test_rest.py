@@ -85,6 +85,21 @@ def test_a_name_that_no_field_has_is_refused_with_the_nearest(
     assert found == {field: f"not a field of the request{hint}"}
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "field"),
+    [
+        ("GET", "/v1/traces/t/spans/a?spanId=b", "spanId"),
+        ("POST", "/v1/spans:write?spans=b", "spans"),
+    ],
+)
+def test_a_field_of_the_path_or_the_body_is_refused_in_the_query(
+    http: httpx.Client, method: str, path: str, field: str
+) -> None:
+    found = violations(http.request(method, path))
+    why = "is given by the path or the body, so the query must not have it"
+    assert found == {field: why}
+
+
 def test_a_shape_of_another_product_ignores_names(http: httpx.Client) -> None:
     answer = http.get("/v1/traces?pagesize=1")
     assert answer.status_code == 200

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,6 +18,7 @@ from spanloom.errors import Reason
 from spanloom.server.http.json_schema import Schemas
 from spanloom.server.http.openapi import document
 from spanloom.server.http.router import bindings
+from spanloom.server.http.transcode import JSON
 from spanloom.server.methods import Method, method_table
 from spanloom.v1 import session_service_pb2, span_service_pb2
 from tests.server.lab import PATHS, Lab, service
@@ -152,6 +156,57 @@ def test_answers_are_as_described(
     described = operation["responses"]["200"]["content"]["application/json"]["schema"]
     jsonschema.validate(answer.json(), schema_of(api, described))
     assert set(answer.headers) & {"x-request-id"} <= set(operation["responses"]["200"]["headers"])
+
+
+EXAMPLES = (
+    "/v1/spans:write",
+    "/monitor/trace",
+    "/v1/events/batch",
+    "/events/batch",
+    "/agents/traces/chat",
+)
+
+
+def test_the_examples_are_those_of_known_paths(api: Any) -> None:
+    with_example = {
+        path
+        for path, _, operation in operations(api)
+        if "example" in operation.get("requestBody", {}).get("content", {}).get(JSON, {})
+    }
+    assert with_example == set(EXAMPLES)
+
+
+@pytest.mark.parametrize("path", EXAMPLES)
+def test_the_examples_are_valid_and_answered_as_shown(
+    server: LiveServer, api: Any, path: str
+) -> None:
+    operation = api["paths"][path]["post"]
+    sent = operation["requestBody"]["content"][JSON]
+    jsonschema.validate(sent["example"], schema_of(api, sent["schema"]))
+    key = {"authorization": f"Bearer {server.key('default')}"}
+    url = f"http://{server.running.http_address}"
+    with httpx.Client(base_url=url, headers=key, trust_env=False) as client:
+        answer = client.post(path, json=sent["example"])
+    assert answer.status_code == 200, answer.text
+    shown = operation["responses"]["200"]["content"][JSON]
+    if "example" in shown:
+        jsonschema.validate(shown["example"], schema_of(api, shown["schema"]))
+        assert shown["example"].keys() == answer.json().keys()
+
+
+@pytest.mark.parametrize("path", EXAMPLES)
+def test_the_examples_are_the_calls_of_the_readme(api: Any, path: str) -> None:
+    example = api["paths"][path]["post"]["requestBody"]["content"][JSON]["example"]
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    shown = re.findall(r"<<'EOF'\n(.*?)\nEOF|-d '({.*?})'", text, re.DOTALL)
+    assert example in [without_nulls(json.loads(whole or short)) for whole, short in shown]
+
+
+def without_nulls(value: Any) -> Any:
+    """Fields that are null are as if they were not there, but the schemas do not have null."""
+    if isinstance(value, dict):
+        return {k: without_nulls(item) for k, item in value.items() if item is not None}
+    return [without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
 @pytest.mark.parametrize(("path", "key"), [("/v1/traces/none", True), ("/v1/traces", False)])

@@ -55,8 +55,11 @@ def unknown_fields(
     violations = []
     for name in names:
         near = nearest_name(request, name)
-        hint = f"; the nearest is {near}" if near else ""
-        violations.append(Violation(place(name), f"not a field of the request{hint}"))
+        if near == name:
+            why = "is given by the path or the body, so the query must not have it"
+        else:
+            why = "not a field of the request" + (f"; the nearest is {near}" if near else "")
+        violations.append(Violation(place(name), why))
     return invalid(violations, Reason.UNKNOWN_FIELD)
 
 

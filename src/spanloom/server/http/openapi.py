@@ -128,6 +128,20 @@ def _comments() -> dict[str, str]:
     return found
 
 
+@cache
+def _examples() -> dict[str, Object]:
+    """The calls that the pages show, by method: a `request` and perhaps its `response`."""
+    text = resources.files(__package__).joinpath("examples.json").read_text()
+    found: dict[str, Object] = json.loads(text)
+    return found
+
+
+def _content(method: Method, part: str, schema: Object) -> Object:
+    """The JSON body of a call's request or response, with its example if there is one."""
+    example = _examples().get(method.full_name, {}).get(part)
+    return {JSON: {"schema": schema} | ({} if example is None else {"example": example})}
+
+
 def _operation(
     method: Method, binding: Binding, number: int, schemas: Schemas, comments: dict[str, str]
 ) -> Object:
@@ -166,7 +180,7 @@ def _request_body(method: Method, binding: Binding, schemas: Schemas) -> Object:
         schema = schemas.of_field(request.fields_by_name[binding.body])
     if method.takes_many:
         return {"required": True, "content": {NDJSON: _lines(schema)}}
-    return {"required": True, "content": {JSON: {"schema": schema}}}
+    return {"required": True, "content": _content(method, "request", schema)}
 
 
 def _response(method: Method, binding: Binding, schemas: Schemas) -> Object:
@@ -186,7 +200,7 @@ def _response(method: Method, binding: Binding, schemas: Schemas) -> Object:
         content = {NDJSON: _lines(schema)}
     else:
         headers |= _header_refs("IgnoredFields")
-        content = {JSON: {"schema": schema}}
+        content = _content(method, "response", schema)
     return {"description": "The call succeeded.", "headers": headers, "content": content}
 
 

@@ -1,0 +1,130 @@
+"""Every case has the same answer from Spanloom's REST, Envoy and grpc-gateway, or an exception."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.clients import has_http_rule
+from tests.contract.conftest import METHODS
+from tests.envoy import Envoy, descriptor_set
+from tests.polyglot.conftest import Need
+from tests.polyglot.gateway.answers import ask
+from tests.polyglot.gateway.cases import CASES, Case
+from tests.polyglot.gateway.exceptions import ENVOY, EXCEPTIONS, GRPC_GATEWAY
+from tests.servers import LiveServer
+from tools import contract
+
+HERE = Path(__file__).parent
+PAGE = contract.ROOT / "docs" / "gateways.md"
+PLUGINS = (
+    "google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12",
+    "google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.0",
+    "github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-grpc-gateway@v2.33.0",
+)
+_ids = (f"id{number:06}" for number in itertools.count(1))
+
+
+@pytest.fixture(scope="module")
+def envoy(live: LiveServer) -> Iterator[str]:
+    methods = [method.descriptor for method in METHODS.values()]
+    services = {method.containing_service for method in methods if has_http_rule(method)}
+    descriptors = descriptor_set(*{service.file for service in services})
+    names = [service.full_name for service in services]
+    with Envoy(descriptors, names, live.running.grpc_address) as running:
+        yield running.address
+
+
+@pytest.fixture(scope="module")
+def grpc_gateway(
+    live: LiveServer, clone: Path, need: Need, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    need("go")
+    program = _build(clone, tmp_path_factory.mktemp("gateway"))
+    command = (str(program), live.running.grpc_address)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+def _build(clone: Path, app: Path) -> Path:
+    shutil.copy(HERE / "main.go", app)
+    path = f"{app / 'bin'}{os.pathsep}{contract.ENVIRONMENT['PATH']}"
+    environment = {**os.environ, "GOBIN": str(app / "bin"), "PATH": path}
+    template = str(HERE / "buf.gen.yaml")
+    for command in (
+        ("go", "mod", "init", "example.com/gateway"),
+        *(("go", "install", plugin) for plugin in PLUGINS),
+        ("buf", "generate", str(clone / "proto"), "--template", template),
+        ("go", "mod", "tidy"),
+        ("go", "build", "-o", "gateway", "."),
+    ):
+        done = subprocess.run(command, cwd=app, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+    return app / "gateway"
+
+
+@pytest.fixture(scope="module")
+def key(live: LiveServer) -> str:
+    return live.key("default")
+
+
+def compare(transcoder: str, address: str, case: Case, live: LiveServer, key: str) -> None:
+    spanloom = live.running.http_address
+    own = ask(spanloom, spanloom, case, next(_ids), key)
+    other = ask(address, spanloom, case, next(_ids), key)
+    if kind := kind_of(transcoder, case.name):
+        assert own != other, f"no exception any more: {kind}"
+        assert kind != "Error texts" or own.status == other.status
+    else:
+        assert own == other
+
+
+def kind_of(transcoder: str, name: str) -> str:
+    kinds = [kind for kind, names in EXCEPTIONS.items() if name in names.get(transcoder, ())]
+    assert len(kinds) < 2, kinds
+    return "".join(kinds)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_envoy_answers_the_same(case: Case, envoy: str, live: LiveServer, key: str) -> None:
+    compare(ENVOY, envoy, case, live, key)
+
+
+@pytest.mark.polyglot
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_grpc_gateway_answers_the_same(
+    case: Case, grpc_gateway: str, live: LiveServer, key: str
+) -> None:
+    compare(GRPC_GATEWAY, grpc_gateway, case, live, key)
+
+
+def test_the_cases_are_many_and_of_one_name_each() -> None:
+    names = [case.name for case in CASES]
+    assert len(names) == len(set(names)) >= 106
+
+
+def test_the_exceptions_are_few_and_of_known_cases() -> None:
+    assert len(EXCEPTIONS) <= 12
+    used = {name for names in EXCEPTIONS.values() for each in names.values() for name in each}
+    assert used <= {case.name for case in CASES}
+
+
+def test_the_page_has_the_reason_for_every_exception() -> None:
+    rows = re.findall(r"^\| ([A-Z][\w ]+?) \|.*\| ([^|]{20,}) \|$", PAGE.read_text(), re.MULTILINE)
+    assert [kind for kind, _ in rows] == list(EXCEPTIONS)
+
+
+def test_the_go_program_of_the_page_is_the_one_that_is_tested() -> None:
+    [shown] = re.findall(r"^```go\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    assert shown in (HERE / "main.go").read_text()

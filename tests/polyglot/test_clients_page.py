@@ -1,0 +1,103 @@
+"""docs/clients.md from an empty directory to the first span, in every language, as printed."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.polyglot.conftest import Need
+from tests.polyglot.page import Block, sections
+from tests.servers import LiveServer
+
+SECTIONS = sections()
+PROLOGUE = "Before you start"
+# The sections that have commands, and the toolchain that each needs.
+TOOLCHAINS = {
+    "Go": "go",
+    "TypeScript with Connect": "node",
+    "TypeScript over REST": "node",
+    "Node.js with grpc-js": "node",
+    "Java": "java",
+    "Rust": "rust",
+    "Python": "python",
+    "curl": "",
+    "buf": "",
+}
+# Those that need only what `make test` has.
+SHORT = ("Python", "curl", "buf")
+SECONDS = 900
+
+
+def printed() -> str:
+    """What the page says that each program prints."""
+    return SECTIONS[PROLOGUE][-1].text
+
+
+def run(blocks: list[Block], app: Path, clone: Path, server: LiveServer) -> str:
+    """Saves and runs the blocks in one shell; returns what the last one printed."""
+    steps = ["set -euo pipefail"]
+    for number, block in enumerate(blocks):
+        text = block.text.replace("127.0.0.1:4317", server.running.grpc_address)
+        text = text.replace("127.0.0.1:4318", server.running.http_address)
+        if block.file:
+            (app / block.file).parent.mkdir(parents=True, exist_ok=True)
+            (app / f".block-{number}").write_text(text)
+            steps.append(f"mkdir -p $(dirname {block.file})\ncp .block-{number} {block.file}")
+        else:
+            # What an earlier command printed is not what the program prints.
+            steps.append(f"{{\n{text}\n}} > .printed")
+    environment = {
+        **os.environ,
+        "CI": "true",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "SPANLOOM": str(clone),
+        "SPANLOOM_KEY": server.key("default"),
+        "no_proxy": "127.0.0.1",
+    }
+    environment.pop("PYTHONPATH", None)
+    done = subprocess.run(
+        ("bash", "-c", "\n".join(steps)),
+        cwd=app,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    said = app / ".printed"
+    # Maven sets colours back even where it uses none.
+    output = re.sub(r"\x1b\[\d*m", "", said.read_text()) if said.exists() else ""
+    assert done.returncode == 0, f"{output}\n{done.stdout}\n{done.stderr}"
+    return output
+
+
+def test_every_section_is_run() -> None:
+    commands = {t for t, blocks in SECTIONS.items() if any(b.language == "sh" for b in blocks)}
+    assert commands == set(TOOLCHAINS)
+
+
+def test_every_block_is_saved_or_run() -> None:
+    loose = {b.language for t in TOOLCHAINS for b in SECTIONS[t] if not b.file}
+    assert loose == {"sh"}
+
+
+@pytest.mark.parametrize("section", SHORT)
+def test_the_short_form(section: str, tmp_path: Path, clone: Path, live: LiveServer) -> None:
+    """With the tools that `make` has installed."""
+    blocks = [block for block in SECTIONS[section] if "pip install" not in block.text]
+    assert run(blocks, tmp_path, clone, live) == printed()
+
+
+@pytest.mark.polyglot
+@pytest.mark.parametrize("section", TOOLCHAINS)
+def test_from_nothing(
+    section: str, tmp_path: Path, clone: Path, live: LiveServer, need: Need
+) -> None:
+    if TOOLCHAINS[section]:
+        need(TOOLCHAINS[section])
+    assert run(SECTIONS[section], tmp_path, clone, live) == printed()
