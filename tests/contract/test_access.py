@@ -12,7 +12,7 @@ from tests.clients import CallError, method_descriptor, request_class, until
 from tests.contract.conftest import METHODS, Project
 
 NAMES = (
-    *("trace_id", "event_id", "session_id", "experiment_id", "slug"),
+    *("trace_id", "span_id", "event_id", "session_id", "experiment_id", "slug"),
     *("conversation_id", "review_id"),
 )
 
