@@ -65,7 +65,11 @@ def _direct(
         for request in requests:
             yield request
         rest = iter(more)
-        while (request := await asyncio.to_thread(lambda: next(rest, None))) is not None:
+
+        def following() -> Message | None:
+            return next(rest, None)
+
+        while (request := await asyncio.to_thread(following)) is not None:
             yield request
 
     async def read() -> Any:
