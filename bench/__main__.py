@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from bench import events, ingest, json_codec, otlp, reads, waiting, whole
+from bench import events, ingest, json_codec, otlp, reads, tails, waiting, whole
 from bench.figure import Figure
 
 Row = Callable[[], Iterable[Figure]]
@@ -35,6 +35,8 @@ FULL: dict[str, Row] = {
     "waits": lambda: waiting.longest_waits(100_000, 20),
     "start": lambda: [whole.start(rounds=5)],
     "postgresql": lambda: [ingest.postgres_batches(5, 150)],
+    "tails": lambda: tails.visible(100, 1_000, 10),
+    "idle-tails": lambda: tails.idle(1_000, 30),
     "full": whole.full_store,
 }
 

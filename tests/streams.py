@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import json
 import queue
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 
 import grpc
@@ -65,9 +65,12 @@ def _direct(
         for request in requests:
             yield request
         rest = iter(more)
-        following: Callable[[], Message | None] = lambda: next(rest, None)  # noqa: E731 - typed
-        while (another := await asyncio.to_thread(following)) is not None:
-            yield another
+
+        def following() -> Message | None:
+            return next(rest, None)
+
+        while (request := await asyncio.to_thread(following)) is not None:
+            yield request
 
     async def read() -> Any:
         return sent() if served.takes_many else next(iter(requests))

@@ -207,6 +207,17 @@ def expired_cursor(oldest_cursor_time: str) -> SpanloomError:
     )
 
 
+def reader_too_slow(spans: int, limit: int, size: int) -> SpanloomError:
+    """ABORTED: a reader of a stream is so many spans, and bytes, behind."""
+    return SpanloomError(
+        Code.ABORTED,
+        Reason.READER_TOO_SLOW,
+        f"the reader is {spans} spans and {size} bytes behind; resume from the cursor of the last"
+        " response, and read faster or with a narrower filter",
+        metadata={"spans_behind": str(spans), "limit_spans": str(limit)},
+    )
+
+
 def queue_full(retry_after: float = 1.0) -> SpanloomError:
     """RESOURCE_EXHAUSTED: the bounded write queue is full; nothing of the request was stored."""
     return SpanloomError(

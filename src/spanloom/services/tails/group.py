@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Final, NamedTuple
 
-from spanloom.errors import Code, Reason, SpanloomError
+from spanloom.errors import reader_too_slow
 from spanloom.model.changes import StoredSpans
 
 # A reader whose client has not taken the last so many spans, or bytes, is too slow.
@@ -190,13 +190,7 @@ class Group(ABC):
         behind = self.stored.spans - reader.passed.spans
         size = self.stored.bytes - reader.passed.bytes
         if behind > MOST_SPANS or size > MOST_BYTES:
-            raise SpanloomError(
-                Code.ABORTED,
-                Reason.READER_TOO_SLOW,
-                f"the reader is {behind} spans and {size} bytes behind; resume from the cursor of"
-                " the last response, and read faster or with a narrower filter",
-                metadata={"spans_behind": str(behind), "limit_spans": str(MOST_SPANS)},
-            )
+            raise reader_too_slow(behind, MOST_SPANS, size)
 
     def _next(self, position: int) -> Piece | None:
         """The first piece of the window that is behind a position."""
