@@ -1,5 +1,5 @@
-"""OpenTelemetry's MetricsService: what SDKs send beside spans is accepted and dropped, so that their
-exporters do not report an error each minute."""
+"""OpenTelemetry's MetricsService: metrics are accepted and dropped, so that SDKs which send them
+beside spans do not report an error each minute."""
 
 from __future__ import annotations
 
