@@ -40,12 +40,8 @@ from spanloom.services.events import EventService
 from spanloom.services.experiments import ExperimentService
 from spanloom.services.feedback import FeedbackService
 from spanloom.services.otlp import OTLP_SERVICE, OtlpTraceService
-from spanloom.services.otlp_signals import (
-    LOGS_SERVICE,
-    METRICS_SERVICE,
-    OtlpLogsService,
-    OtlpMetricsService,
-)
+from spanloom.services.otlp_logs import LOGS_SERVICE, OtlpLogsService
+from spanloom.services.otlp_metrics import METRICS_SERVICE, OtlpMetricsService
 from spanloom.services.prompts import PromptService
 from spanloom.services.query import Limits, QueryService
 from spanloom.services.reviews import ReviewService

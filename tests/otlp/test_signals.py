@@ -8,6 +8,7 @@ import urllib.request
 import pytest
 
 from spanloom.app import methods
+from spanloom.server.http.router import Router, bindings
 from tests.servers import LiveServer
 
 # Ids in hex, as OTLP's JSON has them.
@@ -30,7 +31,9 @@ LOGS = {
 }
 
 
-@pytest.mark.parametrize("path", ["/v1/logs", "/v1/metrics", "/otel/v1/logs", "/otel/v1/metrics"])
+@pytest.mark.parametrize(
+    "path", ["/v1/logs", "/v1/metrics", "/otel/v1/logs", "/otel/v1/metrics", "//v1/logs/"]
+)
 @pytest.mark.parametrize(
     ("media_type", "body", "answer"),
     [
@@ -50,6 +53,14 @@ def test_other_signals_are_accepted_over_http(
         assert response.status == 200
         assert response.headers["Content-Type"] == media_type
         assert response.read() == answer
+
+
+def test_slashes_too_many_are_taken_in_the_paths_of_otlp_alone(server: LiveServer) -> None:
+    router = Router([b for m in methods(server.running.store) for b in bindings(m.descriptor)])
+    for path in ("/v1/traces/", "//v1/traces", "/v1//traces//", "/opentelemetry//v1/traces"):
+        assert router.match("POST", path) is not None, path
+    assert router.match("GET", "/v1/usage") is not None
+    assert router.match("GET", "/v1/usage/") is None
 
 
 def test_the_switch_leaves_them_out(server: LiveServer) -> None:

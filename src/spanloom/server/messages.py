@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Final
 
 from google.protobuf.message import DecodeError, Message
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from spanloom.codec.large_message import merge
 from spanloom.codec.offload import run_in_thread_if_large
+from spanloom.codec.utf8_mend import mended
 from spanloom.errors import (
     Code,
     Reason,
@@ -15,6 +18,9 @@ from spanloom.errors import (
     malformed_message,
     request_too_large,
 )
+
+# SDKs cut attributes by bytes: one text that ends within a character must not cost all spans.
+_MENDED: Final = (ExportTraceServiceRequest.DESCRIPTOR.full_name,)
 
 
 async def message_of(message_class: type[Message], data: bytes, limit: int) -> Message:
@@ -27,10 +33,25 @@ async def message_of(message_class: type[Message], data: bytes, limit: int) -> M
         raise request_too_large(limit)
     message = message_class()
     try:
-        await run_in_thread_if_large(len(data) // 1024, partial(merge, message, data))
+        await run_in_thread_if_large(len(data) // 1024, partial(merge_request, message, data))
     except DecodeError:
         raise malformed_message(message.DESCRIPTOR.full_name) from None
     return message
+
+
+def merge_request(message: Message, data: bytes) -> None:
+    """Read `data` into a message.
+
+    Raises:
+        DecodeError: The data is not a message of this type.
+    """
+    try:
+        merge(message, data)
+    except DecodeError:
+        if message.DESCRIPTOR.full_name not in _MENDED:
+            raise
+        message.Clear()
+        merge(message, mended(data, message.DESCRIPTOR))
 
 
 def not_one_message(count: str) -> SpanloomError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import codecs
 import json
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from spanloom.adapters.otlp.read import spans_from
 from spanloom.codec import otlp_json
 from spanloom.errors import SpanloomError
 from tests.ingest.otlp import requests as r
@@ -119,9 +121,6 @@ def test_forms_that_senders_use() -> None:
     assert [pair.HasField("value") for pair in span.attributes if pair.key in "ne"] == [False, True]
 
 
-SPAN = "resourceSpans[0].scopeSpans[0].spans[0]"
-
-
 @pytest.mark.parametrize(
     ("sent", "field", "why"),
     [
@@ -129,37 +128,9 @@ SPAN = "resourceSpans[0].scopeSpans[0].spans[0]"
         (b"\xff", "", "not JSON"),
         (b"[]", "", "must be an object"),
         (b'{"resourceSpans": {}}', "resourceSpans", "must be an array"),
-        (document(traceId="xyz"), f"{SPAN}.traceId", "must be an id in hex"),
-        (document(spanId=5), f"{SPAN}.spanId", "must be an id in hex"),
-        (document(name=5), f"{SPAN}.name", "must be a string"),
-        (
-            document(kind="CLIENT"),
-            f"{SPAN}.kind",
-            "must be an integer or one of SPAN_KIND_UNSPECIFIED",
-        ),
-        (document(startTimeUnixNano=-1), f"{SPAN}.startTimeUnixNano", "must be from 0 to"),
-        (document(startTimeUnixNano="soon"), f"{SPAN}.startTimeUnixNano", "must be an integer"),
-        (document(flags=0.5), f"{SPAN}.flags", "must be an integer"),
-        (document(attributes=[{}, 1]), f"{SPAN}.attributes[1]", "must be an object"),
-        (document(attributes=[{"key": 1}]), f"{SPAN}.attributes[0].key", "must be a string"),
-        (
-            document(attributes=[{"key": "k", "value": {"intValue": 2**63}}]),
-            f"{SPAN}.attributes[0].value.intValue",
-            "must be from",
-        ),
-        (
-            document(attributes=[{"value": {"arrayValue": {"values": [{"boolValue": 1}]}}}]),
-            f"{SPAN}.attributes[0].value.arrayValue.values[0].boolValue",
-            "must be true or false",
-        ),
-        (
-            document(attributes=[{"value": {"bytesValue": "$"}}]),
-            f"{SPAN}.attributes[0].value.bytesValue",
-            "must be base64",
-        ),
     ],
 )
-def test_errors_name_the_path(sent: bytes, field: str, why: str) -> None:
+def test_errors_around_spans_name_the_path(sent: bytes, field: str, why: str) -> None:
     with pytest.raises(SpanloomError) as caught:
         otlp_json.parse(sent)
     assert caught.value.code == "INVALID_ARGUMENT"
@@ -168,12 +139,78 @@ def test_errors_name_the_path(sent: bytes, field: str, why: str) -> None:
     assert why in violation.description
 
 
-def test_values_nested_too_deeply_are_refused() -> None:
+def any_value(value: Any) -> dict[str, Any]:
+    return {"attributes": [{"key": "k", "value": value}]}
+
+
+def nested_value(levels: int) -> Any:
     value: Any = {"stringValue": "x"}
-    for _ in range(200):
+    for _ in range(levels):
         value = {"arrayValue": {"values": [value]}}
-    with pytest.raises(SpanloomError, match="nested too deeply"):
-        otlp_json.parse(json.dumps(body(attributes=[{"key": "k", "value": value}])).encode())
+    return value
+
+
+@pytest.mark.parametrize(
+    ("span", "field", "why"),
+    [
+        ({"traceId": "xyz"}, "traceId", "must be an id in hex"),
+        ({"spanId": 5}, "spanId", "must be an id in hex"),
+        ({"name": 5}, "name", "must be a string"),
+        ({"startTimeUnixNano": -1}, "startTimeUnixNano", "must be from 0 to"),
+        ({"startTimeUnixNano": "soon"}, "startTimeUnixNano", "must be an integer"),
+        ({"flags": 0.5}, "flags", "must be an integer"),
+        ({"attributes": [{}, 1]}, "attributes[1]", "must be an object"),
+        ({"attributes": [{"key": 1}]}, "attributes[0].key", "must be a string"),
+        (
+            any_value({"arrayValue": {"values": [{"boolValue": 1}]}}),
+            "attributes[0].value.arrayValue.values[0].boolValue",
+            "must be true or false",
+        ),
+        (any_value({"bytesValue": "$"}), "attributes[0].value.bytesValue", "must be base64"),
+        (any_value(nested_value(200)), "attributes[0].value", "is nested too deeply"),
+    ],
+)
+def test_a_span_that_cannot_be_read_is_refused_alone(
+    span: dict[str, Any], field: str, why: str
+) -> None:
+    good = {"traceId": "0a" * 16, "spanId": "0b" * 8, "name": "good"}
+    sent = body(**{**good, **span})
+    sent["resourceSpans"][0]["scopeSpans"][0]["spans"].append(good)
+    received = spans_from(otlp_json.parse(json.dumps(sent).encode()), received_ns=1)
+    assert [found.name for found in received.spans] == ["good"]
+    [(where, reason)] = received.rejected
+    assert where == "resource_spans[0].scope_spans[0].spans[0]"
+    assert reason.startswith(field)
+    assert why in reason
+
+
+def test_values_that_senders_get_wrong_are_mended() -> None:
+    wrong = {
+        "name": "cut \ud83d",
+        "kind": "SERVER",
+        "status": {"code": "ERROR"},
+        "endTimeUnixNano": "",
+        "droppedAttributesCount": -1,
+        "droppedEventsCount": 2**40,
+        "attributes": [
+            {"key": "text", "value": {"stringValue": "\ude00 x \ud83d\ude00"}},
+            {"key": "large", "value": {"intValue": 2**63}},
+            {"key": "larger", "value": {"intValue": str(-(2**70))}},
+            {"key": "null", "value": {"arrayValue": {"values": [{"intValue": "1"}, None]}}},
+        ],
+    }
+    sent = codecs.BOM_UTF8 + json.dumps(body(**wrong)).encode()
+    span = otlp_json.parse(sent).resource_spans[0].scope_spans[0].spans[0]
+    assert (span.name, span.kind, span.status.code) == ("cut \ufffd", 2, 2)
+    assert (span.end_time_unix_nano, span.dropped_attributes_count) == (0, 0)
+    assert span.dropped_events_count == 2**32 - 1
+    values = {pair.key: pair.value for pair in span.attributes}
+    assert values["text"].string_value == "\ufffd x \U0001f600"
+    assert values["large"].string_value == str(2**63)
+    assert values["larger"].string_value == str(-(2**70))
+    first, second = values["null"].array_value.values
+    assert (first.int_value, second.WhichOneof("value")) == (1, None)
+    assert parsed(kind="NO_SUCH_KIND").kind == 0
 
 
 def test_the_answer_is_written_too() -> None:

@@ -30,6 +30,7 @@ from spanloom.adapters.otlp.brief import WholeNeededError, brief_draft_of
 from spanloom.adapters.otlp.convention import Draft, SpanSource
 from spanloom.adapters.otlp.draft import draft_of
 from spanloom.adapters.otlp.span import complete, complete_columns, parts_of, trace_facts
+from spanloom.codec.otlp_parse import refusal_of
 from spanloom.model import MAX_TIME_NS, GenAi, Io, Json, Sent, Span, TraceFacts
 from spanloom.model.genai import Agent
 from spanloom.model.sampling import sampling_decision
@@ -168,6 +169,8 @@ def _columns(span: trace_pb2.Span, around: Around, received_ns: int) -> Span | N
 
 def _refusal(span: trace_pb2.Span) -> str | None:
     """Why a span cannot be stored."""
+    if (unread := refusal_of(span)) is not None:
+        return unread
     for name, value, zeros in (
         ("trace_id", span.trace_id, _NO_TRACE),
         ("span_id", span.span_id, _NO_SPAN),

@@ -249,6 +249,11 @@ class Router:
             if found:
                 variables = found.parsed.variables
                 return Match(found, {v.path: segments[v.index] for v in variables})
+        # Exporters join an endpoint and a path: `//v1/traces`, `/v1/traces/`.
+        tidied = "/" + "/".join(filter(None, raw_path.split("/")))
+        literal = self._literals.get((http_method, tidied))
+        if literal and literal.method.full_name in _configured_rules():
+            return Match(literal, {})
         return None
 
     def allowed(self, raw_path: str) -> list[str]:

@@ -14,7 +14,6 @@ from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.message import DecodeError, Message
 
 from spanloom.codec import json_codec
-from spanloom.codec.large_message import merge
 from spanloom.errors import (
     Code,
     Reason,
@@ -32,6 +31,7 @@ from spanloom.server.http.router import (
     bindings,
     request_fields,
 )
+from spanloom.server.messages import merge_request
 from spanloom.server.methods import Method
 
 JSON = "application/json"
@@ -176,7 +176,7 @@ def _merge(message: Message, field: str, data: bytes) -> None:
             f"this path accepts only JSON: the field {field} is not a message"
         )
     try:
-        merge(part, data)
+        merge_request(part, data)
     except DecodeError:
         raise malformed_message(part.DESCRIPTOR.full_name) from None
 
