@@ -245,6 +245,16 @@ def store_unavailable(retry_after: float = 1.0) -> SpanloomError:
     )
 
 
+def span_damaged(trace_id: str, span_id: str) -> SpanloomError:
+    """DATA_LOSS: what the store has of a span cannot be read."""
+    return SpanloomError(
+        Code.DATA_LOSS,
+        Reason.INTERNAL,
+        f"what was sent of the span {span_id!r} of the trace {trace_id!r} is damaged in the "
+        "database: delete the span, or write it again",
+    )
+
+
 def request_too_large(limit_bytes: int) -> SpanloomError:
     """RESOURCE_EXHAUSTED: the request has more bytes than the server accepts."""
     return SpanloomError(

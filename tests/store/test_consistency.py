@@ -512,3 +512,24 @@ def test_kill_9_loses_no_change_and_leaves_none_half_done(
             changes += sum(done for _, done in said)
             run(_check(store, project, name, said))
     assert changes > KILLS * 10
+
+
+def test_a_read_that_fails_in_the_middle_leaves_no_old_state(
+    store: Store, project: str, run: Run[Any]
+) -> None:
+    """While its error is kept, and with it all that the read had open."""
+
+    def fail(connection: Any) -> None:
+        found = connection.exec_driver_sql("SELECT span_id FROM spans")
+        for _ in found:
+            raise ValueError
+
+    run(store.write_spans(project, [a_span(str(number)) for number in range(3)]))
+    kept = []
+    for _ in range(20):
+        with pytest.raises(ValueError) as raised:
+            run(store._read(fail))
+        kept.append(raised)
+    run(store.write_spans(project, [a_span("new")]))
+    for _ in kept:
+        assert run(store.find_span(project, "t", "new"))

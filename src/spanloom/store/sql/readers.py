@@ -18,6 +18,16 @@ T = TypeVar("T")
 READERS = 8
 
 
+def _closed_on_error(connection: Connection, query: Callable[[Connection], T]) -> T:
+    """What the query returns. A statement that is left in the middle keeps its snapshot on SQLite,
+    and the next read on the connection would see that old state; so the connection is closed."""
+    try:
+        return query(connection)
+    except BaseException:
+        connection.invalidate()
+        raise
+
+
 class Readers:
     """Runs queries on the connections of an engine, at most `READERS` at once; the others wait."""
 
@@ -41,7 +51,7 @@ class Readers:
         while True:
             try:
                 with self._engine.connect() as connection:
-                    return query(connection)
+                    return _closed_on_error(connection, query)
             except Exception as error:
                 if is_lost(error) and not renewed:
                     renewed = True

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy import Select, select
 
+from spanloom import errors
 from spanloom.codec import large_json
 from spanloom.model import Span
 from spanloom.model.patch import Patch, patched
@@ -17,6 +20,8 @@ from spanloom.store.sql.bodies import body_of, parts_of
 from spanloom.store.sql.compression import decompressed
 from spanloom.store.sql.lift import lifted
 
+log = logging.getLogger("spanloom.store")
+
 # What is read, in the order in which the functions below take it.
 NOT_OF_SPANS = ("project", "version", "agent_version", "reader", "apart")
 SPAN_NAMES = [c.name for c in tables.spans.c if c.name not in NOT_OF_SPANS]
@@ -25,7 +30,6 @@ BODY_COLUMNS = [
     tables.bodies.c.sent,
     tables.envelopes.c.content,
     tables.bodies.c.updates,
-    tables.bodies.c.span_version,
 ]
 # So many levels of a large body are read a member a step: its parts, and their fields.
 _BODY_LEVELS = 2
@@ -47,15 +51,20 @@ def select_whole(
     if limit is not None:
         found = found.order_by(*ordered(tables.spans.c, order)).limit(limit).offset(offset)
     narrow = found.subquery("found")
-    kept = narrow.join(tables.bodies, tables.bodies.c.span_version == narrow.c.version).outerjoin(
+    # Outer joins: a span whose body is lost is an error, and not a span that was never there.
+    kept = narrow.outerjoin(
+        tables.bodies, tables.bodies.c.span_version == narrow.c.version
+    ).outerjoin(
         tables.envelopes,
         (tables.envelopes.c.project == narrow.c.project)
         & (tables.envelopes.c.digest == tables.bodies.c.envelope),
     )
+    version = narrow.c.version.label("span_version")
+    has_envelope = tables.bodies.c.envelope.is_not(None).label("has_envelope")
     columns = (narrow.c[name] for name in SPAN_NAMES)
     others = (narrow.c[name] for name in also)
     return (
-        select(*columns, *BODY_COLUMNS, *others)
+        select(*columns, *BODY_COLUMNS, version, has_envelope, *others)
         .select_from(kept)
         .order_by(*ordered(narrow.c, order))
     )
@@ -77,22 +86,22 @@ class SpanReader:
         self._restore = restore
 
     def to_span(self, row: Sequence[Any]) -> Span:
-        """From a row of `select_whole`, with its updates."""
+        """From a row of `select_whole`, with its updates. DATA_LOSS where it is damaged."""
         span = self.to_base(row)
         return patched(span, Updates.of(row[21]).patch) if row[21] else span
 
     def to_base(self, row: Sequence[Any], restore: Restore | None = None) -> Span:
         """The same as it was before its updates; by another `restore` if one is given."""
-        adapter, sent = row[18], decompressed(row[19])
-        before = Updates.of(row[21]).before if row[21] else NOTHING
-        if not adapter:
-            span = _to_span(row, sent, before)
-            span.version = row[22]
-            return span
-        columns = _from_columns(row, {})
-        for name, value in before.items():
-            setattr(columns, name, value)
-        span = (restore or self._restore)(adapter, sent, row[20] or b"", columns)
+        adapter, sent = row[18], message_of(row)
+        with _damage_named(row):
+            before = Updates.of(row[21]).before if row[21] else NOTHING
+            if not adapter:
+                span = _to_span(row, sent, before)
+            else:
+                columns = _from_columns(row, {})
+                for name, value in before.items():
+                    setattr(columns, name, value)
+                span = (restore or self._restore)(adapter, sent, row[20] or b"", columns)
         span.version = row[22]
         return span
 
@@ -100,7 +109,28 @@ class SpanReader:
         """The JSON of the span's body."""
         if row[18] or row[21]:
             return rows.json_bytes(body_of(self.to_span(row)))
+        return message_of(row)
+
+
+def message_of(row: Sequence[Any]) -> bytes:
+    """What was sent, from a row of `select_whole`. DATA_LOSS where it, or what it shares with
+    others, is not there whole."""
+    with _damage_named(row):
+        if row[19] is None or (row[20] is None and row[23]):
+            raise LookupError("a row of the tables `bodies` or `envelopes` is missing")
         return decompressed(row[19])
+
+
+@contextmanager
+def _damage_named(row: Sequence[Any]) -> Iterator[None]:
+    """Name the span that cannot be read, in place of what its decoder says."""
+    try:
+        yield
+    except NotImplementedError:  # of `no_adapter`: a mistake in the program
+        raise
+    except Exception as error:
+        log.exception("the span %r of the trace %r is damaged", row[1], row[0])
+        raise errors.span_damaged(row[0], row[1]) from error
 
 
 class Updates(NamedTuple):

@@ -15,16 +15,15 @@ from spanloom.model import Filter
 from spanloom.model.folding import folded
 from spanloom.model.span import EVENT_OBJECTS, SHOWN_COLUMNS, TOTAL_TOKENS
 from spanloom.store.sql import predicates
-from spanloom.store.sql.compression import decompressed
 from spanloom.store.sql.index.terms import without_escapes
-from spanloom.store.sql.reading import SPAN_NAMES
+from spanloom.store.sql.reading import SPAN_NAMES, message_of
 
 # Whether a row of `select_whole` may be of a span that is looked for.
 Look = Callable[[Sequence[Any]], bool]
 
 # Columns that are not always in what was sent.
 _TEXTS = [SPAN_NAMES.index(name) for name in ("name", "agent_name", "provider", "model")]
-_ADAPTER, _SENT, _ENVELOPE, _UPDATES = range(18, 22)
+_ADAPTER, _ENVELOPE, _UPDATES = 18, 20, 21
 # Numbers are sent in several forms; so are the words that JSON has for what is no text.
 _LETTERS = re.compile("[A-Za-z]{3,}")
 _WORDS_OF_JSON = frozenset({"true", "false", "null", "nan", "infinity"})
@@ -75,7 +74,7 @@ def for_filter(asked: Filter) -> Look | None:
 
 
 def _may_hold(row: Sequence[Any], holds: Callable[[bytes], bool]) -> bool:
-    sent = decompressed(row[_SENT])
+    sent = message_of(row)
     if holds(sent) or (not row[_ADAPTER] and _LIFTED not in sent):
         return True
     if b"\\" in sent and _ESCAPES.search(sent):
