@@ -69,8 +69,8 @@ def _direct(
         def following() -> Message | None:
             return next(rest, None)
 
-        while (request := await asyncio.to_thread(following)) is not None:
-            yield request
+        while (another := await asyncio.to_thread(following)) is not None:
+            yield another
 
     async def read() -> Any:
         return sent() if served.takes_many else next(iter(requests))
