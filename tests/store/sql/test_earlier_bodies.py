@@ -70,7 +70,7 @@ READ: dict[str, Callable[[Any], Sequence[Span]]] = {
 
 def row_of(earlier: list[Any]) -> list[Any]:
     [sent] = compressed([orjson.dumps(earlier[-1])])
-    return [*earlier[:-1], "", sent, None, None, 1]
+    return [*earlier[:-1], "", sent, None, None, 1, False]
 
 
 @pytest.mark.parametrize(
