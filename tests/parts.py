@@ -119,6 +119,6 @@ def as_read(made: rows.SpanRows) -> list[Span]:
     for row, (_, adapter, sent, envelope, updates) in zip(made.spans, made.bodies, strict=True):
         told = dict(zip(tables.spans.c.keys(), row, strict=True))
         columns = (told[name] for name in SPAN_NAMES)
-        content = contents.get(envelope)
-        found.append(READER.to_span([*columns, adapter, sent, content, updates, told["version"]]))
+        body = (adapter, sent, contents.get(envelope), updates)
+        found.append(READER.to_span([*columns, *body, told["version"], envelope is not None]))
     return found
