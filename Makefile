@@ -28,7 +28,7 @@ test-history: $(VENV)/.dev ## Check at random that writes keep their promises; A
 	$(PY) -m tests.history $(ARGS)
 
 test-polyglot: $(VENV)/.dev ## Run docs/clients.md and the gateways, in every language that is installed
-	$(PY) -m pytest tests/polyglot --polyglot $(ARGS)
+	$(PY) -m pytest tests/polyglot tests/contract --polyglot -m polyglot $(ARGS)
 
 check: ## Run all that a change has to pass: lint, then the full test suite
 	@$(MAKE) lint

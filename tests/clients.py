@@ -300,12 +300,12 @@ class HttpClient:
         self.http.close()
 
 
-class EnvoyClient(HttpClient):
-    """REST through Envoy's transcoder; what it has no rule for goes through it as gRPC."""
+class TranscoderClient(HttpClient):
+    """REST through a transcoder; what it has no rule for goes to `grpc_address`."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, grpc_address: str) -> None:
         super().__init__(address)
-        self._grpc = GrpcClient(address)
+        self._grpc = GrpcClient(grpc_address)
 
     def call(self, method: str, request: Message, **options: Any) -> Any:
         if has_http_rule(method_descriptor(method)):
@@ -329,15 +329,17 @@ def _flat(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _streamed(answer: httpx.Response) -> list[Any]:
-    """One JSON object a line, or (Envoy) a list of them."""
+    """One JSON object a line, (Envoy) a list of them, or (grpc-gateway) each as a `result`."""
     if answer.text.startswith("["):
         return list(answer.json())
-    return [json.loads(line) for line in answer.text.splitlines()]
+    lines = [json.loads(line) for line in answer.text.splitlines()]
+    return [line["result"] if line.keys() == {"result"} else line for line in lines]
 
 
 def error_from_body(answer: httpx.Response) -> CallError:
     data = answer.json()
-    assert "code" in data, answer.text
+    if "code" not in data:  # a stream of grpc-gateway
+        data = data["error"]
     status = status_pb2.Status(code=data["code"], message=data["message"])
     for detail in data.get("details", []):
         json_format.ParseDict(detail, status.details.add())

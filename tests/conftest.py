@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
 
+from tests import grpc_gateway
+from tests.contract_rules.conftest import copy_of_workspace
 from tests.databases import DATABASES, new_url
 from tests.servers import LiveServer
+from tests.toolchains import need
 
 # No test is timed, nor the making of its input: machines differ, and bench/ measures. What passes,
 # passes again: new input is tried by --hypothesis-profile=explore.
@@ -49,6 +53,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for item in items if item.get_closest_marker("polyglot")]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture(scope="session")
+def grpc_gateway_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    need("go")
+    workspace = copy_of_workspace(tmp_path_factory.mktemp("workspace"))
+    return grpc_gateway.build(workspace, tmp_path_factory.mktemp("gateway"))
 
 
 @pytest.fixture(scope="session", params=DATABASES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
@@ -16,18 +17,19 @@ from spanloom import app
 from tests.clients import (
     PACKAGE,
     Client,
-    EnvoyClient,
     GrpcClient,
     HttpClient,
+    TranscoderClient,
     has_http_rule,
     method_descriptor,
     request_class,
 )
 from tests.databases import DATABASES
 from tests.envoy import Envoy, descriptor_set
+from tests.grpc_gateway import GrpcGateway
 from tests.servers import LiveServer
 
-TRANSPORTS = ("direct", "grpc", "rest", "envoy")
+TRANSPORTS = ("direct", "grpc", "rest", "envoy", "grpc-gateway")
 # What only --full runs, by transport and database.
 LEFT_OUT = {
     (transport, database)
@@ -68,7 +70,19 @@ def envoy(server: LiveServer) -> Iterator[Envoy]:
         yield running
 
 
-@pytest.fixture(scope="session", params=TRANSPORTS)
+@pytest.fixture(scope="session")
+def gateway(server: LiveServer, grpc_gateway_program: Path) -> Iterator[GrpcGateway]:
+    with GrpcGateway(grpc_gateway_program, server.running.grpc_address) as running:
+        yield running
+
+
+@pytest.fixture(
+    scope="session",
+    params=[
+        pytest.param(name, marks=pytest.mark.polyglot) if name == "grpc-gateway" else name
+        for name in TRANSPORTS
+    ],
+)
 def client(request: pytest.FixtureRequest, server: LiveServer) -> Iterator[Client]:
     made: Client
     if request.param == "direct":
@@ -77,8 +91,12 @@ def client(request: pytest.FixtureRequest, server: LiveServer) -> Iterator[Clien
         made = GrpcClient(server.running.grpc_address)
     elif request.param == "rest":
         made = HttpClient(server.running.http_address)
+    elif request.param == "envoy":
+        address = request.getfixturevalue("envoy").address
+        made = TranscoderClient(address, address)
     else:
-        made = EnvoyClient(request.getfixturevalue("envoy").address)
+        address = request.getfixturevalue("gateway").address
+        made = TranscoderClient(address, server.running.grpc_address)
     yield made
     made.close()
 

@@ -408,7 +408,8 @@ def test_update_span_merges_and_replaces(project: Project) -> None:
     assert (found["metadata"], found["output"]) == ({"a": 1, "c": 3}, {"x": 1})
     update(project, "a", input={"c": 3}, status={"code": "STATUS_CODE_ERROR", "message": "m"})
     update(project, "a", endTime=at(4), user={"id": "u", "properties": {"p": 1}})
-    update(project, "a", mask="metadata,expectedOutput", expectedOutput="e")
+    update(project, "a", mask="metadata")
+    update(project, "a", expectedOutput="e")
     write(project, span)
     found = as_dict(get(project, "a"))
     assert "metadata" not in found or found["metadata"] == {}
@@ -416,9 +417,25 @@ def test_update_span_merges_and_replaces(project: Project) -> None:
     assert found["status"] == {"code": "STATUS_CODE_ERROR", "message": "m"}
     assert (found["expectedOutput"], found["duration"]) == ("e", "3s")
     assert found["user"] == {"id": "u", "properties": {"p": 1}}
-    update(project, "a", mask="endTime,user,output")
+    update(project, "a", mask="user,output")
     found = as_dict(get(project, "a"))
-    assert not {"endTime", "user", "output", "duration"} & set(found)
+    assert not {"user", "output"} & set(found)
+
+
+def test_update_span_takes_a_mask_with_a_name_of_two_words(
+    project: Project, request: pytest.FixtureRequest
+) -> None:
+    write(project, {"spanId": "a", "expectedOutput": "e", "endTime": at(4)})
+    mask = "endTime,expectedOutput"
+    if "grpc-gateway" in request.node.name:
+        # It does not read the JSON names of a mask in the query (docs/gateways.md).
+        with pytest.raises(CallError, match="cannot be updated"):
+            update(project, "a", mask=mask, expectedOutput="new")
+        return
+    update(project, "a", mask=mask, expectedOutput="new")
+    found = as_dict(get(project, "a"))
+    assert found["expectedOutput"] == "new"
+    assert not {"endTime", "duration"} & set(found)
 
 
 def test_update_span_changes_one_span_of_those_with_its_id(project: Project) -> None:

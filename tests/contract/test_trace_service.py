@@ -131,8 +131,15 @@ def test_create_trace_takes_ids_of_256_characters_without_nul(project: Project) 
 @pytest.mark.parametrize(
     "trace_id", ["a/b", "100%", "a|b", "a b+c", "😀", "Ä", "A", "a", "?x=1&y", "#", "..'\""]
 )
-def test_get_trace_keeps_odd_ids_apart(project: Project, trace_id: str) -> None:
+def test_get_trace_keeps_odd_ids_apart(
+    project: Project, trace_id: str, request: pytest.FixtureRequest
+) -> None:
     create_trace(project, id=trace_id, name=trace_id)
+    if "/" in trace_id and "grpc-gateway" in request.node.name:
+        # It separates at %2F (docs/gateways.md).
+        with pytest.raises(CallError, match="NOT_FOUND : Not Found"):
+            get_trace(project, trace_id)
+        return
     assert get_trace(project, trace_id).name == trace_id
     with pytest.raises(CallError, match="TRACE_NOT_FOUND"):
         get_trace(project, trace_id.swapcase() + "x")

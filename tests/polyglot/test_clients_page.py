@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.polyglot.conftest import Need
 from tests.polyglot.page import Block, sections
 from tests.servers import LiveServer
+from tests.toolchains import need
 
 SECTIONS = sections()
 PROLOGUE = "Before you start"
@@ -95,9 +95,7 @@ def test_the_short_form(section: str, tmp_path: Path, clone: Path, live: LiveSer
 
 @pytest.mark.polyglot
 @pytest.mark.parametrize("section", TOOLCHAINS)
-def test_from_nothing(
-    section: str, tmp_path: Path, clone: Path, live: LiveServer, need: Need
-) -> None:
+def test_from_nothing(section: str, tmp_path: Path, clone: Path, live: LiveServer) -> None:
     if TOOLCHAINS[section]:
         need(TOOLCHAINS[section])
     assert run(SECTIONS[section], tmp_path, clone, live) == printed()

@@ -9,14 +9,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.polyglot.conftest import Need
 from tests.servers import LiveServer
+from tests.toolchains import need
 
 VALIDATOR = "openapi-spec-validator==0.9.0"
 
 
 @pytest.mark.polyglot
-def test_the_document_is_valid(live: LiveServer, tmp_path: Path, need: Need) -> None:
+def test_the_document_is_valid(live: LiveServer, tmp_path: Path) -> None:
     need("python")
     url = f"http://{live.running.http_address}/openapi.json"
     file = tmp_path / "openapi.json"

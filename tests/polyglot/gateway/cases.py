@@ -117,8 +117,23 @@ GOOD = [
     Case("read a text", get(f"{OF}/spans/2:readText?path=name&offset=1&limit=1"), (ASKED,)),
     Case("update a span", Request("PATCH", f"{OF}/spans/2", {"name": "new"}, dict(JSON)), (ASKED,)),
     Case(
+        "update a part of a Struct",
+        Request("PATCH", f"{OF}/spans/2", {"metadata": {"more": {"a": 1}}}, dict(JSON)),
+        (ASKED,),
+    ),
+    Case(
         "update by a mask",
         Request("PATCH", f"{OF}/spans/2?updateMask=name,output", {"name": "new"}, dict(JSON)),
+        (ASKED,),
+    ),
+    Case(
+        "update by a mask of JSON names",
+        Request("PATCH", f"{OF}/spans/2?updateMask=endTime,expectedOutput", {}, dict(JSON)),
+        (ASKED,),
+    ),
+    Case(
+        "update by a mask of proto names",
+        Request("PATCH", f"{OF}/spans/2?updateMask=end_time,expected_output", {}, dict(JSON)),
         (ASKED,),
     ),
     Case(

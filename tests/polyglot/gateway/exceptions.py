@@ -120,6 +120,7 @@ EXCEPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         ),
     },
     "Loose types": {ENVOY: ("a message for a list", "a boolean as yes")},
+    "Field masks": {GRPC_GATEWAY: ("update by a mask of JSON names",)},
     "Streams": {GRPC_GATEWAY: ("outline a trace", "stream events")},
     "Wrong methods": _both("GET for POST", "PUT for POST", "PATCH for GET", "HEAD", "OPTIONS"),
     "Trailing slashes": {ENVOY: ("a trailing slash", "a trailing slash after an id")},

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import os
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,20 +12,14 @@ import pytest
 from tests.clients import has_http_rule
 from tests.contract.conftest import METHODS
 from tests.envoy import Envoy, descriptor_set
-from tests.polyglot.conftest import Need
+from tests.grpc_gateway import MAIN, GrpcGateway
 from tests.polyglot.gateway.answers import ask
 from tests.polyglot.gateway.cases import CASES, Case
 from tests.polyglot.gateway.exceptions import ENVOY, EXCEPTIONS, GRPC_GATEWAY
 from tests.servers import LiveServer
 from tools import contract
 
-HERE = Path(__file__).parent
 PAGE = contract.ROOT / "docs" / "gateways.md"
-PLUGINS = (
-    "google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12",
-    "google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.0",
-    "github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-grpc-gateway@v2.33.0",
-)
 _ids = (f"id{number:06}" for number in itertools.count(1))
 
 
@@ -43,35 +34,9 @@ def envoy(live: LiveServer) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def grpc_gateway(
-    live: LiveServer, clone: Path, need: Need, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    need("go")
-    program = _build(clone, tmp_path_factory.mktemp("gateway"))
-    command = (str(program), live.running.grpc_address)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            yield process.stdout.readline().strip()
-        finally:
-            process.kill()
-
-
-def _build(clone: Path, app: Path) -> Path:
-    shutil.copy(HERE / "main.go", app)
-    path = f"{app / 'bin'}{os.pathsep}{contract.ENVIRONMENT['PATH']}"
-    environment = {**os.environ, "GOBIN": str(app / "bin"), "PATH": path}
-    template = str(HERE / "buf.gen.yaml")
-    for command in (
-        ("go", "mod", "init", "example.com/gateway"),
-        *(("go", "install", plugin) for plugin in PLUGINS),
-        ("buf", "generate", str(clone / "proto"), "--template", template),
-        ("go", "mod", "tidy"),
-        ("go", "build", "-o", "gateway", "."),
-    ):
-        done = subprocess.run(command, cwd=app, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, f"{command}\n{done.stderr}"
-    return app / "gateway"
+def grpc_gateway(live: LiveServer, grpc_gateway_program: Path) -> Iterator[str]:
+    with GrpcGateway(grpc_gateway_program, live.running.grpc_address) as running:
+        yield running.address
 
 
 @pytest.fixture(scope="module")
@@ -127,4 +92,4 @@ def test_the_page_has_the_reason_for_every_exception() -> None:
 
 def test_the_go_program_of_the_page_is_the_one_that_is_tested() -> None:
     [shown] = re.findall(r"^```go\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    assert shown in (HERE / "main.go").read_text()
+    assert shown in MAIN.read_text()
