@@ -54,13 +54,16 @@ def _of_project(part: Any) -> Select[Any]:
 _CHANGES = _of_project(_PART.subquery("part"))
 _versions = _PART.with_only_columns(spans.c.version).subquery("versions")
 _PASSED = select(func.max(_versions.c.version), func.count())
-_PRESENT = [
-    select(table.c.version)
-    .where(table.c.version < _horizon)
-    .order_by(table.c.version.desc())
-    .limit(1)
-    for table in (spans, deleted_spans)
-]
+_PRESENT = select(
+    *(
+        select(table.c.version)
+        .where(table.c.version < _horizon)
+        .order_by(table.c.version.desc())
+        .limit(1)
+        .scalar_subquery()
+        for table in (spans, deleted_spans)
+    )
+)
 _PART_OF_DELETIONS = (
     select(*(deleted_spans.c[name] for name in SpanDeletion._fields))
     .where(deleted_spans.c.version > _after, deleted_spans.c.version < _horizon)
@@ -100,7 +103,7 @@ def present(connection: Connection, database: Database) -> int:
 
 def newest(connection: Connection, horizon: int) -> int:
     """The highest version of the log below one."""
-    found = (connection.execute(query, {"horizon": horizon}).scalar() for query in _PRESENT)
+    found = connection.execute(_PRESENT, {"horizon": horizon}).one()
     return max(version or 0 for version in found)
 
 
@@ -141,6 +144,8 @@ def stored(
     """The whole spans of projects that were stored after a position: at most `limit`, and no more
     once they have `size` bytes."""
     parameters = {"after": after, "horizon": database.horizon(connection)}
+    if newest(connection, parameters["horizon"]) <= after:  # most polls
+        return StoredSpans([], [], after, more=False)
     passed, number = connection.execute(_PASSED, parameters).one()
     whole, deletions = _of_projects(database)
     of_projects = {**parameters, "projects": database.texts(projects)}
