@@ -177,8 +177,13 @@ def test_what_another_process_stores_is_seen(kind: str, tmp_path: Path) -> None:
         wanted = [f"s{n}" for n in range(60)]
         with stream(reader.rpc, TAIL, pb.TailSpansRequest(), key=reader.key) as responses:
             next(responses)
+
+            def write(part: list[str]) -> None:
+                for one in part:
+                    writer.write(one)
+
             threads = [
-                threading.Thread(target=lambda part=part: [writer.write(one) for one in part])  # type: ignore[misc]
+                threading.Thread(target=write, args=(part,))
                 for part in (wanted[::3], wanted[1::3], wanted[2::3])
             ]
             for thread in threads:
