@@ -66,7 +66,7 @@ def _direct(
             yield request
         rest = iter(more)
 
-        def following() -> Message | None:
+        def following() -> Any:
             return next(rest, None)
 
         while (another := await asyncio.to_thread(following)) is not None:

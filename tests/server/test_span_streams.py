@@ -6,7 +6,7 @@ import json
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import grpc
 import httpx
 import pytest
 
+from spanloom.server import middleware
 from spanloom.server.http.envelope import sealed
 from spanloom.server.http.server_sent import accepts_events
 from spanloom.v1 import span_service_pb2 as pb
@@ -49,6 +50,10 @@ class Caller:
     def write(self, *span_ids: str) -> None:
         answer = self.http.post("/v1/spans:write", json={"spans": [a_span(s) for s in span_ids]})
         assert answer.status_code == 200, answer.text
+
+    def write_each(self, span_ids: Sequence[str]) -> None:
+        for span_id in span_ids:
+            self.write(span_id)
 
     def close(self) -> None:
         self.http.close()
@@ -165,6 +170,23 @@ def test_streams_have_a_limit_of_their_own(caller: Caller) -> None:
             assert [span.span_id for span in next(responses).spans] == ["meanwhile"]
 
 
+def test_a_stream_ends_when_its_key_is_revoked(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(middleware, "_KEY_SECONDS", 0.0)
+    text = caller.server.key("p", "read")
+    with stream(caller.rpc, TAIL, pb.TailSpansRequest(), key=text) as responses:
+        next(responses)
+        store = caller.server.running.store
+        [key] = [key for key in caller.server.run(store.list_keys()) if key.role == "read"]
+        caller.server.run(store.revoke_key(key.id, time.time_ns()))
+        time.sleep(1.5)
+        caller.write("secret")
+        with pytest.raises(CallError) as ended:
+            next(responses)
+    assert ended.value.code == "UNAUTHENTICATED"
+
+
 @pytest.mark.parametrize("kind", DATABASES)
 def test_what_another_process_stores_is_seen(kind: str, tmp_path: Path) -> None:
     """Two servers on one database: one writes, at the other a reader follows."""
@@ -177,15 +199,8 @@ def test_what_another_process_stores_is_seen(kind: str, tmp_path: Path) -> None:
         wanted = [f"s{n}" for n in range(60)]
         with stream(reader.rpc, TAIL, pb.TailSpansRequest(), key=reader.key) as responses:
             next(responses)
-
-            def write(part: list[str]) -> None:
-                for one in part:
-                    writer.write(one)
-
-            threads = [
-                threading.Thread(target=write, args=(part,))
-                for part in (wanted[::3], wanted[1::3], wanted[2::3])
-            ]
+            parts = (wanted[::3], wanted[1::3], wanted[2::3])
+            threads = [threading.Thread(target=writer.write_each, args=(part,)) for part in parts]
             for thread in threads:
                 thread.start()
             seen: list[str] = []

@@ -27,6 +27,8 @@ from spanloom.services.context import CallContext, Notes
 log = structlog.get_logger("spanloom.request")
 
 REQUEST_ID = "x-request-id"
+# The key of a stream is checked again with the first message after so many seconds.
+_KEY_SECONDS = 10.0
 
 _VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 # The roles that may call a method, by the role that the method requires.
@@ -177,10 +179,13 @@ class Middleware:
         self._streams.taken += 1
         try:
             call = await self._admit(method, metadata, request_id, Notes(), self._streams)
-            project = call.key_project
+            project, checked = call.key_project, time.monotonic()
             request = await self._step(read(), deadline)
             async with contextlib.aclosing(method.answer(request, call)) as answers:
                 while (message := await self._step(anext(answers, None), deadline)) is not None:
+                    if time.monotonic() > checked + _KEY_SECONDS:
+                        await self._authenticator.authenticate(metadata)
+                        checked = time.monotonic()
                     yield message
             code = "OK"
         except Exception as error:  # noqa: BLE001 - the funnel

@@ -23,10 +23,9 @@ from spanloom.model import Span, SpanQuery
 from spanloom.model.checks import Violations, possible_id
 from spanloom.model.folding import folded
 from spanloom.model.paging import clamped_page_size, not_negative
-from spanloom.services.chat_reviews import count_reviews
 from spanloom.services.context import CallContext
 from spanloom.services.queries.cursors import position_of_cursor
-from spanloom.services.tails.chats import METHOD, ChatGroup
+from spanloom.services.tails.chats import METHOD, ChatGroup, count_reviews
 from spanloom.services.tails.follower import Follower
 from spanloom.store.spans import Position
 from spanloom.store.store import Store

@@ -22,7 +22,7 @@ from spanloom.model.paging import clamped_page_size, not_negative
 from spanloom.model.span import NATIVE
 from spanloom.services.context import CallContext
 from spanloom.services.queries.cursors import position_of_cursor
-from spanloom.services.span_streams import MOST_SPANS, Import, Recorder, read_request, record
+from spanloom.services.recording.spans import MOST_SPANS, Import, Recorder, read_request, record
 from spanloom.services.tails.follower import Follower
 from spanloom.services.tails.spans import METHOD, SpanGroup
 from spanloom.store.store import Store

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
@@ -21,7 +22,6 @@ from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.codec.text_cuts import MOST_BYTES
 from spanloom.model import Span
 from spanloom.model.changes import StoredSpans
-from spanloom.services.chat_reviews import count_reviews
 from spanloom.services.queries.cursors import cursor
 from spanloom.services.tails.group import Behind, Group, Piece
 from spanloom.store.store import Store
@@ -244,6 +244,19 @@ class ChatGroup(Group):
             position = reached if response is responses[-1] else min(self._cursor, reached)
             response.cursor = cursor(METHOD, self.project, position, time.time_ns())
         return responses
+
+
+async def count_reviews(
+    store: Store, project: str, messages: Sequence[chat_pb2.ChatMessage]
+) -> None:
+    """Set how many reviews messages have."""
+    shown = {message.span_id for message in messages if message.span_id}
+    found = await store.feedback_on(project, [("span", span_id) for span_id in sorted(shown)])
+    counted = Counter((feedback.target_id, feedback.trace_id) for feedback in found)
+    for message in messages:
+        message.review_count = (
+            counted[message.span_id, ""] + counted[message.span_id, message.trace_id]
+        )
 
 
 def _digests(messages: Iterable[chat_pb2.ChatMessage]) -> dict[str, bytes]:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any, Final, Self
 
 MOST_BYTES: Final = 8 << 20
+# Answered together: if all are rejected, the response must not be too large.
+MOST_TAKEN: Final = 500
+_OBJECTS: Final = 512
 
 
 class ReadAhead:
@@ -17,7 +21,7 @@ class ReadAhead:
 
     def __init__(self, requests: AsyncIterator[Any], most: int = MOST_BYTES) -> None:
         self._requests, self._most = requests, most
-        self._read: list[Any] = []
+        self._read: deque[Any] = deque()
         self._size = 0
         self._is_over = False
         self._failure: BaseException | None = None
@@ -33,12 +37,12 @@ class ReadAhead:
         await asyncio.wait([self._task])
 
     async def take(self) -> list[Any]:
-        """All that was read, at least one request; none at the end of the stream. A failure of the
+        """What was read, 1 to MOST_TAKEN requests; none at the end of the stream. A failure of the
         stream is raised after what came before it."""
         while not (self._read or self._is_over):
             self._changed.clear()
             await self._changed.wait()
-        taken, self._read = self._read, []
+        taken = [self._read.popleft() for _ in range(min(MOST_TAKEN, len(self._read)))]
         if not taken and self._failure:
             raise self._failure
         return taken
@@ -68,5 +72,5 @@ class ReadAhead:
 
 
 def size_of(request: Any) -> int:
-    """The bytes of a request; a refusal that has its place in a stream counts as one."""
-    return request.ByteSize() if hasattr(request, "ByteSize") else 1
+    """The bytes of a request, and of the objects that hold it. A refusal has only these."""
+    return _OBJECTS + (request.ByteSize() if hasattr(request, "ByteSize") else 0)

@@ -15,7 +15,7 @@ from spanloom.errors import Code, Reason, SpanloomError, invalid_field, shutting
 from spanloom.model import Span, trace_scan
 from spanloom.model.checks import MOST_VIOLATIONS, Violations
 from spanloom.model.evaluations import traces_requesting_evaluation
-from spanloom.services.read_ahead import ReadAhead, size_of
+from spanloom.services.recording.read_ahead import ReadAhead, size_of
 from spanloom.store.store import Store
 from spanloom.v1 import error_reason_pb2
 from spanloom.v1 import span_service_pb2 as pb

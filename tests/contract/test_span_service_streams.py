@@ -65,7 +65,7 @@ def settled(responses: Iterator[Any]) -> tuple[int, int, list[Any]]:
     return sequence, stored, rejections
 
 
-def test_what_is_acknowledged_is_stored(project: Project, recording: Any) -> None:
+def test_record_spans_acknowledges_what_is_stored(project: Project, recording: Any) -> None:
     waiting: queue.Queue[Any] = queue.Queue()
     with recording(more=iter(waiting.get, None)) as responses:
         for sequence in (1, 2, 7):
@@ -172,7 +172,7 @@ def test_an_import_stores_lines_and_rejects_what_is_no_span(
     assert get(direct, "a").name == "y"
 
 
-def test_an_import_over_grpc(project: Project, rpc: GrpcClient) -> None:
+def test_import_spans_over_grpc(project: Project, rpc: GrpcClient) -> None:
     method = "SpanService/ImportSpans"
     requests = [request_of(method, {"span": a_span(f"s{n}")}) for n in range(700)]
     requests.insert(3, pb.ImportSpansRequest())

@@ -1,0 +1,1 @@
+"""Streams of spans that are stored, and what they share with WriteSpans."""
