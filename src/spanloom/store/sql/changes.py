@@ -20,7 +20,6 @@ from spanloom.model.changes import Changes, SpanChange, SpanDeletion, StoredSpan
 from spanloom.store.sql.compression import decompressed
 from spanloom.store.sql.database import Database
 from spanloom.store.sql.reading import (
-    BODY_COLUMNS,
     SPAN_NAMES,
     SpanReader,
     from_columns,
@@ -90,9 +89,8 @@ def _of_projects(database: Database) -> tuple[Select[Any], Select[Any]]:
     return whole, deletions
 
 
-# Where a row of the whole spans has what was sent, and the project.
+# Where a row of the whole spans has what was sent.
 _SENT = len(SPAN_NAMES) + 1
-_PROJECT = len(SPAN_NAMES) + len(BODY_COLUMNS)
 
 
 def present(connection: Connection, database: Database) -> int:
@@ -157,7 +155,7 @@ def stored(
         ) as rows:
             for row in rows:
                 weight = len(decompressed(row[_SENT]))
-                found.append(StoredSpan(row[_PROJECT], reader.to_span(row), weight))
+                found.append(StoredSpan(row.project, reader.to_span(row), weight))
                 size -= weight
                 if len(found) == limit or size <= 0:
                     is_full = True
