@@ -201,3 +201,43 @@ async def follow_two_writers(url: str, project: str) -> None:
 
 def test_who_follows_two_writers_sees_each_span_once(url: str, project: str, run: Run[Any]) -> None:
     run(follow_two_writers(url, project))
+
+
+async def read_whole(store: Store, projects: list[str], after: int, **bounds: int) -> Any:
+    """What `stored` gives of a log, part by part: (project, span id) and the deleted spans' ids."""
+    found, deleted, parts = [], [], 0
+    while True:
+        part = await store.summaries.stored(
+            projects, after, **{"limit": 100, "size": 1 << 20, **bounds}
+        )
+        found += [(one.project, one.span.span_id) for one in part.spans]
+        assert [one.span.version for one in part.spans] == sorted(
+            one.span.version for one in part.spans
+        )
+        deleted += [(of, one.span_id) for of, one in part.deleted]
+        after, parts = part.reached, parts + 1
+        if not part.more:
+            return found, deleted, after, parts
+
+
+def test_several_projects_are_read_at_once_with_whole_spans(
+    store: Store, project: str, run: Run[Any]
+) -> None:
+    other, third = f"{project}-b", f"{project}-c"
+    start = run(store.summaries.present())
+    run(store.write_spans(project, [a_span("a"), a_span("b")]))
+    run(store.write_spans(third, [a_span("foreign")]))
+    run(store.write_spans(other, [a_span("c")]))
+    run(store.write_spans(project, [a_span("d")]))
+    run(store.delete_event(project, "b"))
+    projects = [project, other]
+    wanted = [(project, "a"), (other, "c"), (project, "d")]
+    found, deleted, end, _ = run(read_whole(store, projects, start))
+    assert (found, deleted) == (wanted, [(project, "b")])
+    assert run(read_whole(store, projects, end)) == ([], [], end, 1)
+    for bounds in ({"limit": 1}, {"size": 1}):
+        found, deleted, reached, parts = run(read_whole(store, projects, start, **bounds))
+        assert (found, deleted, reached) == (wanted, [(project, "b")], end)
+        assert parts >= 3
+    part = run(store.summaries.stored([project], start, limit=1, size=1))
+    assert part.spans[0].span == run(store.find_span(project, "t", "a"))
