@@ -9,12 +9,13 @@ from functools import cache
 
 import pytest
 
-# Each asks the toolchain's registry for one package that the tests need.
+# Each asks the toolchain's registry, if it has one, for a package that the tests need.
 PROBES = {
     "go": ("go", "list", "-m", "google.golang.org/protobuf@v1.36.12"),
     "node": ("npm", "view", "@bufbuild/protobuf@2.17.0", "version"),
     "java": ("mvn", "--quiet", "dependency:get", "-Dartifact=io.grpc:grpc-bom:1.85.1:pom"),
     "rust": ("cargo", "info", "--quiet", "tonic@0.14.9"),
+    "jq": ("jq", "--version"),
     "python": (sys.executable, "-m", "pip", "index", "versions", "grpcio-tools"),
 }
 
@@ -28,9 +29,9 @@ def _missing(toolchain: str) -> str:
     try:
         done = subprocess.run(command, cwd="/", capture_output=True, text=True, timeout=120)
     except subprocess.TimeoutExpired:
-        return f"the registry of {program} does not answer"
+        return f"{program} does not end"
     said = (done.stderr or done.stdout).strip().splitlines()
-    return f"the registry of {program}: {said[-1:]}" if done.returncode else ""
+    return f"{program} cannot be used: {said[-1:]}" if done.returncode else ""
 
 
 def need(toolchain: str) -> None:

@@ -26,8 +26,8 @@ TOOLCHAINS = {
     "Java": "java",
     "Rust": "rust",
     "Python": "python",
-    "curl": "",
-    "buf": "",
+    "curl": "jq",
+    "buf": "jq",
 }
 # Those that need only what `make test` has.
 SHORT = ("Python", "curl", "buf")
@@ -101,13 +101,14 @@ def test_every_block_is_saved_or_run() -> None:
 
 @pytest.mark.parametrize("section", SHORT)
 def test_the_short_form(section: str, tmp_path: Path, clone: Path, live: LiveServer) -> None:
-    """With the tools that `make` has installed."""
+    """With the tools that `make` has installed, and those of the shell."""
+    if section != "Python":
+        need(TOOLCHAINS[section])
     assert follow(section, tmp_path, clone, live, short=True) == printed()
 
 
 @pytest.mark.polyglot
 @pytest.mark.parametrize("section", TOOLCHAINS)
 def test_from_nothing(section: str, tmp_path: Path, clone: Path, live: LiveServer) -> None:
-    if TOOLCHAINS[section]:
-        need(TOOLCHAINS[section])
+    need(TOOLCHAINS[section])
     assert follow(section, tmp_path, clone, live, short=False) == printed()
