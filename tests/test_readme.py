@@ -83,7 +83,7 @@ class Reader:
         text = text.replace("127.0.0.1:4317", running.grpc_address)
         text = text.replace("127.0.0.1:4318", running.http_address)
         return re.sub(
-            r"(\.venv/bin/)?\bspanloom (?=keys|chat)", f"{sys.executable} -m spanloom ", text
+            r"(\.venv/bin/)?\bspanloom (?=keys|chat|sql)", f"{sys.executable} -m spanloom ", text
         )
 
     def run(self, *command: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:

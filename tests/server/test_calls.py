@@ -187,9 +187,9 @@ def test_a_service_without_an_answer_stops_the_start() -> None:
 
 
 def test_a_type_without_json_stops_the_start() -> None:
-    name = service({"Wait": "/lab/wait"}, kind="TYPE_BYTES")
+    name = service({"Wait": "/lab/wait"}, kind="TYPE_FLOAT")
     table = method_table({name: Lab()})
-    with pytest.raises(AnnotationError, match=r"lab_\w+\.proto: rpc .*\.Text\.value: .* bytes"):
+    with pytest.raises(AnnotationError, match=r"lab_\w+\.proto: rpc .*\.Text\.value: .* float"):
         http_app(table, Middleware(NoAuth()), ready=always, max_request_bytes=1)
 
 
