@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from google.protobuf import json_format
 from google.protobuf.message import Message
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 
 from spanloom.adapters.basalt.read import read_trace
 from spanloom.adapters.honeyhive.read import read_event
@@ -66,6 +67,17 @@ def test_an_event(event: event_pb2.Event) -> None:
 
 
 @given(traces())
+@example(
+    json_format.ParseDict(
+        {
+            "id": "1",
+            "startTime": "1970-01-01T00:00:00Z",
+            "endTime": "2262-04-11T23:47:16.854774273Z",
+            "logs": [{"id": "0", "type": "span"}],
+        },
+        trace_pb2.Trace(),
+    )
+)
 def test_a_trace(trace: trace_pb2.Trace) -> None:
     try:
         read = read_trace(trace, trace_id="t", received_ns=RECEIVED_NS)

@@ -141,7 +141,7 @@ def test_an_error_inside_a_stream_is_its_last_line(lab: Bench) -> None:
 def test_a_stream_ends_when_its_client_has_gone(lab: Bench) -> None:
     with lab.http.stream("POST", "/lab/counts", json=str(10**12)) as answer:
         assert json.loads(next(answer.iter_lines())) == {"value": "0"}
-        assert lab.middleware.has_streams
+        until(lambda: lab.middleware.has_streams, 10)
     until(lambda: not lab.middleware.has_streams, 10)
     stream = lab.grpc("Count", str(10**12))
     next(stream)

@@ -27,6 +27,7 @@ def test_rows_follow_the_order_of_the_table() -> None:
             "version": rows.NUMBERED_LATER,
             "agent_version": "",
             "reader": rows.READER,
+            "apart": 0,
         }
         assert value == expected.get(column.name, getattr(FULL, column.name, None)), column.name
     assert decompressed(body[2]) == orjson.dumps(body_of(FULL))

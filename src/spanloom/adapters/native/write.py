@@ -15,7 +15,7 @@ from spanloom.codec.timestamps import timestamp_from_ns
 from spanloom.genai.chat_history import inputs_of, outputs_of
 from spanloom.genai.read import messages_of as messages_in
 from spanloom.genai.roles import ASSISTANT, USER
-from spanloom.model import NO_BODY, STATUSES, Json, Span
+from spanloom.model import MAX_TIME_NS, NO_BODY, STATUSES, Json, Span
 from spanloom.model.genai import GenAiMessage
 from spanloom.model.span import NATIVE, NO_TRACE
 from spanloom.v1 import span_pb2 as pb
@@ -109,7 +109,8 @@ def _is_native(span: Span) -> bool:
 
 
 def _duration(span: Span) -> Duration:
-    ns = round((span.duration_ms or 0) * 1e6)
+    # A float of milliseconds near the limit is rounded past it.
+    ns = min(round((span.duration_ms or 0) * 1e6), MAX_TIME_NS)
     if _is_native(span):
         exact = span.sent.fields.get("duration_ns", ns)
         if exact / 1e6 == span.duration_ms:
