@@ -264,15 +264,15 @@ def test_what_was_recorded_before_the_drain_is_acknowledged(tmp_path: Path) -> N
             time.sleep(0.0005)
 
     acknowledged = 0
+    stopping = threading.Thread(target=server.__exit__)
     with stream(caller.rpc, RECORD, key=caller.key, more=requests()) as responses:
         with pytest.raises(CallError) as ended:  # noqa: PT012
             for response in responses:
                 acknowledged = response.acknowledged_sequence
-                if acknowledged > 100 and not is_over.is_set():
-                    server.loop.call_soon_threadsafe(server._stop.set)
-                    is_over.wait(0.01)
+                if acknowledged > 100 and stopping.ident is None:
+                    stopping.start()
         is_over.set()
-    server.__exit__()
+    stopping.join()
     caller.close()
     assert (ended.value.code, ended.value.reason) == ("UNAVAILABLE", "SHUTTING_DOWN")
     with LiveServer(database=database, log_level="error") as again:
