@@ -37,7 +37,7 @@ class ViolationError(ValueError):
 
 
 def id_reader(size: int) -> Callable[[Json], bytes]:
-    """An id in hex, or in base64, which is told by its length."""
+    """An id in hex or in base64; its length tells which."""
     base64_length = 4 * math.ceil(size / 3)
 
     def read(value: Json) -> bytes:

@@ -28,10 +28,6 @@ class JsonValue(NamedTuple):
 
     text: ColumnElement[Any]
     number: ColumnElement[Any]
-    boolean: ColumnElement[Any]
-    present: ColumnElement[bool]  # false for JSON null, too
-    filled: ColumnElement[bool]  # an object or array that is not empty
-    keyed: ColumnElement[bool]  # an object
 
 
 class Database(ABC):
@@ -145,11 +141,6 @@ class Database(ABC):
     @abstractmethod
     def json(self, document: ColumnElement[Any], path: Sequence[str | int]) -> JsonValue:
         """The value at a path of keys (text, any character) and array indices (numbers)."""
-
-    @abstractmethod
-    def time_ms(self, text: ColumnElement[Any]) -> ColumnElement[Any]:
-        """Milliseconds since 1970, rounded or cut, of an ISO 8601 text (a date, or a date and time
-        with an offset; without one UTC); SQL NULL of any other text."""
 
     def readable(self, document: ColumnElement[Any]) -> ColumnElement[Any]:
         r"""A JSON text whose NUL characters are replaced by U+FFFD: SQLite cuts a text at NUL,

@@ -14,13 +14,10 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
-    Date,
     Double,
     Engine,
-    Integer,
     Table,
     Text,
-    and_,
     any_,
     bindparam,
     case,
@@ -75,11 +72,6 @@ SELECT set_config('synchronous_commit', 'on', false)
 WHERE current_setting('synchronous_commit') = 'off'
 """
 _OTHER_COMMITS = "SELECT set_config('synchronous_commit', 'off', false)"
-# As SQLite has it: a day past the month's end is one of the next.
-_ISO_TIME = (
-    r"^(?!0000)\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
-    r"([T ]([01]\d|2[0-4]):[0-5]\d(:[0-5]\d(\.\d+)?)? *([Zz]|[+-](0\d|1[0-4]):[0-5]\d)?)?$"
-)
 
 
 class PostgreSQL(Database):
@@ -193,22 +185,6 @@ class PostgreSQL(Database):
     def contains(self, haystack: ColumnElement[Any], needle: str) -> ColumnElement[bool]:
         return func.strpos(haystack, needle) > 0
 
-    def time_ms(self, text: ColumnElement[Any]) -> ColumnElement[Any]:
-        # By parts: a cast to a time would fail the statement where the text is none.
-        def part(pattern: str) -> ColumnElement[Any]:
-            return cast(func.coalesce(func.substring(text, pattern), "0"), BigInteger)
-
-        month = func.make_date(cast(part("^(....)"), Integer), cast(part("^.{5}(..)"), Integer), 1)
-        days = month - cast("1970-01-01", Date) + part("^.{8}(..)") - 1
-        minutes = part("^.{11}(..)") * 60 + part("^.{14}(..)")
-        offset = part(r"[+-](..):..$") * 60 + part(r"[+-]..:(..)$")
-        minutes -= case((func.substring(text, r"([+-])..:..$") == "-", -offset), else_=offset)
-        fraction = cast(
-            func.rpad(func.coalesce(func.substring(text, r"\.(\d{1,3})"), ""), 3, "0"), BigInteger
-        )
-        ms = ((days * 1440 + minutes) * 60 + part("^.{17}(..)")) * 1000 + fraction
-        return case((text.op("~")(_ISO_TIME), ms))
-
     def json(self, document: ColumnElement[Any], path: Sequence[str | int]) -> JsonValue:
         node: ColumnElement[Any] = cast(self.readable(document), JSON)
         for step in path:
@@ -217,10 +193,6 @@ class PostgreSQL(Database):
         return JsonValue(
             text=case((kind == "string", value)),
             number=case((kind == "number", cast(value, Double))),
-            boolean=case((kind == "boolean", value == "true")),
-            present=func.coalesce(kind, "null") != "null",
-            filled=and_(kind.in_(("object", "array")), value.not_in(("{}", "[]"))),
-            keyed=func.coalesce(kind, "null") == "object",
         )
 
 

@@ -15,13 +15,11 @@ from typing import Any
 
 import orjson
 from sqlalchemy import (
-    BigInteger,
     ColumnElement,
     Connection,
     Double,
     Engine,
     Table,
-    and_,
     bindparam,
     case,
     cast,
@@ -221,13 +219,6 @@ class SQLite(Database):
     def contains(self, haystack: ColumnElement[Any], needle: str) -> ColumnElement[bool]:
         return func.instr(haystack, needle) > 0
 
-    def time_ms(self, text: ColumnElement[Any]) -> ColumnElement[Any]:
-        # SQLite accepts more than ISO 8601: "now" is a time, and any number is a day.
-        of_day = text.op("GLOB")("[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*")
-        seconds = cast(func.strftime("%s", text), BigInteger)
-        fraction = cast(func.substr(func.strftime("%f", text), 4), BigInteger)
-        return case((of_day, seconds * 1000 + fraction))
-
     def json(self, document: ColumnElement[Any], path: Sequence[str | int]) -> JsonValue:
         document = self.readable(document)
         kind: ColumnElement[Any] = func.json_type(document)
@@ -249,10 +240,6 @@ class SQLite(Database):
         return JsonValue(
             text=case((kind == "text", value)),
             number=case((kind.in_(("integer", "real")), cast(value, Double))),
-            boolean=case((kind == "true", True), (kind == "false", False)),
-            present=func.coalesce(kind, "null") != "null",
-            filled=and_(kind.in_(("object", "array")), value.not_in(("{}", "[]"))),
-            keyed=func.coalesce(kind, "null") == "object",
         )
 
 

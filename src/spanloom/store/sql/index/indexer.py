@@ -31,7 +31,7 @@ log = logging.getLogger("spanloom.store")
 # Spans a transaction, and different words: the writer's lock is held for about 5 to 10 ms.
 BATCH = 200
 _MOST_WORDS = 100_000
-# How long another process waits before it goes on in the place of one that died.
+# So long after a process died another one continues its work.
 _LEASE_NS = 10 * 10**9
 _IDLE_SECONDS = 0.5
 # An index with fewer entries is kept as it is.

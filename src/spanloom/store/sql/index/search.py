@@ -1,7 +1,7 @@
 """Reads that the index of terms narrows.
 
-A read takes the candidates that the index has for its conditions, if they are few, and else goes
-through the spans in the order of the answer until the answer is full. Whoever takes the spans
+A read takes the candidates that the index has for its conditions, if they are few. Otherwise it
+reads the spans in the order of the answer until the answer is full. Whoever takes the spans
 decides each by itself. What the index has not reached yet is a candidate. A read that can be
 continued ends after SLICE_SECONDS with what it has found.
 """
