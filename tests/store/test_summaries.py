@@ -185,12 +185,18 @@ def test_too_many_traces_are_sorted_by_start_alone(
     assert run(all_traces(store, project, 2, order="cost", name="x")) == []
 
 
+@pytest.mark.parametrize("root_first", [False, True])
 def test_of_a_large_trace_some_spans_are_read_and_the_root_among_them(
-    store: Store, project: str, run: Run[Any], monkeypatch: pytest.MonkeyPatch
+    store: Store,
+    project: str,
+    run: Run[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    root_first: bool,
 ) -> None:
     monkeypatch.setattr(span_groups, "MOST_FIGURED", 3)
     spans = [a_span(f"s{n}", parent_id="zz", status="ERROR", start_ns=n + 2) for n in range(9)]
-    run(store.write_spans(project, [*spans, a_span("zz", name="root", start_ns=1)]))
+    root = a_span("zz", name="root", start_ns=1)
+    run(store.write_spans(project, [root, *spans] if root_first else [*spans, root]))
     row = run(store.summaries.trace(project, "t"))
     assert (row.group.count, row.group.errors) == (10, 9)
     assert len(row.group.spans) == 3

@@ -111,10 +111,10 @@ class GroupReader:
         earliest = select(spans.c.version).where(which, spans.c.parent_id == "")
         first = earliest.order_by(spans.c.start_ns).limit(1)
         roots = self._narrow(spans.c.version.in_(self._connection.execute(first).scalars().all()))
-        found = {(span.trace_id, span.span_id): span for span in roots}
-        for span in self._narrow(which, limit=MOST_FIGURED - len(roots)):
-            found[span.trace_id, span.span_id] = span
-        return sorted(found.values(), key=_place)
+        # The roots may be among the others, for these come in no certain order.
+        others = self._narrow(which, limit=MOST_FIGURED)
+        found = {(span.trace_id, span.span_id): span for span in [*roots, *others]}
+        return sorted([*found.values()][:MOST_FIGURED], key=_place)
 
     def _whole(self, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Span]:
         wanted = set(keys)
