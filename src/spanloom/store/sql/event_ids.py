@@ -1,16 +1,18 @@
 """Spans by the ids of their events, which clients choose and which are mostly random.
 
 An index on random ids writes a page for each row as soon as it is large. PostgreSQL takes that;
-on SQLite it would halve the rate of writes among a million spans. There, triggers note the ids in a
-small table, and the writer moves them to a large one in the order of the ids, between two
-transactions: then rows that lie side by side are written together. A span is found by its version
-in either of them.
+on SQLite it would halve the rate of writes among a million spans. There, the transaction that
+writes spans notes their ids in a small table, and the writer moves them to a large one in the order
+of the ids, between two transactions: then rows that lie side by side are written together. A span
+is found by its version in either of them. Triggers delete the ids of rows that are replaced or
+deleted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -27,14 +29,26 @@ from sqlalchemy import (
     union_all,
 )
 
-from spanloom.store.sql.database import Database
+from spanloom.store.sql.database import Database, Row
 from spanloom.store.sql.tables import patches, spans
 
 _metadata = MetaData()
-_PLACES = [
-    Table(name, _metadata, Column("event_id", Text), Column("version", BigInteger))
+_PLACES = RECENT, _ = [
+    Table(
+        name,
+        _metadata,
+        Column("event_id", Text, primary_key=True),
+        Column("version", BigInteger, primary_key=True),
+    )
     for name in ("recent_event_ids", "event_ids")
 ]
+_NOTED = itemgetter(spans.columns.keys().index("event_id"), spans.columns.keys().index("version"))
+
+
+def noted(rows: Iterable[Row]) -> list[Row]:
+    """The rows of RECENT for rows of `spans`. In their order, so that those of one page of the
+    table are written one after the other."""
+    return sorted(map(list, map(_NOTED, rows)))
 
 
 def of_events(database: Database, event_ids: Collection[str]) -> ColumnElement[bool]:

@@ -32,8 +32,9 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
 from spanloom.errors import SetupError
-from spanloom.store.sql import database
+from spanloom.store.sql import database, event_ids
 from spanloom.store.sql.database import VERSIONS, Database, JsonValue, Row, into, on_conflict
+from spanloom.store.sql.tables import spans
 
 _PAGE_SIZE = 8192
 _CHECKPOINT_PAGES = 4000
@@ -142,6 +143,9 @@ class SQLite(Database):
                     start += size
         except sqlite3.Error as error:
             raise _wrapped(error) from error
+        if table is spans:
+            noted = event_ids.noted(rows)
+            self.upsert(connection, event_ids.RECENT, noted, under_savepoint=under_savepoint)
 
     @contextmanager
     def write_lock(self) -> Iterator[None]:

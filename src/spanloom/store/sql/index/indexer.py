@@ -22,6 +22,7 @@ from spanloom.model import uuid7
 from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.index import table, terms
 from spanloom.store.sql.index.terms import Terms
+from spanloom.store.sql.pace import Pace
 from spanloom.store.sql.reading import select_whole
 from spanloom.store.sql.tables import spans, term_cursor
 from spanloom.store.sql.transaction import Transaction
@@ -30,6 +31,8 @@ log = logging.getLogger("spanloom.store")
 
 # Spans a transaction, and different words: the writer's lock is held for about 5 to 10 ms.
 BATCH = 200
+# During a burst of spans so many may wait: many more than are indexed until it ends.
+MOST_WAITING = 100_000
 _MOST_WORDS = 100_000
 # So long after a process died another one continues its work.
 _LEASE_NS = 10 * 10**9
@@ -68,16 +71,18 @@ class Indexer:
         self._to_span = connections.reader.to_span
         self._owner = uuid7()
         self._known: set[bytes] = set()
+        self._pace = Pace(select(term_cursor.c.reached), MOST_WAITING)
         self._limit = 0  # every version below is committed
 
     async def run_until(self, stop: asyncio.Event) -> None:
-        """Index what is written until `stop`. A failure of the database is logged by the store, and
-        tried again."""
+        """Index what is written until `stop`, and give way to bursts of spans. A failure of the
+        database is logged by the store, and tried again."""
         look_at = time.monotonic() + _LOOK_SECONDS
         while not stop.is_set():
             try:
-                done = await self.step()
-                if not done and time.monotonic() > look_at:
+                gives_way = await self._read(self._pace.gives_way)
+                done = 0 if gives_way else await self.step()
+                if not gives_way and not done and time.monotonic() > look_at:
                     look_at = time.monotonic() + _LOOK_SECONDS
                     await self.renew_if_dead()
             except errors.SpanloomError:

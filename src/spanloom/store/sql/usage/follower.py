@@ -19,6 +19,7 @@ from sqlalchemy import Connection, delete, func, select, update
 
 from spanloom import errors
 from spanloom.store.sql.connections import Connections
+from spanloom.store.sql.pace import Pace
 from spanloom.store.sql.tables import spans, usage_cursor, usage_moved, usage_retired
 from spanloom.store.sql.transaction import Transaction
 from spanloom.store.sql.usage import cells
@@ -30,6 +31,9 @@ log = logging.getLogger("spanloom.store")
 BATCH = 5_000
 # After a batch that was not full, so that the next is worth its while: reads go through what waits.
 _PAUSE_SECONDS = 0.25
+# During a burst of spans so many may wait; a read that needs sums works them out, in about a
+# second.
+MOST_WAITING = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +52,16 @@ class Follower:
     def __init__(self, connections: Connections) -> None:
         self._read, self._write = connections.read, connections.write
         self._database = connections.database
+        self._pace = Pace(select(usage_cursor.c.reached), MOST_WAITING)
         self._limit = 0  # every version below is committed
 
     async def run_until(self, stop: asyncio.Event) -> None:
-        """Add what is written until `stop`. A failure of the database is logged by the store, and
-        tried again."""
+        """Add what is written until `stop`, and give way to bursts of spans. A failure of the
+        database is logged by the store, and tried again."""
         while not stop.is_set():
             try:
-                done = await self.step() >= BATCH
+                gives_way = await self._read(self._pace.gives_way)
+                done = not gives_way and await self.step() >= BATCH
             except errors.SpanloomError:
                 done = False
             except Exception:

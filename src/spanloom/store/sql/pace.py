@@ -1,0 +1,61 @@
+"""When the work behind the writer is done: not while spans come faster than it could follow, unless
+too many of them wait for it.
+
+The work of one span takes longer than to store it, and both need the processor and the writer's
+lock. So during a burst it would slow the writers down and be behind all the same.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from sqlalchemy import BigInteger, Connection, Select, bindparam, func, select
+
+from spanloom.store.sql.tables import spans
+
+# More spans a second than this are a burst.
+FAST = 2_000
+# For so long spans are counted, at least: one commit may have several thousand of them.
+_WINDOW_SECONDS = 0.25
+
+_FIRST: Any = bindparam("first", type_=BigInteger)
+_VERSIONS = select(spans.c.version).where(spans.c.version >= _FIRST).order_by(spans.c.version)
+_NEW = _VERSIONS.limit(bindparam("limit")).subquery()
+_COUNT = select(func.count()).select_from(_NEW)
+_BEHIND = _VERSIONS.limit(1).offset(bindparam("most"))
+_NEWEST = select(func.max(spans.c.version))
+
+
+class Pace:
+    """Whether work that follows the log of spans gives way to the writers."""
+
+    def __init__(self, reached: Select[Any], most: int) -> None:
+        """
+        Args:
+            reached: The first version that the work has not done.
+            most: The work gives way until so many spans wait for it.
+        """
+        self._reached, self._most = reached, most
+        self._counted_from: tuple[float, int] | None = None  # a time, and the newest version then
+        self._is_burst = False
+
+    def gives_way(self, connection: Connection) -> bool:
+        """Whether spans come fast, and not too many wait."""
+        self._count(connection)
+        if not self._is_burst:
+            return False
+        waiting = {"first": connection.execute(self._reached).scalar_one(), "most": self._most}
+        return connection.execute(_BEHIND, waiting).first() is None
+
+    def _count(self, connection: Connection) -> None:
+        """Find out how many spans came since the last time, where that is some time ago."""
+        now = time.monotonic()
+        if self._counted_from is not None:
+            since, newest = self._counted_from
+            if now < since + _WINDOW_SECONDS:
+                return
+            many = int(FAST * (now - since))
+            new = {"first": newest + 1, "limit": many}
+            self._is_burst = connection.execute(_COUNT, new).scalar_one() == many
+        self._counted_from = now, connection.execute(_NEWEST).scalar() or 0
