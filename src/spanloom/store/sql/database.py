@@ -166,8 +166,8 @@ def on_conflict(table: Table) -> str:
     Versions are not compared: the row that is written last is the newest. Version 0 marks a
     placeholder, which replaces none.
     """
-    names, keys = table.columns.keys(), table.primary_key.columns.keys()
-    if "version" not in names or "version" in keys:
+    if "version" not in table.c:
         return "ON CONFLICT DO NOTHING"
+    names, keys = table.columns.keys(), table.primary_key.columns.keys()
     others = ", ".join(f"{n} = excluded.{n}" for n in names if n not in keys)
     return f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {others} WHERE excluded.version > 0"

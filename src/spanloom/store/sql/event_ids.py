@@ -10,9 +10,8 @@ deleted.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from functools import lru_cache
-from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -29,26 +28,14 @@ from sqlalchemy import (
     union_all,
 )
 
-from spanloom.store.sql.database import Database, Row
+from spanloom.store.sql.database import Database
 from spanloom.store.sql.tables import patches, spans
 
 _metadata = MetaData()
-_PLACES = RECENT, _ = [
-    Table(
-        name,
-        _metadata,
-        Column("event_id", Text, primary_key=True),
-        Column("version", BigInteger, primary_key=True),
-    )
+_PLACES = [
+    Table(name, _metadata, Column("event_id", Text), Column("version", BigInteger))
     for name in ("recent_event_ids", "event_ids")
 ]
-_NOTED = itemgetter(spans.columns.keys().index("event_id"), spans.columns.keys().index("version"))
-
-
-def noted(rows: Iterable[Row]) -> list[Row]:
-    """The rows of RECENT for rows of `spans`. In their order, so that those of one page of the
-    table are written one after the other."""
-    return sorted(map(list, map(_NOTED, rows)))
 
 
 def of_events(database: Database, event_ids: Collection[str]) -> ColumnElement[bool]:

@@ -32,7 +32,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
 from spanloom.errors import SetupError
-from spanloom.store.sql import database, event_ids
+from spanloom.store.sql import database
 from spanloom.store.sql.database import VERSIONS, Database, JsonValue, Row, into, on_conflict
 from spanloom.store.sql.tables import spans
 
@@ -45,6 +45,7 @@ _WAL_LIMIT_BYTES = 128 << 20
 _MOST_RECENT = 50_000
 _COMMITS_A_COUNT = 64
 _MOVED_AT_ONCE = 4_000
+_VERSION = spans.columns.keys().index("version")
 _BETWEEN = "(event_id, version) > (:id, :version) AND (event_id, version) <= (:last, :last_version)"
 _MOVE = (
     "BEGIN IMMEDIATE",
@@ -141,11 +142,12 @@ class SQLite(Database):
                     values = tuple(itertools.chain.from_iterable(part))
                     execute(_insert_values(table, size, under_savepoint), values)
                     start += size
+            if table is spans and rows:
+                # By one statement: a trigger has SQLite keep the rows of each INSERT in a temporary
+                # table first.
+                execute(_note_event_ids(under_savepoint), (rows[0][_VERSION],))
         except sqlite3.Error as error:
             raise _wrapped(error) from error
-        if table is spans:
-            noted = event_ids.noted(rows)
-            self.upsert(connection, event_ids.RECENT, noted, under_savepoint=under_savepoint)
 
     @contextmanager
     def write_lock(self) -> Iterator[None]:
@@ -260,15 +262,28 @@ def _is_plain(step: str | int) -> bool:
 
 @cache
 def _insert_values(table: Table, rows: int, under_savepoint: bool) -> str:
-    """INSERT of so many rows, a `?` a value.
-
-    OR ROLLBACK, because a statement of many rows that could fail alone has to keep a copy of every
-    page it changes.
-    """
+    """INSERT of so many rows, a `?` a value."""
     row = f"({', '.join('?' * len(table.columns))})"
     values = ", ".join([row] * rows)
-    failing = "ABORT" if under_savepoint else "ROLLBACK"
-    return f"INSERT OR {failing} {into(table)} VALUES {values} {on_conflict(table)}"  # noqa: S608
+    return (
+        f"INSERT OR {_failing(under_savepoint)} {into(table)} VALUES {values} {on_conflict(table)}"  # noqa: S608
+    )
+
+
+@cache
+def _note_event_ids(under_savepoint: bool) -> str:
+    """The event ids of the spans from a version on, in the order of the table. Versions grow with
+    each row that is written, so these are the rows of the last INSERTs."""
+    return (
+        f"INSERT OR {_failing(under_savepoint)} INTO recent_event_ids "  # noqa: S608
+        "SELECT event_id, version FROM spans WHERE version >= ? ORDER BY event_id, version"
+    )
+
+
+def _failing(under_savepoint: bool) -> str:
+    """ROLLBACK where it may be, because a statement of many rows that could fail alone has to keep
+    a copy of every page it changes."""
+    return "ABORT" if under_savepoint else "ROLLBACK"
 
 
 def _wrapped(error: sqlite3.Error) -> BaseException:

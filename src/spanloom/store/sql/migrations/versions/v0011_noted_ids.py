@@ -1,5 +1,5 @@
-"""The writer notes the ids of events itself: on SQLite a trigger on INSERT keeps all rows of a
-statement in a temporary table first."""
+"""On SQLite the writer notes the ids of events by a statement of its own. A trigger noted each by
+itself, and had SQLite keep the rows of each INSERT in a temporary table first."""
 
 from __future__ import annotations
 
