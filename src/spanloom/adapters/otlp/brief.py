@@ -7,8 +7,8 @@ when a convention, or the search for the operation, asks whether the field is th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1 import trace_pb2
@@ -16,7 +16,6 @@ from opentelemetry.proto.trace.v1 import trace_pb2
 from spanloom.adapters.otlp.attributes import plain_value, value_json
 from spanloom.adapters.otlp.convention import COLUMNS, Draft, SpanSource
 from spanloom.adapters.otlp.draft import (
-    MOST_ROUTES,
     OWNERS,
     Ranked,
     owners_of,
@@ -34,22 +33,28 @@ class WholeNeededError(Exception):
 class LazyAttributes(Mapping[str, Json]):
     """Attributes of which each value is read when it is asked for. No key may be there twice."""
 
-    __slots__ = ("pairs",)
+    __slots__ = ("_at", "_pairs")
 
-    def __init__(self, pairs: dict[str, KeyValue]) -> None:
-        self.pairs = pairs
+    def __init__(self, at: Mapping[str, int], pairs: Sequence[KeyValue]) -> None:
+        """`at` has the positions of the keys in `pairs`."""
+        self._at, self._pairs = at, pairs
 
     def __getitem__(self, key: str) -> Json:
-        return _plain(self.pairs[key])
+        return _plain(self._pairs[self._at[key]])
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """As of a dict."""
+        at = self._at.get(key)
+        return default if at is None else _plain(self._pairs[at])
 
     def __contains__(self, key: object) -> bool:
-        return key in self.pairs
+        return key in self._at
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.pairs)
+        return iter(self._at)
 
     def __len__(self) -> int:
-        return len(self.pairs)
+        return len(self._at)
 
 
 # What may offer a field: a reader with an attribute, or a convention that was not asked.
@@ -93,29 +98,47 @@ class BriefDraft(dict[str, Any]):
         return default
 
 
-class _Route(NamedTuple):
-    """What an attribute key leads to: lines of tables for columns, those for other fields, and the
-    conventions that want it."""
+class _Plan(NamedTuple):
+    """What the keys of a span's attributes lead to, by the positions of the attributes."""
 
-    of_columns: tuple[Ranked, ...]
-    others: tuple[Ranked, ...]
-    owners: tuple[int, ...]
-
-
-_routes: dict[str, _Route] = {}
+    at: dict[str, int]  # fewer than there are keys where one is there twice
+    columns: tuple[tuple[int, Ranked], ...]  # the first line of a table for each column
+    others: tuple[tuple[int, Ranked], ...]  # further lines for the same columns, or for no columns
+    owners: frozenset[int]  # the conventions that want an attribute
+    is_contested: bool  # several lines may tell a column
 
 
-def _route(key: str) -> _Route:
-    rules, owners = route_of(key)
-    route = _Route(
-        tuple(rule for rule in rules if rule[1] in COLUMNS),
-        tuple(rule for rule in rules if rule[1] not in COLUMNS),
-        owners,
-    )
-    if len(_routes) >= MOST_ROUTES:
-        _routes.clear()
-    _routes[key] = route
-    return route
+# Spans of one instrumentation have the same keys in the same order, so a plan is kept for each
+# sequence of keys. Clients choose the keys: plans of many characters are not kept, and when there
+# are too many, all are dropped.
+_MOST_PLANS: Final = 2_000
+_MOST_CHARACTERS: Final = 2_000
+_plans: dict[tuple[str, ...], _Plan] = {}
+
+
+def _plan(keys: tuple[str, ...]) -> _Plan:
+    columns: dict[str, tuple[int, Ranked]] = {}
+    others: list[tuple[int, Ranked]] = []
+    wanted_by: set[int] = set()
+    is_contested = False
+    for position, key in enumerate(keys):
+        rules, owners = route_of(key)
+        wanted_by.update(owners)
+        for rule in rules:
+            if rule[1] not in COLUMNS:
+                others.append((position, rule))
+            elif rule[1] in columns:
+                is_contested = True
+                others.append((position, rule))
+            else:
+                columns[rule[1]] = position, rule
+    at = {key: position for position, key in enumerate(keys)}
+    plan = _Plan(at, (*columns.values(),), (*others,), frozenset(wanted_by), is_contested)
+    if len(keys) + sum(map(len, keys)) <= _MOST_CHARACTERS:
+        if len(_plans) >= _MOST_PLANS:
+            _plans.clear()
+        _plans[keys] = plan
+    return plan
 
 
 def brief_draft_of(
@@ -126,48 +149,40 @@ def brief_draft_of(
     Raises:
         WholeNeededError: Only `draft_of` can tell them.
     """
-    pairs: dict[str, KeyValue] = {}
-    first: dict[str, tuple[Ranked, KeyValue]] = {}
-    more: list[tuple[Ranked, KeyValue]] = []
-    is_contested = False
-    wanted_by: set[int] = set()
-    routes = _routes
-    for pair in span.attributes:
-        key = pair.key
-        pairs[key] = pair
-        of_columns, others, owners = routes.get(key) or _route(key)
-        for rule in of_columns:
-            if rule[1] in first:
-                is_contested = True
-                more.append((rule, pair))
-            else:
-                first[rule[1]] = rule, pair
-        if others:
-            more += [(rule, pair) for rule in others]
-        if owners:
-            wanted_by.update(owners)
+    pairs = [*span.attributes]
+    keys = tuple([pair.key for pair in pairs])
+    at, columns, others, owners, is_contested = _plans.get(keys) or _plan(keys)
     # An empty key may be an index into a table of strings.
-    if len(pairs) < len(span.attributes) or "" in pairs:
+    if len(at) < len(keys) or "" in at:
         raise WholeNeededError
-    events = [
-        (event.name, LazyAttributes({pair.key: pair for pair in event.attributes}))
-        for event in span.events
-    ]
-    source = SpanSource(span.name, scope, LazyAttributes(pairs), events, failed, is_root)
-    wanted_by.update(owners_of(source))
-    if not wanted_by and not is_contested:
+    source = SpanSource(
+        span.name,
+        scope,
+        LazyAttributes(at, pairs),
+        [(event.name, _attributes(event.attributes)) for event in span.events],
+        failed,
+        is_root,
+    )
+    by_source = owners_of(source)
+    if not (owners or by_source or is_contested):
         draft = {
-            field: value
-            for field, (rule, pair) in first.items()
-            if (value := rule[2](_plain(pair))) is not None
+            rule[1]: value
+            for position, rule in columns
+            if (value := rule[2](_plain(pairs[position]))) is not None
         }
         # Where the operation is said, nobody asks for fields that are no columns.
         if draft.get("operation", "chain") != "chain":
             return source, draft
-    offers: list[Any] = [*first.values(), *more]
-    offers += [((rank, "", None), None) for rank in wanted_by]
+    offers: list[Any] = [(rule, pairs[position]) for position, rule in (*columns, *others)]
+    offers += [((rank, "", None), None) for rank in owners.union(by_source)]
     offers.sort(key=rank_of)
     return source, _taken(source, offers)
+
+
+def _attributes(pairs: Iterable[KeyValue]) -> LazyAttributes:
+    """Attributes of an event; of a key that is there twice, the last counts."""
+    listed = [*pairs]
+    return LazyAttributes({pair.key: position for position, pair in enumerate(listed)}, listed)
 
 
 def _taken(source: SpanSource, offers: Iterable[tuple[Ranked, KeyValue]]) -> BriefDraft:

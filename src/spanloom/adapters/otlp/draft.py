@@ -76,7 +76,7 @@ class _Route(NamedTuple):
 OWNERS: Final[dict[int, Convention]] = {}
 # Keys repeat from span to span, so the route of each is kept. Clients choose the keys: when full,
 # it is emptied.
-MOST_ROUTES: Final = 20_000
+_MOST_ROUTES: Final = 20_000
 _RULES: Final[dict[str, list[Ranked]]] = {}
 _PREFIXES: Final[list[tuple[str, int]]] = []
 _SCOPES: Final[dict[str, list[int]]] = {}
@@ -110,7 +110,7 @@ def _route(key: str) -> _Route:
         else ()
     )
     route = _Route(tuple(_RULES.get(key, ())), tuple(owners))
-    if len(_routes) >= MOST_ROUTES:
+    if len(_routes) >= _MOST_ROUTES:
         _routes.clear()
     _routes[key] = route
     return route

@@ -63,14 +63,14 @@ def spans_from(request: Any, *, received_ns: int) -> Received:
     spans: list[Span] = []
     rejected: list[tuple[str, str]] = []
     last: Any = None
-    for where, group, scoped, span in _each(request):
+    for at, group, scoped, span in _each(request):
         reason = _refusal(span)
         if reason is None:
             if scoped is not last:
                 last, around = scoped, around_of(group, scoped)
             spans.append(_span(span, around, received_ns))
         else:
-            rejected.append((where, reason))
+            rejected.append((_path(*at), reason))
     return Received(spans, rejected)
 
 
@@ -82,7 +82,7 @@ def briefs_from(request: Any, *, received_ns: int, most: int) -> Iterator[Receiv
     rejected: list[tuple[str, str]] = []
     last: Any = None
     envelope = b""
-    for where, group, scoped, span in _each(request):
+    for at, group, scoped, span in _each(request):
         reason = _refusal(span)
         if reason is None:
             if scoped is not last:
@@ -90,7 +90,7 @@ def briefs_from(request: Any, *, received_ns: int, most: int) -> Iterator[Receiv
                 around = around_of(group, scoped)
             spans.append(_brief(span, around, envelope, received_ns))
         else:
-            rejected.append((where, reason))
+            rejected.append((_path(*at), reason))
         if len(spans) == most:
             yield Received(spans, rejected)
             spans, rejected = [], []
@@ -117,13 +117,19 @@ def reread(message: bytes, envelope: bytes, columns: Span) -> Span:
 
 def _each(
     request: Any,
-) -> Iterator[tuple[str, trace_pb2.ResourceSpans, trace_pb2.ScopeSpans, trace_pb2.Span]]:
-    """Each span, with its path in the request and what is around it."""
+) -> Iterator[
+    tuple[tuple[int, int, int], trace_pb2.ResourceSpans, trace_pb2.ScopeSpans, trace_pb2.Span]
+]:
+    """Each span, with its place in the request and what is around it."""
     groups: Iterable[trace_pb2.ResourceSpans] = getattr(request, "resource_spans", request)
     for r, group in enumerate(groups):
         for s, scoped in enumerate(group.scope_spans):
             for index, span in enumerate(scoped.spans):
-                yield f"resource_spans[{r}].scope_spans[{s}].spans[{index}]", group, scoped, span
+                yield (r, s, index), group, scoped, span
+
+
+def _path(group: int, scope: int, index: int) -> str:
+    return f"resource_spans[{group}].scope_spans[{scope}].spans[{index}]"
 
 
 def _brief(span: trace_pb2.Span, around: Around, envelope: bytes, received_ns: int) -> Span:
@@ -152,19 +158,20 @@ def _apart(message: bytes) -> int:
 def _columns(span: trace_pb2.Span, around: Around, received_ns: int) -> Span | None:
     """A span of its columns alone; None where only the whole read can tell them."""
     status, _ = _status(span, {})
+    start_ns = _start(span, received_ns)
     is_root = not any(span.parent_span_id)
     try:
         source, draft = brief_draft_of(
             span, around.scope, failed=status == "ERROR", is_root=is_root
         )
         _take_shared(draft, around)
-        complete_columns(draft, source, _start(span, received_ns))
+        complete_columns(draft, source, start_ns)
     except WholeNeededError:
         return None
     version = draft.get("agent_version")
     genai = GenAi(agent=Agent(version=version)) if version else NO_GENAI
     io = Io(error=draft["error"]) if "error" in draft else NO_IO
-    return _made(span, source, draft, (io, genai, trace_facts(draft)), {}, received_ns)
+    return _made(span, source, draft, (io, genai, trace_facts(draft)), {}, status, start_ns)
 
 
 def _refusal(span: trace_pb2.Span) -> str | None:
@@ -197,7 +204,8 @@ def _start(span: trace_pb2.Span, received_ns: int) -> int:
 
 def _span(span: trace_pb2.Span, around: Around, received_ns: int) -> Span:
     source, found, sent = _draft(span, around, received_ns)
-    return _made(span, source, found, parts_of(found), sent, received_ns)
+    status, start_ns = _status(span, {})[0], _start(span, received_ns)
+    return _made(span, source, found, parts_of(found), sent, status, start_ns)
 
 
 def _draft(
@@ -250,12 +258,12 @@ def _made(
     found: Draft,
     parts: tuple[Io, GenAi, TraceFacts],
     sent: dict[str, Json],
-    received_ns: int,
+    status: str,
+    start_ns: int,
 ) -> Span:
     """The span of a complete draft and of its parts."""
     trace_id, span_id = span.trace_id.hex(), span.span_id.hex()
     end_ns = span.end_time_unix_nano or None
-    start_ns = _start(span, received_ns)
     get = found.get
     duration = get("duration_ms")
     if duration is None and end_ns is not None:
@@ -286,7 +294,7 @@ def _made(
         start_ns=start_ns,
         end_ns=end_ns,
         duration_ms=duration,
-        status="ERROR" if parts[0].error else _status(span, {})[0],
+        status="ERROR" if parts[0].error else status,
         agent_name=agent_name,
         provider=provider,
         model=model,
