@@ -339,7 +339,7 @@ LIMITS: dict[str, dict[Any, dict[str, float]]] = {
     "too many young spans": {sieve: {"MOST_YOUNG": 2}},
     "small slices": {
         sieve: {"MOST_CANDIDATES": 2},
-        search: {"_SLICE": 3, "_LARGEST_SLICE": 4, "_TRACES": 3, "_PASSED": 2},
+        search: {"_SLICE": 3, "_LARGEST_SLICE": 4, "_TRACES": 3, "_WHOLE": 2, "_LOOKED_AT": 2},
     },
     "no time before the list": {search: {"_BEFORE_SECONDS": -1}},
 }

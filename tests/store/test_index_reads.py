@@ -17,7 +17,7 @@ from spanloom.adapters.otlp.read import briefs_from
 from spanloom.adapters.restore import restore
 from spanloom.chat.spoken import spoken
 from spanloom.codec import json_codec, otlp_json
-from spanloom.model import EventQuery, Filter, Json, Span, SpokenQuery, TraceQuery
+from spanloom.model import EventQuery, Filter, Json, Span, SpanQuery, SpokenQuery, TraceQuery
 from spanloom.model.folding import folded
 from spanloom.model.span import EVENT_FIELDS
 from spanloom.store.sql.index import look, search, sieve, terms
@@ -281,6 +281,30 @@ def test_a_list_whose_time_is_over_says_where_to_go_on(
         looked += 1
     # A trace each: what makes no progress would never end.
     assert (looked, found) == (8, ["t"])
+
+
+def test_a_list_of_spans_whose_time_is_over_says_how_far_it_came(
+    restoring: Store, run: Run[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "_SLICE", 2)
+    monkeypatch.setattr(search, "_LARGEST_SLICE", 2)
+    run(restoring.write_spans(PROJECT, [*many(7), a_span("x", "t", name="a kumquat", start_ns=1)]))
+    read = noted_reads(restoring, monkeypatch)
+    found: list[str] = []
+    place, calls, looked = None, 0, 0
+    while calls == 0 or place is not None:
+        place, number = run(
+            restoring.list_spans(
+                *(PROJECT, SpanQuery(text="umquat")),
+                lambda span: not found.append(span.span_id),  # type: ignore[func-returns-value]
+                after=place,
+                seconds=0,
+            )
+        )
+        calls, looked = calls + 1, looked + number
+    assert (found, looked) == (["x"], 8)
+    assert calls > 3
+    assert len(read) == 1
 
 
 def test_a_total_is_a_lower_bound_where_counting_takes_long(

@@ -28,11 +28,12 @@ from spanloom.store.sql.tables import spans, traces
 
 T = TypeVar("T")
 
-# Spans that are read at once: few at first, for the first may be all that is wanted.
-_SLICE = 50
-_LARGEST_SLICE = 800
-# Spans that are passed before a read says how far it has come.
-_PASSED = 5_000
+# Spans whose places are read at once: few at first, for the first may be all that is wanted, and
+# then more as long as few of them have to be looked at.
+_SLICE, _LARGEST_SLICE = 50, 4_000
+_LOOKED_AT = 400
+# Spans that are read whole at once.
+_WHOLE = 100
 # Traces that are looked at together.
 _TRACES = 50
 # So long a read looks for more than it has to find.
@@ -103,9 +104,10 @@ def in_order(
         order: as of `select_whole`; no two spans have the same place in it.
     """
     for part, last in _parts(connection, found, order, sieve, watch):
-        left = sieve.passing(part)
-        if left:
-            among = database.among_numbers(spans.c.version, left)
+        passing = sieve.passing(part)
+        left = [row[0] for row in part if row[0] in passing]
+        for start in range(0, len(left), _WHOLE):
+            among = database.among_numbers(spans.c.version, left[start : start + _WHOLE])
             for row in connection.execute(select_whole(found.where(among), order)):
                 watch.check()
                 yield Step(row.span_version, reader.to_span(row))
@@ -132,20 +134,14 @@ def _parts(
         narrow = narrow.where(few)
     # Many are not put in order before the first is read: all spans are passed in their order.
     streamed = connection.execute(narrow, execution_options={"stream_results": few is None})
-    part: list[Any] = []
-    size, passed = _SLICE, 0
+    size = _SLICE
     with streamed:
-        for row in streamed:
-            passed += 1
-            if sieve.may_pass(row[0]):
-                part.append(row)
-            if len(part) >= size or passed >= _PASSED:
-                watch.check()
-                yield part, row[0]
-                part, passed = [], 0
+        while passed := streamed.fetchmany(size):
+            watch.check()
+            part = [row for row in passed if sieve.may_pass(row[0])]
+            yield part, passed[-1][0]
+            if len(part) < _LOOKED_AT:
                 size = min(2 * size, _LARGEST_SLICE)
-    if part:
-        yield part, part[-1][0]
 
 
 class TextSearch:
@@ -191,7 +187,7 @@ class TextSearch:
         versions: dict[str, list[int]] = {}
         streamed = self._connection.execute(of_traces, execution_options={"stream_results": True})
         with streamed:
-            for part in streamed.partitions(_LARGEST_SLICE):
+            for part in streamed.partitions(_LOOKED_AT):
                 self._watch.check()
                 trace_of = {row[1]: row[0] for row in part}
                 for version in self._sieve.passing([row[1:] for row in part]):
@@ -201,8 +197,8 @@ class TextSearch:
 
     def _says(self, versions: Sequence[int]) -> bool:
         """Whether one of some spans says the text."""
-        for start in range(0, len(versions), _LARGEST_SLICE):
-            some = versions[start : start + _LARGEST_SLICE]
+        for start in range(0, len(versions), _WHOLE):
+            some = versions[start : start + _WHOLE]
             among = self._database.among_numbers(spans.c.version, some)
             with self._connection.execute(select_whole(select(spans).where(among), ())) as found:
                 for row in found:

@@ -8,6 +8,8 @@ far behind the index is, and a span that is not indexed costs it a tenth of read
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import compress
+from operator import not_
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, or_, select
@@ -24,6 +26,8 @@ MOST_CANDIDATES = 10_000
 MOST_YOUNG = 20_000
 # Words that have the part of a word in them.
 _MOST_WORDS = 300
+# Bodies that are read at once.
+_AT_ONCE = 200
 # What it takes to read a span, and to look at the bytes of one.
 _READ_SECONDS, _LOOK_SECONDS = 100e-6, 10e-6
 
@@ -106,32 +110,39 @@ class Sieve:
         """Whether a span has to be looked at."""
         return self._candidates is None or version >= self._reached or version in self._candidates
 
-    def passing(self, rows: Iterable[Sequence[Any]]) -> list[int]:
+    def passing(self, rows: Iterable[Sequence[Any]]) -> set[int]:
         """The versions of those rows of `columns` whose spans are left."""
-        passing: list[int] = []
+        passing: set[int] = set()
         looks_of: dict[int, list[Look]] = {}
         for version, *by_columns in rows:
             if not self.may_pass(version):
                 continue
-            pairs = zip(self._looks, by_columns, strict=True)
-            looks = [look for look, is_met in pairs if not is_met]
+            looks = list(compress(self._looks, map(not_, by_columns)))
             if looks and (self._candidates is None or version >= self._reached):
                 looks_of[version] = looks
             else:
-                passing.append(version)
-        if looks_of:
-            among = self._database.among_numbers(bodies.c.span_version, looks_of)
-            for row in self._connection.execute(_BODIES.where(among)):
-                looks = looks_of.pop(row[0])
-                sent = self._sent(row)
-                if sent is None or all(look.sent(sent) for look in looks):
-                    passing.append(row[0])
-        # A span without a body is damaged: whoever reads it finds that out.
-        return [*passing, *looks_of]
+                passing.add(version)
+        versions = list(looks_of)
+        for start in range(0, len(versions), _AT_ONCE):
+            some = versions[start : start + _AT_ONCE]
+            among = self._database.among_numbers(bodies.c.span_version, some)
+            # A span without a body is damaged: whoever reads it finds that out.
+            passing.update(some)
+            passing.difference_update(
+                version
+                for version, *columns in self._connection.execute(_BODIES.where(among)).fetchall()
+                if not self._may_be_wanted(columns, looks_of[version])
+            )
+        return passing
 
-    def _sent(self, row: Sequence[Any]) -> Sent | None:
+    def _may_be_wanted(self, columns: Sequence[Any], looks: Sequence[Look]) -> bool:
+        sent = self._sent(*columns)
+        return sent is None or all(look.sent(sent) for look in looks)
+
+    def _sent(
+        self, adapter: str, sent: bytes, digest: bytes | None, updates: str | None
+    ) -> Sent | None:
         """What was sent, None where it is damaged."""
-        _, adapter, sent, digest, updates = row
         envelope = b"" if digest is None else self._envelope(digest)
         if envelope is None:
             return None
