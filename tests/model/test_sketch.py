@@ -39,6 +39,15 @@ def test_a_sketch_is_read_as_it_was_written(found: dict[int, int]) -> None:
 def test_sketches_are_added(first: list[float], second: list[float]) -> None:
     both = sketch.added([sketch.packed(of(first)), sketch.packed(of(second))])
     assert both == of(first + second)
+    assert sketch.subtracted(both, of(second)) == of(first)
+
+
+@given(NUMBERS)
+def test_percentiles_are_those_of_each_rank(numbers: list[float]) -> None:
+    ranks = (1, 50, 95, 95, 100)
+    each = {rank: sketch.percentile(of(numbers), rank) for rank in ranks}
+    assert sketch.percentiles(of(numbers), ranks) == each
+    assert sketch.percentiles({}, ranks) == dict.fromkeys(ranks)
 
 
 def test_nothing_has_no_percentile_and_all_numbers_have_a_bucket() -> None:

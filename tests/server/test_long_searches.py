@@ -11,7 +11,7 @@ import grpc
 import httpx
 import pytest
 
-from spanloom.store.sql.index import search
+from spanloom.store.sql.index import search, sieve
 from spanloom.v1 import event_service_pb2
 from tests.clients import HttpClient, error_from_body
 from tests.servers import LiveServer
@@ -90,15 +90,16 @@ def test_a_search_past_its_deadline_stops_reading(
 
     ended = threading.Event()
 
-    def rows(*_: Any) -> Iterator[list[Any]]:
+    def parts(*arguments: Any) -> Iterator[tuple[list[Any], int]]:
+        watch = arguments[-1]
         try:
             while True:
-                yield []
+                watch.check()
+                yield [], 0
         finally:
             ended.set()
 
-    monkeypatch.setattr(search, "_rows", rows)
-    monkeypatch.setattr("spanloom.store.sql.spans.for_filter", lambda _: lambda _: False)
+    monkeypatch.setattr(search, "_parts", parts)
     with rest(live) as client:
         answer = client.post("/events/export", json=ASKED)
     assert answer.status_code == 504
@@ -109,7 +110,7 @@ def test_pages_of_a_search_without_an_index_lead_to_what_it_finds(
     live: LiveServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(search, "SLICE_SECONDS", -1.0)
-    monkeypatch.setattr(search, "MOST_YOUNG", 0)
+    monkeypatch.setattr(sieve, "MOST_YOUNG", 0)
     with rest(live) as client:
         for n in range(5):
             trace = {"id": f"t{n}", "input": f"number {n}", "startTime": f"2026-01-0{n + 1}"}

@@ -21,7 +21,7 @@ from spanloom.model import EventQuery, Filter, Json, Span, SpokenQuery, TraceQue
 from spanloom.model.genai import Tool
 from spanloom.model.span import GenAi
 from spanloom.store.sql import predicates
-from spanloom.store.sql.index import match, search, table, terms
+from spanloom.store.sql.index import match, search, sieve, table, terms
 from spanloom.store.store import Store
 from tests.databases import select
 from tests.store.conftest import Run
@@ -49,7 +49,7 @@ def has(found: set[str], condition: table.Condition) -> bool:
 
 
 def meets(found: set[str], text: str) -> bool:
-    """As `search.text_conditions`, with the span's words for those of the database."""
+    """As `sieve.text_conditions`, with the span's words for those of the database."""
     needle = terms.needle(text)
     if terms.WIDE in found:
         return True
@@ -242,9 +242,10 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     in_order = search.in_order
 
     def noting(*arguments: Any, **named: Any) -> Any:
-        for span in in_order(*arguments, **named):
-            read.append(span)
-            yield span
+        for step in in_order(*arguments, **named):
+            if step.span is not None:
+                read.append(step.span)
+            yield step
 
     monkeypatch.setattr(search, "in_order", noting)
 
@@ -332,11 +333,15 @@ def test_a_span_that_cannot_be_restored_keeps_no_other_from_the_index(
     run(store.close())
 
 
-LIMITS = {
+LIMITS: dict[str, dict[Any, dict[str, float]]] = {
     "all candidates": {},
-    "too many candidates": {"MOST_CANDIDATES": 2},
-    "too many young spans": {"MOST_YOUNG": 2},
-    "small slices": {"MOST_CANDIDATES": 2, "_SLICE": 3, "_TRACES": 3},
+    "too many candidates": {sieve: {"MOST_CANDIDATES": 2}},
+    "too many young spans": {sieve: {"MOST_YOUNG": 2}},
+    "small slices": {
+        sieve: {"MOST_CANDIDATES": 2},
+        search: {"_SLICE": 3, "_LARGEST_SLICE": 4, "_TRACES": 3, "_WHOLE": 2, "_LOOKED_AT": 2},
+    },
+    "no time before the list": {search: {"_BEFORE_SECONDS": -1}},
 }
 
 
@@ -344,8 +349,9 @@ LIMITS = {
 def test_a_read_that_the_index_does_not_narrow_finds_the_same(
     store: Store, run: Run[Any], project: str, monkeypatch: pytest.MonkeyPatch, limits: str
 ) -> None:
-    for name, limit in LIMITS[limits].items():
-        monkeypatch.setattr(search, name, limit)
+    for module, of_module in LIMITS[limits].items():
+        for name, limit in of_module.items():
+            monkeypatch.setattr(module, name, limit)
     spans = [
         small_span(f"t{n}", str(n), "k" if n % 3 else None, f"word {'kumquat' * (n % 2)}", n % 7)
         for n in range(30)

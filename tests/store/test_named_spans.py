@@ -16,7 +16,7 @@ from spanloom.errors import SpanloomError
 from spanloom.model import Feedback, Span, SpanQuery
 from spanloom.model.checks import Violations
 from spanloom.model.span import NATIVE
-from spanloom.store.sql import named_spans
+from spanloom.store.sql.index import search
 from spanloom.store.store import Store
 from spanloom.v1 import span_pb2
 from tests.store.conftest import Run
@@ -248,7 +248,8 @@ def test_a_deleted_event_keeps_the_updates_of_another_traces_span(
 def test_lists_go_on_behind_any_span(
     store: Store, run: Run[Any], project: str, part: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(named_spans, "_PART", part)
+    monkeypatch.setattr(search, "_SLICE", part)
+    monkeypatch.setattr(search, "_LARGEST_SLICE", part)
     spans = [native(str(number), start=number // 2) for number in range(9)]
     run(record(store, project, *spans, native("x", start=2, traceId="u")))
     places = sorted((span.start_ns, span.trace_id, span.span_id) for span in (*spans,))

@@ -88,6 +88,8 @@ QUERIES = [
     UsageQuery(edges=ALWAYS, group_by=("model", "feature"), where={"agent_name": "A"}),
     UsageQuery(edges=ALWAYS, group_by=("user_id", "model"), where={"provider": "OPENAI"}),
     UsageQuery(edges=(HOUR_NS, 30 * HOUR_NS, 60 * HOUR_NS), group_by=("name",), most_groups=1),
+    UsageQuery(edges=ALWAYS, group_by=("user_id",), most_groups=1),
+    UsageQuery(edges=ALWAYS, group_by=("model",), where={"agent_name": "A"}, most_groups=1),
 ]
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import math
 import struct
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+import sys
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 ERROR: Final = 0.01
@@ -47,33 +48,52 @@ def packed(sketch: Sketch) -> bytes:
 
 def unpacked(content: bytes) -> dict[int, int]:
     """The same back."""
-    return dict(_pairs(content))
+    number = len(content) // 6
+    found = struct.unpack(f"<{number}H{number}I", content)
+    return dict(zip(found[:number], found[number:], strict=True))
 
 
 def added(sketches: Iterable[bytes]) -> dict[int, int]:
     """The sum of packed sketches."""
-    total: defaultdict[int, int] = defaultdict(int)
+    # One loop over the buckets of all of them: there may be hundreds of thousands.
+    buckets, counts = array("H"), array("I")
     for content in sketches:
-        for bucket, count in _pairs(content):
-            total[bucket] += count
-    return dict(total)
+        split = len(content) // 3
+        buckets.frombytes(content[:split])
+        counts.frombytes(content[split:])
+    if sys.byteorder == "big":
+        buckets.byteswap()
+        counts.byteswap()
+    total = dict.fromkeys(buckets, 0)
+    for bucket, count in zip(buckets, counts, strict=True):
+        total[bucket] += count
+    return total
 
 
-def _pairs(content: bytes) -> Iterator[tuple[int, int]]:
-    number = len(content) // 6
-    found = struct.unpack(f"<{number}H{number}I", content)
-    return zip(found[:number], found[number:], strict=True)
+def subtracted(sketch: Sketch, other: Sketch) -> dict[int, int]:
+    """What is left of a sketch without another that was added to it."""
+    left = {bucket: count - other.get(bucket, 0) for bucket, count in sketch.items()}
+    return {bucket: count for bucket, count in left.items() if count}
+
+
+def percentiles(sketch: Sketch, ranks: Sequence[int]) -> dict[int, float | None]:
+    """Nearest ranks: of each rank, which ascend, the least number that so many percent of the
+    numbers do not pass, within ERROR of it; None of no numbers."""
+    number = sum(sketch.values())
+    if number <= 0:
+        return dict.fromkeys(ranks)
+    found: dict[int, float | None] = {}
+    passed = bucket = 0
+    buckets = iter(sorted(sketch))
+    for rank in ranks:
+        place = max(1, -(-number * rank // 100))
+        while passed < place:
+            bucket = next(buckets)
+            passed += sketch[bucket]
+        found[rank] = middle(bucket)
+    return found
 
 
 def percentile(sketch: Sketch, rank: int) -> float | None:
-    """The nearest rank: the least number that `rank` percent of the numbers do not pass, within
-    ERROR of it; None of no numbers."""
-    number = sum(sketch.values())
-    if number <= 0:
-        return None
-    place = max(1, -(-number * rank // 100))
-    for bucket in sorted(sketch):
-        place -= sketch[bucket]
-        if place <= 0:
-            return middle(bucket)
-    return None
+    """One of `percentiles`."""
+    return percentiles(sketch, (rank,))[rank]

@@ -137,14 +137,14 @@ QUERIES: dict[str, tuple[Call, str]] = {
         lambda s, p: s.list_traces(p, TraceQuery(text="a whole word"), limit=5),
         "span_terms",
     ),
-    "agents": (lambda s, p: s.find_agents(p, AgentQuery(order=[])), "usage_cells_start"),
+    "agents": (lambda s, p: s.find_agents(p, AgentQuery(order=[])), "usage_cells_pkey"),
     "agent": (
         lambda s, p: s.find_agents(p, AgentQuery(agent_name="a", order=[])),
-        "usage_cells_start",
+        "usage_cells_pkey",
     ),
     "usage": (
         lambda s, p: s.usage(p, UsageQuery(edges=(0, 30 * HOUR_NS), group_by=("model",))),
-        "usage_cells_start",
+        "usage_cells_pkey",
     ),
     "traces of an experiment": (
         lambda s, p: s.list_traces(p, TraceQuery(experiment_id="x"), limit=5),
@@ -257,6 +257,7 @@ def explain(engine: Engine, statements: list[tuple[str, Any]]) -> str:
     assert not scans, plan
     # The ids of events are in tables of their own there: see `spanloom.store.sql.event_ids`.
     plan = re.sub(r"(recent_)?event_ids USING PRIMARY KEY", "spans_event", plan)
+    plan = plan.replace("usage_cells USING PRIMARY KEY", "usage_cells_pkey")
     return plan.replace("sqlite_autoindex_", "").replace("_1 ", "_pkey ") if sqlite else plan
 
 

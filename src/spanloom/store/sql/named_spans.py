@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial as bound
 from typing import Any, TypeVar
 
@@ -17,9 +17,11 @@ from spanloom.store.sql import agent_queries, deletes, queries, rows
 from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.follow_up import follow_up
 from spanloom.store.sql.index import search
+from spanloom.store.sql.index.look import for_text
 from spanloom.store.sql.index.search import Watch, read_until_cancelled
+from spanloom.store.sql.index.sieve import Sieve, text_conditions
 from spanloom.store.sql.index.terms import holder
-from spanloom.store.sql.reading import NOTHING, Updates, select_whole
+from spanloom.store.sql.reading import NOTHING, Updates
 from spanloom.store.sql.rows import checked
 from spanloom.store.sql.span_condition import span_condition
 from spanloom.store.sql.tables import bodies, is_text, spans
@@ -29,8 +31,6 @@ T = TypeVar("T")
 
 _OLDEST_SPANS = tuple(name.removeprefix("-") for name in agent_queries.NEWEST_SPANS)
 _PLACE = (spans.c.start_ns, spans.c.trace_id, spans.c.span_id)
-# Spans that are selected at once.
-_PART = 200
 # So many bytes are compressed beside the event loop.
 _LARGE = 1 << 20
 
@@ -110,59 +110,33 @@ class SqlNamedSpans:
 
         def run(connection: Connection, watch: Watch) -> tuple[Position | None, int]:
             end = time.monotonic() + seconds
-            conditions = [
-                condition
-                for text in (*texts, query.text)
-                if text
-                for condition in search.text_conditions(connection, text)
-            ]
-            which = search.candidates(connection, project, conditions)
-            last, number = after, 0
-            in_order = (
-                self._by_parts(connection, found, after, watch, oldest_first=oldest_first)
-                if which is None
-                else search.in_order(
-                    connection, self._database, self._reader, found, order, which, (), watch
-                )
+            sought = [text for text in (*texts, query.text) if text]
+            sieve = Sieve(
+                *(connection, self._database, project),
+                [of for text in sought for of in text_conditions(connection, text)],
+                [look for text in sought if (look := for_text(self._database, text))],
             )
-            for span in in_order:
-                # The first is always given, so that each call comes further.
+            last, number = after, 0
+            for step in search.in_order(
+                connection, self._database, self._reader, found, order, sieve, watch
+            ):
+                # Something is always looked at, so that each call comes further.
                 is_over = number > 0 and time.monotonic() > end
-                if is_over or (holds(span) and not take(span)):
+                if step.span is None:
+                    number += step.left_out
+                    if is_over or time.monotonic() > end:
+                        return _place(connection, project, step.version), number
+                    continue
+                if is_over or (holds(step.span) and not take(step.span)):
                     return last, number
-                last, number = (span.start_ns, span.trace_id, span.span_id), number + 1
+                number += 1
+                last = (step.span.start_ns, step.span.trace_id, step.span.span_id)
             return None, number
 
         return await self._read_until_cancelled(run)
 
     def condition(self, query: SpanQuery) -> Callable[[Span], bool]:
         return span_condition(query)
-
-    def _by_parts(
-        self,
-        connection: Connection,
-        found: Select[Any],
-        after: Position | None,
-        watch: Watch,
-        *,
-        oldest_first: bool,
-    ) -> Iterator[Span]:
-        """The spans in their order, a part at a time: no body is read, and no row sorted, long
-        before it is taken."""
-        order = _OLDEST_SPANS if oldest_first else agent_queries.NEWEST_SPANS
-        number = _PART
-        while number == _PART:
-            number = 0
-            part = found
-            if after is not None:
-                part = found.where(_behind(after, oldest_first=oldest_first))
-            whole = select_whole(part, order, limit=_PART)
-            with connection.execute(whole, execution_options={"stream_results": True}) as rows:
-                for row in rows:
-                    watch.check()
-                    number += 1
-                    after = (row.start_ns, row.trace_id, row.span_id)
-                    yield self._reader.to_span(row)
 
     async def delete_spans(self, project: str, keys: Collection[tuple[str, str]]) -> int:
         checked(project=project)
@@ -256,6 +230,13 @@ def _matching(project: str, query: SpanQuery) -> Select[Any]:
     if query.before_ns is not None:
         where.append(spans.c.start_ns < query.before_ns)
     return select(spans).where(*where)
+
+
+def _place(connection: Connection, project: str, version: int) -> Position:
+    """The place of the span that has a version."""
+    found = select(*_PLACE).where(spans.c.project == project, spans.c.version == version)
+    start_ns, trace_id, span_id = connection.execute(found).one()
+    return start_ns, trace_id, span_id
 
 
 def _behind(after: Position, *, oldest_first: bool) -> ColumnElement[bool]:

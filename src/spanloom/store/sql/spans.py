@@ -43,6 +43,7 @@ from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.index import match, search
 from spanloom.store.sql.index.look import for_filter, for_text
 from spanloom.store.sql.index.search import SliceOverError, Watch
+from spanloom.store.sql.index.sieve import Sieve, text_conditions
 from spanloom.store.sql.index.table import Condition
 from spanloom.store.sql.named_spans import SqlNamedSpans
 from spanloom.store.sql.queries import NEWEST_EVENTS
@@ -261,11 +262,11 @@ class SqlSpans(SqlNamedSpans, SpanStore):
             needed for of in asked.on_json if (needed := match.needed(project, of)) is not None
         ]
         for of in asked.on_json:
-            conditions += search.text_conditions(connection, match.contained(of))
-        which = search.candidates(connection, project, conditions)
+            conditions += text_conditions(connection, match.contained(of))
         looks = [look for of in asked.on_json if (look := for_filter(of))]
-        for span in search.in_order(
-            connection, self._database, self._reader, found, NEWEST_EVENTS, which, looks, watch
+        sieve = Sieve(connection, self._database, project, conditions, looks)
+        for span in search.spans_in_order(
+            connection, self._database, self._reader, found, NEWEST_EVENTS, sieve, watch
         ):
             if all(holds(span) for holds in asked.of_spans):
                 yield span
@@ -336,12 +337,11 @@ class SqlSpans(SqlNamedSpans, SpanStore):
             if not query.text:
                 whole = select_whole(found, order, limit=limit)
                 return [self._reader.to_span(row) for row in connection.execute(whole)]
-            conditions = search.text_conditions(connection, query.text)
-            which = search.candidates(connection, project, conditions)
-            look = for_text(query.text)
-            looks = [look] if look else []
-            spans = search.in_order(
-                connection, self._database, self._reader, found, order, which, looks, watch
+            conditions = text_conditions(connection, query.text)
+            look = for_text(self._database, query.text)
+            sieve = Sieve(connection, self._database, project, conditions, [look] if look else [])
+            spans = search.spans_in_order(
+                connection, self._database, self._reader, found, order, sieve, watch
             )
             return list(islice((span for span in spans if may_say(span)), limit))
 

@@ -338,6 +338,8 @@ term_cursor = Table(
 usage_cells = Table(
     "usage_cells",
     metadata,
+    # Project, cuboid, hours and start, and a checksum of the whole place: a question reads a range
+    # of ids.
     _key("id"),
     _text("project"),
     _text("cuboid"),
@@ -357,7 +359,6 @@ usage_cells = Table(
     _real("most_ms"),
     _whole("loose"),
     Column("sketch", LargeBinary, nullable=False),  # of the durations in milliseconds
-    Index("usage_cells_start", "project", "cuboid", "hours", "start_ns"),
     sqlite_with_rowid=False,
 )
 

@@ -23,9 +23,8 @@ from spanloom.model.summaries import (
 )
 from spanloom.store.sql import trace_filter
 from spanloom.store.sql.database import Database
-from spanloom.store.sql.index import search, terms
-from spanloom.store.sql.index.search import Watch
-from spanloom.store.sql.queries import NEWEST_EVENTS, TRACE_SPANS, find_events
+from spanloom.store.sql.index.search import TextSearch, Watch
+from spanloom.store.sql.queries import TRACE_SPANS
 from spanloom.store.sql.reading import SpanReader
 from spanloom.store.sql.rows import TRACE_COLUMNS, to_trace
 from spanloom.store.sql.span_groups import GroupReader
@@ -41,6 +40,7 @@ _GROUPS = 50
 # A page reads no more narrow rows than this, and has at least one trace.
 _MOST_ROWS = 100_000
 _WIDTH = len(TRACE_COLUMNS)
+_NO_GROUP = SpanGroup(spans=[], count=0, errors=0, whole={}, feedback=())
 
 
 class TraceList:
@@ -65,6 +65,7 @@ class TraceList:
         self._of_columns = trace_filter.of_columns(project, query)
         self._of_spans = trace_filter.of_spans(query)
         self._tests: list[SpanTest] = list(query.of_spans)
+        self._text: TextSearch | None = None
         if query.text:
             self._find_text(query.text)
 
@@ -73,7 +74,7 @@ class TraceList:
         """Whether columns and SQL alone cannot tell which traces match."""
         query = self._query
         exact = query.min_cost is not None or query.min_tokens
-        return bool(exact or query.of_root or self._tests)
+        return bool(exact or query.of_root or self._tests or self._text)
 
     def page(self, limit: int, after: TracePosition | None) -> TraceRows:
         """One page behind a position."""
@@ -147,15 +148,21 @@ class TraceList:
             after = end
 
     def batches(self, part: Sequence[Any]) -> Iterator[list[tuple[Any, SpanGroup]]]:
-        """The rows, each with its group, as many at once as are read at once."""
+        """The rows, each with its group, as many at once as are read at once; the group of a trace
+        without the text is empty."""
         for start in range(0, len(part), _GROUPS):
             self._watch.check()
             some = part[start : start + _GROUPS]
-            groups = self._groups.of_traces([row.trace_id for row in some])
-            yield [(row, groups[row.trace_id]) for row in some]
+            wanted = [row.trace_id for row in some]
+            if self._text is not None:
+                wanted = [trace_id for trace_id, says in self._text.among(wanted) if says]
+            groups = self._groups.of_traces(wanted) if wanted else {}
+            yield [(row, groups.get(row.trace_id, _NO_GROUP)) for row in some]
 
     def holds(self, group: SpanGroup) -> bool:
         """What SQL cannot tell of a trace."""
+        if group is _NO_GROUP:
+            return False
         query = self._query
         if (query.min_cost is not None or query.min_tokens) and group.count <= MOST_FIGURED:
             used = used_by(group.spans)
@@ -185,25 +192,15 @@ class TraceList:
 
     def _find_text(self, text: str) -> None:
         """Have the index of terms narrow the list; where it cannot, each trace is looked at."""
-        conditions = search.text_conditions(self._connection, text)
-        which = search.candidates(self._connection, self._project, conditions)
-        test = terms.holder(text)
-        if which is None:
-            self._tests.append(test)
-            return
-        everything = find_events([], self._project)
-        found = search.in_order(
-            self._connection,
-            self._database,
-            self._reader,
-            everything,
-            NEWEST_EVENTS,
-            which,
-            (),
-            self._watch,
+        search = TextSearch(
+            *(self._connection, self._database, self._reader),
+            *(self._project, text, self._watch),
         )
-        having = {span.trace_id for span in found if test(span)}
-        self._of_columns.append(self._database.among(traces.c.trace_id, having))
+        having = search.all()
+        if having is None:
+            self._text = search
+        else:
+            self._of_columns.append(self._database.among(traces.c.trace_id, having))
 
     def _refuse_too_many(self) -> None:
         found = select(traces.c.trace_id).where(*self._of_columns).limit(MOST_SORTED + 1)

@@ -1,9 +1,9 @@
 """Reads that the index of terms narrows.
 
 A read takes the candidates that the index has for its conditions, if they are few. Otherwise it
-reads the spans in the order of the answer until the answer is full. Whoever takes the spans
-decides each by itself. What the index has not reached yet is a candidate. A read that can be
-continued ends after SLICE_SECONDS with what it has found.
+goes through the spans in the order of the answer until the answer is full. Whoever takes the spans
+decides each by itself. A read that can be continued ends after SLICE_SECONDS with what it has
+found.
 """
 
 from __future__ import annotations
@@ -13,33 +13,33 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Select, func, or_, select
+from sqlalchemy import Connection, Select, select
 
 from spanloom.model import SlicedList, Span, Trace
 from spanloom.store.sql import queries, rows
 from spanloom.store.sql.database import Database
-from spanloom.store.sql.index import table, terms
-from spanloom.store.sql.index.look import Look, for_text
+from spanloom.store.sql.index import terms
+from spanloom.store.sql.index.look import for_text
+from spanloom.store.sql.index.sieve import Sieve, text_conditions
 from spanloom.store.sql.readers import Readers
 from spanloom.store.sql.reading import SpanReader, select_whole
 from spanloom.store.sql.reading import ordered as in_columns
-from spanloom.store.sql.tables import spans, term_cursor, traces
+from spanloom.store.sql.tables import spans, traces
 
 T = TypeVar("T")
 
-# More candidates than this are no help: what so many spans have is soon found in their order.
-MOST_CANDIDATES = 10_000
-# So many spans that are not indexed yet are put in the order of the answer before one is read.
-MOST_YOUNG = 20_000
-# Words that have the part of a word in them.
-_MOST_WORDS = 300
-# Spans, and traces, read at once.
-_SLICE = 200
+# Spans whose places are read at once: few at first, for the first may be all that is wanted, and
+# then more as long as few of them have to be looked at.
+_SLICE, _LARGEST_SLICE = 50, 4_000
+_LOOKED_AT = 400
+# Spans that are read whole at once.
+_WHOLE = 100
+# Traces that are looked at together.
 _TRACES = 50
 # So long a read looks for more than it has to find.
 SLICE_SECONDS = 1.0
-
-REACHED = select(term_cursor.c.reached).where(term_cursor.c.id == 1)
+# All that a text may be in is read before the list of traces, if that takes no longer.
+_BEFORE_SECONDS = 0.25
 
 
 class SliceOverError(Exception):
@@ -78,48 +78,14 @@ async def read_until_cancelled(read: Readers, query: Callable[[Connection, Watch
         raise
 
 
-def text_conditions(connection: Connection, text: str) -> list[table.Condition]:
-    """What the terms of a span meet that has a text in it, as far as the index can tell."""
-    asked = terms.needle(text)
-    if asked.terms:
-        return [[asked.terms, frozenset([terms.WIDE])]]
-    if not asked.part:
-        return []
-    words = table.words_with(connection, asked.part, limit=_MOST_WORDS)
-    if words is None:
-        return []
-    return [[*(frozenset([word]) for word in words), frozenset([terms.WIDE])]]
+class Step(NamedTuple):
+    """A step of a read: a span that may be wanted; or None, after a part of the list of which
+    nothing else may be. `version` is that of the span, or of the last one of the part; of the
+    part's spans `left_out` are not wanted, as their bytes tell."""
 
-
-class Candidates(NamedTuple):
-    """Spans that may meet conditions: those of some versions, and all that are not indexed yet,
-    whose versions begin with `reached`."""
-
-    versions: list[int]
-    reached: int
-    has_young: bool
-    has_many_young: bool
-
-    def condition(self, database: Database) -> ColumnElement[bool]:
-        indexed = among(database, self.versions)
-        return or_(indexed, spans.c.version >= self.reached) if self.has_young else indexed
-
-
-def candidates(
-    connection: Connection, project: str, conditions: Sequence[table.Condition]
-) -> Candidates | None:
-    """Which spans may meet the conditions; None where there are too many, or the index cannot
-    tell."""
-    if not conditions:
-        return None
-    reached = connection.execute(REACHED).scalar_one()
-    young = select(spans.c.version).where(spans.c.version >= reached).limit(MOST_YOUNG + 1)
-    number = connection.execute(select(func.count()).select_from(young.subquery())).scalar_one()
-    of_project = [frozenset([terms.project_mark(project)])]
-    found = table.find(connection, [*conditions, of_project], limit=MOST_CANDIDATES + 1)
-    if len(found) > MOST_CANDIDATES:
-        return None
-    return Candidates(found, reached, number > 0, number > MOST_YOUNG)
+    version: int
+    span: Span | None
+    left_out: int = 0
 
 
 def in_order(
@@ -128,71 +94,118 @@ def in_order(
     reader: SpanReader,
     found: Select[Any],
     order: Sequence[str],
-    which: Candidates | None,
-    looks: Sequence[Look],
+    sieve: Sieve,
     watch: Watch,
-) -> Iterator[Span]:
-    """The spans that a query finds and that pass all looks, read as they are taken; of `candidates`
-    only, where there are some.
+) -> Iterator[Step]:
+    """The spans that a query finds and a sieve leaves, read as they are taken.
 
     Args:
         found: selects rows of `spans`, without an order and a limit.
         order: as of `select_whole`; no two spans have the same place in it.
     """
-    for row in _rows(connection, database, found, order, which, watch):
-        watch.check()
-        if all(look(row) for look in looks):
-            yield reader.to_span(row)
-
-
-def _rows(
-    connection: Connection,
-    database: Database,
-    found: Select[Any],
-    order: Sequence[str],
-    which: Candidates | None,
-    watch: Watch,
-) -> Iterator[Sequence[Any]]:
-    if which is None:
-        whole = select_whole(found, order)
-        with connection.execute(whole, execution_options={"stream_results": True}) as streamed:
-            yield from streamed
-        return
-    # The order first, without what the spans hold.
-    for part in _versions(connection, database, found, order, which, watch):
-        yield from connection.execute(select_whole(found.where(among(database, part)), order))
-
-
-def _versions(
-    connection: Connection,
-    database: Database,
-    found: Select[Any],
-    order: Sequence[str],
-    which: Candidates,
-    watch: Watch,
-) -> Iterator[list[int]]:
-    """The versions of candidates in an order, in slices."""
-    versions = found.with_only_columns(spans.c.version)
-    if not which.has_many_young:
-        versions = versions.where(which.condition(database))
-    versions = versions.order_by(*in_columns(spans.c, order))
-    indexed = set(which.versions)
-    part: list[int] = []
-    # Many are not put in order before the first is read: all spans are passed in their order.
-    streamed = connection.execute(
-        versions, execution_options={"stream_results": which.has_many_young}
-    )
-    with streamed:
-        for number, version in enumerate(streamed.scalars()):
-            if number % _SLICE == 0:
+    for part, last in _parts(connection, found, order, sieve, watch):
+        passing = sieve.passing(part)
+        left = [row[0] for row in part if row[0] in passing]
+        for start in range(0, len(left), _WHOLE):
+            among = database.among_numbers(spans.c.version, left[start : start + _WHOLE])
+            for row in connection.execute(select_whole(found.where(among), order)):
                 watch.check()
-            if version >= which.reached or version in indexed:
-                part.append(version)
-                if len(part) == _SLICE:
-                    yield part
-                    part = []
-    if part:
-        yield part
+                yield Step(row.span_version, reader.to_span(row))
+        yield Step(last, None, len(part) - len(left))
+
+
+def spans_in_order(*arguments: Any) -> Iterator[Span]:
+    """The spans of `in_order` alone."""
+    return (step.span for step in in_order(*arguments) if step.span is not None)
+
+
+def _parts(
+    connection: Connection,
+    found: Select[Any],
+    order: Sequence[str],
+    sieve: Sieve,
+    watch: Watch,
+) -> Iterator[tuple[list[Any], int]]:
+    """In the order: narrow rows that have to be looked at, and the version that each part comes
+    to."""
+    few = sieve.few
+    narrow = found.with_only_columns(*sieve.columns).order_by(*in_columns(spans.c, order))
+    if few is not None:
+        narrow = narrow.where(few)
+    # Many are not put in order before the first is read: all spans are passed in their order.
+    streamed = connection.execute(narrow, execution_options={"stream_results": few is None})
+    size = _SLICE
+    with streamed:
+        while passed := streamed.fetchmany(size):
+            watch.check()
+            part = [row for row in passed if sieve.may_pass(row[0])]
+            yield part, passed[-1][0]
+            if len(part) < _LOOKED_AT:
+                size = min(2 * size, _LARGEST_SLICE)
+
+
+class TextSearch:
+    """Finds the traces of which a span says a text, whatever the case of ASCII letters."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        database: Database,
+        reader: SpanReader,
+        project: str,
+        text: str,
+        watch: Watch,
+    ) -> None:
+        self._connection = connection
+        self._database = database
+        self._reader = reader
+        self._project = project
+        self._watch = watch
+        self._holds = terms.holder(text)
+        look = for_text(database, text)
+        self._sieve = Sieve(
+            *(connection, database, project, text_conditions(connection, text)),
+            [look] if look else [],
+        )
+
+    def all(self) -> set[str] | None:
+        """The ids of all traces, None where it would take long to find them."""
+        if self._sieve.seconds > _BEFORE_SECONDS:
+            return None
+        everything = queries.find_events([], self._project)
+        found = spans_in_order(
+            *(self._connection, self._database, self._reader, everything),
+            *(queries.NEWEST_EVENTS, self._sieve, self._watch),
+        )
+        return {span.trace_id for span in found if self._holds(span)}
+
+    def among(self, trace_ids: Sequence[str]) -> Iterator[tuple[str, bool]]:
+        """Whether each of some traces is one, in their order: they are read as they are taken."""
+        of_traces = select(spans.c.trace_id, *self._sieve.columns).where(
+            spans.c.project == self._project, self._database.among(spans.c.trace_id, trace_ids)
+        )
+        versions: dict[str, list[int]] = {}
+        streamed = self._connection.execute(of_traces, execution_options={"stream_results": True})
+        with streamed:
+            for part in streamed.partitions(_LOOKED_AT):
+                self._watch.check()
+                trace_of = {row[1]: row[0] for row in part}
+                for version in self._sieve.passing([row[1:] for row in part]):
+                    versions.setdefault(trace_of[version], []).append(version)
+        for trace_id in trace_ids:
+            yield trace_id, self._says(versions.get(trace_id, []))
+
+    def _says(self, versions: Sequence[int]) -> bool:
+        """Whether one of some spans says the text."""
+        for start in range(0, len(versions), _WHOLE):
+            some = versions[start : start + _WHOLE]
+            among = self._database.among_numbers(spans.c.version, some)
+            with self._connection.execute(select_whole(select(spans).where(among), ())) as found:
+                for row in found:
+                    self._watch.check()
+                    if self._holds(self._reader.to_span(row)):
+                        return True
+        return False
 
 
 def traces_with(
@@ -208,30 +221,19 @@ def traces_with(
 ) -> SlicedList[Trace]:
     """The first traces of `queries.list_traces` of which a span holds the text, whatever the case
     of ASCII letters."""
-    holds = terms.holder(text)
-    look = for_text(text)
-    looks = [look] if look else []
-    which = candidates(connection, project, text_conditions(connection, text))
-    if which is not None and not which.has_many_young:
-        query = queries.find_events([], project)
-        all_found = in_order(
-            connection, database, reader, query, queries.NEWEST_EVENTS, which, looks, watch
-        )
-        having = {span.trace_id for span in all_found if holds(span)}
+    search = TextSearch(connection, database, reader, project, text, watch)
+    having = search.all()
+    if having is not None:
         found = found.where(database.among(traces.c.trace_id, having)).limit(limit)
         return SlicedList(rows.to_trace(row) for row in connection.execute(found))
     kept: SlicedList[Trace] = SlicedList()
     query = found
     while True:
         part = [rows.to_trace(row) for row in connection.execute(query.limit(_TRACES))]
-        for trace in part:
-            of_trace = {"project": project, "trace_id": trace.trace_id}
-            with connection.execute(queries.TRACE_SPANS, of_trace) as spans_of:
-                for row in spans_of:
-                    watch.check()
-                    if all(look(row) for look in looks) and holds(reader.to_span(row)):
-                        kept.append(trace)
-                        break
+        says = search.among([trace.trace_id for trace in part])
+        for trace, (_, is_one) in zip(part, says, strict=True):
+            if is_one:
+                kept.append(trace)
             if len(kept) == limit:
                 return kept
             if watch.is_over:
@@ -240,8 +242,3 @@ def traces_with(
         if len(part) < _TRACES:
             return kept
         query = found.where(queries.after_trace(part[-1].start_ns, part[-1].trace_id))
-
-
-def among(database: Database, versions: Sequence[int]) -> ColumnElement[bool]:
-    """Whether a span's version is one of these."""
-    return database.among_numbers(spans.c.version, versions)

@@ -9,7 +9,7 @@ from hashlib import blake2b
 from operator import itemgetter
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import ColumnElement, Connection, delete, select
 
 from spanloom.model import sketch
 from spanloom.store.sql.database import Database
@@ -205,8 +205,26 @@ def _row(cell: str, place: Place, total: Sum) -> list[Any]:
     ]
 
 
+def cells_between(
+    project: str, cuboid: str, hours: int, start_ns: int, before_ns: int
+) -> list[ColumnElement[bool]]:
+    """The condition on the cells that begin in a range, which lie side by side."""
+    c = usage_cells.c
+    first, end = (_prefix(project, cuboid, hours, edge) for edge in (start_ns, before_ns))
+    return [c.id >= first, c.id < end, c.project == project]
+
+
+def _prefix(project: str, cuboid: str, hours: int, start_ns: int) -> str:
+    """What the ids of cells begin with, in the order of their starts."""
+    return f"{_digest(project, 6)}-{cuboid}-{hours}-{start_ns + (1 << 63):016x}-"
+
+
 def _id(place: Place) -> str:
-    return blake2b(repr(place).encode("utf-8", "surrogatepass"), digest_size=10).hexdigest()
+    return _prefix(*place[:4]) + _digest(repr(place), 10)
+
+
+def _digest(text: str, size: int) -> str:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).hexdigest()
 
 
 def _extremes(values: list[Any]) -> list[Any]:

@@ -12,7 +12,7 @@ from spanloom.model import MAX_TIME_NS, Chart, ChartPoint, EventQuery, sketch
 from spanloom.model.own_use import PICODOLLARS, picodollars
 from spanloom.store.sql.database import Database
 from spanloom.store.sql.tables import spans, usage_cells
-from spanloom.store.sql.usage.cells import DAY, Sum
+from spanloom.store.sql.usage.cells import DAY, Sum, cells_between
 from spanloom.store.sql.usage.parts import HOUR_NS, NUMBERS, nanoseconds
 from spanloom.store.sql.usage.totals import Question, answer, number, tiles_between
 
@@ -120,11 +120,9 @@ def _where(query: EventQuery) -> dict[str, str] | None:
 
 def _number(connection: Connection, project: str, start: int, before: int, hours: int) -> float:
     """How many events are summed up in the cells that begin in a range."""
-    c = usage_cells.c
     start = max(start - (hours - 1) * HOUR_NS, -MAX_TIME_NS)
-    number = select(func.sum(c.spans)).where(
-        *(c.project == project, c.cuboid == "all", c.hours == hours),
-        *(c.start_ns >= start, c.start_ns < min(before, MAX_TIME_NS)),
+    number = select(func.sum(usage_cells.c.spans)).where(
+        *cells_between(project, "all", hours, start, min(before, MAX_TIME_NS))
     )
     return connection.execute(number).scalar() or 0
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, and_, case, false, func, or_, select, true
 
 from spanloom.model import sketch
 from spanloom.store.sql.database import Database
 from spanloom.store.sql.tables import spans, usage_cells
-from spanloom.store.sql.usage.cells import CUBOIDS, DAY, Sum, sum_of
+from spanloom.store.sql.usage.cells import CUBOIDS, DAY, Sum, cells_between, sum_of
 from spanloom.store.sql.usage.changes import (
     READER,
     Change,
@@ -29,6 +29,9 @@ from spanloom.store.sql.usage.parts import DIMENSIONS, HOUR_NS, NUMBERS, Part, b
 _DAY_NS: Final = DAY * HOUR_NS
 
 Group = tuple[str, ...]
+# The group of what is in none that is needed.
+OTHERS: Final[Group] = ()
+_SUMMED: Final = (*NUMBERS, "first_ns", "last_ns", "least_ms", "most_ms", "loose")
 # By bucket and group.
 Totals = dict[tuple[int, Group], Sum]
 
@@ -44,6 +47,8 @@ class Question:
         bucket: The bucket of a start, for the starts of cells.
         one_bucket: The bucket of all starts, None where there are several.
         with_sketches: Whether the durations' sketches are needed.
+        most_groups: So many groups, those with the highest cost, among equals the most spans, then
+            in the order of their values, are needed; further ones may be in OTHERS.
     """
 
     group_by: Sequence[str]
@@ -52,6 +57,7 @@ class Question:
     bucket: Callable[[int], int]
     one_bucket: int | None = None
     with_sketches: bool = False
+    most_groups: int | None = None
 
     def has(self, part: Part) -> bool:
         """Whether a part is asked for."""
@@ -102,79 +108,150 @@ def answer(
     They come from the first cuboid that has its dimensions. Where none has, or the sums are of
     another version of the code, all traces with spans in the range are read.
     """
-    names = {*question.group_by, *question.where}
-    cuboid = next((of for of, (has, *_) in CUBOIDS.items() if names <= set(has)), None)
+    cuboid = _cuboid_of(question)
     reached, reader = position(connection)
     if cuboid is None or reader != READER:
         return _from_spans(connection, database, project, question, check)
+    changed: list[tuple[tuple[int, Group], Sum]] = []
+    if not is_quiet(connection, reached):
+        window = Window(reached, None)
+        changes_now = changes(connection, database, window, project, check)
+        changed = list(_by_place(question, changes_now))
+    cells = _Cells(connection, database, project, cuboid)
+    kept = cells.first_groups(question, {group for (_, group), _ in changed})
     found: Totals = {}
     for tile in question.tiles:
-        for place, total in _stored(connection, project, cuboid, question, tile):
+        for place, total in cells.sums(question, tile, kept):
             if place in found:
                 found[place].add(total)
             else:
                 found[place] = total
-    if not is_quiet(connection, reached):
-        window = Window(reached, None)
-        changed = changes(connection, database, window, project, check)
-        for place, total in _by_place(question, changed):
-            found.setdefault(place, Sum()).change(total)
+    if kept is not None and question.with_sketches:
+        _put_sketches_of_others(cells, question, found)
+    for place, total in changed:
+        found.setdefault(place, Sum()).change(total)
     return {place: total for place, total in found.items() if any(total.numbers)}
 
 
-def _stored(
-    connection: Connection,
-    project: str,
-    cuboid: str,
-    question: Question,
-    tile: tuple[int, int, int],
-) -> Iterator[tuple[tuple[int, Group], Sum]]:
-    hours, start, before = tile
-    if hours not in CUBOIDS[cuboid][1]:
-        hours = 1
-    c = usage_cells.c
-    where: list[ColumnElement[bool]] = [
-        *(c.project == project, c.cuboid == cuboid, c.hours == hours),
-        *(c.start_ns >= start, c.start_ns < before),
-    ]
-    for name, value in question.where.items():
-        where.append((func.lower(c[name]) if name == "provider" else c[name]) == value)
-    groups = [c[name] for name in question.group_by]
-    # The database adds up all hours and days where they are in one bucket.
-    keys = [c.start_ns, *groups] if question.one_bucket is None else groups
-    width = len(keys)
+def _put_sketches_of_others(cells: _Cells, question: Question, found: Totals) -> None:
+    """Those of all less those of the groups: the sketches of all groups would take long to add."""
+    everything: Totals = {}
+    of_all = replace(question, group_by=())
+    for tile in question.tiles:
+        for place, total in cells.of_cuboid(of_all).sums(of_all, tile, None):
+            everything.setdefault(place, Sum()).add(total)
+    for (bucket, group), total in found.items():
+        if group:
+            whole = everything[bucket, ()]
+            whole.sketch = sketch.subtracted(whole.sketch, total.sketch)
+    for (bucket, group), total in found.items():
+        if not group:
+            total.sketch = everything[bucket, ()].sketch
 
-    def place(row: Sequence[Any]) -> tuple[int, Group]:
-        if question.one_bucket is None:
-            return question.bucket(row[0]), tuple(row[1:width])
-        return question.one_bucket, tuple(row[:width])
 
-    sums = (
-        *(func.sum(c[name]) for name in NUMBERS),
-        *(func.min(c.first_ns), func.max(c.last_ns), func.min(c.least_ms), func.max(c.most_ms)),
-        func.max(c.loose),
-    )
-    for row in connection.execute(select(*keys, *sums).where(*where).group_by(*keys)):
-        numbers = list(row[width : width + len(NUMBERS)])
-        if numbers[0] is None:  # the sums of no row
-            continue
-        first, last, least, most, loose = row[width + len(NUMBERS) :]
-        yield (
-            place(row),
-            Sum(
-                numbers=numbers,
-                starts=[] if first is None else [first, last],
-                durations=[] if least is None else [least, most],
-                loose=bool(loose),
-            ),
+def _cuboid_of(question: Question) -> str | None:
+    """The first cuboid that has the dimensions of a question."""
+    names = {*question.group_by, *question.where}
+    return next((of for of, (has, *_) in CUBOIDS.items() if names <= set(has)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cells:
+    """The stored sums of a project by the dimensions of a cuboid."""
+
+    connection: Connection
+    database: Database
+    project: str
+    cuboid: str
+
+    def of_cuboid(self, question: Question) -> _Cells:
+        """Those of the cuboid that answers a question."""
+        return replace(self, cuboid=_cuboid_of(question) or self.cuboid)
+
+    def first_groups(self, question: Question, changed: Collection[Group]) -> list[str] | None:
+        """The values of the one dimension of a question that are among the first groups, and those
+        of changed groups; None where all groups are needed."""
+        if question.most_groups is None or len(question.group_by) != 1:
+            return None
+        c = usage_cells.c
+        group = c[question.group_by[0]]
+        which = or_(false(), *(and_(*self._where(question, tile)) for tile in question.tiles))
+        ranked = (
+            select(group)
+            .where(which)
+            .group_by(group)
+            .order_by(func.sum(c.cost).desc(), func.sum(c.spans).desc(), group)
+            .limit(question.most_groups + len(changed) + 1)
         )
-    if not question.with_sketches:
-        return
-    packed: defaultdict[tuple[int, Group], list[bytes]] = defaultdict(list)
-    for row in connection.execute(select(*keys, c.sketch).where(*where)):
-        packed[place(row)].append(row[width])
-    for of_place, sketches in packed.items():
-        yield of_place, Sum(sketch=sketch.added(sketches))
+        first = list(self.connection.execute(ranked).scalars())
+        if len(first) <= question.most_groups + len(changed):
+            return None
+        return list({*first, *(value for (value,) in changed)})
+
+    def sums(
+        self, question: Question, tile: tuple[int, int, int], kept: Collection[str] | None
+    ) -> Iterator[tuple[tuple[int, Group], Sum]]:
+        """The sums of a question, which are apart from each other; of groups that are not kept one
+        sum, without a sketch."""
+        c = usage_cells.c
+        groups: list[ColumnElement[Any]] = [c[name] for name in question.group_by]
+        is_kept: ColumnElement[bool] = true()
+        if kept is not None:
+            is_kept = self.database.among(groups[0], kept)
+            groups = [case((is_kept, groups[0]))]
+        # The database adds up all hours and days where they are in one bucket.
+        keys = [c.start_ns, *groups] if question.one_bucket is None else groups
+        width = len(keys)
+        named = [key.label(f"key_{n}") for n, key in enumerate(keys)]
+        cells = select(*named, *(c[name] for name in _SUMMED)).where(*self._where(question, tile))
+
+        def place(row: Sequence[Any]) -> tuple[int, Group]:
+            bucket = question.one_bucket
+            if bucket is None:
+                bucket = question.bucket(row[0])
+            group = tuple(row[width - len(groups) : width])
+            return bucket, OTHERS if None in group else group
+
+        of = cells.subquery().c
+        keys = [of[key.name] for key in named]
+        grouped = select(
+            *keys,
+            *(func.sum(of[name]) for name in NUMBERS),
+            *(func.min(of.first_ns), func.max(of.last_ns)),
+            *(func.min(of.least_ms), func.max(of.most_ms), func.max(of.loose)),
+        ).group_by(*keys)
+        for row in self.connection.execute(grouped):
+            numbers = list(row[width : width + len(NUMBERS)])
+            if numbers[0] is None:  # the sums of no row
+                continue
+            first, last, least, most, loose = row[width + len(NUMBERS) :]
+            yield (
+                place(row),
+                Sum(
+                    numbers=numbers,
+                    starts=[] if first is None else [first, last],
+                    durations=[] if least is None else [least, most],
+                    loose=bool(loose),
+                ),
+            )
+        if not question.with_sketches:
+            return
+        packed: defaultdict[tuple[int, Group], list[bytes]] = defaultdict(list)
+        sketches = cells.with_only_columns(*named, c.sketch).where(is_kept)
+        for row in self.connection.execute(sketches):
+            packed[place(row)].append(row[width])
+        for of_place, contents in packed.items():
+            yield of_place, Sum(sketch=sketch.added(contents))
+
+    def _where(self, question: Question, tile: tuple[int, int, int]) -> list[ColumnElement[bool]]:
+        hours, start, before = tile
+        if hours not in CUBOIDS[self.cuboid][1]:
+            hours = 1
+        c = usage_cells.c
+        where = cells_between(self.project, self.cuboid, hours, start, before)
+        for name, value in question.where.items():
+            where.append((func.lower(c[name]) if name == "provider" else c[name]) == value)
+        return where
 
 
 def _from_spans(

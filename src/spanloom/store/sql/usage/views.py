@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from operator import attrgetter
 from typing import Any, Final
@@ -17,6 +18,7 @@ from spanloom.store.sql.database import Database
 from spanloom.store.sql.tables import bodies, spans, traces
 from spanloom.store.sql.usage.cells import DAY, Sum
 from spanloom.store.sql.usage.totals import (
+    OTHERS,
     Group,
     Question,
     Totals,
@@ -47,8 +49,16 @@ def usage_points(
         bucket=bucket_by(query.edges),
         one_bucket=query.edges[0] if len(query.edges) == 2 else None,
         with_sketches=True,
+        most_groups=query.most_groups,
     )
     found = answer(connection, database, project, question, check)
+    if any(total.loose for (_, group), total in found.items() if group == OTHERS):
+        # An extreme of one of them is gone: which group it is of is needed.
+        every = replace(question, most_groups=None)
+        found = answer(connection, database, project, every, check)
+    others: dict[int, Sum] = {}
+    if query.group_by:
+        others = {place[0]: found.pop(place) for place in list(found) if place[1] == OTHERS}
     befores = dict(pairwise(query.edges))
     for (bucket, group), total in found.items():
         if total.loose:
@@ -56,7 +66,6 @@ def usage_points(
             range_ns = (bucket, befores[bucket])
             total.starts = _exact_starts(connection, project, of_group, range_ns)
     kept = _first_groups(found, query.most_groups)
-    others: dict[int, Sum] = {}
     points = []
     for (bucket, group), total in found.items():
         if group in kept:
@@ -122,7 +131,7 @@ def _point(bucket: int, group: Group, total: Sum, *, others: bool = False) -> Us
         output_tokens=float(number(total, "output_tokens")),
         cost=_cost(total),
         duration_ms=number(total, "duration_ns") / 1e6,
-        percentiles_ms={rank: sketch.percentile(total.sketch, rank) for rank in _PERCENTILES},
+        percentiles_ms=sketch.percentiles(total.sketch, _PERCENTILES),
         first_ns=total.starts[0] if total.starts else None,
         last_ns=total.starts[-1] if total.starts else None,
     )
