@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from spanloom.model.span import Span
@@ -55,6 +56,16 @@ class Used(NamedTuple):
     priced_calls: int
 
 
+@dataclass(slots=True)
+class _Below:
+    """What the spans below a span used: all of them, and those that a model's call accounts for;
+    and whether a model is among the latter."""
+
+    of_all: list[int]
+    of_models: list[int]
+    has_model: bool = False
+
+
 def picodollars(cost: float | None) -> int | None:
     """A cost in US dollars as a whole number."""
     if cost is None:
@@ -88,29 +99,35 @@ def own_uses(spans: Sequence[Reported]) -> dict[str, Own]:
     ):  # as of most traces
         return {}
     found: dict[str, Own] = {}
-    # Of each span, what the spans below it used: all of them, and those that a model's call
-    # accounts for; and whether a model is among the latter.
-    below: dict[str, tuple[Use, Use, bool]] = {}
-    nothing = (0,) * len(spans[0].use)
+    numbers = len(spans[0].use)
+    below: dict[str, _Below] = {}
     ready = [span for span in spans if span.span_id not in waiting]
     while ready:
         span = ready.pop()
-        of_all, of_models, has_model = below.pop(span.span_id, (nothing, nothing, False))
-        is_model = span.kind == "model" and not is_inside_apart(span)
-        used = _less(span.use, of_models if is_model else of_all)
-        repeated = is_model and has_model and not any(used)
-        if used != tuple(span.use) or repeated:
-            found[span.span_id] = Own(used, repeated)
+        apart = is_inside_apart(span)
+        is_model = span.kind == "model" and not apart
+        used = span.use
+        inside = below.pop(span.span_id, None)
+        if inside is not None:
+            used = _less(span.use, inside.of_models if is_model else inside.of_all)
+            repeated = is_model and inside.has_model and not any(used)
+            if used != tuple(span.use) or repeated:
+                found[span.span_id] = Own(used, repeated)
         parent = by_id.get(span.parent_id)
         if parent is None:
             continue
-        sums = below.get(parent.span_id, (nothing, nothing, False))
-        apart = is_inside_apart(span)
-        below[parent.span_id] = (
-            _plus(sums[0], used, of_all),
-            sums[1] if apart else _plus(sums[1], used, of_models),
-            sums[2] or (not apart and (is_model or has_model)),
-        )
+        sums = below.get(parent.span_id)
+        if sums is None:
+            sums = below[parent.span_id] = _Below([0] * numbers, [0] * numbers)
+        _add(used, sums.of_all)
+        if inside is not None:
+            _add(inside.of_all, sums.of_all)
+        if not apart:
+            _add(used, sums.of_models)
+            sums.has_model = sums.has_model or is_model
+            if inside is not None:
+                _add(inside.of_models, sums.of_models)
+                sums.has_model = sums.has_model or inside.has_model
         waiting[parent.span_id] -= 1
         if not waiting[parent.span_id]:
             ready.append(parent)
@@ -161,5 +178,7 @@ def _less(reported: Use, accounted: Use) -> tuple[int | None, ...]:
     )
 
 
-def _plus(*uses: Use) -> tuple[int, ...]:
-    return tuple(sum(n or 0 for n in numbers) for numbers in zip(*uses, strict=True))
+def _add(use: Use, sums: list[int]) -> None:
+    for index, number in enumerate(use):
+        if number:
+            sums[index] += number

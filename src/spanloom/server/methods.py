@@ -20,6 +20,9 @@ from spanloom.errors import SetupError
 from spanloom.services.context import CallContext
 from spanloom.v1 import access_pb2
 
+# What a method takes: a message, or what an adapter read in its place (`http.json_form`).
+Request = Any
+
 
 @dataclass(frozen=True, slots=True)
 class Method:

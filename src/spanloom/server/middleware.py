@@ -21,7 +21,7 @@ from google.protobuf.message import Message
 from spanloom.errors import Code, Reason, SpanloomError, shutting_down
 from spanloom.model import uuid7
 from spanloom.server.auth import Authenticator
-from spanloom.server.methods import Method
+from spanloom.server.methods import Method, Request
 from spanloom.services.context import CallContext, Notes
 
 log = structlog.get_logger("spanloom.request")
@@ -41,7 +41,7 @@ _ALLOWED = {
 }
 
 # What a method takes: its request, or the requests of a client stream.
-Read = Callable[[], Awaitable[Message | AsyncIterator[Message | SpanloomError]]]
+Read = Callable[[], Awaitable[Request | AsyncIterator[Request | SpanloomError]]]
 T = TypeVar("T")
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import Any
 
+from spanloom.adapters.honeyhive.incoming import EventBatch, sent_batch
 from spanloom.adapters.honeyhive.model_events import event_of, events_of
 from spanloom.adapters.honeyhive.projection import project as projected
 from spanloom.adapters.honeyhive.projection import wanted
@@ -43,7 +44,7 @@ class EventService:
         self._store = store
 
     async def create_event_batch(
-        self, request: event_service_pb2.CreateEventBatchRequest, call: CallContext
+        self, request: event_service_pb2.CreateEventBatchRequest | EventBatch, call: CallContext
     ) -> event_service_pb2.CreateEventBatchResponse:
         read = await self._create(request, call, "events")
         return event_service_pb2.CreateEventBatchResponse(
@@ -185,12 +186,19 @@ class EventService:
         )
 
     async def _create(
-        self, batch: event_service_pb2.CreateEventBatchRequest, call: CallContext, field: str
+        self,
+        request: event_service_pb2.CreateEventBatchRequest | EventBatch,
+        call: CallContext,
+        field: str,
     ) -> ParsedEvents:
+        batch = (
+            request
+            if isinstance(request, EventBatch)
+            else await run_in_thread_if_large(len(request.events), lambda: sent_batch(request))
+        )
         project = call.project_of_parts(_named_projects(batch, field))
         read = await run_in_thread_if_large(
-            len(batch.events),
-            lambda: read_batch(batch, received_ns=call.received_ns, field=field, brief=True),
+            len(batch.events), lambda: read_batch(batch, received_ns=call.received_ns, field=field)
         )
         await self._store.ensure_project(project)
         await self._store.write_spans(project, read.spans, events=True)
@@ -230,11 +238,9 @@ class EventService:
         return min(page.total, MAX_INT32)
 
 
-def _named_projects(
-    request: event_service_pb2.CreateEventBatchRequest, field: str
-) -> Iterator[tuple[str, str]]:
+def _named_projects(batch: EventBatch, field: str) -> Iterator[tuple[str, str]]:
     """The projects that a batch names, with the paths of the fields."""
-    for index, event in enumerate(request.events):
-        yield event.project, f"{field}[{index}].project"
+    for index, event in enumerate(batch.events):
+        yield event.fields.get("project", ""), f"{field}[{index}].project"
     for name in ("session_properties", "session"):
-        yield getattr(request, name).project, f"{name}.project"
+        yield getattr(batch.request, name).project, f"{name}.project"

@@ -35,12 +35,15 @@ def trace_message(
     """
     root, others = trace_root(trace_id, spans)
     said, sent, unset = root.trace, _sent(root), _unset(root)
-    trace = trace_pb2.Trace(
-        id=trace_id,
-        logs=[_log(span, root, beside) for span in others],
-        status=root.status,
-        session_id=root.session_id,
-    )
+    trace = trace_pb2.Trace(id=trace_id, status=root.status, session_id=root.session_id)
+    add_log = trace.logs.add  # messages that are made beforehand would be copied
+    for span in others:
+        log = add_log(
+            id=span.span_id,
+            type=span.log_type or _LOG_TYPES.get(span.kind, "span"),
+            status=span.status,
+        )
+        _fill_log(log, span, root, beside)
     _put_times(trace, root, *whole_times(root, others))
     is_made_up = len(others) == len(spans)
     if "name" not in unset and not is_made_up:
@@ -87,13 +90,8 @@ def listed_trace(trace: Trace) -> trace_pb2.Trace:
     return message
 
 
-def _log(span: Span, root: Span, beside: Beside) -> trace_pb2.Log:
+def _fill_log(log: trace_pb2.Log, span: Span, root: Span, beside: Beside) -> None:
     sent = _sent(span)
-    log = trace_pb2.Log(
-        id=span.span_id,
-        type=span.log_type or _LOG_TYPES.get(span.kind, "span"),
-        status=span.status,
-    )
     _put_times(log, span, span.start_ns, span.end_ns)
     if "name" not in _unset(span):
         log.name = span.name
@@ -112,7 +110,6 @@ def _log(span: Span, root: Span, beside: Beside) -> trace_pb2.Log:
     for variable in span.genai.variables:
         _fill(log.variables.add(), variable, "label", "value")
     _put_common(log, span, beside)
-    return log
 
 
 def _sent(span: Span) -> Mapping[str, Json]:

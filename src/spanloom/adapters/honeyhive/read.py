@@ -18,26 +18,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from spanloom.codec.struct_reader import brief_reader, message_fields
+from spanloom.adapters.honeyhive.incoming import (
+    EventBatch,
+    SentEvent,
+    event_fields,
+    sent_batch,
+    sent_event,
+)
+from spanloom.codec.struct_reader import message_fields
 from spanloom.model import EVENT_TYPES, MAX_TIME_NS, NO_BODY, Io, Json, Sent, Span, dashed, uuid7
 from spanloom.model.checks import Violations
 from spanloom.model.patch import column_text, count_of, dollars_of, model_of
-from spanloom.model.span import EVENT_FIELDS, NO_IO, SHOWN_KEYS, told_apart
+from spanloom.model.span import EVENT_FIELDS, NO_IO, told_apart
 from spanloom.model.times import MAX_TIME_MS, OUT_OF_RANGE, ms_from_ns, ns_from_ms
 from spanloom.v1 import event_pb2, event_service_pb2, session_pb2
 
 UNKNOWN = "unknown"
 ADAPTER = "honeyhive"
 _SENT = Sent(ADAPTER)
-_brief_fields = brief_reader(
-    event_pb2.Event.DESCRIPTOR,
-    # Nothing of these is a column.
-    skipped=frozenset(EVENT_FIELDS) - {"config", "metadata", "error"},
-    members={
-        "config": tuple(key for head, key in SHOWN_KEYS if head == "config"),
-        "metadata": ("model", *(key for head, key in SHOWN_KEYS if head == "metadata")),
-    },
-)
 # Makes a session's id from its only event's id, so that a repeated create finds the same session
 # (RFC 9562, version 5).
 _SESSION_OF_EVENT = uuid.UUID("6f0e3c2a-5c0b-5d3e-9d55-0d6a4a3f7c11")
@@ -54,7 +52,7 @@ class ParsedEvents:
 
 
 def read_batch(
-    request: event_service_pb2.CreateEventBatchRequest,
+    request: event_service_pb2.CreateEventBatchRequest | EventBatch,
     *,
     received_ns: int,
     field: str = "events",
@@ -63,20 +61,25 @@ def read_batch(
     """The spans of a batch. INVALID_ARGUMENT names all that is wrong, the events under `field`.
 
     Args:
+        request: The batch as it came is of a brief read.
         brief: the columns alone, for a store, which has the rest restored by `restore`.
     """
+    if isinstance(request, EventBatch):
+        batch, brief = request, True
+    else:
+        batch = sent_batch(request, brief=brief)
     bad = Violations()
-    if not request.events:
+    if not batch.events:
         bad.add(field, "is required: at least one event")
-    properties = _properties(request, received_ns, bad)
+    properties = _properties(batch.request, received_ns, bad)
     given = properties.session_id if properties else ""
     single = ""
-    if request.is_single_session or request.single_session:
-        single = given or _first_session(request.events)
+    if batch.request.is_single_session or batch.request.single_session:
+        single = given or _first_session(batch.events)
     described = {single or given} - {""}
     spans: list[Span] = []
     first_at: dict[str, int] = {}
-    for index, event in enumerate(request.events):
+    for index, event in enumerate(batch.events):
         at = f"{field}[{index}]."
         event_id = _event_id(event)
         session_id = single or _own_session(event, event_id) or given
@@ -86,13 +89,14 @@ def read_batch(
         if first_at.setdefault(event_id, index) != index:
             bad.same_id(at + "event_id", f"{field}[{first_at[event_id]}].event_id")
         if properties and event_id == session_id and session_id in described:
-            event = _merged(properties, event)
+            event = sent_event(_merged(properties, batch.message(index)), brief=brief)
             described.discard(session_id)
-        spans.append(_span(event, event_id, session_id, received_ns, at, bad, brief=brief))
+        spans.append(_span(event, event_id, session_id, received_ns, at, bad))
     bad.refuse()
     session_id = spans[-1].session_id
     if properties and described:
-        spans += _sessions(properties, described, spans, received_ns, brief=brief)
+        session = sent_event(properties, brief=brief)
+        spans += _sessions(session, described, spans, received_ns)
     return ParsedEvents(spans, list(first_at), session_id)
 
 
@@ -112,14 +116,15 @@ def read_session_events(
         bad.add(field, "is required: at least one event")
     spans: list[Span] = []
     first_at: dict[str, int] = {}
-    for index, event in enumerate(events):
+    for index, message in enumerate(events):
         at = f"{field}[{index}]."
-        event_id = event.event_id or (
-            session_id if event.event_type == "session" else dashed(uuid7())
+        event = sent_event(message, brief=brief)
+        event_id = event.fields.get("event_id") or (
+            session_id if event.fields.get("event_type") == "session" else dashed(uuid7())
         )
         if first_at.setdefault(event_id, index) != index:
             bad.same_id(at + "event_id", f"{field}[{first_at[event_id]}].event_id")
-        spans.append(_span(event, event_id, session_id, received_ns, at, bad, brief=brief))
+        spans.append(_span(event, event_id, session_id, received_ns, at, bad))
     bad.refuse()
     return ParsedEvents(spans, list(first_at), session_id)
 
@@ -133,7 +138,8 @@ def read_session(
     event = _session_event(properties, received_ns, f"{field}." if field else "", bad)
     bad.refuse()
     session_id = event.session_id or dashed(uuid7())
-    span = _span(event, session_id, session_id, received_ns, "", bad)
+    sent = sent_event(event, brief=False)
+    span = _span(sent, session_id, session_id, received_ns, "", bad)
     bad.refuse()
     return span
 
@@ -144,16 +150,17 @@ def read_event(
     """The span of one event. INVALID_ARGUMENT names all that is wrong, under `field`. `brief` as of
     `read_batch`."""
     bad = Violations()
-    event_id = _event_id(event)
-    session_id = _own_session(event, event_id) or _new_session(event_id)
-    span = _span(event, event_id, session_id, received_ns, f"{field}.", bad, brief=brief)
+    sent = sent_event(event, brief=brief)
+    event_id = _event_id(sent)
+    session_id = _own_session(sent, event_id) or _new_session(event_id)
+    span = _span(sent, event_id, session_id, received_ns, f"{field}.", bad)
     bad.refuse()
     return span
 
 
 def restore(message: bytes, envelope: bytes, columns: Span) -> Span:
     """The whole of a span of which a brief read kept the message, in the object of its columns."""
-    sent = message_fields(event_pb2.Event.FromString(message))
+    sent = event_fields(message)
     columns.io = _io(sent)
     columns.start_unknown = sent.get("event_type") == "session" and _has_no_start(sent)
     columns.sent = _SENT
@@ -162,32 +169,35 @@ def restore(message: bytes, envelope: bytes, columns: Span) -> Span:
 
 def reread(message: bytes, envelope: bytes, columns: Span) -> Span:
     """The same span with its columns derived anew."""
-    event = event_pb2.Event.FromString(message)
+    event = SentEvent(event_fields(message))
     event_id, session_id, received_ns = columns.event_id, columns.trace_id, columns.start_ns
     return _span(event, event_id, session_id, received_ns, "", Violations())
 
 
-def _event_id(event: event_pb2.Event) -> str:
+def _event_id(event: SentEvent) -> str:
     """As sent; a session that gives only its session id means that; else a new one."""
-    if event.event_id:
-        return event.event_id
-    if event.session_id and event.event_type == "session":
-        return event.session_id
-    return dashed(uuid7())
+    sent = event.fields
+    event_id: str = sent.get("event_id") or ""
+    if not event_id and sent.get("event_type") == "session":
+        event_id = sent.get("session_id") or ""
+    return event_id or dashed(uuid7())
 
 
-def _own_session(event: event_pb2.Event, event_id: str) -> str:
+def _own_session(event: SentEvent, event_id: str) -> str:
     """The session that the event names, "" for none; an event of type session names itself."""
-    return event.session_id or (event_id if event.event_type == "session" else "")
+    sent = event.fields
+    named: str = sent.get("session_id") or ""
+    return named or (event_id if sent.get("event_type") == "session" else "")
 
 
-def _first_session(events: Iterable[event_pb2.Event]) -> str:
+def _first_session(events: Iterable[SentEvent]) -> str:
     """The session of a batch that is one session, and has no properties to name it."""
     first_id = ""
     for event in events:
-        if named := _own_session(event, event.event_id):
+        event_id = event.fields.get("event_id", "")
+        if named := _own_session(event, event_id):
             return named
-        first_id = first_id or event.event_id
+        first_id = first_id or event_id
     return _new_session(first_id or dashed(uuid7()))
 
 
@@ -238,12 +248,7 @@ def _merged(properties: event_pb2.Event, event: event_pb2.Event) -> event_pb2.Ev
 
 
 def _sessions(
-    properties: event_pb2.Event,
-    ids: set[str],
-    spans: list[Span],
-    received_ns: int,
-    *,
-    brief: bool,
+    properties: SentEvent, ids: set[str], spans: list[Span], received_ns: int
 ) -> list[Span]:
     """A span for each described session; without a start of its own it starts with the earliest of
     its events here."""
@@ -251,30 +256,24 @@ def _sessions(
     for span in spans:
         starts[span.session_id] = min(span.start_ns, starts.get(span.session_id, MAX_TIME_NS))
     bad = Violations()
-    sessions = [
-        _span(properties, i, i, starts.get(i, received_ns), "", bad, brief=brief)
-        for i in sorted(ids)
-    ]
+    sessions = [_span(properties, i, i, starts.get(i, received_ns), "", bad) for i in sorted(ids)]
     bad.refuse()
     return sessions
 
 
 def _span(
-    event: event_pb2.Event,
+    event: SentEvent,
     event_id: str,
     session_id: str,
     received_ns: int,
     at: str,
     bad: Violations,
-    *,
-    brief: bool = False,
 ) -> Span:
-    if brief:
-        message, sent = _brief_fields(event)
-        io, kept = NO_IO, Sent(ADAPTER, message=message)
-    else:
-        sent = message_fields(event)
+    sent = event.fields
+    if event.kept is None:
         io, kept = _io(sent), _SENT
+    else:
+        io, kept = NO_IO, Sent(ADAPTER, message=event.kept)
     kind = sent.get("event_type", "")
     name = sent.get("event_name", "")
     parent_id = sent.get("parent_id", "")
@@ -319,7 +318,7 @@ def _span(
         io=io,
         sent=kept,
     )
-    if brief:
+    if event.kept is not None:
         kept.apart = told_apart(sent.get("config"), sent.get("metadata"), span)
     return span
 

@@ -15,7 +15,7 @@ from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.server import compression
 from spanloom.server.http import json_form
 from spanloom.server.messages import message_of
-from spanloom.server.methods import Method
+from spanloom.server.methods import Method, Request
 
 _IDENTITY = ("", "identity")
 _GZIP = "gzip"
@@ -66,8 +66,8 @@ class Exchange:
     trailers: list[tuple[str, str]] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
 
-    async def read(self, data: bytes, encoding: str, limit: int) -> Message:
-        """The request message.
+    async def read(self, data: bytes, encoding: str, limit: int) -> Request:
+        """The request.
 
         Args:
             encoding: The compression of the data, which `check_encoding` accepts.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
+from typing import Any
 
+import orjson
 from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
@@ -12,9 +14,11 @@ from opentelemetry.proto.collector.logs.v1 import logs_service_pb2
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
+from spanloom.adapters.honeyhive.incoming import json_batch
 from spanloom.codec import json_codec, otlp_json
 from spanloom.codec.unknown_fields import nearest_name
 from spanloom.errors import Code, Reason, SpanloomError, Violation, invalid
+from spanloom.v1 import event_service_pb2
 
 
 def _unread(message_class: type[Message], _data: bytes) -> Message:
@@ -32,6 +36,11 @@ READ_JSON: dict[str, Callable[[bytes], Message]] = {
             metrics_service_pb2.ExportMetricsServiceRequest,
         )
     },
+}
+# Requests that an adapter reads from plain documents, loaded by orjson, without a message between.
+# The service gets what it made. None if the document is not plain.
+READ_PLAIN: dict[str, Callable[[object], tuple[object, list[str]] | None]] = {
+    event_service_pb2.CreateEventBatchRequest.DESCRIPTOR.full_name: json_batch,
 }
 WRITE_JSON: dict[str, Callable[[Message], bytes]] = {
     trace_service_pb2.ExportTraceServiceResponse.DESCRIPTOR.full_name: otlp_json.to_json
@@ -63,8 +72,34 @@ def unknown_fields(
     return invalid(violations, Reason.UNKNOWN_FIELD)
 
 
-def read(message_class: type[Message], data: bytes) -> tuple[Message, list[str]]:
-    """The message, and the names of what the document has and the message does not.
+def parse(
+    data: bytes,
+    message_class: type[Message],
+    *,
+    body: str = "*",
+    extra: Mapping[str, Any] | None = None,
+) -> tuple[Any, list[str]]:
+    """The request in a JSON document, and the names of what the document has and it has not.
+
+    It is a message, or what an adapter made of the document. The arguments are those of
+    `json_codec.parse`.
+
+    Raises:
+        JsonError: Names all violations found.
+    """
+    read_plain = READ_PLAIN.get(message_class.DESCRIPTOR.full_name)
+    if read_plain and body == "*" and not extra:
+        try:
+            document = orjson.loads(data)
+        except orjson.JSONDecodeError:  # also lone surrogates, NaN and numbers beyond a double
+            pass
+        else:
+            return read_plain(document) or json_codec.parse(document, message_class)
+    return json_codec.parse(data, message_class, body=body, extra=extra)
+
+
+def read(message_class: type[Message], data: bytes) -> tuple[Any, list[str]]:
+    """The request, and the names of what the document has and it has not, as `parse`.
 
     Raises:
         SpanloomError: INVALID_ARGUMENT, which names each bad field; MALFORMED_BODY if the document
@@ -76,10 +111,9 @@ def read(message_class: type[Message], data: bytes) -> tuple[Message, list[str]]
     if not _is_supported(descriptor):
         return _read_any(message_class, data), []
     try:
-        parsed = json_codec.parse(data, message_class)
+        return parse(data, message_class)
     except json_codec.JsonError as error:
         raise refusal([Violation(*each) for each in error.violations]) from None
-    return parsed.message, parsed.ignored
 
 
 def write(message: Message) -> bytes:

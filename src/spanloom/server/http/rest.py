@@ -25,7 +25,7 @@ from spanloom.server.http.request import (
 from spanloom.server.http.response import ignored_fields, noted, send_body, send_error, start
 from spanloom.server.http.server_sent import EVENT_STREAM, accepts_events, event, set_cursor
 from spanloom.server.http.transcode import JSON, PROTOBUF, Route, RouteError, Transcoder
-from spanloom.server.methods import Method
+from spanloom.server.methods import Method, Request
 from spanloom.server.middleware import Middleware, as_error, log_refusal, request_id_of
 from spanloom.services.context import Notes
 
@@ -81,7 +81,7 @@ class RestApp:
         is_sse = route.method.gives_many and accepts_events(metadata.get("accept", ""))
         watch = GoneWatch(receive)
 
-        async def parse(body: bytes) -> Message:
+        async def parse(body: bytes) -> Request:
             is_json = bool(body) and bool(route.binding.body) and form == JSON
             if is_json and self._middleware.needs_no_key:
                 _check_json_type(media_type)
@@ -93,7 +93,7 @@ class RestApp:
             ignored.extend(islice(new, MOST_IGNORED - len(ignored)))
             return message
 
-        async def requests() -> AsyncIterator[Message | SpanloomError]:
+        async def requests() -> AsyncIterator[Request | SpanloomError]:
             if form != JSON:
                 raise unsupported_encoding(f"send one JSON object a line, as {NDJSON}")
             async for line in read_lines(metadata, receive, self._max_request_bytes):
@@ -105,7 +105,7 @@ class RestApp:
                     yield self._transcoder.refusal(route, error)
             watch.start()
 
-        async def read() -> Message | AsyncIterator[Message | SpanloomError]:
+        async def read() -> Request | AsyncIterator[Request | SpanloomError]:
             if route.method.takes_many:
                 return requests()
             body = await read_body(metadata, receive, self._max_request_bytes)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import parse_qsl
 
 from google.api.httpbody_pb2 import HttpBody
@@ -95,8 +96,8 @@ class Transcoder:
 
     def read(
         self, route: Route, query: str, body: bytes, content_type: str = JSON
-    ) -> tuple[Message, list[str]]:
-        """The request message, and the names of what the client sent that it has no field for.
+    ) -> tuple[Any, list[str]]:
+        """The request, and the names of what the client sent that it has no field for.
 
         Args:
             content_type: JSON or PROTOBUF. A PROTOBUF body is the message that a JSON body would be
@@ -116,14 +117,14 @@ class Transcoder:
         try:
             pairs = parse_qsl(query, keep_blank_values=True, errors="surrogateescape")
             fields, ignored = request_fields(binding, route.variables, pairs)
-            parsed = json_codec.parse(
+            request, unknown = json_form.parse(
                 body, route.method.request_class, body=binding.body, extra=fields
             )
         except json_codec.JsonError as error:
             raise _refusal(error, binding) from None
         if binding.method.containing_service.full_name in json_form.STRICT:
-            _refuse_unknown(binding, parsed.ignored, ignored)
-        return parsed.message, [*(_in_body(binding, name) for name in parsed.ignored), *ignored]
+            _refuse_unknown(binding, unknown, ignored)
+        return request, [*(_in_body(binding, name) for name in unknown), *ignored]
 
     def refusal(self, route: Route, error: SpanloomError) -> SpanloomError:
         """The error with the paths of the REST body: if that is one field, they begin inside it."""

@@ -32,7 +32,7 @@ from spanloom.server.http.response import Headers, error_headers, ignored_fields
 from spanloom.server.http.rest import target_of
 from spanloom.server.http.transcode import JSON, RouteError
 from spanloom.server.messages import not_one_message
-from spanloom.server.methods import Method
+from spanloom.server.methods import Method, Request
 from spanloom.server.middleware import Middleware, Read, as_error, log_refusal, request_id_of
 from spanloom.services.context import Notes
 
@@ -153,7 +153,7 @@ class WebRpcApp:
         """One answer over Connect, as a plain HTTP response."""
         metadata, query = exchange.metadata, exchange.query
 
-        async def read() -> Message:
+        async def read() -> Request:
             check_version(metadata, query)
             if exchange.scope["method"] != "POST":
                 encoding = check_encoding(query.get("compression", ""))
@@ -226,18 +226,18 @@ class WebRpcApp:
 
     def _reader(
         self, exchange: Exchange, body: AsyncIterator[bytes], watch: GoneWatch
-    ) -> Callable[[], Awaitable[Message | AsyncIterator[Message]]]:
+    ) -> Callable[[], Awaitable[Request | AsyncIterator[Request]]]:
         """What reads the request, or the requests, from the envelopes in the body."""
         metadata, protocol = exchange.metadata, exchange.protocol
 
-        async def requests(encoding: str) -> AsyncIterator[Message]:
+        async def requests(encoding: str) -> AsyncIterator[Request]:
             async for flags, data in opened(body, self._limit):
                 if flags & ~COMPRESSED or (flags and encoding != "gzip"):
                     raise _wrong_flags(flags, protocol)
                 yield await exchange.read(data, encoding if flags else "", self._limit)
             watch.start()
 
-        async def read() -> Message | AsyncIterator[Message]:
+        async def read() -> Request | AsyncIterator[Request]:
             if protocol is CONNECT:
                 check_version(metadata, {})
             found = requests(check_encoding(metadata.get(protocol.encoding, "")))
