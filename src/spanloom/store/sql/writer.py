@@ -22,7 +22,7 @@ from spanloom.store.sql.transaction import RowsOnlyError, Transaction
 
 log = logging.getLogger("spanloom.store")
 
-# What a call does in the transaction. It refuses by returning a SpanloomError, before it has
+# What a call does in the transaction. It refuses by returning the exception to raise, before it has
 # written anything.
 Work = Callable[[Transaction], Any]
 
