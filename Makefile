@@ -27,7 +27,7 @@ test-conformance: $(VENV)/.dev ## Run the conformance suite of Connect; needs Go
 test-history: $(VENV)/.dev ## Check at random that writes keep their promises; ARGS=--minutes=60
 	$(PY) -m tests.history $(ARGS)
 
-test-polyglot: $(VENV)/.dev ## Run docs/clients.md and the gateways, in every language that is installed
+test-polyglot: $(VENV)/.dev ## Run the clients in other languages, the gateways and the suites of others
 	$(PY) -m pytest tests/polyglot tests/contract --polyglot -m polyglot $(ARGS)
 
 check: ## Run all that a change has to pass: lint, then the full test suite

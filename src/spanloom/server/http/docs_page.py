@@ -86,7 +86,9 @@ def _answer(
 ) -> Callable[[Request], Awaitable[Response]]:
     async def page(request: Request) -> Response:
         request_id = {REQUEST_ID: request_id_of(metadata_of(request.scope))}
-        answer = Response if isinstance(content, bytes) else FileResponse
-        return answer(content, media_type=media_type, headers=_HEADERS | headers | request_id)
+        all_headers = _HEADERS | headers | request_id
+        if isinstance(content, Path):
+            return FileResponse(content, media_type=media_type, headers=all_headers)
+        return Response(content, media_type=media_type, headers=all_headers)
 
     return page
