@@ -8,7 +8,7 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	$$python -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$python && break; done)
 
-.PHONY: help install run test test-conformance test-history test-polyglot check generate format lint bench bench-quick lock dist clean
+.PHONY: help install run test test-conformance test-history test-polyglot check generate format lint bench bench-quick lock docs-page dist clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,7 +27,7 @@ test-conformance: $(VENV)/.dev ## Run the conformance suite of Connect; needs Go
 test-history: $(VENV)/.dev ## Check at random that writes keep their promises; ARGS=--minutes=60
 	$(PY) -m tests.history $(ARGS)
 
-test-polyglot: $(VENV)/.dev ## Run docs/clients.md and the gateways, in every language that is installed
+test-polyglot: $(VENV)/.dev ## Run the clients in other languages, the gateways and the suites of others
 	$(PY) -m pytest tests/polyglot tests/contract --polyglot -m polyglot $(ARGS)
 
 check: ## Run all that a change has to pass: lint, then the full test suite
@@ -59,11 +59,14 @@ lock: $(VENV)/.dev ## Pin the dependencies of pyproject.toml anew; ARGS=--upgrad
 	$(COMPILE) --output-file requirements.lock
 	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
 
-dist: $(VENV)/.dev ## Build the wheel and the source archive into dist/
+docs-page: $(VENV)/.dev ## Add Swagger UI to the package, for the page /docs; needs npm
+	$(PY) tools/docs_page.py
+
+dist: docs-page ## Build the wheel and the source archive into dist/
 	$(VENV)/bin/uv build --quiet --out-dir dist
 
 clean: ## Remove all that make made
-	rm -rf $(VENV) build dist third_party
+	rm -rf $(VENV) build dist third_party src/spanloom/server/http/swagger_ui
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 COMPILE = $(VENV)/bin/uv pip compile pyproject.toml $(ARGS) --quiet --universal --python-version 3.11 \

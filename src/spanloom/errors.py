@@ -218,6 +218,13 @@ def reader_too_slow(spans: int, limit: int, size: int) -> SpanloomError:
     )
 
 
+def request_id_reused(field: str) -> SpanloomError:
+    """INVALID_ARGUMENT: an earlier call of the method had the request id in this field."""
+    return invalid_field(
+        field, "the id of a call with a different request", Reason.REQUEST_ID_REUSED
+    )
+
+
 def queue_full(retry_after: float = 1.0) -> SpanloomError:
     """RESOURCE_EXHAUSTED: the bounded write queue is full; nothing of the request was stored."""
     return SpanloomError(

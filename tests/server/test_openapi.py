@@ -55,6 +55,12 @@ def operations(api: Any) -> Iterator[tuple[str, str, Any]]:
             yield path, verb, operation
 
 
+def test_no_two_paths_differ_only_in_the_names_of_their_parameters(api: Any) -> None:
+    shapes = [re.sub(r"{[^}]*}", "{}", path) for path in api["paths"]]
+    assert len(set(shapes)) == len(shapes)
+    assert "." not in "".join(re.findall(r"{[^}]*}", " ".join(api["paths"])))
+
+
 def references(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
         if isinstance(value.get("$ref"), str):
@@ -80,7 +86,7 @@ def schema_of(api: Any, schema: Any) -> Any:
 
 def test_every_path_of_every_method_is_there_once(api: Any, methods: list[Method]) -> None:
     expected = {
-        (binding.template, binding.http_method.lower())
+        (re.sub(r"{(\w+\.)+", "{", binding.template), binding.http_method.lower())
         for method in methods
         for binding in bindings(method.descriptor)
     }

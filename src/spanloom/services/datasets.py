@@ -11,7 +11,9 @@ from spanloom.errors import invalid_field, not_found
 from spanloom.model import Dataset, Json
 from spanloom.model.checks import Violations, possible_id
 from spanloom.services.context import CallContext
+from spanloom.services.repeats import answer_once
 from spanloom.store.control import ControlStore
+from spanloom.store.once import Once
 from spanloom.v1 import dataset_pb2, dataset_service_pb2
 
 
@@ -70,6 +72,17 @@ class DatasetService:
         self, request: dataset_service_pb2.CreateDatasetItemRequest, call: CallContext
     ) -> dataset_service_pb2.CreateDatasetItemResponse:
         project = call.project()
+        return await answer_once(
+            self._store,
+            project,
+            request,
+            dataset_service_pb2.CreateDatasetItemResponse,
+            lambda once: self._add_row(project, request, once),
+        )
+
+    async def _add_row(
+        self, project: str, request: dataset_service_pb2.CreateDatasetItemRequest, once: Once
+    ) -> dataset_service_pb2.CreateDatasetItemResponse:
         dataset = await self._dataset(project, request.slug)
         if not request.values:
             raise invalid_field("values", "is required")
@@ -82,10 +95,13 @@ class DatasetService:
                 row[name] = getattr(request, name)
         if request.HasField("metadata"):
             row["metadata"] = struct_object(request.metadata)
-        if not await self._store.datasets.add_row(project, dataset.slug, row):
-            raise not_found("dataset", dataset.slug)
         warning = _discarded(sorted(set(request.values) - columns))
-        return dataset_service_pb2.CreateDatasetItemResponse(dataset_row=_row(row), warning=warning)
+        response = dataset_service_pb2.CreateDatasetItemResponse(
+            dataset_row=_row(row), warning=warning
+        )
+        answering = once.answering(lambda _: response.SerializeToString())
+        await self._store.datasets.add_row(project, dataset.slug, row, answering)
+        return response
 
     async def delete_dataset(
         self, request: dataset_service_pb2.DeleteDatasetRequest, call: CallContext

@@ -14,6 +14,8 @@ from spanloom.errors import invalid_field, not_found
 from spanloom.model import Experiment, TraceQuery, dashed, uuid7
 from spanloom.model.checks import Violations, possible_id
 from spanloom.services.context import CallContext
+from spanloom.services.repeats import answer_once
+from spanloom.store.once import Once
 from spanloom.store.store import Store
 from spanloom.v1 import experiment_pb2, experiment_service_pb2
 
@@ -42,14 +44,20 @@ class ExperimentService:
             feature_slug=request.feature_slug,
             created_ns=call.received_ns,
         )
-        await self._store.ensure_project(project)
-        await self._store.catalog.create_experiment(project, experiment)
-        return experiment_service_pb2.CreateExperimentResponse(
+        response = experiment_service_pb2.CreateExperimentResponse(
             id=experiment.id,
             name=experiment.name,
             feature_slug=experiment.feature_slug,
             created_at=timestamp_from_ns(experiment.created_ns),
         )
+
+        async def create(once: Once) -> experiment_service_pb2.CreateExperimentResponse:
+            await self._store.ensure_project(project)
+            answering = once.answering(lambda _: response.SerializeToString())
+            await self._store.catalog.create_experiment(project, experiment, answering)
+            return response
+
+        return await answer_once(self._store, project, request, type(response), create)
 
     async def list_experiments(
         self, request: experiment_service_pb2.ListExperimentsRequest, call: CallContext

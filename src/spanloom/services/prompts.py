@@ -14,7 +14,9 @@ from spanloom.model import Json, PromptTag, PromptVersion
 from spanloom.model.checks import Violations, possible_id
 from spanloom.model.prompt_versions import PRODUCTION, PromptVersions, variables
 from spanloom.services.context import CallContext
+from spanloom.services.repeats import answer_once
 from spanloom.store.control import ControlStore
+from spanloom.store.once import Once
 from spanloom.v1 import prompt_pb2, prompt_service_pb2
 
 _TAG_IDS = uuid.UUID("2a9f4c0e-6d0b-5c43-9f5e-0d6f3c9b7a11")
@@ -45,10 +47,23 @@ class PromptService:
             created_ns=call.received_ns,
             body=body,
         )
-        await self._store.ensure_project(project)
-        added = await self._store.catalog.add_prompt_version(project, prompt, list(request.tags))
         tag = request.tags[0] if request.tags else ""
-        return prompt_service_pb2.CreatePromptResponse(prompt=_message(added, tag))
+
+        def response(added: PromptVersion) -> prompt_service_pb2.CreatePromptResponse:
+            return prompt_service_pb2.CreatePromptResponse(prompt=_message(added, tag))
+
+        async def create(once: Once) -> prompt_service_pb2.CreatePromptResponse:
+            await self._store.ensure_project(project)
+            answering = once.answering(lambda added: response(added).SerializeToString())
+            return response(
+                await self._store.catalog.add_prompt_version(
+                    project, prompt, list(request.tags), answering
+                )
+            )
+
+        return await answer_once(
+            self._store, project, request, prompt_service_pb2.CreatePromptResponse, create
+        )
 
     async def list_prompts(
         self, request: prompt_service_pb2.ListPromptsRequest, call: CallContext

@@ -27,7 +27,9 @@ from spanloom.model.evaluations import requested_evaluations
 from spanloom.model.prompt_versions import PromptVersions
 from spanloom.model.times import OUT_OF_RANGE
 from spanloom.services.context import CallContext
+from spanloom.services.repeats import answer_once
 from spanloom.services.trace_views import TraceViews
+from spanloom.store.once import EACH_TIME, Once
 from spanloom.store.store import Store
 from spanloom.v1 import trace_pb2, trace_service_pb2
 
@@ -61,7 +63,8 @@ class TraceService:
                 trace, trace_id=trace_id, received_ns=call.received_ns, within="trace."
             ),
         )
-        warning = await self._store_trace(read, trace, call)
+        warning = await self._warning(read, trace, call)
+        await self._store_trace(read, trace, call)
         return trace_service_pb2.CreateTraceResponse(
             trace=trace_service_pb2.TraceReference(id=trace_id), warning=warning
         )
@@ -69,14 +72,21 @@ class TraceService:
     async def create_log(
         self, request: trace_service_pb2.CreateLogRequest, call: CallContext
     ) -> trace_service_pb2.CreateLogResponse:
-        trace_id, log_id = uuid7(), uuid7()
-        trace = trace_around_log(request, log_id)
-        read = read_log(request, trace, trace_id=trace_id, received_ns=call.received_ns)
-        warning = await self._store_trace(read, trace, call)
-        return trace_service_pb2.CreateLogResponse(
-            trace=trace_service_pb2.TraceReference(id=trace_id),
-            log=trace_service_pb2.LogReference(id=log_id),
-            warning=warning,
+        async def create(once: Once) -> trace_service_pb2.CreateLogResponse:
+            trace_id, log_id = uuid7(), uuid7()
+            trace = trace_around_log(request, log_id)
+            read = read_log(request, trace, trace_id=trace_id, received_ns=call.received_ns)
+            response = trace_service_pb2.CreateLogResponse(
+                trace=trace_service_pb2.TraceReference(id=trace_id),
+                log=trace_service_pb2.LogReference(id=log_id),
+                warning=await self._warning(read, trace, call),
+            )
+            answering = once.answering(lambda _: response.SerializeToString())
+            await self._store_trace(read, trace, call, answering)
+            return response
+
+        return await answer_once(
+            self._store, call.project(), request, trace_service_pb2.CreateLogResponse, create
         )
 
     async def get_trace(
@@ -121,20 +131,24 @@ class TraceService:
             raise not_found("trace", trace_id)
         return trace_service_pb2.DeleteTraceResponse()
 
-    async def _store_trace(
+    async def _warning(
         self, read: ParsedTrace, trace: trace_pb2.Trace, call: CallContext
     ) -> str | None:
-        """Store the spans; returns the warning, None if there is none."""
+        warnings = [*await self._reference_warnings(call.project(), trace), *read.warnings]
+        return _one_text(warnings)
+
+    async def _store_trace(
+        self, read: ParsedTrace, trace: trace_pb2.Trace, call: CallContext, once: Once = EACH_TIME
+    ) -> None:
         project = call.project()
-        warnings = [*await self._reference_warnings(project, trace), *read.warnings]
         await self._store.ensure_project(project)
         await self._store.write_trace(
             project,
             read.spans,
             evaluations=requested_evaluations(read.spans),
             replace=bool(trace.id),
+            once=once,
         )
-        return _one_text(warnings)
 
     async def _reference_warnings(self, project: str, trace: trace_pb2.Trace) -> list[str]:
         catalog = self._store.catalog

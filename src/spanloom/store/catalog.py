@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from spanloom.model import Dataset, Evaluator, Experiment, Json, PromptTag, PromptVersion
+from spanloom.store.once import EACH_TIME, Once
 
 
 class Catalog(Protocol):
@@ -14,8 +15,10 @@ class Catalog(Protocol):
 
     # Experiments
 
-    async def create_experiment(self, project: str, experiment: Experiment) -> None:
-        """Store an experiment; the first one of an id is kept."""
+    async def create_experiment(
+        self, project: str, experiment: Experiment, once: Once = EACH_TIME
+    ) -> None:
+        """Store an experiment; the first one of an id is kept. `once` as of `ControlStore`."""
         ...
 
     async def experiment(self, project: str, experiment_id: str) -> Experiment | None:
@@ -47,9 +50,13 @@ class Catalog(Protocol):
     # Prompts
 
     async def add_prompt_version(
-        self, project: str, prompt: PromptVersion, labels: Sequence[str] = ()
+        self,
+        project: str,
+        prompt: PromptVersion,
+        labels: Sequence[str] = (),
+        once: Once = EACH_TIME,
     ) -> PromptVersion:
-        """Store a version and point the tags at it.
+        """Store a version and point the tags at it. `once` as of `ControlStore`.
 
         Version "" becomes the next one. Name, description and feature that are "" become those of
         the newest version before. The same version with the same body again only sets the tags.
@@ -101,8 +108,14 @@ class Datasets(Protocol):
         """The dataset with this slug, or all (None), by slug."""
         ...
 
-    async def add_row(self, project: str, slug: str, row: dict[str, Json]) -> bool:
-        """Add a row at the end; False when there is no such dataset."""
+    async def add_row(
+        self, project: str, slug: str, row: dict[str, Json], once: Once = EACH_TIME
+    ) -> None:
+        """Add a row at the end. `once` as of `ControlStore`.
+
+        Raises:
+            NOT_FOUND: there is no such dataset.
+        """
         ...
 
     async def rows(self, project: str, slug: str) -> Sequence[dict[str, Json]]:

@@ -10,6 +10,7 @@ from spanloom.model import Feedback, FeedbackQuery, Key, Page
 from spanloom.model.patch import Patch
 from spanloom.store.catalog import Catalog, Datasets
 from spanloom.store.evaluations import EvaluationQueue
+from spanloom.store.once import Once
 
 
 class ControlStore(Protocol):
@@ -19,6 +20,11 @@ class ControlStore(Protocol):
     All that `SpanStore` promises, of consistency and of errors, holds here too. With one database
     for both stores, what follows from a write in the other store is in its transaction.
 
+    A write with `once` is done once: its answer is committed with it, and a later call with the
+    same request id writes nothing and raises AnsweredBeforeError with that answer, or
+    INVALID_ARGUMENT where the digests differ. Of calls at once, in any process, one writes. What a
+    call that failed had written is nothing, so its id is free.
+
     An engine that merges rows by key cannot hold this store: it needs unique keys, conditional
     updates and locks.
     """
@@ -26,6 +32,11 @@ class ControlStore(Protocol):
     catalog: Catalog
     datasets: Datasets
     evaluations: EvaluationQueue
+
+    async def earlier_answer(self, project: str, once: Once) -> bytes | None:
+        """What a call with this request id was answered; INVALID_ARGUMENT where the digests
+        differ."""
+        ...
 
     # Updates of events
 

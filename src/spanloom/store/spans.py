@@ -31,6 +31,7 @@ from spanloom.model import (
 )
 from spanloom.model.patch import Patch
 from spanloom.model.usage import UsagePoint, UsageQuery
+from spanloom.store.once import EACH_TIME, Once
 from spanloom.store.summaries import Summaries
 
 ALL_TRACES = TraceQuery()
@@ -145,6 +146,7 @@ class SpanStore(Protocol):
         *,
         evaluations: Sequence[Evaluation] = (),
         replace: bool = False,
+        once: Once = EACH_TIME,
     ) -> None:
         """Store all spans of one trace, as `write_spans` does.
 
@@ -156,6 +158,7 @@ class SpanStore(Protocol):
             replace: the trace may exist. Its spans that are not among these, its waiting
                 evaluations and the feedback of evaluators are deleted; feedback of people is kept.
                 Of two replacements at once one is stored, never a mixture.
+            once: as of `ControlStore`.
         """
         ...
 

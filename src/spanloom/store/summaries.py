@@ -126,6 +126,15 @@ class Summaries(Protocol):
         """Those of the traces that have spans."""
         ...
 
+    def own_writes(self) -> int:
+        """How often this process has committed what clients wrote."""
+        ...
+
+    async def wait_for_own_write(self, number: int, seconds: float) -> None:
+        """Until `own_writes` is more than a number, at most so many seconds. Nobody tells what
+        other processes write."""
+        ...
+
     async def present(self) -> int:
         """The position in the log of changes after all that is committed now."""
         ...

@@ -194,12 +194,18 @@ class CreateDatasetItemRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     IDEAL_OUTPUT_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     slug: _builtins.str
     """The dataset's slug. Required."""
     name: _builtins.str
     """A display name of the row."""
     ideal_output: _builtins.str
     """The expected output: the ground truth for evaluators."""
+    request_id: _builtins.str
+    """A name for this request, of the client's choice: a UUID, or any text of up to 128 characters.
+    For 24 hours, a repeated call with the same name and the same content stores nothing and
+    returns the response to the first one.
+    """
     @_builtins.property
     def values(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """The values by column. Required, at least one."""
@@ -216,10 +222,11 @@ class CreateDatasetItemRequest(_message.Message):
         name: _builtins.str | None = ...,
         ideal_output: _builtins.str | None = ...,
         metadata: _struct_pb2.Struct | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_ideal_output", b"_ideal_output", "_name", b"_name", "ideal_output", b"ideal_output", "metadata", b"metadata", "name", b"name"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ideal_output", b"_ideal_output", "_name", b"_name", "ideal_output", b"ideal_output", "metadata", b"metadata", "name", b"name", "slug", b"slug", "values", b"values"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ideal_output", b"_ideal_output", "_name", b"_name", "ideal_output", b"ideal_output", "metadata", b"metadata", "name", b"name", "request_id", b"request_id", "slug", b"slug", "values", b"values"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ideal_output: _TypeAlias = _typing.Literal["ideal_output"]  # noqa: Y015
     _WhichOneofArgType__ideal_output: _TypeAlias = _typing.Literal["_ideal_output", b"_ideal_output"]  # noqa: Y015

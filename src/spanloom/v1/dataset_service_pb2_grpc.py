@@ -104,11 +104,13 @@ class DatasetServiceServicer:
 
     def CreateDatasetItem(self, request, context):
         """Adds a row to the end of a dataset. The row is durable when the call returns. Each call adds a
-        row, so a retry may add it twice. Values of columns that the dataset does not have are
-        discarded and reported in `warning`. The HTTP status in REST is 200.
+        row: a retry is safe if both calls have the same `request_id`. Values of columns that the
+        dataset does not have are discarded and reported in `warning`. The HTTP status in REST is 200.
 
         Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the project has no dataset with this
-        slug, and INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) if `values` is empty.
+        slug, INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) if `values` is empty, and INVALID_ARGUMENT
+        (ERROR_REASON_REQUEST_ID_REUSED) if an earlier call had the same `request_id` and a different
+        content.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -55,11 +55,13 @@ class DatasetServiceStub:
     """
     CreateDatasetItem: _grpc.UnaryUnaryMultiCallable[_dataset_service_pb2.CreateDatasetItemRequest, _dataset_service_pb2.CreateDatasetItemResponse]
     """Adds a row to the end of a dataset. The row is durable when the call returns. Each call adds a
-    row, so a retry may add it twice. Values of columns that the dataset does not have are
-    discarded and reported in `warning`. The HTTP status in REST is 200.
+    row: a retry is safe if both calls have the same `request_id`. Values of columns that the
+    dataset does not have are discarded and reported in `warning`. The HTTP status in REST is 200.
 
     Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the project has no dataset with this
-    slug, and INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) if `values` is empty.
+    slug, INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) if `values` is empty, and INVALID_ARGUMENT
+    (ERROR_REASON_REQUEST_ID_REUSED) if an earlier call had the same `request_id` and a different
+    content.
     """
     DeleteDataset: _grpc.UnaryUnaryMultiCallable[_dataset_service_pb2.DeleteDatasetRequest, _dataset_service_pb2.DeleteDatasetResponse]
     """Deletes a dataset with its rows, atomically and permanently.
@@ -95,11 +97,13 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     """
     CreateDatasetItem: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.CreateDatasetItemRequest, _dataset_service_pb2.CreateDatasetItemResponse]  # type: ignore[assignment]
     """Adds a row to the end of a dataset. The row is durable when the call returns. Each call adds a
-    row, so a retry may add it twice. Values of columns that the dataset does not have are
-    discarded and reported in `warning`. The HTTP status in REST is 200.
+    row: a retry is safe if both calls have the same `request_id`. Values of columns that the
+    dataset does not have are discarded and reported in `warning`. The HTTP status in REST is 200.
 
     Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the project has no dataset with this
-    slug, and INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) if `values` is empty.
+    slug, INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) if `values` is empty, and INVALID_ARGUMENT
+    (ERROR_REASON_REQUEST_ID_REUSED) if an earlier call had the same `request_id` and a different
+    content.
     """
     DeleteDataset: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.DeleteDatasetRequest, _dataset_service_pb2.DeleteDatasetResponse]  # type: ignore[assignment]
     """Deletes a dataset with its rows, atomically and permanently.
@@ -156,11 +160,13 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_dataset_service_pb2.CreateDatasetItemResponse, _abc.Awaitable[_dataset_service_pb2.CreateDatasetItemResponse]]:
         """Adds a row to the end of a dataset. The row is durable when the call returns. Each call adds a
-        row, so a retry may add it twice. Values of columns that the dataset does not have are
-        discarded and reported in `warning`. The HTTP status in REST is 200.
+        row: a retry is safe if both calls have the same `request_id`. Values of columns that the
+        dataset does not have are discarded and reported in `warning`. The HTTP status in REST is 200.
 
         Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the project has no dataset with this
-        slug, and INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) if `values` is empty.
+        slug, INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) if `values` is empty, and INVALID_ARGUMENT
+        (ERROR_REASON_REQUEST_ID_REUSED) if an earlier call had the same `request_id` and a different
+        content.
         """
 
     @_abc_1.abstractmethod

@@ -29,19 +29,26 @@ class CreateExperimentRequest(_message.Message):
 
     FEATURE_SLUG_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     feature_slug: _builtins.str
     """The feature whose traces the experiment compares, 1 to 256 characters. Required."""
     name: _builtins.str
     """A display name. Required. Names need not be unique."""
+    request_id: _builtins.str
+    """A name for this request, of the client's choice: a UUID, or any text of up to 128 characters.
+    For 24 hours, a repeated call with the same name and the same content stores nothing and
+    returns the response to the first one.
+    """
     def __init__(
         self,
         *,
         feature_slug: _builtins.str = ...,
         name: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["feature_slug", b"feature_slug", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["feature_slug", b"feature_slug", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -63,11 +63,12 @@ class ExperimentServiceServicer:
     """
 
     def CreateExperiment(self, request, context):
-        """Creates an experiment. It is durable when the call returns. Each call creates a new experiment,
-        so a retry may leave an experiment without traces. The feature need not have traces yet.
+        """Creates an experiment. It is durable when the call returns. Each call creates a new experiment:
+        a retry is safe if both calls have the same `request_id`. The feature need not have traces yet.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, also if
-        `featureSlug` or `name` is missing.
+        `featureSlug` or `name` is missing, and INVALID_ARGUMENT (ERROR_REASON_REQUEST_ID_REUSED) if an
+        earlier call had the same `request_id` and a different content.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -38,11 +38,12 @@ class ExperimentServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ExperimentServiceAsyncStub: ...
     CreateExperiment: _grpc.UnaryUnaryMultiCallable[_experiment_service_pb2.CreateExperimentRequest, _experiment_service_pb2.CreateExperimentResponse]
-    """Creates an experiment. It is durable when the call returns. Each call creates a new experiment,
-    so a retry may leave an experiment without traces. The feature need not have traces yet.
+    """Creates an experiment. It is durable when the call returns. Each call creates a new experiment:
+    a retry is safe if both calls have the same `request_id`. The feature need not have traces yet.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, also if
-    `featureSlug` or `name` is missing.
+    `featureSlug` or `name` is missing, and INVALID_ARGUMENT (ERROR_REASON_REQUEST_ID_REUSED) if an
+    earlier call had the same `request_id` and a different content.
     """
     ListExperiments: _grpc.UnaryUnaryMultiCallable[_experiment_service_pb2.ListExperimentsRequest, _experiment_service_pb2.ListExperimentsResponse]
     """Lists the experiments of the project, in descending order of creation time and then of id. To
@@ -70,11 +71,12 @@ class ExperimentServiceAsyncStub(ExperimentServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateExperiment: _aio.UnaryUnaryMultiCallable[_experiment_service_pb2.CreateExperimentRequest, _experiment_service_pb2.CreateExperimentResponse]  # type: ignore[assignment]
-    """Creates an experiment. It is durable when the call returns. Each call creates a new experiment,
-    so a retry may leave an experiment without traces. The feature need not have traces yet.
+    """Creates an experiment. It is durable when the call returns. Each call creates a new experiment:
+    a retry is safe if both calls have the same `request_id`. The feature need not have traces yet.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, also if
-    `featureSlug` or `name` is missing.
+    `featureSlug` or `name` is missing, and INVALID_ARGUMENT (ERROR_REASON_REQUEST_ID_REUSED) if an
+    earlier call had the same `request_id` and a different content.
     """
     ListExperiments: _aio.UnaryUnaryMultiCallable[_experiment_service_pb2.ListExperimentsRequest, _experiment_service_pb2.ListExperimentsResponse]  # type: ignore[assignment]
     """Lists the experiments of the project, in descending order of creation time and then of id. To
@@ -105,11 +107,12 @@ class ExperimentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _experiment_service_pb2.CreateExperimentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_experiment_service_pb2.CreateExperimentResponse, _abc.Awaitable[_experiment_service_pb2.CreateExperimentResponse]]:
-        """Creates an experiment. It is durable when the call returns. Each call creates a new experiment,
-        so a retry may leave an experiment without traces. The feature need not have traces yet.
+        """Creates an experiment. It is durable when the call returns. Each call creates a new experiment:
+        a retry is safe if both calls have the same `request_id`. The feature need not have traces yet.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, also if
-        `featureSlug` or `name` is missing.
+        `featureSlug` or `name` is missing, and INVALID_ARGUMENT (ERROR_REASON_REQUEST_ID_REUSED) if an
+        earlier call had the same `request_id` and a different content.
         """
 
     @_abc_1.abstractmethod

@@ -34,6 +34,7 @@ class CreatePromptRequest(_message.Message):
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     FEATURE_SLUG_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     slug: _builtins.str
     """The prompt's slug, 1 to 256 characters. Required."""
     text: _builtins.str
@@ -50,6 +51,11 @@ class CreatePromptRequest(_message.Message):
     """The purpose of the prompt. If unset, the prompt keeps its description."""
     feature_slug: _builtins.str
     """The feature that uses the prompt. If unset, the prompt keeps its feature."""
+    request_id: _builtins.str
+    """A name for this request, of the client's choice: a UUID, or any text of up to 128 characters.
+    For 24 hours, a repeated call with the same name and the same content stores nothing and
+    returns the response to the first one.
+    """
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Tags to set on this version, for example `production`, 1 to 256 characters each."""
@@ -70,10 +76,11 @@ class CreatePromptRequest(_message.Message):
         description: _builtins.str = ...,
         feature_slug: _builtins.str = ...,
         model: _prompt_pb2.PromptModel | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "feature_slug", b"feature_slug", "model", b"model", "name", b"name", "slug", b"slug", "system_text", b"system_text", "tags", b"tags", "text", b"text", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "feature_slug", b"feature_slug", "model", b"model", "name", b"name", "request_id", b"request_id", "slug", b"slug", "system_text", b"system_text", "tags", b"tags", "text", b"text", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -84,11 +84,12 @@ class PromptServiceServicer:
         """Adds a version to a prompt, and sets its tags, atomically. The first version creates the
         prompt. Everything is durable when the call returns. If the version exists with the same
         content, the call only sets the tags, so a retry that names the version is safe. Without a
-        version, a retry may add a second one.
+        version, a retry is safe if both calls have the same `request_id`.
 
         Returns ALREADY_EXISTS (ERROR_REASON_PROMPT_VERSION_EXISTS) if the version exists with a
-        different content, and INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid
-        field.
+        different content, INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field,
+        and INVALID_ARGUMENT (ERROR_REASON_REQUEST_ID_REUSED) if an earlier call had the same
+        `request_id` and a different content.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

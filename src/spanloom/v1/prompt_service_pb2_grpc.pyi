@@ -45,11 +45,12 @@ class PromptServiceStub:
     """Adds a version to a prompt, and sets its tags, atomically. The first version creates the
     prompt. Everything is durable when the call returns. If the version exists with the same
     content, the call only sets the tags, so a retry that names the version is safe. Without a
-    version, a retry may add a second one.
+    version, a retry is safe if both calls have the same `request_id`.
 
     Returns ALREADY_EXISTS (ERROR_REASON_PROMPT_VERSION_EXISTS) if the version exists with a
-    different content, and INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid
-    field.
+    different content, INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field,
+    and INVALID_ARGUMENT (ERROR_REASON_REQUEST_ID_REUSED) if an earlier call had the same
+    `request_id` and a different content.
     """
     ListPrompts: _grpc.UnaryUnaryMultiCallable[_prompt_service_pb2.ListPromptsRequest, _prompt_service_pb2.ListPromptsResponse]
     """Lists all prompts of the project, or of one feature, ordered by slug, in one response."""
@@ -95,11 +96,12 @@ class PromptServiceAsyncStub(PromptServiceStub):
     """Adds a version to a prompt, and sets its tags, atomically. The first version creates the
     prompt. Everything is durable when the call returns. If the version exists with the same
     content, the call only sets the tags, so a retry that names the version is safe. Without a
-    version, a retry may add a second one.
+    version, a retry is safe if both calls have the same `request_id`.
 
     Returns ALREADY_EXISTS (ERROR_REASON_PROMPT_VERSION_EXISTS) if the version exists with a
-    different content, and INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid
-    field.
+    different content, INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field,
+    and INVALID_ARGUMENT (ERROR_REASON_REQUEST_ID_REUSED) if an earlier call had the same
+    `request_id` and a different content.
     """
     ListPrompts: _aio.UnaryUnaryMultiCallable[_prompt_service_pb2.ListPromptsRequest, _prompt_service_pb2.ListPromptsResponse]  # type: ignore[assignment]
     """Lists all prompts of the project, or of one feature, ordered by slug, in one response."""
@@ -148,11 +150,12 @@ class PromptServiceServicer(metaclass=_abc_1.ABCMeta):
         """Adds a version to a prompt, and sets its tags, atomically. The first version creates the
         prompt. Everything is durable when the call returns. If the version exists with the same
         content, the call only sets the tags, so a retry that names the version is safe. Without a
-        version, a retry may add a second one.
+        version, a retry is safe if both calls have the same `request_id`.
 
         Returns ALREADY_EXISTS (ERROR_REASON_PROMPT_VERSION_EXISTS) if the version exists with a
-        different content, and INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid
-        field.
+        different content, INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field,
+        and INVALID_ARGUMENT (ERROR_REASON_REQUEST_ID_REUSED) if an earlier call had the same
+        `request_id` and a different content.
         """
 
     @_abc_1.abstractmethod

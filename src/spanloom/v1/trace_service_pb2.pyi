@@ -143,6 +143,7 @@ class CreateLogRequest(_message.Message):
     ORGANIZATION_FIELD_NUMBER: _builtins.int
     USER_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     slug: _builtins.str
     """The prompt's slug. Required."""
     name: _builtins.str
@@ -157,6 +158,11 @@ class CreateLogRequest(_message.Message):
     """The number of output tokens, 0 or more."""
     cost: _builtins.float
     """The cost of the call in US dollars, 0 or more."""
+    request_id: _builtins.str
+    """A name for this request, of the client's choice: a UUID, or any text of up to 128 characters.
+    For 24 hours, a repeated call with the same name and the same content stores nothing and
+    returns the response to the first one.
+    """
     @_builtins.property
     def output(self) -> _struct_pb2.Value:
         """The model's response: a string, an object or a list. Required."""
@@ -214,10 +220,11 @@ class CreateLogRequest(_message.Message):
         organization: _trace_pb2.Organization | None = ...,
         user: _trace_pb2.User | None = ...,
         metadata: _struct_pb2.Struct | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_input_tokens", b"_input_tokens", "_name", b"_name", "_output_tokens", b"_output_tokens", "_tag", b"_tag", "_version", b"_version", "cost", b"cost", "end_time", b"end_time", "ideal_output", b"ideal_output", "input", b"input", "input_tokens", b"input_tokens", "metadata", b"metadata", "name", b"name", "organization", b"organization", "output", b"output", "output_tokens", b"output_tokens", "start_time", b"start_time", "tag", b"tag", "user", b"user", "version", b"version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_input_tokens", b"_input_tokens", "_name", b"_name", "_output_tokens", b"_output_tokens", "_tag", b"_tag", "_version", b"_version", "cost", b"cost", "end_time", b"end_time", "ideal_output", b"ideal_output", "input", b"input", "input_tokens", b"input_tokens", "metadata", b"metadata", "name", b"name", "organization", b"organization", "output", b"output", "output_tokens", b"output_tokens", "slug", b"slug", "start_time", b"start_time", "tag", b"tag", "user", b"user", "variables", b"variables", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_input_tokens", b"_input_tokens", "_name", b"_name", "_output_tokens", b"_output_tokens", "_tag", b"_tag", "_version", b"_version", "cost", b"cost", "end_time", b"end_time", "ideal_output", b"ideal_output", "input", b"input", "input_tokens", b"input_tokens", "metadata", b"metadata", "name", b"name", "organization", b"organization", "output", b"output", "output_tokens", b"output_tokens", "request_id", b"request_id", "slug", b"slug", "start_time", b"start_time", "tag", b"tag", "user", b"user", "variables", b"variables", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cost: _TypeAlias = _typing.Literal["cost"]  # noqa: Y015
     _WhichOneofArgType__cost: _TypeAlias = _typing.Literal["_cost", b"_cost"]  # noqa: Y015

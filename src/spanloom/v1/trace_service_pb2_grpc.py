@@ -96,11 +96,12 @@ class TraceServiceServicer:
     def CreateLog(self, request, context):
         """Stores one call of a prompt as a new trace with one log of the type generation, atomically and
         durably. The trace's name and feature slug default to the prompt's slug. Each call creates a
-        new trace, so a retry may store it twice. A prompt that does not exist is reported in
-        `warning`.
+        new trace: a retry is safe if both calls have the same `request_id`. A prompt that does not
+        exist is reported in `warning`.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, also if
-        `slug` or `output` is missing.
+        `slug` or `output` is missing, and INVALID_ARGUMENT (ERROR_REASON_REQUEST_ID_REUSED) if an
+        earlier call had the same `request_id` and a different content.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -57,11 +57,12 @@ class TraceServiceStub:
     CreateLog: _grpc.UnaryUnaryMultiCallable[_trace_service_pb2.CreateLogRequest, _trace_service_pb2.CreateLogResponse]
     """Stores one call of a prompt as a new trace with one log of the type generation, atomically and
     durably. The trace's name and feature slug default to the prompt's slug. Each call creates a
-    new trace, so a retry may store it twice. A prompt that does not exist is reported in
-    `warning`.
+    new trace: a retry is safe if both calls have the same `request_id`. A prompt that does not
+    exist is reported in `warning`.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, also if
-    `slug` or `output` is missing.
+    `slug` or `output` is missing, and INVALID_ARGUMENT (ERROR_REASON_REQUEST_ID_REUSED) if an
+    earlier call had the same `request_id` and a different content.
     """
     GetTrace: _grpc.UnaryUnaryMultiCallable[_trace_service_pb2.GetTraceRequest, _trace_service_pb2.GetTraceResponse]
     """Gets a trace with all its logs, ordered by start time and then by id, in one response.
@@ -116,11 +117,12 @@ class TraceServiceAsyncStub(TraceServiceStub):
     CreateLog: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.CreateLogRequest, _trace_service_pb2.CreateLogResponse]  # type: ignore[assignment]
     """Stores one call of a prompt as a new trace with one log of the type generation, atomically and
     durably. The trace's name and feature slug default to the prompt's slug. Each call creates a
-    new trace, so a retry may store it twice. A prompt that does not exist is reported in
-    `warning`.
+    new trace: a retry is safe if both calls have the same `request_id`. A prompt that does not
+    exist is reported in `warning`.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, also if
-    `slug` or `output` is missing.
+    `slug` or `output` is missing, and INVALID_ARGUMENT (ERROR_REASON_REQUEST_ID_REUSED) if an
+    earlier call had the same `request_id` and a different content.
     """
     GetTrace: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.GetTraceRequest, _trace_service_pb2.GetTraceResponse]  # type: ignore[assignment]
     """Gets a trace with all its logs, ordered by start time and then by id, in one response.
@@ -184,11 +186,12 @@ class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_trace_service_pb2.CreateLogResponse, _abc.Awaitable[_trace_service_pb2.CreateLogResponse]]:
         """Stores one call of a prompt as a new trace with one log of the type generation, atomically and
         durably. The trace's name and feature slug default to the prompt's slug. Each call creates a
-        new trace, so a retry may store it twice. A prompt that does not exist is reported in
-        `warning`.
+        new trace: a retry is safe if both calls have the same `request_id`. A prompt that does not
+        exist is reported in `warning`.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, also if
-        `slug` or `output` is missing.
+        `slug` or `output` is missing, and INVALID_ARGUMENT (ERROR_REASON_REQUEST_ID_REUSED) if an
+        earlier call had the same `request_id` and a different content.
         """
 
     @_abc_1.abstractmethod

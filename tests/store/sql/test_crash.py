@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from spanloom.model import Evaluation, EventQuery, Feedback
+from spanloom.model import Dataset, Evaluation, EventQuery, Feedback
+from spanloom.store.once import Once
 from spanloom.store.store import Store
 from tests.databases import select
 from tests.store.conftest import Run
@@ -23,6 +24,7 @@ from tests.store.samples import a_span
 Write = Callable[[Store, str], Coroutine[Any, Any, Any]]
 
 JOB = Evaluation(trace_id="s", span_id="", evaluator="judge")
+ONCE = Once("Create", "request", "request_id", "digest", lambda _: b"answer")
 RESULT = Feedback(id="result", target="trace", target_id="s", trace_id="s", type="evaluation")
 
 
@@ -35,6 +37,7 @@ async def prepare(store: Store, project: str) -> None:
     job = [JOB]
     await store.write_spans(project, [again("first"), a_span("other", "s")], evaluations=job)
     await store.patch_event(project, "e", {"outputs": {"a": 1}})
+    await store.datasets.write(project, Dataset(slug="d", name="d", columns=["a"]))
     for target, target_id in (("span", "e"), ("trace", "s"), ("conversation", "s")):
         feedback = Feedback(id=f"on {target}", target=target, target_id=target_id)
         await store.write_feedback(project, feedback)
@@ -56,6 +59,8 @@ WRITES: dict[str, Write] = {
     "delete trace": lambda s, p: s.delete_trace(p, "s"),
     "start session": lambda s, p: s.start_session(p, a_span("new", "new", kind="session")),
     "finish an evaluation": finish,
+    "add a row once": lambda s, p: s.datasets.add_row(p, "d", {"a": 1}, ONCE),
+    "write a trace once": lambda s, p: s.write_trace(p, [a_span("n", "new")], once=ONCE),
 }
 
 
@@ -68,6 +73,8 @@ async def state(store: Store, url: str, project: str) -> dict[str, Any]:
         "spans": {(e.trace_id, e.span_id): e for e in events},
         "updates": [await store.event_patch(project, i) for i in ("e", "other", "new", "s")],
         "feedback": (await store.find_feedback(project, limit=100)).items,
+        "rows": await store.datasets.rows(project, "d"),
+        "answer": await store.earlier_answer(project, ONCE),
         "evaluations": select(url, waiting, project=project),
     }
 

@@ -28,7 +28,8 @@ TRANSPORT = "grpc"
 # Calls that wait for their handler. gRPC's core cancels what is beyond, without a word to anybody;
 # the middleware refuses what is beyond its own limit, which is lower, with RetryInfo.
 _PENDING: Final = 16_384
-# gRPC's core compresses on the event loop, where all other calls wait: 20 ms for so many bytes.
+# gRPC's core compresses on the event loop, where all other calls wait: 12 ms for so many bytes
+# (docs/performance.md).
 _MOST_COMPRESSED: Final = 256 * 1024
 # Compression makes at most about 1,000 bytes of one.
 _PACKED_BYTES_A_UNIT: Final = 128

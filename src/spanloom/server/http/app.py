@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from spanloom.server import status
 from spanloom.server.http.contract_pages import contract_routes
+from spanloom.server.http.docs_page import docs_routes
 from spanloom.server.http.request import metadata_of
 from spanloom.server.http.rest import TRANSPORT, RestApp, target_of
 from spanloom.server.http.transcode import JSON, RouteError
@@ -58,6 +59,7 @@ def http_app(
             Route("/healthz", alive),
             Route("/readyz", readiness),
             *contract_routes(methods),
+            *docs_routes(),
             *routes,
         ],
         exception_handlers={404: _refuse, 405: _refuse},

@@ -62,6 +62,10 @@ _DESCRIPTION: Final = (
 )
 
 
+# In a path, the messages in which a parameter's field is.
+_PARENTS = re.compile(r"\{(?:\w+\.)+")
+
+
 def document(methods: Sequence[Method]) -> Object:
     """The OpenAPI document of all methods that have REST paths."""
     comments = _comments()
@@ -73,7 +77,9 @@ def document(methods: Sequence[Method]) -> Object:
             service = method.descriptor.containing_service
             services[service.full_name] = service
             operation = _operation(method, binding, number, schemas, comments)
-            paths.setdefault(binding.template, {})[binding.http_method.lower()] = operation
+            # Paths that differ only in the names of their parameters are one path to OpenAPI.
+            path = _PARENTS.sub("{", binding.template)
+            paths.setdefault(path, {})[binding.http_method.lower()] = operation
     error = {
         "description": "Any error: google.rpc.Status, and fields that vendors' SDKs read.",
         "headers": _header_refs("RequestId", "RetryAfter"),
@@ -213,7 +219,7 @@ def _lines(schema: Object) -> Object:
 def _path_parameter(method: MethodDescriptor, path: str, schemas: Schemas) -> Object:
     field = _field_at(method.input_type, path)
     return {
-        "name": path,
+        "name": path.rpartition(".")[2],
         "in": "path",
         "required": True,
         "description": schemas.comment(field),

@@ -18,8 +18,9 @@ log = structlog.get_logger("spanloom.tails")
 # What one read of the log takes at most.
 MOST_SPANS: Final = 500
 MOST_BYTES: Final = 4 << 20
-# The pause between two reads: as long as this while nothing is written. While something is, it
-# grows with the number of readers, for each read then costs as many responses.
+# The pause between two reads: as long as this while nothing is written, and shorter when this
+# process writes. While something is written, it grows with the number of readers, for each read
+# then costs as many responses.
 _IDLE_SECONDS: Final = 0.1
 _BUSY_SECONDS: Final = 0.02
 _SECONDS_A_READER: Final = 0.0005
@@ -72,6 +73,8 @@ class Follower:
         try:
             position: int | None = None
             while self._groups:
+                # Before the log is read: what is written meanwhile ends the pause at once.
+                own_writes = self._log.own_writes()
                 try:
                     if position is None:
                         position = await self._log.present()
@@ -81,8 +84,12 @@ class Follower:
                     await asyncio.sleep(_RETRY_SECONDS)
                     continue
                 has_moved, position = part.reached > position, part.reached
-                if not part.more:
-                    await asyncio.sleep(self._pause(has_moved))
+                if part.more:
+                    continue
+                if has_moved:
+                    await asyncio.sleep(self._pause())
+                else:
+                    await self._log.wait_for_own_write(own_writes, _IDLE_SECONDS)
         except Exception as error:  # noqa: BLE001 - the readers get it
             failed, self._groups = self._groups, {}
             for group in failed.values():
@@ -106,8 +113,6 @@ class Follower:
                     group.fail(error)
         return part
 
-    def _pause(self, has_moved: bool) -> float:
-        if not has_moved:
-            return _IDLE_SECONDS
+    def _pause(self) -> float:
         readers = sum(group.readers for group in self._groups.values())
         return min(_IDLE_SECONDS, _BUSY_SECONDS + _SECONDS_A_READER * readers)

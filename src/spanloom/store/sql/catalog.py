@@ -13,8 +13,10 @@ from sqlalchemy import BigInteger, Connection, delete, literal, select, tuple_, 
 from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.model import EVALUATION, Evaluator, Experiment, PromptTag, PromptVersion
 from spanloom.store.catalog import Catalog
+from spanloom.store.once import EACH_TIME, Once
 from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.database import Database
+from spanloom.store.sql.requests import done_once
 from spanloom.store.sql.rows import NUMBERED_LATER, checked, json_text
 from spanloom.store.sql.tables import (
     evaluations,
@@ -40,7 +42,9 @@ class SqlCatalog(Catalog):
 
     # Experiments
 
-    async def create_experiment(self, project: str, experiment: Experiment) -> None:
+    async def create_experiment(
+        self, project: str, experiment: Experiment, once: Once = EACH_TIME
+    ) -> None:
         texts = checked(
             project=project,
             id=experiment.id,
@@ -48,7 +52,7 @@ class SqlCatalog(Catalog):
             feature_slug=experiment.feature_slug,
         )
         row = [*texts.values(), experiment.created_ns]
-        await self._write(lambda t: t.write({experiments: [row]}))
+        await self._write(done_once(project, once, lambda t: t.write({experiments: [row]})))
 
     async def experiment(self, project: str, experiment_id: str) -> Experiment | None:
         checked(project=project, id=experiment_id)
@@ -102,7 +106,11 @@ class SqlCatalog(Catalog):
     # Prompts
 
     async def add_prompt_version(
-        self, project: str, prompt: PromptVersion, labels: Sequence[str] = ()
+        self,
+        project: str,
+        prompt: PromptVersion,
+        labels: Sequence[str] = (),
+        once: Once = EACH_TIME,
     ) -> PromptVersion:
         texts = {
             name: getattr(prompt, name)
@@ -130,7 +138,7 @@ class SqlCatalog(Catalog):
             transaction.write({prompt_tags: tags})
             return same or added
 
-        return await self._write(write)  # type: ignore[no-any-return]
+        return await self._write(done_once(project, once, write))  # type: ignore[no-any-return]
 
     async def prompts(
         self, project: str, slugs: Iterable[str] | None = None

@@ -12,7 +12,8 @@ from spanloom import errors
 from spanloom.model import EVALUATION, Feedback, FeedbackQuery, Key, Page
 from spanloom.model.patch import Patch
 from spanloom.store.control import ControlStore
-from spanloom.store.sql import patches, queries, reviews, rows, tables
+from spanloom.store.once import Once
+from spanloom.store.sql import patches, queries, requests, reviews, rows, tables
 from spanloom.store.sql.catalog import SqlCatalog
 from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.datasets import SqlDatasets
@@ -32,6 +33,9 @@ class SqlControl(ControlStore):
         self.catalog = SqlCatalog(connections)
         self.datasets = SqlDatasets(connections)
         self.evaluations = SqlEvaluationQueue(connections)
+
+    async def earlier_answer(self, project: str, once: Once) -> bytes | None:
+        return await self._read(lambda c: requests.earlier_answer(c, project, once))
 
     # Updates of events
 

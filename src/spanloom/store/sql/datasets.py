@@ -7,9 +7,12 @@ from collections.abc import Sequence
 import orjson
 from sqlalchemy import delete, select
 
+from spanloom.errors import SpanloomError, not_found
 from spanloom.model import Dataset, Json, uuid7
 from spanloom.store.catalog import Datasets
+from spanloom.store.once import EACH_TIME, Once
 from spanloom.store.sql.connections import Connections
+from spanloom.store.sql.requests import done_once
 from spanloom.store.sql.rows import NUMBERED_LATER, checked, json_text
 from spanloom.store.sql.tables import dataset_rows, datasets
 from spanloom.store.sql.transaction import Transaction
@@ -39,7 +42,9 @@ class SqlDatasets(Datasets):
             for slug, name, body in found
         ]
 
-    async def add_row(self, project: str, slug: str, row: dict[str, Json]) -> bool:
+    async def add_row(
+        self, project: str, slug: str, row: dict[str, Json], once: Once = EACH_TIME
+    ) -> None:
         checked(project=project, slug=slug)
         body = json_text(row)
         there = select(datasets.c.slug).where(
@@ -47,13 +52,13 @@ class SqlDatasets(Datasets):
         )
         values = [project, slug, uuid7(), NUMBERED_LATER, body]
 
-        def write(transaction: Transaction) -> bool:
+        def write(transaction: Transaction) -> SpanloomError | None:
             if transaction.connection.execute(there).first() is None:
-                return False
+                return not_found("dataset", slug)
             transaction.write({dataset_rows: [values]})
-            return True
+            return None
 
-        return bool(await self._write(write, size=len(body)))
+        await self._write(done_once(project, once, write), size=len(body))
 
     async def rows(self, project: str, slug: str) -> Sequence[dict[str, Json]]:
         checked(project=project, slug=slug)

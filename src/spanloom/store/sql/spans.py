@@ -28,6 +28,7 @@ from spanloom.model import (
 )
 from spanloom.model.patch import Patch
 from spanloom.model.usage import USAGE_FIELDS, UsagePoint, UsageQuery
+from spanloom.store.once import EACH_TIME, Once
 from spanloom.store.spans import ALL_TRACES, MOST_POINTS, NO_PATCH, RefusedSpan, SpanStore
 from spanloom.store.sql import (
     agent_queries,
@@ -48,6 +49,7 @@ from spanloom.store.sql.index.table import Condition
 from spanloom.store.sql.named_spans import SqlNamedSpans
 from spanloom.store.sql.queries import NEWEST_EVENTS
 from spanloom.store.sql.reading import select_whole
+from spanloom.store.sql.requests import done_once
 from spanloom.store.sql.rows import checked
 from spanloom.store.sql.summaries import SqlSummaries
 from spanloom.store.sql.transaction import Transaction
@@ -102,6 +104,7 @@ class SqlSpans(SqlNamedSpans, SpanStore):
         *,
         evaluations: Sequence[Evaluation] = (),
         replace: bool = False,
+        once: Once = EACH_TIME,
     ) -> None:
         made = rows.span_rows(project, spans)
         work = made.with_evaluations(project, evaluations)
@@ -115,7 +118,12 @@ class SqlSpans(SqlNamedSpans, SpanStore):
                 transaction.connection.execute(statement)
             transaction.write(work)
 
-        await self._write(write, rows_only=not replace, rows=rows.count(work), size=made.size)
+        await self._write(
+            done_once(project, once, write),
+            rows_only=not (replace or once.request_id),
+            rows=rows.count(work),
+            size=made.size,
+        )
 
     async def start_session(self, project: str, session: Span, again: Patch = NO_PATCH) -> bool:
         made = rows.span_rows(project, [session])

@@ -52,6 +52,7 @@ class SqlSummaries(Summaries):
         self._database = connections.database
         self._read_once = connections.read
         self._reader = connections.reader
+        self._committed = connections.write.committed
 
     async def traces(
         self,
@@ -241,6 +242,12 @@ class SqlSummaries(Summaries):
         among = self._database.among(spans.c.trace_id, trace_ids)
         found = select(spans.c.trace_id).where(spans.c.project == project, among).distinct()
         return await self._read_once(lambda c: set(c.execute(found).scalars()))
+
+    def own_writes(self) -> int:
+        return self._committed.number
+
+    async def wait_for_own_write(self, number: int, seconds: float) -> None:
+        await self._committed.after(number, seconds)
 
     async def present(self) -> int:
         return await self._read_once(lambda c: changes.present(c, self._database))

@@ -400,6 +400,17 @@ usage_moved = Table(
     _whole("times"),
 )
 
+# What calls with a request id were answered: see `requests`.
+answers = Table(
+    "answers",
+    metadata,
+    *(_key(name) for name in ("project", "method", "request_id")),
+    _text("digest"),
+    _whole("created_ns"),
+    Column("answer", LargeBinary, nullable=False),
+    Index("answers_created", "created_ns"),
+)
+
 words = Table("words", metadata, _key("word"), sqlite_with_rowid=False)
 
 projects = Table("projects", metadata, _key("name"), _whole("created_ns"))

@@ -17,12 +17,13 @@ from spanloom import errors
 from spanloom.store.sql.database import Database
 from spanloom.store.sql.failures import is_lost, public_error
 from spanloom.store.sql.follow_up import follow_up
+from spanloom.store.sql.own_writes import OwnWrites
 from spanloom.store.sql.reading import SpanReader
 from spanloom.store.sql.transaction import RowsOnlyError, Transaction
 
 log = logging.getLogger("spanloom.store")
 
-# What a call does in the transaction. It refuses by returning a SpanloomError, before it has
+# What a call does in the transaction. It refuses by returning the exception to raise, before it has
 # written anything.
 Work = Callable[[Transaction], Any]
 
@@ -65,6 +66,7 @@ class Writer:
         self._reader = reader
         self._max_rows, self._max_size = queue_rows, queue_bytes
         self._rows = self._size = 0  # of all calls not answered yet, those being written included
+        self.committed = OwnWrites()
         self._queue: deque[_PendingWrite] = deque()
         self._wake = threading.Condition()
         self._closing = False
@@ -188,6 +190,8 @@ class Writer:
         with self._wake:
             self._rows -= sum(call.rows for call in group)
             self._size -= sum(call.size for call in group)
+        if any(call.rows for call in group):
+            self.committed.add()
         # One wake-up an event loop, not one a call.
         by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
         for call, result in zip(group, results, strict=True):
