@@ -161,6 +161,14 @@ def _written_by_another_api(call: Caller) -> Any:
     return call("POST", "/v1/spans:write", {"spans": spans}, role="ingest")
 
 
+def _ambiguous_event(call: Caller) -> Any:
+    [event_id] = {EXAMPLES["AMBIGUOUS_EVENT"][0][1]["event_id"]}
+    for trace_id in ("ambiguous-1", "ambiguous-2"):
+        logs = [{"id": event_id, "type": "generation"}]
+        call.store("/monitor/trace", {"id": trace_id, "featureSlug": "f", "logs": logs})
+    return call("DELETE", f"/v1/events/{event_id}")
+
+
 def _foreign_site(_: Caller) -> Any:
     metadata = EXAMPLES["FOREIGN_SITE"][0][1]
     with pytest.raises(errors.SpanloomError) as refused:
@@ -216,6 +224,7 @@ FAILURES: dict[str, Callable[[Caller], Any]] = {
     "UNKNOWN_FIELD": lambda call: call("GET", "/v1/spans?pagesize=1"),
     "WRITTEN_BY_ANOTHER_API": _written_by_another_api,
     "FOREIGN_SITE": _foreign_site,
+    "AMBIGUOUS_EVENT": _ambiguous_event,
     "REVIEW_NOT_FOUND": _not_found("REVIEW_NOT_FOUND", "DELETE", "/v1/reviews/{}"),
     "EXPIRED_CURSOR": _expired_cursor,
     "READER_TOO_SLOW": lambda _: _body(errors.reader_too_slow(10_001, 10_000, 0)),

@@ -30,6 +30,8 @@ STATUSES = ("UNSET", "OK", "ERROR")
 # The adapter of spans that have a field of their own for what others keep in `config` and
 # `metadata`.
 NATIVE = "native"
+# The adapter of what the API of events wrote.
+HONEYHIVE = "honeyhive"
 # The type of the feedback that an evaluator's result is.
 EVALUATION = "spanloom.evaluation"
 

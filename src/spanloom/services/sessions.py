@@ -41,7 +41,7 @@ class SessionService:
         session_id = span.session_id
         await self._store.start_session(project, span, again=read_restart(properties))
         # As stored: with earlier fields, and with updates that came before the session.
-        span = await self._store.find_event(project, session_id) or span
+        span = await self._store.find_event(project, session_id, trace_id=span.trace_id) or span
         answer = session_service_pb2.StartSessionResponse(
             org_id=ORG_ID, workspace_id=WORKSPACE_ID, project_id=project
         )

@@ -126,7 +126,7 @@ class SpanStore(Protocol):
                 was chosen for evaluation.
             events: an event id names one event in all traces. Spans that an earlier call with
                 `events` stored under one of these event ids in other traces are deleted; their
-                updates and feedback are kept.
+                updates move, and their feedback is kept.
             partial: store what can be stored, and return the rest.
 
         Returns:
@@ -160,7 +160,7 @@ class SpanStore(Protocol):
         ...
 
     async def start_session(self, project: str, session: Span, again: Patch = NO_PATCH) -> bool:
-        """Store a session's span unless an event with its id exists; whether it was stored.
+        """Store a session's span unless its trace has an event with its id; whether it was stored.
 
         Of calls at once, in any process, one stores.
 
@@ -185,9 +185,13 @@ class SpanStore(Protocol):
         """
         ...
 
-    async def delete_event(self, project: str, event_id: str) -> bool:
-        """Delete the spans with this event id, their updates and feedback; False when there was
-        none. Else as `delete_trace`."""
+    async def delete_event(self, project: str, event_id: str, *, trace_id: str = "") -> bool:
+        """Delete the event with this id in the trace, or in the one trace that has it, its updates
+        and feedback; False when there was none. Else as `delete_trace`.
+
+        Raises:
+            FAILED_PRECONDITION: without `trace_id`, several traces have the event.
+        """
         ...
 
     async def delete_session(self, project: str, session_id: str) -> bool:
@@ -317,8 +321,9 @@ class SpanStore(Protocol):
         """
         ...
 
-    async def find_event(self, project: str, event_id: str) -> Span | None:
-        """The span with this event id; the one written last where several traces hold it.
+    async def find_event(self, project: str, event_id: str, *, trace_id: str = "") -> Span | None:
+        """The span with this event id, in the trace if one is given; the one written last where
+        there are several.
 
         Merging rows by key: the row with the highest version, found by an index of places.
         """

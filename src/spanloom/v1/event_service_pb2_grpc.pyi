@@ -78,17 +78,23 @@ class EventServiceStub:
     event. An update of a session that no client described (only its events name it) is visible in
     GetSession. The response does not say whether the event exists.
 
-    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
+    An update is of one event: that of `trace_id`, or that of the one trace that has the event, or
+    that of the first trace that gets it.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, and
+    FAILED_PRECONDITION (ERROR_REASON_AMBIGUOUS_EVENT) if several traces have an event with this id
+    and `trace_id` is unset.
     """
     DeleteEvent: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.DeleteEventRequest, _event_service_pb2.DeleteEventResponse]
     """Deletes an event together with its updates and feedback, atomically. Child events are kept.
 
     Returns NOT_FOUND (ERROR_REASON_EVENT_NOT_FOUND) if the project has no such event. A repeated
-    delete therefore returns NOT_FOUND.
+    delete therefore returns NOT_FOUND. Returns FAILED_PRECONDITION (ERROR_REASON_AMBIGUOUS_EVENT)
+    if several traces have an event with this id and `trace_id` is unset.
     """
     GetEvent: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.GetEventRequest, _event_service_pb2.GetEventResponse]
-    """Gets an event. If several traces contain a span with this event id, the one that was written
-    last is returned.
+    """Gets an event. If several traces contain a span with this event id, and `trace_id` is unset, the
+    one that was written last is returned.
 
     Returns NOT_FOUND (ERROR_REASON_EVENT_NOT_FOUND) if the project has no such event.
     """
@@ -179,17 +185,23 @@ class EventServiceAsyncStub(EventServiceStub):
     event. An update of a session that no client described (only its events name it) is visible in
     GetSession. The response does not say whether the event exists.
 
-    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
+    An update is of one event: that of `trace_id`, or that of the one trace that has the event, or
+    that of the first trace that gets it.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, and
+    FAILED_PRECONDITION (ERROR_REASON_AMBIGUOUS_EVENT) if several traces have an event with this id
+    and `trace_id` is unset.
     """
     DeleteEvent: _aio.UnaryUnaryMultiCallable[_event_service_pb2.DeleteEventRequest, _event_service_pb2.DeleteEventResponse]  # type: ignore[assignment]
     """Deletes an event together with its updates and feedback, atomically. Child events are kept.
 
     Returns NOT_FOUND (ERROR_REASON_EVENT_NOT_FOUND) if the project has no such event. A repeated
-    delete therefore returns NOT_FOUND.
+    delete therefore returns NOT_FOUND. Returns FAILED_PRECONDITION (ERROR_REASON_AMBIGUOUS_EVENT)
+    if several traces have an event with this id and `trace_id` is unset.
     """
     GetEvent: _aio.UnaryUnaryMultiCallable[_event_service_pb2.GetEventRequest, _event_service_pb2.GetEventResponse]  # type: ignore[assignment]
-    """Gets an event. If several traces contain a span with this event id, the one that was written
-    last is returned.
+    """Gets an event. If several traces contain a span with this event id, and `trace_id` is unset, the
+    one that was written last is returned.
 
     Returns NOT_FOUND (ERROR_REASON_EVENT_NOT_FOUND) if the project has no such event.
     """
@@ -307,7 +319,12 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         event. An update of a session that no client described (only its events name it) is visible in
         GetSession. The response does not say whether the event exists.
 
-        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
+        An update is of one event: that of `trace_id`, or that of the one trace that has the event, or
+        that of the first trace that gets it.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, and
+        FAILED_PRECONDITION (ERROR_REASON_AMBIGUOUS_EVENT) if several traces have an event with this id
+        and `trace_id` is unset.
         """
 
     @_abc_1.abstractmethod
@@ -319,7 +336,8 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         """Deletes an event together with its updates and feedback, atomically. Child events are kept.
 
         Returns NOT_FOUND (ERROR_REASON_EVENT_NOT_FOUND) if the project has no such event. A repeated
-        delete therefore returns NOT_FOUND.
+        delete therefore returns NOT_FOUND. Returns FAILED_PRECONDITION (ERROR_REASON_AMBIGUOUS_EVENT)
+        if several traces have an event with this id and `trace_id` is unset.
         """
 
     @_abc_1.abstractmethod
@@ -328,8 +346,8 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _event_service_pb2.GetEventRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_event_service_pb2.GetEventResponse, _abc.Awaitable[_event_service_pb2.GetEventResponse]]:
-        """Gets an event. If several traces contain a span with this event id, the one that was written
-        last is returned.
+        """Gets an event. If several traces contain a span with this event id, and `trace_id` is unset, the
+        one that was written last is returned.
 
         Returns NOT_FOUND (ERROR_REASON_EVENT_NOT_FOUND) if the project has no such event.
         """

@@ -22,12 +22,12 @@ from spanloom.codec.struct_reader import brief_reader, message_fields
 from spanloom.model import EVENT_TYPES, MAX_TIME_NS, NO_BODY, Io, Json, Sent, Span, dashed, uuid7
 from spanloom.model.checks import Violations
 from spanloom.model.patch import column_text, count_of, dollars_of, model_of
-from spanloom.model.span import EVENT_FIELDS, NO_IO, SHOWN_KEYS, told_apart
+from spanloom.model.span import EVENT_FIELDS, HONEYHIVE, NO_IO, SHOWN_KEYS, told_apart
 from spanloom.model.times import MAX_TIME_MS, OUT_OF_RANGE, ms_from_ns, ns_from_ms
 from spanloom.v1 import event_pb2, event_service_pb2, session_pb2
 
 UNKNOWN = "unknown"
-ADAPTER = "honeyhive"
+ADAPTER = HONEYHIVE
 _SENT = Sent(ADAPTER)
 _brief_fields = brief_reader(
     event_pb2.Event.DESCRIPTOR,

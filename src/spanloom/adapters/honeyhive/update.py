@@ -16,6 +16,8 @@ def read_update(request: event_service_pb2.UpdateEventRequest) -> dict[str, Json
     """The patch of an update. INVALID_ARGUMENT names all that is wrong."""
     bad = Violations()
     bad.check_id("event_id", request.event_id)
+    if request.trace_id:
+        bad.check_id("trace_id", request.trace_id)
     bad.check_text("event_name", request.event_name)
     patch = _objects(request, (*EVENT_OBJECTS, "inputs"))
     if request.HasField("outputs"):

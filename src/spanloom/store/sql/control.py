@@ -35,9 +35,13 @@ class SqlControl(ControlStore):
 
     # Updates of events
 
-    async def patch_event(self, project: str, event_id: str, patch: Patch) -> None:
-        row = rows.patch_row(project, event_id, patch)
-        await self._write(lambda t: t.write({tables.patches: [row]}), size=len(row[4]))
+    async def patch_event(
+        self, project: str, event_id: str, patch: Patch, *, trace_id: str = ""
+    ) -> None:
+        row = rows.patch_row(project, event_id, patch, trace_id)
+        await self._write(
+            lambda t: patches.update_event(t, project, event_id, patch, trace_id), size=len(row[4])
+        )
 
     async def patch_span(
         self, project: str, trace_id: str, span_id: str, patch: Patch, *, only_of: str = ""

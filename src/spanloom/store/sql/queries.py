@@ -74,10 +74,12 @@ REVOKE_KEY = (
 )
 
 
-def event(database: Database, project: str, event_id: str) -> Select[Any]:
-    """The newest span of an event, whole."""
+def event(database: Database, project: str, event_id: str, trace_id: str = "") -> Select[Any]:
+    """The newest span of an event, whole; with a trace, that of it."""
     of_event = of_events(database, [event_id])
     found = select(spans).where(spans.c.project == project, of_event)
+    if trace_id:
+        found = found.where(spans.c.trace_id == trace_id)
     return select_whole(found, ("-version",), limit=1)
 
 

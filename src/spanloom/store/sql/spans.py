@@ -34,6 +34,7 @@ from spanloom.store.sql import (
     charts,
     deletes,
     filters,
+    patches,
     queries,
     rows,
     sessions,
@@ -118,12 +119,15 @@ class SqlSpans(SqlNamedSpans, SpanStore):
 
     async def start_session(self, project: str, session: Span, again: Patch = NO_PATCH) -> bool:
         made = rows.span_rows(project, [session])
-        found = queries.event(self._database, project, session.event_id)
-        updates = [rows.patch_row(project, session.event_id, again)] if again else []
+        event_id = session.event_id
+        found = queries.event(self._database, project, event_id, session.trace_id)
+        if again:
+            rows.patch_row(project, event_id, again)  # refuses what cannot be stored
 
         def write(transaction: Transaction) -> bool:
             if transaction.connection.execute(found).first():
-                transaction.write({tables.patches: updates})
+                if again:
+                    patches.update_event(transaction, project, event_id, again, session.trace_id)
                 return False
             transaction.write(made.by_table())
             return True
@@ -134,9 +138,9 @@ class SqlSpans(SqlNamedSpans, SpanStore):
         checked(project=project, trace_id=trace_id)
         return bool(await self._delete(lambda t: deletes.trace(t, project, trace_id)))
 
-    async def delete_event(self, project: str, event_id: str) -> bool:
-        checked(project=project, event_id=event_id)
-        return bool(await self._delete(lambda t: deletes.event(t, project, event_id)))
+    async def delete_event(self, project: str, event_id: str, *, trace_id: str = "") -> bool:
+        checked(project=project, event_id=event_id, trace_id=trace_id)
+        return bool(await self._delete(lambda t: deletes.event(t, project, event_id, trace_id)))
 
     async def delete_session(self, project: str, session_id: str) -> bool:
         checked(project=project, session_id=session_id)
@@ -195,9 +199,9 @@ class SqlSpans(SqlNamedSpans, SpanStore):
 
     # Events
 
-    async def find_event(self, project: str, event_id: str) -> Span | None:
-        checked(project=project, event_id=event_id)
-        found = queries.event(self._database, project, event_id)
+    async def find_event(self, project: str, event_id: str, *, trace_id: str = "") -> Span | None:
+        checked(project=project, event_id=event_id, trace_id=trace_id)
+        found = queries.event(self._database, project, event_id, trace_id)
         row = await self._read(lambda c: c.execute(found).first())
         return self._reader.to_span(row) if row else None
 
