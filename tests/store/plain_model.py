@@ -31,6 +31,8 @@ class PlainModel:
     def __init__(self) -> None:
         self._written: dict[Key, Span] = {}
         self._updates: list[_Update] = []
+        self._sequences: dict[Key, int] = {}  # when each was first written
+        self._next = 0
 
     # Writes
 
@@ -43,12 +45,19 @@ class PlainModel:
                     if of.event_id == of.span_id == span.event_id and key[0] != span.trace_id
                 ]
                 for key in moved:
-                    del self._written[key]
+                    self._remove(key)
                     self._bind(span.event_id, key[0], span.trace_id)
-            self._written.pop((span.trace_id, span.span_id), None)
-            self._written[span.trace_id, span.span_id] = span
+            key = (span.trace_id, span.span_id)
+            self._written.pop(key, None)
+            self._written[key] = span
+            self._next += 1
+            self._sequences.setdefault(key, self._next)
         for span in self._written.values():
             self._bind(span.event_id, "", span.trace_id)
+
+    def _remove(self, key: Key) -> Span:
+        del self._sequences[key]
+        return self._written.pop(key)
 
     def _bind(self, event_id: str, old: str, new: str) -> None:
         """Make the updates of an event in one trace those of it in another."""
@@ -57,7 +66,8 @@ class PlainModel:
         ]
 
     def replace(self, trace_id: str, spans: Iterable[Span]) -> None:
-        self._written = {key: of for key, of in self._written.items() if key[0] != trace_id}
+        for key in [key for key in self._written if key[0] == trace_id]:
+            self._remove(key)
         self.write(spans)
 
     def start_session(self, span: Span, again: Patch) -> bool:
@@ -114,7 +124,7 @@ class PlainModel:
         return True
 
     def _delete(self, keys: Sequence[Key]) -> bool:
-        gone = [self._written.pop(key) for key in keys]
+        gone = [self._remove(key) for key in keys]
         under = {(of.trace_id, one) for of in gone for one in (of.event_id, of.span_id)}
         self._updates = [of for of in self._updates if of[:2] not in under]
         return bool(keys)
@@ -132,7 +142,11 @@ class PlainModel:
 
     def trace(self, trace_id: str) -> list[Span]:
         found = [span for span in self.spans().values() if span.trace_id == trace_id]
-        return sorted(found, key=lambda span: (span.start_ns, span.span_id))
+        return sorted(found, key=self._place)
+
+    def _place(self, span: Span) -> tuple[int, int]:
+        """The order of all lists."""
+        return span.start_ns, self._sequences[span.trace_id, span.span_id]
 
     def event(self, event_id: str) -> list[Span]:
         """All spans with an event id; the store gives one of them."""
@@ -140,10 +154,10 @@ class PlainModel:
 
     def events(self) -> list[Span]:
         """In the order of lists of events."""
-        return sorted(
-            self.spans().values(),
-            key=lambda span: (-span.start_ns, span.event_id, span.trace_id, span.span_id),
-        )
+        return self.in_order()[::-1]
+
+    def in_order(self) -> list[Span]:
+        return sorted(self.spans().values(), key=self._place)
 
     def session(self, session_id: str) -> list[Span]:
         traces: defaultdict[str, list[Span]] = defaultdict(list)
@@ -155,7 +169,7 @@ class PlainModel:
             for span in of_trace
             if _belongs(span, of_trace, session_id)
         ]
-        return sorted(found, key=lambda span: (span.start_ns, span.span_id, span.trace_id))
+        return sorted(found, key=self._place)
 
 
 def _belongs(span: Span, of_trace: Sequence[Span], session_id: str) -> bool:

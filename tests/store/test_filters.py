@@ -261,6 +261,20 @@ def test_a_field_is_what_the_event_shows() -> None:
                 assert (value_of(span, path) or "") == (value or ""), path
 
 
+def test_a_key_with_dots_is_found() -> None:
+    metadata = {"user.id": 1, "a": {"b.c": {"d.e.f": 2}, "x": 0}, "a.x": 3, "n": None, "n.m": 4}
+    span = a_span(body={"metadata": metadata})
+    for path, value in (
+        ("user.id", 1),
+        ("a.b.c.d.e.f", 2),
+        ("a.x", 0),  # of two ways that with the shorter keys
+        ("n.m", 4),
+        ("a.b.c.d", None),
+        ("user", None),
+    ):
+        assert value_of(span, f"metadata.{path}") == value, path
+
+
 ODD_KEYS = [
     *('a"b', "a\\b", "a'b", "a b", "$", "[0]", "#", "🙂", "", "0x", "\n", "\0", "%s", ":p", "-1"),
 ]

@@ -240,6 +240,7 @@ class Span:
     trace: TraceFacts = field(default_factory=lambda: NO_TRACE)
     sent: Sent = field(default_factory=lambda: NO_SENT)
     version: int = field(default=0, compare=False)
+    sequence: int = field(default=0, compare=False)
 
 
 def told_apart(config: Json, metadata: Json, columns: Span) -> int:

@@ -3,7 +3,7 @@ relational database."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from spanloom.model import Feedback, FeedbackQuery, Key, Page
@@ -56,6 +56,23 @@ class ControlStore(Protocol):
 
         Raises:
             PERMISSION_DENIED: the span is that of another adapter than `only_of`.
+        """
+        ...
+
+    async def append_to_spans(
+        self,
+        project: str,
+        adapter: str,
+        pieces: Mapping[tuple[str, str], Mapping[str, tuple[int, bytes]]],
+    ) -> None:
+        """Append pieces to the messages that an adapter keeps of spans, now and whenever the spans
+        are written again; the columns follow.
+
+        Each piece is appended once, whatever number of times it comes, and in the order of the
+        times. The spans need not exist. Of one span at most 16 MiB are appended.
+
+        Args:
+            pieces: by (trace id, span id), then by digest: a time in nanoseconds, and bytes.
         """
         ...
 

@@ -38,8 +38,8 @@ NO_PATCH: Patch = {}
 # Makes the whole span of what an adapter kept of it (`Sent.adapter`, `.message`, `.envelope`) and
 # of its columns.
 Restore = Callable[[str, bytes, bytes, Span], Span]
-# The place of a span in a list: its start, its trace, its id.
-Position = tuple[int, str, str]
+# The place of a span in a list: its start, its sequence, its trace, its id.
+Position = tuple[int, int, str, str]
 # The most points of a chart.
 MOST_POINTS = 10_000
 
@@ -52,6 +52,11 @@ class RefusedSpan:
     index: int
     field: str
     description: str
+
+
+def position_of(span: Span) -> Position:
+    """Where a span that the store gave is in lists of it."""
+    return span.start_ns, span.sequence, span.trace_id, span.span_id
 
 
 class SpanStore(Protocol):
@@ -110,6 +115,7 @@ class SpanStore(Protocol):
         scan_if_sampled: Collection[str] = (),
         events: bool = False,
         partial: bool = False,
+        keep_ended: bool = False,
     ) -> Sequence[RefusedSpan]:
         """Store spans, each in place of an earlier one of the same trace id and span id; the last
         of one identity in a call is kept.
@@ -128,6 +134,8 @@ class SpanStore(Protocol):
                 `events` stored under one of these event ids in other traces are deleted; their
                 updates move, and their feedback is kept.
             partial: store what can be stored, and return the rest.
+            keep_ended: a span that is open does not replace one that has ended and has the same
+                start. Merging rows by key: as `record_spans`.
 
         Returns:
             With `partial`, the spans that cannot be stored, by index; else an empty list.
@@ -245,8 +253,8 @@ class SpanStore(Protocol):
         after: Position | None = None,
         seconds: float,
     ) -> tuple[Position | None, int]:
-        """Give spans to `take`, in a thread, one after the other: newest start first, ties by trace
-        id, then span id, both descending; or the other way round.
+        """Give spans to `take`, in a thread, one after the other: newest start first, of one start
+        that which was first written last; or the other way round.
 
         Continuing after a position skips no span and gives none twice, unless its start changes.
         Merging rows by key: as `find_events`.
@@ -276,8 +284,8 @@ class SpanStore(Protocol):
         ...
 
     async def trace_spans(self, project: str, trace_id: str) -> list[Span]:
-        """All spans of a trace by start, then span id; [] when unknown. Merging rows by key: the
-        newest row of each key."""
+        """All spans of a trace by start, then by when each was first written; [] when unknown.
+        Merging rows by key: the newest row of each key."""
         ...
 
     async def trace_versions(self, project: str, trace_id: str) -> list[int]:
@@ -288,7 +296,7 @@ class SpanStore(Protocol):
         ...
 
     async def session_spans(self, project: str, session_id: str) -> list[Span]:
-        """All spans of this session by start, then span id; [] when unknown.
+        """All spans of this session by start, then by when each was first written; [] when unknown.
 
         Merging rows by key: the session id is compared after the newest row of each key was chosen,
         for spans change session.
@@ -335,8 +343,8 @@ class SpanStore(Protocol):
         Where only a look at whole spans tells, the number is exact up to 10,000, or as far as they
         are counted in about a second once the page is full; then it is a lower bound.
 
-        All filters hold, and the start lies within [since_ns, until_ns]. Newest start first, ties
-        by event id. Events of kind session are events, too.
+        All filters hold, and the start lies within [since_ns, until_ns]. Newest start first, of one
+        start that which was first written last. Events of kind session are events, too.
 
         Merging rows by key: candidates are found in all versions of a row, then the newest version
         of each decides.
@@ -379,7 +387,7 @@ class SpanStore(Protocol):
         how many there are.
 
         Each trace is its id and its spans that belong to the conversation or to none, by start,
-        then span id. Merging rows by key: as `session_spans`.
+        then by when each was first written. Merging rows by key: as `session_spans`.
         """
         ...
 
@@ -389,7 +397,7 @@ class SpanStore(Protocol):
         query: SpokenQuery,
         *,
         limit: int,
-        after: tuple[int, str, str] | None = None,
+        after: Position | None = None,
     ) -> list[Span]:
         """Spans that may say what is asked for, newest start first.
 
@@ -397,7 +405,7 @@ class SpanStore(Protocol):
         elsewhere in its body. Merging rows by key: as `find_events`, by an index of words.
 
         Args:
-            after: (start_ns, trace_id, span_id) of the last span seen.
+            after: the position of the last span seen.
         """
         ...
 

@@ -205,9 +205,10 @@ class EventServiceServicer:
 
     def ExportEvents(self, request, context):
         """Gets one page of the events that match all filters, with the total number of matches. Without
-        filters, all events match. The order is by start time, latest first, and then by event id. If
-        nothing matches, the page is empty. Pages are counted at the time of each call: events that are
-        written between two calls move later events to other pages.
+        filters, all events match. The order is by start time, latest first; of events with the same
+        start time, the one that was sent last is first. If nothing matches, the page is empty. Pages
+        are counted at the time of each call: events that are written between two calls move later
+        events to other pages.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names an invalid filter
         (`filters[1].operator`), a negative `limit` or `page`, or an invalid `dateRange.relative`.

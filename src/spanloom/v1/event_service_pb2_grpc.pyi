@@ -100,9 +100,10 @@ class EventServiceStub:
     """
     ExportEvents: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.ExportEventsRequest, _event_service_pb2.ExportEventsResponse]
     """Gets one page of the events that match all filters, with the total number of matches. Without
-    filters, all events match. The order is by start time, latest first, and then by event id. If
-    nothing matches, the page is empty. Pages are counted at the time of each call: events that are
-    written between two calls move later events to other pages.
+    filters, all events match. The order is by start time, latest first; of events with the same
+    start time, the one that was sent last is first. If nothing matches, the page is empty. Pages
+    are counted at the time of each call: events that are written between two calls move later
+    events to other pages.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names an invalid filter
     (`filters[1].operator`), a negative `limit` or `page`, or an invalid `dateRange.relative`.
@@ -207,9 +208,10 @@ class EventServiceAsyncStub(EventServiceStub):
     """
     ExportEvents: _aio.UnaryUnaryMultiCallable[_event_service_pb2.ExportEventsRequest, _event_service_pb2.ExportEventsResponse]  # type: ignore[assignment]
     """Gets one page of the events that match all filters, with the total number of matches. Without
-    filters, all events match. The order is by start time, latest first, and then by event id. If
-    nothing matches, the page is empty. Pages are counted at the time of each call: events that are
-    written between two calls move later events to other pages.
+    filters, all events match. The order is by start time, latest first; of events with the same
+    start time, the one that was sent last is first. If nothing matches, the page is empty. Pages
+    are counted at the time of each call: events that are written between two calls move later
+    events to other pages.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names an invalid filter
     (`filters[1].operator`), a negative `limit` or `page`, or an invalid `dateRange.relative`.
@@ -359,9 +361,10 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_event_service_pb2.ExportEventsResponse, _abc.Awaitable[_event_service_pb2.ExportEventsResponse]]:
         """Gets one page of the events that match all filters, with the total number of matches. Without
-        filters, all events match. The order is by start time, latest first, and then by event id. If
-        nothing matches, the page is empty. Pages are counted at the time of each call: events that are
-        written between two calls move later events to other pages.
+        filters, all events match. The order is by start time, latest first; of events with the same
+        start time, the one that was sent last is first. If nothing matches, the page is empty. Pages
+        are counted at the time of each call: events that are written between two calls move later
+        events to other pages.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names an invalid filter
         (`filters[1].operator`), a negative `limit` or `page`, or an invalid `dateRange.relative`.

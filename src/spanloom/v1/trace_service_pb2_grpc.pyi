@@ -64,7 +64,8 @@ class TraceServiceStub:
     `slug` or `output` is missing.
     """
     GetTrace: _grpc.UnaryUnaryMultiCallable[_trace_service_pb2.GetTraceRequest, _trace_service_pb2.GetTraceResponse]
-    """Gets a trace with all its logs, ordered by start time and then by id, in one response.
+    """Gets a trace with all its logs in one response. The logs are ordered by start time, and those
+    with the same start time as they were sent.
 
     Returns NOT_FOUND (ERROR_REASON_TRACE_NOT_FOUND) if the project has no such trace.
     """
@@ -123,7 +124,8 @@ class TraceServiceAsyncStub(TraceServiceStub):
     `slug` or `output` is missing.
     """
     GetTrace: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.GetTraceRequest, _trace_service_pb2.GetTraceResponse]  # type: ignore[assignment]
-    """Gets a trace with all its logs, ordered by start time and then by id, in one response.
+    """Gets a trace with all its logs in one response. The logs are ordered by start time, and those
+    with the same start time as they were sent.
 
     Returns NOT_FOUND (ERROR_REASON_TRACE_NOT_FOUND) if the project has no such trace.
     """
@@ -197,7 +199,8 @@ class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _trace_service_pb2.GetTraceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_trace_service_pb2.GetTraceResponse, _abc.Awaitable[_trace_service_pb2.GetTraceResponse]]:
-        """Gets a trace with all its logs, ordered by start time and then by id, in one response.
+        """Gets a trace with all its logs in one response. The logs are ordered by start time, and those
+        with the same start time as they were sent.
 
         Returns NOT_FOUND (ERROR_REASON_TRACE_NOT_FOUND) if the project has no such trace.
         """

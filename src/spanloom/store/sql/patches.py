@@ -16,10 +16,11 @@ import orjson
 from sqlalchemy import Connection, Select, bindparam, delete, select, update
 
 from spanloom import errors
-from spanloom.model.patch import Patch, joined, patched
+from spanloom.model.patch import APPENDED, Patch, joined, patched
 from spanloom.store.sql import rows
 from spanloom.store.sql.database import Database, Row
 from spanloom.store.sql.event_ids import of_events
+from spanloom.store.sql.pieces import mark_of, with_pieces
 from spanloom.store.sql.reading import Updates, select_whole
 from spanloom.store.sql.tables import bodies, patches, spans, traces
 from spanloom.store.sql.transaction import Transaction
@@ -203,12 +204,18 @@ def _rewrite(transaction: Transaction, project: str, found: Iterable[Any], known
             patch = known.for_span(row)
             if not patch:
                 continue
+            pieces, mark = patch.get(APPENDED, {}), None
+            if pieces:
+                mark = patch[APPENDED] = mark_of(row, pieces)
             if row.updates and Updates.of(row.updates).patch == patch:
                 continue
-            base = transaction.reader.to_base(row)
+            if mark:
+                base, kept = with_pieces(transaction.reader, row, pieces, mark)
+            else:
+                base, kept = transaction.reader.to_base(row), row[-3:]
             whole = patched(base, patch)
             updates = Updates.between(base, whole, patch)
-            made = rows.updated_rows(project, row[-3:], whole, updates.text())
+            made = rows.updated_rows(project, kept, whole, updates.text())
         except Exception:
             log.exception(_CANNOT, row.event_id, project)
             continue

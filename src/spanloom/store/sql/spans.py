@@ -28,7 +28,7 @@ from spanloom.model import (
 )
 from spanloom.model.patch import Patch
 from spanloom.model.usage import USAGE_FIELDS, UsagePoint, UsageQuery
-from spanloom.store.spans import ALL_TRACES, MOST_POINTS, NO_PATCH, RefusedSpan, SpanStore
+from spanloom.store.spans import ALL_TRACES, MOST_POINTS, NO_PATCH, Position, RefusedSpan, SpanStore
 from spanloom.store.sql import (
     agent_queries,
     charts,
@@ -45,7 +45,7 @@ from spanloom.store.sql.index import match, search
 from spanloom.store.sql.index.look import for_filter, for_text
 from spanloom.store.sql.index.search import SliceOverError, Watch
 from spanloom.store.sql.index.table import Condition
-from spanloom.store.sql.named_spans import SqlNamedSpans
+from spanloom.store.sql.named_spans import SqlNamedSpans, without_reopening
 from spanloom.store.sql.queries import NEWEST_EVENTS
 from spanloom.store.sql.reading import select_whole
 from spanloom.store.sql.rows import checked
@@ -78,6 +78,7 @@ class SqlSpans(SqlNamedSpans, SpanStore):
         scan_if_sampled: Collection[str] = (),
         events: bool = False,
         partial: bool = False,
+        keep_ended: bool = False,
     ) -> Sequence[RefusedSpan]:
         make = bound(rows.span_rows, project, spans, partial=partial)
         large = sum(len(span.sent.message) for span in spans) > _LARGE
@@ -86,13 +87,18 @@ class SqlSpans(SqlNamedSpans, SpanStore):
             return made.refused
         work = made.with_evaluations(project, evaluations)
         scans = frozenset(scan_if_sampled)
+        looks = keep_ended and any(span.end_ns is None for span in spans)
 
         def write(transaction: Transaction) -> None:
-            transaction.write(work, created=events)
+            kept = work
+            if looks and len(left := without_reopening(transaction, project, spans)) < len(spans):
+                left_rows = rows.span_rows(project, left, partial=partial)
+                kept = left_rows.with_evaluations(project, evaluations)
+            transaction.write(kept, created=events)
             if scans:
                 transaction.scan_if_sampled(project, scans)
 
-        await self._write(write, rows_only=True, rows=rows.count(work), size=made.size)
+        await self._write(write, rows_only=not looks, rows=rows.count(work), size=made.size)
         return made.refused
 
     async def write_trace(
@@ -168,7 +174,7 @@ class SqlSpans(SqlNamedSpans, SpanStore):
         def run(connection: Connection) -> list[Span]:
             belongs = sessions.belongs(connection, self._database, project, session_id)
             found = select(tables.spans).where(tables.spans.c.project == project, belongs)
-            whole = select_whole(found, ("start_ns", "span_id", "trace_id"))
+            whole = select_whole(found, ("start_ns", "sequence", "span_id", "trace_id"))
             return [self._reader.to_span(row) for row in connection.execute(whole)]
 
         return await self._read(run)
@@ -322,7 +328,7 @@ class SqlSpans(SqlNamedSpans, SpanStore):
         query: SpokenQuery,
         *,
         limit: int,
-        after: tuple[int, str, str] | None = None,
+        after: Position | None = None,
     ) -> list[Span]:
         checked(project=project, trace_id=query.trace_id, session_id=query.session_id)
         texts = (query.text, query.agent_name, query.provider, query.model)
