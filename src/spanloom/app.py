@@ -100,7 +100,7 @@ def methods(
     """All methods of the contract, answered from one store.
 
     Args:
-        logs_and_metrics: Whether OpenTelemetry's logs and metrics are accepted, and dropped.
+        logs_and_metrics: Whether OpenTelemetry's logs and metrics are served.
     """
     follower = Follower(store)
     signals = {LOGS_SERVICE: OtlpLogsService(store), METRICS_SERVICE: OtlpMetricsService()}

@@ -20,6 +20,7 @@ from spanloom.adapters.honeyhive.write import event_message
 from spanloom.codec import json_codec
 from spanloom.model import EVENT_TYPES, STATUSES, EventQuery, Filter, Json, Span
 from spanloom.model.span import EVENT_FIELDS, SHOWN_COLUMNS, TOTAL_TOKENS
+from spanloom.store.sql.predicates import value_at
 from spanloom.store.store import Store
 from tests.store.conftest import Run
 from tests.store.samples import a_span
@@ -272,7 +273,7 @@ def test_a_key_with_dots_is_found() -> None:
         ("a.b.c.d", None),
         ("user", None),
     ):
-        assert value_of(span, f"metadata.{path}") == value, path
+        assert value_at(f"metadata.{path}")(span) == value, path
 
 
 ODD_KEYS = [

@@ -13,8 +13,9 @@ OUT_OF_RANGE = "must be a time from 1970 to 2262"
 
 
 _SECONDS_FROM = 10**9  # the year 2001; as milliseconds January 1970
-# A number below the limit is so many of a millisecond.
-_UNITS = ((10**11, 1e3), (10**14, 1), (10**17, 1e-3))
+# A number below the limit is in seconds, or so many make a millisecond.
+_SECONDS_BELOW = 10**11
+_UNITS = ((10**14, 1), (10**17, 1e3))
 
 
 def ms_by_size(number: float) -> float:
@@ -22,8 +23,9 @@ def ms_by_size(number: float) -> float:
     by its size. Below 10^9 a number is milliseconds, too."""
     if number < _SECONDS_FROM or not number < inf:
         return number
-    factor = next((factor for limit, factor in _UNITS if number < limit), 1e-6)
-    return number if factor == 1 else number * factor
+    if number < _SECONDS_BELOW:
+        return number * 1e3
+    return number / next((per_ms for limit, per_ms in _UNITS if number < limit), 1e6)
 
 
 def ns_from_ms(ms: float) -> int:

@@ -3,6 +3,8 @@ all others are accepted and dropped."""
 
 from __future__ import annotations
 
+from functools import partial
+
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2
 
 from spanloom.adapters.otlp.logs import read_logs
@@ -32,9 +34,8 @@ class OtlpLogsService:
             len(scope.log_records) for group in request.resource_logs for scope in group.scope_logs
         )
         for project, groups in by_project(request.resource_logs, call).items():
-            logs = await run_in_thread_if_large(
-                weight, lambda groups=groups: read_logs(groups, received_ns=call.received_ns)
-            )
+            read = partial(read_logs, groups, received_ns=call.received_ns)
+            logs = await run_in_thread_if_large(weight, read)
             if not logs.spans and not logs.pieces:
                 continue
             await self._store.ensure_project(project)
