@@ -120,5 +120,5 @@ def as_read(made: rows.SpanRows) -> list[Span]:
         told = dict(zip(tables.spans.c.keys(), row, strict=True))
         columns = (told[name] for name in SPAN_NAMES)
         body = (adapter, sent, contents.get(envelope), updates)
-        found.append(READER.to_span([*columns, *body, told["version"], envelope is not None]))
+        found.append(READER.to_span([*columns, *body, told["version"], envelope is not None, 0]))
     return found

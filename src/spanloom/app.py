@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 import structlog
 
-from spanloom.adapters.restore import restore
+from spanloom.adapters.restore import reread, restore
 from spanloom.config import Settings
 from spanloom.evaluation import judge
 from spanloom.evaluation.runner import evaluate_until
@@ -100,10 +100,10 @@ def methods(
     """All methods of the contract, answered from one store.
 
     Args:
-        logs_and_metrics: Whether OpenTelemetry's logs and metrics are accepted, and dropped.
+        logs_and_metrics: Whether OpenTelemetry's logs and metrics are served.
     """
     follower = Follower(store)
-    signals = {LOGS_SERVICE: OtlpLogsService(), METRICS_SERVICE: OtlpMetricsService()}
+    signals = {LOGS_SERVICE: OtlpLogsService(store), METRICS_SERVICE: OtlpMetricsService()}
     return method_table(
         {
             "spanloom.v1.TraceExportService": TraceExportService(store),
@@ -132,6 +132,7 @@ async def open_store(settings: Settings, *, migrate: bool = True, durable: bool 
         settings.database,
         control_url=settings.control_database,
         restore=restore,
+        reread=reread,
         migrate=migrate,
         durable=durable,
         queue_rows=settings.queue_rows,

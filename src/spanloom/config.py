@@ -61,7 +61,7 @@ class Settings:
     # The age at which a gRPC connection takes no new calls, so that clients spread over servers.
     max_connection_age: float = 1800.0  # 0 for never
     cors_origins: str = ""  # comma-separated; "*" for any; "" switches CORS off
-    accept_logs_and_metrics: bool = True  # accept and drop them; else they are not served
+    accept_logs_and_metrics: bool = True  # else they are not served
     evaluate: bool = True  # run evaluators in this process
     evaluation_lease: float = 30.0  # then another process may run what one that died had taken
     # An OpenAI-compatible endpoint, for evaluators that ask a model; "" switches them off.

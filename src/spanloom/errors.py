@@ -73,6 +73,7 @@ class Reason(StrEnum):
     WRITTEN_BY_ANOTHER_API = "WRITTEN_BY_ANOTHER_API"
     REQUEST_ID_REUSED = "REQUEST_ID_REUSED"
     FOREIGN_SITE = "FOREIGN_SITE"
+    AMBIGUOUS_EVENT = "AMBIGUOUS_EVENT"
 
 
 Noun = Literal[
@@ -177,6 +178,17 @@ def not_found(noun: Noun, name: str) -> SpanloomError:
         _NOT_FOUND[noun],
         f"the project has no {noun} {name!r}",
         metadata={"resource": noun, "name": name},
+    )
+
+
+def ambiguous_event(event_id: str) -> SpanloomError:
+    """FAILED_PRECONDITION: several traces have an event with this id. It names none of them: the
+    caller may be one that may not read."""
+    return SpanloomError(
+        Code.FAILED_PRECONDITION,
+        Reason.AMBIGUOUS_EVENT,
+        f"several traces have an event {event_id!r}: name one of them by trace_id",
+        metadata={"event_id": event_id},
     )
 
 

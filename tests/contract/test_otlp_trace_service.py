@@ -43,6 +43,18 @@ def test_export_completes_an_open_span_by_its_id(project: Project) -> None:
     assert chat(project).total_duration_ms == 4000
 
 
+def test_export_keeps_an_ended_span_when_its_open_state_comes_late(project: Project) -> None:
+    opened = {**MODEL, "seconds": 0}
+    project(EXPORT, request(AGENT, opened))
+    project(EXPORT, request(MODEL))
+    before = as_dict(trace(project))
+    for late in ([opened], [opened, TOOL], [MODEL, opened]):
+        assert not project(EXPORT, request(*late)).HasField("partial_success")
+        logs = as_dict(trace(project))["logs"]
+        without_tool = [log for log in logs if log["type"] == "generation"]
+        assert without_tool == before["logs"]
+
+
 def test_export_loses_nothing_that_a_span_has(project: Project) -> None:
     message = request(MODEL, host__name="h")
     group = message.resource_spans[0]

@@ -145,7 +145,9 @@ def _structs_of(*keys: str) -> st.SearchStrategy[Struct]:
     return merged.map(lambda fields: Struct.FromString(struct_wire(fields)))
 
 
-event_times = st.integers(0, MAX_TIME_MS).map(float) | st.floats(2.0**33, float(MAX_TIME_MS))
+# Milliseconds: numbers between these are seconds (`spanloom.model.times.ms_by_size`).
+_whole_times = st.integers(0, 10**9 - 1) | st.integers(10**11, MAX_TIME_MS)
+event_times = _whole_times.map(float) | st.floats(1e11, float(MAX_TIME_MS))
 _event_fields = {
     "event_name": columns,
     "source": texts,

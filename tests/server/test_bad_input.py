@@ -363,3 +363,15 @@ def test_a_malformed_body_is_named_on_every_path(
     headers = {"content-type": "application/json"}
     answer = refused(http.post(path, content=body, headers=headers), 400, "MALFORMED_BODY")
     assert answer["message"].startswith(message)
+
+
+def test_http_2_without_asking_is_refused_in_its_own_frames(server: LiveServer) -> None:
+    host, port = server.running.http_address.split(":")
+    with socket.create_connection((host, int(port)), timeout=5) as connection:
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(9))
+        with connection.makefile("rb") as answer:
+            settings, frame = answer.read(9), answer.read(9)
+            assert (settings[3], frame[3]) == (4, 7)  # SETTINGS, GOAWAY
+            body = answer.read(int.from_bytes(frame[:3], "big"))
+    assert int.from_bytes(body[4:8], "big") == 0xD  # HTTP_1_1_REQUIRED
+    assert b"use HTTP/1.1, or gRPC" in body

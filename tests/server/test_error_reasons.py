@@ -167,6 +167,14 @@ def _request_id_reused(call: Caller) -> Any:
     return call("POST", "/monitor/experiments", {**experiment, "name": "second"})
 
 
+def _ambiguous_event(call: Caller) -> Any:
+    [event_id] = {EXAMPLES["AMBIGUOUS_EVENT"][0][1]["event_id"]}
+    for trace_id in ("ambiguous-1", "ambiguous-2"):
+        logs = [{"id": event_id, "type": "generation"}]
+        call.store("/monitor/trace", {"id": trace_id, "featureSlug": "f", "logs": logs})
+    return call("DELETE", f"/v1/events/{event_id}")
+
+
 def _foreign_site(_: Caller) -> Any:
     metadata = EXAMPLES["FOREIGN_SITE"][0][1]
     with pytest.raises(errors.SpanloomError) as refused:
@@ -223,6 +231,7 @@ FAILURES: dict[str, Callable[[Caller], Any]] = {
     "WRITTEN_BY_ANOTHER_API": _written_by_another_api,
     "FOREIGN_SITE": _foreign_site,
     "REQUEST_ID_REUSED": _request_id_reused,
+    "AMBIGUOUS_EVENT": _ambiguous_event,
     "REVIEW_NOT_FOUND": _not_found("REVIEW_NOT_FOUND", "DELETE", "/v1/reviews/{}"),
     "EXPIRED_CURSOR": _expired_cursor,
     "READER_TOO_SLOW": lambda _: _body(errors.reader_too_slow(10_001, 10_000, 0)),

@@ -13,8 +13,12 @@ from spanloom.model.patch import Patch, joined, patched
 Key = tuple[str, str]  # of a span: its trace id and its span id
 
 
+class AmbiguousError(Exception):
+    """Several traces have the event."""
+
+
 class _Update(NamedTuple):
-    """An update, of an event (trace id "") or of one span."""
+    """An update of an event or a span in a trace; "" for an event that has not come."""
 
     trace_id: str
     event_id: str
@@ -27,6 +31,8 @@ class PlainModel:
     def __init__(self) -> None:
         self._written: dict[Key, Span] = {}
         self._updates: list[_Update] = []
+        self._sequences: dict[Key, int] = {}  # when each was first written
+        self._next = 0
 
     # Writes
 
@@ -39,30 +45,62 @@ class PlainModel:
                     if of.event_id == of.span_id == span.event_id and key[0] != span.trace_id
                 ]
                 for key in moved:
-                    del self._written[key]
-            self._written[span.trace_id, span.span_id] = span
+                    self._remove(key)
+                    self._bind(span.event_id, key[0], span.trace_id)
+            key = (span.trace_id, span.span_id)
+            self._written.pop(key, None)
+            self._written[key] = span
+            self._next += 1
+            self._sequences.setdefault(key, self._next)
+        for span in self._written.values():
+            self._bind(span.event_id, "", span.trace_id)
+
+    def _remove(self, key: Key) -> Span:
+        del self._sequences[key]
+        return self._written.pop(key)
+
+    def _bind(self, event_id: str, old: str, new: str) -> None:
+        """Make the updates of an event in one trace those of it in another."""
+        self._updates = [
+            of._replace(trace_id=new) if of[:2] == (old, event_id) else of for of in self._updates
+        ]
 
     def replace(self, trace_id: str, spans: Iterable[Span]) -> None:
-        self._written = {key: of for key, of in self._written.items() if key[0] != trace_id}
+        for key in [key for key in self._written if key[0] == trace_id]:
+            self._remove(key)
         self.write(spans)
 
     def start_session(self, span: Span, again: Patch) -> bool:
-        if any(of.event_id == span.event_id for of in self._written.values()):
-            self.update_event(span.event_id, again)
+        if any(of.event_id == span.event_id for of in self.trace(span.trace_id)):
+            self.update_event(span.event_id, again, span.trace_id)
             return False
         self.write([span])
         return True
 
-    def update_event(self, event_id: str, patch: Patch) -> None:
-        self._updates.append(_Update("", event_id, patch))
+    def update_event(self, event_id: str, patch: Patch, trace_id: str = "") -> None:
+        trace_id = trace_id or self._trace_with(event_id)
+        self._updates.append(_Update(trace_id, event_id, patch))
+
+    def _trace_with(self, event_id: str) -> str:
+        having = {of.trace_id for of in self._written.values() if of.event_id == event_id}
+        if len(having) > 1:
+            raise AmbiguousError
+        return next(iter(having), "")
 
     def update_span(self, key: Key, patch: Patch) -> None:
         self._updates.append(_Update(*key, patch))
 
     # Deletions
 
-    def delete_event(self, event_id: str) -> bool:
-        return self._delete([key for key, of in self._written.items() if of.event_id == event_id])
+    def delete_event(self, event_id: str, trace_id: str = "") -> bool:
+        trace_id = trace_id or self._trace_with(event_id)
+        return self._delete(
+            [
+                key
+                for key, of in self._written.items()
+                if of.event_id == event_id and of.trace_id == trace_id
+            ]
+        )
 
     def delete_trace(self, trace_id: str) -> bool:
         found = [key for key in self._written if key[0] == trace_id]
@@ -86,13 +124,9 @@ class PlainModel:
         return True
 
     def _delete(self, keys: Sequence[Key]) -> bool:
-        event_ids = {self._written.pop(key).event_id for key in keys}
-        event_ids -= {of.event_id for of in self._written.values()}
-        self._updates = [
-            of
-            for of in self._updates
-            if (of.event_id not in event_ids if not of.trace_id else of[:2] not in keys)
-        ]
+        gone = [self._remove(key) for key in keys]
+        under = {(of.trace_id, one) for of in gone for one in (of.event_id, of.span_id)}
+        self._updates = [of for of in self._updates if of[:2] not in under]
         return bool(keys)
 
     # Reads
@@ -102,13 +136,17 @@ class PlainModel:
         return {key: self._updated(key, of) for key, of in self._written.items()}
 
     def _updated(self, key: Key, span: Span) -> Span:
-        own = (("", span.event_id), key)
+        own = ((span.trace_id, span.event_id), key)
         of_span = [of.patch for of in self._updates if of[:2] in own]
         return patched(span, joined(of_span)) if of_span else span
 
     def trace(self, trace_id: str) -> list[Span]:
         found = [span for span in self.spans().values() if span.trace_id == trace_id]
-        return sorted(found, key=lambda span: (span.start_ns, span.span_id))
+        return sorted(found, key=self._place)
+
+    def _place(self, span: Span) -> tuple[int, int]:
+        """The order of all lists."""
+        return span.start_ns, self._sequences[span.trace_id, span.span_id]
 
     def event(self, event_id: str) -> list[Span]:
         """All spans with an event id; the store gives one of them."""
@@ -116,10 +154,10 @@ class PlainModel:
 
     def events(self) -> list[Span]:
         """In the order of lists of events."""
-        return sorted(
-            self.spans().values(),
-            key=lambda span: (-span.start_ns, span.event_id, span.trace_id, span.span_id),
-        )
+        return self.in_order()[::-1]
+
+    def in_order(self) -> list[Span]:
+        return sorted(self.spans().values(), key=self._place)
 
     def session(self, session_id: str) -> list[Span]:
         traces: defaultdict[str, list[Span]] = defaultdict(list)
@@ -131,7 +169,7 @@ class PlainModel:
             for span in of_trace
             if _belongs(span, of_trace, session_id)
         ]
-        return sorted(found, key=lambda span: (span.start_ns, span.span_id, span.trace_id))
+        return sorted(found, key=self._place)
 
 
 def _belongs(span: Span, of_trace: Sequence[Span], session_id: str) -> bool:

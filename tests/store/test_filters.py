@@ -20,6 +20,7 @@ from spanloom.adapters.honeyhive.write import event_message
 from spanloom.codec import json_codec
 from spanloom.model import EVENT_TYPES, STATUSES, EventQuery, Filter, Json, Span
 from spanloom.model.span import EVENT_FIELDS, SHOWN_COLUMNS, TOTAL_TOKENS
+from spanloom.store.sql.predicates import value_at
 from spanloom.store.store import Store
 from tests.store.conftest import Run
 from tests.store.samples import a_span
@@ -259,6 +260,20 @@ def test_a_field_is_what_the_event_shows() -> None:
         for path, value in shown.items():
             if path.split(".")[0] not in ("metadata", "org_id") or not path.endswith(".1"):
                 assert (value_of(span, path) or "") == (value or ""), path
+
+
+def test_a_key_with_dots_is_found() -> None:
+    metadata = {"user.id": 1, "a": {"b.c": {"d.e.f": 2}, "x": 0}, "a.x": 3, "n": None, "n.m": 4}
+    span = a_span(body={"metadata": metadata})
+    for path, value in (
+        ("user.id", 1),
+        ("a.b.c.d.e.f", 2),
+        ("a.x", 0),  # of two ways that with the shorter keys
+        ("n.m", 4),
+        ("a.b.c.d", None),
+        ("user", None),
+    ):
+        assert value_at(f"metadata.{path}")(span) == value, path
 
 
 ODD_KEYS = [

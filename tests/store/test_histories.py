@@ -19,9 +19,10 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from spanloom.errors import SpanloomError
 from spanloom.model import EventQuery, Filter, Io, Span, SpanQuery
 from spanloom.model.patch import Patch
-from spanloom.model.span import Party, Sent, TraceFacts
+from spanloom.model.span import HONEYHIVE, Party, Sent, TraceFacts
 from spanloom.model.summaries import SummaryQuery
 from spanloom.model.usage import HOUR_NS, UsageQuery
 from spanloom.services import trace_views
@@ -32,11 +33,11 @@ from spanloom.store.sql.rederive import Range
 from spanloom.store.store import Store
 from spanloom.v1 import span_pb2
 from tests.databases import DATABASES, new_url, select
-from tests.store.plain_model import Key, PlainModel
+from tests.store.plain_model import AmbiguousError, Key, PlainModel
 from tests.store.samples import a_span
 from tests.store.test_usage import QUERIES
 
-ADAPTER = "letters"
+ADAPTER = HONEYHIVE
 IDS = ["a", "b", 'c"\\', "d%_'é🙂"]
 TRACES = ["t", "u", "s"]
 SESSIONS = ["", "", "s", "s2"]
@@ -184,8 +185,19 @@ class Histories(RuleBasedStateMachine):
     @rule(event_id=st.sampled_from(IDS), patch=PATCHES, is_other=st.booleans())
     def update_event(self, event_id: str, patch: Patch, is_other: bool) -> None:
         store, project, model = self.next(is_other)
-        self.run(store.patch_event(project, event_id, patch))
-        model.update_event(event_id, patch)
+        try:
+            model.update_event(event_id, patch)
+        except AmbiguousError:
+            with pytest.raises(SpanloomError, match="name one of them by trace_id"):
+                self.run(store.patch_event(project, event_id, patch))
+        else:
+            self.run(store.patch_event(project, event_id, patch))
+
+    @rule(event_id=st.sampled_from(IDS), patch=PATCHES, trace_id=st.sampled_from(TRACES))
+    def update_event_of(self, event_id: str, patch: Patch, trace_id: str) -> None:
+        store, project, model = self.next(False)
+        self.run(store.patch_event(project, event_id, patch, trace_id=trace_id))
+        model.update_event(event_id, patch, trace_id)
 
     @rule(trace_id=st.sampled_from(TRACES), span_id=st.sampled_from(IDS), patch=PATCHES)
     def update_span(self, trace_id: str, span_id: str, patch: Patch) -> None:
@@ -198,7 +210,19 @@ class Histories(RuleBasedStateMachine):
     @rule(event_id=st.sampled_from(IDS))
     def delete_event(self, event_id: str) -> None:
         store, project, model = self.next(False)
-        assert self.run(store.delete_event(project, event_id)) == model.delete_event(event_id)
+        try:
+            found = model.delete_event(event_id)
+        except AmbiguousError:
+            with pytest.raises(SpanloomError, match="name one of them by trace_id"):
+                self.run(store.delete_event(project, event_id))
+        else:
+            assert self.run(store.delete_event(project, event_id)) == found
+
+    @rule(event_id=st.sampled_from(IDS), trace_id=st.sampled_from(TRACES))
+    def delete_event_of(self, event_id: str, trace_id: str) -> None:
+        store, project, model = self.next(False)
+        found = self.run(store.delete_event(project, event_id, trace_id=trace_id))
+        assert found == model.delete_event(event_id, trace_id)
 
     @rule(trace_id=st.sampled_from(TRACES), is_other=st.booleans())
     def delete_trace(self, trace_id: str, is_other: bool) -> None:
@@ -318,7 +342,7 @@ class Histories(RuleBasedStateMachine):
     @invariant()
     def spans_are_listed(self) -> None:
         project = self.projects[0]
-        model = self.models[project].spans().values()
+        in_order = self.models[project].in_order()
         for query, holds in (
             (SpanQuery(), lambda span: True),
             (SpanQuery(name="renamed"), lambda span: span.name == "renamed"),
@@ -332,10 +356,7 @@ class Histories(RuleBasedStateMachine):
                 return True
 
             self.run(self.store.list_spans(project, query, take, oldest_first=True, seconds=60))
-            wanted = sorted(
-                filter(holds, model), key=lambda span: (span.start_ns, span.trace_id, span.span_id)
-            )
-            assert found == wanted
+            assert found == list(filter(holds, in_order))
 
     @invariant()
     def traces_are_listed(self) -> None:

@@ -15,7 +15,7 @@ from spanloom.model.parents import cycle_heads
 if TYPE_CHECKING:
     from spanloom.model import Span
 
-SortKey = tuple[bool, int, bool, int, str]
+SortKey = tuple[bool, int, int, bool, int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,8 @@ def span_tree(spans: Sequence[Span]) -> SpanTree:
 def start_key(span: Span) -> SortKey:
     """Orders spans by start.
 
-    A missing start comes last, then a missing end, then the later end, then the larger span id.
+    A missing start comes last, then what was sent later; of spans that no store has ordered, a
+    missing end, then the later end, then the larger span id.
     """
     return _sort_key(span, {})
 
@@ -96,7 +97,8 @@ def root_of(spans: Sequence[Span]) -> Span:
 
 def _sort_key(span: Span, starts: Mapping[str, int]) -> SortKey:
     start = starts.get(span.span_id, span.start_ns)
-    return not start, start, span.end_ns is None, span.end_ns or 0, span.span_id
+    is_open = span.end_ns is None
+    return not start, start, span.sequence, is_open, span.end_ns or 0, span.span_id
 
 
 def _spoken_starts(spans: Sequence[Span]) -> dict[str, int]:

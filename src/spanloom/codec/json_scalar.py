@@ -17,6 +17,7 @@ from typing import Any
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 
 from spanloom.codec.json_error import JsonError, describe, violation
+from spanloom.codec.json_time import read_timestamp
 from spanloom.codec.varint import SMALL, VARINTS, varint
 
 # Takes a JSON value, how many levels of messages may be below it, and the state of the parse (the
@@ -31,6 +32,8 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 _LONGEST_NUMBER = 400
 _SPECIAL = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 _MOST_NAMES = 12
+# Doubles that are times in milliseconds since 1970.
+_TIMES = frozenset({"start_time", "end_time"})
 # Base64 has two alphabets, and both are read.
 _URL_SAFE = str.maketrans("-_", "+/")
 _RANGES: dict[int, tuple[int, int]] = {
@@ -48,7 +51,8 @@ def scalar_writer(field: FieldDescriptor) -> Write:
     if kind in _RANGES:
         return _integer_writer(_tag(number, _VARINT), *_RANGES[kind])
     if kind == FieldDescriptor.TYPE_DOUBLE:
-        return _double_writer(_tag(number, _FIXED64))
+        read = _time if field.name in _TIMES else _number
+        return _double_writer(_tag(number, _FIXED64), read)
     if kind == FieldDescriptor.TYPE_BOOL:
         return _bool_writer(_tag(number, _VARINT))
     if field.enum_type is not None:
@@ -114,18 +118,26 @@ def _bool_writer(tag: bytes) -> Write:
     return write
 
 
-def _double_writer(tag: bytes) -> Write:
+def _double_writer(tag: bytes, read: Callable[[Any], float]) -> Write:
     def write(value: Any, levels: int = 0, state: object = None) -> bytes:
         kind = type(value)
         # NaN and infinities leave more than 0.
         if kind is not int and (kind is not float or value - value):
-            value = _number(value)
+            value = read(value)
         try:
             return tag + _double(value)
         except (OverflowError, struct.error):
             raise violation("is out of the range of a double") from None
 
     return write
+
+
+def _time(value: Any) -> float:
+    """The milliseconds since 1970 of an ISO 8601 text, or the number."""
+    if type(value) is str and not _is_number(value.strip()):
+        seconds, nanos = read_timestamp(value)
+        return (seconds * 1_000_000_000 + nanos) / 1_000_000
+    return _number(value)
 
 
 def _number(value: Any) -> float:

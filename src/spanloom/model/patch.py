@@ -5,7 +5,9 @@ A patch is one JSON object. Its keys: the objects of an event (`EVENT_OBJECTS`),
 where null removes a key; the other values of `Io`, which are replaced; and `name`, `start_ns`,
 `end_ns`, `duration_ms`, `status`, `status_message`, `error_type`, the columns of the same names.
 `user` replaces the user, `cleared` are objects that are emptied before the others are merged, and
-`adapter` is the only adapter to whose spans the patch is applied. Patches are idempotent: applied
+`adapter` is the only adapter to whose spans the patch is applied. `appended` are pieces that belong
+to the message that was sent, by digest: [time in ns, base64]. The store appends them, and `patched`
+leaves them alone. Patches are idempotent: applied
 to a span that has them they change nothing. So they need no lock.
 """
 
@@ -22,6 +24,8 @@ from spanloom.model.times import MAX_TIME_NS
 
 Patch = Mapping[str, Json]
 
+APPENDED = "appended"
+
 _REPLACED = (*(name for name in EVENT_FIELDS if name not in EVENT_OBJECTS), "ideal_output")
 _STATUS = ("status", "status_message", "error_type")
 _UPDATED = ("name", "start_ns", "end_ns")
@@ -35,7 +39,7 @@ def joined(patches: Iterable[Patch]) -> dict[str, Json]:
         for name in patch.get("cleared", ()):
             whole.pop(name, None)
         for name, value in patch.items():
-            if name in EVENT_OBJECTS:
+            if name in EVENT_OBJECTS or name == APPENDED:
                 value = {**whole.get(name, {}), **value}
             elif name == "cleared":
                 value = sorted({*whole.get(name, ()), *value})

@@ -30,6 +30,8 @@ STATUSES = ("UNSET", "OK", "ERROR")
 # The adapter of spans that have a field of their own for what others keep in `config` and
 # `metadata`.
 NATIVE = "native"
+# The adapter of what the API of events wrote.
+HONEYHIVE = "honeyhive"
 # The type of the feedback that an evaluator's result is.
 EVALUATION = "spanloom.evaluation"
 
@@ -238,6 +240,7 @@ class Span:
     trace: TraceFacts = field(default_factory=lambda: NO_TRACE)
     sent: Sent = field(default_factory=lambda: NO_SENT)
     version: int = field(default=0, compare=False)
+    sequence: int = field(default=0, compare=False)
 
 
 def told_apart(config: Json, metadata: Json, columns: Span) -> int:

@@ -23,7 +23,9 @@ from spanloom.model.checks import Violations, possible_id
 from spanloom.model.paging import bounded_limit, bounded_offset, not_negative
 from spanloom.model.turn import TurnChat
 from spanloom.services.context import CallContext
+from spanloom.services.trace_ids import stored_trace_id
 from spanloom.services.trace_views import TraceViews
+from spanloom.store.spans import Position, position_of
 from spanloom.store.store import Store
 from spanloom.v1 import agent_chat_service_pb2 as pb
 from spanloom.v1 import agent_pb2
@@ -58,6 +60,7 @@ class AgentChatService:
         trace_id = request.trace_id
         if not trace_id:
             raise invalid_field("trace_id", "is required")
+        trace_id = await stored_trace_id(self._store, project, trace_id)
         known = possible_id(trace_id)
         if known and not request.include_feedback:
             chat = await self._views.get(
@@ -158,7 +161,7 @@ class AgentChatService:
         show = partial(match_of, project_id=request.project_id, truncated=truncated)
         page = MatchPage(query.text, roles, show, offset=offset, limit=limit)
         call.notes.on_deadline = _NARROW
-        after: tuple[int, str, str] | None = None
+        after: Position | None = None
         while not page.is_full:
             spans = await self._store.speaking_spans(
                 project, query, limit=_SEARCHED_AT_ONCE, after=after
@@ -166,7 +169,7 @@ class AgentChatService:
             await run_in_thread_if_large(len(spans), partial(page.add, spans))
             if len(spans) < _SEARCHED_AT_ONCE:
                 break
-            after = (spans[-1].start_ns, spans[-1].trace_id, spans[-1].span_id)
+            after = position_of(spans[-1])
         return search_response(page.matches)
 
     async def list_agents(

@@ -27,7 +27,8 @@ from spanloom.services.context import CallContext
 from spanloom.services.queries.cursors import position_of_cursor
 from spanloom.services.tails.chats import METHOD, ChatGroup, count_reviews
 from spanloom.services.tails.follower import Follower
-from spanloom.store.spans import Position
+from spanloom.services.trace_ids import stored_trace_id
+from spanloom.store.spans import Position, position_of
 from spanloom.store.store import Store
 from spanloom.v1 import chat_pb2
 from spanloom.v1 import chat_service_pb2 as pb
@@ -115,10 +116,10 @@ class ChatService:
         )
         name = list_name("SearchChatMessages", request, "time_limit")
         token = position_in(
-            request.page_token, name, project, (int, str, str, int), spelled("page_token")
+            request.page_token, name, project, (int, int, str, str, int), spelled("page_token")
         )
-        *place, skipped = token or (0, "", "", 0)
-        after: Position | None = tuple(place) if place[1] else None
+        *place, skipped = token or (0, 0, "", "", 0)
+        after: Position | None = tuple(place) if place[2] else None
         page = _MatchPage(request, size, skipped)
         last, number = await self._store.list_spans(
             project, query, page.take, after=after, seconds=seconds
@@ -130,9 +131,9 @@ class ChatService:
         )
         is_complete = last is None and not page.is_full
         if not is_complete:
-            position = last or after or (0, "", "")
+            position = last or after or (0, 0, "", "")
             response.next_page_token = token_of(name, project, [*position, page.partly])
-            if position[1]:
+            if position[2]:
                 response.searched_back_to_time.CopyFrom(timestamp_from_ns(position[0]))
         return response
 
@@ -174,6 +175,7 @@ class ChatService:
         """One trace, and the number of all: those of a conversation in the order that is asked
         for."""
         if trace_id := request.trace_id:
+            trace_id = await stored_trace_id(self._store, project, trace_id)
             known = possible_id(trace_id)
             spans = await self._store.trace_spans(project, trace_id) if known else []
             if not spans:
@@ -198,7 +200,7 @@ class ChatService:
             said: set[tuple[str, str]] = set()
 
             def add(span: Span, said: set[tuple[str, str]] = said) -> bool:
-                if (span.start_ns, span.trace_id, span.span_id) < after:
+                if position_of(span) < after:
                     return False
                 said.update((role, _digest(text)) for role, text in spoken(span))
                 return True

@@ -83,7 +83,9 @@ class EventService:
         patch = read_update(request)
         await self._store.ensure_project(project)
         if patch:
-            await self._store.patch_event(project, request.event_id, patch)
+            await self._store.patch_event(
+                project, request.event_id, patch, trace_id=request.trace_id
+            )
         return event_service_pb2.UpdateEventResponse(success=True)
 
     async def delete_event(
@@ -93,7 +95,9 @@ class EventService:
         event_id = request.event_id
         if not event_id:
             raise invalid_field("event_id", "is required")
-        if not possible_id(event_id) or not await self._store.delete_event(project, event_id):
+        if not _possible(request) or not await self._store.delete_event(
+            project, event_id, trace_id=request.trace_id
+        ):
             raise not_found("event", event_id[:64])
         return event_service_pb2.DeleteEventResponse(success=True, deleted=event_id)
 
@@ -104,7 +108,9 @@ class EventService:
         event_id = request.event_id
         if not event_id:
             raise invalid_field("event_id", "is required")
-        span = await self._store.find_event(project, event_id) if possible_id(event_id) else None
+        span = None
+        if _possible(request):
+            span = await self._store.find_event(project, event_id, trace_id=request.trace_id)
         if span is None:
             raise not_found("event", event_id[:64])
         return event_service_pb2.GetEventResponse(event=event_message(span))
@@ -236,6 +242,13 @@ class EventService:
 
         await run_in_thread_if_large(len(page.items), fill)
         return min(page.total, MAX_INT32)
+
+
+def _possible(
+    request: event_service_pb2.GetEventRequest | event_service_pb2.DeleteEventRequest,
+) -> bool:
+    """Whether the ids of the request can be those of an event."""
+    return possible_id(request.event_id) and (not request.trace_id or possible_id(request.trace_id))
 
 
 def _named_projects(batch: EventBatch, field: str) -> Iterator[tuple[str, str]]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
+from opentelemetry.proto.logs.v1.logs_pb2 import ResourceLogs
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 
 from spanloom.adapters.otlp.read import briefs_from
@@ -22,7 +23,8 @@ OTLP_SERVICE = trace_service_pb2.DESCRIPTOR.services_by_name["TraceService"].ful
 
 _MOST_REASONS = 20
 # Spans per write. A larger request, or one with very large spans, is converted in a thread.
-_SPANS_A_WRITE = 500
+SPANS_A_WRITE = 500
+Group = TypeVar("Group", ResourceSpans, ResourceLogs)
 # Resource attributes that name the project, the first that is there; of `entity/project` the last
 # part.
 _PROJECT_ATTRIBUTES = ("wandb.project", "honeyhive.project", "openinference.project.name")
@@ -35,6 +37,7 @@ class OtlpTraceService:
     large request is stored in parts: one that is answered with an error may have been stored up to
     a part, and the error says so. Sending it again is safe, since a span replaces the one of its
     ids; so a span that is sent while it is open is completed by the one that is sent when it ends.
+    An open one that comes later, by a retry or another exporter, does not replace it.
     """
 
     def __init__(self, store: Store) -> None:
@@ -46,12 +49,12 @@ class OtlpTraceService:
         weight = sum(
             len(scope.spans) for group in request.resource_spans for scope in group.scope_spans
         )
-        if weight <= _SPANS_A_WRITE:
+        if weight <= SPANS_A_WRITE:
             weight = max(weight, request.ByteSize() // 4096)
         rejected: list[tuple[str, str]] = []
         stored = 0
-        for project, groups in _by_project(request.resource_spans, call).items():
-            parts = briefs_from(groups, received_ns=call.received_ns, most=_SPANS_A_WRITE)
+        for project, groups in by_project(request.resource_spans, call).items():
+            parts = briefs_from(groups, received_ns=call.received_ns, most=SPANS_A_WRITE)
             while (
                 part := await run_in_thread_if_large(weight, partial(next, parts, None))
             ) is not None:
@@ -83,6 +86,7 @@ class OtlpTraceService:
             evaluations=[trace_scan(trace_id) for trace_id in sorted(certain)],
             scan_if_sampled=possible,
             partial=True,
+            keep_ended=True,
         )
         return [
             (
@@ -108,14 +112,12 @@ def _after(stored: int, error: SpanloomError) -> SpanloomError:
     )
 
 
-def _by_project(
-    groups: Sequence[ResourceSpans], call: CallContext
-) -> dict[str, list[ResourceSpans]]:
+def by_project(groups: Sequence[Group], call: CallContext) -> dict[str, list[Group]]:
     """The groups by the project they go to. Resources decide only for an instance key that names
     none."""
     if call.key_project != INSTANCE or call.header_project:
         return {call.project(): list(groups)}
-    found: dict[str, list[ResourceSpans]] = {}
+    found: dict[str, list[Group]] = {}
     for group in groups:
         hint = _named_project(group.resource.attributes) or call.header_hint
         found.setdefault(call.project(hint), []).append(group)

@@ -41,6 +41,7 @@ from spanloom.services.queries.trace_filters import (
 )
 from spanloom.services.queries.trace_search import TraceSearch
 from spanloom.services.queries.usage import usage
+from spanloom.services.trace_ids import stored_trace_id
 from spanloom.store.store import Store
 from spanloom.v1 import access_pb2, query_pb2
 from spanloom.v1 import query_service_pb2 as pb
@@ -98,7 +99,8 @@ class QueryService:
         self, request: pb.GetTraceSummaryRequest, call: CallContext
     ) -> pb.GetTraceSummaryResponse:
         project = call.project()
-        trace_id = _checked_id(request, "trace", "trace_id")
+        asked = _checked_id(request, "trace", "trace_id")
+        trace_id = await stored_trace_id(self._store, project, asked)
         row = await self._store.summaries.trace(project, trace_id)
         if row is None:
             raise not_found("trace", trace_id)
@@ -150,7 +152,8 @@ class QueryService:
         self, request: pb.GetTraceOutlineRequest, call: CallContext
     ) -> AsyncIterator[pb.GetTraceOutlineResponse]:
         project = call.project()
-        trace_id = _checked_id(request, "trace", "trace_id")
+        asked = _checked_id(request, "trace", "trace_id")
+        trace_id = await stored_trace_id(self._store, project, asked)
         method = f"outline\0{trace_id}"
         now = call.received_ns
         after = 0
@@ -184,7 +187,8 @@ class QueryService:
         if not request.trace_id:
             violations.add("trace_id", "is required")
         violations.refuse()
-        trace_id = _checked_id(request, "trace", "trace_id")
+        asked = _checked_id(request, "trace", "trace_id")
+        trace_id = await stored_trace_id(self._store, project, asked)
         if request.span_id and not possible_id(request.span_id):
             raise invalid_field(json_path(type(request))("span_id"), "is too long")
         named = list_name(request, "time_limit")

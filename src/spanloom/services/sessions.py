@@ -13,11 +13,9 @@ from spanloom.errors import invalid_field, not_found
 from spanloom.model import Span
 from spanloom.model.checks import possible_id
 from spanloom.services.context import CallContext
+from spanloom.services.trace_ids import stored_trace_id
 from spanloom.store.store import Store
-from spanloom.v1 import event_pb2, session_pb2, session_service_pb2
-
-# Epoch milliseconds past this (the year 5138) are microseconds.
-_MOST_MS = 1e14
+from spanloom.v1 import session_pb2, session_service_pb2
 
 
 class SessionService:
@@ -41,7 +39,7 @@ class SessionService:
         session_id = span.session_id
         await self._store.start_session(project, span, again=read_restart(properties))
         # As stored: with earlier fields, and with updates that came before the session.
-        span = await self._store.find_event(project, session_id) or span
+        span = await self._store.find_event(project, session_id, trace_id=span.trace_id) or span
         answer = session_service_pb2.StartSessionResponse(
             org_id=ORG_ID, workspace_id=WORKSPACE_ID, project_id=project
         )
@@ -57,8 +55,6 @@ class SessionService:
         project = call.project_of_parts(
             (event.project, f"{field}[{index}].project") for index, event in enumerate(events)
         )
-        for event in request.logs:
-            _in_milliseconds(event)
         read = await run_in_thread_if_large(
             len(events),
             lambda: read_session_events(
@@ -75,7 +71,7 @@ class SessionService:
         self, request: session_service_pb2.GetSessionRequest, call: CallContext
     ) -> session_service_pb2.GetSessionResponse:
         project = call.project()
-        session_id = _known(request.session_id)
+        session_id = await stored_trace_id(self._store, project, _known(request.session_id))
         spans: Sequence[Span] = await self._store.session_spans(project, session_id)
         if (
             not spans
@@ -92,7 +88,7 @@ class SessionService:
         self, request: session_service_pb2.DeleteSessionRequest, call: CallContext
     ) -> session_service_pb2.DeleteSessionResponse:
         project = call.project()
-        session_id = _known(request.session_id)
+        session_id = await stored_trace_id(self._store, project, _known(request.session_id))
         if not await self._store.delete_session(project, session_id):
             raise not_found("session", session_id)
         return session_service_pb2.DeleteSessionResponse(success=True, deleted=session_id)
@@ -120,9 +116,3 @@ def _known(session_id: str) -> str:
     if not possible_id(session_id):
         raise not_found("session", session_id[:64])
     return session_id
-
-
-def _in_milliseconds(event: event_pb2.Event) -> None:
-    for name in ("start_time", "end_time"):
-        if event.HasField(name) and getattr(event, name) > _MOST_MS:
-            setattr(event, name, getattr(event, name) / 1000)

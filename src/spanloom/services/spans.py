@@ -25,6 +25,7 @@ from spanloom.services.queries.cursors import position_of_cursor
 from spanloom.services.recording.spans import MOST_SPANS, Import, Recorder, read_request, record
 from spanloom.services.tails.follower import Follower
 from spanloom.services.tails.spans import METHOD, SpanGroup
+from spanloom.services.trace_ids import stored_trace_id
 from spanloom.store.store import Store
 from spanloom.v1 import span_pb2
 from spanloom.v1 import span_service_pb2 as pb
@@ -125,7 +126,7 @@ class SpanService:
         query, matches = span_query(request.filter, request.trace_id, bad)
         name = list_name("ListSpans", request)
         after = position_in(
-            request.page_token, name, project, (int, str, str), spelled("page_token")
+            request.page_token, name, project, (int, int, str, str), spelled("page_token")
         )
         page = _Page(matches, size, limit, basic=request.view == span_pb2.SPAN_VIEW_BASIC)
         last, _ = await self._store.list_spans(
@@ -222,7 +223,8 @@ class SpanService:
     ) -> Span:
         project = call.project()
         _required(request).refuse()
-        key = request.trace_id, request.span_id
+        trace_id = await stored_trace_id(self._store, project, request.trace_id)
+        key = trace_id, request.span_id
         span = await self._store.find_span(project, *key) if all(map(possible_id, key)) else None
         if span is None:
             raise not_found("span", "/".join(part[:64] for part in key))

@@ -11,6 +11,7 @@ from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.errors import invalid_field, not_found
 from spanloom.model.checks import possible_id
 from spanloom.services.context import CallContext
+from spanloom.services.trace_ids import stored_trace_id
 from spanloom.store.spans import SpanStore
 from spanloom.v1 import trace_export_service_pb2
 
@@ -28,6 +29,7 @@ class TraceExportService:
         trace_id = request.trace_id
         if not trace_id:
             raise invalid_field(json_path(type(request))("trace_id"), "is required")
+        trace_id = await stored_trace_id(self._store, project, trace_id)
         spans = await self._store.trace_spans(project, trace_id) if possible_id(trace_id) else []
         if not spans:
             raise not_found("trace", trace_id[:64])

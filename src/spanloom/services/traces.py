@@ -28,6 +28,7 @@ from spanloom.model.prompt_versions import PromptVersions
 from spanloom.model.times import OUT_OF_RANGE
 from spanloom.services.context import CallContext
 from spanloom.services.repeats import answer_once
+from spanloom.services.trace_ids import stored_trace_id
 from spanloom.services.trace_views import TraceViews
 from spanloom.store.once import EACH_TIME, Once
 from spanloom.store.store import Store
@@ -93,7 +94,7 @@ class TraceService:
         self, request: trace_service_pb2.GetTraceRequest, call: CallContext
     ) -> trace_service_pb2.GetTraceResponse:
         project = call.project()
-        trace_id = _trace_id(request)
+        trace_id = await stored_trace_id(self._store, project, _trace_id(request))
         response = await self._views.get(
             project,
             trace_id,
@@ -126,7 +127,7 @@ class TraceService:
         self, request: trace_service_pb2.DeleteTraceRequest, call: CallContext
     ) -> trace_service_pb2.DeleteTraceResponse:
         project = call.project()
-        trace_id = _trace_id(request)
+        trace_id = await stored_trace_id(self._store, project, _trace_id(request))
         if not await self._store.delete_trace(project, trace_id):
             raise not_found("trace", trace_id)
         return trace_service_pb2.DeleteTraceResponse()

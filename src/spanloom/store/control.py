@@ -3,7 +3,7 @@ relational database."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from spanloom.model import Feedback, FeedbackQuery, Key, Page
@@ -40,15 +40,19 @@ class ControlStore(Protocol):
 
     # Updates of events
 
-    async def patch_event(self, project: str, event_id: str, patch: Patch) -> None:
+    async def patch_event(
+        self, project: str, event_id: str, patch: Patch, *, trace_id: str = ""
+    ) -> None:
         """Store an update (`spanloom.model.patch`) of an event, and apply it to the event's spans,
         now and whenever they are written again.
 
-        The event need not exist: nothing is listed until it does. Where several traces hold the
-        event id, the update is applied in each. A stored update that cannot be applied to a span is
-        skipped, and the log names the event.
+        The event need not exist: nothing is listed until it does. An update is of the event in one
+        trace: in `trace_id`, else in the trace that has it, else in the first that gets it. With
+        an event that `write_spans` moves to another trace its updates move. A stored update that
+        cannot be applied to a span is skipped, and the log names the event.
 
         Raises:
+            FAILED_PRECONDITION: without `trace_id`, several traces have the event.
             INVALID_ARGUMENT: the patch is not JSON that can be stored; the error names the field.
         """
         ...
@@ -66,8 +70,26 @@ class ControlStore(Protocol):
         """
         ...
 
+    async def append_to_spans(
+        self,
+        project: str,
+        adapter: str,
+        pieces: Mapping[tuple[str, str], Mapping[str, tuple[int, bytes]]],
+    ) -> None:
+        """Append pieces to the messages that an adapter keeps of spans, now and whenever the spans
+        are written again; the columns follow.
+
+        Each piece is appended once, whatever number of times it comes, and in the order of the
+        times. The spans need not exist. Of one span at most 16 MiB are appended.
+
+        Args:
+            pieces: by (trace id, span id), then by digest: a time in nanoseconds, and bytes.
+        """
+        ...
+
     async def event_patch(self, project: str, event_id: str) -> Patch:
-        """All updates of an event as one, whether the event exists or not; {} when it has none."""
+        """The updates that wait for an event, or are of it in the trace with its id, as one; {}
+        when there are none."""
         ...
 
     # Feedback

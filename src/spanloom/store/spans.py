@@ -39,8 +39,8 @@ NO_PATCH: Patch = {}
 # Makes the whole span of what an adapter kept of it (`Sent.adapter`, `.message`, `.envelope`) and
 # of its columns.
 Restore = Callable[[str, bytes, bytes, Span], Span]
-# The place of a span in a list: its start, its trace, its id.
-Position = tuple[int, str, str]
+# The place of a span in a list: its start, its sequence, its trace, its id.
+Position = tuple[int, int, str, str]
 # The most points of a chart.
 MOST_POINTS = 10_000
 
@@ -53,6 +53,11 @@ class RefusedSpan:
     index: int
     field: str
     description: str
+
+
+def position_of(span: Span) -> Position:
+    """Where a span that the store gave is in lists of it."""
+    return span.start_ns, span.sequence, span.trace_id, span.span_id
 
 
 class SpanStore(Protocol):
@@ -111,6 +116,7 @@ class SpanStore(Protocol):
         scan_if_sampled: Collection[str] = (),
         events: bool = False,
         partial: bool = False,
+        keep_ended: bool = False,
     ) -> Sequence[RefusedSpan]:
         """Store spans, each in place of an earlier one of the same trace id and span id; the last
         of one identity in a call is kept.
@@ -127,8 +133,10 @@ class SpanStore(Protocol):
                 was chosen for evaluation.
             events: an event id names one event in all traces. Spans that an earlier call with
                 `events` stored under one of these event ids in other traces are deleted; their
-                updates and feedback are kept.
+                updates move, and their feedback is kept.
             partial: store what can be stored, and return the rest.
+            keep_ended: a span that is open does not replace one that has ended and has the same
+                start. Merging rows by key: as `record_spans`.
 
         Returns:
             With `partial`, the spans that cannot be stored, by index; else an empty list.
@@ -163,7 +171,7 @@ class SpanStore(Protocol):
         ...
 
     async def start_session(self, project: str, session: Span, again: Patch = NO_PATCH) -> bool:
-        """Store a session's span unless an event with its id exists; whether it was stored.
+        """Store a session's span unless its trace has an event with its id; whether it was stored.
 
         Of calls at once, in any process, one stores.
 
@@ -188,9 +196,13 @@ class SpanStore(Protocol):
         """
         ...
 
-    async def delete_event(self, project: str, event_id: str) -> bool:
-        """Delete the spans with this event id, their updates and feedback; False when there was
-        none. Else as `delete_trace`."""
+    async def delete_event(self, project: str, event_id: str, *, trace_id: str = "") -> bool:
+        """Delete the event with this id in the trace, or in the one trace that has it, its updates
+        and feedback; False when there was none. Else as `delete_trace`.
+
+        Raises:
+            FAILED_PRECONDITION: without `trace_id`, several traces have the event.
+        """
         ...
 
     async def delete_session(self, project: str, session_id: str) -> bool:
@@ -244,8 +256,8 @@ class SpanStore(Protocol):
         after: Position | None = None,
         seconds: float,
     ) -> tuple[Position | None, int]:
-        """Give spans to `take`, in a thread, one after the other: newest start first, ties by trace
-        id, then span id, both descending; or the other way round.
+        """Give spans to `take`, in a thread, one after the other: newest start first, of one start
+        that which was first written last; or the other way round.
 
         Continuing after a position skips no span and gives none twice, unless its start changes.
         Merging rows by key: as `find_events`.
@@ -275,8 +287,8 @@ class SpanStore(Protocol):
         ...
 
     async def trace_spans(self, project: str, trace_id: str) -> list[Span]:
-        """All spans of a trace by start, then span id; [] when unknown. Merging rows by key: the
-        newest row of each key."""
+        """All spans of a trace by start, then by when each was first written; [] when unknown.
+        Merging rows by key: the newest row of each key."""
         ...
 
     async def trace_versions(self, project: str, trace_id: str) -> list[int]:
@@ -287,7 +299,7 @@ class SpanStore(Protocol):
         ...
 
     async def session_spans(self, project: str, session_id: str) -> list[Span]:
-        """All spans of this session by start, then span id; [] when unknown.
+        """All spans of this session by start, then by when each was first written; [] when unknown.
 
         Merging rows by key: the session id is compared after the newest row of each key was chosen,
         for spans change session.
@@ -320,8 +332,9 @@ class SpanStore(Protocol):
         """
         ...
 
-    async def find_event(self, project: str, event_id: str) -> Span | None:
-        """The span with this event id; the one written last where several traces hold it.
+    async def find_event(self, project: str, event_id: str, *, trace_id: str = "") -> Span | None:
+        """The span with this event id, in the trace if one is given; the one written last where
+        there are several.
 
         Merging rows by key: the row with the highest version, found by an index of places.
         """
@@ -333,8 +346,8 @@ class SpanStore(Protocol):
         Where only a look at whole spans tells, the number is exact up to 10,000, or as far as they
         are counted in about a second once the page is full; then it is a lower bound.
 
-        All filters hold, and the start lies within [since_ns, until_ns]. Newest start first, ties
-        by event id. Events of kind session are events, too.
+        All filters hold, and the start lies within [since_ns, until_ns]. Newest start first, of one
+        start that which was first written last. Events of kind session are events, too.
 
         Merging rows by key: candidates are found in all versions of a row, then the newest version
         of each decides.
@@ -377,7 +390,7 @@ class SpanStore(Protocol):
         how many there are.
 
         Each trace is its id and its spans that belong to the conversation or to none, by start,
-        then span id. Merging rows by key: as `session_spans`.
+        then by when each was first written. Merging rows by key: as `session_spans`.
         """
         ...
 
@@ -387,7 +400,7 @@ class SpanStore(Protocol):
         query: SpokenQuery,
         *,
         limit: int,
-        after: tuple[int, str, str] | None = None,
+        after: Position | None = None,
     ) -> list[Span]:
         """Spans that may say what is asked for, newest start first.
 
@@ -395,7 +408,7 @@ class SpanStore(Protocol):
         elsewhere in its body. Merging rows by key: as `find_events`, by an index of words.
 
         Args:
-            after: (start_ns, trace_id, span_id) of the last span seen.
+            after: the position of the last span seen.
         """
         ...
 

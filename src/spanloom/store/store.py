@@ -46,6 +46,7 @@ class Store(SqlSpans, SqlControl):
         *,
         control_url: str = "",
         restore: Restore = no_adapter,
+        reread: Restore = no_adapter,
         migrate: bool = True,
         durable: bool = True,
         queue_rows: int = 50_000,
@@ -59,6 +60,8 @@ class Store(SqlSpans, SqlControl):
                 not supported yet.
             restore: makes the whole spans of what adapters keep of them (`Sent.message`); without
                 it a store reads only spans that were written with their parts.
+            reread: as `restore`, but derives the columns as well, for spans whose messages came in
+                pieces (`ControlStore.append_to_spans`).
             migrate: create the tables or take them to the newest schema first.
             durable: False for a process that writes only what can be made again, the index of
                 terms: a crash of the machine may undo the last of it, and no commit waits for the
@@ -78,6 +81,7 @@ class Store(SqlSpans, SqlControl):
         connections = await Connections.open(
             url,
             restore=restore,
+            reread=reread,
             migrate=migrate,
             durable=durable,
             queue_rows=queue_rows,

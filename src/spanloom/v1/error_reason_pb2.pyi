@@ -234,6 +234,13 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         ErrorInfo.metadata: { "header": "origin", "value": "https://app.example" }
     """
+    ERROR_REASON_AMBIGUOUS_EVENT: _ErrorReason.ValueType  # 40
+    """Several traces have an event with this id, because ids of logs and of OpenTelemetry spans are
+    unique within their trace only (FAILED_PRECONDITION). Nothing was changed. Repeat the call with
+    the `trace_id` of one of them.
+
+        ErrorInfo.metadata: { "event_id": "ask" }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason for an error, for programs. Every error that Spanloom itself returns carries one
@@ -462,5 +469,12 @@ ERROR_REASON_FOREIGN_SITE: ErrorReason.ValueType  # 39
 its Origin or its Host is not this machine's (PERMISSION_DENIED).
 
     ErrorInfo.metadata: { "header": "origin", "value": "https://app.example" }
+"""
+ERROR_REASON_AMBIGUOUS_EVENT: ErrorReason.ValueType  # 40
+"""Several traces have an event with this id, because ids of logs and of OpenTelemetry spans are
+unique within their trace only (FAILED_PRECONDITION). Nothing was changed. Repeat the call with
+the `trace_id` of one of them.
+
+    ErrorInfo.metadata: { "event_id": "ask" }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -200,16 +200,22 @@ class GetEventRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     EVENT_ID_FIELD_NUMBER: _builtins.int
+    TRACE_ID_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     """The event's id. Required."""
+    trace_id: _builtins.str
+    """The trace of the event, for ids that are unique within their trace only. If unset, and several
+    traces have the event, the one that was written last is returned.
+    """
     def __init__(
         self,
         *,
         event_id: _builtins.str = ...,
+        trace_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -533,6 +539,7 @@ class UpdateEventRequest(_message.Message):
     END_TIME_FIELD_NUMBER: _builtins.int
     DURATION_FIELD_NUMBER: _builtins.int
     CHILDREN_IDS_FIELD_NUMBER: _builtins.int
+    TRACE_ID_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     """The id of the event or session, 1 to 256 characters. Required."""
     project: _builtins.str
@@ -550,6 +557,10 @@ class UpdateEventRequest(_message.Message):
     duration: _builtins.float
     """Replaces the duration, in milliseconds, 0 or more. If unset, a change of the start or end time
     also changes a duration that was their difference.
+    """
+    trace_id: _builtins.str
+    """The trace of the event, for ids that are unique within their trace only. The trace of an event
+    that was created by this service is its session.
     """
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
@@ -606,10 +617,11 @@ class UpdateEventRequest(_message.Message):
         end_time: _builtins.float | None = ...,
         duration: _builtins.float | None = ...,
         children_ids: _abc.Iterable[_builtins.str] | None = ...,
+        trace_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_duration", b"_duration", "_end_time", b"_end_time", "_error", b"_error", "_event_name", b"_event_name", "_start_time", b"_start_time", "config", b"config", "duration", b"duration", "end_time", b"end_time", "error", b"error", "event_name", b"event_name", "feedback", b"feedback", "inputs", b"inputs", "metadata", b"metadata", "metrics", b"metrics", "outputs", b"outputs", "start_time", b"start_time", "user_properties", b"user_properties"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duration", b"_duration", "_end_time", b"_end_time", "_error", b"_error", "_event_name", b"_event_name", "_start_time", b"_start_time", "children_ids", b"children_ids", "config", b"config", "duration", b"duration", "end_time", b"end_time", "error", b"error", "event_id", b"event_id", "event_name", b"event_name", "feedback", b"feedback", "inputs", b"inputs", "metadata", b"metadata", "metrics", b"metrics", "outputs", b"outputs", "project", b"project", "start_time", b"start_time", "user_properties", b"user_properties"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duration", b"_duration", "_end_time", b"_end_time", "_error", b"_error", "_event_name", b"_event_name", "_start_time", b"_start_time", "children_ids", b"children_ids", "config", b"config", "duration", b"duration", "end_time", b"end_time", "error", b"error", "event_id", b"event_id", "event_name", b"event_name", "feedback", b"feedback", "inputs", b"inputs", "metadata", b"metadata", "metrics", b"metrics", "outputs", b"outputs", "project", b"project", "start_time", b"start_time", "trace_id", b"trace_id", "user_properties", b"user_properties"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__duration: _TypeAlias = _typing.Literal["duration"]  # noqa: Y015
     _WhichOneofArgType__duration: _TypeAlias = _typing.Literal["_duration", b"_duration"]  # noqa: Y015
@@ -671,16 +683,22 @@ class DeleteEventRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     EVENT_ID_FIELD_NUMBER: _builtins.int
+    TRACE_ID_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     """The event's id. Required."""
+    trace_id: _builtins.str
+    """The trace of the event, for ids that are unique within their trace only. The trace of an event
+    that was created by this service is its session.
+    """
     def __init__(
         self,
         *,
         event_id: _builtins.str = ...,
+        trace_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -78,25 +78,32 @@ class EventServiceStub:
     event. An update of a session that no client described (only its events name it) is visible in
     GetSession. The response does not say whether the event exists.
 
-    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
+    An update is of one event: that of `trace_id`, or that of the one trace that has the event, or
+    that of the first trace that gets it.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, and
+    FAILED_PRECONDITION (ERROR_REASON_AMBIGUOUS_EVENT) if several traces have an event with this id
+    and `trace_id` is unset.
     """
     DeleteEvent: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.DeleteEventRequest, _event_service_pb2.DeleteEventResponse]
     """Deletes an event together with its updates and feedback, atomically. Child events are kept.
 
     Returns NOT_FOUND (ERROR_REASON_EVENT_NOT_FOUND) if the project has no such event. A repeated
-    delete therefore returns NOT_FOUND.
+    delete therefore returns NOT_FOUND. Returns FAILED_PRECONDITION (ERROR_REASON_AMBIGUOUS_EVENT)
+    if several traces have an event with this id and `trace_id` is unset.
     """
     GetEvent: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.GetEventRequest, _event_service_pb2.GetEventResponse]
-    """Gets an event. If several traces contain a span with this event id, the one that was written
-    last is returned.
+    """Gets an event. If several traces contain a span with this event id, and `trace_id` is unset, the
+    one that was written last is returned.
 
     Returns NOT_FOUND (ERROR_REASON_EVENT_NOT_FOUND) if the project has no such event.
     """
     ExportEvents: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.ExportEventsRequest, _event_service_pb2.ExportEventsResponse]
     """Gets one page of the events that match all filters, with the total number of matches. Without
-    filters, all events match. The order is by start time, latest first, and then by event id. If
-    nothing matches, the page is empty. Pages are counted at the time of each call: events that are
-    written between two calls move later events to other pages.
+    filters, all events match. The order is by start time, latest first; of events with the same
+    start time, the one that was sent last is first. If nothing matches, the page is empty. Pages
+    are counted at the time of each call: events that are written between two calls move later
+    events to other pages.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names an invalid filter
     (`filters[1].operator`), a negative `limit` or `page`, or an invalid `dateRange.relative`.
@@ -179,25 +186,32 @@ class EventServiceAsyncStub(EventServiceStub):
     event. An update of a session that no client described (only its events name it) is visible in
     GetSession. The response does not say whether the event exists.
 
-    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
+    An update is of one event: that of `trace_id`, or that of the one trace that has the event, or
+    that of the first trace that gets it.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, and
+    FAILED_PRECONDITION (ERROR_REASON_AMBIGUOUS_EVENT) if several traces have an event with this id
+    and `trace_id` is unset.
     """
     DeleteEvent: _aio.UnaryUnaryMultiCallable[_event_service_pb2.DeleteEventRequest, _event_service_pb2.DeleteEventResponse]  # type: ignore[assignment]
     """Deletes an event together with its updates and feedback, atomically. Child events are kept.
 
     Returns NOT_FOUND (ERROR_REASON_EVENT_NOT_FOUND) if the project has no such event. A repeated
-    delete therefore returns NOT_FOUND.
+    delete therefore returns NOT_FOUND. Returns FAILED_PRECONDITION (ERROR_REASON_AMBIGUOUS_EVENT)
+    if several traces have an event with this id and `trace_id` is unset.
     """
     GetEvent: _aio.UnaryUnaryMultiCallable[_event_service_pb2.GetEventRequest, _event_service_pb2.GetEventResponse]  # type: ignore[assignment]
-    """Gets an event. If several traces contain a span with this event id, the one that was written
-    last is returned.
+    """Gets an event. If several traces contain a span with this event id, and `trace_id` is unset, the
+    one that was written last is returned.
 
     Returns NOT_FOUND (ERROR_REASON_EVENT_NOT_FOUND) if the project has no such event.
     """
     ExportEvents: _aio.UnaryUnaryMultiCallable[_event_service_pb2.ExportEventsRequest, _event_service_pb2.ExportEventsResponse]  # type: ignore[assignment]
     """Gets one page of the events that match all filters, with the total number of matches. Without
-    filters, all events match. The order is by start time, latest first, and then by event id. If
-    nothing matches, the page is empty. Pages are counted at the time of each call: events that are
-    written between two calls move later events to other pages.
+    filters, all events match. The order is by start time, latest first; of events with the same
+    start time, the one that was sent last is first. If nothing matches, the page is empty. Pages
+    are counted at the time of each call: events that are written between two calls move later
+    events to other pages.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names an invalid filter
     (`filters[1].operator`), a negative `limit` or `page`, or an invalid `dateRange.relative`.
@@ -307,7 +321,12 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         event. An update of a session that no client described (only its events name it) is visible in
         GetSession. The response does not say whether the event exists.
 
-        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
+        An update is of one event: that of `trace_id`, or that of the one trace that has the event, or
+        that of the first trace that gets it.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, and
+        FAILED_PRECONDITION (ERROR_REASON_AMBIGUOUS_EVENT) if several traces have an event with this id
+        and `trace_id` is unset.
         """
 
     @_abc_1.abstractmethod
@@ -319,7 +338,8 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         """Deletes an event together with its updates and feedback, atomically. Child events are kept.
 
         Returns NOT_FOUND (ERROR_REASON_EVENT_NOT_FOUND) if the project has no such event. A repeated
-        delete therefore returns NOT_FOUND.
+        delete therefore returns NOT_FOUND. Returns FAILED_PRECONDITION (ERROR_REASON_AMBIGUOUS_EVENT)
+        if several traces have an event with this id and `trace_id` is unset.
         """
 
     @_abc_1.abstractmethod
@@ -328,8 +348,8 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _event_service_pb2.GetEventRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_event_service_pb2.GetEventResponse, _abc.Awaitable[_event_service_pb2.GetEventResponse]]:
-        """Gets an event. If several traces contain a span with this event id, the one that was written
-        last is returned.
+        """Gets an event. If several traces contain a span with this event id, and `trace_id` is unset, the
+        one that was written last is returned.
 
         Returns NOT_FOUND (ERROR_REASON_EVENT_NOT_FOUND) if the project has no such event.
         """
@@ -341,9 +361,10 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_event_service_pb2.ExportEventsResponse, _abc.Awaitable[_event_service_pb2.ExportEventsResponse]]:
         """Gets one page of the events that match all filters, with the total number of matches. Without
-        filters, all events match. The order is by start time, latest first, and then by event id. If
-        nothing matches, the page is empty. Pages are counted at the time of each call: events that are
-        written between two calls move later events to other pages.
+        filters, all events match. The order is by start time, latest first; of events with the same
+        start time, the one that was sent last is first. If nothing matches, the page is empty. Pages
+        are counted at the time of each call: events that are written between two calls move later
+        events to other pages.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names an invalid filter
         (`filters[1].operator`), a negative `limit` or `page`, or an invalid `dateRange.relative`.

@@ -503,9 +503,7 @@ class AddSessionTracesRequest(_message.Message):
     @_builtins.property
     @_deprecated("""This field has been marked as deprecated using proto field options.""")
     def logs(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]:
-        """An alias of `events`, for tracers that send microseconds: a `start_time` or `end_time` above
-        10^14 (the year 5138 in milliseconds) is read as microseconds.
-        """
+        """An alias of `events`."""
 
     def __init__(
         self,

@@ -94,8 +94,8 @@ class SpanServiceStub:
     """
     ListSpans: _grpc.UnaryUnaryMultiCallable[_span_service_pb2.ListSpansRequest, _span_service_pb2.ListSpansResponse]
     """Lists the spans that meet all conditions. With `trace_id`, the order is by start time, earliest
-    first; otherwise latest first. Spans with the same start time are in the order of their trace's
-    id and their own. If nothing matches, the page is empty.
+    first; otherwise latest first. Spans with the same start time are in the order in which they
+    were sent, or in its reverse. If nothing matches, the page is empty.
 
     To get the next page, send `next_page_token` with the same other fields, until it is empty. A
     page may have fewer spans than `page_size` because it is at most 3 MiB large. No span is
@@ -231,8 +231,8 @@ class SpanServiceAsyncStub(SpanServiceStub):
     """
     ListSpans: _aio.UnaryUnaryMultiCallable[_span_service_pb2.ListSpansRequest, _span_service_pb2.ListSpansResponse]  # type: ignore[assignment]
     """Lists the spans that meet all conditions. With `trace_id`, the order is by start time, earliest
-    first; otherwise latest first. Spans with the same start time are in the order of their trace's
-    id and their own. If nothing matches, the page is empty.
+    first; otherwise latest first. Spans with the same start time are in the order in which they
+    were sent, or in its reverse. If nothing matches, the page is empty.
 
     To get the next page, send `next_page_token` with the same other fields, until it is empty. A
     page may have fewer spans than `page_size` because it is at most 3 MiB large. No span is
@@ -395,8 +395,8 @@ class SpanServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_span_service_pb2.ListSpansResponse, _abc.Awaitable[_span_service_pb2.ListSpansResponse]]:
         """Lists the spans that meet all conditions. With `trace_id`, the order is by start time, earliest
-        first; otherwise latest first. Spans with the same start time are in the order of their trace's
-        id and their own. If nothing matches, the page is empty.
+        first; otherwise latest first. Spans with the same start time are in the order in which they
+        were sent, or in its reverse. If nothing matches, the page is empty.
 
         To get the next page, send `next_page_token` with the same other fields, until it is empty. A
         page may have fewer spans than `page_size` because it is at most 3 MiB large. No span is

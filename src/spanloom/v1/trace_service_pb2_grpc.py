@@ -108,7 +108,8 @@ class TraceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetTrace(self, request, context):
-        """Gets a trace with all its logs, ordered by start time and then by id, in one response.
+        """Gets a trace with all its logs in one response. The logs are ordered by start time, and those
+        with the same start time as they were sent.
 
         Returns NOT_FOUND (ERROR_REASON_TRACE_NOT_FOUND) if the project has no such trace.
         """

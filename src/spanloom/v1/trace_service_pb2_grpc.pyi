@@ -65,7 +65,8 @@ class TraceServiceStub:
     earlier call had the same `request_id` and a different content.
     """
     GetTrace: _grpc.UnaryUnaryMultiCallable[_trace_service_pb2.GetTraceRequest, _trace_service_pb2.GetTraceResponse]
-    """Gets a trace with all its logs, ordered by start time and then by id, in one response.
+    """Gets a trace with all its logs in one response. The logs are ordered by start time, and those
+    with the same start time as they were sent.
 
     Returns NOT_FOUND (ERROR_REASON_TRACE_NOT_FOUND) if the project has no such trace.
     """
@@ -125,7 +126,8 @@ class TraceServiceAsyncStub(TraceServiceStub):
     earlier call had the same `request_id` and a different content.
     """
     GetTrace: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.GetTraceRequest, _trace_service_pb2.GetTraceResponse]  # type: ignore[assignment]
-    """Gets a trace with all its logs, ordered by start time and then by id, in one response.
+    """Gets a trace with all its logs in one response. The logs are ordered by start time, and those
+    with the same start time as they were sent.
 
     Returns NOT_FOUND (ERROR_REASON_TRACE_NOT_FOUND) if the project has no such trace.
     """
@@ -200,7 +202,8 @@ class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _trace_service_pb2.GetTraceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_trace_service_pb2.GetTraceResponse, _abc.Awaitable[_trace_service_pb2.GetTraceResponse]]:
-        """Gets a trace with all its logs, ordered by start time and then by id, in one response.
+        """Gets a trace with all its logs in one response. The logs are ordered by start time, and those
+        with the same start time as they were sent.
 
         Returns NOT_FOUND (ERROR_REASON_TRACE_NOT_FOUND) if the project has no such trace.
         """

@@ -70,7 +70,7 @@ READ: dict[str, Callable[[Any], Sequence[Span]]] = {
 
 def row_of(earlier: list[Any]) -> list[Any]:
     [sent] = compressed([orjson.dumps(earlier[-1])])
-    return [*earlier[:-1], "", sent, None, None, 1, False]
+    return [*earlier[:-1], "", sent, None, None, 1, False, 0]
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_a_part_that_a_newer_version_knows_more_of_is_read() -> None:
 
 def test_earlier_rows_are_found_changed_and_kept(empty_url: str, run: Run[Any]) -> None:
     [event] = [c for c in EARLIER if c["adapter"] == "honeyhive"][1]["rows"]
-    trace_id, span_id, event_id, *rest, adapter, sent, _, _, _, _ = row_of(event)
+    trace_id, span_id, event_id, *rest, adapter, sent, _, _, _, _, _ = row_of(event)
     store = run(Store.open(empty_url))
     engine = database(empty_url).engine(writer=True, connections=1)
     with engine.begin() as connection:

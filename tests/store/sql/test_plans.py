@@ -55,7 +55,8 @@ def next_events(**query: Any) -> Call:
 
 def spoken(**query: Any) -> Call:
     asked = SpokenQuery(**query)
-    return lambda store, project: store.speaking_spans(project, asked, limit=5, after=(5, "t", "s"))
+    after = (5, 0, "t", "s")
+    return lambda store, project: store.speaking_spans(project, asked, limit=5, after=after)
 
 
 def chart(**query: Any) -> Call:

@@ -28,6 +28,7 @@ def test_rows_follow_the_order_of_the_table() -> None:
             "agent_version": "",
             "reader": rows.READER,
             "apart": 0,
+            "sequence": rows.NUMBERED_LATER,
         }
         assert value == expected.get(column.name, getattr(FULL, column.name, None)), column.name
     assert decompressed(body[2]) == orjson.dumps(body_of(FULL))

@@ -29,12 +29,19 @@ from spanloom.codec.struct_reader import message_fields
 from spanloom.model import EVENT_TYPES, MAX_TIME_NS, NO_BODY, Io, Json, Sent, Span, dashed, uuid7
 from spanloom.model.checks import Violations
 from spanloom.model.patch import column_text, count_of, dollars_of, model_of
-from spanloom.model.span import EVENT_FIELDS, NO_IO, told_apart
-from spanloom.model.times import MAX_TIME_MS, OUT_OF_RANGE, ms_from_ns, ns_from_ms
+from spanloom.model.span import EVENT_FIELDS, HONEYHIVE, NO_IO, told_apart
+from spanloom.model.times import (
+    MAX_TIME_MS,
+    OUT_OF_RANGE,
+    ms_by_size,
+    ms_from_ns,
+    ns_from_ms,
+    whole_ms,
+)
 from spanloom.v1 import event_pb2, event_service_pb2, session_pb2
 
 UNKNOWN = "unknown"
-ADAPTER = "honeyhive"
+ADAPTER = HONEYHIVE
 _SENT = Sent(ADAPTER)
 # Makes a session's id from its only event's id, so that a repeated create finds the same session
 # (RFC 9562, version 5).
@@ -356,9 +363,9 @@ def _times(sent: Mapping[str, Json], received_ns: int, at: str, bad: Violations)
     is_default = _has_no_start(sent)
     if start is None:
         if end is None:
-            start = received_ns
+            start = whole_ms(received_ns)
         elif duration is None:
-            start = min(received_ns, end)
+            start = min(whole_ms(received_ns), end)
         else:
             start = end - ns_from_ms(duration)
             if start < 0:
@@ -378,7 +385,8 @@ def _has_no_start(sent: Mapping[str, Json]) -> bool:
     return "start_time" not in sent and ("end_time" not in sent or "duration" not in sent)
 
 
-def _time_ns(ms: float, field: str, bad: Violations) -> int | None:
+def _time_ns(sent: float, field: str, bad: Violations) -> int | None:
+    ms = ms_by_size(sent)
     if 0 <= ms <= MAX_TIME_MS:
         return ns_from_ms(ms)
     bad.add(field, OUT_OF_RANGE)

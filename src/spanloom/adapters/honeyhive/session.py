@@ -12,7 +12,7 @@ from spanloom.model import NO_BODY, Json, Span
 from spanloom.model.own_use import dollars, used_by
 from spanloom.model.parents import cycle_heads
 from spanloom.model.patch import Patch, patched
-from spanloom.model.times import ms_from_ns
+from spanloom.model.times import ms_from_ns, whole_ms
 from spanloom.model.whole import session_root, whole_times
 from spanloom.v1 import session_pb2, session_service_pb2
 
@@ -92,6 +92,8 @@ def _sum_up(top: _Node, root: Span, others: Sequence[Span]) -> None:
     """Fill in the totals of the session's events. Times that the client gave for the session are
     kept; totals that it gave in the metadata are replaced."""
     start, end = whole_times(root, others)
+    start = whole_ms(start) if root.start_unknown else start
+    end = whole_ms(end) if end is not None and root.end_ns is None else end
     top.start_time = ms_from_ns(start)
     if end is not None:
         top.end_time = ms_from_ns(end)

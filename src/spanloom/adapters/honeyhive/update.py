@@ -8,7 +8,7 @@ from spanloom.codec.struct_reader import struct_object, value_object
 from spanloom.model import Json
 from spanloom.model.checks import Violations
 from spanloom.model.span import EVENT_OBJECTS
-from spanloom.model.times import MAX_TIME_MS, OUT_OF_RANGE, ns_from_ms
+from spanloom.model.times import MAX_TIME_MS, OUT_OF_RANGE, ms_by_size, ns_from_ms
 from spanloom.v1 import event_service_pb2, session_pb2
 
 
@@ -16,6 +16,8 @@ def read_update(request: event_service_pb2.UpdateEventRequest) -> dict[str, Json
     """The patch of an update. INVALID_ARGUMENT names all that is wrong."""
     bad = Violations()
     bad.check_id("event_id", request.event_id)
+    if request.trace_id:
+        bad.check_id("trace_id", request.trace_id)
     bad.check_text("event_name", request.event_name)
     patch = _objects(request, (*EVENT_OBJECTS, "inputs"))
     if request.HasField("outputs"):
@@ -30,7 +32,7 @@ def read_update(request: event_service_pb2.UpdateEventRequest) -> dict[str, Json
         patch["children_ids"] = list(request.children_ids)
     for field, name in (("start_time", "start_ns"), ("end_time", "end_ns")):
         if request.HasField(field):  # type: ignore[arg-type]
-            ms = getattr(request, field)
+            ms = ms_by_size(getattr(request, field))
             if 0 <= ms <= MAX_TIME_MS:
                 patch[name] = ns_from_ms(ms)
             else:
@@ -41,7 +43,7 @@ def read_update(request: event_service_pb2.UpdateEventRequest) -> dict[str, Json
         elif (
             request.HasField("start_time")
             and not request.HasField("end_time")
-            and request.start_time + request.duration > MAX_TIME_MS
+            and ms_by_size(request.start_time) + request.duration > MAX_TIME_MS
         ):
             bad.add("duration", f"start_time + duration {OUT_OF_RANGE}")
         patch["duration_ms"] = request.duration

@@ -18,6 +18,7 @@ from spanloom.adapters.otlp.convention import Convention, Draft, SpanSource
 from spanloom.adapters.otlp.conventions import (
     autogen,
     basalt,
+    coding_agents,
     google_adk,
     honeyhive,
     koog,
@@ -46,6 +47,7 @@ CONVENTIONS: Final[tuple[Convention, ...]] = (
     basalt.CONVENTION,
     logfire.CONVENTION,
     google_adk.CONVENTION,
+    coding_agents.CONVENTION,
     vercel_ai.CONVENTION,
     langfuse.CONVENTION,
     langsmith.CONVENTION,

@@ -14,6 +14,19 @@ from spanloom.server import status
 from spanloom.server.http.rest import TRANSPORT
 from spanloom.server.middleware import REQUEST_ID, log_refusal
 
+_HTTP_2 = b"PRI * HTTP/2"
+_USE_HTTP_1 = (
+    b"HTTP/2 is not served on this port: use HTTP/1.1, or gRPC on its own port (4317 by default)"
+)
+# RFC 9113: an empty SETTINGS frame, then GOAWAY with HTTP_1_1_REQUIRED and a text for people.
+_GO_AWAY = (
+    b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+    + (8 + len(_USE_HTTP_1)).to_bytes(3, "big")
+    + b"\x07\x00\x00\x00\x00\x00"
+    + bytes(4)
+    + (0xD).to_bytes(4, "big")
+    + _USE_HTTP_1
+)
 _NOT_HTTP = SpanloomError(
     Code.INVALID_ARGUMENT, Reason.MALFORMED_BODY, "the request is not valid HTTP/1.1"
 )
@@ -54,6 +67,11 @@ class HttpProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         request_id = uuid7()
         log_refusal(_NOT_HTTP, request_id, transport=TRANSPORT, target="not HTTP")
+        if self._received.startswith(_HTTP_2):
+            # A client that speaks HTTP/2 without asking reads no HTTP/1.1.
+            self.transport.write(_GO_AWAY)
+            self.transport.close()
+            return
         body = status.rest_body(_NOT_HTTP, request_id)
         self.transport.write(
             STATUS_LINE[400]

@@ -19,15 +19,16 @@ from sqlalchemy import (
 )
 
 from spanloom.model import Span, SpokenQuery
+from spanloom.store.spans import Position
 from spanloom.store.sql.database import Database
 from spanloom.store.sql.index.terms import said, without_escapes
 from spanloom.store.sql.predicates import PLAIN
 from spanloom.store.sql.reading import select_whole
 from spanloom.store.sql.tables import is_text, spans
 
-_PLACE = (spans.c.start_ns, spans.c.trace_id, spans.c.span_id)
+PLACE = (spans.c.start_ns, spans.c.sequence, spans.c.trace_id, spans.c.span_id)
 # The order of `speaking_spans`.
-NEWEST_SPANS = ("-start_ns", "-trace_id", "-span_id")
+NEWEST_SPANS = ("-start_ns", "-sequence", "-trace_id", "-span_id")
 _FOREIGN = re.compile(r"[^\x00-\x7f]+")
 
 
@@ -60,14 +61,12 @@ def turn_spans(
         database.among(spans.c.trace_id, trace_ids),
         or_(belongs, spans.c.session_id == spans.c.trace_id),
     )
-    return select_whole(found, ("start_ns", "span_id"))
+    return select_whole(found, ("start_ns", "sequence", "span_id"))
 
 
-def speaking_spans(
-    project: str, query: SpokenQuery, after: tuple[int, str, str] | None
-) -> Select[Any]:
+def speaking_spans(project: str, query: SpokenQuery, after: Position | None) -> Select[Any]:
     """The rows of the spans that fulfil all that the query asks of columns but for the session;
-    `after` is (start_ns, trace_id, span_id) of one, in the order of NEWEST_SPANS."""
+    `after` is the position of one, in the order of NEWEST_SPANS."""
     where: list[ColumnElement[bool]] = [spans.c.project == project]
     for column, value in (
         (spans.c.trace_id, query.trace_id),
@@ -84,7 +83,7 @@ def speaking_spans(
         where.append(spans.c.start_ns < query.before_ns)
     if after is not None:
         # The first condition says nothing new, but an index on the start can be entered by it.
-        where += [spans.c.start_ns <= after[0], tuple_(*_PLACE) < tuple_(*after)]
+        where += [spans.c.start_ns <= after[0], tuple_(*PLACE) < tuple_(*after)]
     return select(spans).where(*where)
 
 

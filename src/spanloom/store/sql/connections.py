@@ -45,6 +45,7 @@ class Connections:
         url: str,
         *,
         restore: Restore,
+        reread: Restore,
         migrate: bool,
         durable: bool,
         queue_rows: int,
@@ -59,7 +60,7 @@ class Connections:
             raise errors.store_unavailable() from error
         return cls(
             target,
-            SpanReader(restore),
+            SpanReader(restore, reread),
             durable=durable,
             queue_rows=queue_rows,
             queue_bytes=queue_bytes,

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from sqlalchemy import Connection
 
 from spanloom import errors
-from spanloom.model import EVALUATION, Feedback, FeedbackQuery, Key, Page
-from spanloom.model.patch import Patch
+from spanloom.model import EVALUATION, Feedback, FeedbackQuery, Json, Key, Page
+from spanloom.model.patch import APPENDED, Patch
 from spanloom.store.control import ControlStore
 from spanloom.store.once import Once
 from spanloom.store.sql import patches, queries, requests, reviews, rows, tables
 from spanloom.store.sql.catalog import SqlCatalog
 from spanloom.store.sql.connections import Connections
+from spanloom.store.sql.database import Row
 from spanloom.store.sql.datasets import SqlDatasets
 from spanloom.store.sql.evaluation_queue import SqlEvaluationQueue
 from spanloom.store.sql.rows import checked
@@ -39,9 +41,13 @@ class SqlControl(ControlStore):
 
     # Updates of events
 
-    async def patch_event(self, project: str, event_id: str, patch: Patch) -> None:
-        row = rows.patch_row(project, event_id, patch)
-        await self._write(lambda t: t.write({tables.patches: [row]}), size=len(row[4]))
+    async def patch_event(
+        self, project: str, event_id: str, patch: Patch, *, trace_id: str = ""
+    ) -> None:
+        row = rows.patch_row(project, event_id, patch, trace_id)
+        await self._write(
+            lambda t: patches.update_event(t, project, event_id, patch, trace_id), size=len(row[4])
+        )
 
     async def patch_span(
         self, project: str, trace_id: str, span_id: str, patch: Patch, *, only_of: str = ""
@@ -59,6 +65,25 @@ class SqlControl(ControlStore):
             return None
 
         await self._write(write, size=len(row[4]))
+
+    async def append_to_spans(
+        self,
+        project: str,
+        adapter: str,
+        pieces: Mapping[tuple[str, str], Mapping[str, tuple[int, bytes]]],
+    ) -> None:
+        made: list[Row] = []
+        for (trace_id, span_id), of_span in pieces.items():
+            told: dict[str, Json] = {
+                digest: [time_ns, base64.b64encode(piece).decode()]
+                for digest, (time_ns, piece) in of_span.items()
+            }
+            patch = {APPENDED: told, "adapter": adapter}
+            made.append(rows.patch_row(project, span_id, patch, trace_id))
+        size = sum(len(row[4]) for row in made)
+        await self._write(
+            lambda t: t.write({tables.patches: made}), rows=max(1, len(made)), size=size
+        )
 
     async def event_patch(self, project: str, event_id: str) -> Patch:
         checked(project=project, event_id=event_id)

@@ -164,10 +164,11 @@ def on_conflict(table: Table) -> str:
     versions.
 
     Versions are not compared: the row that is written last is the newest. Version 0 marks a
-    placeholder, which replaces none.
+    placeholder, which replaces none. A span keeps the sequence of the row that it replaces.
     """
     if "version" not in table.c:
         return "ON CONFLICT DO NOTHING"
     names, keys = table.columns.keys(), table.primary_key.columns.keys()
-    others = ", ".join(f"{n} = excluded.{n}" for n in names if n not in keys)
+    kept = {*keys, "sequence"}
+    others = ", ".join(f"{n} = excluded.{n}" for n in names if n not in kept)
     return f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {others} WHERE excluded.version > 0"

@@ -8,8 +8,10 @@ from typing import Any
 
 from sqlalchemy import delete, func, select
 
+from spanloom import errors
 from spanloom.store.sql import queries, sessions
 from spanloom.store.sql.event_ids import of_events
+from spanloom.store.sql.patches import traces_with
 from spanloom.store.sql.rows import NUMBERED_LATER
 from spanloom.store.sql.tables import (
     deleted_spans,
@@ -26,9 +28,18 @@ _KEYS = (spans.c.trace_id, spans.c.span_id, spans.c.event_id)
 DELETIONS_KEPT_NS = 25 * 3600 * 10**9
 
 
-def event(transaction: Transaction, project: str, event_id: str) -> bool:
-    """Delete an event; whether it was there."""
-    return _spans(transaction, project, of_events(transaction.database, [event_id]))
+def event(
+    transaction: Transaction, project: str, event_id: str, trace_id: str = ""
+) -> bool | errors.SpanloomError:
+    """Delete an event in the trace, or in the one trace that has it; whether it was there, or the
+    error where several traces have it."""
+    of_event = of_events(transaction.database, [event_id])
+    if trace_id:
+        return _spans(transaction, project, of_event & (spans.c.trace_id == trace_id))
+    having = traces_with(transaction, project, event_id)
+    if len(having) > 1:
+        return errors.ambiguous_event(event_id)
+    return _spans(transaction, project, of_event)
 
 
 def session(transaction: Transaction, project: str, session_id: str) -> bool:
@@ -84,7 +95,7 @@ def named_spans(transaction: Transaction, project: str, keys: Collection[tuple[s
     ]
     if found:
         _remove(transaction, project, found)
-    _updates_of(transaction, project, keys)
+    _updates_under(transaction, project, keys)
     return len(found)
 
 
@@ -141,7 +152,6 @@ def _spans(transaction: Transaction, project: str, which: Any) -> bool:
     if not found:
         return False
     _remove(transaction, project, found)
-    _updates_of(transaction, project, {(trace_id, span_id) for trace_id, span_id, _ in found})
     return True
 
 
@@ -160,10 +170,14 @@ def _remove(transaction: Transaction, project: str, found: Sequence[Any]) -> Non
     for trace_id, span_ids in of_trace.items():
         _feedback_on(transaction, project, "span", span_ids, ("", trace_id))
     _feedback_on(transaction, project, "trace", gone)
+    keys = {(trace_id, one) for trace_id, *ids in found for one in ids}
+    _updates_under(transaction, project, keys)
 
 
-def _updates_of(transaction: Transaction, project: str, keys: Collection[tuple[str, str]]) -> None:
-    """Delete the updates of spans that are named by (trace id, span id)."""
+def _updates_under(
+    transaction: Transaction, project: str, keys: Collection[tuple[str, str]]
+) -> None:
+    """Delete the updates of spans and of events that are named by (trace id, id)."""
     of_trace: dict[str, set[str]] = {}
     for trace_id, span_id in keys:
         of_trace.setdefault(trace_id, set()).add(span_id)

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Select, func, select, tuple_
 
 from spanloom import errors
 from spanloom.model import Evaluation, Span, SpanQuery
-from spanloom.store.spans import Position
+from spanloom.store.spans import Position, position_of
 from spanloom.store.sql import agent_queries, deletes, queries, rows
 from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.follow_up import follow_up
@@ -30,7 +30,6 @@ from spanloom.store.sql.transaction import Transaction
 T = TypeVar("T")
 
 _OLDEST_SPANS = tuple(name.removeprefix("-") for name in agent_queries.NEWEST_SPANS)
-_PLACE = (spans.c.start_ns, spans.c.trace_id, spans.c.span_id)
 # So many bytes are compressed beside the event loop.
 _LARGE = 1 << 20
 
@@ -65,7 +64,7 @@ class SqlNamedSpans:
                 foreign = _of_others(spans, stored) if only_own else []
                 if foreign:
                     return errors.written_by_another_api(foreign)
-                left = [span for span in spans if not _would_reopen(span, stored)]
+                left = _without_reopening(spans, stored)
                 if not left:
                     return None
                 if len(left) < len(spans):
@@ -130,7 +129,7 @@ class SqlNamedSpans:
                 if is_over or (holds(step.span) and not take(step.span)):
                     return last, number
                 number += 1
-                last = (step.span.start_ns, step.span.trace_id, step.span.span_id)
+                last = position_of(step.span)
             return None, number
 
         return await self._read_until_cancelled(run)
@@ -200,9 +199,22 @@ def _of_others(written: Sequence[Span], stored: _Stored) -> list[str]:
     ]
 
 
-def _would_reopen(span: Span, stored: _Stored) -> bool:
-    found = stored.get((span.trace_id, span.span_id))
-    return span.end_ns is None and found is not None and found[1] == span.start_ns and found[2]
+def without_reopening(
+    transaction: Transaction, project: str, written: Sequence[Span]
+) -> list[Span]:
+    """The spans without those that are open and have ended already, here or in the store, with the
+    same start."""
+    return _without_reopening(written, _stored(transaction, project, written))
+
+
+def _without_reopening(written: Sequence[Span], stored: _Stored) -> list[Span]:
+    ended = {(*key, start_ns) for key, (_, start_ns, has_end) in stored.items() if has_end}
+    ended |= {_state(span) for span in written if span.end_ns is not None}
+    return [span for span in written if span.end_ns is not None or _state(span) not in ended]
+
+
+def _state(span: Span) -> tuple[str, str, int]:
+    return span.trace_id, span.span_id, span.start_ns
 
 
 def _matching(project: str, query: SpanQuery) -> Select[Any]:
@@ -234,13 +246,15 @@ def _matching(project: str, query: SpanQuery) -> Select[Any]:
 
 def _place(connection: Connection, project: str, version: int) -> Position:
     """The place of the span that has a version."""
-    found = select(*_PLACE).where(spans.c.project == project, spans.c.version == version)
-    start_ns, trace_id, span_id = connection.execute(found).one()
-    return start_ns, trace_id, span_id
+    found = select(*agent_queries.PLACE).where(
+        spans.c.project == project, spans.c.version == version
+    )
+    start_ns, sequence, trace_id, span_id = connection.execute(found).one()
+    return start_ns, sequence, trace_id, span_id
 
 
 def _behind(after: Position, *, oldest_first: bool) -> ColumnElement[bool]:
     """What comes behind a position; the first condition is for the index on the start."""
     if oldest_first:
-        return (spans.c.start_ns >= after[0]) & (tuple_(*_PLACE) > tuple_(*after))
-    return (spans.c.start_ns <= after[0]) & (tuple_(*_PLACE) < tuple_(*after))
+        return (spans.c.start_ns >= after[0]) & (tuple_(*agent_queries.PLACE) > tuple_(*after))
+    return (spans.c.start_ns <= after[0]) & (tuple_(*agent_queries.PLACE) < tuple_(*after))

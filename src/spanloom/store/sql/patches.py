@@ -13,12 +13,14 @@ from functools import lru_cache
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Select, bindparam, delete, select
+from sqlalchemy import Connection, Select, bindparam, delete, select, update
 
-from spanloom.model.patch import joined, patched
+from spanloom import errors
+from spanloom.model.patch import APPENDED, Patch, joined, patched
 from spanloom.store.sql import rows
 from spanloom.store.sql.database import Database, Row
 from spanloom.store.sql.event_ids import of_events
+from spanloom.store.sql.pieces import mark_of, with_pieces
 from spanloom.store.sql.reading import Updates, select_whole
 from spanloom.store.sql.tables import bodies, patches, spans, traces
 from spanloom.store.sql.transaction import Transaction
@@ -39,23 +41,61 @@ _CANNOT = "the updates of event %r in project %r cannot be applied"
 
 
 def of_event(connection: Connection, project: str, event_id: str) -> dict[str, object]:
-    """All updates of one event, as one patch; {} for none."""
-    found = _PATCHES.where(patches.c.event_id == event_id, patches.c.trace_id == "")
+    """All updates that wait for an event, or are of it in the trace with its id, as one patch; {}
+    for none."""
+    found = _PATCHES.where(patches.c.event_id == event_id, patches.c.trace_id.in_(("", event_id)))
     stored = connection.execute(found, {"project": project})
     return joined(orjson.loads(row.body) for row in stored)
+
+
+def update_event(
+    transaction: Transaction, project: str, event_id: str, patch: Patch, trace_id: str = ""
+) -> errors.SpanloomError | None:
+    """Write an update of the event in the trace, or in the one trace that has it; where none has
+    it, the update waits for the first that gets it. The error where several traces have it."""
+    if not trace_id:
+        having = traces_with(transaction, project, event_id)
+        if len(having) > 1:
+            return errors.ambiguous_event(event_id)
+        trace_id = next(iter(having), "")
+    row = rows.patch_row(project, event_id, patch, trace_id)
+    transaction.write({patches: [row]})
+    return None
+
+
+def traces_with(transaction: Transaction, project: str, event_id: str) -> list[str]:
+    """The trace that has an event with an id; two of them where several have it."""
+    of_event = of_events(transaction.database, [event_id])
+    found = select(spans.c.trace_id).where(spans.c.project == project, of_event).distinct()
+    return list(transaction.connection.execute(found.limit(2)).scalars())
+
+
+def move(transaction: Transaction, project: str, event_id: str, old: str, new: str) -> None:
+    """Make the updates of an event in one trace those of the event in another."""
+    transaction.connection.execute(
+        update(patches)
+        .where(
+            patches.c.project == project,
+            patches.c.event_id == event_id,
+            patches.c.trace_id == old,
+        )
+        .values(trace_id=new)
+    )
 
 
 def apply(transaction: Transaction, project: str, ids: Collection[str]) -> None:
     """Write the spans with these event ids or span ids with their patches.
 
-    A span whose patches cannot be applied is kept as it is, and the log names it: what is stored of
-    one span must not refuse the writes of others.
+    A patch that waited for its event becomes one of the trace that has got it first: an id that is
+    unique within its trace alone may come in another one later. A span whose patches cannot be
+    applied is kept as it is, and the log names it: what is stored of one span must not refuse the
+    writes of others.
     """
     known = _Patches(transaction, project)
     known.look_up(ids)
     if not known.of:
         return
-    event_ids = [event_id for trace_id, event_id in known.of if not trace_id]
+    event_ids = {event_id for _, event_id in known.of}
     of_spans = {key for key in known.of if key[0]}
     database = transaction.database
     found: dict[int, Any] = {}
@@ -75,12 +115,14 @@ def apply(transaction: Transaction, project: str, ids: Collection[str]) -> None:
             )
     # A span that was found by one of its ids may have updates under the other.
     known.look_up({each for row in found.values() for each in (row.event_id, row.span_id)})
+    known.bind(found.values())
     _rewrite(transaction, project, found.values(), known)
-    known.merge()
+    known.merge(found.values())
 
 
 class _Patches:
-    """Patches by whose they are: ("", event id), or (trace id, span id)."""
+    """Patches by whose they are: (trace id, id of the event or the span), with the trace id "" for
+    an event that has not come."""
 
     def __init__(self, transaction: Transaction, project: str) -> None:
         self._transaction = transaction
@@ -100,12 +142,20 @@ class _Patches:
         for row in found.fetchall():
             self.of.setdefault((row.trace_id, row.event_id), []).append(row)
 
+    def bind(self, found: Iterable[Any]) -> None:
+        """Make the patches that waited for an event those of the trace that has got it first."""
+        for row in sorted(found, key=lambda row: int(row.span_version)):
+            waiting = self.of.pop(("", row.event_id), None)
+            if not waiting:
+                continue
+            self._transaction.may_change_others()
+            move(self._transaction, self._project, row.event_id, "", row.trace_id)
+            self.of.setdefault((row.trace_id, row.event_id), []).extend(waiting)
+
     def for_span(self, row: Any) -> dict[str, Any]:
         """What all patches of a span do, one after the other, as one patch; {} for none."""
-        both = [
-            *self.of.get(("", row.event_id), ()),
-            *self.of.get((row.trace_id, row.span_id), ()),
-        ]
+        ids = {row.event_id, row.span_id}
+        both = [patch for one in ids for patch in self.of.get((row.trace_id, one), ())]
         both.sort(key=lambda each: (each.sequence, each.id))
         each = (orjson.loads(patch.body) for patch in both)
         return joined(
@@ -114,12 +164,16 @@ class _Patches:
             if patch.get("adapter", row.base_adapter) == row.base_adapter
         )
 
-    def merge(self) -> None:
-        """Keep one patch in place of many, unless one of another sort may be between them."""
-        if len({bool(trace_id) for trace_id, _ in self.of}) > 1:
-            return
+    def merge(self, spans_of: Iterable[Any]) -> None:
+        """Keep one patch in place of many, unless one under the other id of a span may be between
+        them."""
+        mixed: set[tuple[str, str]] = set()
+        for row in spans_of:
+            keys = {(row.trace_id, row.event_id), (row.trace_id, row.span_id)} & self.of.keys()
+            if len(keys) > 1:
+                mixed |= keys
         for (trace_id, event_id), found in self.of.items():
-            if len(found) <= _MOST_PATCHES:
+            if len(found) <= _MOST_PATCHES or (trace_id, event_id) in mixed:
                 continue
             each = [orjson.loads(row.body) for row in found]
             if len({patch.get("adapter") for patch in each}) > 1:
@@ -150,12 +204,18 @@ def _rewrite(transaction: Transaction, project: str, found: Iterable[Any], known
             patch = known.for_span(row)
             if not patch:
                 continue
+            pieces, mark = patch.get(APPENDED, {}), None
+            if pieces:
+                mark = patch[APPENDED] = mark_of(row, pieces)
             if row.updates and Updates.of(row.updates).patch == patch:
                 continue
-            base = transaction.reader.to_base(row)
+            if mark:
+                base, kept = with_pieces(transaction.reader, row, pieces, mark)
+            else:
+                base, kept = transaction.reader.to_base(row), row[-3:]
             whole = patched(base, patch)
             updates = Updates.between(base, whole, patch)
-            made = rows.updated_rows(project, row[-3:], whole, updates.text())
+            made = rows.updated_rows(project, kept, whole, updates.text())
         except Exception:
             log.exception(_CANNOT, row.event_id, project)
             continue

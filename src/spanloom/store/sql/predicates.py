@@ -85,17 +85,27 @@ def value_at(field: str) -> Callable[[Span], Json]:
             steps = path[1:]
         elif field == "error" and value is None and span.status == "ERROR":
             return span.status_message or None
-        for step in steps:
-            if isinstance(value, list):
-                there = _INDEX.fullmatch(step) and int(step) < len(value)
-                value = value[int(step)] if there else None
-            elif isinstance(value, dict) and not _INDEX.fullmatch(step):
-                value = value.get(step)
-            else:
-                return _shown(span, column, head, path)
+        value = _value_below(value, steps)
         return _shown(span, column, head, path) if value is None else value
 
     return look
+
+
+def _value_below(value: Json, steps: Sequence[str]) -> Json:
+    """What a path leads to, None for nothing. A key may have dots: then it is as many steps. Of
+    several ways the one with the shortest keys counts."""
+    if not steps:
+        return value
+    if isinstance(value, list):
+        there = _INDEX.fullmatch(steps[0]) and int(steps[0]) < len(value)
+        return _value_below(value[int(steps[0])], steps[1:]) if there else None
+    if not isinstance(value, dict) or _INDEX.fullmatch(steps[0]):
+        return None
+    for end in range(1, len(steps) + 1):
+        below = value.get(".".join(steps[:end]))
+        if below is not None and (found := _value_below(below, steps[end:])) is not None:
+            return found
+    return None
 
 
 def _shown(span: Span, column: str | None, head: str, path: Sequence[str]) -> Json:

@@ -41,7 +41,7 @@ ALIVE = select(literal(1))
 
 TRACE_SPANS = select_whole(
     select(spans).where(spans.c.project == _project, spans.c.trace_id == bindparam("trace_id")),
-    ("start_ns", "span_id"),
+    ("start_ns", "sequence", "span_id"),
 )
 TRACE_VERSIONS = select(spans.c.version).where(
     spans.c.project == _project, spans.c.trace_id == bindparam("trace_id")
@@ -63,7 +63,7 @@ SPAN = select_whole(
     (),
 )
 # The order of `find_events`.
-NEWEST_EVENTS = ("-start_ns", "event_id", "trace_id", "span_id")
+NEWEST_EVENTS = ("-start_ns", "-sequence", "event_id", "trace_id", "span_id")
 KEY = select(*KEY_COLUMNS).where(keys.c.id == bindparam("id"))
 KEYS = select(*KEY_COLUMNS).order_by(keys.c.created_ns, keys.c.id)
 # The first revocation counts.
@@ -74,10 +74,12 @@ REVOKE_KEY = (
 )
 
 
-def event(database: Database, project: str, event_id: str) -> Select[Any]:
-    """The newest span of an event, whole."""
+def event(database: Database, project: str, event_id: str, trace_id: str = "") -> Select[Any]:
+    """The newest span of an event, whole; with a trace, that of it."""
     of_event = of_events(database, [event_id])
     found = select(spans).where(spans.c.project == project, of_event)
+    if trace_id:
+        found = found.where(spans.c.trace_id == trace_id)
     return select_whole(found, ("-version",), limit=1)
 
 
@@ -204,11 +206,16 @@ def find_events(conditions: Sequence[ColumnElement[bool]], project: str) -> Sele
 def after_event(span: Span) -> ColumnElement[bool]:
     """What comes after an event in the order of `find_events`."""
     rest = (spans.c.event_id, spans.c.trace_id, spans.c.span_id)
+    place = tuple_(spans.c.start_ns, spans.c.sequence)
+    at = tuple_(literal(span.start_ns, BigInteger), literal(span.sequence, BigInteger))
     return and_(
         spans.c.start_ns <= span.start_ns,  # for the index
         or_(
-            spans.c.start_ns < span.start_ns,
-            tuple_(*rest) > tuple_(*map(literal, (span.event_id, span.trace_id, span.span_id))),
+            place < at,
+            and_(
+                place == at,
+                tuple_(*rest) > tuple_(*map(literal, (span.event_id, span.trace_id, span.span_id))),
+            ),
         ),
     )
 

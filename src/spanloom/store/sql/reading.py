@@ -23,7 +23,7 @@ from spanloom.store.sql.lift import lifted
 log = logging.getLogger("spanloom.store")
 
 # What is read, in the order in which the functions below take it.
-NOT_OF_SPANS = ("project", "version", "agent_version", "reader", "apart")
+NOT_OF_SPANS = ("project", "version", "agent_version", "reader", "apart", "sequence")
 SPAN_NAMES = [c.name for c in tables.spans.c if c.name not in NOT_OF_SPANS]
 BODY_COLUMNS = [
     tables.bodies.c.adapter,
@@ -62,9 +62,10 @@ def select_whole(
     version = narrow.c.version.label("span_version")
     has_envelope = tables.bodies.c.envelope.is_not(None).label("has_envelope")
     columns = (narrow.c[name] for name in SPAN_NAMES)
+    sequence = narrow.c.sequence.label("span_sequence")
     others = (narrow.c[name] for name in also)
     return (
-        select(*columns, *BODY_COLUMNS, version, has_envelope, *others)
+        select(*columns, *BODY_COLUMNS, version, has_envelope, sequence, *others)
         .select_from(kept)
         .order_by(*ordered(narrow.c, order))
     )
@@ -79,11 +80,12 @@ class SpanReader:
     """Makes spans of rows.
 
     Args:
-        restore: as of `Store.open`.
+        restore, reread: as of `Store.open`.
     """
 
-    def __init__(self, restore: Restore) -> None:
+    def __init__(self, restore: Restore, reread: Restore | None = None) -> None:
         self._restore = restore
+        self.reread = reread or no_adapter
 
     def to_span(self, row: Sequence[Any]) -> Span:
         """From a row of `select_whole`, with its updates. DATA_LOSS where it is damaged."""
@@ -102,7 +104,7 @@ class SpanReader:
                 for name, value in before.items():
                     setattr(columns, name, value)
                 span = (restore or self._restore)(adapter, sent, row[20] or b"", columns)
-        span.version = row[22]
+        span.version, span.sequence = row[22], row[24]
         return span
 
     def to_text(self, row: Sequence[Any]) -> bytes:

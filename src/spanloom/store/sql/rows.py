@@ -59,6 +59,8 @@ SCAN_AFTER_NS = 1_000_000_000
 # the placeholder's.
 NUMBERED_LATER = 1
 _PLACEHOLDER = 0
+# Columns that no field of a span is.
+_NOT_OF_SPAN = ("body", "agent_version", "reader", "apart")
 # What a row takes in the queue beside its texts, roughly, in bytes.
 _ROW_OVERHEAD = 500
 
@@ -214,6 +216,7 @@ def _span_row(project: str, span: Span) -> Row:
         version,
         READER,
         _apart(span),
+        NUMBERED_LATER,
     ]
 
 
@@ -349,7 +352,7 @@ def _named(
         c.name: getattr(value, c.name)
         for c in columns
         if isinstance(c.type, kind)
-        and c.name not in ("project", "version", "body", "agent_version", "reader", "apart")
+        and c.name not in ("project", "version", "sequence", *_NOT_OF_SPAN)
     }
 
 

@@ -10,14 +10,15 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_,
 
 from spanloom.model import Feedback, Span
 from spanloom.model.summaries import MOST_FIGURED, SpanGroup, root_of
+from spanloom.store.spans import position_of
 from spanloom.store.sql import rows
 from spanloom.store.sql.database import Database
 from spanloom.store.sql.reading import SPAN_NAMES, SpanReader, from_columns, select_whole
 from spanloom.store.sql.rows import FEEDBACK_COLUMNS
 from spanloom.store.sql.tables import feedback, spans
 
-_ORDER = ("start_ns", "trace_id", "span_id")
-_SPAN_COLUMNS = [spans.c[name] for name in SPAN_NAMES]
+_ORDER = ("start_ns", "sequence", "trace_id", "span_id")
+_SPAN_COLUMNS = [*(spans.c[name] for name in SPAN_NAMES), spans.c.sequence]
 _FAILED = func.sum(case((spans.c.status == "ERROR", 1), else_=0))
 
 
@@ -102,9 +103,13 @@ class GroupReader:
         query = select(*_SPAN_COLUMNS).where(which)
         if limit is not None:
             query = query.limit(limit)
-        found = [from_columns(row) for row in self._connection.execute(query)]
+        found = []
+        for row in self._connection.execute(query):
+            span = from_columns(row)
+            span.sequence = row.sequence
+            found.append(span)
         # Here, for the rows come by the primary key, and most are of small traces.
-        return sorted(found, key=_place)
+        return sorted(found, key=position_of)
 
     def _some_of(self, which: ColumnElement[bool]) -> list[Span]:
         """MOST_FIGURED of many spans, the earliest roots among them."""
@@ -114,7 +119,7 @@ class GroupReader:
         # The roots may be among the others, for these come in no certain order.
         others = self._narrow(which, limit=MOST_FIGURED)
         found = {(span.trace_id, span.span_id): span for span in [*roots, *others]}
-        return sorted([*found.values()][:MOST_FIGURED], key=_place)
+        return sorted([*found.values()][:MOST_FIGURED], key=position_of)
 
     def _whole(self, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Span]:
         wanted = set(keys)
@@ -156,10 +161,6 @@ class GroupReader:
     def _feedback(self, *which: ColumnElement[bool]) -> list[Feedback]:
         query = select(*FEEDBACK_COLUMNS).where(feedback.c.project == self._project, *which)
         return [rows.to_feedback(row) for row in self._connection.execute(query)]
-
-
-def _place(span: Span) -> tuple[int, str, str]:
-    return span.start_ns, span.trace_id, span.span_id
 
 
 def telling(spans: Sequence[Span]) -> list[tuple[str, str]]:

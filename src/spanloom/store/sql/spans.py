@@ -29,12 +29,13 @@ from spanloom.model import (
 from spanloom.model.patch import Patch
 from spanloom.model.usage import USAGE_FIELDS, UsagePoint, UsageQuery
 from spanloom.store.once import EACH_TIME, Once
-from spanloom.store.spans import ALL_TRACES, MOST_POINTS, NO_PATCH, RefusedSpan, SpanStore
+from spanloom.store.spans import ALL_TRACES, MOST_POINTS, NO_PATCH, Position, RefusedSpan, SpanStore
 from spanloom.store.sql import (
     agent_queries,
     charts,
     deletes,
     filters,
+    patches,
     queries,
     rows,
     sessions,
@@ -46,7 +47,7 @@ from spanloom.store.sql.index.look import for_filter, for_text
 from spanloom.store.sql.index.search import SliceOverError, Watch
 from spanloom.store.sql.index.sieve import Sieve, text_conditions
 from spanloom.store.sql.index.table import Condition
-from spanloom.store.sql.named_spans import SqlNamedSpans
+from spanloom.store.sql.named_spans import SqlNamedSpans, without_reopening
 from spanloom.store.sql.queries import NEWEST_EVENTS
 from spanloom.store.sql.reading import select_whole
 from spanloom.store.sql.requests import done_once
@@ -80,6 +81,7 @@ class SqlSpans(SqlNamedSpans, SpanStore):
         scan_if_sampled: Collection[str] = (),
         events: bool = False,
         partial: bool = False,
+        keep_ended: bool = False,
     ) -> Sequence[RefusedSpan]:
         make = bound(rows.span_rows, project, spans, partial=partial)
         large = sum(len(span.sent.message) for span in spans) > _LARGE
@@ -88,13 +90,18 @@ class SqlSpans(SqlNamedSpans, SpanStore):
             return made.refused
         work = made.with_evaluations(project, evaluations)
         scans = frozenset(scan_if_sampled)
+        looks = keep_ended and any(span.end_ns is None for span in spans)
 
         def write(transaction: Transaction) -> None:
-            transaction.write(work, created=events)
+            kept = work
+            if looks and len(left := without_reopening(transaction, project, spans)) < len(spans):
+                left_rows = rows.span_rows(project, left, partial=partial)
+                kept = left_rows.with_evaluations(project, evaluations)
+            transaction.write(kept, created=events)
             if scans:
                 transaction.scan_if_sampled(project, scans)
 
-        await self._write(write, rows_only=True, rows=rows.count(work), size=made.size)
+        await self._write(write, rows_only=not looks, rows=rows.count(work), size=made.size)
         return made.refused
 
     async def write_trace(
@@ -127,12 +134,15 @@ class SqlSpans(SqlNamedSpans, SpanStore):
 
     async def start_session(self, project: str, session: Span, again: Patch = NO_PATCH) -> bool:
         made = rows.span_rows(project, [session])
-        found = queries.event(self._database, project, session.event_id)
-        updates = [rows.patch_row(project, session.event_id, again)] if again else []
+        event_id = session.event_id
+        found = queries.event(self._database, project, event_id, session.trace_id)
+        if again:
+            rows.patch_row(project, event_id, again)  # refuses what cannot be stored
 
         def write(transaction: Transaction) -> bool:
             if transaction.connection.execute(found).first():
-                transaction.write({tables.patches: updates})
+                if again:
+                    patches.update_event(transaction, project, event_id, again, session.trace_id)
                 return False
             transaction.write(made.by_table())
             return True
@@ -143,9 +153,9 @@ class SqlSpans(SqlNamedSpans, SpanStore):
         checked(project=project, trace_id=trace_id)
         return bool(await self._delete(lambda t: deletes.trace(t, project, trace_id)))
 
-    async def delete_event(self, project: str, event_id: str) -> bool:
-        checked(project=project, event_id=event_id)
-        return bool(await self._delete(lambda t: deletes.event(t, project, event_id)))
+    async def delete_event(self, project: str, event_id: str, *, trace_id: str = "") -> bool:
+        checked(project=project, event_id=event_id, trace_id=trace_id)
+        return bool(await self._delete(lambda t: deletes.event(t, project, event_id, trace_id)))
 
     async def delete_session(self, project: str, session_id: str) -> bool:
         checked(project=project, session_id=session_id)
@@ -173,7 +183,7 @@ class SqlSpans(SqlNamedSpans, SpanStore):
         def run(connection: Connection) -> list[Span]:
             belongs = sessions.belongs(connection, self._database, project, session_id)
             found = select(tables.spans).where(tables.spans.c.project == project, belongs)
-            whole = select_whole(found, ("start_ns", "span_id", "trace_id"))
+            whole = select_whole(found, ("start_ns", "sequence", "span_id", "trace_id"))
             return [self._reader.to_span(row) for row in connection.execute(whole)]
 
         return await self._read(run)
@@ -204,9 +214,9 @@ class SqlSpans(SqlNamedSpans, SpanStore):
 
     # Events
 
-    async def find_event(self, project: str, event_id: str) -> Span | None:
-        checked(project=project, event_id=event_id)
-        found = queries.event(self._database, project, event_id)
+    async def find_event(self, project: str, event_id: str, *, trace_id: str = "") -> Span | None:
+        checked(project=project, event_id=event_id, trace_id=trace_id)
+        found = queries.event(self._database, project, event_id, trace_id)
         row = await self._read(lambda c: c.execute(found).first())
         return self._reader.to_span(row) if row else None
 
@@ -327,7 +337,7 @@ class SqlSpans(SqlNamedSpans, SpanStore):
         query: SpokenQuery,
         *,
         limit: int,
-        after: tuple[int, str, str] | None = None,
+        after: Position | None = None,
     ) -> list[Span]:
         checked(project=project, trace_id=query.trace_id, session_id=query.session_id)
         texts = (query.text, query.agent_name, query.provider, query.model)

@@ -154,7 +154,7 @@ class SqlSummaries(Summaries):
     ) -> T:
         checked(project=project, trace_id=trace_id)
         of_trace = (spans.c.project == project, spans.c.trace_id == trace_id)
-        place = (spans.c.start_ns, spans.c.version)
+        place = (spans.c.start_ns, spans.c.sequence, spans.c.version)
         first = select(*(spans.c[name] for name in OutlineSpan._fields))
         columns = (spans.c[name] for name in SPAN_NAMES)
         rest = select(*columns).where(*of_trace, spans.c.version > after).order_by(*place)

@@ -93,6 +93,9 @@ spans = Table(
     _whole("reader"),
     # The bits of `spanloom.model.span.Sent.apart`: of which keys columns alone tell the values.
     _whole("apart"),
+    # The version with which the span was first written: it orders spans that start at one time by
+    # when they were sent. 0 in rows from before there was this column.
+    Column("sequence", BigInteger, nullable=False, server_default=text("0")),
     # On SQLite, ids of events are in tables of their own: see `event_ids`.
     Index("spans_event", "project", "event_id").ddl_if(dialect="postgresql"),
     Index("spans_session", "project", "session_id", "start_ns"),

@@ -22,6 +22,7 @@ _VERSION_AT = {
     for table in metadata.tables.values()
     if "version" in table.c or "sequence" in table.c
 }
+_SEQUENCE_AT = spans.columns.keys().index("sequence")
 _EVENT_AT = {table: table.columns.keys().index("event_id") for table in (spans, patches)}
 
 
@@ -119,7 +120,7 @@ class Transaction:
                 self._number(of_table, _VERSION_AT[table])
             if table is spans:
                 for row, body in zip(of_table, rows[bodies], strict=True):
-                    body[0] = row[_VERSION_AT[spans]]
+                    body[0] = row[_SEQUENCE_AT] = row[_VERSION_AT[spans]]
             self._rows.setdefault(table, []).extend(of_table)
 
     def scan_if_sampled(self, project: str, trace_ids: frozenset[str]) -> None:
@@ -159,6 +160,9 @@ class Transaction:
         if len(last) < len(of_spans):
             kept = set(last.values())
             at = _VERSION_AT[spans]
+            first: dict[tuple[str, ...], int] = {}
+            for row in of_spans:
+                row[_SEQUENCE_AT] = first.setdefault(tuple(row[:at]), row[_SEQUENCE_AT])
             self._rows[spans] = [row for row in of_spans if row[at] in kept]
             self._rows[bodies] = [row for row in self._rows[bodies] if row[0] in kept]
 

@@ -1,0 +1,155 @@
+"""OTLP log records that tell of GenAI, to events of their spans, or to spans of their own.
+
+A record whose event name begins with one of `EVENTS` and that names its span is an event of that
+span, as if the SDK had recorded it there: the conventions read both alike. Coding agents
+(`claude_code.*`, `codex.*`) send such records without spans; each of these is a span of its own, in
+a trace made of the ids of its session and its prompt. The ids follow from what was sent, so a
+record that comes twice is one event or one span.
+
+Sources: opentelemetry/proto/logs/v1/logs.proto; open-telemetry/semantic-conventions,
+docs/gen-ai/gen-ai-events.md; docs.claude.com, Claude Code, Monitoring usage; openai/codex,
+docs/config.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any, Final
+
+from opentelemetry.proto.trace.v1 import trace_pb2
+
+from spanloom.adapters.otlp.attributes import attributes_json, plain_attributes
+from spanloom.model import MAX_TIME_NS, Json
+
+EVENTS: Final = ("gen_ai.", "claude_code.", "codex.")
+_OWN_SPANS: Final = ("claude_code.", "codex.")
+_SESSIONS: Final = ("session.id", "conversation.id")
+_PROMPT: Final = "prompt.id"
+_NAME: Final = "event.name"
+_DURATION_MS: Final = "duration_ms"
+_NS_PER_MS: Final = 10**6
+_DIGEST_BYTES: Final = 16
+
+
+@dataclass(slots=True)
+class Logs:
+    """What records say: pieces of the messages of spans, by (trace id, span id) and then by digest;
+    spans of their own, with what is around them; and how many records say nothing of GenAI."""
+
+    pieces: dict[tuple[str, str], dict[str, tuple[int, bytes]]] = field(default_factory=dict)
+    spans: list[trace_pb2.ResourceSpans] = field(default_factory=list)
+    dropped: int = 0
+
+
+def read_logs(groups: Iterable[Any], *, received_ns: int) -> Logs:
+    """What the records of ResourceLogs say. Never raises on what a client sent."""
+    found = Logs()
+    for group in groups:
+        for scoped in group.scope_logs:
+            own = [
+                span
+                for record in scoped.log_records
+                if (span := _read(record, found, received_ns)) is not None
+            ]
+            if own:
+                found.spans.append(_around(group, scoped, own))
+    return found
+
+
+def _read(record: Any, found: Logs, received_ns: int) -> trace_pb2.Span | None:
+    """Put a record where it belongs; the span that it is itself."""
+    name = _name(record)
+    if not name.startswith(EVENTS):
+        found.dropped += 1
+        return None
+    time_ns = min(record.time_unix_nano or record.observed_time_unix_nano, MAX_TIME_NS)
+    if any(record.trace_id) and any(record.span_id):
+        if (len(record.trace_id), len(record.span_id)) != (16, 8):
+            found.dropped += 1
+            return None
+        piece = trace_pb2.Span(events=[_event(record, name, time_ns)]).SerializeToString()
+        key = record.trace_id.hex(), record.span_id.hex()
+        of_span = found.pieces.setdefault(key, {})
+        of_span.setdefault(_digest(piece).hex(), (time_ns, piece))
+        return None
+    attributes = plain_attributes(attributes_json(record.attributes)) if record.attributes else {}
+    if not name.startswith(_OWN_SPANS) or not (session := _text(attributes, *_SESSIONS)):
+        found.dropped += 1
+        return None
+    return _span(record, name, session, attributes, time_ns or received_ns)
+
+
+def _name(record: Any) -> str:
+    """The name of the event; older SDKs send it as an attribute, and Claude Code in the body."""
+    if record.event_name:
+        return str(record.event_name)
+    named = next((a.value.string_value for a in record.attributes if a.key == _NAME), "")
+    said = record.body.string_value
+    return named if named.startswith(EVENTS) else said if said.startswith(EVENTS) else named
+
+
+def _event(record: Any, name: str, time_ns: int) -> trace_pb2.Span.Event:
+    event = trace_pb2.Span.Event(
+        name=name,
+        time_unix_nano=time_ns,
+        attributes=record.attributes,
+        dropped_attributes_count=record.dropped_attributes_count,
+    )
+    if record.HasField("body"):
+        event.attributes.add(key="body").value.CopyFrom(record.body)
+    return event
+
+
+def _span(
+    record: Any, name: str, session: str, attributes: dict[str, Json], end_ns: int
+) -> trace_pb2.Span:
+    """A record that came without a span, as one that has the record as its event: it is sent when
+    what it tells of has ended."""
+    prompt = _text(attributes, _PROMPT)
+    duration = _number(attributes.get(_DURATION_MS))
+    start_ns = max(1, end_ns - int(min(max(duration, 0), 1e12) * _NS_PER_MS))
+    return trace_pb2.Span(
+        trace_id=_digest(f"{session}\0{prompt}".encode()),
+        span_id=_digest(record.SerializeToString(deterministic=True))[:8],
+        name=name,
+        start_time_unix_nano=start_ns,
+        end_time_unix_nano=end_ns,
+        attributes=record.attributes,
+        events=[_event(record, name, end_ns)],
+    )
+
+
+def _around(group: Any, scoped: Any, spans: list[trace_pb2.Span]) -> trace_pb2.ResourceSpans:
+    made = trace_pb2.ResourceSpans(schema_url=group.schema_url)
+    if group.HasField("resource"):
+        made.resource.CopyFrom(group.resource)
+    scope = made.scope_spans.add(schema_url=scoped.schema_url, spans=spans)
+    if scoped.HasField("scope"):
+        scope.scope.CopyFrom(scoped.scope)
+    return made
+
+
+def _texts(attributes: dict[str, Json], names: tuple[str, ...]) -> Iterator[str]:
+    for name in names:
+        value = attributes.get(name)
+        if isinstance(value, str) and value:
+            yield value
+
+
+def _text(attributes: dict[str, Json], *names: str) -> str:
+    return next(_texts(attributes, names), "")
+
+
+def _number(value: Json) -> float:
+    """Claude Code sends numbers as texts, too."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return 0.0
+    return number if number - number == 0 else 0.0
+
+
+def _digest(data: bytes) -> bytes:
+    return blake2b(data, digest_size=_DIGEST_BYTES).digest()
