@@ -205,7 +205,7 @@ def test_the_index_finds_what_a_look_at_every_span_finds(
         asked = Filter(field=field, operator=operator, value=value, type=kind)
         expected = sorted(
             (span for span in spans if holds(span, asked)),
-            key=lambda span: (-span.start_ns, span.event_id),
+            key=lambda span: (-span.start_ns, -span.sequence, span.event_id),
         )
         found = run(store.find_events(project, EventQuery(filters=[asked])))
         assert [span.event_id for span in found.items] == [s.event_id for s in expected], asked
@@ -365,7 +365,7 @@ def test_a_read_that_the_index_does_not_narrow_finds_the_same(
     ]
     expected = sorted(
         (span for span in spans if all(holds(span, of) for of in asked)),
-        key=lambda span: (-span.start_ns, span.event_id),
+        key=lambda span: (-span.start_ns, -span.sequence, span.event_id),
     )
     pages = [
         run(store.find_events(project, EventQuery(filters=asked, limit=4, page=page)))

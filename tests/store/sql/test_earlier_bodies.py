@@ -118,10 +118,11 @@ def test_earlier_rows_are_found_changed_and_kept(empty_url: str, run: Run[Any]) 
     [event] = [c for c in EARLIER if c["adapter"] == "honeyhive"][1]["rows"]
     trace_id, span_id, event_id, *rest, adapter, sent, _, _, _, _, _ = row_of(event)
     store = run(Store.open(empty_url))
-    engine = database(empty_url).engine(writer=True, connections=1)
+    of_url = database(empty_url)
+    engine = of_url.engine(writer=True, connections=1)
     with engine.begin() as connection:
         row = ("p", trace_id, span_id, 1, event_id, *rest, "", 0)
-        connection.execute(tables.spans.insert().values(row))
+        of_url.upsert(connection, tables.spans, [row])
         connection.execute(tables.bodies.insert().values((1, adapter, sent, None, None)))
     engine.dispose()
     check_earlier(store, run, event_id)
