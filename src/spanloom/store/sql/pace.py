@@ -14,8 +14,8 @@ from sqlalchemy import BigInteger, Connection, Select, bindparam, func, select
 
 from spanloom.store.sql.tables import spans
 
-# More spans a second than this are a burst.
-FAST = 2_000
+# More spans a second than this are a burst: about as many as are indexed with nothing else to do.
+FAST = 3_000
 # For so long spans are counted, at least: one commit may have several thousand of them.
 _WINDOW_SECONDS = 0.25
 
@@ -55,7 +55,7 @@ class Pace:
             since, newest = self._counted_from
             if now < since + _WINDOW_SECONDS:
                 return
-            many = int(FAST * (now - since))
+            many = max(1, int(FAST * (now - since)))
             new = {"first": newest + 1, "limit": many}
             self._is_burst = connection.execute(_COUNT, new).scalar_one() == many
         self._counted_from = now, connection.execute(_NEWEST).scalar() or 0
