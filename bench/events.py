@@ -44,10 +44,11 @@ named AS (
 INSERT INTO spans
 SELECT :project, session, iif(first, session, id), n + 1, iif(first, session, id), session, iif(first, '', session), 'call',
   CASE WHEN first THEN 'session' WHEN n % 3 = 0 THEN 'model' WHEN n % 3 = 1 THEN 'tool' ELSE 'chain' END, '',
-  start, start + 1500000000, 1500.0, 'OK', '', 'openai', 'gpt-4o', 35, 23, 8e-05, '', 1
+  start, start + 1500000000, 1500.0, 'OK', '', 'openai', 'gpt-4o', 35, 23, 8e-05, '', 1, 0
 FROM named
 """
 _FILL_BODIES = "INSERT INTO bodies SELECT version, '', :body, NULL, NULL FROM spans"
+_FILL_EVENT_IDS = "INSERT INTO event_ids SELECT event_id, version FROM spans ORDER BY event_id"
 _PAGE_SQL = "SELECT * FROM spans JOIN bodies ON span_version = version WHERE {where} ORDER BY start_ns DESC, event_id LIMIT {limit}"
 _COUNT_SQL = "SELECT count(*) FROM spans WHERE {where}"
 
@@ -69,6 +70,7 @@ def fill(file: Path, events: int) -> None:
         connection.execute("PRAGMA cache_size = -262144")
         connection.execute(_FILL, values)
         connection.execute(_FILL_BODIES, {"body": sent})
+        connection.execute(_FILL_EVENT_IDS)
     connection.close()
 
 

@@ -15,8 +15,8 @@ _TABLES = {
     "spans": "SELECT * FROM spans ORDER BY version",
     "bodies": "SELECT * FROM bodies ORDER BY span_version",
 }
-# What the triggers of SQLite write, too.
-_OF_TRIGGERS = {"recent_event_ids": "SELECT event_id, version FROM spans ORDER BY version"}
+# What is written of each span on SQLite, too.
+_OF_SQLITE = {"recent_event_ids": "SELECT event_id, version FROM spans ORDER BY version"}
 # As src/spanloom/store/sql/sqlite.py sets them.
 _PRAGMAS = {
     "page_size": 8192,
@@ -39,7 +39,7 @@ def sqlite_rate(served: Path, size: int) -> float:
                 "ORDER BY type DESC"
             )
         ]
-        tables = _TABLES | _OF_TRIGGERS
+        tables = _TABLES | _OF_SQLITE
         rows = {name: source.execute(query).fetchall() for name, query in tables.items()}
     source.close()
     copy = served.with_name("raw.db")

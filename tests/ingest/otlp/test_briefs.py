@@ -219,6 +219,26 @@ def test_any_span_has_the_columns_of_the_whole_read(request: trace_pb2.TracesDat
     check(request)
 
 
+def forget_keys() -> None:
+    draft._routes.clear()
+    brief._plans.clear()
+
+
+def test_plans_of_keys_that_clients_choose_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    forget_keys()
+    monkeypatch.setattr(brief, "_MOST_PLANS", 3)
+    long = {"k" * 1999: "v"}
+    for keys in (*({f"k{n}": "v"} for n in range(10)), {}, {"a": 1, "k1": "v"}):
+        assert briefs(r.request_of(r.span_message("call", keys))).rejected == []
+        assert 0 < len(brief._plans) <= 3
+    known = dict(brief._plans)
+    briefs(r.request_of(r.span_message("call", {"k" * 2000: "v"})))
+    assert brief._plans == known
+    briefs(r.request_of(r.span_message("call", long)))
+    assert tuple(long) in brief._plans
+    forget_keys()
+
+
 def test_what_an_older_reader_stored_is_read_by_the_one_of_today(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -228,13 +248,11 @@ def test_what_an_older_reader_stored_is_read_by_the_one_of_today(
     )
     with monkeypatch.context() as older:
         older.setitem(draft._RULES, key, [])
-        for cache in (draft._routes, brief._plans):
-            cache.clear()
+        forget_keys()
         stored = rows.span_rows("p", briefs(r.request_of(span)).spans)
         [read_then] = as_read(stored)
         assert read_then.io.outputs is None
-    for cache in (draft._routes, brief._plans):
-        cache.clear()
+    forget_keys()
     [read_now] = as_read(stored)
     assert read_now.io.outputs == {"result": "found"}
     assert tool_of(read_now).result == "found"

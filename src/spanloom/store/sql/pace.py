@@ -14,10 +14,10 @@ from sqlalchemy import BigInteger, Connection, Select, bindparam, func, select
 
 from spanloom.store.sql.tables import spans
 
-# More spans a second than this are a burst.
-FAST = 2_000
-# For so long spans are counted, at least: one commit may have several thousand of them.
-_WINDOW_SECONDS = 0.25
+# More spans a second than this are a burst: about as many as are indexed with nothing else to do.
+FAST = 3_000
+# Spans are counted for so long, unless a burst is found earlier: one commit may have thousands.
+_WINDOW_SECONDS = 1.0
 
 _FIRST: Any = bindparam("first", type_=BigInteger)
 _VERSIONS = select(spans.c.version).where(spans.c.version >= _FIRST).order_by(spans.c.version)
@@ -49,13 +49,15 @@ class Pace:
         return connection.execute(_BEHIND, waiting).first() is None
 
     def _count(self, connection: Connection) -> None:
-        """Find out how many spans came since the last time, where that is some time ago."""
+        """Find out whether enough spans for a burst came since a time, or time enough has gone by
+        without."""
         now = time.monotonic()
         if self._counted_from is not None:
             since, newest = self._counted_from
-            if now < since + _WINDOW_SECONDS:
+            enough = max(1, int(FAST * max(_WINDOW_SECONDS, now - since)))
+            new = {"first": newest + 1, "limit": enough}
+            is_burst = connection.execute(_COUNT, new).scalar_one() == enough
+            if not is_burst and now < since + _WINDOW_SECONDS:
                 return
-            many = int(FAST * (now - since))
-            new = {"first": newest + 1, "limit": many}
-            self._is_burst = connection.execute(_COUNT, new).scalar_one() == many
+            self._is_burst = is_burst
         self._counted_from = now, connection.execute(_NEWEST).scalar() or 0
