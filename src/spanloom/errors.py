@@ -181,7 +181,7 @@ def not_found(noun: Noun, name: str) -> SpanloomError:
 
 
 def written_by_another_api(fields: Sequence[str]) -> SpanloomError:
-    """PERMISSION_DENIED: a key may not replace or update the spans in these fields."""
+    """PERMISSION_DENIED: a key may not replace or update what these fields name."""
     violations = [Violation(field, "was written through another API") for field in fields[:100]]
     return SpanloomError(
         Code.PERMISSION_DENIED,

@@ -60,7 +60,7 @@ class OtlpTraceService:
                     continue
                 try:
                     await self._store.ensure_project(project)
-                    refused = await self._write(project, part.spans)
+                    refused = await self._write(project, part.spans, only_own=call.only_ingests)
                 except SpanloomError as error:
                     raise _after(stored, error) from error
                 rejected += refused
@@ -74,7 +74,9 @@ class OtlpTraceService:
             response.partial_success.error_message = "; ".join(reasons)
         return response
 
-    async def _write(self, project: str, spans: Sequence[Span]) -> list[tuple[str, str]]:
+    async def _write(
+        self, project: str, spans: Sequence[Span], *, only_own: bool
+    ) -> list[tuple[str, str]]:
         """Store what can be stored; (span, reason) of each that cannot."""
         certain, possible = traces_requesting_evaluation(spans)
         refused = await self._store.write_spans(
@@ -83,6 +85,7 @@ class OtlpTraceService:
             evaluations=[trace_scan(trace_id) for trace_id in sorted(certain)],
             scan_if_sampled=possible,
             partial=True,
+            only_own=only_own,
         )
         return [
             (

@@ -126,17 +126,20 @@ class TraceService:
     ) -> str | None:
         """Store the spans; returns the warning, None if there is none."""
         project = call.project()
-        warnings = [*await self._reference_warnings(project, trace), *read.warnings]
+        warnings = [*await self._reference_warnings(project, trace, call), *read.warnings]
         await self._store.ensure_project(project)
         await self._store.write_trace(
             project,
             read.spans,
             evaluations=requested_evaluations(read.spans),
             replace=bool(trace.id),
+            only_own=call.only_ingests,
         )
         return _one_text(warnings)
 
-    async def _reference_warnings(self, project: str, trace: trace_pb2.Trace) -> list[str]:
+    async def _reference_warnings(
+        self, project: str, trace: trace_pb2.Trace, call: CallContext
+    ) -> list[str]:
         catalog = self._store.catalog
         prompts, experiment, evaluators = {}, None, set()
         if slugs := prompt_slugs(trace):
@@ -145,7 +148,8 @@ class TraceService:
             experiment = await catalog.experiment(project, trace.experiment.id)
         if slugs := evaluator_slugs(trace):
             evaluators = {each.slug for each in await catalog.evaluators(project, slugs)}
-        return reference_warnings(trace, prompts, experiment, evaluators)
+        may_read = not call.only_ingests
+        return reference_warnings(trace, prompts, experiment, evaluators, may_read=may_read)
 
 
 def _query(request: trace_service_pb2.ListTracesRequest) -> TraceQuery:

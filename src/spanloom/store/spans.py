@@ -110,6 +110,7 @@ class SpanStore(Protocol):
         scan_if_sampled: Collection[str] = (),
         events: bool = False,
         partial: bool = False,
+        only_own: bool = False,
     ) -> Sequence[RefusedSpan]:
         """Store spans, each in place of an earlier one of the same trace id and span id; the last
         of one identity in a call is kept.
@@ -128,6 +129,8 @@ class SpanStore(Protocol):
                 `events` stored under one of these event ids in other traces are deleted; their
                 updates and feedback are kept.
             partial: store what can be stored, and return the rest.
+            only_own: a span that would replace one of another adapter, or with `events` delete it,
+                cannot be stored.
 
         Returns:
             With `partial`, the spans that cannot be stored, by index; else an empty list.
@@ -135,6 +138,7 @@ class SpanStore(Protocol):
         Raises:
             INVALID_ARGUMENT: without `partial`, a span cannot be stored; the error names
                 `spans[n].field`, and for a value in the body its key: `spans[n].inputs`.
+            PERMISSION_DENIED: the same for `only_own`, without names.
         """
         ...
 
@@ -145,6 +149,7 @@ class SpanStore(Protocol):
         *,
         evaluations: Sequence[Evaluation] = (),
         replace: bool = False,
+        only_own: bool = False,
     ) -> None:
         """Store all spans of one trace, as `write_spans` does.
 
@@ -156,10 +161,21 @@ class SpanStore(Protocol):
             replace: the trace may exist. Its spans that are not among these, its waiting
                 evaluations and the feedback of evaluators are deleted; feedback of people is kept.
                 Of two replacements at once one is stored, never a mixture.
+            only_own: nothing is replaced if another adapter wrote a span of the trace.
+
+        Raises:
+            PERMISSION_DENIED: with `only_own`.
         """
         ...
 
-    async def start_session(self, project: str, session: Span, again: Patch = NO_PATCH) -> bool:
+    async def start_session(
+        self,
+        project: str,
+        session: Span,
+        again: Patch = NO_PATCH,
+        *,
+        only_own: bool = False,
+    ) -> bool:
         """Store a session's span unless an event with its id exists; whether it was stored.
 
         Of calls at once, in any process, one stores.
@@ -168,6 +184,10 @@ class SpanStore(Protocol):
 
         Args:
             again: the update of the event that exists, stored as `patch_event` does.
+            only_own: the event may have been written by the session's adapter only.
+
+        Raises:
+            PERMISSION_DENIED: with `only_own`.
         """
         ...
 

@@ -12,13 +12,16 @@ from spanloom import errors
 from spanloom.model import EVALUATION, Feedback, FeedbackQuery, Key, Page
 from spanloom.model.patch import Patch
 from spanloom.store.control import ControlStore
-from spanloom.store.sql import patches, queries, reviews, rows, tables
+from spanloom.store.sql import ownership, patches, queries, reviews, rows, tables
 from spanloom.store.sql.catalog import SqlCatalog
 from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.datasets import SqlDatasets
 from spanloom.store.sql.evaluation_queue import SqlEvaluationQueue
 from spanloom.store.sql.rows import checked
 from spanloom.store.sql.transaction import Transaction
+
+# In the body of feedback that was written as a review of the native API.
+_REVIEW = "review"
 
 
 class SqlControl(ControlStore):
@@ -35,15 +38,27 @@ class SqlControl(ControlStore):
 
     # Updates of events
 
-    async def patch_event(self, project: str, event_id: str, patch: Patch) -> None:
-        row = rows.patch_row(project, event_id, patch)
-        await self._write(lambda t: t.write({tables.patches: [row]}), size=len(row[4]))
+    async def patch_event(
+        self, project: str, event_id: str, patch: Patch, *, only_of: str = ""
+    ) -> None:
+        row = patches.row_of(project, event_id, patch, only_of)
+
+        def write(transaction: Transaction) -> errors.SpanloomError | None:
+            if only_of:
+                there = ownership.event_is_there(
+                    transaction.connection, self._database, project, event_id, only_of
+                )
+                if isinstance(there, errors.SpanloomError):
+                    return there
+            transaction.write({tables.patches: [row]})
+            return None
+
+        await self._write(write, size=len(row[4]))
 
     async def patch_span(
         self, project: str, trace_id: str, span_id: str, patch: Patch, *, only_of: str = ""
     ) -> None:
-        whole = {**patch, "adapter": only_of} if only_of else patch
-        row = rows.patch_row(project, span_id, whole, trace_id)
+        row = patches.row_of(project, span_id, patch, only_of, trace_id)
         key = {"project": project, "trace_id": trace_id, "span_id": span_id}
 
         def write(transaction: Transaction) -> errors.SpanloomError | None:
@@ -85,14 +100,19 @@ class SqlControl(ControlStore):
 
         return await self._read(run)
 
-    async def replace_feedback(self, project: str, feedback: Feedback) -> Feedback:
+    async def replace_feedback(
+        self, project: str, feedback: Feedback, *, only_own: bool = False
+    ) -> Feedback:
         row = rows.feedback_row(project, feedback)
         found = reviews.one(project, feedback.id)
 
         def write(transaction: Transaction) -> Feedback | errors.SpanloomError:
             stored = feedback
             if earlier := transaction.connection.execute(found).first():
-                if earlier.type == EVALUATION:
+                is_result = earlier.type == EVALUATION
+                if only_own and (is_result or _REVIEW in rows.to_feedback(earlier).body):
+                    return errors.written_by_another_api(["id"])
+                if is_result:
                     return errors.invalid_field("id", "is the id of an evaluator's result")
                 stored = replace(feedback, created_ns=earlier.created_ns)
             made = row if stored is feedback else rows.feedback_row(project, stored)

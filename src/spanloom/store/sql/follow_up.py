@@ -6,14 +6,14 @@ One query finds what there is to do for all calls of a group: a query costs more
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 from sqlalchemy import select
 
 from spanloom.model import trace_scan
-from spanloom.store.sql import deletes, event_ids, patches, rows
+from spanloom.store.sql import deletes, event_ids, ownership, patches, rows
 from spanloom.store.sql.tables import evaluations, spans, traces
-from spanloom.store.sql.transaction import Transaction
+from spanloom.store.sql.transaction import Transaction, Unfinished
 
 
 def follow_up(transaction: Transaction) -> None:
@@ -24,18 +24,21 @@ def follow_up(transaction: Transaction) -> None:
     """
     for project, unfinished in transaction.take_unfinished().items():
         if unfinished.created:
-            _delete_older_places(transaction, project, unfinished.created)
+            _delete_older_places(transaction, project, unfinished)
         if unfinished.events:
             patches.apply(transaction, project, unfinished.events)
         if unfinished.scans:
             _scan_sampled(transaction, project, unfinished.scans)
 
 
-def _delete_older_places(
-    transaction: Transaction, project: str, created: Mapping[str, int]
-) -> None:
+def _delete_older_places(transaction: Transaction, project: str, unfinished: Unfinished) -> None:
     """Delete the spans that were written before under ids of created events, in other traces.
-    Updates and feedback are kept."""
+    Updates and feedback are kept.
+
+    Raises:
+        ForeignSpansError: another adapter wrote such a span than the only one that may have.
+    """
+    created = unfinished.created
     database, connection = transaction.database, transaction.connection
     of_created = {"project": project, "event_ids": database.texts(created)}
     found = connection.execute(event_ids.repeated(database), of_created)
@@ -54,6 +57,12 @@ def _delete_older_places(
         if transaction.is_older(version, than=created[place[2]])
     ]
     if older:
+        only_of = {
+            (trace_id, span_id): unfinished.created_of[event_id]
+            for trace_id, span_id, event_id in older
+            if event_id in unfinished.created_of
+        }
+        ownership.check(connection, database, project, only_of)
         transaction.may_change_others()
         deletes.remove_spans(transaction, project, older)
 

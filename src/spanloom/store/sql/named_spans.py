@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Select, func, select, tuple_
 from spanloom import errors
 from spanloom.model import Evaluation, Span, SpanQuery
 from spanloom.store.spans import Position
-from spanloom.store.sql import agent_queries, deletes, queries, rows
+from spanloom.store.sql import agent_queries, deletes, ownership, queries, rows
 from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.follow_up import follow_up
 from spanloom.store.sql.index import search
@@ -193,19 +193,16 @@ _Stored = dict[tuple[str, str], tuple[str, int, bool]]
 
 
 def _stored(transaction: Transaction, project: str, written: Sequence[Span]) -> _Stored:
-    among = transaction.database.among
-    found = select(
-        *(spans.c.trace_id, spans.c.span_id, spans.c.start_ns, spans.c.end_ns),
+    found = ownership.of_keys(
+        transaction.database,
+        project,
+        {(span.trace_id, span.span_id) for span in written},
+        *(spans.c.start_ns, spans.c.end_ns),
         *(bodies.c.adapter, bodies.c.updates),
-    ).join_from(spans, bodies, bodies.c.span_version == spans.c.version)
-    of_these = found.where(
-        spans.c.project == project,
-        among(spans.c.trace_id, {span.trace_id for span in written}),
-        among(spans.c.span_id, {span.span_id for span in written}),
     )
     return {
         (row.trace_id, row.span_id): (row.adapter, *_sent_times(row))
-        for row in transaction.connection.execute(of_these)
+        for row in transaction.connection.execute(found)
     }
 
 

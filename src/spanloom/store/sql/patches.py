@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, Select, bindparam, delete, select
 
-from spanloom.model.patch import joined, patched
+from spanloom.model.patch import Patch, joined, patched
 from spanloom.store.sql import rows
 from spanloom.store.sql.database import Database, Row
 from spanloom.store.sql.event_ids import of_events
@@ -35,6 +35,8 @@ _PATCHES = (
     .where(patches.c.project == bindparam("project"))
     .order_by(patches.c.sequence, patches.c.id)
 )
+# The name in a patch of the adapter to whose spans alone it is applied.
+_ADAPTER = "adapter"
 _CANNOT = "the updates of event %r in project %r cannot be applied"
 
 
@@ -42,7 +44,14 @@ def of_event(connection: Connection, project: str, event_id: str) -> dict[str, o
     """All updates of one event, as one patch; {} for none."""
     found = _PATCHES.where(patches.c.event_id == event_id, patches.c.trace_id == "")
     stored = connection.execute(found, {"project": project})
-    return joined(orjson.loads(row.body) for row in stored)
+    return joined(_without_adapter(orjson.loads(row.body)) for row in stored)
+
+
+def row_of(project: str, event_id: str, patch: Patch, only_of: str, trace_id: str = "") -> Row:
+    """As `rows.patch_row`; with `only_of`, of an update that is applied only to what that adapter
+    wrote."""
+    whole = {**patch, _ADAPTER: only_of} if only_of else patch
+    return rows.patch_row(project, event_id, whole, trace_id)
 
 
 def apply(transaction: Transaction, project: str, ids: Collection[str]) -> None:
@@ -107,11 +116,12 @@ class _Patches:
             *self.of.get((row.trace_id, row.span_id), ()),
         ]
         both.sort(key=lambda each: (each.sequence, each.id))
-        each = (orjson.loads(patch.body) for patch in both)
+        each = [orjson.loads(patch.body) for patch in both]
+        adapter = ""
+        if any(_ADAPTER in patch for patch in each):
+            adapter = row.base_adapter or self._transaction.reader.to_base(row).sent.adapter
         return joined(
-            {name: value for name, value in patch.items() if name != "adapter"}
-            for patch in each
-            if patch.get("adapter", row.base_adapter) == row.base_adapter
+            _without_adapter(patch) for patch in each if patch.get(_ADAPTER, adapter) == adapter
         )
 
     def merge(self) -> None:
@@ -122,7 +132,7 @@ class _Patches:
             if len(found) <= _MOST_PATCHES:
                 continue
             each = [orjson.loads(row.body) for row in found]
-            if len({patch.get("adapter") for patch in each}) > 1:
+            if len({patch.get(_ADAPTER) for patch in each}) > 1:
                 continue
             try:
                 merged = rows.patch_row(self._project, event_id, joined(each), trace_id)
@@ -130,6 +140,10 @@ class _Patches:
                 log.exception(_CANNOT, event_id, self._project)
                 continue
             _replace(self._transaction, self._project, found, merged)
+
+
+def _without_adapter(patch: Patch) -> Patch:
+    return {name: value for name, value in patch.items() if name != _ADAPTER}
 
 
 def _with_bodies(found: Any) -> Any:

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Connection,
     Double,
     Engine,
+    FromClause,
     Table,
     Text,
     any_,
@@ -181,6 +182,12 @@ class PostgreSQL(Database):
         self, column: ColumnElement[Any], values: Iterable[int]
     ) -> ColumnElement[bool]:
         return column == any_(literal(list(values), ARRAY(BigInteger)))
+
+    def pairs(self, values: Iterable[tuple[str, str]]) -> FromClause:
+        each = list(values)
+        columns = (literal([pair[n] for pair in each], ARRAY(Text)) for n in (0, 1))
+        table = func.unnest(*columns).table_valued("a", "b")
+        return table.render_derived("pairs")
 
     def contains(self, haystack: ColumnElement[Any], needle: str) -> ColumnElement[bool]:
         return func.strpos(haystack, needle) > 0

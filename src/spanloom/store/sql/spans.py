@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial as bound
 from itertools import islice
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, select
 
+from spanloom.errors import SpanloomError
 from spanloom.model import (
     MAX_TIME_NS,
     AgentQuery,
@@ -34,6 +35,8 @@ from spanloom.store.sql import (
     charts,
     deletes,
     filters,
+    ownership,
+    patches,
     queries,
     rows,
     sessions,
@@ -45,6 +48,7 @@ from spanloom.store.sql.index.look import for_filter, for_text
 from spanloom.store.sql.index.search import SliceOverError, Watch
 from spanloom.store.sql.index.table import Condition
 from spanloom.store.sql.named_spans import SqlNamedSpans
+from spanloom.store.sql.ownership import ForeignSpansError
 from spanloom.store.sql.queries import NEWEST_EVENTS
 from spanloom.store.sql.reading import select_whole
 from spanloom.store.sql.rows import checked
@@ -55,6 +59,7 @@ from spanloom.store.sql.usage import views
 
 # Matches that only a look at whole spans tells are counted up to this many.
 MOST_COUNTED = 10_000
+_FOREIGN = "names a span that was written through another API"
 # So many bytes are compressed beside the event loop.
 _LARGE = 1 << 20
 
@@ -77,6 +82,45 @@ class SqlSpans(SqlNamedSpans, SpanStore):
         scan_if_sampled: Collection[str] = (),
         events: bool = False,
         partial: bool = False,
+        only_own: bool = False,
+    ) -> Sequence[RefusedSpan]:
+        write = bound(
+            self._write_spans,
+            project,
+            evaluations=evaluations,
+            scans=frozenset(scan_if_sampled),
+            events=events,
+            partial=partial,
+            only_own=only_own,
+        )
+        try:
+            return await write(spans)
+        except ForeignSpansError as error:
+            if not partial:
+                raise
+            foreign = error.keys
+        # The others may be stored. What is foreign only now is refused with all of them.
+        refused = [
+            RefusedSpan(index, "span_id", _FOREIGN)
+            for index, span in enumerate(spans)
+            if (span.trace_id, span.span_id) in foreign
+        ]
+        places = sorted(set(range(len(spans))) - {one.index for one in refused})
+        if places:
+            found = await write([spans[index] for index in places])
+            refused += [replace(one, index=places[one.index]) for one in found]
+        return sorted(refused)
+
+    async def _write_spans(
+        self,
+        project: str,
+        spans: Sequence[Span],
+        *,
+        evaluations: Sequence[Evaluation],
+        scans: frozenset[str],
+        events: bool,
+        partial: bool,
+        only_own: bool,
     ) -> Sequence[RefusedSpan]:
         make = bound(rows.span_rows, project, spans, partial=partial)
         large = sum(len(span.sent.message) for span in spans) > _LARGE
@@ -84,10 +128,12 @@ class SqlSpans(SqlNamedSpans, SpanStore):
         if not made.spans:
             return made.refused
         work = made.with_evaluations(project, evaluations)
-        scans = frozenset(scan_if_sampled)
+        only_of = None
+        if only_own:
+            only_of = {(span.trace_id, span.span_id): span.sent.adapter for span in spans}
 
         def write(transaction: Transaction) -> None:
-            transaction.write(work, created=events)
+            transaction.write(work, created=events, only_of=only_of)
             if scans:
                 transaction.scan_if_sampled(project, scans)
 
@@ -101,28 +147,49 @@ class SqlSpans(SqlNamedSpans, SpanStore):
         *,
         evaluations: Sequence[Evaluation] = (),
         replace: bool = False,
+        only_own: bool = False,
     ) -> None:
         made = rows.span_rows(project, spans)
         work = made.with_evaluations(project, evaluations)
         trace_id = spans[0].trace_id
         replaced = queries.replaced_deletes(project, trace_id) if replace else ()
 
-        def write(transaction: Transaction) -> None:
+        def write(transaction: Transaction) -> SpanloomError | None:
+            if replace and only_own:
+                adapter = spans[0].sent.adapter
+                refusal = ownership.refusal_of_trace(
+                    transaction.connection, project, trace_id, adapter
+                )
+                if refusal is not None:
+                    return refusal
             if replace:
                 deletes.log_trace(transaction, project, trace_id)
             for statement in replaced:
                 transaction.connection.execute(statement)
             transaction.write(work)
+            return None
 
         await self._write(write, rows_only=not replace, rows=rows.count(work), size=made.size)
 
-    async def start_session(self, project: str, session: Span, again: Patch = NO_PATCH) -> bool:
+    async def start_session(
+        self,
+        project: str,
+        session: Span,
+        again: Patch = NO_PATCH,
+        *,
+        only_own: bool = False,
+    ) -> bool:
         made = rows.span_rows(project, [session])
-        found = queries.event(self._database, project, session.event_id)
-        updates = [rows.patch_row(project, session.event_id, again)] if again else []
+        only_of = session.sent.adapter if only_own else ""
+        updates = [patches.row_of(project, session.event_id, again, only_of)] if again else []
 
-        def write(transaction: Transaction) -> bool:
-            if transaction.connection.execute(found).first():
+        def write(transaction: Transaction) -> bool | SpanloomError:
+            there = ownership.event_is_there(
+                transaction.connection, self._database, project, session.event_id, only_of
+            )
+            if isinstance(there, SpanloomError):
+                return there
+            if there:
                 transaction.write({tables.patches: updates})
                 return False
             transaction.write(made.by_table())
