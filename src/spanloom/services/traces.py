@@ -32,6 +32,7 @@ from spanloom.store.store import Store
 from spanloom.v1 import trace_pb2, trace_service_pb2
 
 _MAX_WARNINGS = 100
+_LONGEST_TEXT = 1024
 _TEXT_CONDITIONS = (
     "feature_slug",
     "name",
@@ -156,6 +157,8 @@ def _query(request: trace_service_pb2.ListTracesRequest) -> TraceQuery:
     violations = Violations(spelled=json_path(type(request)))
     for name in _TEXT_CONDITIONS:
         violations.check_text(name, getattr(request, name))
+    if len(request.text) > _LONGEST_TEXT:
+        violations.add("text", f"must have at most {_LONGEST_TEXT} characters")
     if request.status:
         violations.check_word("status", request.status, STATUSES)
     if not 0 <= request.min_duration_ms <= MAX_TIME_NS / 1e6:
