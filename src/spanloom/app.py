@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -27,6 +28,7 @@ from spanloom.server import gc_tuning
 from spanloom.server.auth import ApiKeyAuthenticator, NoAuth
 from spanloom.server.grpc.server import GrpcServer
 from spanloom.server.http.app import http_app
+from spanloom.server.http.connections import HttpLimits
 from spanloom.server.http.server import HttpServer
 from spanloom.server.listener import listen, reserve, with_port
 from spanloom.server.methods import Method, method_table
@@ -156,6 +158,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             timeout=settings.request_timeout,
             max_in_flight=settings.max_in_flight,
             max_streams=settings.max_streams,
+            max_calls_per_key=settings.max_calls_per_key,
         )
         table = methods(
             store,
@@ -176,7 +179,8 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
                 ready=store.ready,
                 max_request_bytes=settings.max_request_bytes,
                 cors_origins=cors_origins,
-            )
+            ),
+            _http_limits(settings),
         )
         grpc_address, http_address = settings.grpc_address, settings.http_address
         if sockets:
@@ -222,6 +226,18 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
         )
 
 
+def _http_limits(settings: Settings) -> HttpLimits:
+    return HttpLimits(
+        connections=settings.max_connections,
+        address_connections=settings.max_connections_per_address,
+        header_bytes=settings.max_header_bytes,
+        url_bytes=settings.max_url_bytes,
+        header_seconds=settings.header_timeout,
+        body_seconds=settings.body_timeout,
+        write_seconds=settings.write_timeout,
+    )
+
+
 def serve(settings: Settings, started: Callable[[Started], None]) -> bool:
     """Run until SIGINT or SIGTERM; False if a worker could not start (the log says why).
 
@@ -229,6 +245,7 @@ def serve(settings: Settings, started: Callable[[Started], None]) -> bool:
         started: Is called when both addresses answer.
     """
     gc_tuning.tune_gc()
+    _open_many_files()
     sys.setswitchinterval(_SWITCH_INTERVAL)
     if settings.workers == 1:
         asyncio.run(_serve(settings, started))
@@ -250,6 +267,13 @@ def serve(settings: Settings, started: Callable[[Started], None]) -> bool:
             beside=lambda ready: asyncio.run(_index(settings, ready)),
         )
         return supervisor.run(all_ready)
+
+
+def _open_many_files() -> None:
+    """Use all the descriptors that the system grants: each connection takes one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def _serve(

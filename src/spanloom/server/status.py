@@ -39,6 +39,13 @@ HTTP_STATUS_BY_REASON = {
     Reason.REQUEST_TOO_LARGE: 413,
     Reason.UNSUPPORTED_ENCODING: 415,
 }
+# The same by the limit that an error names.
+HTTP_STATUS_BY_LIMIT = {
+    "limit_url_bytes": 414,
+    "limit_header_bytes": 431,
+    "limit_headers_seconds": 408,
+    "limit_body_seconds": 408,
+}
 METHOD_NOT_ALLOWED = 405
 
 # gRPC sends the message (percent-encoded: a byte may take three) and the details (in base64, with
@@ -58,6 +65,9 @@ def grpc_code(error: SpanloomError) -> grpc.StatusCode:
 def http_status(error: SpanloomError) -> int:
     if error.reason is Reason.ROUTE_NOT_FOUND and error.code is Code.UNIMPLEMENTED:
         return METHOD_NOT_ALLOWED
+    for name in error.metadata:
+        if name in HTTP_STATUS_BY_LIMIT:
+            return HTTP_STATUS_BY_LIMIT[name]
     return HTTP_STATUS_BY_REASON.get(error.reason) or HTTP_STATUS[error.code]
 
 
