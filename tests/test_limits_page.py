@@ -26,7 +26,7 @@ def test_the_page_has_every_limit_and_its_default() -> None:
         for name, value in ROW.findall((ROOT / "docs/limits.md").read_text())
     }
     limits = {
-        setting.name: float(setting.default)
+        setting.name: float(str(setting.default))
         for setting in fields(Settings)
         if type(setting.default) in (int, float) and setting.name not in NO_LIMITS
     }

@@ -22,6 +22,7 @@ from spanloom.adapters.restore import restore
 from spanloom.config import Settings
 from spanloom.evaluation import judge
 from spanloom.evaluation.runner import evaluate_until
+from spanloom.evaluation.sandbox import ChildSettings, Sandbox
 from spanloom.model import api_keys
 from spanloom.model.projects import DEFAULT_PROJECT, INSTANCE
 from spanloom.server import gc_tuning
@@ -207,7 +208,11 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             background.append(indexing)
             stack.push_async_callback(_stopped, indexing)
         if settings.evaluate:
-            evaluating = asyncio.create_task(evaluate_until(stop, store, settings.evaluation_lease))
+            sandbox = Sandbox(_evaluators(settings))
+            stack.push_async_callback(sandbox.close)
+            evaluating = asyncio.create_task(
+                evaluate_until(stop, store, settings.evaluation_lease, sandbox)
+            )
             background.append(evaluating)
             stack.push_async_callback(_stopped, evaluating)
         yield Running(grpc_address, http_address, first_key, store)
@@ -224,6 +229,14 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             http_server.stop(settings.drain_timeout),
             *(asyncio.wait([task], timeout=settings.drain_timeout) for task in background),
         )
+
+
+def _evaluators(settings: Settings) -> ChildSettings:
+    return ChildSettings(
+        judge=(settings.judge_base_url, settings.judge_api_key, settings.judge_model),
+        cpu_seconds=settings.evaluator_cpu_seconds,
+        memory_bytes=settings.evaluator_memory_bytes,
+    )
 
 
 def _http_limits(settings: Settings) -> HttpLimits:

@@ -71,6 +71,8 @@ class Settings:
     cors_origins: str = ""  # comma-separated; "*" for any; "" switches CORS off
     accept_logs_and_metrics: bool = True  # accept and drop them; else they are not served
     evaluate: bool = True  # run evaluators in this process
+    evaluator_cpu_seconds: float = 10.0  # of one run
+    evaluator_memory_bytes: int = 512 * 1024 * 1024
     evaluation_lease: float = 30.0  # then another process may run what one that died had taken
     # An OpenAI-compatible endpoint, for evaluators that ask a model; "" switches them off.
     judge_base_url: str = ""
@@ -105,6 +107,8 @@ class Settings:
             "max_request_bytes",
             "request_timeout",
             "evaluation_lease",
+            "evaluator_cpu_seconds",
+            "evaluator_memory_bytes",
             "max_in_flight",
             "max_streams",
             "max_calls_per_key",
