@@ -170,6 +170,8 @@ class _Child:
                 if run is not None and not run.done():
                     run.set_result((is_result, value))
         except Exception:  # noqa: BLE001 - also what cannot be unpickled
+            if self._process is process:
+                self._process = None
             for run in self._runs.values():
                 if not run.done():
                     run.set_exception(ConnectionError())
