@@ -21,6 +21,8 @@ from google.protobuf.message import Message
 
 from spanloom.errors import Code, Reason, SpanloomError, shutting_down
 from spanloom.model import uuid7
+from spanloom.model.caller import CALLER
+from spanloom.model.projects import INSTANCE
 from spanloom.server.auth import Authenticator
 from spanloom.server.methods import Method
 from spanloom.services.context import CallContext, Notes
@@ -275,6 +277,7 @@ class Middleware:
                 f" the role of this key is {role}",
                 metadata={"role": role, "required": method.role},
             )
+        CALLER.set(principal.key_id if principal.project == INSTANCE else principal.project)
         return CallContext(
             request_id=request_id,
             key_project=principal.project,

@@ -30,6 +30,7 @@ class SqlControl(ControlStore):
     def __init__(self, connections: Connections) -> None:
         self._database = connections.database
         self._read, self._write = connections.read, connections.write
+        self._look_up = connections.look_up
         # Those that this process knows to exist: projects are never deleted.
         self._projects: set[str] = set()
         self.catalog = SqlCatalog(connections)
@@ -176,7 +177,7 @@ class SqlControl(ControlStore):
 
     async def find_key(self, key_id: str) -> Key | None:
         parameters = checked(id=key_id)
-        row = await self._read(lambda c: c.execute(queries.KEY, parameters).first())
+        row = await self._look_up(lambda c: c.execute(queries.KEY, parameters).first())
         return rows.to_key(row) if row else None
 
     async def list_keys(self) -> list[Key]:

@@ -55,6 +55,10 @@ class Database(ABC):
         is undone in part, nor one that was committed before a durable one.
         """
 
+    @abstractmethod
+    def interrupt(self, connection: Any) -> None:
+        """End the statement that a connection of the driver runs, from another thread."""
+
     # Writing
 
     @abstractmethod

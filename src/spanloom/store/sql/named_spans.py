@@ -41,6 +41,7 @@ class SqlNamedSpans:
     def __init__(self, connections: Connections) -> None:
         self._database = connections.database
         self._read, self._write = connections.read, connections.write
+        self._scan = connections.scan
         self._reader = connections.reader
 
     async def record_spans(
@@ -184,7 +185,7 @@ class SqlNamedSpans:
         return await self._write(write)
 
     async def _read_until_cancelled(self, query: Callable[[Connection, Watch], T]) -> T:
-        return await read_until_cancelled(self._read, query)
+        return await read_until_cancelled(self._scan, query)
 
 
 # What a transaction finds under the ids of spans: the adapter, the start that the client sent, and

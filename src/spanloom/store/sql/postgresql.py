@@ -110,6 +110,9 @@ class PostgreSQL(Database):
 
         return engine
 
+    def interrupt(self, connection: Any) -> None:
+        connection.cancel()
+
     def begin_writing(self, connection: Connection, *, rows_only: bool) -> int:
         statement = _TOGETHER if rows_only else _ALONE
         return int(connection.exec_driver_sql(statement, (_WRITERS_LOCK,)).scalar_one())

@@ -114,6 +114,9 @@ class SQLite(Database):
 
         return engine
 
+    def interrupt(self, connection: Any) -> None:
+        connection.interrupt()
+
     def begin_writing(self, connection: Connection, *, rows_only: bool) -> int:
         # BEGIN IMMEDIATE has taken the lock already.
         return self.next_versions(connection)
