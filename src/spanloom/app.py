@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -21,12 +22,14 @@ from spanloom.adapters.restore import reread, restore
 from spanloom.config import Settings
 from spanloom.evaluation import judge
 from spanloom.evaluation.runner import evaluate_until
+from spanloom.evaluation.sandbox import ChildSettings, Sandbox
 from spanloom.model import api_keys
 from spanloom.model.projects import DEFAULT_PROJECT, INSTANCE
 from spanloom.server import gc_tuning
 from spanloom.server.auth import ApiKeyAuthenticator, NoAuth
 from spanloom.server.grpc.server import GrpcServer
 from spanloom.server.http.app import http_app
+from spanloom.server.http.connections import HttpLimits
 from spanloom.server.http.server import HttpServer
 from spanloom.server.listener import listen, reserve, with_port
 from spanloom.server.methods import Method, method_table
@@ -157,6 +160,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             timeout=settings.request_timeout,
             max_in_flight=settings.max_in_flight,
             max_streams=settings.max_streams,
+            max_calls_per_key=settings.max_calls_per_key,
         )
         table = methods(
             store,
@@ -177,7 +181,8 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
                 ready=store.ready,
                 max_request_bytes=settings.max_request_bytes,
                 cors_origins=cors_origins,
-            )
+            ),
+            _http_limits(settings),
         )
         grpc_address, http_address = settings.grpc_address, settings.http_address
         if sockets:
@@ -204,7 +209,11 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             background.append(indexing)
             stack.push_async_callback(_stopped, indexing)
         if settings.evaluate:
-            evaluating = asyncio.create_task(evaluate_until(stop, store, settings.evaluation_lease))
+            sandbox = Sandbox(_evaluators(settings))
+            stack.push_async_callback(sandbox.close)
+            evaluating = asyncio.create_task(
+                evaluate_until(stop, store, settings.evaluation_lease, sandbox)
+            )
             background.append(evaluating)
             stack.push_async_callback(_stopped, evaluating)
         yield Running(grpc_address, http_address, first_key, store)
@@ -223,6 +232,26 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
         )
 
 
+def _evaluators(settings: Settings) -> ChildSettings:
+    return ChildSettings(
+        judge=(settings.judge_base_url, settings.judge_api_key, settings.judge_model),
+        cpu_seconds=settings.evaluator_cpu_seconds,
+        memory_bytes=settings.evaluator_memory_bytes,
+    )
+
+
+def _http_limits(settings: Settings) -> HttpLimits:
+    return HttpLimits(
+        connections=settings.max_connections,
+        address_connections=settings.max_connections_per_address,
+        header_bytes=settings.max_header_bytes,
+        url_bytes=settings.max_url_bytes,
+        header_seconds=settings.header_timeout,
+        body_seconds=settings.body_timeout,
+        write_seconds=settings.write_timeout,
+    )
+
+
 def serve(settings: Settings, started: Callable[[Started], None]) -> bool:
     """Run until SIGINT or SIGTERM; False if a worker could not start (the log says why).
 
@@ -230,6 +259,7 @@ def serve(settings: Settings, started: Callable[[Started], None]) -> bool:
         started: Is called when both addresses answer.
     """
     gc_tuning.tune_gc()
+    _open_many_files()
     sys.setswitchinterval(_SWITCH_INTERVAL)
     if settings.workers == 1:
         asyncio.run(_serve(settings, started))
@@ -251,6 +281,13 @@ def serve(settings: Settings, started: Callable[[Started], None]) -> bool:
             beside=lambda ready: asyncio.run(_index(settings, ready)),
         )
         return supervisor.run(all_ready)
+
+
+def _open_many_files() -> None:
+    """Use all the descriptors that the system grants: each connection takes one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def _serve(

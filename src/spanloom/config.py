@@ -54,6 +54,14 @@ class Settings:
     request_timeout: float = 60.0
     max_in_flight: int = 1024
     max_streams: int = 4096  # streams are not among the calls in flight, for they may be idle
+    max_calls_per_key: int = 512  # of those in flight; others find room
+    max_connections: int = 10_000
+    max_connections_per_address: int = 5_000
+    max_header_bytes: int = 65_536  # with the URL
+    max_url_bytes: int = 32_768
+    header_timeout: float = 10.0
+    body_timeout: float = 60.0  # without a byte of a body
+    write_timeout: float = 30.0  # in which a client takes nothing of what waits for it
     queue_rows: int = 50_000
     queue_bytes: int = 64 * 1024 * 1024
     lame_duck: float = 1.5  # seconds of UNAVAILABLE before a busy server stops listening
@@ -63,6 +71,8 @@ class Settings:
     cors_origins: str = ""  # comma-separated; "*" for any; "" switches CORS off
     accept_logs_and_metrics: bool = True  # else they are not served
     evaluate: bool = True  # run evaluators in this process
+    evaluator_cpu_seconds: float = 10.0  # of one run
+    evaluator_memory_bytes: int = 512 * 1024 * 1024
     evaluation_lease: float = 30.0  # then another process may run what one that died had taken
     # An OpenAI-compatible endpoint, for evaluators that ask a model; "" switches them off.
     judge_base_url: str = ""
@@ -97,8 +107,18 @@ class Settings:
             "max_request_bytes",
             "request_timeout",
             "evaluation_lease",
+            "evaluator_cpu_seconds",
+            "evaluator_memory_bytes",
             "max_in_flight",
             "max_streams",
+            "max_calls_per_key",
+            "max_connections",
+            "max_connections_per_address",
+            "max_header_bytes",
+            "max_url_bytes",
+            "header_timeout",
+            "body_timeout",
+            "write_timeout",
             "queue_rows",
             "queue_bytes",
         ):

@@ -193,7 +193,7 @@ def ambiguous_event(event_id: str) -> SpanloomError:
 
 
 def written_by_another_api(fields: Sequence[str]) -> SpanloomError:
-    """PERMISSION_DENIED: a key may not replace or update the spans in these fields."""
+    """PERMISSION_DENIED: a key may not replace or update what these fields name."""
     violations = [Violation(field, "was written through another API") for field in fields[:100]]
     return SpanloomError(
         Code.PERMISSION_DENIED,

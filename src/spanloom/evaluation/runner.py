@@ -16,7 +16,8 @@ import math
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -25,9 +26,10 @@ import structlog
 from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.errors import SpanloomError
 from spanloom.evaluation.judge import JudgeOffError
-from spanloom.evaluation.kinds import kinds, version
+from spanloom.evaluation.kinds import Kind, kinds, version
+from spanloom.evaluation.sandbox import RunKilledError, RunLostError
 from spanloom.evaluation.subject import Result, Subject, digest, subjects
-from spanloom.model import EVALUATION, Evaluation, Evaluator, Feedback, Span
+from spanloom.model import EVALUATION, Evaluation, Evaluator, Feedback, Json, Span
 from spanloom.model.evaluations import requested_evaluations
 from spanloom.store.evaluations import NEVER_NS, Judged
 from spanloom.store.store import Store
@@ -35,6 +37,7 @@ from spanloom.store.store import Store
 log = structlog.get_logger("spanloom.evaluation")
 
 MOST_ATTEMPTS = 5
+_MOST_KILLS = 2
 _SECOND_NS = 1_000_000_000
 LEASE_SECONDS = 30.0
 # The part of its lease that an evaluator may take; one that takes longer fails before another
@@ -47,8 +50,24 @@ _TROUBLED_SECONDS = 1.0
 _WITHOUT_JUDGE_NS = 60 * _SECOND_NS
 
 
+# Runs an evaluator: the name of its kind, the kind, the subject, the settings, and how many seconds
+# it may take.
+Evaluate = Callable[[str, Kind, Subject, Mapping[str, Json], float], Awaitable[object]]
+
+
+async def in_this_process(
+    _: str, kind: Kind, subject: Subject, settings: Mapping[str, Json], seconds: float
+) -> object:
+    """Run an evaluator in this process."""
+    async with asyncio.timeout(seconds):
+        return await _called(kind.evaluate, subject, settings)
+
+
 async def evaluate_until(
-    stop: asyncio.Event, store: Store, lease_seconds: float = LEASE_SECONDS
+    stop: asyncio.Event,
+    store: Store,
+    lease_seconds: float = LEASE_SECONDS,
+    evaluate: Evaluate = in_this_process,
 ) -> None:
     """Evaluate until stopped, and finish the started runs; what the database refuses is retried.
 
@@ -62,7 +81,7 @@ async def evaluate_until(
             pause = _POLL_SECONDS
             try:
                 if limit := min(_MOST_TAKEN, _MOST_AT_ONCE - len(running)):
-                    taken, begun = await _begin(store, lease_seconds, limit)
+                    taken, begun = await _begin(store, lease_seconds, limit, evaluate)
                     running.update(asyncio.create_task(_logged(run)) for run in begun)
                     if taken:
                         continue
@@ -86,7 +105,7 @@ async def evaluate_until(
 
 
 async def _begin(
-    store: Store, lease_seconds: float, limit: int
+    store: Store, lease_seconds: float, limit: int, evaluate: Evaluate
 ) -> tuple[int, list[Coroutine[Any, Any, None]]]:
     """Lease some due evaluations: their number, the scans, and the runs of those whose evaluator is
     registered."""
@@ -118,7 +137,7 @@ async def _begin(
             job,
             evaluators[job.project, job.evaluator],
             judged[job.project, job.trace_id].get(job.span_id),
-            lease_seconds * _LONGEST_SHARE,
+            partial(_run, longest_seconds=lease_seconds * _LONGEST_SHARE, evaluate=evaluate),
         )
         for job in runs
         if job not in later
@@ -138,11 +157,11 @@ async def _judge(
     job: Evaluation,
     evaluator: Evaluator,
     judged: Subject | None,
-    longest_seconds: float,
+    run: Callable[[Evaluation, Evaluator, Subject | None], Awaitable[Result | int]],
 ) -> None:
     """Run one evaluation, and store what it gave."""
     async with _given_back(store, owner, [job]):
-        outcome = await _run(job, evaluator, judged, longest_seconds)
+        outcome = await run(job, evaluator, judged)
         results, later = {}, {}
         if isinstance(outcome, int):
             later[job] = time.time_ns() + outcome
@@ -212,7 +231,12 @@ async def _evaluators(store: Store, jobs: Sequence[Evaluation]) -> dict[tuple[st
 
 
 async def _run(
-    job: Evaluation, evaluator: Evaluator, judged: Subject | None, longest_seconds: float
+    job: Evaluation,
+    evaluator: Evaluator,
+    judged: Subject | None,
+    *,
+    longest_seconds: float,
+    evaluate: Evaluate,
 ) -> Result | int:
     """The result, or after how many nanoseconds to try again."""
     kind = kinds().get(evaluator.kind)
@@ -221,13 +245,32 @@ async def _run(
     if judged is None:
         return Result(None, "error", "the trace or log to evaluate does not exist")
     try:
-        async with asyncio.timeout(longest_seconds):
-            found: object = await _called(kind.evaluate, judged, evaluator.body)
+        found = await evaluate(evaluator.kind, kind, judged, evaluator.body, longest_seconds)
         if isinstance(found, Result):
             return _checked(found)
         raise TypeError(f"not a Result: {type(found).__name__}")
     except JudgeOffError:
         return _WITHOUT_JUDGE_NS
+    except RunLostError:
+        return _SECOND_NS
+    except RunKilledError as error:
+        log.error(
+            "an evaluator ended its process",
+            project=job.project,
+            trace_id=job.trace_id,
+            evaluator=job.evaluator,
+            attempt=job.attempts,
+            is_set_aside=job.attempts >= _MOST_KILLS,
+            cause=str(error),
+        )
+        if job.attempts < _MOST_KILLS:
+            return _SECOND_NS
+        return Result(
+            None,
+            "error",
+            "the evaluation is set aside: its process was ended twice, for it took too much time"
+            " or memory",
+        )
     except Exception:  # evaluators may raise anything
         log.exception(
             "an evaluator failed",

@@ -11,6 +11,7 @@ import contextlib
 import math
 import re
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -20,6 +21,8 @@ from google.protobuf.message import Message
 
 from spanloom.errors import Code, Reason, SpanloomError, shutting_down
 from spanloom.model import uuid7
+from spanloom.model.caller import CALLER
+from spanloom.model.projects import INSTANCE
 from spanloom.server.auth import Authenticator
 from spanloom.server.methods import Method, Request
 from spanloom.services.context import CallContext, Notes
@@ -69,6 +72,7 @@ class Middleware:
             may pause for so long.
         max_in_flight: So many calls at once are accepted; more get RESOURCE_EXHAUSTED.
         max_streams: The same of streams, which may be idle for any time.
+        max_calls_per_key: The same of the calls of one key.
     """
 
     def __init__(
@@ -78,11 +82,14 @@ class Middleware:
         timeout: float = 60.0,
         max_in_flight: int = 1024,
         max_streams: int = 4096,
+        max_calls_per_key: int = 512,
     ) -> None:
         self._authenticator = authenticator
         self._timeout = timeout
         self._calls = _Places("calls", max_in_flight)
         self._streams = _Places("streams", max_streams)
+        self._most_of_key = max_calls_per_key
+        self._of_key: Counter[str] = Counter()
         self._last_call = -math.inf
         self._open_streams: set[asyncio.Timeout] = set()
         self.draining = False
@@ -132,7 +139,7 @@ class Middleware:
             time_left: Seconds to the caller's own deadline.
         """
         started = time.perf_counter()
-        project, code, reason = "", "CANCELLED", ""
+        project, code, reason, key_id = "", "CANCELLED", "", ""
         notes = Notes() if notes is None else notes
         places = self._streams if method.takes_many else self._calls
         places.taken += 1
@@ -143,6 +150,8 @@ class Middleware:
             async with asyncio.timeout(limit):
                 call = await self._admit(method, metadata, request_id, notes, places)
                 project = call.key_project
+                if not method.takes_many:
+                    key_id = self._take_place(call.key_id)
                 request: Any = await read()
                 result: Message
                 if method.takes_many:
@@ -156,6 +165,10 @@ class Middleware:
             return refusal
         finally:
             places.taken -= 1
+            if key_id:
+                self._of_key[key_id] -= 1
+                if not self._of_key[key_id]:
+                    del self._of_key[key_id]
             _log(method.full_name, request_id, started, transport, project, code, reason)
         return result
 
@@ -195,6 +208,18 @@ class Middleware:
         finally:
             self._streams.taken -= 1
             _log(method.full_name, request_id, started, transport, project, code, reason)
+
+    def _take_place(self, key_id: str) -> str:
+        """Count a call of a key; its id, "" where there are no keys.
+
+        Raises:
+            SpanloomError: RESOURCE_EXHAUSTED if the key has too many.
+        """
+        if key_id:
+            if self._of_key[key_id] >= self._most_of_key:
+                raise _too_many("calls of this key", "calls_per_key", self._most_of_key)
+            self._of_key[key_id] += 1
+        return key_id
 
     async def _in_time(self, requests: AsyncIterator[T]) -> AsyncIterator[T]:
         """The requests of a client that does not pause for longer than the timeout."""
@@ -241,13 +266,7 @@ class Middleware:
         if self.draining:
             raise shutting_down()
         if places.taken > places.most:
-            raise SpanloomError(
-                Code.RESOURCE_EXHAUSTED,
-                Reason.QUEUE_FULL,
-                f"the server has too many {places.of} in progress; retry later",
-                metadata={f"limit_{places.of}": str(places.most)},
-                retry_after=1.0,
-            )
+            raise _too_many(places.of, places.of, places.most)
         principal = await self._authenticator.authenticate(metadata)
         role = principal.role
         if role not in _ALLOWED[method.role]:
@@ -258,6 +277,7 @@ class Middleware:
                 f" the role of this key is {role}",
                 metadata={"role": role, "required": method.role},
             )
+        CALLER.set(principal.key_id if principal.project == INSTANCE else principal.project)
         return CallContext(
             request_id=request_id,
             key_project=principal.project,
@@ -270,6 +290,16 @@ class Middleware:
             notes=notes,
             is_draining=lambda: self.draining,
         )
+
+
+def _too_many(what: str, name: str, most: int) -> SpanloomError:
+    return SpanloomError(
+        Code.RESOURCE_EXHAUSTED,
+        Reason.QUEUE_FULL,
+        f"the server has too many {what} in progress; retry later",
+        metadata={f"limit_{name}": str(most)},
+        retry_after=1.0,
+    )
 
 
 def log_refusal(error: SpanloomError, request_id: str, *, transport: str, target: str) -> None:

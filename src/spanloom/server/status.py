@@ -39,11 +39,23 @@ HTTP_STATUS_BY_REASON = {
     Reason.REQUEST_TOO_LARGE: 413,
     Reason.UNSUPPORTED_ENCODING: 415,
 }
+# The same by the limit that an error names.
+HTTP_STATUS_BY_LIMIT = {
+    "limit_url_bytes": 414,
+    "limit_header_bytes": 431,
+    "limit_headers_seconds": 408,
+    "limit_body_seconds": 408,
+}
 METHOD_NOT_ALLOWED = 405
 
-# gRPC sends details in a trailer, and peers refuse trailers past 8 KiB; base64 takes a third more.
-_MAX_DETAIL_BYTES = 3500
-_MAX_MESSAGE_CHARS = 1000
+# gRPC sends the message (percent-encoded: a byte may take three) and the details (in base64, with
+# the message again) in trailers, and peers refuse trailers past 8 KiB.
+_MAX_MESSAGE_BYTES = 700
+_MAX_DETAIL_BYTES = 2000
+_MAX_TEXT_BYTES = 500  # of one description or field
+_MAX_FACT_BYTES = 200
+_MAX_FACTS = 5
+_MAX_REST_MESSAGE_BYTES = 4000
 
 
 def grpc_code(error: SpanloomError) -> grpc.StatusCode:
@@ -53,13 +65,16 @@ def grpc_code(error: SpanloomError) -> grpc.StatusCode:
 def http_status(error: SpanloomError) -> int:
     if error.reason is Reason.ROUTE_NOT_FOUND and error.code is Code.UNIMPLEMENTED:
         return METHOD_NOT_ALLOWED
+    for name in error.metadata:
+        if name in HTTP_STATUS_BY_LIMIT:
+            return HTTP_STATUS_BY_LIMIT[name]
     return HTTP_STATUS_BY_REASON.get(error.reason) or HTTP_STATUS[error.code]
 
 
 def rpc_status(error: SpanloomError, request_id: str) -> status_pb2.Status:
     """google.rpc.Status with ErrorInfo, RequestInfo, and BadRequest and RetryInfo if they apply."""
     status = status_pb2.Status(
-        code=code_pb2.Code.Value(error.code), message=error.message[:_MAX_MESSAGE_CHARS]
+        code=code_pb2.Code.Value(error.code), message=_cut(error.message, _MAX_MESSAGE_BYTES)
     )
     for detail in _details(error, request_id):
         packed = any_pb2.Any()
@@ -71,14 +86,15 @@ def rpc_status(error: SpanloomError, request_id: str) -> status_pb2.Status:
 def rest_body(error: SpanloomError, request_id: str) -> bytes:
     """One JSON object for every SDK: google.rpc.Status, and the fields that vendors' SDKs read."""
     reason = REASON_PREFIX + error.reason
+    message = _cut(error.message, _MAX_REST_MESSAGE_BYTES)
     details = [_detail_json(detail) for detail in _details(error, request_id)]
     return orjson.dumps(
         {
             "code": code_pb2.Code.Value(error.code),
-            "message": error.message,
+            "message": message,
             "status": error.code,
             "details": details,
-            "error": error.message,
+            "error": message,
             "success": False,
             "statusCode": http_status(error),
             "errorCode": reason,
@@ -86,9 +102,21 @@ def rest_body(error: SpanloomError, request_id: str) -> bytes:
     )
 
 
+def _cut(text: str, most: int) -> str:
+    """A text of at most so many bytes in UTF-8. What no text can hold, a lone surrogate, is
+    replaced."""
+    encoded = text.encode(errors="replace")
+    if len(encoded) <= most:
+        return encoded.decode()
+    return encoded[: most - 3].decode(errors="ignore") + "..."
+
+
 def _details(error: SpanloomError, request_id: str) -> list[Message]:
+    facts = list(error.metadata.items())[:_MAX_FACTS]
     info = error_details_pb2.ErrorInfo(
-        reason=REASON_PREFIX + error.reason, domain=DOMAIN, metadata=error.metadata
+        reason=REASON_PREFIX + error.reason,
+        domain=DOMAIN,
+        metadata={name: _cut(value, _MAX_FACT_BYTES) for name, value in facts},
     )
     details: list[Message] = [info]
     # What is wrong with the body as a whole is in the message alone: it names no field.
@@ -96,9 +124,10 @@ def _details(error: SpanloomError, request_id: str) -> list[Message]:
         bad_request = error_details_pb2.BadRequest()
         for violation in named:
             bad_request.field_violations.add(
-                field=violation.field, description=violation.description
+                field=_cut(violation.field, _MAX_TEXT_BYTES),
+                description=_cut(violation.description, _MAX_TEXT_BYTES),
             )
-            if bad_request.ByteSize() > _MAX_DETAIL_BYTES:
+            if bad_request.ByteSize() > _MAX_DETAIL_BYTES - 2 * _MAX_TEXT_BYTES:
                 break
         details.append(bad_request)
     if error.retry_after is not None:

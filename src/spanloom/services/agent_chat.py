@@ -41,6 +41,8 @@ _NARROW = (
     " by started_after and started_before, conversation_id, trace_id or agent_name"
 )
 
+# A needle may be a whole message.
+_LONGEST_QUERY = 65_536
 _ROLES = {**{role: (role,) for role in ROLES}, "tool": (TOOL_CALL, TOOL_RESULT)}
 _DIRECTIONS = {"": True, "desc": True, "asc": False}
 _LAST_SEEN_FIRST = (("last_ns", True),)
@@ -144,6 +146,8 @@ class AgentChatService:
         named = (request.trace_id, request.conversation_id)
         if not limit or not all(possible_id(name) for name in named if name):
             return pb.SearchMessagesResponse()
+        if len(request.query) > _LONGEST_QUERY:
+            raise invalid_field("query", f"must have at most {_LONGEST_QUERY} characters")
         query = SpokenQuery(
             text=request.query,
             trace_id=request.trace_id,

@@ -51,6 +51,12 @@ class CallContext:
     notes: Notes = field(default_factory=Notes)
     is_draining: Callable[[], bool] = lambda: False
 
+    @property
+    def only_ingests(self) -> bool:
+        """Whether the key may learn nothing of what is stored, and change only what the same API
+        wrote."""
+        return self.role == "ingest"
+
     def project(self, hint: str = "") -> str:
         """The project of a call. A project key decides.
 

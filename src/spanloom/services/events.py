@@ -11,7 +11,7 @@ from spanloom.adapters.honeyhive.model_events import event_of, events_of
 from spanloom.adapters.honeyhive.projection import project as projected
 from spanloom.adapters.honeyhive.projection import wanted
 from spanloom.adapters.honeyhive.query import chart_of, event_query, page_query
-from spanloom.adapters.honeyhive.read import ParsedEvents, read_batch, read_event
+from spanloom.adapters.honeyhive.read import ADAPTER, ParsedEvents, read_batch, read_event
 from spanloom.adapters.honeyhive.schema import schema_message
 from spanloom.adapters.honeyhive.update import read_update
 from spanloom.adapters.honeyhive.write import event_message, fill_event
@@ -84,7 +84,9 @@ class EventService:
         await self._store.ensure_project(project)
         if patch:
             await self._store.patch_event(
-                project, request.event_id, patch, trace_id=request.trace_id
+                *(project, request.event_id, patch),
+                trace_id=request.trace_id,
+                only_of=ADAPTER if call.only_ingests else "",
             )
         return event_service_pb2.UpdateEventResponse(success=True)
 
@@ -207,14 +209,14 @@ class EventService:
             len(batch.events), lambda: read_batch(batch, received_ns=call.received_ns, field=field)
         )
         await self._store.ensure_project(project)
-        await self._store.write_spans(project, read.spans, events=True)
+        await self._store.write_spans(project, read.spans, events=True, only_own=call.only_ingests)
         return read
 
     async def _create_one(self, event: event_pb2.Event, call: CallContext, field: str) -> str:
         project = call.project(event.project)
         span = read_event(event, received_ns=call.received_ns, field=field, brief=True)
         await self._store.ensure_project(project)
-        await self._store.write_spans(project, [span], events=True)
+        await self._store.write_spans(project, [span], events=True, only_own=call.only_ingests)
         return span.event_id
 
     async def _fill(

@@ -48,22 +48,19 @@ class FeedbackService:
     ) -> feedback_service_pb2.CreateFeedbackResponse:
         project = call.named_project(request.project_id)
         feedback = _read(request, call.received_ns)
+        await self._store.ensure_project(project)
+        if call.only_ingests:
+            # The answer says nothing of what was stored under the id.
+            await self._store.replace_feedback(project, feedback, only_own=True)
+            return _response(request, feedback)
         if request.id:
             # What is replaced keeps the time it was stored first.
             target = (feedback.target, feedback.target_id)
             for earlier in await self._store.feedback_on(project, [target]):
                 if earlier.id == feedback.id:
                     feedback = replace(feedback, created_ns=earlier.created_ns)
-        await self._store.ensure_project(project)
         await self._store.write_feedback(project, feedback)
-        response = feedback_service_pb2.CreateFeedbackResponse(
-            id=feedback.id, created_at=timestamp_from_ns(feedback.created_ns)
-        )
-        if request.HasField("wb_user_id"):
-            response.wb_user_id = request.wb_user_id
-        if "payload" in feedback.body:
-            put_json(response, {"payload": feedback.body["payload"]})
-        return response
+        return _response(request, feedback)
 
     async def query_feedback(
         self, request: feedback_service_pb2.QueryFeedbackRequest, call: CallContext
@@ -85,6 +82,19 @@ class FeedbackService:
         return feedback_service_pb2.QueryFeedbackResponse(
             result=[feedback_message(feedback) for feedback in page.items]
         )
+
+
+def _response(
+    request: feedback_service_pb2.CreateFeedbackRequest, feedback: Feedback
+) -> feedback_service_pb2.CreateFeedbackResponse:
+    response = feedback_service_pb2.CreateFeedbackResponse(
+        id=feedback.id, created_at=timestamp_from_ns(feedback.created_ns)
+    )
+    if request.HasField("wb_user_id"):
+        response.wb_user_id = request.wb_user_id
+    if "payload" in feedback.body:
+        put_json(response, {"payload": feedback.body["payload"]})
+    return response
 
 
 class _Target(NamedTuple):

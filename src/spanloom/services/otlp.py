@@ -63,7 +63,7 @@ class OtlpTraceService:
                     continue
                 try:
                     await self._store.ensure_project(project)
-                    refused = await self._write(project, part.spans)
+                    refused = await self._write(project, part.spans, only_own=call.only_ingests)
                 except SpanloomError as error:
                     raise _after(stored, error) from error
                 rejected += refused
@@ -77,7 +77,9 @@ class OtlpTraceService:
             response.partial_success.error_message = "; ".join(reasons)
         return response
 
-    async def _write(self, project: str, spans: Sequence[Span]) -> list[tuple[str, str]]:
+    async def _write(
+        self, project: str, spans: Sequence[Span], *, only_own: bool
+    ) -> list[tuple[str, str]]:
         """Store what can be stored; (span, reason) of each that cannot."""
         certain, possible = traces_requesting_evaluation(spans)
         refused = await self._store.write_spans(
@@ -87,6 +89,7 @@ class OtlpTraceService:
             scan_if_sampled=possible,
             partial=True,
             keep_ended=True,
+            only_own=only_own,
         )
         return [
             (

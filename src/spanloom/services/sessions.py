@@ -37,9 +37,12 @@ class SessionService:
         )
         await self._store.ensure_project(project)
         session_id = span.session_id
-        await self._store.start_session(project, span, again=read_restart(properties))
-        # As stored: with earlier fields, and with updates that came before the session.
-        span = await self._store.find_event(project, session_id, trace_id=span.trace_id) or span
+        again = read_restart(properties)
+        await self._store.start_session(project, span, again, only_own=call.only_ingests)
+        if not call.only_ingests:
+            # As stored: with earlier fields, and with updates that came before the session.
+            trace_id = span.trace_id
+            span = await self._store.find_event(project, session_id, trace_id=trace_id) or span
         answer = session_service_pb2.StartSessionResponse(
             org_id=ORG_ID, workspace_id=WORKSPACE_ID, project_id=project
         )
@@ -62,7 +65,7 @@ class SessionService:
             ),
         )
         await self._store.ensure_project(project)
-        await self._store.write_spans(project, read.spans, events=True)
+        await self._store.write_spans(project, read.spans, events=True, only_own=call.only_ingests)
         return session_service_pb2.AddSessionTracesResponse(
             event_ids=read.event_ids, session_id=read.session_id, success=True
         )

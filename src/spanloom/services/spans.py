@@ -35,7 +35,6 @@ DEFAULT_TEXT, MAX_TEXT = 65_536, 262_144
 # How long one page is searched for.
 SLICE_SECONDS = 1.0
 _MAX_WARNINGS = 100
-_INGEST = "ingest"
 
 
 class SpanService:
@@ -184,7 +183,7 @@ class SpanService:
                 request.span.trace_id,
                 request.span.span_id,
                 patch,
-                only_of=NATIVE if call.role == _INGEST else "",
+                only_of=NATIVE if call.only_ingests else "",
             )
         return pb.UpdateSpanResponse()
 
@@ -216,7 +215,7 @@ class SpanService:
     async def _recorder(self, call: CallContext) -> Recorder:
         project = call.project()
         await self._store.ensure_project(project)
-        return Recorder(self._store, project, call.role == _INGEST)
+        return Recorder(self._store, project, call.only_ingests)
 
     async def _span(
         self, request: pb.GetSpanRequest | pb.ReadSpanTextRequest, call: CallContext

@@ -35,6 +35,7 @@ from spanloom.store.store import Store
 from spanloom.v1 import trace_pb2, trace_service_pb2
 
 _MAX_WARNINGS = 100
+_LONGEST_TEXT = 1024
 _TEXT_CONDITIONS = (
     "feature_slug",
     "name",
@@ -135,7 +136,7 @@ class TraceService:
     async def _warning(
         self, read: ParsedTrace, trace: trace_pb2.Trace, call: CallContext
     ) -> str | None:
-        warnings = [*await self._reference_warnings(call.project(), trace), *read.warnings]
+        warnings = [*await self._reference_warnings(call.project(), trace, call), *read.warnings]
         return _one_text(warnings)
 
     async def _store_trace(
@@ -149,9 +150,12 @@ class TraceService:
             evaluations=requested_evaluations(read.spans),
             replace=bool(trace.id),
             once=once,
+            only_own=call.only_ingests,
         )
 
-    async def _reference_warnings(self, project: str, trace: trace_pb2.Trace) -> list[str]:
+    async def _reference_warnings(
+        self, project: str, trace: trace_pb2.Trace, call: CallContext
+    ) -> list[str]:
         catalog = self._store.catalog
         prompts, experiment, evaluators = {}, None, set()
         if slugs := prompt_slugs(trace):
@@ -160,13 +164,16 @@ class TraceService:
             experiment = await catalog.experiment(project, trace.experiment.id)
         if slugs := evaluator_slugs(trace):
             evaluators = {each.slug for each in await catalog.evaluators(project, slugs)}
-        return reference_warnings(trace, prompts, experiment, evaluators)
+        may_read = not call.only_ingests
+        return reference_warnings(trace, prompts, experiment, evaluators, may_read=may_read)
 
 
 def _query(request: trace_service_pb2.ListTracesRequest) -> TraceQuery:
     violations = Violations(spelled=json_path(type(request)))
     for name in _TEXT_CONDITIONS:
         violations.check_text(name, getattr(request, name))
+    if len(request.text) > _LONGEST_TEXT:
+        violations.add("text", f"must have at most {_LONGEST_TEXT} characters")
     if request.status:
         violations.check_word("status", request.status, STATUSES)
     if not 0 <= request.min_duration_ms <= MAX_TIME_NS / 1e6:

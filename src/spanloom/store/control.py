@@ -41,7 +41,13 @@ class ControlStore(Protocol):
     # Updates of events
 
     async def patch_event(
-        self, project: str, event_id: str, patch: Patch, *, trace_id: str = ""
+        self,
+        project: str,
+        event_id: str,
+        patch: Patch,
+        *,
+        trace_id: str = "",
+        only_of: str = "",
     ) -> None:
         """Store an update (`spanloom.model.patch`) of an event, and apply it to the event's spans,
         now and whenever they are written again.
@@ -51,9 +57,13 @@ class ControlStore(Protocol):
         an event that `write_spans` moves to another trace its updates move. A stored update that
         cannot be applied to a span is skipped, and the log names the event.
 
+        Args:
+            only_of: the patch is applied only to spans that this adapter wrote, now and later.
+
         Raises:
             FAILED_PRECONDITION: without `trace_id`, several traces have the event.
             INVALID_ARGUMENT: the patch is not JSON that can be stored; the error names the field.
+            PERMISSION_DENIED: all spans of the event are those of other adapters than `only_of`.
         """
         ...
 
@@ -111,7 +121,9 @@ class ControlStore(Protocol):
         the number of all."""
         ...
 
-    async def replace_feedback(self, project: str, feedback: Feedback) -> Feedback:
+    async def replace_feedback(
+        self, project: str, feedback: Feedback, *, only_own: bool = False
+    ) -> Feedback:
         """Store feedback as `write_feedback`, and return what was stored.
 
         What replaces an earlier one keeps its time of creation.

@@ -117,6 +117,7 @@ class SpanStore(Protocol):
         events: bool = False,
         partial: bool = False,
         keep_ended: bool = False,
+        only_own: bool = False,
     ) -> Sequence[RefusedSpan]:
         """Store spans, each in place of an earlier one of the same trace id and span id; the last
         of one identity in a call is kept.
@@ -137,6 +138,7 @@ class SpanStore(Protocol):
             partial: store what can be stored, and return the rest.
             keep_ended: a span that is open does not replace one that has ended and has the same
                 start. Merging rows by key: as `record_spans`.
+            only_own: a span that would replace one of another adapter cannot be stored.
 
         Returns:
             With `partial`, the spans that cannot be stored, by index; else an empty list.
@@ -144,6 +146,7 @@ class SpanStore(Protocol):
         Raises:
             INVALID_ARGUMENT: without `partial`, a span cannot be stored; the error names
                 `spans[n].field`, and for a value in the body its key: `spans[n].inputs`.
+            PERMISSION_DENIED: the same for `only_own`, without names.
         """
         ...
 
@@ -155,6 +158,7 @@ class SpanStore(Protocol):
         evaluations: Sequence[Evaluation] = (),
         replace: bool = False,
         once: Once = EACH_TIME,
+        only_own: bool = False,
     ) -> None:
         """Store all spans of one trace, as `write_spans` does.
 
@@ -167,10 +171,21 @@ class SpanStore(Protocol):
                 evaluations and the feedback of evaluators are deleted; feedback of people is kept.
                 Of two replacements at once one is stored, never a mixture.
             once: as of `ControlStore`.
+            only_own: nothing is replaced if another adapter wrote a span of the trace.
+
+        Raises:
+            PERMISSION_DENIED: with `only_own`.
         """
         ...
 
-    async def start_session(self, project: str, session: Span, again: Patch = NO_PATCH) -> bool:
+    async def start_session(
+        self,
+        project: str,
+        session: Span,
+        again: Patch = NO_PATCH,
+        *,
+        only_own: bool = False,
+    ) -> bool:
         """Store a session's span unless its trace has an event with its id; whether it was stored.
 
         Of calls at once, in any process, one stores.
@@ -179,6 +194,10 @@ class SpanStore(Protocol):
 
         Args:
             again: the update of the event that exists, stored as `patch_event` does.
+            only_own: the event may have been written by the session's adapter only.
+
+        Raises:
+            PERMISSION_DENIED: with `only_own`.
         """
         ...
 

@@ -217,8 +217,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         BadRequest: pagesize: not a field of the request; the nearest is pageSize
     """
     ERROR_REASON_WRITTEN_BY_ANOTHER_API: _ErrorReason.ValueType  # 37
-    """The key has the role ingest and may not replace or update a span that was written through
-    another API (PERMISSION_DENIED).
+    """The key has the role ingest and may not replace or update what was written through another API
+    (PERMISSION_DENIED): a span, a trace of which another API wrote a span, or a review. Nothing of
+    the request was stored. OpenTelemetry's Export rejects such spans alone.
 
         BadRequest: spans[3]: was written through another API
     """
@@ -453,8 +454,9 @@ list them in the header `x-ignored-fields`.
     BadRequest: pagesize: not a field of the request; the nearest is pageSize
 """
 ERROR_REASON_WRITTEN_BY_ANOTHER_API: ErrorReason.ValueType  # 37
-"""The key has the role ingest and may not replace or update a span that was written through
-another API (PERMISSION_DENIED).
+"""The key has the role ingest and may not replace or update what was written through another API
+(PERMISSION_DENIED): a span, a trace of which another API wrote a span, or a review. Nothing of
+the request was stored. OpenTelemetry's Export rejects such spans alone.
 
     BadRequest: spans[3]: was written through another API
 """

@@ -77,7 +77,12 @@ class SessionServiceServicer:
         top-level keys are merged into the stored ones, and a key that is null is removed. Retries are
         therefore safe if the session has an id.
 
-        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
+        The answer has the session as it is stored; for a key with the role ingest, which may not read,
+        it has what the request says of it.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, and
+        PERMISSION_DENIED (ERROR_REASON_WRITTEN_BY_ANOTHER_API) to a key with the role ingest where
+        another API wrote an event with the session's id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -46,7 +46,12 @@ class SessionServiceStub:
     top-level keys are merged into the stored ones, and a key that is null is removed. Retries are
     therefore safe if the session has an id.
 
-    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
+    The answer has the session as it is stored; for a key with the role ingest, which may not read,
+    it has what the request says of it.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, and
+    PERMISSION_DENIED (ERROR_REASON_WRITTEN_BY_ANOTHER_API) to a key with the role ingest where
+    another API wrote an event with the session's id.
     """
     AddSessionTraces: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.AddSessionTracesRequest, _session_service_pb2.AddSessionTracesResponse]
     """Stores events as part of one session, regardless of the session that they name. The session
@@ -92,7 +97,12 @@ class SessionServiceAsyncStub(SessionServiceStub):
     top-level keys are merged into the stored ones, and a key that is null is removed. Retries are
     therefore safe if the session has an id.
 
-    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
+    The answer has the session as it is stored; for a key with the role ingest, which may not read,
+    it has what the request says of it.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, and
+    PERMISSION_DENIED (ERROR_REASON_WRITTEN_BY_ANOTHER_API) to a key with the role ingest where
+    another API wrote an event with the session's id.
     """
     AddSessionTraces: _aio.UnaryUnaryMultiCallable[_session_service_pb2.AddSessionTracesRequest, _session_service_pb2.AddSessionTracesResponse]  # type: ignore[assignment]
     """Stores events as part of one session, regardless of the session that they name. The session
@@ -141,7 +151,12 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         top-level keys are merged into the stored ones, and a key that is null is removed. Retries are
         therefore safe if the session has an id.
 
-        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
+        The answer has the session as it is stored; for a key with the role ingest, which may not read,
+        it has what the request says of it.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, and
+        PERMISSION_DENIED (ERROR_REASON_WRITTEN_BY_ANOTHER_API) to a key with the role ingest where
+        another API wrote an event with the session's id.
         """
 
     @_abc_1.abstractmethod

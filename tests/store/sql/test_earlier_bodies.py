@@ -121,7 +121,7 @@ def test_earlier_rows_are_found_changed_and_kept(empty_url: str, run: Run[Any]) 
     of_url = database(empty_url)
     engine = of_url.engine(writer=True, connections=1)
     with engine.begin() as connection:
-        row = ("p", trace_id, span_id, 1, event_id, *rest, "", 0, 0, 0)
+        row = ["p", trace_id, span_id, 1, event_id, *rest, "", 0, 0, 0]
         of_url.upsert(connection, tables.spans, [row])
         connection.execute(tables.bodies.insert().values((1, adapter, sent, None, None)))
     engine.dispose()

@@ -307,12 +307,19 @@ def filled(
         runner.run(store.close())
 
 
+def plan_of_reads(store: Store, run: Run[Any], call: Callable[[Store, str], Any]) -> str:
+    connections = store._connections
+    engines = [reads._engine for reads in (connections.look_up, connections.read, connections.scan)]
+    with ExitStack() as stack:
+        all_noted = [stack.enter_context(noted(engine)) for engine in engines]
+        run(call(store, "p"))
+    return explain(engines[0], [statement for each in all_noted for statement in each])
+
+
 @pytest.mark.parametrize("name", QUERIES)
 def test_a_query_uses_its_index(filled: Store, run: Run[Any], name: str) -> None:
     call, index = QUERIES[name]
-    with noted(filled._connections._read_engine) as statements:
-        run(call(filled, "p"))
-    assert index in explain(filled._connections._read_engine, statements)
+    assert index in plan_of_reads(filled, run, call)
 
 
 # Read from an index alone, whatever the size of a row.
@@ -322,9 +329,7 @@ COVERED = ("chart",)
 @pytest.mark.parametrize("name", COVERED)
 def test_sums_read_no_rows(filled: Store, run: Run[Any], name: str) -> None:
     call, index = QUERIES[name]
-    with noted(filled._connections._read_engine) as statements:
-        run(call(filled, "p"))
-    plan = explain(filled._connections._read_engine, statements)
+    plan = plan_of_reads(filled, run, call)
     assert re.search(rf"(COVERING INDEX|Index Only Scan using) {index}|Bitmap", plan), plan
 
 

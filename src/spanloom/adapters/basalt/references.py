@@ -33,6 +33,8 @@ def reference_warnings(
     prompts: Mapping[str, PromptVersions],
     experiment: Experiment | None,
     evaluators: Collection[str],
+    *,
+    may_read: bool = True,
 ) -> list[str]:
     """A line for each reference of the trace and its logs that the project does not have, each
     line once.
@@ -41,6 +43,7 @@ def reference_warnings(
         prompts: The project's prompts among `prompt_slugs(trace)`, by slug.
         experiment: The experiment that the trace names, None if the project does not have it.
         evaluators: The slugs among `evaluator_slugs(trace)` that the project has.
+        may_read: Whether the caller may learn what is stored, beyond which names exist.
     """
     lines = [
         PROMPT_NOT_FOUND
@@ -49,7 +52,7 @@ def reference_warnings(
         or prompts[prompt.slug].select_or_fall_back(prompt.version, prompt.tag) is None
     ]
     if trace.HasField("experiment"):
-        lines += _experiment_warnings(trace, experiment)
+        lines += _experiment_warnings(trace, experiment, may_read=may_read)
     lines += [
         f'No evaluator found with the slug "{slug}"'
         for slug in _evaluators(trace)
@@ -58,15 +61,18 @@ def reference_warnings(
     return list(dict.fromkeys(lines))
 
 
-def _experiment_warnings(trace: trace_pb2.Trace, experiment: Experiment | None) -> list[str]:
+def _experiment_warnings(
+    trace: trace_pb2.Trace, experiment: Experiment | None, *, may_read: bool
+) -> list[str]:
     experiment_id = trace.experiment.id
     if experiment is None:
         return [f'No experiment found with the id "{experiment_id}"']
     slug = trace.feature_slug if trace.HasField("feature_slug") else trace.chain_slug
     if slug == experiment.feature_slug:
         return []
+    feature = f'the feature "{experiment.feature_slug}"' if may_read else "another feature"
     return [
-        f'The experiment "{experiment_id}" belongs to the feature "{experiment.feature_slug}",'
+        f'The experiment "{experiment_id}" belongs to {feature},'
         f' but the trace belongs to "{slug}": the trace is not part of the experiment'
     ]
 

@@ -20,6 +20,11 @@ from spanloom.model.paging import clamped_page_size, not_negative
 from spanloom.v1 import event_pb2, event_service_pb2
 
 DEFAULT_LIMIT = 1000
+# What one request may ask: each filter is a condition of a statement, or is tried on each event.
+MOST_FILTERS = 100
+LONGEST_FIELD = 2048
+MOST_KEYS = 64
+LONGEST_VALUE = 65_536
 # The evaluation that an event is part of.
 _RUN_ID = "metadata.run_id"
 
@@ -102,6 +107,9 @@ def chart_of(
     bucket = request.bucket or "hour"
     if bucket not in _BUCKETS:
         raise invalid_field("bucket", f"must be one of {', '.join(_BUCKETS)}")
+    for name in ("metric", "group_by"):
+        if why := _too_large(getattr(request, name)):
+            raise invalid_field(name, why)
     width_ns, offset_ns = _BUCKETS[bucket]
     return query, Chart(
         metric=request.metric or "duration",
@@ -118,6 +126,10 @@ def _filters(sent: str | Sequence[event_pb2.EventFilter]) -> list[Filter]:
         parts = [_part_of_json(item) for item in _list_of_json(sent)]
     else:
         parts = [_part_of_message(item) for item in sent]
+    if len(parts) > MOST_FILTERS:
+        raise invalid_field(
+            "filters", f"must have at most {MOST_FILTERS} elements, but has {len(parts)}"
+        )
     violations = Violations()
     filters = []
     for position, part in enumerate(parts):
@@ -128,6 +140,11 @@ def _filters(sent: str | Sequence[event_pb2.EventFilter]) -> list[Filter]:
                 violations.add(f"filters[{position}].{name}", "must be a string")
             elif not word and name != "type":
                 violations.add(f"filters[{position}].{name}", "is required")
+            elif why := _too_large(word):
+                violations.add(f"filters[{position}].{name}", why)
+        if isinstance(value, str) and len(value) > LONGEST_VALUE:
+            bound = f"must have at most {LONGEST_VALUE} characters"
+            violations.add(f"filters[{position}].value", bound)
         filters.append(
             Filter(
                 field=words["field"],
@@ -139,6 +156,15 @@ def _filters(sent: str | Sequence[event_pb2.EventFilter]) -> list[Filter]:
         )
     violations.refuse()
     return filters
+
+
+def _too_large(path: str) -> str:
+    """What is wrong with the length of a field's path, "" for nothing."""
+    if len(path) > LONGEST_FIELD:
+        return f"must have at most {LONGEST_FIELD} characters"
+    if path.count(".") >= MOST_KEYS:
+        return f"must have at most {MOST_KEYS} keys"
+    return ""
 
 
 def _type_of(operator: str, value: Json) -> str:

@@ -1,18 +1,24 @@
-"""HTTP/1.1 by uvicorn and httptools; but upgrades are declined, and every refusal is JSON."""
+"""HTTP/1.1 by uvicorn and httptools; but upgrades are declined, every refusal is JSON, and what a
+client may send and wait for is bounded."""
 
 from __future__ import annotations
 
+import asyncio
 import sys
-from typing import cast
+from typing import Any, cast
 
+import structlog
 from httptools import HttpParserUpgrade
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.model import uuid7
 from spanloom.server import status
+from spanloom.server.http.connections import Connections, HttpLimits
 from spanloom.server.http.rest import TRANSPORT
 from spanloom.server.middleware import REQUEST_ID, log_refusal
+
+log = structlog.get_logger("spanloom.http")
 
 _HTTP_2 = b"PRI * HTTP/2"
 _USE_HTTP_1 = (
@@ -44,11 +50,136 @@ class HttpProtocol(HttpToolsProtocol):
     methods.
     """
 
+    def __init__(self, *arguments: Any, open_connections: Connections, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._open = open_connections
+        self.address = ""
+        # Bytes of a head that is not whole, but for those that came with its first one.
+        self._head = 0
+        self._begun = 0  # requests
+        # Since when the client is waited for: for a head, for a body, or to take an answer.
+        self._head_since: float | None = None
+        self._body_since: float | None = None
+        self._stuck_since: float | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.address = self.client[0] if self.client else ""
+        self._head_since = self.loop.time()
+        if not self._open.open(self):
+            transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._open.closed(self)
+        self._head_since = self._body_since = self._stuck_since = None
+        super().connection_lost(exc)
+
     def data_received(self, data: bytes) -> None:
+        size = len(data)
+        begun = self._begun
+        if self._body_since is not None:
+            self._body_since = self.loop.time()
         while data:
             self._received, self._again = data, b""
             super().data_received(data)
             data = self._again
+        if self._head:
+            if self._begun == begun:
+                self._head += size
+            self._check_head(max(self._head, self._head_size()))
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._head = 1
+        self._begun += 1
+        if self._head_since is None:
+            self._head_since = self.loop.time()
+
+    def on_headers_complete(self) -> None:
+        self._head, self._head_since = 0, None
+        if self._check_head(self._head_size()):
+            return
+        self._body_since = self.loop.time()
+        self._open.work(self)
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._body_since = None
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        self._open.rest(self)
+        super().on_response_complete()
+
+    def pause_writing(self) -> None:
+        self._stuck_since = self.loop.time()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self._stuck_since = None
+        super().resume_writing()
+
+    def close(self) -> None:
+        """Close the connection, which is between two requests."""
+        self.transport.close()
+
+    def check_time(self, now: float, limits: HttpLimits) -> None:
+        """Close the connection if its client is too slow."""
+        if self.transport.is_closing():
+            return
+        if _is_late(self._stuck_since, now, limits.write_seconds):
+            log.info("a client that does not read is dropped", address=self.address)
+            self.transport.abort()
+        elif _is_late(self._head_since, now, limits.header_seconds):
+            if self._head:
+                self._refuse_late("headers", limits.header_seconds)
+            else:  # a connection without a request
+                self.transport.close()
+        elif _is_late(self._body_since, now, limits.body_seconds) and not self.flow.read_paused:
+            self._refuse_late("body", limits.body_seconds)
+
+    def _head_size(self) -> int:
+        """The bytes of the URL and of the headers that are whole."""
+        return len(self.url) + sum([len(name) + len(value) + 4 for name, value in self.headers])
+
+    def _check_head(self, size: int) -> bool:
+        """Refuse a head that is too large; whether it is."""
+        limits = self._open.limits
+        if len(self.url) > limits.url_bytes:
+            refusal = _too_large("URL", "url_bytes", limits.url_bytes)
+        elif size > limits.header_bytes:
+            refusal = _too_large("head", "header_bytes", limits.header_bytes)
+        else:
+            return False
+        self._refuse(refusal)
+        return True
+
+    def _refuse_late(self, part: str, seconds: float) -> None:
+        error = SpanloomError(
+            Code.DEADLINE_EXCEEDED,
+            Reason.DEADLINE_EXCEEDED,
+            f"the {part} of the request did not come in time: {seconds:g} seconds without it",
+            metadata={f"limit_{part}_seconds": f"{seconds:g}"},
+        )
+        if self.cycle is not None and self.cycle.response_started:
+            self.transport.abort()
+        else:
+            self._refuse(error)
+
+    def _refuse(self, error: SpanloomError) -> None:
+        """Answer with the error and close the connection, whose request is not handled."""
+        if self.transport.is_closing():
+            return
+        request_id = uuid7()
+        log_refusal(error, request_id, transport=TRANSPORT, target="not HTTP")
+        body = status.rest_body(error, request_id)
+        self.transport.write(
+            STATUS_LINE[status.http_status(error)]
+            + b"content-type: application/json\r\nconnection: close\r\n"
+            + f"{REQUEST_ID}: {request_id}\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+            + body
+        )
+        self.transport.close()
 
     def _should_upgrade(self) -> bool:
         """True for any offer, so that it is handled below, before any of the request."""
@@ -65,18 +196,23 @@ class HttpProtocol(HttpToolsProtocol):
         pass  # CONNECT, which is answered as any other wrong method
 
     def send_400_response(self, msg: str) -> None:
-        request_id = uuid7()
-        log_refusal(_NOT_HTTP, request_id, transport=TRANSPORT, target="not HTTP")
         if self._received.startswith(_HTTP_2):
             # A client that speaks HTTP/2 without asking reads no HTTP/1.1.
+            log_refusal(_NOT_HTTP, uuid7(), transport=TRANSPORT, target="not HTTP")
             self.transport.write(_GO_AWAY)
             self.transport.close()
             return
-        body = status.rest_body(_NOT_HTTP, request_id)
-        self.transport.write(
-            STATUS_LINE[400]
-            + b"content-type: application/json\r\nconnection: close\r\n"
-            + f"{REQUEST_ID}: {request_id}\r\ncontent-length: {len(body)}\r\n\r\n".encode()
-            + body
-        )
-        self.transport.close()
+        self._refuse(_NOT_HTTP)
+
+
+def _is_late(since: float | None, now: float, seconds: float) -> bool:
+    return since is not None and now > since + seconds
+
+
+def _too_large(what: str, name: str, limit: int) -> SpanloomError:
+    return SpanloomError(
+        Code.RESOURCE_EXHAUSTED,
+        Reason.REQUEST_TOO_LARGE,
+        f"the {what} of the request is larger than {limit} bytes, the server's limit",
+        metadata={f"limit_{name}": str(limit)},
+    )

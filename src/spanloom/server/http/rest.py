@@ -131,9 +131,16 @@ class RestApp:
                     )
             return
         notes = Notes()
-        result = await self._middleware.unary(
-            route.method, metadata, read, request_id=request_id, transport=TRANSPORT, notes=notes
-        )
+        # A write goes on without its client.
+        with watch if route.method.is_read else contextlib.nullcontext():
+            result = await self._middleware.unary(
+                route.method,
+                metadata,
+                read,
+                request_id=request_id,
+                transport=TRANSPORT,
+                notes=notes,
+            )
         if isinstance(result, SpanloomError):
             await send_error(send, self._transcoder.refusal(route, result), request_id, form)
             return

@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
+from functools import partial
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from spanloom.server.http.connections import Connections, HttpLimits, quiet_accept
 from spanloom.server.http.protocol import HttpProtocol
 from spanloom.server.listener import listen, with_port
 
@@ -19,8 +21,10 @@ _KEEP_ALIVE_SECONDS = 75
 class HttpServer:
     """Serves an ASGI app; signals are left to the caller."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, limits: HttpLimits = HttpLimits()) -> None:  # noqa: B008
         self._app = app
+        self._connections = Connections(limits)
+        self._watch: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._server: uvicorn.Server | None = None
 
@@ -33,7 +37,7 @@ class HttpServer:
         listener = listener or listen(address)
         config = uvicorn.Config(
             self._app,
-            http=HttpProtocol,
+            http=partial(HttpProtocol, open_connections=self._connections),  # type: ignore[arg-type]
             ws="none",
             log_config=None,
             access_log=False,
@@ -42,6 +46,7 @@ class HttpServer:
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         )
         self._server = _QuietServer(config)
+        self._watch = asyncio.create_task(self._connections.watch())
         self._task = asyncio.create_task(self._server.serve(sockets=[listener]))
         while not self._server.started:
             if self._task.done():
@@ -52,14 +57,18 @@ class HttpServer:
 
     async def stop(self, grace: float) -> None:
         """Accept no connections, let requests end within `grace` seconds, then cancel them."""
-        if self._server is None or self._task is None:
+        if self._server is None or self._task is None or self._watch is None:
             return
         self._server.config.timeout_graceful_shutdown = max(1, int(grace))
         self._server.should_exit = True
-        await self._task
+        try:
+            await self._task
+        finally:
+            self._watch.cancel()
 
 
 class _QuietServer(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        yield  # the program handles signals: it drains both servers
+        with quiet_accept(asyncio.get_running_loop()):
+            yield  # the program handles signals: it drains both servers

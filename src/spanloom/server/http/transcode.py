@@ -130,9 +130,18 @@ class Transcoder:
         """The error with the paths of the REST body: if that is one field, they begin inside it."""
         if route.binding.body in ("", "*") or not any(v.field for v in error.violations):
             return error
-        return invalid(
-            [Violation(_in_body(route.binding, v.field), v.description) for v in error.violations],
+        renamed = [
+            Violation(_in_body(route.binding, v.field), v.description) for v in error.violations
+        ]
+        if error.code is Code.INVALID_ARGUMENT:  # the message repeats the fields
+            return invalid(renamed, error.reason)
+        return SpanloomError(
+            error.code,
             error.reason,
+            error.message,
+            violations=renamed,
+            metadata=error.metadata,
+            retry_after=error.retry_after,
         )
 
     def write(self, route: Route, message: Message, content_type: str = JSON) -> tuple[bytes, str]:

@@ -11,15 +11,16 @@ from spanloom import errors
 from spanloom.store.spans import Restore
 from spanloom.store.sql import migrations, queries
 from spanloom.store.sql.database import Database
-from spanloom.store.sql.readers import READERS, Readers
+from spanloom.store.sql.readers import Readers
 from spanloom.store.sql.reading import SpanReader
 from spanloom.store.sql.urls import database
 from spanloom.store.sql.writer import Writer
 
 
 class Connections:
-    """An open database. `read` runs a query, `write` runs work in a transaction; both are safe from
-    any event loop."""
+    """An open database. `write` runs work in a transaction, the others run a query: `look_up` one
+    of keys, names or health, `scan` one that may read all spans of a project, and `read` any other.
+    So none waits for slower ones. All are safe from any event loop."""
 
     def __init__(
         self,
@@ -32,9 +33,10 @@ class Connections:
     ) -> None:
         self.database = database
         self.reader = reader
-        self._read_engine = database.engine(writer=False, connections=READERS)
         self._write_engine = database.engine(writer=True, connections=1, durable=durable)
-        self.read = Readers(self._read_engine)
+        self.look_up = Readers(database, "look-up", threads=2, share=2)
+        self.read = Readers(database, "reader", threads=3, share=2)
+        self.scan = Readers(database, "scan", threads=3, share=1)
         self.write = Writer(
             database, self._write_engine, reader, queue_rows=queue_rows, queue_bytes=queue_bytes
         )
@@ -69,7 +71,7 @@ class Connections:
     async def ready(self) -> bool:
         """Whether a read is answered and the writer lives."""
         try:
-            await self.read(lambda connection: connection.execute(queries.ALIVE).scalar())
+            await self.look_up(lambda connection: connection.execute(queries.ALIVE).scalar())
         except errors.SpanloomError:
             return False
         return self.write.alive
@@ -77,5 +79,6 @@ class Connections:
     def close(self) -> None:
         """Finish what was accepted. Blocks; calls are refused at once."""
         self.write.close()
-        self.read.close()
+        for readers in (self.look_up, self.read, self.scan):
+            readers.close()
         self._write_engine.dispose()

@@ -14,7 +14,7 @@ from spanloom.model import EVALUATION, Feedback, FeedbackQuery, Json, Key, Page
 from spanloom.model.patch import APPENDED, Patch
 from spanloom.store.control import ControlStore
 from spanloom.store.once import Once
-from spanloom.store.sql import patches, queries, requests, reviews, rows, tables
+from spanloom.store.sql import ownership, patches, queries, requests, reviews, rows, tables
 from spanloom.store.sql.catalog import SqlCatalog
 from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.database import Row
@@ -23,6 +23,9 @@ from spanloom.store.sql.evaluation_queue import SqlEvaluationQueue
 from spanloom.store.sql.rows import checked
 from spanloom.store.sql.transaction import Transaction
 
+# In the body of feedback that was written as a review of the native API.
+_REVIEW = "review"
+
 
 class SqlControl(ControlStore):
     """Keys, projects, updates, feedback and the rest in SQLite or PostgreSQL."""
@@ -30,6 +33,7 @@ class SqlControl(ControlStore):
     def __init__(self, connections: Connections) -> None:
         self._database = connections.database
         self._read, self._write = connections.read, connections.write
+        self._look_up = connections.look_up
         # Those that this process knows to exist: projects are never deleted.
         self._projects: set[str] = set()
         self.catalog = SqlCatalog(connections)
@@ -42,18 +46,31 @@ class SqlControl(ControlStore):
     # Updates of events
 
     async def patch_event(
-        self, project: str, event_id: str, patch: Patch, *, trace_id: str = ""
+        self,
+        project: str,
+        event_id: str,
+        patch: Patch,
+        *,
+        trace_id: str = "",
+        only_of: str = "",
     ) -> None:
-        row = rows.patch_row(project, event_id, patch, trace_id)
-        await self._write(
-            lambda t: patches.update_event(t, project, event_id, patch, trace_id), size=len(row[4])
-        )
+        row = patches.row_of(project, event_id, patch, only_of, trace_id)
+
+        def write(transaction: Transaction) -> errors.SpanloomError | None:
+            if only_of:
+                there = ownership.event_is_there(
+                    transaction.connection, self._database, project, event_id, only_of
+                )
+                if isinstance(there, errors.SpanloomError):
+                    return there
+            return patches.update_event(transaction, project, event_id, patch, trace_id, only_of)
+
+        await self._write(write, size=len(row[4]))
 
     async def patch_span(
         self, project: str, trace_id: str, span_id: str, patch: Patch, *, only_of: str = ""
     ) -> None:
-        whole = {**patch, "adapter": only_of} if only_of else patch
-        row = rows.patch_row(project, span_id, whole, trace_id)
+        row = patches.row_of(project, span_id, patch, only_of, trace_id)
         key = {"project": project, "trace_id": trace_id, "span_id": span_id}
 
         def write(transaction: Transaction) -> errors.SpanloomError | None:
@@ -114,14 +131,19 @@ class SqlControl(ControlStore):
 
         return await self._read(run)
 
-    async def replace_feedback(self, project: str, feedback: Feedback) -> Feedback:
+    async def replace_feedback(
+        self, project: str, feedback: Feedback, *, only_own: bool = False
+    ) -> Feedback:
         row = rows.feedback_row(project, feedback)
         found = reviews.one(project, feedback.id)
 
         def write(transaction: Transaction) -> Feedback | errors.SpanloomError:
             stored = feedback
             if earlier := transaction.connection.execute(found).first():
-                if earlier.type == EVALUATION:
+                is_result = earlier.type == EVALUATION
+                if only_own and (is_result or _REVIEW in rows.to_feedback(earlier).body):
+                    return errors.written_by_another_api(["id"])
+                if is_result:
                     return errors.invalid_field("id", "is the id of an evaluator's result")
                 stored = replace(feedback, created_ns=earlier.created_ns)
             made = row if stored is feedback else rows.feedback_row(project, stored)
@@ -185,7 +207,7 @@ class SqlControl(ControlStore):
 
     async def find_key(self, key_id: str) -> Key | None:
         parameters = checked(id=key_id)
-        row = await self._read(lambda c: c.execute(queries.KEY, parameters).first())
+        row = await self._look_up(lambda c: c.execute(queries.KEY, parameters).first())
         return rows.to_key(row) if row else None
 
     async def list_keys(self) -> list[Key]:

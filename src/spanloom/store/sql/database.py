@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Engine, Table, case, func
+from sqlalchemy import ColumnElement, Connection, Engine, FromClause, Table, case, func
 from sqlalchemy.engine import URL
 
 # All columns of a table, in its order. A list, because the transaction that writes it fills in the
@@ -54,6 +54,10 @@ class Database(ABC):
         Not `durable`: a crash of the machine may undo the last transactions, the newest first; none
         is undone in part, nor one that was committed before a durable one.
         """
+
+    @abstractmethod
+    def interrupt(self, connection: Any) -> None:
+        """End the statement that a connection of the driver runs, from another thread."""
 
     # Writing
 
@@ -133,6 +137,10 @@ class Database(ABC):
         self, column: ColumnElement[Any], values: Iterable[int]
     ) -> ColumnElement[bool]:
         """As `among`, of whole numbers."""
+
+    @abstractmethod
+    def pairs(self, values: Iterable[tuple[str, str]]) -> FromClause:
+        """Any number of pairs of texts as a table with the columns `a` and `b`, for a join."""
 
     @abstractmethod
     def contains(self, haystack: ColumnElement[Any], needle: str) -> ColumnElement[bool]:

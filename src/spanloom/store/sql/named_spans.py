@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Select, func, select, tuple_
 from spanloom import errors
 from spanloom.model import Evaluation, Span, SpanQuery
 from spanloom.store.spans import Position, position_of
-from spanloom.store.sql import agent_queries, deletes, queries, rows
+from spanloom.store.sql import agent_queries, deletes, ownership, queries, rows
 from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.follow_up import follow_up
 from spanloom.store.sql.index import search
@@ -40,6 +40,7 @@ class SqlNamedSpans:
     def __init__(self, connections: Connections) -> None:
         self._database = connections.database
         self._read, self._write = connections.read, connections.write
+        self._scan = connections.scan
         self._reader = connections.reader
 
     async def record_spans(
@@ -157,7 +158,7 @@ class SqlNamedSpans:
         return await self._write(write)
 
     async def _read_until_cancelled(self, query: Callable[[Connection, Watch], T]) -> T:
-        return await read_until_cancelled(self._read, query)
+        return await read_until_cancelled(self._scan, query)
 
 
 # What a transaction finds under the ids of spans: the adapter, the start that the client sent, and
@@ -166,19 +167,16 @@ _Stored = dict[tuple[str, str], tuple[str, int, bool]]
 
 
 def _stored(transaction: Transaction, project: str, written: Sequence[Span]) -> _Stored:
-    among = transaction.database.among
-    found = select(
-        *(spans.c.trace_id, spans.c.span_id, spans.c.start_ns, spans.c.end_ns),
+    found = ownership.of_keys(
+        transaction.database,
+        project,
+        {(span.trace_id, span.span_id) for span in written},
+        *(spans.c.start_ns, spans.c.end_ns),
         *(bodies.c.adapter, bodies.c.updates),
-    ).join_from(spans, bodies, bodies.c.span_version == spans.c.version)
-    of_these = found.where(
-        spans.c.project == project,
-        among(spans.c.trace_id, {span.trace_id for span in written}),
-        among(spans.c.span_id, {span.span_id for span in written}),
     )
     return {
         (row.trace_id, row.span_id): (row.adapter, *_sent_times(row))
-        for row in transaction.connection.execute(of_these)
+        for row in transaction.connection.execute(found)
     }
 
 

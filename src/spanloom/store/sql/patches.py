@@ -37,6 +37,8 @@ _PATCHES = (
     .where(patches.c.project == bindparam("project"))
     .order_by(patches.c.sequence, patches.c.id)
 )
+# The name in a patch of the adapter to whose spans alone it is applied.
+_ADAPTER = "adapter"
 _CANNOT = "the updates of event %r in project %r cannot be applied"
 
 
@@ -45,20 +47,33 @@ def of_event(connection: Connection, project: str, event_id: str) -> dict[str, o
     for none."""
     found = _PATCHES.where(patches.c.event_id == event_id, patches.c.trace_id.in_(("", event_id)))
     stored = connection.execute(found, {"project": project})
-    return joined(orjson.loads(row.body) for row in stored)
+    return joined(_without_adapter(orjson.loads(row.body)) for row in stored)
+
+
+def row_of(project: str, event_id: str, patch: Patch, only_of: str, trace_id: str = "") -> Row:
+    """As `rows.patch_row`; with `only_of`, of an update that is applied only to what that adapter
+    wrote."""
+    whole = {**patch, _ADAPTER: only_of} if only_of else patch
+    return rows.patch_row(project, event_id, whole, trace_id)
 
 
 def update_event(
-    transaction: Transaction, project: str, event_id: str, patch: Patch, trace_id: str = ""
+    transaction: Transaction,
+    project: str,
+    event_id: str,
+    patch: Patch,
+    trace_id: str = "",
+    only_of: str = "",
 ) -> errors.SpanloomError | None:
     """Write an update of the event in the trace, or in the one trace that has it; where none has
-    it, the update waits for the first that gets it. The error where several traces have it."""
+    it, the update waits for the first that gets it. The error where several traces have it.
+    `only_of` as of `row_of`."""
     if not trace_id:
         having = traces_with(transaction, project, event_id)
         if len(having) > 1:
             return errors.ambiguous_event(event_id)
         trace_id = next(iter(having), "")
-    row = rows.patch_row(project, event_id, patch, trace_id)
+    row = row_of(project, event_id, patch, only_of, trace_id)
     transaction.write({patches: [row]})
     return None
 
@@ -157,11 +172,12 @@ class _Patches:
         ids = {row.event_id, row.span_id}
         both = [patch for one in ids for patch in self.of.get((row.trace_id, one), ())]
         both.sort(key=lambda each: (each.sequence, each.id))
-        each = (orjson.loads(patch.body) for patch in both)
+        each = [orjson.loads(patch.body) for patch in both]
+        adapter = ""
+        if any(_ADAPTER in patch for patch in each):
+            adapter = row.base_adapter or self._transaction.reader.to_base(row).sent.adapter
         return joined(
-            {name: value for name, value in patch.items() if name != "adapter"}
-            for patch in each
-            if patch.get("adapter", row.base_adapter) == row.base_adapter
+            _without_adapter(patch) for patch in each if patch.get(_ADAPTER, adapter) == adapter
         )
 
     def merge(self, spans_of: Iterable[Any]) -> None:
@@ -176,7 +192,7 @@ class _Patches:
             if len(found) <= _MOST_PATCHES or (trace_id, event_id) in mixed:
                 continue
             each = [orjson.loads(row.body) for row in found]
-            if len({patch.get("adapter") for patch in each}) > 1:
+            if len({patch.get(_ADAPTER) for patch in each}) > 1:
                 continue
             try:
                 merged = rows.patch_row(self._project, event_id, joined(each), trace_id)
@@ -184,6 +200,10 @@ class _Patches:
                 log.exception(_CANNOT, event_id, self._project)
                 continue
             _replace(self._transaction, self._project, found, merged)
+
+
+def _without_adapter(patch: Patch) -> Patch:
+    return {name: value for name, value in patch.items() if name != _ADAPTER}
 
 
 def _with_bodies(found: Any) -> Any:

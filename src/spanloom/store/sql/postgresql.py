@@ -16,6 +16,7 @@ from sqlalchemy import (
     Connection,
     Double,
     Engine,
+    FromClause,
     Table,
     Text,
     any_,
@@ -109,6 +110,9 @@ class PostgreSQL(Database):
 
         return engine
 
+    def interrupt(self, connection: Any) -> None:
+        connection.cancel()
+
     def begin_writing(self, connection: Connection, *, rows_only: bool) -> int:
         statement = _TOGETHER if rows_only else _ALONE
         return int(connection.exec_driver_sql(statement, (_WRITERS_LOCK,)).scalar_one())
@@ -181,6 +185,12 @@ class PostgreSQL(Database):
         self, column: ColumnElement[Any], values: Iterable[int]
     ) -> ColumnElement[bool]:
         return column == any_(literal(list(values), ARRAY(BigInteger)))
+
+    def pairs(self, values: Iterable[tuple[str, str]]) -> FromClause:
+        each = list(values)
+        columns = (literal([pair[n] for pair in each], ARRAY(Text)) for n in (0, 1))
+        table = func.unnest(*columns).table_valued("a", "b")
+        return table.render_derived("pairs")
 
     def contains(self, haystack: ColumnElement[Any], needle: str) -> ColumnElement[bool]:
         return func.strpos(haystack, needle) > 0

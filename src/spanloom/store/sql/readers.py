@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
+import time
+from collections import Counter, deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from spanloom import errors
+from spanloom.model.caller import CALLER
+from spanloom.store.sql.database import Database
 from spanloom.store.sql.failures import is_lost, public_error
 
 T = TypeVar("T")
 
-# More would only wait for the interpreter's lock.
-READERS = 8
+_INTERRUPT_SECONDS = 0.05
 
 
 def _closed_on_error(connection: Connection, query: Callable[[Connection], T]) -> T:
@@ -28,31 +33,133 @@ def _closed_on_error(connection: Connection, query: Callable[[Connection], T]) -
         raise
 
 
-class Readers:
-    """Runs queries on the connections of an engine, at most `READERS` at once; the others wait."""
+class _Read:
+    """One query, for one caller."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="spanloom-reader")
+    def __init__(self, database: Database, query: Callable[[Connection], Any], of: str) -> None:
+        self.query = query
+        self.of = of
+        self.result: Future[Any] = Future()
+        self.is_cancelled = False
+        self._database = database
+        self._lock = threading.Lock()
+        self._connection: Any = None
+
+    def on(self, connection: Connection) -> Any:
+        """Run the query."""
+        self._set(connection.connection.dbapi_connection)
+        try:
+            return _closed_on_error(connection, self.query)
+        finally:
+            self._set(None)
+
+    def interrupt(self) -> None:
+        """End the statement that runs, if one does."""
+        with self._lock:
+            if self._connection is not None:
+                with contextlib.suppress(Exception):  # the connection may be lost
+                    self._database.interrupt(self._connection)
+
+    def _set(self, connection: Any) -> None:
+        with self._lock:
+            self._connection = connection
+
+
+class Readers:
+    """Runs queries in threads, for each caller (`spanloom.model.caller`) in turn.
+
+    A query whose caller is cancelled is interrupted, whatever statement it runs.
+
+    Args:
+        threads: So many queries run at once; the others wait.
+        share: So many of them may be of one caller.
+    """
+
+    def __init__(self, database: Database, name: str, threads: int, share: int) -> None:
+        self._database = database
+        self._engine = database.engine(writer=False, connections=threads)
+        self._most, self._share = threads, share
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=f"spanloom-{name}")
+        self._lock = threading.Lock()
+        # By caller, the one whose turn is next first.
+        self._waiting: dict[str, deque[_Read]] = {}
+        self._running: Counter[str] = Counter()
+        self._active: set[_Read] = set()
+        self._interrupts: set[asyncio.Task[None]] = set()
 
     async def __call__(self, query: Callable[[Connection], T], /) -> T:
         """What the query returns. A failure of the database is UNAVAILABLE; any other is raised as
         it is."""
+        read = _Read(self._database, query, CALLER.get())
+        with self._lock:
+            self._waiting.setdefault(read.of, deque()).append(read)
         try:
-            reading = asyncio.get_running_loop().run_in_executor(self._threads, self._run, query)
+            self._start()
         except RuntimeError:  # closed
             raise errors.store_unavailable() from None
-        return await reading
+        try:
+            result: T = await asyncio.wrap_future(read.result)
+            return result
+        except asyncio.CancelledError:
+            read.is_cancelled = True
+            task = asyncio.get_running_loop().create_task(_interrupt(read))
+            self._interrupts.add(task)
+            task.add_done_callback(self._interrupts.discard)
+            raise
 
-    def _run(self, query: Callable[[Connection], T]) -> T:
-        """As calling it, in this thread. A stale connection (the server restarted) is renewed
-        once."""
+    def _start(self) -> None:
+        """Have threads take what they may."""
+        with self._lock:
+            while (read := self._next()) is not None:
+                self._running[read.of] += 1
+                try:
+                    self._threads.submit(self._work, read)
+                except RuntimeError:
+                    self._running[read.of] -= 1
+                    raise
+
+    def _next(self) -> _Read | None:
+        if self._running.total() >= self._most:
+            return None
+        for of, reads in self._waiting.items():
+            if not of or self._running[of] < self._share:
+                read = reads.popleft()
+                del self._waiting[of]
+                if reads:
+                    self._waiting[of] = reads  # behind the others
+                return read
+        return None
+
+    def _work(self, read: _Read) -> None:
+        try:
+            # False where the caller was cancelled before its turn.
+            if read.result.set_running_or_notify_cancel():
+                self._active.add(read)
+                try:
+                    found = self._run(read)
+                except BaseException as error:  # noqa: BLE001 - raised to the caller
+                    read.result.set_exception(error)
+                else:
+                    read.result.set_result(found)
+        finally:
+            self._active.discard(read)
+            with self._lock:
+                self._running[read.of] -= 1
+                if not self._running[read.of]:
+                    del self._running[read.of]
+            with contextlib.suppress(RuntimeError):  # closed
+                self._start()
+
+    def _run(self, read: _Read) -> Any:
+        """In this thread. A stale connection (the server restarted) is renewed once."""
         renewed = False
         while True:
             try:
                 with self._engine.connect() as connection:
-                    return _closed_on_error(connection, query)
+                    return read.on(connection)
             except Exception as error:
+                if read.is_cancelled:
+                    raise
                 if is_lost(error) and not renewed:
                     renewed = True
                     continue
@@ -62,6 +169,25 @@ class Readers:
                 raise public from None
 
     def close(self) -> None:
-        """Finish what runs. Blocks; further queries are refused at once."""
+        """Finish what runs, and interrupt what nobody waits for. Blocks; further queries are
+        refused at once."""
+        self._threads.shutdown(wait=False)
+        while left_alone := [read for read in tuple(self._active) if read.is_cancelled]:
+            for read in left_alone:
+                read.interrupt()
+            time.sleep(_INTERRUPT_SECONDS)
         self._threads.shutdown()
+        with self._lock:
+            left, self._waiting = self._waiting, {}
+        for reads in left.values():
+            for read in reads:
+                if read.result.set_running_or_notify_cancel():
+                    read.result.set_exception(errors.store_unavailable())
         self._engine.dispose()
+
+
+async def _interrupt(read: _Read) -> None:
+    """Interrupt a read until it has ended: between two statements an interrupt has no effect."""
+    while not read.result.done():
+        await asyncio.to_thread(read.interrupt)
+        await asyncio.sleep(_INTERRUPT_SECONDS)

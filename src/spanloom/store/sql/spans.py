@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import fields
 from functools import partial as bound
 from itertools import islice
@@ -17,7 +16,6 @@ from spanloom.model import (
     AgentTotals,
     Chart,
     ChartPoint,
-    Evaluation,
     EventQuery,
     Page,
     SlicedList,
@@ -26,16 +24,12 @@ from spanloom.model import (
     Trace,
     TraceQuery,
 )
-from spanloom.model.patch import Patch
 from spanloom.model.usage import USAGE_FIELDS, UsagePoint, UsageQuery
-from spanloom.store.once import EACH_TIME, Once
-from spanloom.store.spans import ALL_TRACES, MOST_POINTS, NO_PATCH, Position, RefusedSpan, SpanStore
+from spanloom.store.spans import ALL_TRACES, MOST_POINTS, Position, SpanStore
 from spanloom.store.sql import (
     agent_queries,
     charts,
-    deletes,
     filters,
-    patches,
     queries,
     rows,
     sessions,
@@ -47,119 +41,27 @@ from spanloom.store.sql.index.look import for_filter, for_text
 from spanloom.store.sql.index.search import SliceOverError, Watch
 from spanloom.store.sql.index.sieve import Sieve, text_conditions
 from spanloom.store.sql.index.table import Condition
-from spanloom.store.sql.named_spans import SqlNamedSpans, without_reopening
 from spanloom.store.sql.queries import NEWEST_EVENTS
 from spanloom.store.sql.reading import select_whole
-from spanloom.store.sql.requests import done_once
 from spanloom.store.sql.rows import checked
+from spanloom.store.sql.span_writes import SqlSpanWrites
 from spanloom.store.sql.summaries import SqlSummaries
-from spanloom.store.sql.transaction import Transaction
 from spanloom.store.sql.usage import chart as usage_chart
 from spanloom.store.sql.usage import views
 
 # Matches that only a look at whole spans tells are counted up to this many.
 MOST_COUNTED = 10_000
+_FOREIGN = "names a span that was written through another API"
 # So many bytes are compressed beside the event loop.
 _LARGE = 1 << 20
 
 
-class SqlSpans(SqlNamedSpans, SpanStore):
+class SqlSpans(SqlSpanWrites, SpanStore):
     """Spans and traces in SQLite or PostgreSQL."""
 
     def __init__(self, connections: Connections) -> None:
         super().__init__(connections)
         self.summaries = SqlSummaries(connections)
-
-    # Writes
-
-    async def write_spans(
-        self,
-        project: str,
-        spans: Sequence[Span],
-        *,
-        evaluations: Sequence[Evaluation] = (),
-        scan_if_sampled: Collection[str] = (),
-        events: bool = False,
-        partial: bool = False,
-        keep_ended: bool = False,
-    ) -> Sequence[RefusedSpan]:
-        make = bound(rows.span_rows, project, spans, partial=partial)
-        large = sum(len(span.sent.message) for span in spans) > _LARGE
-        made = await asyncio.to_thread(make) if large else make()
-        if not made.spans:
-            return made.refused
-        work = made.with_evaluations(project, evaluations)
-        scans = frozenset(scan_if_sampled)
-        looks = keep_ended and any(span.end_ns is None for span in spans)
-
-        def write(transaction: Transaction) -> None:
-            kept = work
-            if looks and len(left := without_reopening(transaction, project, spans)) < len(spans):
-                left_rows = rows.span_rows(project, left, partial=partial)
-                kept = left_rows.with_evaluations(project, evaluations)
-            transaction.write(kept, created=events)
-            if scans:
-                transaction.scan_if_sampled(project, scans)
-
-        await self._write(write, rows_only=not looks, rows=rows.count(work), size=made.size)
-        return made.refused
-
-    async def write_trace(
-        self,
-        project: str,
-        spans: Sequence[Span],
-        *,
-        evaluations: Sequence[Evaluation] = (),
-        replace: bool = False,
-        once: Once = EACH_TIME,
-    ) -> None:
-        made = rows.span_rows(project, spans)
-        work = made.with_evaluations(project, evaluations)
-        trace_id = spans[0].trace_id
-        replaced = queries.replaced_deletes(project, trace_id) if replace else ()
-
-        def write(transaction: Transaction) -> None:
-            if replace:
-                deletes.log_trace(transaction, project, trace_id)
-            for statement in replaced:
-                transaction.connection.execute(statement)
-            transaction.write(work)
-
-        await self._write(
-            done_once(project, once, write),
-            rows_only=not (replace or once.request_id),
-            rows=rows.count(work),
-            size=made.size,
-        )
-
-    async def start_session(self, project: str, session: Span, again: Patch = NO_PATCH) -> bool:
-        made = rows.span_rows(project, [session])
-        event_id = session.event_id
-        found = queries.event(self._database, project, event_id, session.trace_id)
-        if again:
-            rows.patch_row(project, event_id, again)  # refuses what cannot be stored
-
-        def write(transaction: Transaction) -> bool:
-            if transaction.connection.execute(found).first():
-                if again:
-                    patches.update_event(transaction, project, event_id, again, session.trace_id)
-                return False
-            transaction.write(made.by_table())
-            return True
-
-        return bool(await self._write(write, size=made.size))
-
-    async def delete_trace(self, project: str, trace_id: str) -> bool:
-        checked(project=project, trace_id=trace_id)
-        return bool(await self._delete(lambda t: deletes.trace(t, project, trace_id)))
-
-    async def delete_event(self, project: str, event_id: str, *, trace_id: str = "") -> bool:
-        checked(project=project, event_id=event_id, trace_id=trace_id)
-        return bool(await self._delete(lambda t: deletes.event(t, project, event_id, trace_id)))
-
-    async def delete_session(self, project: str, session_id: str) -> bool:
-        checked(project=project, session_id=session_id)
-        return bool(await self._delete(lambda t: deletes.session(t, project, session_id)))
 
     # Traces and sessions
 

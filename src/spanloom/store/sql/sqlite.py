@@ -19,6 +19,7 @@ from sqlalchemy import (
     Connection,
     Double,
     Engine,
+    FromClause,
     Table,
     bindparam,
     case,
@@ -114,6 +115,9 @@ class SQLite(Database):
             connection.exec_driver_sql(begin)
 
         return engine
+
+    def interrupt(self, connection: Any) -> None:
+        connection.interrupt()
 
     def begin_writing(self, connection: Connection, *, rows_only: bool) -> int:
         # BEGIN IMMEDIATE has taken the lock already.
@@ -221,6 +225,11 @@ class SQLite(Database):
 
     def texts(self, values: Iterable[Any]) -> Any:
         return orjson.dumps(list(values)).decode()
+
+    def pairs(self, values: Iterable[tuple[str, str]]) -> FromClause:
+        each = func.json_each(self.texts(values)).table_valued("value").alias("pairs_each")
+        first, second = (func.json_extract(each.c.value, f"$[{n}]") for n in (0, 1))
+        return select(first.label("a"), second.label("b")).subquery("pairs")
 
     def contains(self, haystack: ColumnElement[Any], needle: str) -> ColumnElement[bool]:
         return func.instr(haystack, needle) > 0

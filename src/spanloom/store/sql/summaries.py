@@ -50,7 +50,7 @@ class SqlSummaries(Summaries):
 
     def __init__(self, connections: Connections) -> None:
         self._database = connections.database
-        self._read_once = connections.read
+        self._read_once, self._scan = connections.read, connections.scan
         self._reader = connections.reader
         self._committed = connections.write.committed
 
@@ -280,7 +280,7 @@ class SqlSummaries(Summaries):
         return ConversationList(connection, self._database, self._reader, project, query, watch)
 
     async def _read(self, query: Callable[[Connection, Watch], T]) -> T:
-        return await read_until_cancelled(self._read_once, query)
+        return await read_until_cancelled(self._scan, query)
 
 
 def _storable(query: SummaryQuery | ConversationQuery, names: Sequence[str]) -> bool:

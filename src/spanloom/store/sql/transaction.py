@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, Table
 
+from spanloom.store.sql import ownership
 from spanloom.store.sql.database import VERSIONS, Database, Row
 from spanloom.store.sql.reading import SpanReader
 from spanloom.store.sql.tables import bodies, envelopes, metadata, patches, spans, traces
@@ -71,6 +72,9 @@ class Transaction:
         self._may_commit = not rows_only
         self._rows: dict[Table, list[Row]] = {}
         self._unfinished: dict[str, Unfinished] = defaultdict(Unfinished)
+        # Spans that may replace only what an adapter wrote: project -> key -> adapter.
+        self._waiting: set[tuple[str, str, str]] = set()  # spans that are not handed over yet
+        self._guarded: dict[str, dict[ownership.Key, str]] = defaultdict(dict)
         self._next = database.begin_writing(connection, rows_only=rows_only)
         self._end = self._next + VERSIONS
         self._blocks = [self._next]
@@ -88,7 +92,15 @@ class Transaction:
         return self._blocks[0]
 
     def flush(self) -> None:
-        """Hand the rows that were written to the database."""
+        """Hand the rows that were written to the database.
+
+        Raises:
+            ForeignSpansError: as `write`.
+        """
+        for project, guarded in self._guarded.items():
+            ownership.check(self._connection, self.database, project, guarded)
+        self._guarded.clear()
+        self._waiting.clear()
         self._drop_repeated()
         # In this order: the body of a row of spans that another replaces is deleted by a trigger.
         for table in (envelopes, bodies, spans, traces):
@@ -99,9 +111,29 @@ class Transaction:
         for table in tuple(self._rows):
             self._upsert(table)
 
-    def write(self, rows: Rows, *, created: bool = False) -> None:
-        """Write rows of one project that have to be followed up. `created`: an event id names one
-        event in all traces."""
+    def write(
+        self,
+        rows: Rows,
+        *,
+        created: bool = False,
+        only_of: Mapping[ownership.Key, str] | None = None,
+    ) -> None:
+        """Write rows of one project that have to be followed up.
+
+        Args:
+            created: an event id names one event in all traces.
+            only_of: of spans that may replace only what one adapter wrote, its name. Otherwise a
+                later method raises ForeignSpansError. What another process commits between the
+                look and the write was written at the same time, and is replaced.
+        """
+        if only_of:
+            project = rows[spans][0][0]
+            if not self._waiting.isdisjoint((project, *key) for key in only_of):
+                # A look at the database does not see them before. Rows that are written after the
+                # flush may wait for those of another transaction that waits for this one.
+                self.may_change_others()
+                self.flush()
+            self._guarded[project].update(only_of)
         self.rewrite(rows)
         for table, at in _EVENT_AT.items():
             if of_table := rows.get(table):
@@ -119,6 +151,7 @@ class Transaction:
             if table in _VERSION_AT:
                 self._number(of_table, _VERSION_AT[table])
             if table is spans:
+                self._waiting.update([(row[0], row[1], row[2]) for row in of_table])
                 for row, body in zip(of_table, rows[bodies], strict=True):
                     body[0] = row[_SEQUENCE_AT] = row[_VERSION_AT[spans]]
             self._rows.setdefault(table, []).extend(of_table)
@@ -151,6 +184,8 @@ class Transaction:
         took."""
         self._rows.clear()
         self._unfinished.clear()
+        self._guarded.clear()
+        self._waiting.clear()
         self._next = self._end = 0
 
     def _drop_repeated(self) -> None:

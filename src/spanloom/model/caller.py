@@ -1,0 +1,9 @@
+"""For whom the current task works."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import Final
+
+# The project of a call, or the key of one that has every project; "" for the server's own work.
+CALLER: Final[ContextVar[str]] = ContextVar("caller", default="")
