@@ -7,7 +7,7 @@ import asyncio
 import re
 import sqlite3
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -307,7 +307,7 @@ def filled(
         runner.run(store.close())
 
 
-def plan_of_reads(store: Store, run: Run[Any], call: Callable[[Store, str], Any]) -> str:
+def plan_of_reads(store: Store, run: Run[Any], call: Call) -> str:
     connections = store._connections
     engines = [reads._engine for reads in (connections.look_up, connections.read, connections.scan)]
     with ExitStack() as stack:
