@@ -147,9 +147,9 @@ class SqlSpans(SqlNamedSpans, SpanStore):
 
     async def trace_spans(self, project: str, trace_id: str) -> list[Span]:
         parameters = checked(project=project, trace_id=trace_id)
-        to_span = self._reader.to_span
+        shown = self._reader.shown
         return await self._read(
-            lambda c: [to_span(row) for row in c.execute(queries.TRACE_SPANS, parameters)]
+            lambda c: [shown(row) for row in c.execute(queries.TRACE_SPANS, parameters)]
         )
 
     async def trace_versions(self, project: str, trace_id: str) -> list[int]:
@@ -166,7 +166,7 @@ class SqlSpans(SqlNamedSpans, SpanStore):
             belongs = sessions.belongs(connection, self._database, project, session_id)
             found = select(tables.spans).where(tables.spans.c.project == project, belongs)
             whole = select_whole(found, ("start_ns", "span_id", "trace_id"))
-            return [self._reader.to_span(row) for row in connection.execute(whole)]
+            return [self._reader.shown(row) for row in connection.execute(whole)]
 
         return await self._read(run)
 
@@ -214,7 +214,7 @@ class SqlSpans(SqlNamedSpans, SpanStore):
                 matching = self._matching(connection, project, found, asked, watch)
                 return _page_of(matching, offset, query.limit, watch)
             whole = select_whole(found, NEWEST_EVENTS, limit=query.limit, offset=offset)
-            page = [self._reader.to_span(row) for row in connection.execute(whole)]
+            page = [self._reader.shown(row) for row in connection.execute(whole)]
             return Page(page, queries.total(connection, found, page, query.limit, offset))
 
         return await self._read_until_cancelled(run)
@@ -234,7 +234,7 @@ class SqlSpans(SqlNamedSpans, SpanStore):
                 matching = self._matching(connection, project, found, asked, watch)
                 return list(islice(matching, query.limit))
             whole = select_whole(found, NEWEST_EVENTS, limit=query.limit)
-            return [self._reader.to_span(row) for row in connection.execute(whole)]
+            return [self._reader.shown(row) for row in connection.execute(whole)]
 
         return await self._read_until_cancelled(run)
 
@@ -308,7 +308,7 @@ class SqlSpans(SqlNamedSpans, SpanStore):
             turns: dict[str, list[Span]] = {trace_id: [] for trace_id in page}
             query = agent_queries.turn_spans(self._database, project, belongs, list(turns))
             for row in connection.execute(query) if turns else ():
-                turns[row.trace_id].append(self._reader.to_span(row))
+                turns[row.trace_id].append(self._reader.shown(row))
             return list(turns.items()), number
 
         return await self._read(run)
@@ -336,7 +336,7 @@ class SqlSpans(SqlNamedSpans, SpanStore):
             order = agent_queries.NEWEST_SPANS
             if not query.text:
                 whole = select_whole(found, order, limit=limit)
-                return [self._reader.to_span(row) for row in connection.execute(whole)]
+                return [self._reader.shown(row) for row in connection.execute(whole)]
             conditions = text_conditions(connection, query.text)
             look = for_text(self._database, query.text)
             sieve = Sieve(connection, self._database, project, conditions, [look] if look else [])
