@@ -9,7 +9,7 @@ from functools import partial as bound
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, select
+from sqlalchemy import ColumnElement, Connection, Select, func, not_, select
 
 from spanloom.model import (
     MAX_TIME_NS,
@@ -212,7 +212,17 @@ class SqlSpans(SqlNamedSpans, SpanStore):
             found = queries.find_events(self._conditions(connection, project, asked), project)
             if asked.of_spans:
                 matching = self._matching(connection, project, found, asked, watch)
-                return _page_of(matching, offset, query.limit, watch)
+                if asked.are_told is None:
+                    return _page_of(matching, offset, query.limit, watch)
+                items = list(islice(matching, offset, offset + query.limit))
+                if len(items) < query.limit and (items or not offset):
+                    return Page(items, offset + len(items))
+                told = found.where(asked.are_told).with_only_columns(func.count())
+                others = found.where(not_(asked.are_told))
+                unsure = self._matching(connection, project, others, asked, watch)
+                rest = _page_of(unsure, 0, 0, watch)
+                number = connection.execute(told).scalar_one() + rest.total
+                return Page(items, number, is_lower_bound=rest.is_lower_bound)
             whole = select_whole(found, NEWEST_EVENTS, limit=query.limit, offset=offset)
             page = [self._reader.shown(row) for row in connection.execute(whole)]
             return Page(page, queries.total(connection, found, page, query.limit, offset))
