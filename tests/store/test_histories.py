@@ -378,6 +378,8 @@ class Histories(RuleBasedStateMachine):
         sums = [(point.spans, point.errors) for point in points]
         errors = sum(span.status == "ERROR" for span in spans)
         assert sums == ([(len(spans), errors)] if spans else [])
+        if self.steps % 2:  # the other answers take as long as all other reads together
+            return
         kept = [self.run(self.store.usage(project, query)) for query in QUERIES]
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("spanloom.store.sql.usage.totals.READER", -1)
