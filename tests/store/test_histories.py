@@ -27,14 +27,15 @@ from spanloom.model.summaries import SummaryQuery
 from spanloom.model.usage import HOUR_NS, UsageQuery
 from spanloom.services import trace_views
 from spanloom.services.trace_views import TraceViews
-from spanloom.store.sql import sqlite
-from spanloom.store.sql.index import indexer
+from spanloom.store.sql import envelopes, sqlite
+from spanloom.store.sql.index import indexer, search
 from spanloom.store.sql.rederive import Range
 from spanloom.store.store import Store
 from spanloom.v1 import span_pb2
 from tests.databases import DATABASES, new_url, select
 from tests.store.plain_model import AmbiguousError, Key, PlainModel
 from tests.store.samples import a_span
+from tests.store.sliced import no_time, spans_saying, traces_saying
 from tests.store.test_usage import QUERIES
 
 ADAPTER = HONEYHIVE
@@ -259,6 +260,10 @@ class Histories(RuleBasedStateMachine):
         self.run(self.store._write(self.stores[0].indexer._clear))
 
     @rule()
+    def sweep_envelopes(self) -> None:
+        self.run(envelopes.delete_unused(self.store._connections))
+
+    @rule()
     def derive_anew(self) -> None:
         async def derive() -> None:
             async for _ in self.store.rederive(reread, Range(also_current=True)):
@@ -368,6 +373,25 @@ class Histories(RuleBasedStateMachine):
             assert sorted(row.trace.trace_id for row in rows) == sorted(wanted)
 
     @invariant()
+    def texts_are_found_in_slices_of_time(self) -> None:
+        if self.steps % 3:
+            return
+        project = self.projects[0]
+        spans = self.models[project].spans().values()
+        saying = [span for span in spans if "harbour" in str(span.io.inputs)]
+        with no_time():
+            listed = self.run(spans_saying(self.store, project, "harbour"))
+            traces = self.run(traces_saying(self.store, project, "harbour"))
+            query = SummaryQuery(text="harbour")
+            rows = self.run(self.store.summaries.traces(project, query, limit=9)).rows
+        places = [(span.start_ns, span.trace_id, span.span_id) for span in listed]
+        assert places == sorted(places, reverse=True)
+        assert len(listed) == len(saying)
+        assert all(span in saying for span in listed)
+        assert sorted(traces) == sorted({span.trace_id for span in saying})
+        assert sorted(row.trace.trace_id for row in rows) == sorted(traces)
+
+    @invariant()
     def sums_are_those_of_all_spans(self) -> None:
         project = self.projects[0]
         spans = self.models[project].spans().values()
@@ -375,6 +399,8 @@ class Histories(RuleBasedStateMachine):
         sums = [(point.spans, point.errors) for point in points]
         errors = sum(span.status == "ERROR" for span in spans)
         assert sums == ([(len(spans), errors)] if spans else [])
+        if self.steps % 2:  # the other answers take as long as all other reads together
+            return
         kept = [self.run(self.store.usage(project, query)) for query in QUERIES]
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("spanloom.store.sql.usage.totals.READER", -1)
@@ -432,6 +458,8 @@ def test_reads_are_as_plain_dictionaries_say(
     monkeypatch.setattr(indexer, "BATCH", 3)
     monkeypatch.setattr(indexer, "_LEASE_NS", 0)
     monkeypatch.setattr(trace_views, "_FEWEST_SPANS", 0)
+    for name in ("_SLICE", "_LARGEST_SLICE", "_LOOKED_AT", "_WHOLE", "_TRACES"):
+        monkeypatch.setattr(search, name, 2)
     with asyncio.Runner() as runner:
         stores = [runner.run(Store.open(new_database, restore=restore)) for _ in range(2)]
         known = {"runner": runner, "stores": stores, "url": new_database}

@@ -239,6 +239,18 @@ def test_a_column_in_place_of_what_was_not_sent_decides_without_the_span(
     found = run(restoring.find_events(PROJECT, EventQuery(filters=[asked])))
     assert [span.span_id for span in found.items] == ["patched", "sent", "dear"]
     assert len(read) == 3
+    read.clear()
+    found = run(restoring.find_events(PROJECT, EventQuery(filters=[asked], limit=1)))
+    assert ([span.span_id for span in found.items], found.total) == (["patched"], 3)
+    read.clear()
+    asked = Filter(field="metadata.cost", operator="less than", value=1, type="number")
+    many_cheap = [a_span(f"c{n}", f"c{n}", cost=0.2, start_ns=9 + n) for n in range(200)]
+    run(restoring.write_spans(PROJECT, many_cheap))
+    found = run(restoring.find_events(PROJECT, EventQuery(filters=[asked], limit=3, page=2)))
+    assert [span.span_id for span in found.items] == ["c196", "c195", "c194"]
+    assert (found.total, found.is_lower_bound) == (201, False)
+    # Those that columns tell of are counted by SQL.
+    assert len(read) < 60
 
 
 def noted_reads(store: Store, monkeypatch: pytest.MonkeyPatch) -> list[Any]:

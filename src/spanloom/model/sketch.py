@@ -12,7 +12,9 @@ import math
 import struct
 import sys
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 from typing import Final
 
 ERROR: Final = 0.01
@@ -77,21 +79,14 @@ def subtracted(sketch: Sketch, other: Sketch) -> dict[int, int]:
 
 
 def percentiles(sketch: Sketch, ranks: Sequence[int]) -> dict[int, float | None]:
-    """Nearest ranks: of each rank, which ascend, the least number that so many percent of the
-    numbers do not pass, within ERROR of it; None of no numbers."""
-    number = sum(sketch.values())
-    if number <= 0:
+    """Nearest ranks: of each rank the least number that so many percent of the numbers do not pass,
+    within ERROR of it; None of no numbers."""
+    buckets = sorted(sketch)
+    passed = list(accumulate(map(sketch.__getitem__, buckets)))
+    if not passed or passed[-1] <= 0:
         return dict.fromkeys(ranks)
-    found: dict[int, float | None] = {}
-    passed = bucket = 0
-    buckets = iter(sorted(sketch))
-    for rank in ranks:
-        place = max(1, -(-number * rank // 100))
-        while passed < place:
-            bucket = next(buckets)
-            passed += sketch[bucket]
-        found[rank] = middle(bucket)
-    return found
+    places = ((rank, max(1, -(-passed[-1] * rank // 100))) for rank in ranks)
+    return {rank: middle(buckets[bisect_left(passed, place)]) for rank, place in places}
 
 
 def percentile(sketch: Sketch, rank: int) -> float | None:

@@ -183,6 +183,8 @@ NO_IO = Io()
 NO_GENAI = GenAi()
 NO_TRACE = TraceFacts()
 NO_SENT = Sent()
+# That of a span of which the store cannot read what was sent: this very object.
+DAMAGED = Sent()
 
 
 @dataclass(slots=True, kw_only=True)

@@ -22,12 +22,13 @@ from opentelemetry.proto.trace.v1 import trace_pb2
 from spanloom.adapters.otlp.attributes import attribute_messages
 from spanloom.adapters.otlp.read import ADAPTER, STATUS_CODES
 from spanloom.adapters.recorded import RECORDED, recorded
+from spanloom.errors import span_damaged
 from spanloom.genai.read import messages_of
 from spanloom.genai.roles import ASSISTANT, USER
 from spanloom.genai.stored import messages_json
 from spanloom.model import Io, Json, Span
 from spanloom.model.genai import GenAiMessage, TextPart
-from spanloom.model.span import EVENT_VALUES, Party, PromptUse, Variable
+from spanloom.model.span import DAMAGED, EVENT_VALUES, Party, PromptUse, Variable
 
 _TRACE_ID: Final = re.compile(
     r"[0-9a-f]{32}|[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE
@@ -126,6 +127,8 @@ def _fill_attributes(message: Any, holder: Mapping[str, Json]) -> None:
 
 
 def _fill_span(message: trace_pb2.Span, span: Span, is_otlp: bool) -> None:
+    if span.sent is DAMAGED:  # an export without it would not be what came in
+        raise span_damaged(span.trace_id, span.span_id)
     message.trace_id = trace_id_bytes(span.trace_id)
     message.span_id = span_id_bytes(span.span_id)
     message.name = span.name

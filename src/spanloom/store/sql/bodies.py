@@ -66,12 +66,19 @@ def body_of(span: Span) -> dict[str, Json]:
         for (name, default), value in zip(SINGLES.items(), singles, strict=True):
             if value != default:
                 body[name] = value
-    if span.genai is not NO_GENAI and (genai := _plain(span.genai)):
-        body["genai"] = genai
-    if span.trace is not NO_TRACE and (trace := _plain(span.trace)):
-        body["trace"] = trace
+    body |= objects_of(span)
     body["sent"] = {"adapter": span.sent.adapter, **span.sent.fields}
     return body
+
+
+def objects_of(span: Span) -> dict[str, dict[str, Json]]:
+    """The parts of the body that are objects of the parts' own fields."""
+    found: dict[str, dict[str, Json]] = {}
+    if span.genai is not NO_GENAI and (genai := _plain(span.genai)):
+        found["genai"] = genai
+    if span.trace is not NO_TRACE and (trace := _plain(span.trace)):
+        found["trace"] = trace
+    return found
 
 
 def parts_of(body: dict[str, Json]) -> dict[str, Any]:

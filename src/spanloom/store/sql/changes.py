@@ -17,7 +17,7 @@ from sqlalchemy import BigInteger, Connection, Select, bindparam, func, select
 
 from spanloom.model import Span
 from spanloom.model.changes import Changes, SpanChange, SpanDeletion, StoredSpan, StoredSpans
-from spanloom.store.sql.compression import decompressed
+from spanloom.store.sql.compression import length
 from spanloom.store.sql.database import Database
 from spanloom.store.sql.reading import (
     SPAN_NAMES,
@@ -154,8 +154,8 @@ def stored(
             whole, {**of_projects, "limit": limit}, execution_options={"stream_results": True}
         ) as rows:
             for row in rows:
-                weight = len(decompressed(row[_SENT]))
-                found.append(StoredSpan(row.project, reader.to_span(row), weight))
+                weight = length(row[_SENT])
+                found.append(StoredSpan(row.project, reader.shown(row), weight))
                 size -= weight
                 if len(found) == limit or size <= 0:
                     is_full = True

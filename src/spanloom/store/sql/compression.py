@@ -69,3 +69,11 @@ def decompressed(frame: bytes) -> bytes:
             dict_data=_dictionaries()[number]
         )
     return bytes(decompressor.decompress(frame))
+
+
+def length(frame: bytes | None) -> int:
+    """The length of a frame's message, 0 where that is damaged."""
+    try:
+        return max(0, zstandard.frame_content_size(frame or b""))
+    except zstandard.ZstdError:
+        return 0

@@ -67,19 +67,22 @@ class OfShown:
 class Conditions:
     """What a query asks of columns, and what of whole spans: its filters on JSON, and a predicate
     of each. `sessions` are those that the events have to belong to (`sessions.belongs`). `of_shown`
-    are asked of columns or of whole spans: `settled` decides."""
+    are asked of columns or of whole spans: `settled` decides. Of a span that `are_told` holds for
+    the columns tell everything; None where there is none."""
 
     of_columns: Sequence[Condition]
     on_json: Sequence[Filter]
     of_spans: Sequence[Predicate]
     sessions: Sequence[str] = ()
     of_shown: Sequence[OfShown] = ()
+    are_told: Condition | None = None
 
 
 def settled(connection: Connection, project: str, asked: Conditions) -> Conditions:
     """The same without `of_shown`: a filter is one on columns, unless spans of the project may have
     values of their own under its field."""
     of_columns, on_json, of_spans = [*asked.of_columns], [*asked.on_json], [*asked.of_spans]
+    told: list[Condition] = []
     for shown in asked.of_shown:
         is_apart = spans.c.apart.in_(shown.masks)
         some = select(literal(1)).where(spans.c.project == project, spans.c.apart != 0, is_apart)
@@ -89,7 +92,9 @@ def settled(connection: Connection, project: str, asked: Conditions) -> Conditio
             of_columns.append(or_(is_apart, shown.condition))
             on_json.append(shown.asked)
             of_spans.append(predicates.predicate(shown.asked))
-    return Conditions(of_columns, on_json, of_spans, asked.sessions)
+            told.append(not_(is_apart))
+    are_told = None if asked.of_spans or not told else and_(*told)
+    return Conditions(of_columns, on_json, of_spans, asked.sessions, are_told=are_told)
 
 
 def conditions(database: Database, query: EventQuery) -> Conditions:

@@ -14,6 +14,7 @@ from spanloom import errors
 from spanloom.codec import large_json
 from spanloom.model import Span
 from spanloom.model.patch import Patch, patched
+from spanloom.model.span import DAMAGED, Io
 from spanloom.store.spans import Restore
 from spanloom.store.sql import rows, tables
 from spanloom.store.sql.bodies import body_of, parts_of
@@ -34,6 +35,7 @@ BODY_COLUMNS = [
 # So many levels of a large body are read a member a step: its parts, and their fields.
 _BODY_LEVELS = 2
 NOTHING: Mapping[str, Any] = {}
+_DAMAGE = "what was sent of this span is damaged in the database"
 _BEFORE = "before"
 
 
@@ -91,6 +93,19 @@ class SpanReader:
         """From a row of `select_whole`, with its updates. DATA_LOSS where it is damaged."""
         span = self.to_base(row)
         return patched(span, Updates.of(row[21]).patch) if row[21] else span
+
+    def shown(self, row: Sequence[Any]) -> Span:
+        """The same for a reader of many spans, who is not to lose the others: a damaged span is
+        what its columns say, with an error in place of its own, and DAMAGED in place of `sent`."""
+        try:
+            return self.to_span(row)
+        except errors.SpanloomError as error:
+            if error.code != errors.Code.DATA_LOSS:
+                raise
+        span = from_columns(row)
+        span.version = row[22]
+        span.io, span.sent = Io(error=_DAMAGE), DAMAGED
+        return span
 
     def to_base(self, row: Sequence[Any], restore: Restore | None = None) -> Span:
         """The same as it was before its updates; by another `restore` if one is given."""

@@ -128,7 +128,7 @@ class GroupReader:
             self._database.among(spans.c.span_id, {span_id for _, span_id in wanted}),
         )
         query: Select[Any] = select_whole(select(spans).where(which), _ORDER)
-        found = (self._reader.to_span(row) for row in self._connection.execute(query))
+        found = (self._reader.shown(row) for row in self._connection.execute(query))
         return {(span.trace_id, span.span_id): span for span in found}
 
     def _feedback_on_traces(self, trace_ids: Collection[str]) -> dict[str, list[Feedback]]:

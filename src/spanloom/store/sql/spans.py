@@ -8,7 +8,7 @@ from functools import partial as bound
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, select
+from sqlalchemy import ColumnElement, Connection, Select, func, not_, select
 
 from spanloom.model import (
     MAX_TIME_NS,
@@ -67,9 +67,9 @@ class SqlSpans(SqlSpanWrites, SpanStore):
 
     async def trace_spans(self, project: str, trace_id: str) -> list[Span]:
         parameters = checked(project=project, trace_id=trace_id)
-        to_span = self._reader.to_span
+        shown = self._reader.shown
         return await self._read(
-            lambda c: [to_span(row) for row in c.execute(queries.TRACE_SPANS, parameters)]
+            lambda c: [shown(row) for row in c.execute(queries.TRACE_SPANS, parameters)]
         )
 
     async def trace_versions(self, project: str, trace_id: str) -> list[int]:
@@ -86,7 +86,7 @@ class SqlSpans(SqlSpanWrites, SpanStore):
             belongs = sessions.belongs(connection, self._database, project, session_id)
             found = select(tables.spans).where(tables.spans.c.project == project, belongs)
             whole = select_whole(found, ("start_ns", "sequence", "span_id", "trace_id"))
-            return [self._reader.to_span(row) for row in connection.execute(whole)]
+            return [self._reader.shown(row) for row in connection.execute(whole)]
 
         return await self._read(run)
 
@@ -132,9 +132,19 @@ class SqlSpans(SqlSpanWrites, SpanStore):
             found = queries.find_events(self._conditions(connection, project, asked), project)
             if asked.of_spans:
                 matching = self._matching(connection, project, found, asked, watch)
-                return _page_of(matching, offset, query.limit, watch)
+                if asked.are_told is None:
+                    return _page_of(matching, offset, query.limit, watch)
+                items = list(islice(matching, offset, offset + query.limit))
+                if len(items) < query.limit and (items or not offset):
+                    return Page(items, offset + len(items))
+                told = found.where(asked.are_told).with_only_columns(func.count())
+                others = found.where(not_(asked.are_told))
+                unsure = self._matching(connection, project, others, asked, watch)
+                rest = _page_of(unsure, 0, 0, watch)
+                number = connection.execute(told).scalar_one() + rest.total
+                return Page(items, number, is_lower_bound=rest.is_lower_bound)
             whole = select_whole(found, NEWEST_EVENTS, limit=query.limit, offset=offset)
-            page = [self._reader.to_span(row) for row in connection.execute(whole)]
+            page = [self._reader.shown(row) for row in connection.execute(whole)]
             return Page(page, queries.total(connection, found, page, query.limit, offset))
 
         return await self._read_until_cancelled(run)
@@ -154,7 +164,7 @@ class SqlSpans(SqlSpanWrites, SpanStore):
                 matching = self._matching(connection, project, found, asked, watch)
                 return list(islice(matching, query.limit))
             whole = select_whole(found, NEWEST_EVENTS, limit=query.limit)
-            return [self._reader.to_span(row) for row in connection.execute(whole)]
+            return [self._reader.shown(row) for row in connection.execute(whole)]
 
         return await self._read_until_cancelled(run)
 
@@ -228,7 +238,7 @@ class SqlSpans(SqlSpanWrites, SpanStore):
             turns: dict[str, list[Span]] = {trace_id: [] for trace_id in page}
             query = agent_queries.turn_spans(self._database, project, belongs, list(turns))
             for row in connection.execute(query) if turns else ():
-                turns[row.trace_id].append(self._reader.to_span(row))
+                turns[row.trace_id].append(self._reader.shown(row))
             return list(turns.items()), number
 
         return await self._read(run)
@@ -256,7 +266,7 @@ class SqlSpans(SqlSpanWrites, SpanStore):
             order = agent_queries.NEWEST_SPANS
             if not query.text:
                 whole = select_whole(found, order, limit=limit)
-                return [self._reader.to_span(row) for row in connection.execute(whole)]
+                return [self._reader.shown(row) for row in connection.execute(whole)]
             conditions = text_conditions(connection, query.text)
             look = for_text(self._database, query.text)
             sieve = Sieve(connection, self._database, project, conditions, [look] if look else [])

@@ -231,7 +231,7 @@ class SqlSummaries(Summaries):
                 order = ("start_ns", "version")
                 for row in connection.execute(select_whole(some, order, also=("version",))):
                     watch.check()
-                    if not visit(self._reader.to_span(row), part[row.version]):
+                    if not visit(self._reader.shown(row), part[row.version]):
                         return True
             return True
 

@@ -184,7 +184,7 @@ class TraceList:
             with self._connection.execute(TRACE_SPANS, of_trace) as found:
                 for row in found:
                     self._watch.check()
-                    span = self._reader.to_span(row)
+                    span = self._reader.shown(row)
                     left = [test for test in left if not test(span)]
                     if not left:
                         return True

@@ -1,4 +1,5 @@
-"""Fills the index of terms behind the writer, in one process at a time.
+"""Fills the index of terms behind the writer, in one process at a time. When it is idle, that
+process also deletes what spans have left behind.
 
 A batch is read and its terms are made outside the writer's lock; inside it the terms are written
 and the cursor moves, so that both are there or neither. All versions below the first one that the
@@ -19,12 +20,13 @@ from sqlalchemy import Connection, bindparam, func, select, update
 
 from spanloom import errors
 from spanloom.model import uuid7
+from spanloom.store.sql import envelopes
 from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.index import table, terms
 from spanloom.store.sql.index.terms import Terms
 from spanloom.store.sql.pace import Pace
 from spanloom.store.sql.reading import select_whole
-from spanloom.store.sql.tables import spans, term_cursor
+from spanloom.store.sql.tables import deleted_spans, spans, term_cursor
 from spanloom.store.sql.transaction import Transaction
 
 log = logging.getLogger("spanloom.store")
@@ -41,6 +43,8 @@ _IDLE_SECONDS = 0.5
 _FEW_ENTRIES = 10_000
 # So often an idle indexer looks how many entries are of no span any more.
 _LOOK_SECONDS = 600
+# So often envelopes are looked at.
+_SWEEP_NS = 3600 * 10**9
 # Words that were seen, which are not written again: most words of a batch are among them.
 _KNOWN_WORDS = 200_000
 
@@ -67,12 +71,14 @@ class Indexer:
     """Indexes the spans of a database while it has the lease."""
 
     def __init__(self, connections: Connections) -> None:
+        self._connections = connections
         self._read, self._write = connections.read, connections.write
         self._to_span = connections.reader.to_span
         self._owner = uuid7()
         self._known: set[bytes] = set()
         self._pace = Pace(select(term_cursor.c.reached), MOST_WAITING)
         self._limit = 0  # every version below is committed
+        self._swept_ns = 0  # when envelopes were looked at
 
     async def run_until(self, stop: asyncio.Event) -> None:
         """Index what is written until `stop`, and give way to bursts of spans. A failure of the
@@ -85,6 +91,7 @@ class Indexer:
                 if not gives_way and not done and time.monotonic() > look_at:
                     look_at = time.monotonic() + _LOOK_SECONDS
                     await self.renew_if_dead()
+                    await self.sweep_envelopes()
             except errors.SpanloomError:
                 done = 0
             except Exception:
@@ -135,6 +142,19 @@ class Indexer:
         takes no entry out. Meanwhile reads go through the spans."""
         if await self._read(self._is_dead) and await self._write(self._take_lease, rows=0):
             await self._write(self._clear, rows=0)
+
+    async def sweep_envelopes(self) -> None:
+        """Delete the envelopes that no span has any more, where spans were deleted since the last
+        time, which is a while ago."""
+        now = time.time_ns()
+        deleted = select(deleted_spans.c.version).where(deleted_spans.c.deleted_ns > self._swept_ns)
+        if (
+            now > self._swept_ns + _SWEEP_NS
+            and await self._read(lambda c: c.execute(deleted.limit(1)).first()) is not None
+            and await self._write(self._take_lease, rows=0)
+        ):
+            await envelopes.delete_unused(self._connections)
+            self._swept_ns = now
 
     def _is_dead(self, connection: Connection) -> bool:
         entries = connection.execute(_CURSOR).one().entries

@@ -110,7 +110,7 @@ def in_order(
             among = database.among_numbers(spans.c.version, left[start : start + _WHOLE])
             for row in connection.execute(select_whole(found.where(among), order)):
                 watch.check()
-                yield Step(row.span_version, reader.to_span(row))
+                yield Step(row.span_version, reader.shown(row))
         yield Step(last, None, len(part) - len(left))
 
 
@@ -203,7 +203,7 @@ class TextSearch:
             with self._connection.execute(select_whole(select(spans).where(among), ())) as found:
                 for row in found:
                     self._watch.check()
-                    if self._holds(self._reader.to_span(row)):
+                    if self._holds(self._reader.shown(row)):
                         return True
         return False
 

@@ -26,9 +26,9 @@ import orjson
 
 from spanloom.model import Json, Span
 from spanloom.model.folding import folded
-from spanloom.model.span import EVENT_FIELDS, EVENT_VALUES, NO_GENAI, NO_TRACE
-from spanloom.store.sql.bodies import body_of
-from spanloom.store.sql.index.values import shown_values
+from spanloom.model.span import EVENT_FIELDS, EVENT_VALUES
+from spanloom.store.sql.bodies import objects_of
+from spanloom.store.sql.index.values import SHOWN_HEADS, shown_values
 
 MARK: Final = "¬"
 WIDE, DEEP = f"{MARK}0", f"{MARK}1"
@@ -80,7 +80,8 @@ def said(span: Span) -> set[str]:
     numbers and truths are in JSON."""
     texts = set(_SINGLES(span))
     for head in EVENT_FIELDS:
-        _add_texts(texts, getattr(span.io, head), head in EVENT_VALUES)
+        if (sent := getattr(span.io, head)) is not None:
+            _add_texts(texts, sent, head in EVENT_VALUES)
     _add_parts(texts, span)
     return texts
 
@@ -97,10 +98,12 @@ def span_terms(project: str, span: Span) -> Terms:
     marks = {_number(project_mark(project))}
     for head in EVENT_FIELDS:
         sent, is_spoken = getattr(span.io, head), head in EVENT_VALUES
+        if sent is None and head not in SHOWN_HEADS:  # most of them
+            continue
         for value in shown_values(span, head):
             if value is not None:
                 _add_shown(texts, marks, value, _path_sum(project, head), is_spoken)
-            if value is not sent:
+            if value is not sent and sent is not None:
                 _add_texts(texts, sent, is_spoken)
     if len(marks) > _MOST_PATHS:
         marks = {_number(project_mark(project)), _number(DEEP)}
@@ -310,15 +313,12 @@ def _add_number(texts: set[str], value: float) -> None:
 
 def _add_parts(texts: set[str], span: Span) -> None:
     """Add the texts of what is no field of an event."""
-    _add_texts(texts, span.io.ideal_output, True)
+    if (ideal := span.io.ideal_output) is not None:
+        _add_texts(texts, ideal, True)
     _add_texts(texts, span.sent.fields, False)
-    if span.genai is NO_GENAI and span.trace is NO_TRACE:
-        return
-    body = body_of(span)
-    for part in ("genai", "trace"):
+    for part in objects_of(span).values():
         # The keys are words of this program.
-        of_part = [value for name, value in body.get(part, {}).items() if name != _FIGURES]
-        _add_texts(texts, of_part, True)
+        _add_texts(texts, [value for name, value in part.items() if name != _FIGURES], True)
 
 
 # Numbers of tokens and costs, which are in columns and in what was sent.

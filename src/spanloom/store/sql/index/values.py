@@ -11,6 +11,8 @@ from spanloom.model.span import SHOWN_COLUMNS, TOTAL_TOKENS
 # Where the events view puts what went in or out and is no object.
 _WRAPPED = {"inputs": "input", "outputs": "output"}
 _HEADS = frozenset(head for head, _ in (*SHOWN_COLUMNS, TOTAL_TOKENS))
+# The fields that may have a value where the client sent none.
+SHOWN_HEADS = _HEADS | {"error"}
 
 
 def shown_values(span: Span, head: str) -> list[Json]:
