@@ -125,6 +125,14 @@ def json_batch(document: object) -> tuple[EventBatch, list[str]] | None:
     return EventBatch(parsed.message, sent), parsed.ignored
 
 
+def json_event(document: object) -> tuple[SentEvent, list[str]] | None:
+    """The event of a CreateEventRequest in JSON, and no names; as `json_batch`."""
+    if type(document) is not dict or document.keys() != {"event"}:
+        return None
+    made = _json_event(document["event"])
+    return made and (made, [])
+
+
 def event_fields(kept: bytes) -> dict[str, Any]:
     """All fields of an event of which `kept` was stored, as `message_fields` gives them."""
     # No message begins with this byte: it would be the group 15, which an event does not have.
