@@ -188,7 +188,8 @@ def test_one_event_is_read_as_its_message(event: dict[str, Any]) -> None:
             return error.violations
         except SpanloomError as error:
             return error.reason, error.violations
-        return repr(rows.span_rows("p", [span]).spans), told(event_fields(sent.kept or b"")), ignored
+        contents = told(event_fields(span.sent.message))
+        return repr(rows.span_rows("p", [span]).spans), contents, ignored
 
     assert made(lambda: json_form.parse(data, request)) == made(
         lambda: json_codec.parse(data, request)
