@@ -4,6 +4,7 @@ contents, the same refusals."""
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -13,12 +14,14 @@ from hypothesis import strategies as st
 
 from spanloom.adapters.honeyhive.incoming import (
     EventBatch,
+    SentEvent,
     event_fields,
     json_batch,
+    json_event,
     sent_batch,
     sent_event,
 )
-from spanloom.adapters.honeyhive.read import read_batch, reread
+from spanloom.adapters.honeyhive.read import read_batch, read_event, reread
 from spanloom.codec import json_codec
 from spanloom.codec.json_load import load_json
 from spanloom.errors import SpanloomError
@@ -168,6 +171,34 @@ def test_plain_documents_need_no_message(data: bytes) -> None:
     made = json_batch(document)
     assert made is not None
     assert not made[0].request.events
+
+
+@given(st.builds(lambda a, b: a | b, events, odd))
+def test_one_event_is_read_as_its_message(event: dict[str, Any]) -> None:
+    data = json.dumps({"event": {"event_id": "e", **event}}).encode()
+    request = event_service_pb2.CreateEventRequest
+
+    def made(read: Callable[[], Any]) -> Any:
+        try:
+            sent, ignored = read()
+            if not isinstance(sent, SentEvent):
+                sent = sent_event(sent.event, brief=True)
+            span = read_event(sent, received_ns=RECEIVED_NS)
+        except json_codec.JsonError as error:
+            return error.violations
+        except SpanloomError as error:
+            return error.reason, error.violations
+        contents = told(event_fields(span.sent.message))
+        return repr(rows.span_rows("p", [span]).spans), contents, ignored
+
+    assert made(lambda: json_form.parse(data, request)) == made(
+        lambda: json_codec.parse(data, request)
+    )
+
+
+@pytest.mark.parametrize("document", [{}, {"event": None}, {"event": {}, "other": 1}, [], 5])
+def test_what_is_no_event_alone_is_left_to_the_codec(document: object) -> None:
+    assert json_event(document) is None
 
 
 def _integers(value: Any) -> list[int]:

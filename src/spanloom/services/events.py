@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import Any
 
-from spanloom.adapters.honeyhive.incoming import EventBatch, sent_batch
+from spanloom.adapters.honeyhive.incoming import EventBatch, SentEvent, sent_batch, sent_event
 from spanloom.adapters.honeyhive.model_events import event_of, events_of
 from spanloom.adapters.honeyhive.projection import project as projected
 from spanloom.adapters.honeyhive.projection import wanted
@@ -23,7 +23,7 @@ from spanloom.model.checks import possible_id
 from spanloom.services.context import CallContext
 from spanloom.store.spans import MOST_POINTS
 from spanloom.store.store import Store
-from spanloom.v1 import event_pb2, event_service_pb2
+from spanloom.v1 import event_service_pb2
 
 MAX_EXPORTED = 7500
 MAX_FOUND = 1000
@@ -52,11 +52,15 @@ class EventService:
         )
 
     async def create_event(
-        self, request: event_service_pb2.CreateEventRequest, call: CallContext
+        self, request: event_service_pb2.CreateEventRequest | SentEvent, call: CallContext
     ) -> event_service_pb2.CreateEventResponse:
-        if not request.HasField("event"):
+        if isinstance(request, SentEvent):
+            event = request
+        elif request.HasField("event"):
+            event = sent_event(request.event, brief=True)
+        else:
             raise invalid_field("event", "is required")
-        event_id = await self._create_one(request.event, call, "event")
+        event_id = await self._create_one(event, call, "event")
         return event_service_pb2.CreateEventResponse(event_id=event_id, success=True)
 
     async def create_model_event(
@@ -64,7 +68,8 @@ class EventService:
     ) -> event_service_pb2.CreateModelEventResponse:
         if not request.HasField("model_event"):
             raise invalid_field("model_event", "is required")
-        event_id = await self._create_one(event_of(request.model_event), call, "model_event")
+        event = sent_event(event_of(request.model_event), brief=True)
+        event_id = await self._create_one(event, call, "model_event")
         return event_service_pb2.CreateModelEventResponse(event_id=event_id, success=True)
 
     async def create_model_event_batch(
@@ -212,9 +217,9 @@ class EventService:
         await self._store.write_spans(project, read.spans, events=True, only_own=call.only_ingests)
         return read
 
-    async def _create_one(self, event: event_pb2.Event, call: CallContext, field: str) -> str:
-        project = call.project(event.project)
-        span = read_event(event, received_ns=call.received_ns, field=field, brief=True)
+    async def _create_one(self, event: SentEvent, call: CallContext, field: str) -> str:
+        project = call.project(event.fields.get("project", ""))
+        span = read_event(event, received_ns=call.received_ns, field=field)
         await self._store.ensure_project(project)
         await self._store.write_spans(project, [span], events=True, only_own=call.only_ingests)
         return span.event_id

@@ -10,6 +10,7 @@ names what is wrong.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -45,6 +46,8 @@ _PLAIN: Final = frozenset(
     for field in event_pb2.Event.DESCRIPTOR.fields
     for kind in (*_TYPES.get(field.name, (str,)), type(None))
 )
+# What orjson writes of a float without a fraction; a text may look the same.
+_WHOLE_FLOAT: Final = re.compile(rb"\.0[,\]}]")
 # So many objects and lists inside one another surely fit in a message: each object takes three
 # levels, and the request, the event and its field one each.
 _SURE_LEVELS: Final = (json_codec.MAX_LEVELS - 4) // 3
@@ -122,13 +125,21 @@ def json_batch(document: object) -> tuple[EventBatch, list[str]] | None:
     return EventBatch(parsed.message, sent), parsed.ignored
 
 
+def json_event(document: object) -> tuple[SentEvent, list[str]] | None:
+    """The event of a CreateEventRequest in JSON, and no names; as `json_batch`."""
+    if type(document) is not dict or document.keys() != {"event"}:
+        return None
+    made = _json_event(document["event"])
+    return made and (made, [])
+
+
 def event_fields(kept: bytes) -> dict[str, Any]:
     """All fields of an event of which `kept` was stored, as `message_fields` gives them."""
     # No message begins with this byte: it would be the group 15, which an event does not have.
     if kept[:1] != b"{":
         return message_fields(event_pb2.Event.FromString(kept))
     fields: dict[str, Any] = orjson.loads(kept)
-    if b".0" in kept:
+    if _WHOLE_FLOAT.search(kept):
         fields = _with_json_numbers(fields)
     if not fields.get("children_ids", True):
         del fields["children_ids"]

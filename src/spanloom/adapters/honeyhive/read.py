@@ -152,12 +152,16 @@ def read_session(
 
 
 def read_event(
-    event: event_pb2.Event, *, received_ns: int, field: str = "event", brief: bool = False
+    event: event_pb2.Event | SentEvent,
+    *,
+    received_ns: int,
+    field: str = "event",
+    brief: bool = False,
 ) -> Span:
-    """The span of one event. INVALID_ARGUMENT names all that is wrong, under `field`. `brief` as of
-    `read_batch`."""
+    """The span of one event. INVALID_ARGUMENT names all that is wrong, under `field`. The arguments
+    are those of `read_batch`."""
     bad = Violations()
-    sent = sent_event(event, brief=brief)
+    sent = event if isinstance(event, SentEvent) else sent_event(event, brief=brief)
     event_id = _event_id(sent)
     session_id = _own_session(sent, event_id) or _new_session(event_id)
     span = _span(sent, event_id, session_id, received_ns, f"{field}.", bad)

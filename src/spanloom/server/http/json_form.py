@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.logs.v1 import logs_service_pb2
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
-from spanloom.adapters.honeyhive.incoming import json_batch
+from spanloom.adapters.honeyhive.incoming import json_batch, json_event
 from spanloom.codec import json_codec, otlp_json
 from spanloom.codec.unknown_fields import nearest_name
 from spanloom.errors import Code, Reason, SpanloomError, Violation, invalid
@@ -41,6 +41,7 @@ READ_JSON: dict[str, Callable[[bytes], Message]] = {
 # The service gets what it made. None if the document is not plain.
 READ_PLAIN: dict[str, Callable[[object], tuple[object, list[str]] | None]] = {
     event_service_pb2.CreateEventBatchRequest.DESCRIPTOR.full_name: json_batch,
+    event_service_pb2.CreateEventRequest.DESCRIPTOR.full_name: json_event,
 }
 WRITE_JSON: dict[str, Callable[[Message], bytes]] = {
     trace_service_pb2.ExportTraceServiceResponse.DESCRIPTOR.full_name: otlp_json.to_json
