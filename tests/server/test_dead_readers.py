@@ -27,7 +27,7 @@ class Server:
     """`spanloom serve` as a process of its own, whose memory is its own."""
 
     def __init__(self, directory: Path) -> None:
-        options = ("--no-auth", "--log-level", "error")
+        options = ("--no-auth", "--log-level", "error", "--workers", "1")
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "spanloom", "serve", *options),
