@@ -28,7 +28,7 @@ test-history: $(VENV)/.dev ## Check at random that writes keep their promises; A
 	$(PY) -m tests.history $(ARGS)
 
 test-polyglot: $(VENV)/.dev ## Run the clients in other languages, the gateways and the suites of others
-	$(PY) -m pytest tests/polyglot tests/contract --polyglot -m polyglot $(ARGS)
+	$(PY) -m pytest tests/polyglot tests/contract --polyglot -m polyglot $(NO_STACKS) $(ARGS)
 
 check: ## Run all that a change has to pass: lint, then the full test suite
 	@$(MAKE) lint
@@ -62,12 +62,16 @@ lock: $(VENV)/.dev ## Pin the dependencies of pyproject.toml anew; ARGS=--upgrad
 docs-page: $(VENV)/.dev ## Add Swagger UI to the package, for the page /docs; needs npm
 	$(PY) tools/docs_page.py
 
+
 dist: docs-page ## Build the wheel and the source archive into dist/
 	$(VENV)/bin/uv build --quiet --out-dir dist
 
 clean: ## Remove all that make made
 	rm -rf $(VENV) build dist third_party src/spanloom/server/http/swagger_ui
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+
+# A build in another language may take longer than a hung test; each has a limit of its own.
+NO_STACKS = -o faulthandler_timeout=0
 
 COMPILE = $(VENV)/bin/uv pip compile pyproject.toml $(ARGS) --quiet --universal --python-version 3.11 \
 	--no-header --no-annotate

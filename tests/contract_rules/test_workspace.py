@@ -24,6 +24,7 @@ pathlib.Path(f"{{__file__}}.{{os.getpid()}}.request").write_bytes(sys.stdin.buff
 PLUGINS = {
     "go": ("protoc-gen-go", "protoc-gen-go-grpc"),
     "java": ("protoc-gen-grpc-java",),
+    "kotlin": ("protoc-gen-grpc-java", "protoc-gen-grpc-kotlin"),
     "typescript": ("protoc-gen-es",),
 }
 

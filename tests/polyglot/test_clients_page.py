@@ -24,6 +24,7 @@ TOOLCHAINS = {
     "TypeScript over REST": "node",
     "Node.js with grpc-js": "node",
     "Java": "java",
+    "Kotlin": "java",
     "Rust": "rust",
     "Python": "python",
     "curl": "jq",
