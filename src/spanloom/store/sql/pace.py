@@ -8,7 +8,7 @@ lock. So during a burst it would slow the writers down and be behind all the sam
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import BigInteger, Connection, Select, bindparam, func, select
 
@@ -38,26 +38,29 @@ class Pace:
         """
         self._reached, self._most = reached, most
         self._counted_from: tuple[float, int] | None = None  # a time, and the newest version then
-        self._is_burst = False
+        self._come: Literal["not", "slowly", "fast"] = "not"
 
     def gives_way(self, connection: Connection) -> bool:
-        """Whether spans come fast, and not too many wait."""
-        self._count(connection)
-        if not self._is_burst:
+        """Whether spans come fast, or begin to come and may come fast, and not too many wait."""
+        if not self._may_be_burst(connection):
             return False
         waiting = {"first": connection.execute(self._reached).scalar_one(), "most": self._most}
         return connection.execute(_BEHIND, waiting).first() is None
 
-    def _count(self, connection: Connection) -> None:
-        """Find out whether enough spans for a burst came since a time, or time enough has gone by
-        without."""
+    def _may_be_burst(self, connection: Connection) -> bool:
         now = time.monotonic()
-        if self._counted_from is not None:
-            since, newest = self._counted_from
+        since, newest = self._counted_from or (now, None)
+        if newest is None:
+            number, enough = 0, 1
+        else:
             enough = max(1, int(FAST * max(_WINDOW_SECONDS, now - since)))
             new = {"first": newest + 1, "limit": enough}
-            is_burst = connection.execute(_COUNT, new).scalar_one() == enough
-            if not is_burst and now < since + _WINDOW_SECONDS:
-                return
-            self._is_burst = is_burst
+            number = connection.execute(_COUNT, new).scalar_one()
+        if number == enough:
+            self._come = "fast"
+        elif now >= since + _WINDOW_SECONDS:
+            self._come = "slowly" if number else "not"
+        elif number or self._come != "not":  # nothing new is known of how they come
+            return self._come != "slowly"
         self._counted_from = now, connection.execute(_NEWEST).scalar() or 0
+        return self._come == "fast"
