@@ -11,6 +11,8 @@ import resource
 import signal
 import socket
 import sys
+import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -63,7 +65,7 @@ _SWITCH_INTERVAL = 0.001
 # How far the process that indexes stays behind the workers where they need the cores.
 _INDEXER_NICE = 10
 # Beyond the drain: for the writer's queue, and to close the database.
-_GRACE_SECONDS = 5.0
+_GRACE_SECONDS = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +162,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             max_in_flight=settings.max_in_flight,
             max_streams=settings.max_streams,
             max_calls_per_key=settings.max_calls_per_key,
+            max_bytes_in_flight=settings.max_bytes_in_flight,
         )
         table = methods(
             store,
@@ -216,6 +219,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             background.append(evaluating)
             stack.push_async_callback(_stopped, evaluating)
         yield Running(grpc_address, http_address, first_key, store)
+        until = time.monotonic() + settings.drain_timeout
         log.info("draining", seconds=settings.drain_timeout)
         middleware.drain()
         stop.set()
@@ -223,11 +227,12 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
         if middleware.was_called_within(settings.lame_duck):
             # New calls are answered UNAVAILABLE for a moment before gRPC stops: those that are on
             # their way then would be CANCELLED, which clients do not repeat.
-            await asyncio.sleep(settings.lame_duck)
+            await asyncio.sleep(min(settings.lame_duck, settings.drain_timeout))
+        left = max(0.0, until - time.monotonic())
         await asyncio.gather(
-            grpc_server.stop(settings.drain_timeout),
-            http_server.stop(settings.drain_timeout),
-            *(asyncio.wait([task], timeout=settings.drain_timeout) for task in background),
+            grpc_server.stop(left),
+            http_server.stop(left),
+            *(asyncio.wait([task], timeout=left) for task in background),
         )
 
 
@@ -292,7 +297,7 @@ def _open_many_files() -> None:
 async def _serve(
     settings: Settings, started: Callable[[Running], None], sockets: Sockets | None = None
 ) -> None:
-    stop = _stop_at_signals()
+    stop = _stop_at_signals(settings.drain_timeout + _GRACE_SECONDS)
     async with running(settings, sockets) as server:
         started(server)
         await stop.wait()
@@ -302,7 +307,7 @@ async def _index(settings: Settings, ready: Callable[[], None]) -> None:
     """Fill the index of terms and the sums over spans until a signal, when the workers leave time
     for it."""
     os.nice(_INDEXER_NICE)
-    stop = _stop_at_signals()
+    stop = _stop_at_signals(settings.drain_timeout + _GRACE_SECONDS)
     store = await open_store(settings, migrate=False, durable=False)
     try:
         ready()
@@ -311,11 +316,27 @@ async def _index(settings: Settings, ready: Callable[[], None]) -> None:
         await store.close()
 
 
-def _stop_at_signals() -> asyncio.Event:
+def _stop_at_signals(most_seconds: float) -> asyncio.Event:
+    """Set by a signal, after which the process ends within so many seconds, whatever it does.
+
+    Not `loop.add_signal_handler`: it hands signals over by the socket by which threads wake the
+    loop, and loses those that come while the socket is full.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        time.sleep(most_seconds)
+        log.error("the server is killed: it did not end in time", seconds=most_seconds)
+        os._exit(1)
+
+    def handle(*_: object) -> None:
+        if not stop.is_set():
+            threading.Thread(target=end, daemon=True).start()
+            loop.call_soon_threadsafe(stop.set)
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+        signal.signal(number, handle)
     return stop
 
 

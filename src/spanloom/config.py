@@ -55,6 +55,7 @@ class Settings:
     max_in_flight: int = 1024
     max_streams: int = 4096  # streams are not among the calls in flight, for they may be idle
     max_calls_per_key: int = 512  # of those in flight; others find room
+    max_bytes_in_flight: int = 192 * 1024 * 1024  # of requests; a key has half of it
     max_connections: int = 10_000
     max_connections_per_address: int = 5_000
     max_header_bytes: int = 65_536  # with the URL
@@ -112,6 +113,7 @@ class Settings:
             "max_in_flight",
             "max_streams",
             "max_calls_per_key",
+            "max_bytes_in_flight",
             "max_connections",
             "max_connections_per_address",
             "max_header_bytes",

@@ -23,6 +23,7 @@ from spanloom.errors import Code, Reason, SpanloomError, shutting_down
 from spanloom.model import uuid7
 from spanloom.model.caller import CALLER
 from spanloom.model.projects import INSTANCE
+from spanloom.server.admission import ByteBudget
 from spanloom.server.auth import Authenticator
 from spanloom.server.methods import Method
 from spanloom.services.context import CallContext, Notes
@@ -73,6 +74,7 @@ class Middleware:
         max_in_flight: So many calls at once are accepted; more get RESOURCE_EXHAUSTED.
         max_streams: The same of streams, which may be idle for any time.
         max_calls_per_key: The same of the calls of one key.
+        max_bytes_in_flight: The bytes of all requests that are under way.
     """
 
     def __init__(
@@ -83,7 +85,9 @@ class Middleware:
         max_in_flight: int = 1024,
         max_streams: int = 4096,
         max_calls_per_key: int = 512,
+        max_bytes_in_flight: int = 192 << 20,
     ) -> None:
+        self.budget = ByteBudget(max_bytes_in_flight)
         self._authenticator = authenticator
         self._timeout = timeout
         self._calls = _Places("calls", max_in_flight)
