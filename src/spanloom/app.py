@@ -163,6 +163,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             max_streams=settings.max_streams,
             max_calls_per_key=settings.max_calls_per_key,
             max_bytes_in_flight=settings.max_bytes_in_flight,
+            target_latency=settings.target_latency,
         )
         table = methods(
             store,
@@ -206,6 +207,8 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
         stop, background = asyncio.Event(), []
         collecting = asyncio.create_task(gc_tuning.collect_forever(lambda: middleware.is_busy))
         stack.callback(collecting.cancel)
+        pacing = asyncio.create_task(middleware.pace.watch())
+        stack.callback(pacing.cancel)
         if sockets is None:  # several workers have a process beside them for this
             indexing = asyncio.create_task(store.follow_until(stop))
             background.append(indexing)

@@ -15,7 +15,7 @@ import pytest
 
 from spanloom.errors import SpanloomError
 from spanloom.model.caller import CALLER
-from spanloom.server.admission import ByteBudget
+from spanloom.server.admission import ByteBudget, Pace
 from spanloom.server.auth import Principal
 from spanloom.server.methods import Method, method_table
 from spanloom.server.middleware import Middleware
@@ -84,6 +84,31 @@ def test_bytes_are_counted_for_all_and_for_each_caller() -> None:
             large.take(100 * MB)
     with budget.held() as alone:
         alone.take(1000 * MB)  # another limit says how large a request may be
+
+
+def test_fewer_calls_are_let_in_while_they_are_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("spanloom.server.admission.time.monotonic", lambda: now)
+    pace = Pace(1000, 1.0)
+
+    def answered(number: int, took: float) -> None:
+        nonlocal now
+        for _ in range(number):
+            now += 1 / number
+            pace.ended(took)
+
+    answered(400, 0.5)
+    assert pace.most == 1000
+    answered(400, 2.0)  # 400 a second
+    assert 380 <= pace.most <= 420
+    answered(10, 2.0)
+    assert pace.most == 64
+    answered(400, 0.5)
+    answered(400, 0.5)
+    assert 100 < pace.most < 1000
+    for _ in range(5):
+        answered(400, 0.5)
+    assert pace.most == 1000
 
 
 IGNORES = """

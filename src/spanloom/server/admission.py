@@ -1,13 +1,21 @@
-"""What calls may hold of a worker's memory: one budget of bytes, of which a key has a part."""
+"""What calls may take of a worker: bytes of its memory, of which a key has a part, and time."""
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.model.caller import CALLER
+
+_SMALL = 64 << 10
+_WINDOW_SECONDS = 0.25
+_BEAT_SECONDS = 0.1
+# So many calls are always let in: fewer would leave the database idle.
+_LEAST = 64
 
 
 class Held:
@@ -75,9 +83,6 @@ class ByteBudget:
             del self._of[of]
 
 
-_SMALL = 64 << 10
-
-
 def _no_room(whose: str, most: int) -> SpanloomError:
     return SpanloomError(
         Code.RESOURCE_EXHAUSTED,
@@ -86,3 +91,45 @@ def _no_room(whose: str, most: int) -> SpanloomError:
         metadata={"limit_bytes_in_flight": str(most)},
         retry_after=1.0,
     )
+
+
+class Pace:
+    """How many calls that write may be under way, so that each is answered in time.
+
+    As long as they are, any number up to `most`. When most of them take longer, as many as have
+    been answered in that time; the others are refused at once.
+
+    Args:
+        seconds: The time; 0 for no such limit.
+    """
+
+    def __init__(self, most: int, seconds: float) -> None:
+        self._ceiling = self.most = most
+        self._seconds = seconds
+        self._since = time.monotonic()
+        self._ended = self._late = 0
+        self._lag = 0.0
+
+    def ended(self, took: float) -> None:
+        """A call has been answered, so many seconds after its request was read."""
+        self._ended += 1
+        self._late += took + self._lag > self._seconds
+        passed = time.monotonic() - self._since
+        if passed < _WINDOW_SECONDS or not self._seconds:
+            return
+        if 2 * self._late > self._ended:
+            answered_in_time = int(self._ended / passed * self._seconds)
+            self.most = min(self.most, max(_LEAST, answered_in_time))
+        else:
+            self.most = min(self._ceiling, self.most + max(8, self.most // 4))
+        self._since += passed
+        self._ended = self._late = 0
+
+    async def watch(self) -> None:
+        """Measure how late the event loop is, until cancelled: a request waits so long before it is
+        read."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + _BEAT_SECONDS
+            await asyncio.sleep(_BEAT_SECONDS)
+            self._lag = max(loop.time() - due, self._lag / 2)
