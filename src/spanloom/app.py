@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import logging
 import os
 import resource
 import signal
 import socket
 import sys
+import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
-import orjson
 import structlog
 
 from spanloom.adapters.restore import reread, restore
@@ -63,7 +61,7 @@ _SWITCH_INTERVAL = 0.001
 # How far the process that indexes stays behind the workers where they need the cores.
 _INDEXER_NICE = 10
 # Beyond the drain: for the writer's queue, and to close the database.
-_GRACE_SECONDS = 5.0
+_GRACE_SECONDS = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +159,8 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             max_in_flight=settings.max_in_flight,
             max_streams=settings.max_streams,
             max_calls_per_key=settings.max_calls_per_key,
+            max_bytes_in_flight=settings.max_bytes_in_flight,
+            target_latency=settings.target_latency,
         )
         table = methods(
             store,
@@ -204,6 +204,8 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
         stop, background = asyncio.Event(), []
         collecting = asyncio.create_task(gc_tuning.collect_forever(lambda: middleware.is_busy))
         stack.callback(collecting.cancel)
+        pacing = asyncio.create_task(middleware.pace.watch())
+        stack.callback(pacing.cancel)
         if sockets is None:  # several workers have a process beside them for this
             indexing = asyncio.create_task(store.follow_until(stop))
             background.append(indexing)
@@ -217,6 +219,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             background.append(evaluating)
             stack.push_async_callback(_stopped, evaluating)
         yield Running(grpc_address, http_address, first_key, store)
+        until = time.monotonic() + settings.drain_timeout
         log.info("draining", seconds=settings.drain_timeout)
         middleware.drain()
         stop.set()
@@ -224,11 +227,12 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
         if middleware.was_called_within(settings.lame_duck):
             # New calls are answered UNAVAILABLE for a moment before gRPC stops: those that are on
             # their way then would be CANCELLED, which clients do not repeat.
-            await asyncio.sleep(settings.lame_duck)
+            await asyncio.sleep(min(settings.lame_duck, settings.drain_timeout))
+        left = max(0.0, until - time.monotonic())
         await asyncio.gather(
-            grpc_server.stop(settings.drain_timeout),
-            http_server.stop(settings.drain_timeout),
-            *(asyncio.wait([task], timeout=settings.drain_timeout) for task in background),
+            grpc_server.stop(left),
+            http_server.stop(left),
+            *(asyncio.wait([task], timeout=left) for task in background),
         )
 
 
@@ -293,7 +297,7 @@ def _open_many_files() -> None:
 async def _serve(
     settings: Settings, started: Callable[[Running], None], sockets: Sockets | None = None
 ) -> None:
-    stop = _stop_at_signals()
+    stop = _stop_at_signals(settings.drain_timeout + _GRACE_SECONDS)
     async with running(settings, sockets) as server:
         started(server)
         await stop.wait()
@@ -303,7 +307,7 @@ async def _index(settings: Settings, ready: Callable[[], None]) -> None:
     """Fill the index of terms and the sums over spans until a signal, when the workers leave time
     for it."""
     os.nice(_INDEXER_NICE)
-    stop = _stop_at_signals()
+    stop = _stop_at_signals(settings.drain_timeout + _GRACE_SECONDS)
     store = await open_store(settings, migrate=False, durable=False)
     try:
         ready()
@@ -312,11 +316,27 @@ async def _index(settings: Settings, ready: Callable[[], None]) -> None:
         await store.close()
 
 
-def _stop_at_signals() -> asyncio.Event:
+def _stop_at_signals(most_seconds: float) -> asyncio.Event:
+    """Set by a signal, after which the process ends within so many seconds, whatever it does.
+
+    Not `loop.add_signal_handler`: it hands signals over by the socket by which threads wake the
+    loop, and loses those that come while the socket is full.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        time.sleep(most_seconds)
+        log.error("the server is killed: it did not end in time", seconds=most_seconds)
+        os._exit(1)
+
+    def handle(*_: object) -> None:
+        if not stop.is_set():
+            threading.Thread(target=end, daemon=True).start()
+            loop.call_soon_threadsafe(stop.set)
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+        signal.signal(number, handle)
     return stop
 
 
@@ -354,57 +374,3 @@ async def _first_key(store: Store) -> str | None:
     await store.ensure_project(DEFAULT_PROJECT)
     await store.create_key(key)
     return text
-
-
-def _json_line(facts: dict[str, Any], **_: object) -> str:
-    try:
-        return orjson.dumps(facts, default=repr).decode()
-    except TypeError:  # a lone surrogate in somebody's text, or a huge number
-        return json.dumps(facts, default=repr)
-
-
-class _NamedLogger(structlog.WriteLogger):
-    """Writes lines to standard error; the name is for `add_logger_name`."""
-
-    def __init__(self, name: str = "spanloom") -> None:
-        super().__init__(sys.stderr)
-        self.name = name
-
-
-def configure_logging(settings: Settings) -> None:
-    """Log one line a record on standard error, also for libraries; console is for people."""
-    shared: list[structlog.typing.Processor] = [
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    if settings.log_format == "json":
-        last: list[structlog.typing.Processor] = [
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(serializer=_json_line),
-        ]
-    else:
-        # Rich's tracebacks take seconds on the event loop, and show the values of variables, also
-        # keys.
-        plain = structlog.dev.plain_traceback
-        colors = sys.stderr.isatty()
-        last = [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain)]
-    handler = logging.StreamHandler()
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
-        )
-    )
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(settings.log_level.upper())
-    for chatty in ("alembic", "uvicorn"):
-        logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
-    # Not through logging's records and handlers, which cost three times as much for each line.
-    structlog.configure(
-        processors=[*shared, *last],
-        logger_factory=_NamedLogger,
-        wrapper_class=structlog.make_filtering_bound_logger(root.level),
-        cache_logger_on_first_use=True,
-    )

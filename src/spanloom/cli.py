@@ -73,9 +73,9 @@ def cli() -> None:
 def serve(**given: Any) -> None:
     """Run the server until SIGINT or SIGTERM."""
     settings = config.load(given)
-    from spanloom import app
+    from spanloom import app, logs
 
-    app.configure_logging(settings)
+    logs.configure_logging(settings)
 
     def started(server: app.Started) -> None:
         click.echo(f"spanloom listens: gRPC {server.grpc_address}, HTTP {server.http_address}")

@@ -55,6 +55,9 @@ class Settings:
     max_in_flight: int = 1024
     max_streams: int = 4096  # streams are not among the calls in flight, for they may be idle
     max_calls_per_key: int = 512  # of those in flight; others find room
+    # Seconds in which calls that write are answered, or else fewer are let in; 0 for no such limit.
+    target_latency: float = 1.0
+    max_bytes_in_flight: int = 192 * 1024 * 1024  # of requests; a key has half of it
     max_connections: int = 10_000
     max_connections_per_address: int = 5_000
     max_header_bytes: int = 65_536  # with the URL
@@ -112,6 +115,7 @@ class Settings:
             "max_in_flight",
             "max_streams",
             "max_calls_per_key",
+            "max_bytes_in_flight",
             "max_connections",
             "max_connections_per_address",
             "max_header_bytes",
@@ -124,7 +128,7 @@ class Settings:
         ):
             if not getattr(self, name) > 0:
                 raise SetupError(f"{name} must be greater than 0")
-        for name in ("lame_duck", "drain_timeout", "max_connection_age"):
+        for name in ("lame_duck", "drain_timeout", "max_connection_age", "target_latency"):
             if not getattr(self, name) >= 0:
                 raise SetupError(f"{name} must not be negative")
 

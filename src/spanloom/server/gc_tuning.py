@@ -8,7 +8,9 @@ under way, or else once a minute.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
+import sys
 from collections.abc import Callable
 from typing import Final
 
@@ -17,6 +19,9 @@ from typing import Final
 _YOUNG: Final = 20_000
 _MIDDLE: Final = 3
 _NEVER: Final = 1_000_000
+
+_M_ARENA_MAX: Final = -8  # of malloc.h
+_ARENAS: Final = 2
 
 _PAUSE_SECONDS: Final = 10.0
 _MOST_SECONDS: Final = 60.0
@@ -29,6 +34,9 @@ def tune_gc() -> None:
     """
     gc.freeze()
     gc.set_threshold(_YOUNG, _MIDDLE, _NEVER)
+    if libc := _glibc():
+        # Each thread would keep an arena of its own, and what is free in it.
+        libc.mallopt(_M_ARENA_MAX, _ARENAS)
 
 
 async def collect_forever(is_busy: Callable[[], bool]) -> None:
@@ -39,4 +47,14 @@ async def collect_forever(is_busy: Callable[[], bool]) -> None:
         waited += _PAUSE_SECONDS
         if waited >= _MOST_SECONDS or not is_busy():
             gc.collect()
+            if libc := _glibc():
+                # What a large request took is free, but the allocator keeps it.
+                await asyncio.to_thread(libc.malloc_trim, 0)
             waited = 0.0
+
+
+def _glibc() -> ctypes.CDLL | None:
+    if sys.platform != "linux":
+        return None
+    libc = ctypes.CDLL(None)
+    return libc if hasattr(libc, "malloc_trim") else None

@@ -23,6 +23,7 @@ from spanloom.errors import Code, Reason, SpanloomError, shutting_down
 from spanloom.model import uuid7
 from spanloom.model.caller import CALLER
 from spanloom.model.projects import INSTANCE
+from spanloom.server.admission import ByteBudget, Pace
 from spanloom.server.auth import Authenticator
 from spanloom.server.methods import Method, Request
 from spanloom.services.context import CallContext, Notes
@@ -73,6 +74,9 @@ class Middleware:
         max_in_flight: So many calls at once are accepted; more get RESOURCE_EXHAUSTED.
         max_streams: The same of streams, which may be idle for any time.
         max_calls_per_key: The same of the calls of one key.
+        max_bytes_in_flight: The bytes of all requests that are under way.
+        target_latency: Seconds in which calls that write are answered, or else fewer are let in; 0
+            for no such limit.
     """
 
     def __init__(
@@ -83,7 +87,12 @@ class Middleware:
         max_in_flight: int = 1024,
         max_streams: int = 4096,
         max_calls_per_key: int = 512,
+        max_bytes_in_flight: int = 192 << 20,
+        target_latency: float = 0.0,
     ) -> None:
+        self.pace = Pace(max_in_flight, target_latency)
+        self._writing = 0
+        self.budget = ByteBudget(max_bytes_in_flight)
         self._authenticator = authenticator
         self._timeout = timeout
         self._calls = _Places("calls", max_in_flight)
@@ -143,7 +152,12 @@ class Middleware:
         notes = Notes() if notes is None else notes
         places = self._streams if method.takes_many else self._calls
         places.taken += 1
+        writes = method.role == "ingest" and not method.takes_many
+        self._writing += writes
+        read_at = 0.0
         try:
+            if writes and self._writing > self.pace.most:
+                raise _too_many("calls that write", "paced_calls", self.pace.most)
             limit = time_left
             if not method.takes_many:
                 limit = self._timeout if time_left is None else min(time_left, self._timeout)
@@ -153,6 +167,7 @@ class Middleware:
                 if not method.takes_many:
                     key_id = self._take_place(call.key_id)
                 request: Any = await read()
+                read_at = time.perf_counter()
                 result: Message
                 if method.takes_many:
                     result = await self._step(method.answer(self._in_time(request), call))
@@ -165,6 +180,9 @@ class Middleware:
             return refusal
         finally:
             places.taken -= 1
+            self._writing -= writes
+            if writes and read_at:
+                self.pace.ended(time.perf_counter() - read_at)
             if key_id:
                 self._of_key[key_id] -= 1
                 if not self._of_key[key_id]:
@@ -216,8 +234,9 @@ class Middleware:
             SpanloomError: RESOURCE_EXHAUSTED if the key has too many.
         """
         if key_id:
-            if self._of_key[key_id] >= self._most_of_key:
-                raise _too_many("calls of this key", "calls_per_key", self._most_of_key)
+            most = min(self._most_of_key, self.pace.most // 2)
+            if self._of_key[key_id] >= most:
+                raise _too_many("calls of this key", "calls_per_key", most)
             self._of_key[key_id] += 1
         return key_id
 

@@ -28,7 +28,8 @@ from spanloom.v1 import event_service_pb2
 MAX_EXPORTED = 7500
 MAX_FOUND = 1000
 MAX_INT32 = 2**31 - 1
-_STREAMED_AT_ONCE = 250
+# So many are in memory for each stream whose client does not read.
+_STREAMED_AT_ONCE = 50
 _SCHEMA_EVENTS = 1000
 _LOWER_BOUND = "x-total-is-lower-bound"
 _NARROW = (

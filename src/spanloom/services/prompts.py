@@ -22,6 +22,10 @@ from spanloom.v1 import prompt_pb2, prompt_service_pb2
 _TAG_IDS = uuid.UUID("2a9f4c0e-6d0b-5c43-9f5e-0d6f3c9b7a11")
 
 
+# Every read of a prompt reads the texts of all its versions.
+_LONGEST_TEXT = 262_144
+
+
 class PromptService:
     """Prompts in and out."""
 
@@ -173,6 +177,9 @@ def _check(request: prompt_service_pb2.CreatePromptRequest) -> None:
     violations.check_id("slug", request.slug)
     if not request.text:
         violations.add("text", "is required")
+    for name in ("text", "system_text"):
+        if len(getattr(request, name)) > _LONGEST_TEXT:
+            violations.add(name, f"must have at most {_LONGEST_TEXT} characters")
     if request.version:
         violations.check_id("version", request.version)
     for index, tag in enumerate(request.tags):

@@ -6,6 +6,8 @@ import asyncio
 import logging
 import secrets
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +18,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from spanloom.errors import SpanloomError
-from spanloom.store.sql import database, sqlite
+from spanloom.store.sql import connections, database, sqlite
 from spanloom.store.sql.transaction import Transaction
 from spanloom.store.store import Store
 from tests.store.conftest import Run
@@ -65,6 +67,40 @@ def test_a_file_that_stays_locked_is_unavailable(
     assert refused.value.code == "UNAVAILABLE"
     other.close()
     run(store.write_spans("p", [a_span()]))
+    run(store.close())
+
+
+def test_who_holds_the_lock_is_logged_and_calls_behind_do_not_wait_for_each_other(
+    file: Path, run: Run[Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(database, "PATIENCE_SECONDS", 1)
+    monkeypatch.setattr(connections, "_LOCKED_SECONDS", 0.1)
+    store = run(Store.open(f"sqlite:///{file}"))
+    code = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None);"
+        "c.execute('BEGIN IMMEDIATE'); print('locked', flush=True); sys.stdin.read()"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert holder.stdout
+    assert holder.stdout.readline() == b"locked\n"
+
+    async def work() -> None:
+        first = asyncio.create_task(store.write_spans("p", [a_span("1")]))
+        async with asyncio.timeout(30):
+            while await store.ready():  # noqa: ASYNC110 - a state of a thread
+                await asyncio.sleep(0.01)
+        others = [asyncio.create_task(store.write_spans("p", [a_span(str(n))])) for n in range(20)]
+        for refused in await asyncio.gather(first, *others, return_exceptions=True):
+            assert isinstance(refused, SpanloomError)
+            assert refused.code == "UNAVAILABLE"
+
+    run(work())
+    holder.communicate()
+    assert f"the database is locked by process {holder.pid} (" in caplog.text
+    run(store.write_spans("p", [a_span()]))
+    assert run(store.ready())
     run(store.close())
 
 

@@ -14,6 +14,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from spanloom.codec.json_parse import printable
 from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.errors import Code, Reason, SpanloomError
+from spanloom.server.admission import Held
 from spanloom.server.compression import WORTH_COMPRESSING, is_packed, unpacked_message
 from spanloom.server.grpc.call import Context, begin, metadata_of, refuse, succeed
 from spanloom.server.grpc.health import HealthServicer
@@ -145,15 +146,16 @@ class _Handlers(grpc.GenericRpcHandler):
             metadata = metadata_of(context)
             request_id = begin(context, metadata)
             notes = Notes()
-            result = await self._middleware.unary(
-                method,
-                metadata,
-                lambda: self._read(method, context),
-                request_id=request_id,
-                transport=TRANSPORT,
-                time_left=context.time_remaining(),
-                notes=notes,
-            )
+            with self._middleware.budget.held() as held:
+                result = await self._middleware.unary(
+                    method,
+                    metadata,
+                    lambda: self._read(method, context, held),
+                    request_id=request_id,
+                    transport=TRANSPORT,
+                    time_left=context.time_remaining(),
+                    notes=notes,
+                )
             data = await _bytes(result, request_id, context)
             if notes.headers:
                 context.set_trailing_metadata(((REQUEST_ID, request_id), *notes.headers.items()))
@@ -186,17 +188,23 @@ class _Handlers(grpc.GenericRpcHandler):
 
         return answer
 
-    async def _read(self, method: Method, context: Context) -> Message | AsyncIterator[Message]:
-        requests = self._requests(method, context)
+    async def _read(
+        self, method: Method, context: Context, held: Held | None = None
+    ) -> Message | AsyncIterator[Message]:
+        requests = self._requests(method, context, None if method.takes_many else held)
         if method.takes_many:
             return requests
         async for request in requests:
             return request
         raise not_one_message("none")
 
-    async def _requests(self, method: Method, context: Context) -> AsyncIterator[Message]:
+    async def _requests(
+        self, method: Method, context: Context, held: Held | None
+    ) -> AsyncIterator[Message]:
         limit = self._max_request_bytes
         while isinstance(data := await context.read(), bytes):  # else it is the end
+            if held is not None:
+                held.take(len(data))
             if is_packed(data):
                 units = len(data) // _PACKED_BYTES_A_UNIT
                 data = await run_in_thread_if_large(units, partial(unpacked_message, data, limit))

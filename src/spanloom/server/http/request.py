@@ -10,6 +10,7 @@ from typing import Any, Self
 from starlette.types import Receive, Scope
 
 from spanloom.errors import request_too_large
+from spanloom.server.admission import Held
 from spanloom.server.compression import inflater
 from spanloom.server.metadata import as_text
 
@@ -36,23 +37,33 @@ def media_type_of(metadata: Mapping[str, str]) -> str:
     return metadata.get("content-type", "").partition(";")[0].strip().lower()
 
 
-async def read_body(metadata: Mapping[str, str], receive: Receive, limit: int) -> bytes:
+async def read_body(
+    metadata: Mapping[str, str], receive: Receive, limit: int, held: Held | None = None
+) -> bytes:
     """The whole body, unpacked.
 
+    Args:
+        held: Takes the bytes of the body, as they come.
+
     Raises:
-        SpanloomError: REQUEST_TOO_LARGE as soon as it has more than `limit` bytes, packed or
-            unpacked; MALFORMED_BODY or UNSUPPORTED_ENCODING if it cannot be unpacked.
+        SpanloomError: RESOURCE_EXHAUSTED as `Held.take`; REQUEST_TOO_LARGE as soon as it
+            has more than `limit` bytes, packed or unpacked; MALFORMED_BODY or
+            UNSUPPORTED_ENCODING if it cannot be unpacked.
         ClientGoneError: The client hung up.
     """
     inflate = inflater(metadata.get("content-encoding", ""))
     pieces: list[bytes] = []
     size = 0
+    if held is not None and (length := metadata.get("content-length", "")).isdecimal():
+        held.take(min(int(length), limit))
     async for packed in chunks(receive, limit * _DISCARD_FACTOR):
         if size > limit:
             continue  # read to the end, and kept nowhere
         for piece in inflate(packed):
             size += len(piece)
             pieces.append(piece)
+            if held is not None and size > held.size:
+                held.take(size - held.size)
             if size > limit:
                 pieces.clear()
                 break

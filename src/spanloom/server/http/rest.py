@@ -14,6 +14,7 @@ from spanloom.codec.json_parse import MOST_IGNORED, printable
 from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.errors import SpanloomError, unsupported_encoding
 from spanloom.server import status
+from spanloom.server.admission import Held
 from spanloom.server.http.request import (
     ClientGoneError,
     GoneWatch,
@@ -60,8 +61,8 @@ class RestApp:
 
     async def answer(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that has a route."""
-        with contextlib.suppress(ClientGoneError):
-            await self._answer(route, scope, receive, send)
+        with contextlib.suppress(ClientGoneError), self._middleware.budget.held() as held:
+            await self._answer(route, held, scope, receive, send)
 
     async def refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse a request that has none, as an ASGI app."""
@@ -71,7 +72,9 @@ class RestApp:
         log_refusal(error, request_id, transport=TRANSPORT, target=target_of(scope))
         await send_error(send, error, request_id, _form(media_type_of(metadata)))
 
-    async def _answer(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer(
+        self, route: Route, held: Held, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         metadata = metadata_of(scope)
         request_id = request_id_of(metadata)
         media_type = media_type_of(metadata)
@@ -108,7 +111,7 @@ class RestApp:
         async def read() -> Request | AsyncIterator[Request | SpanloomError]:
             if route.method.takes_many:
                 return requests()
-            body = await read_body(metadata, receive, self._max_request_bytes)
+            body = await read_body(metadata, receive, self._max_request_bytes, held)
             watch.start()
             request = await parse(body)
             if is_sse:

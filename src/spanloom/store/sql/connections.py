@@ -16,6 +16,9 @@ from spanloom.store.sql.reading import SpanReader
 from spanloom.store.sql.urls import database
 from spanloom.store.sql.writer import Writer
 
+# A writer that waits so long for its lock is kept from it by another program.
+_LOCKED_SECONDS = 5.0
+
 
 class Connections:
     """An open database. `write` runs work in a transaction, the others run a query: `look_up` one
@@ -74,7 +77,7 @@ class Connections:
             await self.look_up(lambda connection: connection.execute(queries.ALIVE).scalar())
         except errors.SpanloomError:
             return False
-        return self.write.alive
+        return self.write.alive and self.write.waits_for < _LOCKED_SECONDS
 
     def close(self) -> None:
         """Finish what was accepted. Blocks; calls are refused at once."""

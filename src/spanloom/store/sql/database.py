@@ -59,6 +59,10 @@ class Database(ABC):
     def interrupt(self, connection: Any) -> None:
         """End the statement that a connection of the driver runs, from another thread."""
 
+    def lock_holders(self) -> str:
+        """The processes that hold a lock of the database, for the log; "" where that is unknown."""
+        return ""
+
     # Writing
 
     @abstractmethod

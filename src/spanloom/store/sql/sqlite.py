@@ -37,6 +37,7 @@ from spanloom.store.sql import database
 from spanloom.store.sql.database import VERSIONS, Database, JsonValue, Row, into, on_conflict
 from spanloom.store.sql.tables import spans
 
+_LOCKS = Path("/proc/locks")
 _PAGE_SIZE = 8192
 _CHECKPOINT_PAGES = 4000
 _WAL_LIMIT_BYTES = 128 << 20
@@ -118,6 +119,24 @@ class SQLite(Database):
 
     def interrupt(self, connection: Any) -> None:
         connection.interrupt()
+
+    def lock_holders(self) -> str:
+        """The processes with a lock for writing on one of the database's files."""
+        found = {}
+        try:
+            files = (Path(f"{self.url.database}{end}") for end in ("", "-shm"))
+            inodes = {file.stat().st_ino for file in files}
+            for line in _LOCKS.read_text().splitlines():
+                # "1: POSIX  ADVISORY  WRITE 4711 08:02:131 120 120"
+                fields = line.split()
+                if "WRITE" in fields and int(fields[-3].rpartition(":")[2]) in inodes:
+                    pid = int(fields[-4])
+                    if pid > 0 and pid != os.getpid():
+                        command = Path(f"/proc/{pid}/comm").read_text().strip()
+                        found[pid] = f"process {pid} ({command})"
+        except (OSError, ValueError):  # no /proc, or the process has ended
+            pass
+        return ", ".join(found.values())
 
     def begin_writing(self, connection: Connection, *, rows_only: bool) -> int:
         # BEGIN IMMEDIATE has taken the lock already.

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any, Literal
 from sqlalchemy import Engine
 
 from spanloom import errors
+from spanloom.store.sql import database as settings
 from spanloom.store.sql.database import Database
 from spanloom.store.sql.failures import is_lost, public_error
 from spanloom.store.sql.follow_up import follow_up
@@ -70,6 +72,7 @@ class Writer:
         self._queue: deque[_PendingWrite] = deque()
         self._wake = threading.Condition()
         self._closing = False
+        self._waits_since: float | None = None
         self._thread = threading.Thread(target=self._run, name="spanloom-writer", daemon=True)
         self._thread.start()
 
@@ -92,6 +95,8 @@ class Writer:
 
         Raises:
             RESOURCE_EXHAUSTED: the queue is full; nothing is stored.
+            UNAVAILABLE: the writer has not come to the call within PATIENCE_SECONDS, for others
+                hold the lock; nothing is stored.
             UNAVAILABLE: the database failed, or the store is closed. The work may have been
                 committed or not.
         """
@@ -107,7 +112,31 @@ class Writer:
             self._size += size
             self._queue.append(call)
             self._wake.notify()
-        return await call.future
+        if not rows:
+            return await call.future
+        patience = loop.call_later(settings.PATIENCE_SECONDS, self._give_up, call)
+        try:
+            return await call.future
+        finally:
+            patience.cancel()
+
+    @property
+    def waits_for(self) -> float:
+        """For how many seconds the writer has waited for its lock; 0 where it does not."""
+        since = self._waits_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    def _give_up(self, call: _PendingWrite) -> None:
+        """Refuse a call that nobody has begun to write."""
+        with self._wake:
+            try:
+                self._queue.remove(call)
+            except ValueError:  # it is being written
+                return
+            self._rows -= call.rows
+            self._size -= call.size
+        if not call.future.done():
+            call.future.set_exception(errors.store_unavailable())
 
     def close(self) -> None:
         """Write what was accepted, then stop. Blocks; further calls are refused at once."""
@@ -119,6 +148,7 @@ class Writer:
     def _run(self) -> None:
         while self._wait():
             group: list[_PendingWrite] = []
+            self._waits_since = time.monotonic()
             try:
                 with self._database.write_lock():
                     # Only now: what came while another process wrote is committed along.
@@ -131,6 +161,8 @@ class Writer:
                     continue
                 group = self._take()
                 self._answer(group, [public_error(error)] * len(group))
+            finally:
+                self._waits_since = None
 
     def _wait(self) -> bool:
         """Until calls wait; False when closing and none does."""
@@ -172,6 +204,7 @@ class Writer:
                         under_savepoint=one_by_one,
                     )
                     stage = "write"
+                    self._waits_since = None
                     results = (_one_by_one if one_by_one else _together)(transaction, group)
                     stage = "commit"
                 return results
@@ -184,6 +217,8 @@ class Writer:
                 elif stage == "write" and not is_lost(error) and not one_by_one:
                     one_by_one, rows_only = True, False
                 else:
+                    if stage == "begin" and (holders := self._database.lock_holders()):
+                        log.error("the database is locked by %s", holders)
                     return [public_error(error)] * len(group)
 
     def _answer(self, group: Sequence[_PendingWrite], results: Sequence[Any]) -> None:

@@ -1,0 +1,138 @@
+"""One client takes a part of a worker, and what is beyond is refused at once, with its limit."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spanloom.errors import SpanloomError
+from spanloom.model.caller import CALLER
+from spanloom.server.admission import ByteBudget, Pace
+from spanloom.server.auth import Principal
+from spanloom.server.methods import Method, method_table
+from spanloom.server.middleware import Middleware
+from tests.server.lab import PATHS, Lab, service
+
+MB = 1 << 20
+
+
+class Keys:
+    """The key is the project's name."""
+
+    needs_no_key = False
+
+    async def authenticate(self, metadata: Mapping[str, str]) -> Principal:
+        return Principal(metadata["key"], "admin", metadata["key"])
+
+
+def test_a_key_takes_its_places_and_leaves_the_others() -> None:
+    async def work() -> None:
+        middleware = Middleware(Keys(), max_in_flight=10, max_calls_per_key=2)
+        table = {m.descriptor.name: m for m in method_table({service(PATHS): Lab()})}
+        method: Method = table["Wait"]
+        go_on = asyncio.Event()
+
+        async def read() -> Any:
+            await go_on.wait()
+            return method.request_class(value="0")
+
+        def call(key: str) -> asyncio.Task[Any]:
+            answer = middleware.unary(method, {"key": key}, read, request_id="r", transport="test")
+            return asyncio.create_task(answer)
+
+        first = [call("a"), call("a")]
+        await asyncio.sleep(0)
+        refused = await call("a")
+        assert isinstance(refused, SpanloomError)
+        assert (refused.code, refused.metadata) == (
+            "RESOURCE_EXHAUSTED",
+            {"limit_calls_per_key": "2"},
+        )
+        assert refused.retry_after
+        others = [call("b"), call("b")]
+        go_on.set()
+        for answer in (*await asyncio.gather(*first, *others), await call("a")):
+            assert not isinstance(answer, SpanloomError)
+
+    asyncio.run(work())
+
+
+def test_bytes_are_counted_for_all_and_for_each_caller() -> None:
+    budget = ByteBudget(100 * MB)
+    with budget.held() as first, budget.held() as second, budget.held() as third:
+        CALLER.set("a")
+        first.take(40 * MB)
+        with pytest.raises(SpanloomError, match="of this key have more than 52428800 bytes"):
+            second.take(20 * MB)
+        second.take(1000)  # a small one costs nearly nothing
+        CALLER.set("b")
+        third.take(50 * MB)
+        CALLER.set("c")
+        with budget.held() as fourth, pytest.raises(SpanloomError, match="104857600 bytes"):
+            fourth.take(20 * MB)
+    with budget.held() as all_of_it:  # everything was given back
+        all_of_it.take(100 * MB)
+        with budget.held() as large, pytest.raises(SpanloomError):
+            large.take(100 * MB)
+    with budget.held() as alone:
+        alone.take(1000 * MB)  # another limit says how large a request may be
+
+
+def test_fewer_calls_are_let_in_while_they_are_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("spanloom.server.admission.time.monotonic", lambda: now)
+    pace = Pace(1000, 1.0)
+
+    def answered(number: int, took: float) -> None:
+        nonlocal now
+        for _ in range(number):
+            now += 1 / number
+            pace.ended(took)
+
+    answered(400, 0.5)
+    assert pace.most == 1000
+    answered(400, 2.0)  # 400 a second
+    assert 380 <= pace.most <= 420
+    answered(10, 2.0)
+    assert pace.most == 64
+    answered(400, 0.5)
+    answered(400, 0.5)
+    assert 100 < pace.most < 1000
+    for _ in range(5):
+        answered(400, 0.5)
+    assert pace.most == 1000
+
+
+IGNORES = """
+import asyncio, sys, time
+from spanloom import app
+
+async def main():
+    stop = app._stop_at_signals(1.0)
+    print("ready", flush=True)
+    await stop.wait()
+    print("stopping", flush=True)
+    {then}
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(("then", "code"), [("pass", 0), ("time.sleep(600)", 1)])
+def test_a_signal_ends_the_process_whatever_it_does(tmp_path: Path, then: str, code: int) -> None:
+    program = IGNORES.format(then=then)
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        os.kill(process.pid, signal.SIGTERM)
+        assert process.wait(60) == code
+        assert process.stdout.readline() == "stopping\n"
