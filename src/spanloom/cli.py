@@ -80,6 +80,7 @@ def serve(**given: Any) -> None:
     def started(server: app.Started) -> None:
         click.echo(f"spanloom listens: gRPC {server.grpc_address}, HTTP {server.http_address}")
         click.echo(f"database: {_without_password(settings.database)}")
+        click.echo(f"web page: {_page(server)}")
         if settings.no_auth:
             click.echo(
                 "authentication is off (--no-auth): every process on this machine has full access"
@@ -93,6 +94,12 @@ def serve(**given: Any) -> None:
 
     if not app.serve(settings, started):
         sys.exit(1)
+
+
+def _page(server: Any) -> str:
+    """The page's address; with a link token, what signs a person in once, within ten minutes."""
+    signed_in = f"login#{server.link_token}" if server.link_token else ""
+    return f"http://{server.http_address}/ui/{signed_in}"
 
 
 _TRY = """\
