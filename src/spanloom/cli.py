@@ -1,5 +1,5 @@
 """The command line: `spanloom serve`, `keys`, `migrate`, `chat`, `sql`,
-`rederive`, `export`, `import`.
+`rederive`, `export`, `import`, `demo`.
 
 Every option is also a setting `SPANLOOM_<NAME>`.
 """
@@ -223,6 +223,21 @@ def rederive(
         return number
 
     click.echo(f"{_with_store(database, run)} spans")
+
+
+@cli.command("demo")
+@click.option("--project", default="demo", show_default=True)
+@_database_option
+def demo(project: str, database: str | None) -> None:
+    """Fill a project with an invented week of three agents, to look at. It ends now."""
+    from spanloom.operations.demo import fill
+
+    async def run(store: Any) -> int:
+        numbers = [number async for number in fill(store, project)]
+        return numbers[-1]
+
+    number = _with_store(database, run, migrate=True)
+    click.echo(f"{number} traces in the project {project}, of the last seven days")
 
 
 @cli.command("sql")

@@ -130,6 +130,7 @@ export function Chat({ source, version, selected, select, turns }: Props) {
         {visible.map((message, at) => (
           <Message key={message.messageId} message={message} selected={message.spanId === selected}
             reasoning={shows.includes("reasoning")} select={select}
+            sameAgent={at > 0 && visible[at - 1]!.agent?.name === message.agent?.name}
             turnOf={turns && visible[at - 1]?.traceId !== message.traceId
               ? message.traceId : undefined} />
         ))}

@@ -14,9 +14,11 @@ interface Props {
   reasoning: boolean;
   select: (spanId: string, traceId: string) => void;
   turnOf?: string;
+  /** Whether the message before is of the same agent. */
+  sameAgent: boolean;
 }
 
-export function Message({ message, selected, reasoning, select, turnOf }: Props) {
+export function Message({ message, selected, reasoning, select, turnOf, sameAgent }: Props) {
   const isFailed = message.status?.code === "STATUS_CODE_ERROR";
   const spanId = message.spanId ?? "";
   const traceId = message.traceId ?? "";
@@ -43,7 +45,7 @@ export function Message({ message, selected, reasoning, select, turnOf }: Props)
           title="Show the span" aria-pressed={selected}>
           <Sent text={who} />
         </button>
-        {message.agent?.name && kind !== "agent" && kind !== "user" && (
+        {message.agent?.name && !sameAgent && kind !== "agent" && kind !== "user" && (
           <span class="dim"><Sent text={message.agent.name} /></span>
         )}
         <span class="grow" />

@@ -24,14 +24,15 @@ const FILTERS = { model: "model", agent: "agentName", feature: "feature", user: 
 interface Chart {
   name: string;
   unit: (value: number) => string;
-  series: [string, (point: UsagePointJson) => number][];
+  /** Name, value, and the class of its colour. */
+  series: [string, (point: UsagePointJson) => number, string?][];
   stacked: boolean;
 }
 
 const CHARTS: Chart[] = [
   { name: "Traces", unit: count, stacked: true, series: [
     ["succeeded", (p) => Number(p.traceCount ?? 0) - Number(p.failedTraceCount ?? 0)],
-    ["with errors", (p) => Number(p.failedTraceCount ?? 0)]] },
+    ["with errors", (p) => Number(p.failedTraceCount ?? 0), "s-bad"]] },
   { name: "Cost", unit: cost, stacked: true, series: [
     ["cost", (p) => Number(p.figures?.costUsd ?? 0)]] },
   { name: "Tokens", unit: short, stacked: true, series: [
@@ -44,7 +45,7 @@ const CHARTS: Chart[] = [
     ["model", (p) => Number(p.figures?.modelCallCount ?? 0)],
     ["tool", (p) => Number(p.figures?.toolCallCount ?? 0)]] },
   { name: "Failed spans", unit: count, stacked: true, series: [
-    ["failed", (p) => Number(p.figures?.errorCount ?? 0)]] },
+    ["failed", (p) => Number(p.figures?.errorCount ?? 0), "s-bad"]] },
 ];
 
 function bucketOf(hours: number): [UsageBucketJson, number] {
@@ -174,17 +175,17 @@ function ChartView(
     <figure class="chart">
       <figcaption>
         <span>{chart.name}</span>
-        <span class="legend">
-          {chart.series.length > 1 && chart.series.map(([name], at) => (
-            <span key={name}><span class={`swatch s${at}`} />{name}</span>
-          ))}
-        </span>
         <span class="grow" />
         <span class="dim">max {chart.unit(most < 1e-6 ? 0 : most)}</span>
         <button type="button" class="small" aria-pressed={table} onClick={() => setTable(!table)}>
           {table ? "Chart" : "Table"}
         </button>
       </figcaption>
+      <p class="legend">
+        {chart.series.map(([name, , colour = ""], at) => (
+          <span key={name}><span class={`swatch s${at} ${colour}`} />{name}</span>
+        ))}
+      </p>
       {table ? (
         <div class="scroll" tabIndex={0} role="region" aria-label={`${chart.name} as a table`}>
           <table>
@@ -210,11 +211,11 @@ function ChartView(
                 <title>{`${brief(point.bucketTime, zoneNow())}: ${chart.series.map(([name], s) => `${name} ${chart.unit(values[at]![s]!)}`).join(", ")}`}</title>
                 {!chart.stacked && <rect class="s1" x={Math.max(0, x)} width={width}
                   y={HEIGHT - (values[at]![1]! / most) * HEIGHT} height={(values[at]![1]! / most) * HEIGHT} />}
-                {chart.series.map(([name], s) => {
+                {chart.series.map(([name, , colour = ""], s) => {
                   if (!chart.stacked && s === 1) return null;
                   const size = (values[at]![s]! / most) * HEIGHT;
                   base = chart.stacked ? base - size : HEIGHT - size;
-                  return <rect key={name} class={`s${s}`} x={Math.max(0, x)} width={width} y={base} height={size} />;
+                  return <rect key={name} class={`s${s} ${colour}`} x={Math.max(0, x)} width={width} y={base} height={size} />;
                 })}
               </g>
             );

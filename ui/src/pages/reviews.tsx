@@ -47,19 +47,23 @@ async function write(review: ReviewJson, done: string): Promise<void> {
 }
 
 export function NoteForm(
-  { target, close }: { target: ReviewTargetJson; close: () => void },
+  { target, close, isAlways = false }:
+  { target: ReviewTargetJson; close: () => void; isAlways?: boolean },
 ) {
+  const what = target.spanId ? "span" : target.traceId ? "trace" : "session";
   return (
     <form class="note" onSubmit={(e) => {
       e.preventDefault();
       const text = String(new FormData(e.currentTarget).get("note") ?? "").trim();
-      if (text) void note(target, text).then(close);
+      const form = e.currentTarget;
+      if (text) void note(target, text).then(() => form.reset()).then(close);
     }}>
-      <label for="note">Note on this {target.spanId ? "span" : "trace"}</label>
-      <input id="note" name="note" maxLength={10_000} autofocus
+      <label for={isAlways ? "note-always" : "note"}>Note on this {what}</label>
+      <input id={isAlways ? "note-always" : "note"} name="note" maxLength={10_000}
+        autofocus={!isAlways}
         onKeyDown={(e) => { if (e.key === "Escape") close(); }} />
       <button type="submit">Keep</button>
-      <button type="button" onClick={close}>Cancel</button>
+      {!isAlways && <button type="button" onClick={close}>Cancel</button>}
     </form>
   );
 }
@@ -87,7 +91,7 @@ export function Reviews({ target }: { target: ReviewTargetJson }) {
         <div class="bar">
           <button type="button" onClick={() => void judge(target, 1).then(again)}>▲ Good</button>
           <button type="button" onClick={() => void judge(target, 0).then(again)}>▼ Bad</button>
-          <NoteForm target={target} close={again} />
+          <NoteForm target={target} close={again} isAlways />
         </div>
       ) : <p class="dim">This key may read feedback, not write it.</p>}
       <Loads of={found} lines={2}>

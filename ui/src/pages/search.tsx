@@ -16,6 +16,8 @@ const ROLES: [string, MessageRoleJson, string][] = [
   ["call", "MESSAGE_ROLE_TOOL_CALL", "tool calls"],
   ["result", "MESSAGE_ROLE_TOOL_RESULT", "tool results"],
 ];
+// What is searched unless somebody chooses: the same system prompt is in most calls.
+const USUAL = ["user", "assistant", "call", "result"];
 const MOST = 200;
 
 interface Progress {
@@ -31,6 +33,7 @@ const NOTHING: Progress = { matches: [], spans: 0, back: "", token: "", state: "
 export function Search() {
   const { query } = place.value;
   const text = query.get("q") ?? "";
+  const chosen = query.has("role") ? query.getAll("role") : USUAL;
   const key = `${project()}?${query}`;
   const [progress, setProgress] = useState(NOTHING);
   const stop = useRef<AbortController | null>(null);
@@ -42,7 +45,7 @@ export function Search() {
     let now: Progress = { ...from, state: "searching", failure: "" };
     setProgress(now);
     const { from: start, to: end } = rangeOf(query, Date.now());
-    const roles = ROLES.filter(([name]) => query.getAll("role").includes(name)).map(([, role]) => role);
+    const roles = ROLES.filter(([name]) => chosen.includes(name)).map(([, role]) => role);
     const most = now.matches.length + MOST;
     try {
       do {
@@ -102,7 +105,7 @@ export function Search() {
           <legend class="unseen">Who said it</legend>
           {ROLES.map(([name, , label]) => (
             <label key={name}><input type="checkbox" name="role" value={name}
-              defaultChecked={query.getAll("role").includes(name)} /> {label}</label>
+              defaultChecked={chosen.includes(name)} /> {label}</label>
           ))}
         </fieldset>
         <button type="submit" class="primary">Search</button>

@@ -4,7 +4,7 @@ import type { GetTraceOutlineResponseJson, GetTraceSummaryResponseJson } from "#
 import { ApiError, call, lines, path, project, useLoad, usePoll } from "../api";
 import { useKeys } from "../keys";
 import { ERROR, merged, Outline } from "../model/outline";
-import { namesWith, nextOf, parents, shownOf, treeOf, type Only } from "../model/tree";
+import { namesWith, nextOf, parents, shownOf, treeOf, type Only, type Tree } from "../model/tree";
 import { Failed, say, stateOf, title, Waiting } from "../parts/small";
 import { change, go, place, to } from "../place";
 import { markdown } from "../settings";
@@ -62,6 +62,8 @@ export function TracePage() {
 
   const spanId = query.get("span") ?? "";
   const row = outline ? outline.rowOf(spanId) : -1;
+  // Until something is selected: what failed first and deepest, else the whole.
+  const shownId = spanId || (outline && tree && complete ? firstOf(outline, tree) : "");
   title(trace?.name, trace ? stateOf(trace) : undefined);
 
   const select = (next: number, push = false) => {
@@ -96,10 +98,10 @@ export function TracePage() {
     else select(next, true);
   };
   const neighbour = (step: number) => {
-    const { ids, search: list } = lastList.value;
+    const { ids } = lastList.value;
     const next = ids[ids.indexOf(traceId) + step];
     if (ids.indexOf(traceId) < 0 || next === undefined) say("no more traces in the list");
-    else go(to(["p", project(), "traces", next]) + (list ? "" : ""));
+    else go(to(["p", project(), "traces", next]));
   };
 
   const views = viewsOf(query.get("view"));
@@ -184,10 +186,10 @@ export function TracePage() {
         )}
         {views.includes("detail") && (
           <section class="pane detail-pane" aria-label="Span">
-            {spanId
-              ? <SpanView key={spanId} traceId={traceId} spanId={spanId} outline={outline}
+            {shownId
+              ? <SpanView key={shownId} traceId={traceId} spanId={shownId} outline={outline}
                 version={changes.turn} select={(id) => select(outline?.rowOf(id) ?? -1, true)} />
-              : <p class="hint dim">Select a message or a span to see all that was recorded of it.</p>}
+              : <Waiting lines={8} />}
           </section>
         )}
       </div>
@@ -198,6 +200,13 @@ export function TracePage() {
 function viewsOf(text: string | null): View[] {
   const chosen = VIEWS.filter((view) => (text ?? "").split(",").includes(view));
   return chosen.length ? chosen : [...VIEWS];
+}
+
+/** The first failed span below which nothing failed, or the first span. */
+function firstOf(outline: Outline, tree: Tree): string {
+  const at = tree.order.findIndex((row, index) => outline.isError(row) && tree.errors[index] === 1);
+  const row = tree.order[Math.max(0, at)];
+  return row === undefined ? "" : outline.ids[row]!;
 }
 
 /** Where a sorted list has a value, or -1. */

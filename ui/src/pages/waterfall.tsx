@@ -90,8 +90,9 @@ export function Waterfall(props: Props) {
         <span role="gridcell" class="w-bar">
           <span class={`bar-of ${kind}${isError ? " error" : ""}${isOpen ? " open" : ""}`}
             style={{ left: `${left}%`, width: `${width}%` }} />
-          <span class="w-time" style={left > 60
-            ? { right: `${Math.max(0, 100 - left)}%` } : { left: `${Math.min(left + width, 80)}%` }}>
+          <span class={left + width > 80 && left <= 20 ? "w-time inside" : "w-time"}
+            style={left + width <= 80 ? { left: `${left + width}%` }
+              : left > 20 ? { right: `${100 - left}%` } : { right: `${100 - left - width}%` }}>
             {isOpen ? "open" : duration(length)}
           </span>
         </span>
