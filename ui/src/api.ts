@@ -40,11 +40,13 @@ interface Options {
   method?: "GET" | "PUT" | "POST" | "DELETE";
   body?: unknown;
   signal?: AbortSignal;
+  /** Another project than that of the address. */
+  project?: string;
 }
 
 export async function send(path: string, request: object, options: Options = {}): Promise<Response> {
   const query = new URLSearchParams(parameters(request)).toString();
-  const headers: Record<string, string> = { "x-spanloom-project": encodeHeader(project()) };
+  const headers: Record<string, string> = { "x-spanloom-project": encodeHeader(options.project ?? project()) };
   if (options.body !== undefined) headers["content-type"] = "application/json";
   let response: Response;
   try {

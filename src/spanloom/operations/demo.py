@@ -110,7 +110,8 @@ def _support_session(random: Random, start_ms: float, is_new: bool) -> Iterator[
         first = first or run
         run.user, run.messages = first.user, list(messages)
         order = f"A{random.randrange(10_000, 99_999)}"
-        support(run, random.choice(_QUESTIONS).format(order=order), order)
+        question = random.choice(_QUESTIONS).format(order=order)
+        support(run, question, order, random.choice(GOODS))
         messages = run.messages
         start_ms = run.now + random.uniform(10_000, 90_000)
         yield run
@@ -214,5 +215,5 @@ async def _experiments(random: Random, calls: _Calls, end_ms: float) -> AsyncIte
                 "expectedOutput": ideal,
                 "evaluation": {"evaluators": ["demo-similar", "demo-short"], "sampleRate": 1},
             }
-            support(run, question, f"A{70_000 + case}", fields=fields)
+            support(run, question, f"A{70_000 + case}", GOODS[case], fields=fields)
             yield run

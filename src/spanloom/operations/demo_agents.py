@@ -198,10 +198,11 @@ class Run:
         self.close(self.root, error=error, error_type="AgentError" if error else "")
 
 
-def support(run: Run, question: str, order: str, *, fields: Mapping[str, Any] | None = None) -> str:
+def support(
+    run: Run, question: str, order: str, goods: str, *, fields: Mapping[str, Any] | None = None
+) -> str:
     """Customer support: look up the order, perhaps refund it, answer."""
     random = run.random
-    goods = random.choice(GOODS)
     run.say(question)
     tools = ("get_order", "search_orders", "refund_order")
     arguments = {"order_id": order}

@@ -7,7 +7,7 @@ export interface Tree {
   /** Row -> position. */
   position: Int32Array;
   /** By position: the depth, and the number of positions in the subtree, itself included. */
-  depth: Uint16Array;
+  depth: Int32Array;
   span: Int32Array;
   /** By position: sums over the subtree. */
   tokens: Float64Array;
@@ -34,14 +34,14 @@ export function treeOf(outline: Outline): Tree {
   const tree: Tree = {
     order: new Int32Array(n),
     position: new Int32Array(n).fill(-1),
-    depth: new Uint16Array(n),
+    depth: new Int32Array(n),
     span: new Int32Array(n).fill(1),
     tokens: new Float64Array(n),
     cost: new Float64Array(n),
     errors: new Int32Array(n),
   };
   const stack = new Int32Array(n + 1);
-  const depths = new Uint16Array(n);
+  const depths = new Int32Array(n);
   let at = 0;
   const walk = (root: number) => {
     let top = 0;
@@ -56,7 +56,7 @@ export function treeOf(outline: Outline): Tree {
       const begin = top;
       for (let child = firstChild[row]!; child >= 0; child = next[child]!) {
         if (tree.position[child]! >= 0) continue;
-        depths[child] = Math.min(65535, depths[row]! + 1);
+        depths[child] = depths[row]! + 1;
         stack[top++] = child;
       }
       stack.subarray(begin, top).reverse();

@@ -8,7 +8,7 @@ import { call, may, path, project, send } from "../api";
 import type { Outline } from "../model/outline";
 import { ago, cost, count, duration, ms, short } from "../model/format";
 import { copy, save, say, Sent, stateOf, Status, Thumbs, Time } from "../parts/small";
-import { go, place, ROOT, to } from "../place";
+import { go, ROOT, to } from "../place";
 import { messagesPath } from "./chat";
 import { transcript } from "./markdown";
 import { judge, NoteForm } from "./reviews";
@@ -27,10 +27,7 @@ interface Props {
 }
 
 export async function copyLink(): Promise<void> {
-  const query = new URLSearchParams(location.search);
-  query.delete("last");
-  const text = query.toString();
-  await copy(location.origin + location.pathname + (text ? `?${text}` : ""), "link");
+  await copy(location.href, "link");
 }
 
 export function Head(props: Props) {
@@ -182,7 +179,6 @@ function Actions({ trace, target, setNoteOpen, reload }: Props) {
           )}
         </div>
       </details>
-      {place.value.query.get("span") && <a href={`${location.pathname}`} class="button">Whole trace</a>}
     </div>
   );
 }

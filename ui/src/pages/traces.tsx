@@ -1,7 +1,7 @@
 /** The list of traces: filters, counts over time and by value, and rows that appear by themselves. */
 import { signal } from "@preact/signals";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import type { TraceOrderJson, TraceSummaryJson } from "#api/query_pb";
+import type { TraceFilterJson, TraceOrderJson, TraceSummaryJson } from "#api/query_pb";
 import type {
   GetTraceSummaryResponseJson, ListTraceSummariesResponseJson, PollTraceChangesResponseJson,
 } from "#api/query_service_pb";
@@ -98,7 +98,7 @@ export function Traces() {
     ArrowUp: () => setActive(Math.max(0, active - 1)),
     Enter: () => rows[active] && go(href(rows[active])),
     x: () => rows[active]?.traceId && take(rows[active].traceId!),
-    y: () => void copy(location.href, "link"),
+    y: () => void copyLink(query, filter),
     "/": () => document.getElementById("text")?.focus(),
   });
   const only = (name: string, value: string) => setQuery(withCondition(query, name, value));
@@ -135,6 +135,7 @@ export function Traces() {
           <a class="button" href={to(["p", project(), "compare"],
             { a: `trace:${taken.value[0]}`, b: `trace:${taken.value[1]}` })}>Compare</a>
         )}
+        <button type="button" class="small" onClick={() => void copyLink(query, filter)}>Copy link</button>
         <Downloads rows={rows} filter={filter} />
       </div>
       {failure && <Failed error={failure} retry={() => setTurn(turn + 1)} />}
@@ -164,6 +165,15 @@ export function Traces() {
       )}
     </div>
   );
+}
+
+/** Copies the address with the range as times, so that the link shows the same another day. */
+async function copyLink(query: URLSearchParams, filter: TraceFilterJson): Promise<void> {
+  const fixed = new URLSearchParams(query);
+  fixed.delete("last");
+  if (filter.startTimeFrom) fixed.set("from", filter.startTimeFrom);
+  if (filter.startTimeFrom) fixed.set("to", filter.startTimeBefore ?? new Date().toISOString());
+  await copy(`${location.origin}${location.pathname}?${fixed}`, "link");
 }
 
 /** Adds traces as they are written, and renews those in the list, without moving the rest. */

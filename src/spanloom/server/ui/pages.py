@@ -115,10 +115,14 @@ class Pages:
         if not (self._any_host or is_loopback(host) or host.lower() in self._hosts):
             return _error(421, f"SPANLOOM_UI_HOSTS does not name the host {host[:100]!r}")
         if scope["path"].startswith(_API) or scope["method"] not in ("GET", "HEAD"):
-            site = metadata.get("sec-fetch-site", "")
-            origin = metadata.get("origin", "").partition("://")[2]
-            is_own = origin == metadata.get("host") if origin else scope["method"] in _READS
-            if site != "same-origin" if site else not is_own:
+            site, origin = metadata.get("sec-fetch-site"), metadata.get("origin")
+            if site:
+                is_own = site == "same-origin"
+            elif origin:  # `null` for a page without an origin
+                is_own = origin.partition("://")[2] == metadata.get("host")
+            else:
+                is_own = scope["method"] in _READS
+            if not is_own:
                 return _error(403, "only the page of this server may send this request")
         return None
 
