@@ -89,7 +89,7 @@ function Prompt({ slug }: { slug: string }) {
   const read = useLoad(`${project()} ${slug} ${version}`, (signal) => readPrompt(slug, version, signal));
   const versions = described.data?.availableVersions ?? [];
   const shown = read.data?.version ?? version;
-  const before = versions[versions.indexOf(shown) - 1];
+  const before = versions[versions.indexOf(shown) + 1];
   return (
     <div class="prose-page">
       <p><a href={to(["p", project(), "library"])}>Library</a></p>

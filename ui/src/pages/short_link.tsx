@@ -60,7 +60,7 @@ async function spanIn(project: string, id: string): Promise<string | null> {
   const traces = await call<ListTraceSummariesResponseJson>("/v1/traceSummaries",
     { filter: { conversationId: session }, pageSize: 100 }, { project });
   for (const trace of [session, ...(traces.traceSummaries ?? []).map((one) => one.traceId ?? "")]) {
-    if (await found(call(path`/v1/traces/${trace}/spans/${id}`, { view: "SPAN_VIEW_BASIC" }, { project }))) {
+    if (await found(call(path`/v1/traces/${trace}/spans/${id}`, { textLimit: 100 }, { project }))) {
       return to(["p", project, "traces", trace], { span: id });
     }
   }
