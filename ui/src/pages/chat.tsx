@@ -121,25 +121,27 @@ export function Chat({ source, version, selected, select, turns }: Props) {
         <span class="grow" />
         <span class="dim">{visible.length}{state.token ? "+" : ""} messages</span>
       </div>
-      {state.failure && <Failed error={state.failure} retry={() => setTurn(turn + 1)} />}
-      {!messages.length && (state.loading || isOld) && <Waiting lines={8} />}
-      {!messages.length && !state.loading && !isOld && !state.failure && (
-        <Empty><p>No message was recorded. The spans show what was done.</p></Empty>
-      )}
-      <ol class="messages">
-        {visible.map((message, at) => (
-          <Message key={message.messageId} message={message} selected={message.spanId === selected}
-            reasoning={shows.includes("reasoning")} select={select}
-            sameAgent={at > 0 && visible[at - 1]!.agent?.name === message.agent?.name}
-            turnOf={turns && visible[at - 1]?.traceId !== message.traceId
-              ? message.traceId : undefined} />
-        ))}
-      </ol>
-      {!isOld && state.token && (
-        <div ref={end} class="more">
-          <button type="button" onClick={() => void more()}>More messages</button>
-        </div>
-      )}
+      <div class="chat-box">
+        {state.failure && <Failed error={state.failure} retry={() => setTurn(turn + 1)} />}
+        {!messages.length && (state.loading || isOld) && <Waiting lines={8} />}
+        {!messages.length && !state.loading && !isOld && !state.failure && (
+          <Empty><p>No message was recorded. The spans show what was done.</p></Empty>
+        )}
+        <ol class="messages">
+          {visible.map((message, at) => (
+            <Message key={message.messageId} message={message} selected={message.spanId === selected}
+              reasoning={shows.includes("reasoning")} select={select}
+              sameAgent={at > 0 && visible[at - 1]!.agent?.name === message.agent?.name}
+              turnOf={turns && visible[at - 1]?.traceId !== message.traceId
+                ? message.traceId : undefined} />
+          ))}
+        </ol>
+        {!isOld && state.token && (
+          <div ref={end} class="more">
+            <button type="button" onClick={() => void more()}>More messages</button>
+          </div>
+        )}
+      </div>
     </div>
   );
 }

@@ -5,7 +5,7 @@ import { ApiError, call, lines, path, project, useLoad, usePoll } from "../api";
 import { useKeys } from "../keys";
 import { ERROR, merged, Outline } from "../model/outline";
 import { namesWith, nextOf, parents, shownOf, treeOf, type Only, type Tree } from "../model/tree";
-import { Failed, say, stateOf, title, Waiting } from "../parts/small";
+import { Failed, say, Sent, stateOf, title, Waiting } from "../parts/small";
 import { change, go, place, to } from "../place";
 import { markdown } from "../settings";
 import { Chat } from "./chat";
@@ -143,7 +143,12 @@ export function TracePage() {
   });
 
   if (summary.error && !trace) {
-    return <Failed error={summary.error} retry={summary.reload} />;
+    return (
+      <div class="prose-page">
+        <h1>Trace <Sent text={traceId} /></h1>
+        <Failed error={summary.error} retry={summary.reload} />
+      </div>
+    );
   }
   return (
     <div class="trace">
