@@ -51,7 +51,7 @@ def browser(server: LiveServer) -> Iterator[httpx.Client]:
 
 
 def signed_in(browser: httpx.Client, key: str) -> httpx.Response:
-    return browser.post("/ui/session", json={"key": key})
+    return browser.post("/ui/sign-in", json={"key": key})
 
 
 def test_the_page_is_served_at_every_depth_with_relative_addresses(browser: httpx.Client) -> None:
@@ -110,14 +110,14 @@ def test_a_key_signs_in_and_does_not_stay_in_the_browser(
     assert caller.json()["projectId"] == "mine"
     assert caller.headers["cache-control"] == "no-store"
     assert caller.headers["cross-origin-resource-policy"] == "same-origin"
-    assert browser.delete("/ui/session").status_code == 204
+    assert browser.delete("/ui/sign-in").status_code == 204
     assert browser.get("/ui/api/v1/caller").status_code == 401
 
 
 def test_the_cookie_is_secure_where_the_page_is(server: LiveServer, browser: httpx.Client) -> None:
     """A proxy ends TLS; the browser names the scheme."""
     answer = browser.post(
-        "/ui/session",
+        "/ui/sign-in",
         json={"key": server.key()},
         headers={"host": "spans.example", "origin": "https://spans.example"},
     )
@@ -138,7 +138,7 @@ def test_the_cookie_is_secure_where_the_page_is(server: LiveServer, browser: htt
 )
 def test_a_wrong_key_or_link_is_refused(browser: httpx.Client, body: dict[str, object]) -> None:
     answer = browser.post(
-        "/ui/session", content=json.dumps(body), headers={"content-type": "application/json"}
+        "/ui/sign-in", content=json.dumps(body), headers={"content-type": "application/json"}
     )
     assert answer.status_code == 401
     assert "set-cookie" not in answer.headers
@@ -149,12 +149,12 @@ def test_a_link_signs_in_once(server: LiveServer, browser: httpx.Client) -> None
     server.key()
     token = server.run(sign_in.link_token(server.running.store))
     assert token is not None
-    assert browser.post("/ui/session", json={"link": token}).status_code == 204
+    assert browser.post("/ui/sign-in", json={"link": token}).status_code == 204
     assert browser.get("/ui/api/v1/caller").json()["instanceKey"] is True
-    assert browser.post("/ui/session", json={"link": token}).status_code == 401
+    assert browser.post("/ui/sign-in", json={"link": token}).status_code == 401
 
 
-def test_a_session_ends_with_its_key(server: LiveServer, browser: httpx.Client) -> None:
+def test_a_sign_in_ends_with_its_key(server: LiveServer, browser: httpx.Client) -> None:
     key = server.key("mine", "read")
     signed_in(browser, key)
     assert browser.get("/ui/api/v1/caller").status_code == 200
@@ -167,26 +167,26 @@ def test_a_session_ends_with_its_key(server: LiveServer, browser: httpx.Client) 
         time.sleep(0.1)
 
 
-def test_a_session_cannot_be_made_or_changed() -> None:
+def test_a_ticket_cannot_be_made_or_changed() -> None:
     key, _ = api_keys.new_key("mine", "read")
     other, _ = api_keys.new_key("mine", "admin")
-    session = sign_in.new_session(key, 1000.0)
-    assert sign_in.session_key_id(session) == key.id
-    assert sign_in.session_opens(key, session, 1000.0)
-    end = 1000 + sign_in.SESSION_SECONDS
-    assert not sign_in.session_opens(key, session, float(end))
-    head, _, mac = session.rpartition("_")
+    ticket = sign_in.new_ticket(key, 1000.0)
+    assert sign_in.ticket_key_id(ticket) == key.id
+    assert sign_in.ticket_opens(key, ticket, 1000.0)
+    end = 1000 + sign_in.TICKET_SECONDS
+    assert not sign_in.ticket_opens(key, ticket, float(end))
+    head, _, mac = ticket.rpartition("_")
     longer = head.replace(f"_{end}", f"_{end + 1}")
     for bad in (
         f"{longer}_{mac}",
         f"{head}_{'0' * 64}",
-        session.replace(key.id, other.id),
-        session + "0",
+        ticket.replace(key.id, other.id),
+        ticket + "0",
         "",
-        "sls_x_1_y",
+        "slt_x_1_y",
     ):
-        assert not sign_in.session_opens(key, bad, 1000.0)
-        assert not sign_in.session_opens(other, bad, 1000.0)
+        assert not sign_in.ticket_opens(key, bad, 1000.0)
+        assert not sign_in.ticket_opens(other, bad, 1000.0)
 
 
 @pytest.mark.parametrize(
@@ -207,8 +207,8 @@ def test_pages_of_other_sites_use_no_cookie(
     for method, path in [
         ("GET", "/ui/api/v1/caller"),
         ("PUT", "/ui/api/v1/reviews/x"),
-        ("POST", "/ui/session"),
-        ("DELETE", "/ui/session"),
+        ("POST", "/ui/sign-in"),
+        ("DELETE", "/ui/sign-in"),
     ]:
         answer = browser.request(method, path, headers=headers)
         assert answer.status_code == 403, (method, path)

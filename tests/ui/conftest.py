@@ -108,7 +108,7 @@ def open_page(chromium: Any, web_server: LiveServer, root: str) -> Iterator[Open
         if role:
             key = web_server.key(project, role)
             answer = context.request.post(
-                f"{root}session", data={"key": key}, headers={"origin": root[: -len("/ui/")]}
+                f"{root}sign-in", data={"key": key}, headers={"origin": root[: -len("/ui/")]}
             )
             assert answer.ok, answer.text()
         page.goto(root + path)

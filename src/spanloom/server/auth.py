@@ -13,7 +13,7 @@ from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.model import Key, api_keys
 from spanloom.model.addresses import is_loopback
 from spanloom.model.projects import INSTANCE
-from spanloom.server.sign_in import session_key_id, session_opens
+from spanloom.server.sign_in import ticket_key_id, ticket_opens
 
 # A revoked key is refused everywhere within this time; a valid one costs no query in between.
 CACHE_SECONDS = 1.0
@@ -56,7 +56,7 @@ class ApiKeyAuthenticator:
     """Knows callers by their key.
 
     It is read from `Authorization: Bearer <key>`, `Authorization: Basic base64(<any user>:<key>)`
-    or `wandb-api-key: <key>`. A session (`sign_in`) may take the place of the key.
+    or `wandb-api-key: <key>`. A ticket (`sign_in`) may take the place of the key.
     """
 
     needs_no_key = False
@@ -85,10 +85,10 @@ class ApiKeyAuthenticator:
 
 
 async def valid_key(store: KeyStore, text: str) -> Key | None:
-    """The key of which the text is the secret or a session, if it is valid."""
-    key_id = api_keys.key_id(text) or session_key_id(text)
+    """The key of which the text is the secret or a ticket, if it is valid."""
+    key_id = api_keys.key_id(text) or ticket_key_id(text)
     key = await store.find_key(key_id) if key_id else None
-    if key and (api_keys.opens(key, text) or session_opens(key, text, time.time())):
+    if key and (api_keys.opens(key, text) or ticket_opens(key, text, time.time())):
         return key
     return None
 

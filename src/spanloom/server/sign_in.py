@@ -1,7 +1,7 @@
-"""Sign-in of people: sessions that follow from an API key, and links that are used once.
+"""Sign-in of people: tickets that follow from an API key, and links that are used once.
 
-A session is `sls_<key id>_<expiry>_<signature>`. The signature is made with the stored digest of
-the key, so sessions need no table, and end with the key. The key itself does not stay in the
+A ticket is `slt_<key id>_<expiry>_<signature>`. The signature is made with the stored digest of
+the key, so tickets need no table, and end with the key. The key itself does not stay in the
 browser. A link holds a random token; the store keeps its digest until the link is used.
 """
 
@@ -17,28 +17,28 @@ from typing import Final, Protocol
 from spanloom.model import Key, SignInLink
 from spanloom.model.projects import INSTANCE
 
-SESSION_SECONDS: Final = 7 * 24 * 3600
+TICKET_SECONDS: Final = 7 * 24 * 3600
 LINK_SECONDS: Final = 10 * 60
-_SESSION = re.compile(r"sls_([0-9a-f]{16})_([0-9]{1,12})_([0-9a-f]{64})")
-_PURPOSE: Final = b"spanloom session 1"
+_TICKET = re.compile(r"slt_([0-9a-f]{16})_([0-9]{1,12})_([0-9a-f]{64})")
+_PURPOSE: Final = b"spanloom ticket 1"
 
 
-def new_session(key: Key, now: float) -> str:
-    """The text of a session of the key. `now`: Unix time in seconds."""
-    expiry = int(now) + SESSION_SECONDS
-    return f"sls_{key.id}_{expiry}_{_signature(key, expiry)}"
+def new_ticket(key: Key, now: float) -> str:
+    """The text of a ticket of the key. `now`: Unix time in seconds."""
+    expiry = int(now) + TICKET_SECONDS
+    return f"slt_{key.id}_{expiry}_{_signature(key, expiry)}"
 
 
-def session_key_id(text: str) -> str | None:
-    """The id of the key in a session's text; None if the text cannot be a session."""
-    match = _SESSION.fullmatch(text)
+def ticket_key_id(text: str) -> str | None:
+    """The id of the key in a ticket's text; None if the text cannot be a ticket."""
+    match = _TICKET.fullmatch(text)
     return match and match[1]
 
 
-def session_opens(key: Key, text: str, now: float) -> bool:
-    """Whether the text is a session of this key that has not expired, and the key is not
+def ticket_opens(key: Key, text: str, now: float) -> bool:
+    """Whether the text is a ticket of this key that has not expired, and the key is not
     revoked."""
-    match = _SESSION.fullmatch(text)
+    match = _TICKET.fullmatch(text)
     if match is None or match[1] != key.id or key.revoked_ns is not None:
         return False
     expiry = int(match[2])

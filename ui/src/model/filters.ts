@@ -8,6 +8,8 @@ const TEXTS = {
 } as const satisfies Record<string, keyof TraceFilterJson>;
 const FLAGS = { error: "hasError", review: "hasReview", running: "running" } as const;
 
+export const isFlag = (name: string) => name in FLAGS;
+
 export const LABELS: Record<string, string> = {
   name: "name", feature: "feature", user: "user", org: "organization", session: "session",
   agent: "agent", model: "model", env: "environment", experiment: "experiment", text: "text",

@@ -5,7 +5,7 @@ import { title } from "../parts/small";
 import { go, place, ROOT } from "../place";
 
 async function signIn(given: { key: string } | { link: string }): Promise<string> {
-  const response = await fetch(`${ROOT.pathname}session`, {
+  const response = await fetch(`${ROOT.pathname}sign-in`, {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify(given),

@@ -162,7 +162,7 @@ function ChartView(
   const values = points.map((point) => chart.series.map(([, of]) => of(point)));
   const height = (row: number[]) => chart.stacked ? row.reduce((a, b) => a + b, 0) : Math.max(...row);
   const most = Math.max(...values.map(height), 1e-9);
-  const width = Math.max(1.5, (hours * 3_600_000 / length) * WIDTH - 1);
+  const full = Math.max(1.5, (hours * 3_600_000 / length) * WIDTH - 1);
   const show = (point: UsagePointJson) => {
     const next = traceQuery(query);
     const at = Date.parse(point.bucketTime!);
@@ -204,18 +204,21 @@ function ChartView(
         <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img"
           aria-label={`${chart.name}: ${points.length} bars, at most ${chart.unit(most)}`}>
           {points.map((point, at) => {
-            const x = ((Date.parse(point.bucketTime!) - start) / length) * WIDTH;
+            // The first bucket may begin before the range.
+            const begin = ((Date.parse(point.bucketTime!) - start) / length) * WIDTH;
+            const x = Math.max(0, begin);
+            const width = Math.max(1.5, begin + full - x);
             let base = HEIGHT;
             return (
               <g key={at}>
                 <title>{`${brief(point.bucketTime, zoneNow())}: ${chart.series.map(([name], s) => `${name} ${chart.unit(values[at]![s]!)}`).join(", ")}`}</title>
-                {!chart.stacked && <rect class="s1" x={Math.max(0, x)} width={width}
+                {!chart.stacked && <rect class="s1" x={x} width={width}
                   y={HEIGHT - (values[at]![1]! / most) * HEIGHT} height={(values[at]![1]! / most) * HEIGHT} />}
                 {chart.series.map(([name, , colour = ""], s) => {
                   if (!chart.stacked && s === 1) return null;
                   const size = (values[at]![s]! / most) * HEIGHT;
                   base = chart.stacked ? base - size : HEIGHT - size;
-                  return <rect key={name} class={`s${s} ${colour}`} x={Math.max(0, x)} width={width} y={base} height={size} />;
+                  return <rect key={name} class={`s${s} ${colour}`} x={x} width={width} y={base} height={size} />;
                 })}
               </g>
             );

@@ -46,7 +46,7 @@ export function Settings() {
         </dl>
         {known?.keyId && (
           <button type="button" onClick={() => {
-            void fetch(`${ROOT.pathname}session`, { method: "DELETE" }).then(() => {
+            void fetch(`${ROOT.pathname}sign-in`, { method: "DELETE" }).then(() => {
               caller.value = null;
               go(to(["login"]));
             });

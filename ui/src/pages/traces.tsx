@@ -7,7 +7,7 @@ import type {
 } from "#api/query_service_pb";
 import { ApiError, call, path, project, useLoad, usePoll } from "../api";
 import { useKeys } from "../keys";
-import { chipsOf, filterOf, LABELS, withCondition, withoutCondition } from "../model/filters";
+import { chipsOf, filterOf, isFlag, LABELS, withCondition, withoutCondition } from "../model/filters";
 import { count } from "../model/format";
 import { Pool } from "../parts/pool";
 import { copy, Empty, Failed, save, say, title, Waiting } from "../parts/small";
@@ -113,7 +113,8 @@ export function Traces() {
           {chips.map(([name, value]) => (
             <button key={name + value} type="button" class="chip" title="Remove this condition"
               onClick={() => setQuery(withoutCondition(query, name, value))}>
-              {LABELS[name]} <bdi>{value}</bdi> <span aria-hidden="true">×</span>
+              {LABELS[name]} {!isFlag(name) && <bdi>{value}</bdi>}
+              {isFlag(name) && value !== "1" && "no"} <span aria-hidden="true">×</span>
             </button>
           ))}
           <button type="button" class="small" onClick={() => {

@@ -1,7 +1,7 @@
 """`/ui/`: the page, its files, sign-in and sign-out, and `/ui/api/`, the API for the page.
 
 Only `/ui/api/` reads the cookie, and only for requests of the page itself. It hands the request to
-REST with the session as its credentials.
+REST with the ticket in it as its credentials.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from spanloom.model.addresses import is_loopback
 from spanloom.server.auth import valid_key, without_port
 from spanloom.server.http.request import media_type_of, metadata_of
 from spanloom.server.http.transcode import JSON
-from spanloom.server.sign_in import SESSION_SECONDS, link_digest, new_session
+from spanloom.server.sign_in import TICKET_SECONDS, link_digest, new_ticket
 from spanloom.server.ui.files import Files, read_files
 
 PREFIX: Final = "/ui/"
@@ -84,8 +84,8 @@ class Pages:
         return [
             Route("/", home),
             Route("/ui", self._guarded(self._to_page)),
-            Route("/ui/session", self._guarded(self._sign_in), methods=["POST"]),
-            Route("/ui/session", self._guarded(self._sign_out), methods=["DELETE"]),
+            Route("/ui/sign-in", self._guarded(self._sign_in), methods=["POST"]),
+            Route("/ui/sign-in", self._guarded(self._sign_out), methods=["DELETE"]),
             Route("/ui/{path:path}", self._guarded(self._page)),
         ]
 
@@ -95,9 +95,9 @@ class Pages:
         if not raw_path.startswith(b"/ui/api/"):
             return None
         headers = [pair for pair in scope["headers"] if pair[0] not in _CREDENTIALS]
-        session = _cookies(metadata_of(scope)).get(_cookie_name(scope))
-        if session and self._store:
-            headers.append((b"authorization", b"Bearer " + session.encode("latin-1", "replace")))
+        ticket = _cookies(metadata_of(scope)).get(_cookie_name(scope))
+        if ticket and self._store:
+            headers.append((b"authorization", b"Bearer " + ticket.encode("latin-1", "replace")))
         at = len(_API)
         path = scope["path"][at:]
         return {**scope, "path": path, "raw_path": raw_path[at:], "headers": headers}
@@ -162,7 +162,7 @@ class Pages:
         if self._store is None or key is None:
             return _error(401, "this link is no longer valid" if "link" in given else _INVALID)
         response = Response(status_code=204, headers={"cache-control": "no-store"})
-        self._set_cookie(request, response, new_session(key, time.time()), SESSION_SECONDS)
+        self._set_cookie(request, response, new_ticket(key, time.time()), TICKET_SECONDS)
         return response
 
     async def _key(self, given: dict[str, Any]) -> Key | None:
@@ -179,7 +179,7 @@ class Pages:
         return response
 
     def _set_cookie(self, request: Request, response: Response, text: str, seconds: int) -> None:
-        # Without a path, the cookie is for the directory of /ui/session as the browser sees it,
+        # Without a path, the cookie is for the directory of /ui/sign-in as the browser sees it,
         # which may be below the path of a proxy.
         is_https = request.headers.get("origin", "").startswith("https://")
         secure = "; Secure" if is_https else ""
