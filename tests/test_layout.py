@@ -20,6 +20,7 @@ SERVICES = SOURCE / "services"
 # The body of an error in REST is no message of the proto files.
 OTHERS_NAMES = (
     *("adapters/otlp/", "codec/otlp_", "genai/", "server/status.py", "cli.py"),
+    *("operations/demo.py", "operations/demo_agents.py"),
     "server/http/json_schema.py",
 )
 

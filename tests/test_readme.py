@@ -166,8 +166,17 @@ def test_the_database_is_read_with_sql_as_shown(reader: Reader) -> None:
     assert "inputs" in printed
 
 
+@pytest.mark.parametrize("block", of("sh", "spanloom demo"))
+def test_the_examples_are_made_as_shown(reader: Reader, block: Block) -> None:
+    printed = reader.shell(block).stdout
+    assert re.fullmatch(r"\d+ traces in the project demo, of the last seven days\n", printed)
+
+
 def test_the_shell_blocks_are_all_of_a_kind_that_is_tested() -> None:
-    kinds = ("curl ", "make ", "spanloom keys create", "spanloom chat", "spanloom sql")
+    kinds = (
+        *("curl ", "make ", "spanloom keys create", "spanloom chat", "spanloom sql"),
+        "spanloom demo",
+    )
     assert [
         b
         for page in PAGES

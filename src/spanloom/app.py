@@ -12,16 +12,18 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 
 from spanloom.adapters.restore import reread, restore
-from spanloom.config import Settings
+from spanloom.config import Settings, split_address
 from spanloom.evaluation import judge
 from spanloom.evaluation.runner import evaluate_until
 from spanloom.evaluation.sandbox import ChildSettings, Sandbox
 from spanloom.model import api_keys
+from spanloom.model.addresses import is_loopback
 from spanloom.model.projects import DEFAULT_PROJECT, INSTANCE
 from spanloom.server import gc_tuning
 from spanloom.server.auth import ApiKeyAuthenticator, NoAuth
@@ -32,7 +34,9 @@ from spanloom.server.http.server import HttpServer
 from spanloom.server.listener import listen, reserve, with_port
 from spanloom.server.methods import Method, method_table
 from spanloom.server.middleware import Middleware
+from spanloom.server.sign_in import link_token
 from spanloom.server.supervisor import Supervisor
+from spanloom.server.ui.pages import Pages
 from spanloom.services.agent_chat import AgentChatService
 from spanloom.services.chats import ChatService
 from spanloom.services.datasets import DatasetService
@@ -70,18 +74,21 @@ class Started:
 
     Attributes:
         first_key: The store's first key if this start created it; it is printed only now.
+        link_token: Signs a person in to the web page, once; None if the server needs no key, or
+            listens to other machines, where others may read what it prints.
     """
 
     grpc_address: str
     http_address: str
     first_key: str | None
+    link_token: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Running(Started):
     """A server that runs in this process, with its store."""
 
-    store: Store
+    store: Store = field(kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +188,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
                 ready=store.ready,
                 max_request_bytes=settings.max_request_bytes,
                 cors_origins=cors_origins,
+                ui=_pages(settings, store),
             ),
             _http_limits(settings),
         )
@@ -199,6 +207,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
         stack.push_async_callback(http_server.stop, settings.drain_timeout)
         # Created last: it is printed once, and a failed start must not consume it.
         first_key = None if settings.no_auth or sockets else await _first_key(store)
+        link = None if sockets else await _link(settings, store)
         watch = asyncio.create_task(_watch(store, grpc_server))
         stack.callback(watch.cancel)
         stop, background = asyncio.Event(), []
@@ -218,7 +227,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             )
             background.append(evaluating)
             stack.push_async_callback(_stopped, evaluating)
-        yield Running(grpc_address, http_address, first_key, store)
+        yield Running(grpc_address, http_address, first_key, link, store=store)
         until = time.monotonic() + settings.drain_timeout
         log.info("draining", seconds=settings.drain_timeout)
         middleware.drain()
@@ -234,6 +243,20 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             http_server.stop(left),
             *(asyncio.wait([task], timeout=left) for task in background),
         )
+
+
+async def _link(settings: Settings, store: Store) -> str | None:
+    """The token of a new link, where one may be printed."""
+    is_local = is_loopback(split_address(settings.http_address)[0])
+    return await link_token(store) if is_local and not settings.no_auth else None
+
+
+def _pages(settings: Settings, store: Store) -> Pages:
+    return Pages(
+        None if settings.no_auth else store,
+        any_host=not is_loopback(split_address(settings.http_address)[0]),
+        hosts=[host.strip() for host in settings.ui_hosts.split(",") if host.strip()],
+    )
 
 
 def _evaluators(settings: Settings) -> ChildSettings:
@@ -275,8 +298,9 @@ def serve(settings: Settings, started: Callable[[Started], None]) -> bool:
         def all_ready() -> None:
             # Created last: it is printed once, and a failed start must not consume it.
             first_key = None if settings.no_auth else asyncio.run(_with_store(settings, _first_key))
+            link = asyncio.run(_with_store(settings, partial(_link, settings)))
             grpc_address = with_port(settings.grpc_address, grpc)
-            started(Started(grpc_address, with_port(settings.http_address, http), first_key))
+            started(Started(grpc_address, with_port(settings.http_address, http), first_key, link))
 
         supervisor = Supervisor(
             settings.workers,

@@ -1,5 +1,5 @@
 """The command line: `spanloom serve`, `keys`, `migrate`, `chat`, `sql`,
-`rederive`, `export`, `import`.
+`rederive`, `export`, `import`, `demo`.
 
 Every option is also a setting `SPANLOOM_<NAME>`.
 """
@@ -80,6 +80,7 @@ def serve(**given: Any) -> None:
     def started(server: app.Started) -> None:
         click.echo(f"spanloom listens: gRPC {server.grpc_address}, HTTP {server.http_address}")
         click.echo(f"database: {_without_password(settings.database)}")
+        click.echo(f"web page: {_page(server)}")
         if settings.no_auth:
             click.echo(
                 "authentication is off (--no-auth): every process on this machine has full access"
@@ -93,6 +94,16 @@ def serve(**given: Any) -> None:
 
     if not app.serve(settings, started):
         sys.exit(1)
+
+
+def _page(server: Any) -> str:
+    """The page's address; with a link token, what signs a person in once, within ten minutes."""
+    from spanloom.server.ui.files import is_built
+
+    if not is_built():
+        return "not built; `make ui` builds it"
+    signed_in = f"login#{server.link_token}" if server.link_token else ""
+    return f"http://{server.http_address}/ui/{signed_in}"
 
 
 _TRY = """\
@@ -216,6 +227,21 @@ def rederive(
         return number
 
     click.echo(f"{_with_store(database, run)} spans")
+
+
+@cli.command("demo")
+@click.option("--project", default="demo", show_default=True)
+@_database_option
+def demo(project: str, database: str | None) -> None:
+    """Fill a project with an invented week of three agents, to look at. It ends now."""
+    from spanloom.operations.demo import fill
+
+    async def run(store: Any) -> int:
+        numbers = [number async for number in fill(store, project)]
+        return numbers[-1]
+
+    number = _with_store(database, run, migrate=True)
+    click.echo(f"{number} traces in the project {project}, of the last seven days")
 
 
 @cli.command("sql")

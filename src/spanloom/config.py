@@ -72,6 +72,7 @@ class Settings:
     # The age at which a gRPC connection takes no new calls, so that clients spread over servers.
     max_connection_age: float = 1800.0  # 0 for never
     cors_origins: str = ""  # comma-separated; "*" for any; "" switches CORS off
+    ui_hosts: str = ""  # comma-separated host names of the page, where a proxy gives others
     accept_logs_and_metrics: bool = True  # else they are not served
     evaluate: bool = True  # run evaluators in this process
     evaluator_cpu_seconds: float = 10.0  # of one run

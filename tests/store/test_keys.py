@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from spanloom.errors import SpanloomError
-from spanloom.model import Key
+from spanloom.model import Key, SignInLink
 from spanloom.store.store import Store
 from tests.store.conftest import Run
 
@@ -59,3 +60,44 @@ def test_a_project_needs_a_name_that_can_be_stored(store: Store, run: Run[Any], 
     with pytest.raises(SpanloomError) as refused:
         run(store.ensure_project(name))
     assert [v.field for v in refused.value.violations] == ["project"]
+
+
+def test_a_sign_in_link_gives_its_key_once(store: Store, run: Run[Any], project: str) -> None:
+    key = a_key(project)
+    run(store.create_key(key))
+    link = SignInLink(digest=f"{project} digest", key_id=key.id, expires_ns=2**62)
+    run(store.add_sign_in_link(link))
+    assert run(store.use_sign_in_link("another", 1)) is None
+    assert run(store.use_sign_in_link(link.digest, 1)) == key
+    assert run(store.use_sign_in_link(link.digest, 1)) is None
+
+
+def test_of_two_who_use_a_link_at_once_one_gets_the_key(
+    store: Store, run: Run[Any], project: str
+) -> None:
+    key = a_key(project)
+    run(store.create_key(key))
+    run(store.add_sign_in_link(SignInLink(digest=project, key_id=key.id, expires_ns=2**62)))
+
+    async def both() -> list[Key | None]:
+        return await asyncio.gather(*(store.use_sign_in_link(project, 1) for _ in range(8)))
+
+    found = run(both())
+    assert [one for one in found if one is not None] == [key]
+
+
+def test_a_link_that_expired_or_whose_key_was_revoked_gives_nothing(
+    store: Store, run: Run[Any], project: str
+) -> None:
+    key, revoked = a_key(project), a_key(project, 2)
+    for one in (key, revoked):
+        run(store.create_key(one))
+    run(store.revoke_key(revoked.id, 5))
+    for name, key_id, expires_ns in (
+        ("expired", key.id, 10),
+        ("revoked", revoked.id, 2**62),
+        ("unknown", "none", 2**62),
+    ):
+        link = SignInLink(digest=project + name, key_id=key_id, expires_ns=expires_ns)
+        run(store.add_sign_in_link(link))
+        assert run(store.use_sign_in_link(link.digest, 10)) is None

@@ -8,6 +8,7 @@ from spanloom.model.catalog import (
     Key,
     PromptTag,
     PromptVersion,
+    SignInLink,
     trace_scan,
 )
 from spanloom.model.genai import Json
@@ -72,6 +73,7 @@ __all__ = [
     "PromptTag",
     "PromptVersion",
     "Sent",
+    "SignInLink",
     "SlicedList",
     "Span",
     "SpanQuery",

@@ -24,6 +24,15 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SignInLink:
+    """A link by which a person signs in once with a key: the digest of its token."""
+
+    digest: str
+    key_id: str
+    expires_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
     """A set of traces of one feature that are compared."""
 

@@ -13,6 +13,7 @@ from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.model import Key, api_keys
 from spanloom.model.addresses import is_loopback
 from spanloom.model.projects import INSTANCE
+from spanloom.server.sign_in import ticket_key_id, ticket_opens
 
 # A revoked key is refused everywhere within this time; a valid one costs no query in between.
 CACHE_SECONDS = 1.0
@@ -55,7 +56,7 @@ class ApiKeyAuthenticator:
     """Knows callers by their key.
 
     It is read from `Authorization: Bearer <key>`, `Authorization: Basic base64(<any user>:<key>)`
-    or `wandb-api-key: <key>`.
+    or `wandb-api-key: <key>`. A ticket (`sign_in`) may take the place of the key.
     """
 
     needs_no_key = False
@@ -70,9 +71,8 @@ class ApiKeyAuthenticator:
         known = self._known.get(text)
         if known and known[0] > now:
             return known[1]
-        key_id = api_keys.key_id(text)
-        key = await self._store.find_key(key_id) if key_id else None
-        if key is None or not api_keys.opens(key, text):
+        key = await valid_key(self._store, text)
+        if key is None:
             self._known.pop(text, None)
             raise SpanloomError(
                 Code.UNAUTHENTICATED, Reason.INVALID_CREDENTIALS, "the API key is not valid"
@@ -82,6 +82,15 @@ class ApiKeyAuthenticator:
         principal = Principal(key.project, key.role, key.id)
         self._known[text] = (now + CACHE_SECONDS, principal)
         return principal
+
+
+async def valid_key(store: KeyStore, text: str) -> Key | None:
+    """The key of which the text is the secret or a ticket, if it is valid."""
+    key_id = api_keys.key_id(text) or ticket_key_id(text)
+    key = await store.find_key(key_id) if key_id else None
+    if key and (api_keys.opens(key, text) or ticket_opens(key, text, time.time())):
+        return key
+    return None
 
 
 class NoAuth:
@@ -105,17 +114,17 @@ class NoAuth:
         if origin and not self._is_ours(origin):
             raise _foreign("origin", origin)
         host = metadata.get("host", "")
-        if host and not is_loopback(_without_port(host)):
+        if host and not is_loopback(without_port(host)):
             raise _foreign("host", host)
         return Principal(INSTANCE, "admin")
 
     def _is_ours(self, origin: str) -> bool:
         if origin in self._origins or "*" in self._origins:
             return True
-        return is_loopback(_without_port(origin.partition("://")[2]))
+        return is_loopback(without_port(origin.partition("://")[2]))
 
 
-def _without_port(host: str) -> str:
+def without_port(host: str) -> str:
     """The name or address in `HOST`, `HOST:PORT` or `[IPV6]:PORT`; "" for anything else."""
     match = _HOST.fullmatch(host)
     return (match[1] or match[2]) if match else ""

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from spanloom.model import Feedback, FeedbackQuery, Key, Page
+from spanloom.model import Feedback, FeedbackQuery, Key, Page, SignInLink
 from spanloom.model.patch import Patch
 from spanloom.store.catalog import Catalog, Datasets
 from spanloom.store.evaluations import EvaluationQueue
@@ -181,6 +181,15 @@ class ControlStore(Protocol):
 
     async def list_keys(self) -> list[Key]:
         """All keys, revoked ones too, oldest first."""
+        ...
+
+    async def add_sign_in_link(self, link: SignInLink) -> None:
+        """Store a link, and delete those that have expired."""
+        ...
+
+    async def use_sign_in_link(self, digest: str, now_ns: int) -> Key | None:
+        """Delete the link with this digest; its key, unless the link has expired or the key is
+        revoked. Of several calls at once, one gets the key."""
         ...
 
     async def revoke_key(self, key_id: str, revoked_ns: int) -> bool:

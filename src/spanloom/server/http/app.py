@@ -22,6 +22,7 @@ from spanloom.server.http.transcode import JSON, RouteError
 from spanloom.server.http.web_rpc import EXPOSED_HEADERS, WebRpcApp
 from spanloom.server.methods import Method
 from spanloom.server.middleware import REQUEST_ID, Middleware, log_refusal, request_id_of
+from spanloom.server.ui.pages import Pages, not_stored
 
 
 def http_app(
@@ -32,6 +33,7 @@ def http_app(
     max_request_bytes: int,
     cors_origins: Sequence[str] = (),
     routes: Sequence[BaseRoute] = (),
+    ui: Pages | None = None,
 ) -> ASGIApp:
     """An ASGI app with health, the pages of the contract, the given routes, and its methods.
 
@@ -41,6 +43,7 @@ def http_app(
         ready: Whether the store answers.
         cors_origins: Pages of these origins may call; "*" for all.
         routes: More routes and mounts, for paths that the contract does not have.
+        ui: The web page.
 
     Raises:
         AnnotationError: The contract has a rule that cannot be served.
@@ -61,11 +64,23 @@ def http_app(
             *contract_routes(methods),
             *docs_routes(),
             *routes,
+            *(ui.routes(rest.refuse) if ui else ()),
         ],
         exception_handlers={404: _refuse, 405: _refuse},
     )
     pages.router.redirect_slashes = False
     pages.router.default = rest.refuse
+
+    async def call_of_page(
+        ui: Pages, called: Scope, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        route = rest.find(called)
+        if refusal := ui.refusal(scope):
+            await refusal(scope, receive, send)
+        elif route:
+            await rest.answer(route, called, receive, not_stored(send))
+        else:
+            await rest.refuse(called, receive, not_stored(send))
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         # The contract is asked first: its own routers are tables, where Starlette tries one regular
@@ -74,6 +89,8 @@ def http_app(
             await rpc.answer(method, scope, receive, send)
         elif route := rest.find(scope):
             await rest.answer(route, scope, receive, send)
+        elif ui and (called := ui.api(scope)):
+            await call_of_page(ui, called, scope, receive, send)
         else:
             await pages(scope, receive, send)
 

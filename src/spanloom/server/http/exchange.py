@@ -97,16 +97,17 @@ class Exchange:
             message.ByteSize() // 1024, partial(json_form.write, message)
         )
 
-    async def pack(self, data: bytes, accepted: str) -> tuple[bytes, bool]:
-        """The data, compressed if that is worth it and the client accepts it; whether it is.
 
-        Args:
-            accepted: The value of the header that lists what the client accepts.
-        """
-        if len(data) < compression.WORTH_COMPRESSING or not accepts_gzip(accepted):
-            return data, False
-        units = len(data) // _PACKED_BYTES_A_UNIT
-        return await run_in_thread_if_large(units, partial(compression.gzipped, data)), True
+async def pack(data: bytes, accepted: str) -> tuple[bytes, bool]:
+    """The data, compressed if that is worth it and the client accepts it; whether it is.
+
+    Args:
+        accepted: The value of the header that lists what the client accepts.
+    """
+    if len(data) < compression.WORTH_COMPRESSING or not accepts_gzip(accepted):
+        return data, False
+    units = len(data) // _PACKED_BYTES_A_UNIT
+    return await run_in_thread_if_large(units, partial(compression.gzipped, data)), True
 
 
 def accepts_gzip(accepted: str) -> bool:

@@ -15,6 +15,7 @@ from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.errors import SpanloomError, unsupported_encoding
 from spanloom.server import status
 from spanloom.server.admission import Held
+from spanloom.server.http.exchange import pack
 from spanloom.server.http.request import (
     ClientGoneError,
     GoneWatch,
@@ -155,7 +156,10 @@ class RestApp:
             refusal = as_error(error, request_id, route.method.full_name)
             await send_error(send, refusal, request_id, form)
             return
+        body, is_packed = await pack(body, metadata.get("accept-encoding", ""))
         headers = [*ignored_fields(ignored), *noted(notes)]
+        if is_packed:
+            headers += [(b"content-encoding", b"gzip"), (b"vary", b"accept-encoding")]
         await send_body(send, 200, content_type, body, request_id, headers)
 
     async def _send_stream(

@@ -18,7 +18,7 @@ from spanloom.errors import Code, Reason, SpanloomError, unsupported_encoding
 from spanloom.server import status
 from spanloom.server.http.connect import CONNECT, check_version, error_json, message_in
 from spanloom.server.http.envelope import COMPRESSED, opened, sealed
-from spanloom.server.http.exchange import Exchange, Protocol, accepts_gzip, check_encoding
+from spanloom.server.http.exchange import Exchange, Protocol, accepts_gzip, check_encoding, pack
 from spanloom.server.http.grpc_web import GRPC_WEB, decoded
 from spanloom.server.http.request import (
     ClientGoneError,
@@ -178,7 +178,7 @@ class WebRpcApp:
             headers += error_headers(refusal)
             await send_body(send, code, JSON, body, exchange.request_id, headers)
             return
-        data, is_packed = await exchange.pack(data, metadata.get("accept-encoding", ""))
+        data, is_packed = await pack(data, metadata.get("accept-encoding", ""))
         headers += ignored_fields(exchange.ignored[:MOST_IGNORED])
         if is_packed:
             headers.append((b"content-encoding", b"gzip"))
@@ -215,9 +215,7 @@ class WebRpcApp:
                         if isinstance(result, SpanloomError):
                             error = result
                         else:
-                            data, is_packed = await exchange.pack(
-                                await exchange.write(result), accepted
-                            )
+                            data, is_packed = await pack(await exchange.write(result), accepted)
                             await put(sealed(COMPRESSED if is_packed else 0, data), more=True)
             except Exception as failure:  # noqa: BLE001 - the funnel
                 error = as_error(failure, exchange.request_id, exchange.method.full_name)

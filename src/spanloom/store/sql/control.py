@@ -10,7 +10,7 @@ from dataclasses import replace
 from sqlalchemy import Connection
 
 from spanloom import errors
-from spanloom.model import EVALUATION, Feedback, FeedbackQuery, Json, Key, Page
+from spanloom.model import EVALUATION, Feedback, FeedbackQuery, Json, Key, Page, SignInLink
 from spanloom.model.patch import APPENDED, Patch
 from spanloom.store.control import ControlStore
 from spanloom.store.once import Once
@@ -212,6 +212,27 @@ class SqlControl(ControlStore):
 
     async def list_keys(self) -> list[Key]:
         return await self._read(lambda c: [rows.to_key(row) for row in c.execute(queries.KEYS)])
+
+    async def add_sign_in_link(self, link: SignInLink) -> None:
+        row = [link.digest, link.key_id, link.expires_ns]
+        now_ns = time.time_ns()
+
+        def write(transaction: Transaction) -> None:
+            transaction.connection.execute(queries.EXPIRED_LINKS, {"now_ns": now_ns})
+            transaction.write({tables.sign_in_links: [row]})
+
+        await self._write(write)
+
+    async def use_sign_in_link(self, digest: str, now_ns: int) -> Key | None:
+        parameters = {"digest": digest, "now_ns": now_ns}
+
+        def write(transaction: Transaction) -> Key | None:
+            row = transaction.connection.execute(queries.KEY_OF_LINK, parameters).first()
+            transaction.connection.execute(queries.USED_LINK, {"digest": digest})
+            return rows.to_key(row) if row else None
+
+        key: Key | None = await self._write(write)
+        return key
 
     async def revoke_key(self, key_id: str, revoked_ns: int) -> bool:
         parameters = {"key_id": checked(id=key_id)["id"], "at_ns": revoked_ns}

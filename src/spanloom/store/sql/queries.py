@@ -32,7 +32,16 @@ from spanloom.store.sql.database import Database
 from spanloom.store.sql.event_ids import of_events, of_patched_event
 from spanloom.store.sql.reading import select_whole
 from spanloom.store.sql.rows import FEEDBACK_COLUMNS, KEY_COLUMNS, TRACE_COLUMNS
-from spanloom.store.sql.tables import evaluations, feedback, is_text, keys, patches, spans, traces
+from spanloom.store.sql.tables import (
+    evaluations,
+    feedback,
+    is_text,
+    keys,
+    patches,
+    sign_in_links,
+    spans,
+    traces,
+)
 from spanloom.store.sql.tables import projects as tables_projects
 
 _project: BindParameter[str] = bindparam("project")
@@ -72,6 +81,18 @@ REVOKE_KEY = (
     .where(keys.c.id == bindparam("key_id"))
     .values(revoked_ns=func.coalesce(keys.c.revoked_ns, bindparam("at_ns")))
 )
+# The valid key of a link that has not expired.
+KEY_OF_LINK = (
+    select(*KEY_COLUMNS)
+    .join(sign_in_links, sign_in_links.c.key_id == keys.c.id)
+    .where(
+        sign_in_links.c.digest == bindparam("digest"),
+        sign_in_links.c.expires_ns > bindparam("now_ns"),
+        keys.c.revoked_ns.is_(None),
+    )
+)
+USED_LINK = delete(sign_in_links).where(sign_in_links.c.digest == bindparam("digest"))
+EXPIRED_LINKS = delete(sign_in_links).where(sign_in_links.c.expires_ns <= bindparam("now_ns"))
 
 
 def event(database: Database, project: str, event_id: str, trace_id: str = "") -> Select[Any]:

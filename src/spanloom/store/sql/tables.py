@@ -418,6 +418,14 @@ words = Table("words", metadata, _key("word"), sqlite_with_rowid=False)
 
 projects = Table("projects", metadata, _key("name"), _whole("created_ns"))
 
+sign_in_links = Table(
+    "sign_in_links",
+    metadata,
+    _key("digest"),
+    _text("key_id"),
+    _whole("expires_ns"),
+)
+
 keys = Table(
     "keys",
     metadata,
