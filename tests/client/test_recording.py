@@ -224,7 +224,7 @@ ANYTHING = st.recursive(
     | st.floats()
     | st.text()
     | st.binary()
-    | st.just(Rude())
+    | st.builds(Rude)
     | st.characters(categories=["Cs"]),
     lambda inner: (
         st.lists(inner, max_size=3)

@@ -71,7 +71,7 @@ def test_json_stays_json() -> None:
     assert row["output"] is None
 
 
-@given(st.lists(spans(), min_size=1, max_size=3))
+@given(st.lists(spans, min_size=1, max_size=3))
 def test_every_span_is_a_row(made: Any) -> None:
     table = to_arrow(made)
     assert isinstance(table, pyarrow.Table)
