@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -118,6 +120,24 @@ def load(given: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> S
         elif (text := environ.get(PREFIX + setting.name.upper())) is not None:
             values[setting.name] = _parsed(setting.name, text, type(setting.default))
     return Settings(**values)
+
+
+# Settings of the commands and of the client.
+_OF_CLIENTS = ("URL", "KEY", "PROJECT", "CONFIG")
+# Kubernetes sets these for a service of the name spanloom.
+_OF_KUBERNETES = re.compile(rf"{PREFIX}(SERVICE|PORT)(_.*)?")
+
+
+def misspelt(environ: Mapping[str, str]) -> list[str]:
+    """A line for each variable that looks like a setting and is none."""
+    known = [PREFIX + name for name in (*(f.name.upper() for f in fields(Settings)), *_OF_CLIENTS)]
+    lines = []
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and name not in known and not _OF_KUBERNETES.fullmatch(name):
+            close = difflib.get_close_matches(name, known, 1)
+            meant = f"; did you mean {close[0]}?" if close else ""
+            lines.append(f"warning: {name} is not a setting{meant}")
+    return lines
 
 
 def split_address(address: str, name: str = "address") -> tuple[str, int]:

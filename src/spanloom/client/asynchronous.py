@@ -68,6 +68,7 @@ class AsyncClient:
         made = connection(url, key, project, credentials)
         self._calls = AsyncCalls(made, channel, timeout, attempts)
         self.channel = channel = self._calls.channel
+        self.project = made.project  # "" for that of the key
         self._spans = SpanServiceStub(channel)
         self._query = QueryServiceStub(channel)
         self._chats = ChatServiceStub(channel)
@@ -103,6 +104,12 @@ class AsyncClient:
                 object.
         """
         return await self._calls.call(method, request, repeat=repeat)
+
+    def stream(
+        self, method: aio.UnaryStreamMultiCallable[RequestT, ResponseT], request: RequestT
+    ) -> AsyncIterator[ResponseT]:
+        """Call a method with many responses once, without a deadline."""
+        return self._calls.stream(method, request)
 
     # Spans
 

@@ -68,6 +68,7 @@ class Client:
         made = connection(url, key, project, credentials)
         self._calls = Calls(made, channel, timeout, attempts)
         self.channel = channel = self._calls.channel
+        self.project = made.project  # "" for that of the key
         self._spans = SpanServiceStub(channel)
         self._query = QueryServiceStub(channel)
         self._chats = ChatServiceStub(channel)
@@ -103,6 +104,12 @@ class Client:
                 object.
         """
         return self._calls.call(method, request, repeat=repeat)
+
+    def stream(
+        self, method: grpc.UnaryStreamMultiCallable[RequestT, ResponseT], request: RequestT
+    ) -> Iterator[ResponseT]:
+        """Call a method with many responses once, without a deadline."""
+        return self._calls.stream(method, request)
 
     # Spans
 

@@ -92,6 +92,15 @@ class Calls:
                 return
             page.page_token = response.next_page_token
 
+    def stream(
+        self, method: grpc.UnaryStreamMultiCallable[RequestT, ResponseT], request: RequestT
+    ) -> Iterator[ResponseT]:
+        """The responses of one call. It is not repeated."""
+        try:
+            yield from method(request, metadata=self.metadata)
+        except grpc.RpcError as failure:
+            raise call_error(failure) from None
+
     def tail(
         self, method: grpc.UnaryStreamMultiCallable[RequestT, ResponseT], request: RequestT
     ) -> Iterator[Any]:
@@ -183,6 +192,16 @@ class AsyncCalls:
             if not response.next_page_token:
                 return
             page.page_token = response.next_page_token
+
+    async def stream(
+        self, method: aio.UnaryStreamMultiCallable[RequestT, ResponseT], request: RequestT
+    ) -> AsyncIterator[ResponseT]:
+        """As `Calls.stream`."""
+        try:
+            async for response in method(request, metadata=self.metadata):
+                yield response
+        except grpc.RpcError as failure:
+            raise call_error(failure) from None
 
     async def tail(
         self, method: aio.UnaryStreamMultiCallable[RequestT, ResponseT], request: RequestT

@@ -35,6 +35,7 @@ class Connection:
 
     target: str
     credentials: grpc.ChannelCredentials | None
+    project: str
     metadata: tuple[tuple[str, str | bytes], ...]
 
     def __repr__(self) -> str:
@@ -76,6 +77,7 @@ def connection(
         if not (key.isascii() and key.isprintable()):
             raise ValueError("the key has characters that no key has")
         metadata.append(("authorization", f"Bearer {key}"))
-    if project := project or os.environ.get("SPANLOOM_PROJECT"):
+    project = project or os.environ.get("SPANLOOM_PROJECT") or ""
+    if project:
         metadata.append(("x-spanloom-project-bin", project.encode()))
-    return Connection(parts.netloc.rpartition("@")[2], credentials, tuple(metadata))
+    return Connection(parts.netloc.rpartition("@")[2], credentials, project, tuple(metadata))

@@ -7,7 +7,7 @@ maps and JSON values are JSON text, but a list of strings is a list.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf import json_format
@@ -43,6 +43,12 @@ def to_arrow(messages: Iterable[Message]) -> pyarrow.Table:
     Raises:
         ValueError: There is no message, so that the columns are not known.
     """
+    rows = _all(messages)
+    return arrow_table(rows, rows[0].DESCRIPTOR)
+
+
+def arrow_table(rows: Sequence[Message], message_type: Any) -> pyarrow.Table:
+    """The same for a type, by its descriptor; there may be no rows."""
     import pyarrow as pa
 
     types = {
@@ -50,8 +56,9 @@ def to_arrow(messages: Iterable[Message]) -> pyarrow.Table:
         "timestamp": pa.timestamp("ns", "UTC"),
     }
     made = {}
-    for (name, kind, _), values in _filled(messages):
+    for name, kind, value in columns_of(message_type):
         arrow = _TYPES[kind][0]
+        values = [value(row) for row in rows]
         made[name] = pa.array(values, types.get(arrow) or getattr(pa, arrow)())
     return pa.table(made)
 
@@ -64,8 +71,10 @@ def to_pandas(messages: Iterable[Message]) -> pandas.DataFrame:
     """
     import pandas as pd
 
+    rows = _all(messages)
     made = {}
-    for (name, kind, _), values in _filled(messages):
+    for name, kind, value in columns_of(rows[0].DESCRIPTOR):
+        values = [value(row) for row in rows]
         if kind == "time":
             made[name] = pd.to_datetime(pd.Series(values, dtype="Int64"), unit="ns", utc=True)
         else:
@@ -74,7 +83,7 @@ def to_pandas(messages: Iterable[Message]) -> pandas.DataFrame:
 
 
 def columns_of(message_type: Any, prefix: str = "") -> Iterator[Column]:
-    """The columns of a type, by its descriptor: name, kind, and a function that gives the value of a message."""
+    """The columns of a type, by its descriptor: each a name, a kind, and the value of a message."""
     for field in message_type.fields:
         nested = field.message_type
         if nested is not None and not field.is_repeated and not _is_value(nested):
@@ -84,12 +93,11 @@ def columns_of(message_type: Any, prefix: str = "") -> Iterator[Column]:
             yield f"{prefix}{field.name}", *_column(field)
 
 
-def _filled(messages: Iterable[Message]) -> Iterator[tuple[Column, list[Any]]]:
+def _all(messages: Iterable[Message]) -> list[Message]:
     rows = list(messages)
     if not rows:
         raise ValueError("there is no message to make a table of")
-    for column in columns_of(rows[0].DESCRIPTOR):
-        yield column, [column[2](row) for row in rows]
+    return rows
 
 
 def _inside(name: str, value: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -147,7 +155,7 @@ def enum_name(field: Any, number: int) -> str | None:
     if number not in values:  # of a newer server
         return str(number)
     prefix = values[0].name.removesuffix("UNSPECIFIED") if 0 in values else ""
-    return values[number].name.removeprefix(prefix).lower()
+    return str(values[number].name).removeprefix(prefix).lower()
 
 
 def _json(value: Message) -> str:
