@@ -196,7 +196,9 @@ def test_migrating_twice_is_migrating_once(tmp_path: Path) -> None:
     assert ok("keys", "list", "--database", "sqlite:///a/b.db", cwd=tmp_path) == ""
 
 
-@pytest.mark.parametrize("command", ["keys list", "keys revoke 00", "chat t"])
+@pytest.mark.parametrize(
+    "command", ["keys list", "keys revoke 00", "chat t --database sqlite:///spanloom.db"]
+)
 def test_reading_makes_no_database(command: str, tmp_path: Path) -> None:
     assert "the file spanloom.db does not exist" in refused(*command.split(), cwd=tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -417,11 +419,12 @@ def test_the_chat_is_drawn_for_a_trace_of_the_project(tmp_path: Path) -> None:
             trust_env=False,
         )
         assert answer.status_code == 200
-        drawn = ok("chat", "t 1", "--project", "geo", cwd=tmp_path)  # while the server runs
+        here = ("--database", "sqlite:///spanloom.db")
+        drawn = ok("chat", "t 1", "--project", "geo", *here, cwd=tmp_path)  # while the server runs
     for text in ("capital", "t 1", "Capital of France?", "Paris", "2 messages"):
         assert text in drawn
-    assert ok("chat", "t 1", "--project", "geo", "--model-tool-calls", cwd=tmp_path)
-    assert "no trace 't 1' in project 'default'" in refused("chat", "t 1", cwd=tmp_path)
+    assert ok("chat", "t 1", "--project", "geo", "--model-tool-calls", *here, cwd=tmp_path)
+    assert "no trace and no conversation 't 1'" in refused("chat", "t 1", *here, cwd=tmp_path)
     query = "SELECT name, kind FROM v_spans"
     assert "capital" in ok("sql", query, cwd=tmp_path)
     assert ok("sql", query, "--format", "csv", cwd=tmp_path).split() == [

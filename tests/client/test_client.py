@@ -225,7 +225,7 @@ class Busy(SpanServiceServicer):
 def test_a_call_is_repeated_as_the_server_asks(
     kind: str, code: grpc.StatusCode, retry: float | None, refusals: int, calls: int
 ) -> None:
-    busy = Busy(refusals, code, retry)
+    busy = Busy(refusals, code, retry)  # type: ignore[abstract]
 
     async def get(url: str) -> str:
         async with AsyncClient(url) as client:
@@ -245,7 +245,7 @@ def test_a_call_is_repeated_as_the_server_asks(
 
 
 def test_an_interrupted_tail_goes_on_after_its_last_response() -> None:
-    busy = Busy(0, grpc.StatusCode.OK, None)
+    busy = Busy(0, grpc.StatusCode.OK, None)  # type: ignore[abstract]
     with scripted(add_SpanServiceServicer_to_server, busy) as url, Client(url) as client:
         responses = client.tail_spans(cursor="a")
         assert [next(responses).cursor for _ in range(3)] == [
@@ -258,7 +258,7 @@ def test_an_interrupted_tail_goes_on_after_its_last_response() -> None:
 
 
 def test_key_and_project_are_sent_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    busy = Busy(0, grpc.StatusCode.OK, None)
+    busy = Busy(0, grpc.StatusCode.OK, None)  # type: ignore[abstract]
     monkeypatch.setenv("SPANLOOM_KEY", "sl_secret")
     monkeypatch.setenv("SPANLOOM_PROJECT", "naïve")
     with scripted(add_SpanServiceServicer_to_server, busy) as url:

@@ -36,7 +36,7 @@ def tree(client: Client, trace_id: str) -> dict[str, str]:
 
 
 def test_blocks_make_a_tree(client: Client) -> None:
-    with client.record("root", kind="agent", conversation_id="talk") as root:
+    with client.record("root", agent="Ada", kind="agent", conversation_id="talk") as root:
         with client.record("left"):
             with client.record("leaf", kind="tool", tool="search", input={"q": 1}) as leaf:
                 leaf.update(output=[1, 2], attributes={"n": 1, "b": True}, metadata={"m": None})
@@ -52,9 +52,10 @@ def test_blocks_make_a_tree(client: Client) -> None:
         "right": "root",
     }
     stored = client.get_span(leaf.trace_id, leaf.span_id)
-    assert stored.conversation_id == "talk"
+    assert (stored.conversation_id, stored.agent.name) == ("talk", "Ada")
     assert (stored.kind, stored.tool.name) == (span_pb2.SPAN_KIND_TOOL, "search")
-    assert json_format.MessageToDict(stored.output) == [1, 2]
+    output: Any = json_format.MessageToDict(stored.output)
+    assert output == [1, 2]
     assert stored.attributes["n"].int_value == 1
     assert stored.status.code == span_pb2.STATUS_CODE_OK
     assert stored.end_time.ToNanoseconds() >= stored.start_time.ToNanoseconds()
@@ -83,7 +84,7 @@ def test_a_traced_function_records_arguments_and_result(client: Client) -> None:
             return {city: days}
 
         @client.traced("later", kind="function", output="hidden")
-        async def later(self, city: str) -> str:
+        async def later(self, city: str) -> Any:
             seen.append(current_span())
             return self.ask(city)[city]
 
@@ -146,7 +147,8 @@ def test_one_invalid_span_does_not_take_the_others_with_it(client: Client) -> No
 def test_a_full_queue_makes_who_records_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "WAITING_SPANS", 3)
     monkeypatch.setattr(batches, "BATCH_SPANS", 1)
-    go_on, taken = threading.Semaphore(0), []
+    go_on = threading.Semaphore(0)
+    taken: list[str] = []
 
     def send(spans: list[span_pb2.Span]) -> tuple[int, Exception | None]:
         go_on.acquire()

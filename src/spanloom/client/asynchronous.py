@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from types import TracebackType
@@ -148,7 +148,7 @@ class AsyncClient:
     async def read_text(self, trace_id: str, span_id: str, path: str) -> str:
         """A whole value of a span: a string, bytes in base64, all else as JSON."""
         text: list[str] = []
-        request = span.ReadSpanTextRequest(trace_id=trace_id, span_id=span_id, path=path)
+        request = requests.read_text(trace_id, span_id, path)
         while True:
             response = await self.call(self._spans.ReadSpanText, request)
             text.append(response.text)
@@ -164,7 +164,7 @@ class AsyncClient:
         cursor: str = "",
         basic: bool = False,
         text_limit: int = 0,
-    ) -> AsyncIterator[span.TailSpansResponse]:
+    ) -> AsyncGenerator[span.TailSpansResponse, None]:
         """What is stored from now on, or after the cursor of an earlier response, without an end.
 
         The first response has no spans: what is stored after it is not missed. An interrupted
@@ -279,7 +279,7 @@ class AsyncClient:
 
     def tail_messages(
         self, *, trace_id: str = "", conversation_id: str = "", cursor: str = ""
-    ) -> AsyncIterator[chat.TailChatResponse]:
+    ) -> AsyncGenerator[chat.TailChatResponse, None]:
         """A chat, and then its changes, without an end; see the comment of TailChat."""
         request = chat.TailChatRequest(
             trace_id=trace_id, conversation_id=conversation_id, cursor=cursor

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from types import TracebackType
@@ -146,7 +146,7 @@ class Client:
     def read_text(self, trace_id: str, span_id: str, path: str) -> str:
         """A whole value of a span: a string, bytes in base64, all else as JSON."""
         text: list[str] = []
-        request = span.ReadSpanTextRequest(trace_id=trace_id, span_id=span_id, path=path)
+        request = requests.read_text(trace_id, span_id, path)
         while True:
             response = self.call(self._spans.ReadSpanText, request)
             text.append(response.text)
@@ -162,7 +162,7 @@ class Client:
         cursor: str = "",
         basic: bool = False,
         text_limit: int = 0,
-    ) -> Iterator[span.TailSpansResponse]:
+    ) -> Generator[span.TailSpansResponse, None, None]:
         """What is stored from now on, or after the cursor of an earlier response, without an end.
 
         The first response has no spans: what is stored after it is not missed. An interrupted
@@ -277,7 +277,7 @@ class Client:
 
     def tail_messages(
         self, *, trace_id: str = "", conversation_id: str = "", cursor: str = ""
-    ) -> Iterator[chat.TailChatResponse]:
+    ) -> Generator[chat.TailChatResponse, None, None]:
         """A chat, and then its changes, without an end; see the comment of TailChat."""
         request = chat.TailChatRequest(
             trace_id=trace_id, conversation_id=conversation_id, cursor=cursor

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
 from typing import Any, TypeVar
 
 import grpc
@@ -103,7 +103,7 @@ class Calls:
 
     def tail(
         self, method: grpc.UnaryStreamMultiCallable[RequestT, ResponseT], request: RequestT
-    ) -> Iterator[Any]:
+    ) -> Generator[Any, None, None]:
         """The responses of a stream, which begins again where it was interrupted."""
         position: Any = request
         failures = 0
@@ -205,7 +205,7 @@ class AsyncCalls:
 
     async def tail(
         self, method: aio.UnaryStreamMultiCallable[RequestT, ResponseT], request: RequestT
-    ) -> AsyncIterator[Any]:
+    ) -> AsyncGenerator[Any, None]:
         """As `Calls.tail`."""
         position: Any = request
         failures = 0

@@ -138,6 +138,8 @@ def recording(name: str, facts: Facts) -> Iterator[RecordedSpan]:
         message.trace_id = parent.trace_id
         message.parent_span_id = parent.span_id
         message.conversation_id = parent.message.conversation_id
+        if parent.message.agent.name:
+            message.agent.CopyFrom(parent.message.agent)
     span = RecordedSpan(message)
     span.update(**facts)
     # The clock of the machine may be set back meanwhile, the monotonic one not.

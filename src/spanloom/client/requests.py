@@ -17,6 +17,9 @@ from spanloom.v1 import query_service_pb2 as query
 from spanloom.v1 import review_service_pb2 as review
 from spanloom.v1 import span_service_pb2 as span
 
+# The most code points that ReadSpanText returns.
+_LONGEST_PART = 262_144
+
 
 class MessageConditions(TypedDict, total=False):
     """Conditions of SearchChatMessages."""
@@ -50,6 +53,13 @@ def list_spans(
 ) -> span.ListSpansRequest:
     return span.ListSpansRequest(
         filter=filter, trace_id=trace_id, view=_view(basic), text_limit=text_limit
+    )
+
+
+def read_text(trace_id: str, span_id: str, path: str) -> span.ReadSpanTextRequest:
+    # The server reads the whole span for each part.
+    return span.ReadSpanTextRequest(
+        trace_id=trace_id, span_id=span_id, path=path, limit=_LONGEST_PART
     )
 
 

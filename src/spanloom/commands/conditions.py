@@ -47,7 +47,8 @@ def condition_options(*names: str) -> Callable[[Command], Command]:
         for name in reversed(names):
             text = _TEXTS[name][1]
             made = click.option(f"--{name}", f"only_{name}", metavar="TEXT", help=text)(made)
-        return made
+        decorated: Command = made
+        return decorated
 
     return decorate
 

@@ -63,7 +63,8 @@ def connects(command: Command, *, create: bool = False) -> Command:
     made: Any = run
     for option in reversed(_OPTIONS):
         made = option(made)
-    return made
+    decorated: Command = made
+    return decorated
 
 
 def connects_and_creates(command: Command) -> Command:
@@ -94,9 +95,10 @@ def connected(
     from spanloom.client.blocking import Client
 
     if offline:
+        from spanloom.model.projects import DEFAULT_PROJECT
         from spanloom.operations.local import LocalChannel
 
-        with LocalChannel(offline, project=project or "", create=create) as channel:
+        with LocalChannel(offline, project=project or DEFAULT_PROJECT, create=create) as channel:
             local: Any = channel
             with Client(channel=local, key="", project=project) as client:
                 yield client

@@ -8,6 +8,7 @@ is printed on standard error.
 from __future__ import annotations
 
 import functools
+import itertools
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC
@@ -151,7 +152,10 @@ class _Counted:
     """The first items of an iterable, counted. `has_more` is known at the end."""
 
     def __init__(self, items: Iterable[Any], limit: int) -> None:
-        self._items, self._limit = iter(items), limit
+        rest = iter(items)
+        # What cannot be read fails here, before anything is printed.
+        self._items = itertools.chain(list(itertools.islice(rest, 1)), rest)
+        self._limit = limit
         self.number = 0
         self.has_more = False
 

@@ -137,13 +137,13 @@ def import_spans(client: Client, *, file: Any, format: str | None, shape: str) -
 
 
 def _import_spans(client: Client, file: Any, format: str) -> tuple[int, int]:
-    from spanloom.operations.span_files import spans_of
+    from spanloom.operations.span_files import spans_of, to_import
 
     stored = rejected = 0
     with progress("spans") as bar:
         task = bar.add_task("spans", total=None)
         for places, spans in _batches(spans_of(file, format)):
-            response = client.import_spans(spans)
+            response = client.import_spans([to_import(span) for span in spans])
             stored += response.stored_count
             rejected += response.rejected_count
             for one in response.rejections:

@@ -14,7 +14,7 @@ from typing import Any, Self
 from spanloom.adapters.restore import restore
 from spanloom.app import methods
 from spanloom.model import uuid7
-from spanloom.model.projects import INSTANCE
+from spanloom.model.projects import DEFAULT_PROJECT, INSTANCE
 from spanloom.services.context import CallContext
 from spanloom.store.store import Store
 
@@ -30,7 +30,9 @@ class LocalChannel:
         SetupError: The database cannot be used.
     """
 
-    def __init__(self, database: str, *, project: str = "", create: bool = False) -> None:
+    def __init__(
+        self, database: str, *, project: str = DEFAULT_PROJECT, create: bool = False
+    ) -> None:
         self._database, self._project, self._create = database, project, create
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)

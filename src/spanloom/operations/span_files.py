@@ -21,7 +21,7 @@ from spanloom.codec import json_codec
 from spanloom.codec.text_cuts import texts_of
 from spanloom.codec.value_path import path_text
 from spanloom.errors import SetupError, invalid_field
-from spanloom.v1.span_pb2 import Span
+from spanloom.v1.span_pb2 import COST_SOURCE_COMPUTED, Span
 
 # What a file can be, with what one of its spans is called.
 FORMATS: Final = {"jsonl": "line", "parquet": "row"}
@@ -73,6 +73,14 @@ def whole_span(client: Client, span: Span) -> Span:
             held = b"{%s:%s}" % (orjson.dumps(cut.field), whole.encode())
             span.MergeFrom(json_codec.parse(held, Span).message)
     span.ClearField("text_cuts")
+    return span
+
+
+def to_import(span: Span) -> Span:
+    """The span as it is written again: without what the server itself computes."""
+    if span.model.cost_source == COST_SOURCE_COMPUTED:
+        for name in ("cost_usd", "input_cost_usd", "output_cost_usd", "cost_source"):
+            span.model.ClearField(name)
     return span
 
 
