@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from spanloom import cli, config
+from spanloom import config
+from spanloom.commands.serve import serve
 from tests.servers import LiveServer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -84,7 +85,9 @@ class Reader:
         text = text.replace("127.0.0.1:4317", running.grpc_address)
         text = text.replace("127.0.0.1:4318", running.http_address)
         return re.sub(
-            r"(\.venv/bin/)?\bspanloom (?=keys|chat|sql)", f"{sys.executable} -m spanloom ", text
+            r"(\.venv/bin/)?\bspanloom (?=keys|chat|sql|traces)",
+            f"{sys.executable} -m spanloom ",
+            text,
         )
 
     def run(self, *command: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -163,6 +166,11 @@ def test_the_chat_is_drawn_as_shown(reader: Reader) -> None:
     assert "Hello world" in drawn
 
 
+@pytest.mark.parametrize("block", of("sh", "spanloom traces"))
+def test_lists_are_printed_as_shown(reader: Reader, block: Block) -> None:
+    assert reader.shell(block).stdout.startswith("trace id\t")
+
+
 def test_the_database_is_read_with_sql_as_shown(reader: Reader) -> None:
     [create] = [b for b in ALL[README] if b.language == "sh" and "/events/batch" in b.text]
     reader.shell(create)
@@ -173,7 +181,14 @@ def test_the_database_is_read_with_sql_as_shown(reader: Reader) -> None:
 
 
 def test_the_shell_blocks_are_all_of_a_kind_that_is_tested() -> None:
-    kinds = ("curl ", "make ", "spanloom keys create", "spanloom chat", "spanloom sql")
+    kinds = (
+        "curl ",
+        "make ",
+        "spanloom keys create",
+        "spanloom chat",
+        "spanloom sql",
+        "spanloom traces",
+    )
     assert [
         b
         for page in PAGES
@@ -217,7 +232,7 @@ def test_the_settings_are_those_of_the_program() -> None:
     }
     real[config.PREFIX + "WORKERS"] = "the cores"
     assert shown == real
-    options = [config.PREFIX + str(option.name).upper() for option in cli.serve.params]
+    options = [config.PREFIX + str(option.name).upper() for option in serve.params]
     assert sorted(list(shown)[:9]) == sorted(options)
     assert "The first nine are also options" in README.read_text()
 

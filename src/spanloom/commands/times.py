@@ -20,19 +20,26 @@ _AGO = re.compile(r"(\d{1,6})([smhdw])")
 
 
 class TimeType(click.ParamType[datetime]):
-    """A time: `7d` (seven days ago; also s, m, h, w), or ISO 8601, in UTC if it has no zone."""
+    """A time: `7d` (also s, m, h, w) away from now, or ISO 8601, in UTC if it has no zone.
+
+    Args:
+        sign: -1 for the past, 1 for the future.
+    """
 
     name = "TIME"
+
+    def __init__(self, sign: int) -> None:
+        self._sign = sign
 
     def convert(self, value: Any, param: Any, ctx: Any) -> datetime:
         if isinstance(value, datetime):
             return value
         if ago := _AGO.fullmatch(value):
-            return datetime.now(UTC) - int(ago[1]) * _UNITS[ago[2]]
+            return datetime.now(UTC) + self._sign * int(ago[1]) * _UNITS[ago[2]]
         try:
             given = datetime.fromisoformat(value)
         except ValueError:
-            self.fail(f"{value!r} must be a time like 2026-01-31T12:00Z, or 7d for 7 days ago")
+            self.fail(f"{value!r} must be a time like 2026-01-31T12:00Z, or 7d")
         return given if given.tzinfo else given.replace(tzinfo=UTC)
 
 
@@ -50,7 +57,8 @@ class DurationType(click.ParamType[timedelta]):
         return float(given[1]) * _UNITS[given[2] or "s"]
 
 
-TIME = TimeType()
+TIME = TimeType(-1)
+EXPIRY = TimeType(1)
 DURATION = DurationType()
 
 
