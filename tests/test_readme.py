@@ -30,6 +30,8 @@ DOCUMENTS = [
 ]
 LONGEST_LINE = 100
 DOCUMENTED = ROOT / "tests" / "data" / "documented"
+# A single quote inside single quotes, for the shell.
+QUOTE = "'\\''"
 NODE_PACKAGES = ("@grpc/grpc-js", "@grpc/proto-loader")
 
 
@@ -129,6 +131,33 @@ def test_every_python_block_prints_what_is_shown(reader: Reader, block: Block) -
     pattern = ".*".join(map(re.escape, shown.text.split("...")))
     printed = re.sub(r" +$", "", done.stdout, flags=re.MULTILINE)
     assert re.fullmatch(pattern, printed), printed
+
+
+AGENT = """
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+provider = TracerProvider()
+provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+with provider.get_tracer("agent").start_as_current_span("chat") as span:
+    span.set_attribute("gen_ai.operation.name", "chat")
+    span.set_attribute("gen_ai.request.model", "gpt-4o")
+    span.set_attribute("gen_ai.conversation.id", "of the variables")
+    span.set_attribute("gen_ai.input.messages",
+        '[{"role": "user", "parts": [{"type": "text", "content": "Who are you?"}]}]')
+provider.shutdown()
+"""
+
+
+@pytest.mark.parametrize("block", of("text", "OTEL_EXPORTER_OTLP_HEADERS"))
+def test_an_agent_is_seen_by_three_variables(reader: Reader, block: Block) -> None:
+    program = (
+        f"{reader.here(block.text)}\nexec {sys.executable} -c '{AGENT.replace(chr(39), QUOTE)}'"
+    )
+    reader.run("bash", "-euc", program)
+    drawn = reader.run(sys.executable, "-m", "spanloom", "chat", "of the variables").stdout
+    assert "Who are you?" in drawn
 
 
 @pytest.mark.parametrize("block", of("js"))
