@@ -23,7 +23,7 @@ from spanloom.evaluation import judge
 from spanloom.evaluation.runner import evaluate_until
 from spanloom.model import api_keys
 from spanloom.model.projects import DEFAULT_PROJECT, INSTANCE
-from spanloom.server import gc_tuning
+from spanloom.server import gc_tuning, metrics_page
 from spanloom.server.auth import ApiKeyAuthenticator, NoAuth
 from spanloom.server.grpc.server import GrpcServer
 from spanloom.server.http.app import http_app
@@ -230,8 +230,9 @@ def serve(settings: Settings, started: Callable[[Started], None]) -> bool:
     """
     gc_tuning.tune_gc()
     sys.setswitchinterval(_SWITCH_INTERVAL)
+    listener = metrics_page.listening(settings.metrics_address)
     if settings.workers == 1:
-        asyncio.run(_serve(settings, started))
+        asyncio.run(_serve(settings, started, listener=listener))
         return True
     # Bound and prepared once, before the workers: there is one port, one schema, one first key.
     with reserve(settings.grpc_address) as grpc, reserve(settings.http_address) as http:
@@ -247,29 +248,36 @@ def serve(settings: Settings, started: Callable[[Started], None]) -> bool:
             settings.workers,
             lambda ready: asyncio.run(_serve(settings, lambda _: ready(), Sockets(grpc, http))),
             grace=settings.drain_timeout + _GRACE_SECONDS,
-            beside=lambda ready: asyncio.run(_index(settings, ready)),
+            beside=lambda ready: asyncio.run(_beside(settings, ready, listener)),
         )
         return supervisor.run(all_ready)
 
 
 async def _serve(
-    settings: Settings, started: Callable[[Running], None], sockets: Sockets | None = None
+    settings: Settings,
+    started: Callable[[Running], None],
+    sockets: Sockets | None = None,
+    listener: socket.socket | None = None,
 ) -> None:
     stop = _stop_at_signals()
     async with running(settings, sockets) as server:
-        started(server)
-        await stop.wait()
+        with metrics_page.served(listener, server.store.figures):
+            started(server)
+            await stop.wait()
 
 
-async def _index(settings: Settings, ready: Callable[[], None]) -> None:
-    """Fill the index of terms and the sums over spans until a signal, when the workers leave time
-    for it."""
+async def _beside(
+    settings: Settings, ready: Callable[[], None], listener: socket.socket | None
+) -> None:
+    """What one process does for all workers until a signal: fill the index of terms and the sums
+    over spans, when the workers leave time for it, and show the metrics."""
     os.nice(_INDEXER_NICE)
     stop = _stop_at_signals()
     store = await open_store(settings, migrate=False, durable=False)
     try:
-        ready()
-        await store.follow_until(stop)
+        with metrics_page.served(listener, store.figures):
+            ready()
+            await store.follow_until(stop)
     finally:
         await store.close()
 

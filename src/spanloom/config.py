@@ -50,6 +50,7 @@ class Settings:
     )
     grpc_address: str = "127.0.0.1:4317"
     http_address: str = "127.0.0.1:4318"
+    metrics_address: str = "127.0.0.1:9464"  # of the page for Prometheus; "" for none
     workers: int = CORES
     no_auth: bool = False
     max_request_bytes: int = 64 * 1024 * 1024
@@ -74,8 +75,9 @@ class Settings:
     log_level: str = "info"
 
     def __post_init__(self) -> None:
-        for name in ("grpc_address", "http_address"):
-            split_address(getattr(self, name), name)
+        for name in ("grpc_address", "http_address", "metrics_address"):
+            if name != "metrics_address" or self.metrics_address:
+                split_address(getattr(self, name), name)
         if self.no_auth:
             for name in ("grpc_address", "http_address"):
                 if not is_loopback(split_address(getattr(self, name), name)[0]):

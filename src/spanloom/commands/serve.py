@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
+import tempfile
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -14,6 +18,11 @@ from spanloom.commands.stores import database_option, without_password
 @click.command()
 @click.option("--grpc-address", metavar="HOST:PORT", help="[default: 127.0.0.1:4317]")
 @click.option("--http-address", metavar="HOST:PORT", help="[default: 127.0.0.1:4318]")
+@click.option(
+    "--metrics-address",
+    metavar="HOST:PORT",
+    help="Of the page for Prometheus, /metrics; '' for none [default: 127.0.0.1:9464]",
+)
 @database_option
 @click.option(
     "--control-database",
@@ -46,6 +55,23 @@ from spanloom.commands.stores import database_option, without_password
 def serve(**given: Any) -> None:
     """Run the server until SIGINT or SIGTERM."""
     settings = config.load(given)
+    with _counting_together(settings.workers):
+        if not _serve(settings):
+            sys.exit(1)
+
+
+@contextlib.contextmanager
+def _counting_together(workers: int) -> Iterator[None]:
+    """The directory in which several workers count, before the module that counts is imported."""
+    if workers == 1:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="spanloom-") as directory:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
+        yield
+
+
+def _serve(settings: config.Settings) -> bool:
     from spanloom import app
 
     app.configure_logging(settings)
@@ -64,8 +90,7 @@ def serve(**given: Any) -> None:
             click.echo(_TRY.format(http=server.http_address, key=header))
         sys.stdout.flush()
 
-    if not app.serve(settings, started):
-        sys.exit(1)
+    return app.serve(settings, started)
 
 
 _TRY = """\

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import structlog
 from google.protobuf.message import Message
 
+from spanloom import metrics
 from spanloom.errors import Code, Reason, SpanloomError, shutting_down
 from spanloom.model import uuid7
 from spanloom.server.auth import Authenticator
@@ -156,6 +157,8 @@ class Middleware:
             return refusal
         finally:
             places.taken -= 1
+            seconds = None if method.takes_many else time.perf_counter() - started
+            metrics.called(method.full_name, code, reason, project, seconds)
             _log(method.full_name, request_id, started, transport, project, code, reason)
         return result
 
@@ -194,6 +197,7 @@ class Middleware:
             yield refusal
         finally:
             self._streams.taken -= 1
+            metrics.called(method.full_name, code, reason, project, None)
             _log(method.full_name, request_id, started, transport, project, code, reason)
 
     async def _in_time(self, requests: AsyncIterator[T]) -> AsyncIterator[T]:
@@ -278,6 +282,7 @@ def log_refusal(error: SpanloomError, request_id: str, *, transport: str, target
     Args:
         target: What it was for, like `GET /nowhere`, in place of the method's name.
     """
+    metrics.REFUSALS.labels(error.reason).inc()
     _log(target, request_id, time.perf_counter(), transport, "", error.code, error.reason)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import fields
 from functools import partial as bound
@@ -11,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, select
 
+from spanloom import metrics
 from spanloom.model import (
     MAX_TIME_NS,
     AgentQuery,
@@ -92,6 +94,7 @@ class SqlSpans(SqlNamedSpans, SpanStore):
                 transaction.scan_if_sampled(project, scans)
 
         await self._write(write, rows_only=True, rows=rows.count(work), size=made.size)
+        _count_stored(spans, made.refused)
         return made.refused
 
     async def write_trace(
@@ -388,3 +391,10 @@ def _page_of(matching: Iterator[Span], offset: int, limit: int, watch: Watch) ->
     except SliceOverError:
         return Page(page, total, is_lower_bound=True)
     return Page(page, total)
+
+
+def _count_stored(spans: Sequence[Span], refused: Sequence[RefusedSpan]) -> None:
+    left_out = {one.index for one in refused}
+    kept = (span.sent.adapter for n, span in enumerate(spans) if n not in left_out)
+    for api, number in Counter(kept).items():
+        metrics.SPANS_STORED.labels(api or "none").inc(number)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Engine
 
-from spanloom import errors
+from spanloom import errors, metrics
 from spanloom.store.sql.database import Database
 from spanloom.store.sql.failures import is_lost, public_error
 from spanloom.store.sql.follow_up import follow_up
@@ -104,6 +105,7 @@ class Writer:
             self._rows += rows
             self._size += size
             self._queue.append(call)
+            self._measure()
             self._wake.notify()
         return await call.future
 
@@ -121,7 +123,11 @@ class Writer:
                 with self._database.write_lock():
                     # Only now: what came while another process wrote is committed along.
                     group = self._take()
-                    self._answer(group, self._commit(group))
+                    began = time.perf_counter()
+                    results = self._commit(group)
+                    metrics.COMMIT_SECONDS.observe(time.perf_counter() - began)
+                    metrics.COMMIT_ROWS.observe(sum(call.rows for call in group))
+                    self._answer(group, results)
                     self._upkeep()
             except OSError as error:
                 if group:
@@ -129,6 +135,10 @@ class Writer:
                     continue
                 group = self._take()
                 self._answer(group, [public_error(error)] * len(group))
+
+    def _measure(self) -> None:
+        metrics.QUEUE_ROWS.set(self._rows)
+        metrics.QUEUE_BYTES.set(self._size)
 
     def _wait(self) -> bool:
         """Until calls wait; False when closing and none does."""
@@ -188,6 +198,7 @@ class Writer:
         with self._wake:
             self._rows -= sum(call.rows for call in group)
             self._size -= sum(call.size for call in group)
+            self._measure()
         # One wake-up an event loop, not one a call.
         by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
         for call, result in zip(group, results, strict=True):
