@@ -25,7 +25,9 @@ from spanloom import __version__, cli
 from tests.databases import DATABASES, new_url
 
 KEY = re.compile(r"sl_[0-9a-f]{16}_[A-Za-z0-9_-]{43}\n")
-ANY_PORTS = ("--grpc-address", "127.0.0.1:0", "--http-address", "127.0.0.1:0")
+ANY_PORTS = tuple(
+    part for name in ("grpc", "http", "metrics") for part in (f"--{name}-address", "127.0.0.1:0")
+)
 SPANLOOM = (sys.executable, "-m", "spanloom")
 # Nothing of the machine's own settings.
 ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith("SPANLOOM_")}

@@ -6,7 +6,9 @@ if `PROMETHEUS_MULTIPROC_DIR` is set before this module is imported.
 
 from __future__ import annotations
 
+import collections
 import os
+from collections.abc import Iterable
 from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram, multiprocess
@@ -60,6 +62,12 @@ def called(method: str, code: str, reason: str, project: str, seconds: float | N
         REFUSALS.labels(reason).inc()
     if seconds is not None:
         CALL_SECONDS.labels(method).observe(seconds)
+
+
+def stored(adapters: Iterable[str]) -> None:
+    """Count spans that were stored, each given by its adapter."""
+    for api, number in collections.Counter(adapters).items():
+        SPANS_STORED.labels(api or "none").inc(number)
 
 
 def process_died(pid: int) -> None:

@@ -100,7 +100,7 @@ def test_the_page_counts_what_all_processes_did(workers: int, kind: str, tmp_pat
         assert served.sum("spanloom_calls_total", method=write, code="OK", project="*") == 6
         assert served.sum("spanloom_call_seconds_count", method=write) == 6
         assert served.sum("spanloom_refusals_total", reason="SPAN_NOT_FOUND") == 1
-        assert served.sum("spanloom_spans_stored_total", api="spanloom") == 30
+        assert served.sum("spanloom_spans_stored_total", api="native") == 30
         assert served.sum("spanloom_commit_rows_sum") >= 30
         assert served.sum("spanloom_commit_seconds_count") >= 1
         assert served.sum("spanloom_queue_rows") == 0

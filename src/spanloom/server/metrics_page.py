@@ -44,7 +44,7 @@ def listening(address: str) -> socket.socket | None:
     except SetupError as error:
         log.warning("there is no page of metrics", error=str(error))
         return None
-    log.info("metrics", address=with_port(address, listener.getsockname()[1]))
+    log.info("metrics", address=with_port(address, listener))
     return listener
 
 

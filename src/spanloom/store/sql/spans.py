@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import fields
 from functools import partial as bound
@@ -94,7 +93,8 @@ class SqlSpans(SqlNamedSpans, SpanStore):
                 transaction.scan_if_sampled(project, scans)
 
         await self._write(write, rows_only=True, rows=rows.count(work), size=made.size)
-        _count_stored(spans, made.refused)
+        left_out = {one.index for one in made.refused}
+        metrics.stored(span.sent.adapter for n, span in enumerate(spans) if n not in left_out)
         return made.refused
 
     async def write_trace(
@@ -391,10 +391,3 @@ def _page_of(matching: Iterator[Span], offset: int, limit: int, watch: Watch) ->
     except SliceOverError:
         return Page(page, total, is_lower_bound=True)
     return Page(page, total)
-
-
-def _count_stored(spans: Sequence[Span], refused: Sequence[RefusedSpan]) -> None:
-    left_out = {one.index for one in refused}
-    kept = (span.sent.adapter for n, span in enumerate(spans) if n not in left_out)
-    for api, number in Counter(kept).items():
-        metrics.SPANS_STORED.labels(api or "none").inc(number)
