@@ -39,6 +39,7 @@ from spanloom.services.evaluators import EvaluatorService
 from spanloom.services.events import EventService
 from spanloom.services.experiments import ExperimentService
 from spanloom.services.feedback import FeedbackService
+from spanloom.services.keys import KeyService
 from spanloom.services.otlp import OTLP_SERVICE, OtlpTraceService
 from spanloom.services.otlp_logs import LOGS_SERVICE, OtlpLogsService
 from spanloom.services.otlp_metrics import METRICS_SERVICE, OtlpMetricsService
@@ -120,6 +121,7 @@ def methods(
             "spanloom.v1.ChatService": ChatService(store, follower),
             "spanloom.v1.QueryService": QueryService(store, limits),
             "spanloom.v1.ReviewService": ReviewService(store),
+            "spanloom.v1.KeyService": KeyService(store),
             OTLP_SERVICE: OtlpTraceService(store),
             **(signals if logs_and_metrics else {}),
         },

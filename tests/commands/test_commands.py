@@ -180,6 +180,20 @@ def test_feedback_is_added_listed_and_deleted(place: Place, traces: dict[str, st
     assert place.rows("feedback", "list", "--about", traces["good"]) == []
 
 
+def test_keys_are_managed_through_the_server(place: Place) -> None:
+    options = ("--project", "app", "--role", "read", "--name", "Grafana", "--expires", "1d")
+    key = place.ok("keys", "create", *options).strip()
+    key_id = key.split("_")[1]
+    rows = {row["key id"]: row for row in place.rows("keys", "list")}
+    assert (rows[key_id]["name"], rows[key_id]["role"]) == ("Grafana", "read")
+    assert place.run("projects", SPANLOOM_KEY=key).returncode == 0
+    assert place.ok("keys", "revoke", key_id) == f"revoked {key_id}\n"
+    rows = {row["key id"]: row for row in place.rows("keys", "list")}
+    assert rows[key_id]["state"].startswith("revoked ")
+    assert "instance key" in place.refused("keys", "create", "--project", "*", "--role", "admin")
+    assert "project" in place.refused("keys", "create", "--project", "other", "--role", "read")
+
+
 def test_traces_and_conversations_are_deleted(place: Place) -> None:
     url, key = place.settings["SPANLOOM_URL"], place.settings["SPANLOOM_KEY"]
     with Client(url, key=key) as client:

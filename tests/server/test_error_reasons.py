@@ -216,6 +216,7 @@ FAILURES: dict[str, Callable[[Caller], Any]] = {
     "UNKNOWN_FIELD": lambda call: call("GET", "/v1/spans?pagesize=1"),
     "WRITTEN_BY_ANOTHER_API": _written_by_another_api,
     "FOREIGN_SITE": _foreign_site,
+    "KEY_NOT_FOUND": _not_found("KEY_NOT_FOUND", "POST", "/v1/keys/{}:revoke"),
     "REVIEW_NOT_FOUND": _not_found("REVIEW_NOT_FOUND", "DELETE", "/v1/reviews/{}"),
     "EXPIRED_CURSOR": _expired_cursor,
     "READER_TOO_SLOW": lambda _: _body(errors.reader_too_slow(10_001, 10_000, 0)),

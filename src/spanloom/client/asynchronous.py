@@ -105,6 +105,15 @@ class AsyncClient:
         """
         return await self._calls.call(method, request, repeat=repeat)
 
+    def list_pages(
+        self,
+        method: aio.UnaryUnaryMultiCallable[RequestT, ResponseT],
+        request: RequestT,
+        items: str,
+    ) -> AsyncIterator[Any]:
+        """The items of all pages of any list; `items` is the field of the response."""
+        return self._calls.pages(method, request, items)
+
     def stream(
         self, method: aio.UnaryStreamMultiCallable[RequestT, ResponseT], request: RequestT
     ) -> AsyncIterator[ResponseT]:

@@ -105,6 +105,15 @@ class Client:
         """
         return self._calls.call(method, request, repeat=repeat)
 
+    def list_pages(
+        self,
+        method: grpc.UnaryUnaryMultiCallable[RequestT, ResponseT],
+        request: RequestT,
+        items: str,
+    ) -> Iterator[Any]:
+        """The items of all pages of any list; `items` is the field of the response."""
+        return self._calls.pages(method, request, items)
+
     def stream(
         self, method: grpc.UnaryStreamMultiCallable[RequestT, ResponseT], request: RequestT
     ) -> Iterator[ResponseT]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import time
 from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
 from typing import Any
@@ -89,6 +90,11 @@ def to_timestamp(value: datetime | Timestamp | None) -> Timestamp | None:
 def timestamp_of(nanoseconds: int) -> Timestamp:
     """A time, in nanoseconds since 1970."""
     return Timestamp(seconds=nanoseconds // 10**9, nanos=nanoseconds % 10**9)
+
+
+def is_past(value: Timestamp) -> bool:
+    """Whether a time has passed, by this machine's clock."""
+    return value.ToNanoseconds() <= time.time_ns()
 
 
 def _shown(value: object) -> str:

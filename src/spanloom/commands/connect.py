@@ -60,7 +60,12 @@ def connects(command: Command, *, create: bool = False) -> Command:
         with connected(url, key, project, profile, database, create=create) as client:
             command(client, **given)
 
-    made: Any = run
+    return connection_options(run)
+
+
+def connection_options(command: Command) -> Command:
+    """The options that choose a server or a database."""
+    made: Any = command
     for option in reversed(_OPTIONS):
         made = option(made)
     decorated: Command = made
@@ -81,8 +86,12 @@ def connected(
     database: str | None,
     *,
     create: bool = False,
+    default_project: str | None = None,
 ) -> Iterator[Client]:
     """A client by the options of a command, else by the environment, else by the profile.
+
+    Args:
+        default_project: That of calls without a server, "" for all; by default `default`.
 
     The key of a profile is sent to the server of this profile only.
     """
@@ -98,7 +107,8 @@ def connected(
         from spanloom.model.projects import DEFAULT_PROJECT
         from spanloom.operations.local import LocalChannel
 
-        with LocalChannel(offline, project=project or DEFAULT_PROJECT, create=create) as channel:
+        default = DEFAULT_PROJECT if default_project is None else default_project
+        with LocalChannel(offline, project=project or default, create=create) as channel:
             local: Any = channel
             with Client(channel=local, key="", project=project) as client:
                 yield client

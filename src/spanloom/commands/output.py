@@ -7,10 +7,8 @@ is printed on standard error.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import itertools
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC
@@ -88,16 +86,8 @@ def limit_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def as_json(message: Any) -> str:
-    """A message as canonical JSON on one line; fields without presence are always there.
-
-    Of a key, which is no message, all but the digest of its secret.
-    """
+    """A message as canonical JSON on one line; fields without presence are always there."""
     from spanloom.codec import json_codec
-    from spanloom.model import Key
-
-    if isinstance(message, Key):
-        shown = {f.name: getattr(message, f.name) for f in dataclasses.fields(message)}
-        return json.dumps({name: shown[name] for name in shown if name != "digest"})
 
     return json_codec.to_json(message).decode()
 
