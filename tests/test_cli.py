@@ -25,7 +25,9 @@ from spanloom import __version__, cli
 from tests.databases import DATABASES, new_url
 
 KEY = re.compile(r"sl_[0-9a-f]{16}_[A-Za-z0-9_-]{43}\n")
-ANY_PORTS = ("--grpc-address", "127.0.0.1:0", "--http-address", "127.0.0.1:0")
+ANY_PORTS = tuple(
+    part for name in ("grpc", "http", "metrics") for part in (f"--{name}-address", "127.0.0.1:0")
+)
 SPANLOOM = (sys.executable, "-m", "spanloom")
 # Nothing of the machine's own settings.
 ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith("SPANLOOM_")}
@@ -69,7 +71,7 @@ def refused(*arguments: str, cwd: Path, **settings: str) -> str:
     """What a command that cannot work says: one line, and nothing on standard output."""
     done = spanloom(*arguments, cwd=cwd, **settings)
     assert (done.returncode, done.stdout) == (1, "")
-    assert re.fullmatch(r"(spanloom|Error): [^\n]+\n", done.stderr), done.stderr
+    assert re.fullmatch(r"spanloom: [^\n]+\n", done.stderr), done.stderr
     return done.stderr
 
 
@@ -144,24 +146,36 @@ def test_every_command_explains_itself(command: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("database", DATABASES)
 def test_a_key_is_made_listed_and_revoked(database: str, tmp_path: Path) -> None:
     settings = {"SPANLOOM_DATABASE": new_url(database, tmp_path)}
-    key = ok("keys", "create", "--project", "my app", "--role", "ingest", cwd=tmp_path, **settings)
+    ok("migrate", cwd=tmp_path, **settings)
+    options = ("--project", "my app", "--role", "ingest", "--name", "the app", "--expires", "90d")
+    key = ok("keys", "create", *options, cwd=tmp_path, **settings)
     assert KEY.fullmatch(key)
     key_id = key.split("_")[1]
-    listed = ok("keys", "list", cwd=tmp_path, **settings)
-    assert re.fullmatch(rf"{key_id}  ingest  [-0-9]{{10}} [:0-9]{{5}}  valid  my app\n", listed)
-    assert key not in listed
+
+    def listed() -> str:
+        done = spanloom("keys", "list", cwd=tmp_path, **settings)
+        assert (done.returncode, done.stderr) == (0, "1 key\n")
+        return done.stdout
+
+    minute = r"[-0-9]{10} [:0-9]{8}"
+    line = rf"{key_id}\tingest\t{minute}\tvalid until {minute}\tmy app\tthe app"
+    assert re.fullmatch(line, listed().splitlines()[1])
+    assert key not in listed()
+    shown = json.loads(ok("keys", "list", "--jsonl", cwd=tmp_path, **settings))
+    assert (shown["keyId"], shown["name"], shown["roles"]) == (key_id, "the app", ["ROLE_INGEST"])
     assert ok("keys", "revoke", key_id, cwd=tmp_path, **settings) == f"revoked {key_id}\n"
-    listed = ok("keys", "list", cwd=tmp_path, **settings)
-    assert "  revoked " in listed
+    before = listed()
+    assert "\trevoked " in before
     # The first revocation counts; another one succeeds and changes nothing.
     assert ok("keys", "revoke", key_id, cwd=tmp_path, **settings) == f"revoked {key_id}\n"
-    assert ok("keys", "list", cwd=tmp_path, **settings) == listed
-    assert "no key has the id '00'" in refused("keys", "revoke", "00", cwd=tmp_path, **settings)
+    assert listed() == before
+    assert "no key '00'" in refused("keys", "revoke", "00", cwd=tmp_path, **settings)
 
 
 def test_an_instance_key_is_admin_in_every_project(tmp_path: Path) -> None:
+    ok("migrate", cwd=tmp_path)
     assert KEY.fullmatch(ok("keys", "create", "--project", "*", "--role", "admin", cwd=tmp_path))
-    assert re.search(r"  admin   .*  valid  \*\n", ok("keys", "list", cwd=tmp_path))
+    assert re.search(r"\tadmin\t.*\tvalid\t\*\t\n", spanloom("keys", "list", cwd=tmp_path).stdout)
     assert "must be admin for an instance key" in refused(
         "keys", "create", "--project", "*", "--role", "read", cwd=tmp_path
     )
@@ -193,10 +207,19 @@ def test_migrating_twice_is_migrating_once(tmp_path: Path) -> None:
             ok("migrate", "--database", "sqlite:///a/b.db", cwd=tmp_path)
             == "sqlite:///a/b.db is up to date\n"
         )
-    assert ok("keys", "list", "--database", "sqlite:///a/b.db", cwd=tmp_path) == ""
+    listed = spanloom("keys", "list", "--database", "sqlite:///a/b.db", cwd=tmp_path)
+    assert listed.stderr == "0 keys\n"
 
 
-@pytest.mark.parametrize("command", ["keys list", "keys revoke 00", "chat t"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "keys create --project p --role read",
+        "keys list",
+        "keys revoke 00",
+        "chat t --database sqlite:///spanloom.db",
+    ],
+)
 def test_reading_makes_no_database(command: str, tmp_path: Path) -> None:
     assert "the file spanloom.db does not exist" in refused(*command.split(), cwd=tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -213,7 +236,7 @@ def test_reading_makes_no_database(command: str, tmp_path: Path) -> None:
         ("postgresql+psycopg://me:secret@127.0.0.1:1/db", "Connection refused"),
     ],
 )
-@pytest.mark.parametrize("command", ["serve", "migrate", "keys create --project p --role read"])
+@pytest.mark.parametrize("command", [f"serve {' '.join(ANY_PORTS)}", "migrate"])
 def test_a_database_that_cannot_be_used_is_told_in_one_line(
     command: str, url: str, says: str, tmp_path: Path
 ) -> None:
@@ -226,7 +249,7 @@ def test_a_database_that_cannot_be_used_is_told_in_one_line(
 def test_a_second_database_is_refused_in_one_line(tmp_path: Path) -> None:
     other = "postgresql+psycopg://me:secret@127.0.0.1:1/db"
     for said in (
-        refused("serve", "--control-database", other, cwd=tmp_path),
+        refused("serve", *ANY_PORTS, "--control-database", other, cwd=tmp_path),
         refused("keys", "list", cwd=tmp_path, SPANLOOM_CONTROL_DATABASE=other),
     ):
         assert "not supported yet" in said
@@ -340,7 +363,7 @@ def test_without_keys_everyone_on_the_machine_may_call(tmp_path: Path) -> None:
         call = server.printed.partition("try it:\n")[2]
         done = subprocess.run(["bash", "-c", call], capture_output=True, text=True, timeout=30)
         assert json.loads(done.stdout)["trace"]["id"]
-    assert ok("keys", "list", cwd=tmp_path) == ""
+    assert spanloom("keys", "list", cwd=tmp_path).stderr == "0 keys\n"
 
 
 def test_the_password_of_the_database_is_not_shown(tmp_path: Path) -> None:
@@ -421,11 +444,12 @@ def test_the_chat_is_drawn_for_a_trace_of_the_project(tmp_path: Path) -> None:
             trust_env=False,
         )
         assert answer.status_code == 200
-        drawn = ok("chat", "t 1", "--project", "geo", cwd=tmp_path)  # while the server runs
+        here = ("--database", "sqlite:///spanloom.db")
+        drawn = ok("chat", "t 1", "--project", "geo", *here, cwd=tmp_path)  # while the server runs
     for text in ("capital", "t 1", "Capital of France?", "Paris", "2 messages"):
         assert text in drawn
-    assert ok("chat", "t 1", "--project", "geo", "--model-tool-calls", cwd=tmp_path)
-    assert "no trace 't 1' in project 'default'" in refused("chat", "t 1", cwd=tmp_path)
+    assert ok("chat", "t 1", "--project", "geo", "--model-tool-calls", *here, cwd=tmp_path)
+    assert "no trace and no conversation 't 1'" in refused("chat", "t 1", *here, cwd=tmp_path)
     query = "SELECT name, kind FROM v_spans"
     assert "capital" in ok("sql", query, cwd=tmp_path)
     assert ok("sql", query, "--format", "csv", cwd=tmp_path).split() == [

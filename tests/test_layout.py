@@ -19,7 +19,7 @@ SERVICES = SOURCE / "services"
 # JSON, error bodies), or call the API as its clients do.
 # The body of an error in REST is no message of the proto files.
 OTHERS_NAMES = (
-    *("adapters/otlp/", "codec/otlp_", "genai/", "server/status.py", "cli.py"),
+    *("adapters/otlp/", "codec/otlp_", "genai/", "server/status.py", "commands/"),
     *("operations/demo.py", "operations/demo_agents.py"),
     "server/http/json_schema.py",
 )

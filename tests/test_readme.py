@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from spanloom import cli, config
+from spanloom import config
+from spanloom.commands.serve import serve
 from tests.servers import LiveServer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,6 +30,8 @@ DOCUMENTS = [
 ]
 LONGEST_LINE = 100
 DOCUMENTED = ROOT / "tests" / "data" / "documented"
+# A single quote inside single quotes, for the shell.
+QUOTE = "'\\''"
 NODE_PACKAGES = ("@grpc/grpc-js", "@grpc/proto-loader")
 
 
@@ -73,6 +76,7 @@ class Reader:
             "CURL_HOME": str(home),
             "HOME": str(home),
             "SPANLOOM_KEY": server.key("default"),
+            "SPANLOOM_URL": f"http://{server.running.grpc_address}",
             "SPANLOOM_DATABASE": database,
             "no_proxy": "*",
         }
@@ -83,7 +87,9 @@ class Reader:
         text = text.replace("127.0.0.1:4317", running.grpc_address)
         text = text.replace("127.0.0.1:4318", running.http_address)
         return re.sub(
-            r"(\.venv/bin/)?\bspanloom (?=keys|chat|sql)", f"{sys.executable} -m spanloom ", text
+            r"(\.venv/bin/)?\bspanloom (?=keys|chat|sql|traces)",
+            f"{sys.executable} -m spanloom ",
+            text,
         )
 
     def run(self, *command: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -116,10 +122,42 @@ def test_every_curl_call_answers_200(reader: Reader, block: Block) -> None:
 
 
 @pytest.mark.parametrize("block", of("python"))
-def test_every_python_block_runs(reader: Reader, block: Block) -> None:
+def test_every_python_block_prints_what_is_shown(reader: Reader, block: Block) -> None:
     done = reader.run(sys.executable, "-W", "error", "-c", reader.here(block.text))
-    assert "user_message What is in the context?" in done.stdout
-    assert "assistant_message Hello world" in done.stdout
+    shown = following(block)
+    assert shown is not None
+    assert shown.language == "text"
+    # "..." is any text of one line.
+    pattern = ".*".join(map(re.escape, shown.text.split("...")))
+    printed = re.sub(r" +$", "", done.stdout, flags=re.MULTILINE)
+    assert re.fullmatch(pattern, printed), printed
+
+
+AGENT = """
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+provider = TracerProvider()
+provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+with provider.get_tracer("agent").start_as_current_span("chat") as span:
+    span.set_attribute("gen_ai.operation.name", "chat")
+    span.set_attribute("gen_ai.request.model", "gpt-4o")
+    span.set_attribute("gen_ai.conversation.id", "of the variables")
+    span.set_attribute("gen_ai.input.messages",
+        '[{"role": "user", "parts": [{"type": "text", "content": "Who are you?"}]}]')
+provider.shutdown()
+"""
+
+
+@pytest.mark.parametrize("block", of("text", "OTEL_EXPORTER_OTLP_HEADERS"))
+def test_an_agent_is_seen_by_three_variables(reader: Reader, block: Block) -> None:
+    program = (
+        f"{reader.here(block.text)}\nexec {sys.executable} -c '{AGENT.replace(chr(39), QUOTE)}'"
+    )
+    reader.run("bash", "-euc", program)
+    drawn = reader.run(sys.executable, "-m", "spanloom", "chat", "of the variables").stdout
+    assert "Who are you?" in drawn
 
 
 @pytest.mark.parametrize("block", of("js"))
@@ -142,7 +180,9 @@ def test_every_node_block_runs(reader: Reader, block: Block) -> None:
 def test_keys_are_made_as_shown(reader: Reader, block: Block) -> None:
     creates = [line for line in block.text.splitlines() if "keys create" in line]
     for line in creates:
-        said = reader.run("bash", "-euc", f"{reader.here(line)}\necho ${{SPANLOOM_KEY}}")
+        # In the database: who follows the pages has no key yet.
+        script = f"unset SPANLOOM_URL\n{reader.here(line)}\necho ${{SPANLOOM_KEY}}"
+        said = reader.run("bash", "-euc", script)
         assert re.match(r"sl_[0-9a-f]{16}_\S{43}\n", said.stdout)
 
 
@@ -155,6 +195,11 @@ def test_the_chat_is_drawn_as_shown(reader: Reader) -> None:
     drawn = reader.shell(chat[0]).stdout
     assert "What is in the context?" in drawn
     assert "Hello world" in drawn
+
+
+@pytest.mark.parametrize("block", of("sh", "spanloom traces"))
+def test_lists_are_printed_as_shown(reader: Reader, block: Block) -> None:
+    assert reader.shell(block).stdout.startswith("trace id\t")
 
 
 def test_the_database_is_read_with_sql_as_shown(reader: Reader) -> None:
@@ -175,7 +220,7 @@ def test_the_examples_are_made_as_shown(reader: Reader, block: Block) -> None:
 def test_the_shell_blocks_are_all_of_a_kind_that_is_tested() -> None:
     kinds = (
         *("curl ", "make ", "spanloom keys create", "spanloom chat", "spanloom sql"),
-        "spanloom demo",
+        *("spanloom traces", "spanloom demo"),
     )
     assert [
         b
@@ -220,9 +265,9 @@ def test_the_settings_are_those_of_the_program() -> None:
     }
     real[config.PREFIX + "WORKERS"] = "the cores"
     assert shown == real
-    options = [config.PREFIX + str(option.name).upper() for option in cli.serve.params]
-    assert sorted(list(shown)[:9]) == sorted(options)
-    assert "The first nine are also options" in README.read_text()
+    options = [config.PREFIX + str(option.name).upper() for option in serve.params]
+    assert sorted(list(shown)[:10]) == sorted(options)
+    assert "The first ten are also options" in README.read_text()
 
 
 def test_the_files_on_the_way_of_a_request_are_there() -> None:
@@ -264,9 +309,14 @@ def documented(name: str) -> Any:
 
 def shown_answer(block: Block) -> Any:
     """The JSON block that follows a call, if one does."""
+    after = following(block)
+    return json.loads(after.text) if after and after.language == "json" else None
+
+
+def following(block: Block) -> Block | None:
+    """The next block of the page."""
     page = ALL[next(p for p in PAGES if p.name == block.page)]
-    after = page[page.index(block) + 1 : page.index(block) + 2]
-    return json.loads(after[0].text) if after and after[0].language == "json" else None
+    return next(iter(page[page.index(block) + 1 :]), None)
 
 
 def assert_shows(shown: Any, answer: Any) -> None:

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
 
-def __getattr__(name: str) -> str:
-    if name != "__version__":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib.metadata import version  # slow, and few ask
+if TYPE_CHECKING:
+    from spanloom.client import AsyncClient as AsyncClient
+    from spanloom.client import Client as Client
 
-    return version("spanloom")
+# Read when they are asked for: the server and most commands need none of them.
+_CLIENT = ("AsyncClient", "Client")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _CLIENT:
+        from spanloom import client
+
+        return getattr(client, name)
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("spanloom")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -25,7 +25,7 @@ from spanloom.evaluation.sandbox import ChildSettings, Sandbox
 from spanloom.model import api_keys
 from spanloom.model.addresses import is_loopback
 from spanloom.model.projects import DEFAULT_PROJECT, INSTANCE
-from spanloom.server import gc_tuning
+from spanloom.server import gc_tuning, metrics_page
 from spanloom.server.auth import ApiKeyAuthenticator, NoAuth
 from spanloom.server.grpc.server import GrpcServer
 from spanloom.server.http.app import http_app
@@ -44,6 +44,7 @@ from spanloom.services.evaluators import EvaluatorService
 from spanloom.services.events import EventService
 from spanloom.services.experiments import ExperimentService
 from spanloom.services.feedback import FeedbackService
+from spanloom.services.keys import KeyService
 from spanloom.services.otlp import OTLP_SERVICE, OtlpTraceService
 from spanloom.services.otlp_logs import LOGS_SERVICE, OtlpLogsService
 from spanloom.services.otlp_metrics import METRICS_SERVICE, OtlpMetricsService
@@ -128,6 +129,7 @@ def methods(
             "spanloom.v1.ChatService": ChatService(store, follower),
             "spanloom.v1.QueryService": QueryService(store, limits),
             "spanloom.v1.ReviewService": ReviewService(store),
+            "spanloom.v1.KeyService": KeyService(store),
             OTLP_SERVICE: OtlpTraceService(store),
             **(signals if logs_and_metrics else {}),
         },
@@ -288,8 +290,9 @@ def serve(settings: Settings, started: Callable[[Started], None]) -> bool:
     gc_tuning.tune_gc()
     _open_many_files()
     sys.setswitchinterval(_SWITCH_INTERVAL)
+    listener = metrics_page.listening(settings.metrics_address)
     if settings.workers == 1:
-        asyncio.run(_serve(settings, started))
+        asyncio.run(_serve(settings, started, listener=listener))
         return True
     # Bound and prepared once, before the workers: there is one port, one schema, one first key.
     with reserve(settings.grpc_address) as grpc, reserve(settings.http_address) as http:
@@ -306,7 +309,7 @@ def serve(settings: Settings, started: Callable[[Started], None]) -> bool:
             settings.workers,
             lambda ready: asyncio.run(_serve(settings, lambda _: ready(), Sockets(grpc, http))),
             grace=settings.drain_timeout + _GRACE_SECONDS,
-            beside=lambda ready: asyncio.run(_index(settings, ready)),
+            beside=lambda ready: asyncio.run(_beside(settings, ready, listener)),
         )
         return supervisor.run(all_ready)
 
@@ -319,23 +322,30 @@ def _open_many_files() -> None:
 
 
 async def _serve(
-    settings: Settings, started: Callable[[Running], None], sockets: Sockets | None = None
+    settings: Settings,
+    started: Callable[[Running], None],
+    sockets: Sockets | None = None,
+    listener: socket.socket | None = None,
 ) -> None:
     stop = _stop_at_signals(settings.drain_timeout + _GRACE_SECONDS)
     async with running(settings, sockets) as server:
-        started(server)
-        await stop.wait()
+        with metrics_page.served(listener, server.store.figures):
+            started(server)
+            await stop.wait()
 
 
-async def _index(settings: Settings, ready: Callable[[], None]) -> None:
-    """Fill the index of terms and the sums over spans until a signal, when the workers leave time
-    for it."""
+async def _beside(
+    settings: Settings, ready: Callable[[], None], listener: socket.socket | None
+) -> None:
+    """What one process does for all workers until a signal: fill the index of terms and the sums
+    over spans, when the workers leave time for it, and show the metrics."""
     os.nice(_INDEXER_NICE)
     stop = _stop_at_signals(settings.drain_timeout + _GRACE_SECONDS)
     store = await open_store(settings, migrate=False, durable=False)
     try:
-        ready()
-        await store.follow_until(stop)
+        with metrics_page.served(listener, store.figures):
+            ready()
+            await store.follow_until(stop)
     finally:
         await store.close()
 

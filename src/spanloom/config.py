@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -48,6 +50,7 @@ class Settings:
     )
     grpc_address: str = "127.0.0.1:4317"
     http_address: str = "127.0.0.1:4318"
+    metrics_address: str = "127.0.0.1:9464"  # of the page for Prometheus; "" for none
     workers: int = CORES
     no_auth: bool = False
     max_request_bytes: int = 64 * 1024 * 1024
@@ -86,8 +89,9 @@ class Settings:
     log_level: str = "info"
 
     def __post_init__(self) -> None:
-        for name in ("grpc_address", "http_address"):
-            split_address(getattr(self, name), name)
+        for name in ("grpc_address", "http_address", "metrics_address"):
+            if name != "metrics_address" or self.metrics_address:
+                split_address(getattr(self, name), name)
         if self.no_auth:
             for name in ("grpc_address", "http_address"):
                 if not is_loopback(split_address(getattr(self, name), name)[0]):
@@ -143,6 +147,24 @@ def load(given: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> S
         elif (text := environ.get(PREFIX + setting.name.upper())) is not None:
             values[setting.name] = _parsed(setting.name, text, type(setting.default))
     return Settings(**values)
+
+
+# Settings of the commands and of the client.
+_OF_CLIENTS = ("URL", "KEY", "PROJECT", "CONFIG")
+# Kubernetes sets these for a service of the name spanloom.
+_OF_KUBERNETES = re.compile(rf"{PREFIX}(SERVICE|PORT)(_.*)?")
+
+
+def misspelt(environ: Mapping[str, str]) -> list[str]:
+    """A line for each variable that looks like a setting and is none."""
+    known = [PREFIX + name for name in (*(f.name.upper() for f in fields(Settings)), *_OF_CLIENTS)]
+    lines = []
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and name not in known and not _OF_KUBERNETES.fullmatch(name):
+            close = difflib.get_close_matches(name, known, 1)
+            meant = f"; did you mean {close[0]}?" if close else ""
+            lines.append(f"warning: {name} is not a setting{meant}")
+    return lines
 
 
 def split_address(address: str, name: str = "address") -> tuple[str, int]:

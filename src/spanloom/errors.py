@@ -66,6 +66,7 @@ class Reason(StrEnum):
     TEXT_NOT_FOUND = "TEXT_NOT_FOUND"
     CONVERSATION_NOT_FOUND = "CONVERSATION_NOT_FOUND"
     REVIEW_NOT_FOUND = "REVIEW_NOT_FOUND"
+    KEY_NOT_FOUND = "KEY_NOT_FOUND"
     EXPIRED_CURSOR = "EXPIRED_CURSOR"
     INVALID_CURSOR = "INVALID_CURSOR"
     READER_TOO_SLOW = "READER_TOO_SLOW"
@@ -88,6 +89,7 @@ Noun = Literal[
     "text",
     "conversation",
     "review",
+    "key",
 ]
 
 _NOT_FOUND: dict[Noun, Reason] = {
@@ -102,6 +104,7 @@ _NOT_FOUND: dict[Noun, Reason] = {
     "text": Reason.TEXT_NOT_FOUND,
     "conversation": Reason.CONVERSATION_NOT_FOUND,
     "review": Reason.REVIEW_NOT_FOUND,
+    "key": Reason.KEY_NOT_FOUND,
 }
 
 

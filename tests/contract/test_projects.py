@@ -193,6 +193,9 @@ def requests(first: str, experiment_id: str = "", text: str = "") -> dict[str, d
             }
         },
         "ReviewService/ListReviews": {},
+        "KeyService/CreateKey": {"roles": ["ROLE_READ"], "name": text},
+        "KeyService/ListKeys": {},
+        "KeyService/RevokeKey": {"keyId": "00"},
         "ReviewService/DeleteReview": {"reviewId": "r"},
         "AgentChatService/GetTraceChat": {
             "project_id": first,

@@ -32,6 +32,12 @@ def test_a_key_is_found_by_its_id(store: Store, run: Run[Any], project: str) -> 
     assert run(store.find_key(key.id.upper())) is None
 
 
+def test_a_key_keeps_its_name_and_its_end(store: Store, run: Run[Any], project: str) -> None:
+    key = replace(a_key(project, 9), name="the app's", expires_ns=2**62)
+    run(store.create_key(key))
+    assert run(store.find_key(key.id)) == key
+
+
 def test_keys_are_listed_oldest_first(store: Store, run: Run[Any], project: str) -> None:
     for number in (2, 1, 3):
         run(store.create_key(a_key(project, number)))

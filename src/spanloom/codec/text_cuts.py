@@ -34,7 +34,7 @@ class Cut(NamedTuple):
     sha256: str
 
 
-class _Text(NamedTuple):
+class Text(NamedTuple):
     path: Steps
     whole: str | bytes
     put: Callable[[Any], None]
@@ -62,7 +62,7 @@ def shortened(
     shortest = limit or _SHORTEST
     texts = [
         text
-        for text in _texts(message, ())
+        for text in texts_of(message, ())
         if len(text.whole) > shortest and text.path[0] not in kept
     ]
     cap = limit
@@ -76,7 +76,7 @@ def shortened(
     return cuts
 
 
-def _cut(texts: list[_Text], cap: int) -> list[Cut]:
+def _cut(texts: list[Text], cap: int) -> list[Cut]:
     cuts = []
     for text in texts:
         if len(text.whole) > cap:
@@ -122,7 +122,7 @@ def _sha256(whole: str | bytes) -> str:
     return hashlib.sha256(whole.encode() if isinstance(whole, str) else whole).hexdigest()
 
 
-def _texts(message: Any, at: Steps) -> Iterator[_Text]:
+def texts_of(message: Any, at: Steps) -> Iterator[Text]:
     """All strings and bytes in a message, with what puts another in their place."""
     kind = message.DESCRIPTOR.full_name
     if kind == "google.protobuf.Value":
@@ -141,19 +141,19 @@ def _texts(message: Any, at: Steps) -> Iterator[_Text]:
         if entry:
             for key in value:
                 if is_text:
-                    yield _Text((*here, key), value[key], _setter(value, key))
+                    yield Text((*here, key), value[key], _setter(value, key))
                 else:
-                    yield from _texts(value[key], (*here, key))
+                    yield from texts_of(value[key], (*here, key))
         elif field.is_repeated:
             for index, item in enumerate(value):
                 if is_text:
-                    yield _Text((*here, index), item, _setter(value, index))
+                    yield Text((*here, index), item, _setter(value, index))
                 else:
-                    yield from _texts(item, (*here, index))
+                    yield from texts_of(item, (*here, index))
         elif is_text:
-            yield _Text(here, value, partial(setattr, message, field.name))
+            yield Text(here, value, partial(setattr, message, field.name))
         else:
-            yield from _texts(value, here)
+            yield from texts_of(value, here)
 
 
 _TEXTS: Final = (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES)
@@ -163,12 +163,12 @@ def _setter(container: Any, key: Any) -> Callable[[Any], None]:
     return lambda text: container.__setitem__(key, text)
 
 
-def _in_value(value: Any, at: Steps) -> Iterator[_Text]:
+def _in_value(value: Any, at: Steps) -> Iterator[Text]:
     match value.WhichOneof("kind"):
         case "string_value":
-            yield _Text(at, value.string_value, partial(setattr, value, "string_value"))
+            yield Text(at, value.string_value, partial(setattr, value, "string_value"))
         case "struct_value":
-            yield from _texts(value.struct_value, at)
+            yield from texts_of(value.struct_value, at)
         case "list_value":
             for index, item in enumerate(value.list_value.values):
                 yield from _in_value(item, (*at, index))

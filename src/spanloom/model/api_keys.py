@@ -17,17 +17,21 @@ from spanloom.errors import invalid_field
 from spanloom.model.catalog import Key
 from spanloom.model.projects import INSTANCE, checked_project
 
+LONGEST_NAME = 256
 ROLES = ("ingest", "read", "review", "admin")
 _KEY = re.compile(r"sl_([0-9a-f]{16})_[A-Za-z0-9_-]{43}")
 
 
-def new_key(project: str, role: str) -> tuple[Key, str]:
+def new_key(
+    project: str, role: str, *, name: str = "", expires_ns: int | None = None
+) -> tuple[Key, str]:
     """A new key and its text, which is shown once.
 
     The project "*" makes an instance key, whose role is always admin.
 
     Raises:
-        SpanloomError: INVALID_ARGUMENT for an unknown role or an impossible project.
+        SpanloomError: INVALID_ARGUMENT for an unknown role, an impossible project or name, or a
+            time of expiry that has passed.
     """
     if role not in ROLES:
         raise invalid_field("role", f"{role!r} is not one of {', '.join(ROLES)}")
@@ -36,10 +40,21 @@ def new_key(project: str, role: str) -> tuple[Key, str]:
             raise invalid_field("role", "must be admin for an instance key (project *)")
     else:
         checked_project(project)
+    if len(name) > LONGEST_NAME or "\0" in name:
+        raise invalid_field("name", f"must have at most {LONGEST_NAME} characters, and no NUL")
+    now = time.time_ns()
+    if expires_ns is not None and expires_ns <= now:
+        raise invalid_field("expires", "must be in the future")
     key_id = secrets.token_hex(8)
     text = f"sl_{key_id}_{secrets.token_urlsafe(32)}"
     key = Key(
-        id=key_id, project=project, role=role, digest=_digest(text), created_ns=time.time_ns()
+        id=key_id,
+        project=project,
+        role=role,
+        digest=_digest(text),
+        created_ns=now,
+        name=name,
+        expires_ns=expires_ns,
     )
     return key, text
 
@@ -51,11 +66,17 @@ def key_id(text: str) -> str | None:
 
 
 def opens(key: Key, text: str) -> bool:
-    """Whether the text is this key, and the key is not revoked.
+    """Whether the text is this key, and the key is neither revoked nor expired.
 
     The comparison takes the same time wherever the two differ.
     """
-    return hmac.compare_digest(key.digest, _digest(text)) and key.revoked_ns is None
+    is_this = hmac.compare_digest(key.digest, _digest(text))
+    return is_this and key.revoked_ns is None and not is_expired(key)
+
+
+def is_expired(key: Key) -> bool:
+    """Whether the key's time of expiry has passed."""
+    return key.expires_ns is not None and time.time_ns() >= key.expires_ns
 
 
 def _digest(text: str) -> str:

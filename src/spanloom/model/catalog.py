@@ -13,7 +13,7 @@ from spanloom.model.span import NO_BODY
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
     """An API key without its secret. `project` "*" is an instance key. Roles: ingest, read, review,
-    admin."""
+    admin. `name` is for people. From `expires_ns` on the key is not valid; None is never."""
 
     id: str
     project: str
@@ -21,6 +21,8 @@ class Key:
     digest: str
     created_ns: int
     revoked_ns: int | None = None
+    name: str = ""
+    expires_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

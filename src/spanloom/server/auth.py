@@ -141,7 +141,8 @@ def _foreign(header: str, value: str) -> SpanloomError:
 
 
 def _key_text(metadata: Mapping[str, str]) -> str:
-    header = metadata.get("authorization", "")
+    # The variables of OpenTelemetry are percent-encoded, and some senders do not decode them.
+    header = metadata.get("authorization", "").replace("%20", " ", 1)
     scheme, _, credentials = header.strip().partition(" ")
     credentials = credentials.strip()
     if scheme.lower() == "bearer" and credentials:

@@ -12,7 +12,9 @@ _BACKLOG = 2048
 _PATIENCE_SECONDS = 1.0
 
 
-def listen(address: str, *, shared: bool = False) -> socket.socket:
+def listen(
+    address: str, *, shared: bool = False, patience: float = _PATIENCE_SECONDS
+) -> socket.socket:
     """A listening TCP socket on HOST:PORT.
 
     Args:
@@ -20,11 +22,12 @@ def listen(address: str, *, shared: bool = False) -> socket.socket:
         shared: Other processes listen on the same port, each on a socket of its own: the kernel
             distributes connections among them. On one socket that all inherit, the first process
             that is free would accept all connections that wait, and keep them.
+        patience: The seconds for which an address that is in use is tried again.
 
     Raises:
         SetupError: The address cannot be listened on; the text says why.
     """
-    listener = _bound(address, shared=shared)
+    listener = _bound(address, shared=shared, patience=patience)
     listener.listen(_BACKLOG)
     return listener
 
@@ -45,10 +48,12 @@ def with_port(address: str, bound: socket.socket) -> str:
     return f"{address.rpartition(':')[0]}:{bound.getsockname()[1]}"
 
 
-def _bound(address: str, *, shared: bool = False) -> socket.socket:
+def _bound(
+    address: str, *, shared: bool = False, patience: float = _PATIENCE_SECONDS
+) -> socket.socket:
     host, _, port = address.rpartition(":")
     bare = host.removeprefix("[").removesuffix("]")
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    deadline = time.monotonic() + patience
     while True:
         family = socket.AF_INET6 if ":" in bare else socket.AF_INET
         # The protocol is not left 0: asyncio sets TCP_NODELAY only on sockets that name TCP.

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import structlog
 from google.protobuf.message import Message
 
+from spanloom import metrics
 from spanloom.errors import Code, Reason, SpanloomError, shutting_down
 from spanloom.model import uuid7
 from spanloom.model.caller import CALLER
@@ -187,6 +188,8 @@ class Middleware:
                 self._of_key[key_id] -= 1
                 if not self._of_key[key_id]:
                     del self._of_key[key_id]
+            seconds = None if method.takes_many else time.perf_counter() - started
+            metrics.called(method.full_name, code, reason, project, seconds)
             _log(method.full_name, request_id, started, transport, project, code, reason)
         return result
 
@@ -225,6 +228,7 @@ class Middleware:
             yield refusal
         finally:
             self._streams.taken -= 1
+            metrics.called(method.full_name, code, reason, project, None)
             _log(method.full_name, request_id, started, transport, project, code, reason)
 
     def _take_place(self, key_id: str) -> str:
@@ -327,6 +331,7 @@ def log_refusal(error: SpanloomError, request_id: str, *, transport: str, target
     Args:
         target: What it was for, like `GET /nowhere`, in place of the method's name.
     """
+    metrics.REFUSALS.labels(error.reason).inc()
     _log(target, request_id, time.perf_counter(), transport, "", error.code, error.reason)
 
 

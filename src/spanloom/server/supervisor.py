@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from spanloom import metrics
 from spanloom.errors import SetupError
 
 log = logging.getLogger("spanloom.supervisor")
@@ -167,6 +168,8 @@ class Supervisor:
             if not pid:
                 continue
             dead = True
+            metrics.WORKER_RESTARTS.inc()
+            metrics.process_died(pid)
             now = time.monotonic()
             if now - place.born > _LONG_LIFE_SECONDS:
                 place.delay = _FIRST_DELAY_SECONDS

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from functools import partial
 from typing import Self
 
+from sqlalchemy import Connection, func, select
+
 from spanloom.errors import SetupError
 from spanloom.store.spans import Restore
 from spanloom.store.sql.connections import Connections
@@ -15,6 +17,7 @@ from spanloom.store.sql.index.indexer import Indexer
 from spanloom.store.sql.reading import no_adapter
 from spanloom.store.sql.rederive import Range, step
 from spanloom.store.sql.spans import SqlSpans
+from spanloom.store.sql.tables import evaluations
 from spanloom.store.sql.urls import database
 from spanloom.store.sql.usage.follower import Follower
 
@@ -106,6 +109,17 @@ class Store(SqlSpans, SqlControl):
         ) is not None:
             after = done.reached
             yield done.written
+
+    async def figures(self) -> dict[str, float]:
+        """The size of the database, and how many evaluations wait, by the names of metrics."""
+        waiting = select(func.count()).select_from(evaluations)
+
+        def read(connection: Connection) -> dict[str, float]:
+            number = connection.execute(waiting).scalar_one()
+            sizes = self._connections.database.sizes(connection)
+            return {**sizes, "evaluations_waiting": number}
+
+        return await self._connections.read(read)
 
     async def ready(self) -> bool:
         """Whether a read is answered and the writer lives; for health checks."""

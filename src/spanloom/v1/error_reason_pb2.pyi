@@ -242,6 +242,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         ErrorInfo.metadata: { "event_id": "ask" }
     """
+    ERROR_REASON_KEY_NOT_FOUND: _ErrorReason.ValueType  # 41
+    """No key that the caller manages has this id (NOT_FOUND).
+
+        ErrorInfo.metadata: { "resource": "key", "name": "4be0db0c1f3d4a1e" }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason for an error, for programs. Every error that Spanloom itself returns carries one
@@ -252,8 +257,8 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     Every method can return MALFORMED_BODY, MISSING_CREDENTIALS, INVALID_CREDENTIALS,
     ROLE_NOT_ALLOWED, PROJECT_MISMATCH, REQUEST_TOO_LARGE, QUEUE_FULL, STORE_UNAVAILABLE,
     SHUTTING_DOWN, DEADLINE_EXCEEDED and INTERNAL. In REST, every method of SpanService, ChatService,
-    QueryService and ReviewService can also return UNKNOWN_FIELD. The comments of the methods name
-    only the other errors.
+    QueryService, ReviewService and KeyService can also return UNKNOWN_FIELD. The comments of the
+    methods name only the other errors.
 
     New values may be added. Existing values keep their names and numbers. In the examples, quoted
     texts are the error's message, and lines that begin with a detail's name show that detail.
@@ -478,5 +483,10 @@ unique within their trace only (FAILED_PRECONDITION). Nothing was changed. Repea
 the `trace_id` of one of them.
 
     ErrorInfo.metadata: { "event_id": "ask" }
+"""
+ERROR_REASON_KEY_NOT_FOUND: ErrorReason.ValueType  # 41
+"""No key that the caller manages has this id (NOT_FOUND).
+
+    ErrorInfo.metadata: { "resource": "key", "name": "4be0db0c1f3d4a1e" }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

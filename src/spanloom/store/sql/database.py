@@ -120,6 +120,10 @@ class Database(ABC):
     def after_commit(self, engine: Engine) -> None:  # noqa: B027 - a server does its own upkeep
         """Upkeep that the writer does between two transactions."""
 
+    @abstractmethod
+    def sizes(self, connection: Connection) -> dict[str, float]:
+        """The bytes on the disk: `database_bytes`, and `wal_bytes` if there is such a log."""
+
     # The vocabulary of queries
 
     @abstractmethod

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Select, func, select, tuple_
 
-from spanloom import errors
+from spanloom import errors, metrics
 from spanloom.model import Evaluation, Span, SpanQuery
 from spanloom.store.spans import Position, position_of
 from spanloom.store.sql import agent_queries, deletes, ownership, queries, rows
@@ -77,6 +77,7 @@ class SqlNamedSpans:
 
         number = len(made.spans) + len(evaluations)
         await self._write(write, rows_only=not looks, rows=number, size=made.size)
+        metrics.stored(span.sent.adapter for span in spans)
 
     async def find_span(self, project: str, trace_id: str, span_id: str) -> Span | None:
         parameters = checked(project=project, trace_id=trace_id, span_id=span_id)

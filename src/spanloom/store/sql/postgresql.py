@@ -172,6 +172,10 @@ class PostgreSQL(Database):
             connection.execute(text(f"SET LOCAL {name} = 0"))
         connection.execute(select(func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
 
+    def sizes(self, connection: Connection) -> dict[str, float]:
+        size = connection.execute(text("SELECT pg_database_size(current_database())")).scalar_one()
+        return {"database_bytes": float(size)}
+
     def among(self, column: ColumnElement[Any], values: Iterable[str]) -> ColumnElement[bool]:
         return column == any_(literal(list(values), ARRAY(Text)))
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial as bound
 
+from spanloom import metrics
 from spanloom.errors import SpanloomError
 from spanloom.model import Evaluation, Span
 from spanloom.model.patch import Patch
@@ -101,6 +102,8 @@ class SqlSpanWrites(SqlNamedSpans):
                 transaction.scan_if_sampled(project, scans)
 
         await self._write(write, rows_only=not looks, rows=rows.count(work), size=made.size)
+        left_out = {one.index for one in made.refused}
+        metrics.stored(span.sent.adapter for n, span in enumerate(spans) if n not in left_out)
         return made.refused
 
     async def write_trace(
@@ -139,6 +142,7 @@ class SqlSpanWrites(SqlNamedSpans):
             rows=rows.count(work),
             size=made.size,
         )
+        metrics.stored(span.sent.adapter for span in spans)
 
     async def start_session(
         self,

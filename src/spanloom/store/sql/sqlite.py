@@ -234,6 +234,13 @@ class SQLite(Database):
         finally:
             connection.close()
 
+    def sizes(self, connection: Connection) -> dict[str, float]:
+        log = Path(self._log)
+        return {
+            "database_bytes": Path(str(self.url.database)).stat().st_size,
+            "wal_bytes": log.stat().st_size if log.exists() else 0,
+        }
+
     def among(self, column: ColumnElement[Any], values: Iterable[Any]) -> ColumnElement[bool]:
         return _in_array(column, self.texts(values))
 

@@ -435,4 +435,6 @@ keys = Table(
     _text("digest"),
     _whole("created_ns"),
     _whole("revoked_ns", nullable=True),
+    _text("name"),
+    _whole("expires_ns", nullable=True),
 )

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Engine
 
-from spanloom import errors
+from spanloom import errors, metrics
 from spanloom.store.sql import database as settings
 from spanloom.store.sql.database import Database
 from spanloom.store.sql.failures import is_lost, public_error
@@ -111,6 +111,7 @@ class Writer:
             self._rows += rows
             self._size += size
             self._queue.append(call)
+            self._measure()
             self._wake.notify()
         if not rows:
             return await call.future
@@ -153,7 +154,11 @@ class Writer:
                 with self._database.write_lock():
                     # Only now: what came while another process wrote is committed along.
                     group = self._take()
-                    self._answer(group, self._commit(group))
+                    began = time.perf_counter()
+                    results = self._commit(group)
+                    metrics.COMMIT_SECONDS.observe(time.perf_counter() - began)
+                    metrics.COMMIT_ROWS.observe(sum(call.rows for call in group))
+                    self._answer(group, results)
                     self._upkeep()
             except OSError as error:
                 if group:
@@ -163,6 +168,10 @@ class Writer:
                 self._answer(group, [public_error(error)] * len(group))
             finally:
                 self._waits_since = None
+
+    def _measure(self) -> None:
+        metrics.QUEUE_ROWS.set(self._rows)
+        metrics.QUEUE_BYTES.set(self._size)
 
     def _wait(self) -> bool:
         """Until calls wait; False when closing and none does."""
@@ -225,6 +234,7 @@ class Writer:
         with self._wake:
             self._rows -= sum(call.rows for call in group)
             self._size -= sum(call.size for call in group)
+            self._measure()
         if any(call.rows for call in group):
             self.committed.add()
         # One wake-up an event loop, not one a call.

@@ -1,0 +1,111 @@
+"""`spanloom serve`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from spanloom import config
+from spanloom.commands.stores import database_option, without_password
+
+
+@click.command()
+@click.option("--grpc-address", metavar="HOST:PORT", help="[default: 127.0.0.1:4317]")
+@click.option("--http-address", metavar="HOST:PORT", help="[default: 127.0.0.1:4318]")
+@click.option(
+    "--metrics-address",
+    metavar="HOST:PORT",
+    help="Of the page for Prometheus, /metrics; '' for none [default: 127.0.0.1:9464]",
+)
+@database_option
+@click.option(
+    "--control-database",
+    metavar="URL",
+    help="The database of keys, projects and the like [default: that of --database].",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    metavar="N",
+    help="The number of worker processes. [default: the number of cores]",
+)
+@click.option(
+    "--no-auth",
+    is_flag=True,
+    default=None,
+    help="Accept calls without an API key. Requires loopback addresses.",
+)
+@click.option("--log-format", type=click.Choice(["console", "json"]), help="[default: console]")
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    help="[default: info]",
+)
+@click.option(
+    "--cors-origins",
+    metavar="LIST",
+    help='Origins that may call the REST API from a browser, separated by commas, or "*" for all.',
+)
+def serve(**given: Any) -> None:
+    """Run the server until SIGINT or SIGTERM."""
+    settings = config.load(given)
+    with _counting_together(settings.workers):
+        if not _serve(settings):
+            sys.exit(1)
+
+
+@contextlib.contextmanager
+def _counting_together(workers: int) -> Iterator[None]:
+    """The directory in which several workers count, before the module that counts is imported."""
+    if workers == 1:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="spanloom-") as directory:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
+        yield
+
+
+def _serve(settings: config.Settings) -> bool:
+    from spanloom import app, logs
+
+    logs.configure_logging(settings)
+
+    def started(server: app.Started) -> None:
+        click.echo(f"spanloom listens: gRPC {server.grpc_address}, HTTP {server.http_address}")
+        click.echo(f"database: {without_password(settings.database)}")
+        click.echo(f"web page: {_page(server)}")
+        if settings.no_auth:
+            click.echo(
+                "authentication is off (--no-auth): every process on this machine has full access"
+            )
+            click.echo(_TRY.format(http=server.http_address, key=""))
+        if server.first_key:
+            header = f" -H 'Authorization: Bearer {server.first_key}'"
+            click.echo(f"first key (instance, admin), shown this once: {server.first_key}")
+            click.echo(_TRY.format(http=server.http_address, key=header))
+        sys.stdout.flush()
+
+    return app.serve(settings, started)
+
+
+def _page(server: Any) -> str:
+    """The page's address; with a link token, what signs a person in once, within ten minutes."""
+    from spanloom.server.ui.files import is_built
+
+    if not is_built():
+        return "not built; `make ui` builds it"
+    signed_in = f"login#{server.link_token}" if server.link_token else ""
+    return f"http://{server.http_address}/ui/{signed_in}"
+
+
+_TRY = """\
+try it:
+  curl http://{http}/monitor/trace{key} \\
+    -H 'Content-Type: application/json' \\
+    -d '{{"featureSlug": "qa-chatbot", "input": "Hi", "output": "Hello"}}'"""
