@@ -264,9 +264,11 @@ async def _serve(
 async def _index(settings: Settings, ready: Callable[[], None]) -> None:
     """Fill the index of terms and the sums over spans until a signal, when the workers leave time
     for it."""
-    os.nice(_INDEXER_NICE)
     stop = _stop_at_signals()
     store = await open_store(settings, migrate=False, durable=False)
+    # This thread and those that it starts, of which most of the work is. The store's writer is
+    # there already: while it has the lock, the workers wait for it.
+    os.nice(_INDEXER_NICE)
     try:
         ready()
         await store.follow_until(stop)
