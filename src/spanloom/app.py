@@ -339,9 +339,11 @@ async def _beside(
 ) -> None:
     """What one process does for all workers until a signal: fill the index of terms and the sums
     over spans, when the workers leave time for it, and show the metrics."""
-    os.nice(_INDEXER_NICE)
     stop = _stop_at_signals(settings.drain_timeout + _GRACE_SECONDS)
     store = await open_store(settings, migrate=False, durable=False)
+    # This thread and those that it starts, of which most of the work is. The store's writer is
+    # there already: while it has the lock, the workers wait for it.
+    os.nice(_INDEXER_NICE)
     try:
         with metrics_page.served(listener, store.figures):
             ready()
