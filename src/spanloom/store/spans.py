@@ -77,10 +77,12 @@ class SpanStore(Protocol):
       began, in any process, and never an older state than an earlier read. Reads do not wait for
       writes.
     - **Last committed write wins.** Of two writes of one row, the one that the database commits
-    last
-      is kept; versions of rows come from a counter of the database. No clock takes part, so clocks
-      that differ or are set back change nothing.
+      last is kept; versions of rows come from a counter of the database. No clock takes part, so
+      clocks that differ or are set back change nothing.
     - **Idempotent.** The same write again gives the same rows.
+    - **Damage stays where it is.** A span of which the store cannot read what was sent is DATA_LOSS
+      where it is asked for by its id. In the answers of all other reads it has its columns, an
+      error that says so, and `DAMAGED` as what was sent.
 
     All methods:
 
