@@ -112,5 +112,17 @@ def test_a_call_that_fails_leaves_its_id_free(project: Project) -> None:
     assert refused.value.code == "NOT_FOUND"
     project.send("DatasetService/CreateDataset", slug="later", columns=["a"])
     first = project.send("DatasetService/CreateDatasetItem", **item)
-    project.send("DatasetService/DeleteDataset", slug="later")
+    project.send("DatasetService/CreateDataset", slug="later", columns=["b"])
     assert project.send("DatasetService/CreateDatasetItem", **item) == first
+
+
+def test_what_a_deleted_dataset_had_is_not_kept_for_repeats(project: Project) -> None:
+    item = {"slug": "qa", "values": {"question": "secret"}, "requestId": ID}
+    project.send("DatasetService/CreateDatasetItem", **item)
+    project.send("DatasetService/DeleteDataset", slug="qa")
+    with pytest.raises(CallError) as refused:
+        project.send("DatasetService/CreateDatasetItem", **item)
+    assert refused.value.reason == "DATASET_NOT_FOUND"
+    project.send("DatasetService/CreateDataset", slug="qa", columns=["question"])
+    project.send("DatasetService/CreateDatasetItem", **item)
+    assert rows(project) == 1

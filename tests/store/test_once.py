@@ -21,7 +21,7 @@ _numbers = itertools.count(1)
 
 
 def call(answer: str, request_id: str = "r", digest: str = "d") -> Once:
-    return Once("Create", request_id, "request_id", digest, lambda _: answer.encode())
+    return Once("Create", request_id, "request_id", digest, "", lambda _: answer.encode())
 
 
 async def create(store: Store, project: str, once: Once) -> bytes:

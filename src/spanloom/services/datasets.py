@@ -78,6 +78,7 @@ class DatasetService:
             request,
             dataset_service_pb2.CreateDatasetItemResponse,
             lambda once: self._add_row(project, request, once),
+            about=request.slug,
         )
 
     async def _add_row(

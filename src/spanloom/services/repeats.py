@@ -24,20 +24,23 @@ async def answer_once(
     request: Any,
     response: type[M],
     create: Callable[[Once], Awaitable[M]],
+    *,
+    about: str = "",
 ) -> M:
     """The answer to a request, which is created once if it has a `request_id`.
 
     Args:
         create: Stores and answers. It gives the store what it is called with, `answering` the
             bytes of its answer.
+        about: As of `Once`.
 
     Raises:
         SpanloomError: INVALID_ARGUMENT if the id is too long, or that of a different request.
     """
-    once = _once(request)
+    once = _once(request, about)
     if not once.request_id:
         return await create(once)
-    # Before anything is checked: what the first call was checked against may be gone.
+    # Before anything is checked: what the first call was checked against may have changed.
     answer = await store.earlier_answer(project, once)
     if answer is None:
         try:
@@ -47,7 +50,7 @@ async def answer_once(
     return response.FromString(answer)
 
 
-def _once(request: Any) -> Once:
+def _once(request: Any, about: str) -> Once:
     request_id: str = request.request_id
     if not request_id:
         return EACH_TIME
@@ -64,5 +67,6 @@ def _once(request: Any) -> Once:
         method=kind.DESCRIPTOR.name.removesuffix("Request"),
         request_id=request_id,
         field=field,
+        about=about,
         digest=hashlib.sha256(rest.SerializeToString(deterministic=True)).hexdigest(),
     )

@@ -123,5 +123,6 @@ class Datasets(Protocol):
         ...
 
     async def delete(self, project: str, slug: str) -> bool:
-        """Delete a dataset and its rows; False when there was none."""
+        """Delete a dataset, its rows, and the answers (`Once.about`) to the calls that added them;
+        False when there was none."""
         ...

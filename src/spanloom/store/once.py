@@ -19,6 +19,7 @@ class Once:
         request_id: What the client calls the request; "" for one that is done each time.
         field: The field of that id, as the client spells it.
         digest: Of the rest of the request: a repeat has the same.
+        about: The dataset with which the answer is deleted, "" for none.
         answer: The bytes of the answer, of what the write returns. It runs in the writer's thread.
     """
 
@@ -26,6 +27,7 @@ class Once:
     request_id: str = ""
     field: str = ""
     digest: str = ""
+    about: str = ""
     answer: Callable[[Any], bytes] = lambda _: b""
 
     def answering(self, answer: Callable[[Any], bytes]) -> Once:

@@ -24,7 +24,7 @@ from tests.store.samples import a_span
 Write = Callable[[Store, str], Coroutine[Any, Any, Any]]
 
 JOB = Evaluation(trace_id="s", span_id="", evaluator="judge")
-ONCE = Once("Create", "request", "request_id", "digest", lambda _: b"answer")
+ONCE = Once("Create", "request", "request_id", "digest", "", lambda _: b"answer")
 RESULT = Feedback(id="result", target="trace", target_id="s", trace_id="s", type="evaluation")
 
 

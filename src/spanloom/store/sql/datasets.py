@@ -12,7 +12,7 @@ from spanloom.model import Dataset, Json, uuid7
 from spanloom.store.catalog import Datasets
 from spanloom.store.once import EACH_TIME, Once
 from spanloom.store.sql.connections import Connections
-from spanloom.store.sql.requests import done_once
+from spanloom.store.sql.requests import answers_about, done_once
 from spanloom.store.sql.rows import NUMBERED_LATER, checked, json_text
 from spanloom.store.sql.tables import dataset_rows, datasets
 from spanloom.store.sql.transaction import Transaction
@@ -78,6 +78,7 @@ class SqlDatasets(Datasets):
             for table in (dataset_rows, datasets):
                 of_dataset = (table.c.project == project, table.c.slug == slug)
                 gone = transaction.connection.execute(delete(table).where(*of_dataset)).rowcount
+            transaction.connection.execute(answers_about(project, slug))
             return bool(gone)
 
         return bool(await self._write(write))

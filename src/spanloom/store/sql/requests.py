@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Delete, delete, select, tuple_
 
 from spanloom.errors import SpanloomError, request_id_reused
 from spanloom.store.once import REMEMBERED_SECONDS, AnsweredBeforeError, Once
@@ -32,7 +32,7 @@ def done_once(project: str, call: Once, work: Work) -> Work:
         result = work(transaction)
         if not isinstance(result, Exception):
             _delete_expired(transaction.connection, project, call)
-            row = [project, call.method, call.request_id, call.digest, time.time_ns()]
+            row = [project, call.method, call.request_id, call.digest, call.about, time.time_ns()]
             transaction.write({answers: [[*row, call.answer(result)]]})
         return result
 
@@ -45,6 +45,11 @@ def earlier_answer(connection: Connection, project: str, call: Once) -> bytes | 
     if isinstance(earlier, SpanloomError):
         raise earlier
     return earlier.answer if earlier else None
+
+
+def answers_about(project: str, about: str) -> Delete:
+    """Deletes the answers that have a part of a dataset."""
+    return delete(answers).where(answers.c.project == project, answers.c.about == about)
 
 
 def _earlier(

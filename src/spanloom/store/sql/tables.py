@@ -409,6 +409,7 @@ answers = Table(
     metadata,
     *(_key(name) for name in ("project", "method", "request_id")),
     _text("digest"),
+    _text("about"),
     _whole("created_ns"),
     Column("answer", LargeBinary, nullable=False),
     Index("answers_created", "created_ns"),

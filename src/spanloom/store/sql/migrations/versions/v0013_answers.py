@@ -19,6 +19,7 @@ def upgrade() -> None:
             for name in ("project", "method", "request_id")
         ),
         Column("digest", TEXT, nullable=False),
+        Column("about", TEXT, nullable=False),
         Column("created_ns", BigInteger, nullable=False),
         Column("answer", LargeBinary, nullable=False),
     )
