@@ -234,7 +234,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         ErrorInfo.metadata: { "header": "origin", "value": "https://app.example" }
     """
-    ERROR_REASON_KEY_NOT_FOUND: _ErrorReason.ValueType  # 60
+    ERROR_REASON_KEY_NOT_FOUND: _ErrorReason.ValueType  # 40
     """No key that the caller manages has this id (NOT_FOUND).
 
         ErrorInfo.metadata: { "resource": "key", "name": "4be0db0c1f3d4a1e" }
@@ -468,7 +468,7 @@ its Origin or its Host is not this machine's (PERMISSION_DENIED).
 
     ErrorInfo.metadata: { "header": "origin", "value": "https://app.example" }
 """
-ERROR_REASON_KEY_NOT_FOUND: ErrorReason.ValueType  # 60
+ERROR_REASON_KEY_NOT_FOUND: ErrorReason.ValueType  # 40
 """No key that the caller manages has this id (NOT_FOUND).
 
     ErrorInfo.metadata: { "resource": "key", "name": "4be0db0c1f3d4a1e" }
