@@ -10,7 +10,7 @@ from tests.clients import CallError
 from tests.contract.conftest import Project, request_of
 
 
-def call(project: Project, name: str, *, key: str | None = None, **fields: Any) -> Any:
+def call(project: Project, name: str, /, *, key: str | None = None, **fields: Any) -> Any:
     method = f"KeyService/{name}"
     return project(method, request_of(method, fields), key=key or project.key)
 
@@ -21,8 +21,16 @@ def create(
     return call(project, "CreateKey", key=key, roles=[role], **fields)
 
 
-def listed(project: Project, *, key: str | None = None, **fields: Any) -> list[str]:
-    return [key.key_id for key in call(project, "ListKeys", key=key, **fields).keys]
+def listed(project: Project, *, key: str | None = None, page_size: int = 1000) -> list[str]:
+    """The ids of all pages."""
+    found: list[str] = []
+    token = ""
+    while True:
+        page = call(project, "ListKeys", key=key, pageSize=page_size, pageToken=token)
+        found += [one.key_id for one in page.keys]
+        token = page.next_page_token
+        if not token:
+            return found
 
 
 def caller(project: Project, key: str) -> Any:
@@ -73,15 +81,7 @@ def test_list_keys_gives_those_of_the_project_by_pages(project: Project) -> None
     before = set(listed(project))
     made = [create(project).key.key_id for _ in range(3)]
     assert set(listed(project)) == {*before, *made}
-    found: list[str] = []
-    token = ""
-    while True:
-        page = project.send("KeyService/ListKeys", pageSize=1, pageToken=token)
-        found += [key.key_id for key in page.keys]
-        token = page.next_page_token
-        if not token:
-            break
-    assert found == listed(project)
+    assert listed(project, page_size=1) == listed(project)
     assert set(made) <= set(listed(project, key=project.server.key()))
     with pytest.raises(CallError, match="INVALID_PAGE_TOKEN"):
         project.send("KeyService/ListKeys", pageToken="x")

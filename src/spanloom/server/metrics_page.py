@@ -19,7 +19,7 @@ from prometheus_client.core import GaugeMetricFamily
 
 from spanloom import metrics
 from spanloom.errors import SetupError
-from spanloom.server.listener import listen, with_port
+from spanloom.server.listener import listen
 
 log = structlog.get_logger("spanloom.metrics")
 
@@ -40,12 +40,10 @@ def listening(address: str) -> socket.socket | None:
     if not address:
         return None
     try:
-        listener = listen(address, patience=0)
+        return listen(address, patience=0)
     except SetupError as error:
         log.warning("there is no page of metrics", error=str(error))
         return None
-    log.info("metrics", address=with_port(address, listener))
-    return listener
 
 
 @contextlib.contextmanager
@@ -73,6 +71,8 @@ def served(listener: socket.socket | None, figures: Figures) -> Iterator[None]:
     server = _Server(listener)
     server.set_app(make_wsgi_app(registry))
     threading.Thread(target=server.serve_forever, name="spanloom-metrics", daemon=True).start()
+    host, port = listener.getsockname()[:2]
+    log.info("metrics", address=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
     try:
         yield
     finally:
