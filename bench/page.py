@@ -59,7 +59,9 @@ def sizes() -> None:
     packed = {f: len(gzip.compress(f.read_bytes())) for f in (BUILT / "a").iterdir()}
     show("first page, gzip", (sum(packed[f] for f in first) + len(page)) / 1000, 90, "kB")
     own = sum(
-        size for f, size in packed.items() if f.suffix == ".js" and not f.name.startswith("library-")
+        size
+        for f, size in packed.items()
+        if f.suffix == ".js" and not f.name.startswith("library-")
     )
     show("JavaScript of all pages without libraries, gzip", own / 1000, 60, "kB")
 
