@@ -6,12 +6,14 @@ REST with the ticket in it as its credentials.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol
 
 import orjson
+import structlog
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -25,8 +27,12 @@ from spanloom.server.http.transcode import JSON
 from spanloom.server.sign_in import TICKET_SECONDS, link_digest, new_ticket
 from spanloom.server.ui.files import Files, read_files
 
+log = structlog.get_logger("spanloom")
+
 PREFIX: Final = "/ui/"
 _API: Final = "/ui/api"
+# How long a refusal waits, so that trying keys is slow.
+_REFUSAL_SECONDS: Final = 0.2
 _MOST_BYTES: Final = 10_000
 _CREDENTIALS: Final = {b"authorization", b"wandb-api-key", b"cookie"}
 _PORT = re.compile(r":(\d{1,5})$")
@@ -160,6 +166,8 @@ class Pages:
         given = await _body(request)
         key = await self._key(given)
         if self._store is None or key is None:
+            log.warning("sign-in refused", by="link" if "link" in given else "key")
+            await asyncio.sleep(_REFUSAL_SECONDS)
             return _error(401, "this link is no longer valid" if "link" in given else _INVALID)
         response = Response(status_code=204, headers={"cache-control": "no-store"})
         self._set_cookie(request, response, new_ticket(key, time.time()), TICKET_SECONDS)
