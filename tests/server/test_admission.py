@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 
 from spanloom.errors import SpanloomError
+from spanloom.model import Key, api_keys
 from spanloom.model.caller import CALLER
 from spanloom.server.admission import ByteBudget, Pace
-from spanloom.server.auth import Principal
+from spanloom.server.auth import ApiKeyAuthenticator, Principal
+from spanloom.server.metadata import PEER, peer_of
 from spanloom.server.methods import Method, method_table
 from spanloom.server.middleware import Middleware
 from tests.server.lab import PATHS, Lab, service
@@ -109,6 +111,46 @@ def test_fewer_calls_are_let_in_while_they_are_late(monkeypatch: pytest.MonkeyPa
     for _ in range(5):
         answered(400, 0.5)
     assert pace.most == 1000
+
+
+def test_the_look_up_of_an_unknown_key_is_that_of_its_address() -> None:
+    class Store:
+        def __init__(self) -> None:
+            self.callers: list[str] = []
+            self.key, self.text = api_keys.new_key("p", "read")
+
+        async def find_key(self, key_id: str) -> Key | None:
+            self.callers.append(CALLER.get())
+            return self.key if key_id == self.key.id else None
+
+    async def work() -> None:
+        store = Store()
+        authenticator = ApiKeyAuthenticator(store)
+        _, guessed = api_keys.new_key("p", "read")
+        for _ in range(2):
+            with pytest.raises(SpanloomError, match="not valid"):
+                await authenticator.authenticate(
+                    {"authorization": f"Bearer {guessed}", PEER: "10.0.0.1"}
+                )
+        valid = {"authorization": f"Bearer {store.text}", PEER: "10.0.0.2"}
+        await authenticator.authenticate(valid)
+        authenticator._known = {text: (0.0, of) for text, (_, of) in authenticator._known.items()}
+        await authenticator.authenticate(valid)
+        assert store.callers == ["10.0.0.1", "10.0.0.1", "10.0.0.2", ""]
+
+    asyncio.run(work())
+
+
+@pytest.mark.parametrize(
+    ("address", "host"),
+    [
+        ("ipv4:10.0.0.1:4711", "10.0.0.1"),
+        ("ipv6:%5B::1%5D:4711", "%5B::1%5D"),
+        ("unix:", "unix:"),
+    ],
+)
+def test_the_host_of_a_peer_is_known_without_its_port(address: str, host: str) -> None:
+    assert peer_of(address) == host
 
 
 IGNORES = """

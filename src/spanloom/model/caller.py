@@ -5,5 +5,6 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import Final
 
-# The project of a call, or the key of one that has every project; "" for the server's own work.
+# The project of a call, the key of one that has every project, or the address of one whose key is
+# not known yet; "" for the server's own work.
 CALLER: Final[ContextVar[str]] = ContextVar("caller", default="")

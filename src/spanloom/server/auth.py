@@ -12,8 +12,10 @@ from typing import Protocol
 from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.model import Key, api_keys
 from spanloom.model.addresses import is_loopback
+from spanloom.model.caller import CALLER
 from spanloom.model.projects import INSTANCE
 from spanloom.server.sign_in import ticket_key_id, ticket_opens
+from spanloom.server.metadata import PEER
 
 # A revoked key is refused everywhere within this time; a valid one costs no query in between.
 CACHE_SECONDS = 1.0
@@ -71,7 +73,14 @@ class ApiKeyAuthenticator:
         known = self._known.get(text)
         if known and known[0] > now:
             return known[1]
-        key = await valid_key(self._store, text)
+        # Whoever guesses keys takes turns with other addresses, and no turn of a key that was
+        # valid before.
+        guesser = "" if known else metadata.get(PEER, "")
+        token = CALLER.set(guesser)
+        try:
+            key = await valid_key(self._store, text)
+        finally:
+            CALLER.reset(token)
         if key is None:
             self._known.pop(text, None)
             raise SpanloomError(

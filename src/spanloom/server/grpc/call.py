@@ -9,7 +9,7 @@ import grpc
 
 from spanloom.errors import SpanloomError
 from spanloom.server import status
-from spanloom.server.metadata import as_text
+from spanloom.server.metadata import PEER, as_text, peer_of
 from spanloom.server.middleware import REQUEST_ID, request_id_of
 
 _PROJECT = "x-spanloom-project"
@@ -29,6 +29,7 @@ def metadata_of(context: Context) -> dict[str, str]:
             found[key] = value
         elif key == f"{_PROJECT}-bin":
             found[_PROJECT] = as_text(value)
+    found[PEER] = peer_of(context.peer())
     return found
 
 

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope
 from spanloom.errors import request_too_large
 from spanloom.server.admission import Held
 from spanloom.server.compression import inflater
-from spanloom.server.metadata import as_text
+from spanloom.server.metadata import PEER, as_text
 
 # A refused body is read on up to this many times the limit, so that the client gets the answer and
 # not a reset connection.
@@ -24,12 +24,16 @@ class ClientGoneError(asyncio.CancelledError):
 
 
 def metadata_of(scope: Scope) -> dict[str, str]:
-    """The headers, names in lower case; of one that is sent twice the last."""
+    """The headers, names in lower case, of one that is sent twice the last; and the client's
+    address."""
     headers = scope["headers"]
     try:  # nearly always
-        return {name.decode(): value.decode() for name, value in headers}
+        found = {name.decode(): value.decode() for name, value in headers}
     except UnicodeDecodeError:
-        return {name.decode("latin-1"): as_text(value) for name, value in headers}
+        found = {name.decode("latin-1"): as_text(value) for name, value in headers}
+    client = scope.get("client")
+    found[PEER] = client[0] if client else ""
+    return found
 
 
 def media_type_of(metadata: Mapping[str, str]) -> str:

@@ -37,7 +37,7 @@ class Connections:
         self.database = database
         self.reader = reader
         self._write_engine = database.engine(writer=True, connections=1, durable=durable)
-        self.look_up = Readers(database, "look-up", threads=2, share=2)
+        self.look_up = Readers(database, "look-up", threads=2, share=1)
         self.read = Readers(database, "reader", threads=3, share=2)
         self.scan = Readers(database, "scan", threads=3, share=1)
         self.write = Writer(
