@@ -83,9 +83,9 @@ class ControlStore(Protocol):
 
     # Feedback
 
-    async def write_feedback(self, project: str, feedback: Feedback) -> None:
-        """Store feedback, in place of an earlier one with the same id. INVALID_ARGUMENT names the
-        field."""
+    async def write_feedback(self, project: str, *feedback: Feedback) -> None:
+        """Store feedback, each in place of an earlier one with the same id, atomically.
+        INVALID_ARGUMENT names the field."""
         ...
 
     async def feedback_on(self, project: str, targets: Sequence[tuple[str, str]]) -> list[Feedback]:

@@ -87,9 +87,10 @@ class SqlControl(ControlStore):
 
     # Feedback
 
-    async def write_feedback(self, project: str, feedback: Feedback) -> None:
-        row = rows.feedback_row(project, feedback)
-        await self._write(lambda t: t.write({tables.feedback: [row]}), size=len(row[-1]))
+    async def write_feedback(self, project: str, *feedback: Feedback) -> None:
+        made = [rows.feedback_row(project, one) for one in feedback]
+        size = sum(len(row[-1]) for row in made)
+        await self._write(lambda t: t.write({tables.feedback: made}), rows=len(made), size=size)
 
     async def feedback_on(self, project: str, targets: Sequence[tuple[str, str]]) -> list[Feedback]:
         checked(project=project)
