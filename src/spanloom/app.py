@@ -45,6 +45,7 @@ from spanloom.services.otlp_metrics import METRICS_SERVICE, OtlpMetricsService
 from spanloom.services.prompts import PromptService
 from spanloom.services.query import Limits, QueryService
 from spanloom.services.reviews import ReviewService
+from spanloom.services.runs import RunService
 from spanloom.services.sessions import SessionService
 from spanloom.services.spans import SpanService
 from spanloom.services.tails.follower import Follower
@@ -120,6 +121,7 @@ def methods(
             "spanloom.v1.ChatService": ChatService(store, follower),
             "spanloom.v1.QueryService": QueryService(store, limits),
             "spanloom.v1.ReviewService": ReviewService(store),
+            "spanloom.v1.RunService": RunService(store),
             OTLP_SERVICE: OtlpTraceService(store),
             **(signals if logs_and_metrics else {}),
         },

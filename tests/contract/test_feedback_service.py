@@ -123,6 +123,7 @@ def test_query_feedback_by_conditions(project: Project) -> None:
     deep: Any = {"$literal": True}
     for _ in range(12):
         deep = {"$not": [deep]}
+    bad: dict[str, Any]
     for bad in ({}, {"$expr": {}}, {"$expr": {"$eq": [1]}}, {"$expr": {"$x": []}}, {"$expr": deep}):
         with pytest.raises(CallError) as refused:
             call(project, "QueryFeedback", query=bad)

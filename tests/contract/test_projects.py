@@ -61,6 +61,18 @@ def requests(first: str, experiment_id: str = "", text: str = "") -> dict[str, d
         },
         "EvaluatorService/ListEvaluators": {},
         "EvaluatorService/DeleteEvaluator": {"slug": "v"},
+        "RunService/CreateRun": {
+            "run_id": "r",
+            "project": first,
+            "name": text,
+            "metadata": {text: text},
+        },
+        "RunService/UpdateRun": {"run_id": "r", "results": {text: text}},
+        "RunService/ListRuns": {"project": first},
+        "RunService/GetRun": {"run_id": "r"},
+        "RunService/GetRunResult": {"run_id": "r"},
+        "RunService/CompareRuns": {"new_run_id": "r", "old_run_id": "r"},
+        "RunService/DeleteRun": {"run_id": "r"},
         # Before the feedback that it would delete.
         "FeedbackService/PurgeFeedback": {
             "project_id": first,

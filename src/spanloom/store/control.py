@@ -8,7 +8,7 @@ from typing import Protocol
 
 from spanloom.model import Feedback, FeedbackQuery, Key, Page
 from spanloom.model.patch import Patch
-from spanloom.store.catalog import Catalog, Datasets
+from spanloom.store.catalog import Catalog, Datasets, Records
 from spanloom.store.evaluations import EvaluationQueue
 
 
@@ -25,6 +25,7 @@ class ControlStore(Protocol):
 
     catalog: Catalog
     datasets: Datasets
+    records: Records
     evaluations: EvaluationQueue
 
     # Updates of events

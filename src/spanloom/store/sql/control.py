@@ -19,6 +19,7 @@ from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.database import Row
 from spanloom.store.sql.datasets import SqlDatasets
 from spanloom.store.sql.evaluation_queue import SqlEvaluationQueue
+from spanloom.store.sql.records import SqlRecords
 from spanloom.store.sql.rows import checked
 from spanloom.store.sql.transaction import Transaction
 
@@ -33,6 +34,7 @@ class SqlControl(ControlStore):
         self._projects: set[str] = set()
         self.catalog = SqlCatalog(connections)
         self.datasets = SqlDatasets(connections)
+        self.records = SqlRecords(connections)
         self.evaluations = SqlEvaluationQueue(connections)
 
     # Updates of events
