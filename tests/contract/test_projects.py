@@ -61,6 +61,15 @@ def requests(first: str, experiment_id: str = "", text: str = "") -> dict[str, d
         },
         "EvaluatorService/ListEvaluators": {},
         "EvaluatorService/DeleteEvaluator": {"slug": "v"},
+        "DatapointService/CreateDatapoint": {
+            "project": first,
+            "id": "example",
+            "inputs": {text: text},
+        },
+        "DatapointService/UpdateDatapoint": {"id": "example", "metadata": {text: text}},
+        "DatapointService/ListDatapoints": {"project": first},
+        "DatapointService/GetDatapoint": {"id": "example"},
+        "DatapointService/DeleteDatapoint": {"id": "example"},
         "RunService/CreateRun": {
             "run_id": "r",
             "project": first,

@@ -8,6 +8,7 @@ from spanloom.model.catalog import (
     Key,
     PromptTag,
     PromptVersion,
+    Record,
     trace_scan,
 )
 from spanloom.model.genai import Json
@@ -71,6 +72,7 @@ __all__ = [
     "Page",
     "PromptTag",
     "PromptVersion",
+    "Record",
     "Sent",
     "SlicedList",
     "Span",

@@ -16,11 +16,10 @@ from spanloom.adapters.honeyhive.runs import (
 )
 from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.errors import invalid_field, not_found
-from spanloom.model import EventQuery, Filter, Json, Span, dashed, uuid7
+from spanloom.model import EventQuery, Filter, Json, Record, Span, dashed, uuid7
 from spanloom.model.checks import Violations, possible_id
 from spanloom.model.paging import clamped_page_size, not_negative
 from spanloom.services.context import CallContext
-from spanloom.store.catalog import Record
 from spanloom.store.store import Store
 from spanloom.v1 import run_pb2
 from spanloom.v1 import run_service_pb2 as pb

@@ -4,19 +4,9 @@ datasets."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
-from spanloom.model import Dataset, Evaluator, Experiment, Json, PromptTag, PromptVersion
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """An object that the store only keeps: its id, when it was created, and its JSON."""
-
-    id: str
-    created_ns: int
-    body: Mapping[str, Json]
+from spanloom.model import Dataset, Evaluator, Experiment, Json, PromptTag, PromptVersion, Record
 
 
 class Records(Protocol):

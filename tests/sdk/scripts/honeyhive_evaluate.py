@@ -17,9 +17,7 @@ def right(outputs, inputs, ground_truth):
     return 1.0 if outputs["answer"] == ground_truth["answer"] else 0.0
 
 
-dataset = [
-    {"inputs": {"n": n}, "ground_truth": {"answer": 4}, "id": f"EXT-{n}"} for n in (1, 2)
-]
+dataset = [{"inputs": {"n": n}, "ground_truth": {"answer": 4}, "id": f"EXT-{n}"} for n in (1, 2)]
 result = evaluate(
     function=answer,
     dataset=dataset,

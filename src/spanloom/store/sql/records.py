@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 from sqlalchemy import Select, delete, select
 
-from spanloom.model import Json
-from spanloom.store.catalog import Record, Records
+from spanloom.model import Json, Record
+from spanloom.store.catalog import Records
 from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.rows import NUMBERED_LATER, checked, json_text
 from spanloom.store.sql.tables import records
