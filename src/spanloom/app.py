@@ -33,6 +33,7 @@ from spanloom.server.methods import Method, method_table
 from spanloom.server.middleware import Middleware
 from spanloom.server.supervisor import Supervisor
 from spanloom.services.agent_chat import AgentChatService
+from spanloom.services.agent_spans import AgentSpanService
 from spanloom.services.chats import ChatService
 from spanloom.services.datapoints import DatapointService
 from spanloom.services.datasets import DatasetService
@@ -123,6 +124,7 @@ def methods(
             "spanloom.v1.QueryService": QueryService(store, limits),
             "spanloom.v1.ReviewService": ReviewService(store),
             "spanloom.v1.RunService": RunService(store),
+            "spanloom.v1.AgentSpanService": AgentSpanService(store),
             "spanloom.v1.DatapointService": DatapointService(store),
             OTLP_SERVICE: OtlpTraceService(store),
             **(signals if logs_and_metrics else {}),

@@ -28,7 +28,8 @@ READS = [name for name, method in METHODS.items() if method.role == "read"]
 # These tell ids, times and numbers.
 WITHOUT_CONTENTS = [
     *("QueryService/PollTraceChanges", "QueryService/ListProjects"),
-    "FeedbackService/GetFeedbackStats",
+    *("FeedbackService/GetFeedbackStats", "AgentSpanService/GetConversationSpans"),
+    "AgentSpanService/GetCustomAttributesSchema",
 ]
 DELETES = [name for name in METHODS if "/Delete" in name]
 WRITES = [name for name in METHODS if name not in (*READS, *DELETES)]
@@ -61,6 +62,12 @@ def requests(first: str, experiment_id: str = "", text: str = "") -> dict[str, d
         },
         "EvaluatorService/ListEvaluators": {},
         "EvaluatorService/DeleteEvaluator": {"slug": "v"},
+        "AgentSpanService/GetConversationSpans": {
+            "project_id": first,
+            "conversation_ids": ["s", "t"],
+        },
+        "AgentSpanService/QueryAgentSpans": {"project_id": first},
+        "AgentSpanService/GetCustomAttributesSchema": {"project_id": first},
         "DatapointService/CreateDatapoint": {
             "project": first,
             "id": "example",

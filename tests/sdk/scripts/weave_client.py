@@ -59,4 +59,10 @@ keep(
     "versions",
     client.agents.agent_versions.query(project_id=project, agent_name="Ada"),
 )
+keep(
+    "conversation_spans",
+    client.agents.conversations.spans(project_id=project, conversation_ids=[conversation]),
+)
+keep("spans", client.agents.spans.query(project_id=project, limit=5))
+keep("attributes", client.agents.spans.custom_attrs_schema(project_id=project))
 print(json.dumps(got))
