@@ -1,19 +1,22 @@
 """Evaluates a function on a dataset that is given in place, reads the run back by every method that
 the client has for runs, and prints what they gave."""
 
+from __future__ import annotations
+
 import json
 import os
+from typing import Any
 
 from honeyhive import HoneyHive, evaluate
 
 url, key = os.environ["HH_API_URL"], os.environ["HH_API_KEY"]
 
 
-def answer(datapoint):
+def answer(datapoint: Any) -> Any:
     return {"answer": datapoint["inputs"]["n"] * 2}
 
 
-def right(outputs, inputs, ground_truth):
+def right(outputs: Any, inputs: Any, ground_truth: Any) -> float:
     return 1.0 if outputs["answer"] == ground_truth["answer"] else 0.0
 
 

@@ -1,9 +1,12 @@
 """Goes through the methods of Weave's typed client that have to do with agents and feedback, with
 strict validation of every answer, and prints what they gave."""
 
+from __future__ import annotations
+
 import json
 import os
 import time
+from typing import Any
 
 from weave.vendor.weave_server_sdk import WeaveTrace
 
@@ -14,10 +17,10 @@ client = WeaveTrace(
     password=os.environ["KEY"],
     _strict_response_validation=True,
 )
-got = {}
+got: dict[str, Any] = {}
 
 
-def keep(name, answer):
+def keep(name: str, answer: Any) -> None:
     got[name] = json.loads(answer.to_json()) if hasattr(answer, "to_json") else answer
 
 
