@@ -38,7 +38,9 @@ from spanloom.server.sign_in import link_token
 from spanloom.server.supervisor import Supervisor
 from spanloom.server.ui.pages import Pages
 from spanloom.services.agent_chat import AgentChatService
+from spanloom.services.agent_spans import AgentSpanService
 from spanloom.services.chats import ChatService
+from spanloom.services.datapoints import DatapointService
 from spanloom.services.datasets import DatasetService
 from spanloom.services.evaluators import EvaluatorService
 from spanloom.services.events import EventService
@@ -51,6 +53,7 @@ from spanloom.services.otlp_metrics import METRICS_SERVICE, OtlpMetricsService
 from spanloom.services.prompts import PromptService
 from spanloom.services.query import Limits, QueryService
 from spanloom.services.reviews import ReviewService
+from spanloom.services.runs import RunService
 from spanloom.services.sessions import SessionService
 from spanloom.services.spans import SpanService
 from spanloom.services.tails.follower import Follower
@@ -130,6 +133,9 @@ def methods(
             "spanloom.v1.QueryService": QueryService(store, limits),
             "spanloom.v1.ReviewService": ReviewService(store),
             "spanloom.v1.KeyService": KeyService(store),
+            "spanloom.v1.RunService": RunService(store),
+            "spanloom.v1.AgentSpanService": AgentSpanService(store),
+            "spanloom.v1.DatapointService": DatapointService(store),
             OTLP_SERVICE: OtlpTraceService(store),
             **(signals if logs_and_metrics else {}),
         },

@@ -27,8 +27,12 @@ STREAMS = frozenset(
 )
 METHODS = {name: method for name, method in ALL_METHODS.items() if name not in STREAMS}
 READS = [name for name, method in METHODS.items() if method.role == "read"]
-# These tell ids and times.
-WITHOUT_CONTENTS = ["QueryService/PollTraceChanges", "QueryService/ListProjects"]
+# These tell ids, times and numbers.
+WITHOUT_CONTENTS = [
+    *("QueryService/PollTraceChanges", "QueryService/ListProjects"),
+    *("FeedbackService/GetFeedbackStats", "AgentSpanService/GetConversationSpans"),
+    "AgentSpanService/GetCustomAttributesSchema",
+]
 DELETES = [name for name in METHODS if "/Delete" in name]
 WRITES = [name for name in METHODS if name not in (*READS, *DELETES)]
 
@@ -60,6 +64,67 @@ def requests(first: str, experiment_id: str = "", text: str = "") -> dict[str, d
         },
         "EvaluatorService/ListEvaluators": {},
         "EvaluatorService/DeleteEvaluator": {"slug": "v"},
+        "AgentSpanService/GetConversationSpans": {
+            "project_id": first,
+            "conversation_ids": ["s", "t"],
+        },
+        "AgentSpanService/QueryAgentSpans": {"project_id": first},
+        "AgentSpanService/GetCustomAttributesSchema": {"project_id": first},
+        "DatapointService/CreateDatapoint": {
+            "project": first,
+            "id": "example",
+            "inputs": {text: text},
+        },
+        "DatapointService/UpdateDatapoint": {"id": "example", "metadata": {text: text}},
+        "DatapointService/ListDatapoints": {"project": first},
+        "DatapointService/GetDatapoint": {"id": "example"},
+        "DatapointService/DeleteDatapoint": {"id": "example"},
+        "RunService/CreateRun": {
+            "run_id": "r",
+            "project": first,
+            "name": text,
+            "metadata": {text: text},
+        },
+        "RunService/UpdateRun": {"run_id": "r", "results": {text: text}},
+        "RunService/ListRuns": {"project": first},
+        "RunService/GetRun": {"run_id": "r"},
+        "RunService/GetRunResult": {"run_id": "r"},
+        "RunService/CompareRuns": {"new_run_id": "r", "old_run_id": "r"},
+        "RunService/DeleteRun": {"run_id": "r"},
+        # Before the feedback that it would delete.
+        "FeedbackService/PurgeFeedback": {
+            "project_id": first,
+            "query": {"$expr": {"$eq": [{"$getField": "id"}, {"$literal": "f"}]}},
+        },
+        "FeedbackService/BatchCreateFeedback": {
+            "batch": [
+                {
+                    "project_id": first,
+                    "feedback_type": "x",
+                    "weave_ref": "weave:///e/p/agent_turn/t",
+                    "scorer_tags": [text],
+                    "payload": {text: text},
+                }
+            ]
+        },
+        "FeedbackService/ReplaceFeedback": {
+            "project_id": first,
+            "feedback_id": "f",
+            "feedback_type": "x",
+            "weave_ref": "weave:///e/p/agent_turn/t",
+            "payload": {text: text},
+        },
+        "FeedbackService/GetFeedbackStats": {
+            "project_id": first,
+            "start": "2020-01-01T00:00:00Z",
+            "end": "2200-01-01T00:00:00Z",
+            "granularity": 1_000_000,
+        },
+        "FeedbackService/AggregateFeedback": {"project_id": first, "before_ms": 7_258_118_400_000},
+        "FeedbackService/GetFeedbackPayloadSchema": {
+            "project_id": first,
+            "start": "2020-01-01T00:00:00Z",
+        },
         "DatasetService/CreateDataset": {"slug": "d", "columns": ["q"], "name": text},
         "DatasetService/CreateDatasetItem": {"slug": "d", "values": {"q": text}},
         "DatasetService/ListDatasets": {},
@@ -217,6 +282,8 @@ def requests(first: str, experiment_id: str = "", text: str = "") -> dict[str, d
 
 def request_to(project: Project, fields: dict[str, Any]) -> dict[str, Any]:
     """The request with the project's own name where it has to name one."""
+    if "batch" in fields:
+        return {"batch": [request_to(project, one) for one in fields["batch"]]}
     return {**fields, "project_id": project.name} if "project_id" in fields else fields
 
 

@@ -149,3 +149,15 @@ def test_the_old_client_reads_back_what_it_wrote(team: Team) -> None:
         },
     )
     assert got["session"]["event_name"] == "old"
+
+
+def test_evaluate_runs_on_a_dataset_in_place(team: Team) -> None:
+    got = team.run(NEW, "honeyhive_evaluate.py")
+    run = got["run"]["evaluation"]
+    assert (run["name"], run["status"], len(run["event_ids"])) == ("doubles", "completed", 2)
+    assert [each["run_id"] for each in got["runs"]["evaluations"]] == [run["run_id"]]
+    [metric] = got["result"]["metrics"]["details"]
+    assert (metric["metric_name"], metric["aggregate"]) == ("right", 0.5)
+    assert {each["datapoint_id"] for each in got["result"]["datapoints"]} == {"EXT-1", "EXT-2"}
+    assert sorted(got["compared"]["commonDatapoints"]) == ["EXT-1", "EXT-2"]
+    assert got["deleted"] == {"id": run["run_id"], "deleted": True}

@@ -8,6 +8,7 @@ from spanloom.model.catalog import (
     Key,
     PromptTag,
     PromptVersion,
+    Record,
     SignInLink,
     trace_scan,
 )
@@ -72,6 +73,7 @@ __all__ = [
     "Page",
     "PromptTag",
     "PromptVersion",
+    "Record",
     "Sent",
     "SignInLink",
     "SlicedList",

@@ -108,3 +108,12 @@ class Evaluation:
 def trace_scan(trace_id: str) -> Evaluation:
     """A job that scans a trace for evaluators to run, queued when spans of the trace arrive."""
     return Evaluation(trace_id=trace_id, span_id="", evaluator="")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An object that the store only keeps: its id, when it was created, and its JSON."""
+
+    id: str
+    created_ns: int
+    body: Mapping[str, Json]

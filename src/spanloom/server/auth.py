@@ -14,8 +14,8 @@ from spanloom.model import Key, api_keys
 from spanloom.model.addresses import is_loopback
 from spanloom.model.caller import CALLER
 from spanloom.model.projects import INSTANCE
-from spanloom.server.sign_in import ticket_key_id, ticket_opens
 from spanloom.server.metadata import PEER
+from spanloom.server.sign_in import ticket_key_id, ticket_opens
 
 # A revoked key is refused everywhere within this time; a valid one costs no query in between.
 CACHE_SECONDS = 1.0

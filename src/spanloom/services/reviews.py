@@ -45,7 +45,7 @@ class ReviewService:
         feedback = feedback_of(request.review, project, call.received_ns)
         await self._store.ensure_project(project)
         try:
-            stored = await self._store.replace_feedback(project, feedback)
+            [stored] = await self._store.replace_feedback(project, feedback)
         except SpanloomError as error:
             if [v.field for v in error.violations] == ["id"]:
                 field = json_path(type(request))("review.review_id")

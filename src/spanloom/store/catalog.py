@@ -3,11 +3,39 @@ datasets."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from spanloom.model import Dataset, Evaluator, Experiment, Json, PromptTag, PromptVersion
+from spanloom.model import Dataset, Evaluator, Experiment, Json, PromptTag, PromptVersion, Record
 from spanloom.store.once import EACH_TIME, Once
+
+
+class Records(Protocol):
+    """Objects of several kinds, as JSON. All that `ControlStore` promises holds here too."""
+
+    async def write(self, project: str, kind: str, record: Record) -> Record:
+        """Store a record, in place of an earlier one with the same id, whose time of creation is
+        kept; what was stored."""
+        ...
+
+    async def update(
+        self, project: str, kind: str, id: str, change: Callable[[Mapping[str, Json]], Json]
+    ) -> Record | None:
+        """Replace the JSON of a record by what `change` makes of it, in one transaction; what was
+        stored, None when there was none."""
+        ...
+
+    async def find(self, project: str, kind: str, id: str) -> Record | None:
+        """The record with an id."""
+        ...
+
+    async def all(self, project: str, kind: str) -> list[Record]:
+        """All records of a kind, the newest first, ties by id."""
+        ...
+
+    async def delete(self, project: str, kind: str, id: str) -> bool:
+        """Delete a record; False when there was none."""
+        ...
 
 
 class Catalog(Protocol):

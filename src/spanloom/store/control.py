@@ -8,7 +8,7 @@ from typing import Protocol
 
 from spanloom.model import Feedback, FeedbackQuery, Key, Page, SignInLink
 from spanloom.model.patch import Patch
-from spanloom.store.catalog import Catalog, Datasets
+from spanloom.store.catalog import Catalog, Datasets, Records
 from spanloom.store.evaluations import EvaluationQueue
 from spanloom.store.once import Once
 
@@ -31,6 +31,7 @@ class ControlStore(Protocol):
 
     catalog: Catalog
     datasets: Datasets
+    records: Records
     evaluations: EvaluationQueue
 
     async def earlier_answer(self, project: str, once: Once) -> bytes | None:
@@ -104,9 +105,9 @@ class ControlStore(Protocol):
 
     # Feedback
 
-    async def write_feedback(self, project: str, feedback: Feedback) -> None:
-        """Store feedback, in place of an earlier one with the same id. INVALID_ARGUMENT names the
-        field."""
+    async def write_feedback(self, project: str, *feedback: Feedback) -> None:
+        """Store feedback, each in place of an earlier one with the same id, atomically.
+        INVALID_ARGUMENT names the field."""
         ...
 
     async def feedback_on(self, project: str, targets: Sequence[tuple[str, str]]) -> list[Feedback]:
@@ -122,9 +123,9 @@ class ControlStore(Protocol):
         ...
 
     async def replace_feedback(
-        self, project: str, feedback: Feedback, *, only_own: bool = False
-    ) -> Feedback:
-        """Store feedback as `write_feedback`, and return what was stored.
+        self, project: str, *feedback: Feedback, only_own: bool = False
+    ) -> list[Feedback]:
+        """Store feedback as `write_feedback`, all of it or none, and return what was stored.
 
         What replaces an earlier one keeps its time of creation.
 

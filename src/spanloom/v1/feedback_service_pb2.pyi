@@ -313,7 +313,7 @@ class CreateFeedbackResponse(_message.Message):
     id: _builtins.str
     """The feedback's id."""
     wb_user_id: _builtins.str
-    """The user who gave the feedback, as sent."""
+    """The user who gave the feedback, as sent; empty if none was sent."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """The time when the feedback was first stored. A feedback that is replaced keeps it if the target
@@ -322,7 +322,7 @@ class CreateFeedbackResponse(_message.Message):
 
     @_builtins.property
     def payload(self) -> _struct_pb2.Struct:
-        """The data of the feedback, as stored."""
+        """The data of the feedback, as stored; empty if none was sent."""
 
     def __init__(
         self,
@@ -353,6 +353,7 @@ class QueryFeedbackRequest(_message.Message):
     FEEDBACK_TYPE_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
     OFFSET_FIELD_NUMBER: _builtins.int
+    QUERY_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
     """The name of the project, or `entity/project`, of which the whole or the last part is the name.
     Required. A project key accepts only its own project; an instance key accepts any. If the
@@ -368,6 +369,13 @@ class QueryFeedbackRequest(_message.Message):
     """
     offset: _builtins.int
     """The number of latest items to skip, 0 or more."""
+    @_builtins.property
+    def query(self) -> _struct_pb2.Struct:
+        """A condition as Weave's API has it: `{"$expr": {"$eq": [{"$getField": "id"}, {"$literal":
+        "..."}]}}`, with `$and`, `$or`, `$not`, `$eq`, `$gt`, `$gte`, `$lt`, `$lte`, `$in` and
+        `$contains`. Fields are those of Feedback, also by dotted path.
+        """
+
     def __init__(
         self,
         *,
@@ -376,10 +384,11 @@ class QueryFeedbackRequest(_message.Message):
         feedback_type: _builtins.str = ...,
         limit: _builtins.int = ...,
         offset: _builtins.int = ...,
+        query: _struct_pb2.Struct | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["query", b"query"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["feedback_type", b"feedback_type", "limit", b"limit", "offset", b"offset", "project_id", b"project_id", "weave_ref", b"weave_ref"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["feedback_type", b"feedback_type", "limit", b"limit", "offset", b"offset", "project_id", b"project_id", "query", b"query", "weave_ref", b"weave_ref"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -392,6 +401,9 @@ class QueryFeedbackResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RESULT_FIELD_NUMBER: _builtins.int
+    TOTAL_COUNT_FIELD_NUMBER: _builtins.int
+    total_count: _builtins.int
+    """The number of items that meet all conditions, over all pages."""
     @_builtins.property
     def result(self) -> _containers.RepeatedCompositeFieldContainer[_feedback_pb2.Feedback]:
         """The feedback of this page."""
@@ -400,11 +412,945 @@ class QueryFeedbackResponse(_message.Message):
         self,
         *,
         result: _abc.Iterable[_feedback_pb2.Feedback] | None = ...,
+        total_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["result", b"result", "total_count", b"total_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___QueryFeedbackResponse: _TypeAlias = QueryFeedbackResponse  # noqa: Y015
+
+@_typing.final
+class BatchCreateFeedbackRequest(_message.Message):
+    """The feedbacks to store."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BATCH_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def batch(self) -> _containers.RepeatedCompositeFieldContainer[Global___CreateFeedbackRequest]:
+        """The feedbacks, 1 to 1,000, all of one project."""
+
+    def __init__(
+        self,
+        *,
+        batch: _abc.Iterable[Global___CreateFeedbackRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchCreateFeedbackRequest: _TypeAlias = BatchCreateFeedbackRequest  # noqa: Y015
+
+@_typing.final
+class BatchCreateFeedbackResponse(_message.Message):
+    """The stored feedbacks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def res(self) -> _containers.RepeatedCompositeFieldContainer[Global___CreateFeedbackResponse]:
+        """The feedbacks, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        res: _abc.Iterable[Global___CreateFeedbackResponse] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["res", b"res"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchCreateFeedbackResponse: _TypeAlias = BatchCreateFeedbackResponse  # noqa: Y015
+
+@_typing.final
+class ReplaceFeedbackRequest(_message.Message):
+    """The feedback to store in place of another."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ScorerTagReasonsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class ScorerTagConfidencesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class ScorerRatingsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class ScorerRatingReasonsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class ScorerRatingConfidencesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    FEEDBACK_TYPE_FIELD_NUMBER: _builtins.int
+    WEAVE_REF_FIELD_NUMBER: _builtins.int
+    PAYLOAD_FIELD_NUMBER: _builtins.int
+    CREATOR_FIELD_NUMBER: _builtins.int
+    WB_USER_ID_FIELD_NUMBER: _builtins.int
+    RUNNABLE_REF_FIELD_NUMBER: _builtins.int
+    CALL_REF_FIELD_NUMBER: _builtins.int
+    TRIGGER_REF_FIELD_NUMBER: _builtins.int
+    ANNOTATION_REF_FIELD_NUMBER: _builtins.int
+    SCORER_TAGS_FIELD_NUMBER: _builtins.int
+    SCORER_TAG_REASONS_FIELD_NUMBER: _builtins.int
+    SCORER_TAG_CONFIDENCES_FIELD_NUMBER: _builtins.int
+    SCORER_RATINGS_FIELD_NUMBER: _builtins.int
+    SCORER_RATING_REASONS_FIELD_NUMBER: _builtins.int
+    SCORER_RATING_CONFIDENCES_FIELD_NUMBER: _builtins.int
+    SPAN_TRACE_ID_FIELD_NUMBER: _builtins.int
+    SPAN_CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    SPAN_AGENT_NAME_FIELD_NUMBER: _builtins.int
+    SPAN_AGENT_VERSION_FIELD_NUMBER: _builtins.int
+    SPAN_STATUS_CODE_FIELD_NUMBER: _builtins.int
+    FEEDBACK_ID_FIELD_NUMBER: _builtins.int
+    project_id: _builtins.str
+    """The name of the project, or `entity/project`, of which the whole or the last part is the name.
+    Required. A project key accepts only its own project; an instance key accepts any. If the
+    header `x-spanloom-project` is set, it must name the same project.
+    """
+    id: _builtins.str
+    """Ignored: the feedback keeps the id `feedback_id`."""
+    feedback_type: _builtins.str
+    """The type of the feedback, 1 to 256 characters. Required. `wandb.reaction.1` and `wandb.note.1`
+    have a fixed payload. Any other type is allowed, for example `wandb.agent_user_feedback` or
+    `wandb.agent_monitor`.
+    """
+    weave_ref: _builtins.str
+    """The target of the feedback. Required. One of `weave:///<entity>/<project>/agent_turn/<trace
+    id>`, `weave:///<entity>/<project>/agent_span/<span id>` and
+    `weave:///<entity>/<project>/agent_conversation/<session id>`, with the id percent-encoded.
+    Other references are stored, but the feedback is not attached to anything.
+    """
+    creator: _builtins.str
+    """The author of the feedback."""
+    wb_user_id: _builtins.str
+    """The user who gave the feedback, as sent."""
+    runnable_ref: _builtins.str
+    """The program that gave the feedback."""
+    call_ref: _builtins.str
+    """The call that gave the feedback."""
+    trigger_ref: _builtins.str
+    """The trigger that made the program run."""
+    annotation_ref: _builtins.str
+    """The field that was annotated."""
+    span_trace_id: _builtins.str
+    """The trace of the target, 1 to 256 characters. For an agent_turn reference, it must be the
+    referenced trace. For an agent_conversation reference, it must be unset.
+    """
+    span_conversation_id: _builtins.str
+    """The session of the target, 1 to 256 characters. For an agent_conversation reference, it must be
+    the referenced session.
+    """
+    span_agent_name: _builtins.str
+    """The agent of the target span."""
+    span_agent_version: _builtins.str
+    """The version of that agent."""
+    span_status_code: _builtins.str
+    """The status of the target span."""
+    feedback_id: _builtins.str
+    """The id of the feedback to replace, 1 to 256 characters. Required."""
+    @_builtins.property
+    def payload(self) -> _struct_pb2.Struct:
+        """The data of the feedback. `wandb.reaction.1` requires `{"emoji": ...}` (a string that is not
+        empty), and `wandb.note.1` requires `{"note": ...}` (a string of 1 to 1,024 characters).
+        """
+
+    @_builtins.property
+    def scorer_tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The tags that a scorer assigned."""
+
+    @_builtins.property
+    def scorer_tag_reasons(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """The reason for each tag."""
+
+    @_builtins.property
+    def scorer_tag_confidences(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """The confidence in each tag, 0 to 1."""
+
+    @_builtins.property
+    def scorer_ratings(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """The ratings that a scorer assigned, by name. Finite numbers."""
+
+    @_builtins.property
+    def scorer_rating_reasons(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """The reason for each rating."""
+
+    @_builtins.property
+    def scorer_rating_confidences(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """The confidence in each rating, 0 to 1."""
+
+    def __init__(
+        self,
+        *,
+        project_id: _builtins.str = ...,
+        id: _builtins.str = ...,
+        feedback_type: _builtins.str = ...,
+        weave_ref: _builtins.str = ...,
+        payload: _struct_pb2.Struct | None = ...,
+        creator: _builtins.str | None = ...,
+        wb_user_id: _builtins.str | None = ...,
+        runnable_ref: _builtins.str | None = ...,
+        call_ref: _builtins.str | None = ...,
+        trigger_ref: _builtins.str | None = ...,
+        annotation_ref: _builtins.str | None = ...,
+        scorer_tags: _abc.Iterable[_builtins.str] | None = ...,
+        scorer_tag_reasons: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        scorer_tag_confidences: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        scorer_ratings: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        scorer_rating_reasons: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        scorer_rating_confidences: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        span_trace_id: _builtins.str | None = ...,
+        span_conversation_id: _builtins.str | None = ...,
+        span_agent_name: _builtins.str | None = ...,
+        span_agent_version: _builtins.str | None = ...,
+        span_status_code: _builtins.str | None = ...,
+        feedback_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_annotation_ref", b"_annotation_ref", "_call_ref", b"_call_ref", "_creator", b"_creator", "_runnable_ref", b"_runnable_ref", "_span_agent_name", b"_span_agent_name", "_span_agent_version", b"_span_agent_version", "_span_conversation_id", b"_span_conversation_id", "_span_status_code", b"_span_status_code", "_span_trace_id", b"_span_trace_id", "_trigger_ref", b"_trigger_ref", "_wb_user_id", b"_wb_user_id", "annotation_ref", b"annotation_ref", "call_ref", b"call_ref", "creator", b"creator", "payload", b"payload", "runnable_ref", b"runnable_ref", "span_agent_name", b"span_agent_name", "span_agent_version", b"span_agent_version", "span_conversation_id", b"span_conversation_id", "span_status_code", b"span_status_code", "span_trace_id", b"span_trace_id", "trigger_ref", b"trigger_ref", "wb_user_id", b"wb_user_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_annotation_ref", b"_annotation_ref", "_call_ref", b"_call_ref", "_creator", b"_creator", "_runnable_ref", b"_runnable_ref", "_span_agent_name", b"_span_agent_name", "_span_agent_version", b"_span_agent_version", "_span_conversation_id", b"_span_conversation_id", "_span_status_code", b"_span_status_code", "_span_trace_id", b"_span_trace_id", "_trigger_ref", b"_trigger_ref", "_wb_user_id", b"_wb_user_id", "annotation_ref", b"annotation_ref", "call_ref", b"call_ref", "creator", b"creator", "feedback_id", b"feedback_id", "feedback_type", b"feedback_type", "id", b"id", "payload", b"payload", "project_id", b"project_id", "runnable_ref", b"runnable_ref", "scorer_rating_confidences", b"scorer_rating_confidences", "scorer_rating_reasons", b"scorer_rating_reasons", "scorer_ratings", b"scorer_ratings", "scorer_tag_confidences", b"scorer_tag_confidences", "scorer_tag_reasons", b"scorer_tag_reasons", "scorer_tags", b"scorer_tags", "span_agent_name", b"span_agent_name", "span_agent_version", b"span_agent_version", "span_conversation_id", b"span_conversation_id", "span_status_code", b"span_status_code", "span_trace_id", b"span_trace_id", "trigger_ref", b"trigger_ref", "wb_user_id", b"wb_user_id", "weave_ref", b"weave_ref"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__annotation_ref: _TypeAlias = _typing.Literal["annotation_ref"]  # noqa: Y015
+    _WhichOneofArgType__annotation_ref: _TypeAlias = _typing.Literal["_annotation_ref", b"_annotation_ref"]  # noqa: Y015
+    _WhichOneofReturnType__call_ref: _TypeAlias = _typing.Literal["call_ref"]  # noqa: Y015
+    _WhichOneofArgType__call_ref: _TypeAlias = _typing.Literal["_call_ref", b"_call_ref"]  # noqa: Y015
+    _WhichOneofReturnType__creator: _TypeAlias = _typing.Literal["creator"]  # noqa: Y015
+    _WhichOneofArgType__creator: _TypeAlias = _typing.Literal["_creator", b"_creator"]  # noqa: Y015
+    _WhichOneofReturnType__runnable_ref: _TypeAlias = _typing.Literal["runnable_ref"]  # noqa: Y015
+    _WhichOneofArgType__runnable_ref: _TypeAlias = _typing.Literal["_runnable_ref", b"_runnable_ref"]  # noqa: Y015
+    _WhichOneofReturnType__span_agent_name: _TypeAlias = _typing.Literal["span_agent_name"]  # noqa: Y015
+    _WhichOneofArgType__span_agent_name: _TypeAlias = _typing.Literal["_span_agent_name", b"_span_agent_name"]  # noqa: Y015
+    _WhichOneofReturnType__span_agent_version: _TypeAlias = _typing.Literal["span_agent_version"]  # noqa: Y015
+    _WhichOneofArgType__span_agent_version: _TypeAlias = _typing.Literal["_span_agent_version", b"_span_agent_version"]  # noqa: Y015
+    _WhichOneofReturnType__span_conversation_id: _TypeAlias = _typing.Literal["span_conversation_id"]  # noqa: Y015
+    _WhichOneofArgType__span_conversation_id: _TypeAlias = _typing.Literal["_span_conversation_id", b"_span_conversation_id"]  # noqa: Y015
+    _WhichOneofReturnType__span_status_code: _TypeAlias = _typing.Literal["span_status_code"]  # noqa: Y015
+    _WhichOneofArgType__span_status_code: _TypeAlias = _typing.Literal["_span_status_code", b"_span_status_code"]  # noqa: Y015
+    _WhichOneofReturnType__span_trace_id: _TypeAlias = _typing.Literal["span_trace_id"]  # noqa: Y015
+    _WhichOneofArgType__span_trace_id: _TypeAlias = _typing.Literal["_span_trace_id", b"_span_trace_id"]  # noqa: Y015
+    _WhichOneofReturnType__trigger_ref: _TypeAlias = _typing.Literal["trigger_ref"]  # noqa: Y015
+    _WhichOneofArgType__trigger_ref: _TypeAlias = _typing.Literal["_trigger_ref", b"_trigger_ref"]  # noqa: Y015
+    _WhichOneofReturnType__wb_user_id: _TypeAlias = _typing.Literal["wb_user_id"]  # noqa: Y015
+    _WhichOneofArgType__wb_user_id: _TypeAlias = _typing.Literal["_wb_user_id", b"_wb_user_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__annotation_ref) -> _WhichOneofReturnType__annotation_ref | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__call_ref) -> _WhichOneofReturnType__call_ref | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__creator) -> _WhichOneofReturnType__creator | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__runnable_ref) -> _WhichOneofReturnType__runnable_ref | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__span_agent_name) -> _WhichOneofReturnType__span_agent_name | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__span_agent_version) -> _WhichOneofReturnType__span_agent_version | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__span_conversation_id) -> _WhichOneofReturnType__span_conversation_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__span_status_code) -> _WhichOneofReturnType__span_status_code | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__span_trace_id) -> _WhichOneofReturnType__span_trace_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__trigger_ref) -> _WhichOneofReturnType__trigger_ref | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__wb_user_id) -> _WhichOneofReturnType__wb_user_id | None: ...
+
+Global___ReplaceFeedbackRequest: _TypeAlias = ReplaceFeedbackRequest  # noqa: Y015
+
+@_typing.final
+class ReplaceFeedbackResponse(_message.Message):
+    """The stored feedback."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    WB_USER_ID_FIELD_NUMBER: _builtins.int
+    PAYLOAD_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """The feedback's id."""
+    wb_user_id: _builtins.str
+    """The user who gave the feedback, as sent; empty if none was sent."""
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp:
+        """The time when the feedback was first stored."""
+
+    @_builtins.property
+    def payload(self) -> _struct_pb2.Struct:
+        """The data of the feedback, as stored; empty if none was sent."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        wb_user_id: _builtins.str | None = ...,
+        payload: _struct_pb2.Struct | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_wb_user_id", b"_wb_user_id", "created_at", b"created_at", "payload", b"payload", "wb_user_id", b"wb_user_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_wb_user_id", b"_wb_user_id", "created_at", b"created_at", "id", b"id", "payload", b"payload", "wb_user_id", b"wb_user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__wb_user_id: _TypeAlias = _typing.Literal["wb_user_id"]  # noqa: Y015
+    _WhichOneofArgType__wb_user_id: _TypeAlias = _typing.Literal["_wb_user_id", b"_wb_user_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__wb_user_id) -> _WhichOneofReturnType__wb_user_id | None: ...
+
+Global___ReplaceFeedbackResponse: _TypeAlias = ReplaceFeedbackResponse  # noqa: Y015
+
+@_typing.final
+class PurgeFeedbackRequest(_message.Message):
+    """The feedback to delete."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    QUERY_FIELD_NUMBER: _builtins.int
+    project_id: _builtins.str
+    """The name of the project, or `entity/project`, of which the whole or the last part is the name.
+    Required. A project key accepts only its own project; an instance key accepts any. If the
+    header `x-spanloom-project` is set, it must name the same project.
+    """
+    @_builtins.property
+    def query(self) -> _struct_pb2.Struct:
+        """The condition, as in QueryFeedbackRequest. Required."""
+
+    def __init__(
+        self,
+        *,
+        project_id: _builtins.str = ...,
+        query: _struct_pb2.Struct | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["query", b"query"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["project_id", b"project_id", "query", b"query"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PurgeFeedbackRequest: _TypeAlias = PurgeFeedbackRequest  # noqa: Y015
+
+@_typing.final
+class PurgeFeedbackResponse(_message.Message):
+    """Confirms that the feedback was deleted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PurgeFeedbackResponse: _TypeAlias = PurgeFeedbackResponse  # noqa: Y015
+
+@_typing.final
+class GetFeedbackStatsRequest(_message.Message):
+    """What to aggregate of the payloads."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Metric(_message.Message):
+        """One value in the payloads, and how it is aggregated."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        JSON_PATH_FIELD_NUMBER: _builtins.int
+        VALUE_TYPE_FIELD_NUMBER: _builtins.int
+        AGGREGATIONS_FIELD_NUMBER: _builtins.int
+        PERCENTILES_FIELD_NUMBER: _builtins.int
+        json_path: _builtins.str
+        """The dotted path of the value in the payload. Required."""
+        value_type: _builtins.str
+        """`numeric` (the default), `boolean` or `categorical`."""
+        @_builtins.property
+        def aggregations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+            """`sum`, `avg`, `min`, `max`, `count`, `count_true` and `count_false`. If empty, `avg`, `min`
+            and `max` of numbers, and `count_true` and `count_false` of booleans.
+            """
+
+        @_builtins.property
+        def percentiles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+            """The percentiles of numbers, 0 to 100."""
+
+        def __init__(
+            self,
+            *,
+            json_path: _builtins.str = ...,
+            value_type: _builtins.str = ...,
+            aggregations: _abc.Iterable[_builtins.str] | None = ...,
+            percentiles: _abc.Iterable[_builtins.float] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["aggregations", b"aggregations", "json_path", b"json_path", "percentiles", b"percentiles", "value_type", b"value_type"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    FEEDBACK_TYPE_FIELD_NUMBER: _builtins.int
+    TRIGGER_REF_FIELD_NUMBER: _builtins.int
+    GRANULARITY_FIELD_NUMBER: _builtins.int
+    TIMEZONE_FIELD_NUMBER: _builtins.int
+    METRICS_FIELD_NUMBER: _builtins.int
+    project_id: _builtins.str
+    """The name of the project, or `entity/project`, of which the whole or the last part is the name.
+    Required. A project key accepts only its own project; an instance key accepts any. If the
+    header `x-spanloom-project` is set, it must name the same project.
+    """
+    feedback_type: _builtins.str
+    """Aggregate only feedback of this type."""
+    trigger_ref: _builtins.str
+    """Aggregate only feedback of this trigger. A value that ends in `*` names a prefix."""
+    granularity: _builtins.int
+    """The length of a bucket in seconds. 0 means a length that gives at most 100 buckets."""
+    timezone: _builtins.str
+    """Accepted for compatibility. Buckets are aligned to UTC."""
+    @_builtins.property
+    def start(self) -> _timestamp_pb2.Timestamp:
+        """The time from which feedback was stored. Required."""
+
+    @_builtins.property
+    def end(self) -> _timestamp_pb2.Timestamp:
+        """The time before which feedback was stored. If unset, the time of the call."""
+
+    @_builtins.property
+    def metrics(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetFeedbackStatsRequest.Metric]:
+        """The values to aggregate."""
+
+    def __init__(
+        self,
+        *,
+        project_id: _builtins.str = ...,
+        start: _timestamp_pb2.Timestamp | None = ...,
+        end: _timestamp_pb2.Timestamp | None = ...,
+        feedback_type: _builtins.str = ...,
+        trigger_ref: _builtins.str = ...,
+        granularity: _builtins.int = ...,
+        timezone: _builtins.str = ...,
+        metrics: _abc.Iterable[Global___GetFeedbackStatsRequest.Metric] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "feedback_type", b"feedback_type", "granularity", b"granularity", "metrics", b"metrics", "project_id", b"project_id", "start", b"start", "timezone", b"timezone", "trigger_ref", b"trigger_ref"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetFeedbackStatsRequest: _TypeAlias = GetFeedbackStatsRequest  # noqa: Y015
+
+@_typing.final
+class GetFeedbackStatsResponse(_message.Message):
+    """The aggregated payloads."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    GRANULARITY_FIELD_NUMBER: _builtins.int
+    TIMEZONE_FIELD_NUMBER: _builtins.int
+    BUCKETS_FIELD_NUMBER: _builtins.int
+    WINDOW_STATS_FIELD_NUMBER: _builtins.int
+    granularity: _builtins.int
+    """The length of a bucket in seconds."""
+    timezone: _builtins.str
+    """Always `UTC`."""
+    @_builtins.property
+    def start(self) -> _timestamp_pb2.Timestamp:
+        """The start of the range."""
+
+    @_builtins.property
+    def end(self) -> _timestamp_pb2.Timestamp:
+        """The end of the range."""
+
+    @_builtins.property
+    def buckets(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Struct]:
+        """The buckets that have feedback, by time: `timestamp`, `count`, and for each metric the values
+        under `<aggregation>_<path>`, with `_` for the dots of the path.
+        """
+
+    @_builtins.property
+    def window_stats(self) -> _struct_pb2.Struct:
+        """The values over the whole range: by metric, then by aggregation."""
+
+    def __init__(
+        self,
+        *,
+        start: _timestamp_pb2.Timestamp | None = ...,
+        end: _timestamp_pb2.Timestamp | None = ...,
+        granularity: _builtins.int = ...,
+        timezone: _builtins.str = ...,
+        buckets: _abc.Iterable[_struct_pb2.Struct] | None = ...,
+        window_stats: _struct_pb2.Struct | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "start", b"start", "window_stats", b"window_stats"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["buckets", b"buckets", "end", b"end", "granularity", b"granularity", "start", b"start", "timezone", b"timezone", "window_stats", b"window_stats"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetFeedbackStatsResponse: _TypeAlias = GetFeedbackStatsResponse  # noqa: Y015
+
+@_typing.final
+class AggregateFeedbackRequest(_message.Message):
+    """What to aggregate of scorers' feedback."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    AFTER_MS_FIELD_NUMBER: _builtins.int
+    BEFORE_MS_FIELD_NUMBER: _builtins.int
+    TIME_BUCKET_SECONDS_FIELD_NUMBER: _builtins.int
+    GROUP_BY_FIELD_NUMBER: _builtins.int
+    FEEDBACK_TYPES_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    SCORER_IDS_FIELD_NUMBER: _builtins.int
+    MONITOR_IDS_FIELD_NUMBER: _builtins.int
+    SPAN_AGENT_NAMES_FIELD_NUMBER: _builtins.int
+    SPAN_TYPES_FIELD_NUMBER: _builtins.int
+    RATING_MIN_FIELD_NUMBER: _builtins.int
+    RATING_MAX_FIELD_NUMBER: _builtins.int
+    project_id: _builtins.str
+    """The name of the project, or `entity/project`, of which the whole or the last part is the name.
+    Required. A project key accepts only its own project; an instance key accepts any. If the
+    header `x-spanloom-project` is set, it must name the same project.
+    """
+    after_ms: _builtins.float
+    """The time from which feedback was stored, in milliseconds since 1970 UTC."""
+    before_ms: _builtins.float
+    """The time before which feedback was stored, in milliseconds since 1970 UTC. 0 means the time of
+    the call.
+    """
+    time_bucket_seconds: _builtins.int
+    """The length of a bucket in seconds. 0 means one bucket for the whole range."""
+    rating_min: _builtins.float
+    """Only feedback that has a rating of at least this."""
+    rating_max: _builtins.float
+    """Only feedback that has a rating of at most this."""
+    @_builtins.property
+    def group_by(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """`scorer_id`, `span_agent_name`, `span_agent_version` and `span_status_code`."""
+
+    @_builtins.property
+    def feedback_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only feedback whose type begins with one of these."""
+
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only feedback that has one of these tags."""
+
+    @_builtins.property
+    def scorer_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only feedback of these scorers. A value that ends in `*` names a prefix."""
+
+    @_builtins.property
+    def monitor_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only feedback of these triggers. A value that ends in `*` names a prefix."""
+
+    @_builtins.property
+    def span_agent_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only feedback on these agents."""
+
+    @_builtins.property
+    def span_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only feedback on `agent_turn` or `agent_conversation`."""
+
+    def __init__(
+        self,
+        *,
+        project_id: _builtins.str = ...,
+        after_ms: _builtins.float = ...,
+        before_ms: _builtins.float = ...,
+        time_bucket_seconds: _builtins.int = ...,
+        group_by: _abc.Iterable[_builtins.str] | None = ...,
+        feedback_types: _abc.Iterable[_builtins.str] | None = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+        scorer_ids: _abc.Iterable[_builtins.str] | None = ...,
+        monitor_ids: _abc.Iterable[_builtins.str] | None = ...,
+        span_agent_names: _abc.Iterable[_builtins.str] | None = ...,
+        span_types: _abc.Iterable[_builtins.str] | None = ...,
+        rating_min: _builtins.float | None = ...,
+        rating_max: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_rating_max", b"_rating_max", "_rating_min", b"_rating_min", "rating_max", b"rating_max", "rating_min", b"rating_min"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rating_max", b"_rating_max", "_rating_min", b"_rating_min", "after_ms", b"after_ms", "before_ms", b"before_ms", "feedback_types", b"feedback_types", "group_by", b"group_by", "monitor_ids", b"monitor_ids", "project_id", b"project_id", "rating_max", b"rating_max", "rating_min", b"rating_min", "scorer_ids", b"scorer_ids", "span_agent_names", b"span_agent_names", "span_types", b"span_types", "tags", b"tags", "time_bucket_seconds", b"time_bucket_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__rating_max: _TypeAlias = _typing.Literal["rating_max"]  # noqa: Y015
+    _WhichOneofArgType__rating_max: _TypeAlias = _typing.Literal["_rating_max", b"_rating_max"]  # noqa: Y015
+    _WhichOneofReturnType__rating_min: _TypeAlias = _typing.Literal["rating_min"]  # noqa: Y015
+    _WhichOneofArgType__rating_min: _TypeAlias = _typing.Literal["_rating_min", b"_rating_min"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rating_max) -> _WhichOneofReturnType__rating_max | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rating_min) -> _WhichOneofReturnType__rating_min | None: ...
+
+Global___AggregateFeedbackRequest: _TypeAlias = AggregateFeedbackRequest  # noqa: Y015
+
+@_typing.final
+class AggregateFeedbackResponse(_message.Message):
+    """The aggregated feedback."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Bucket(_message.Message):
+        """The feedback of one group in one range of time."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        @_typing.final
+        class GroupEntry(_message.Message):
+            DESCRIPTOR: _descriptor.Descriptor
+
+            KEY_FIELD_NUMBER: _builtins.int
+            VALUE_FIELD_NUMBER: _builtins.int
+            key: _builtins.str
+            value: _builtins.str
+            def __init__(
+                self,
+                *,
+                key: _builtins.str = ...,
+                value: _builtins.str = ...,
+            ) -> None: ...
+            _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+            def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+            _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+            def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+            def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+        @_typing.final
+        class TagCountsEntry(_message.Message):
+            DESCRIPTOR: _descriptor.Descriptor
+
+            KEY_FIELD_NUMBER: _builtins.int
+            VALUE_FIELD_NUMBER: _builtins.int
+            key: _builtins.str
+            value: _builtins.int
+            def __init__(
+                self,
+                *,
+                key: _builtins.str = ...,
+                value: _builtins.int = ...,
+            ) -> None: ...
+            _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+            def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+            _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+            def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+            def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+        @_typing.final
+        class RatingSumsEntry(_message.Message):
+            DESCRIPTOR: _descriptor.Descriptor
+
+            KEY_FIELD_NUMBER: _builtins.int
+            VALUE_FIELD_NUMBER: _builtins.int
+            key: _builtins.str
+            value: _builtins.float
+            def __init__(
+                self,
+                *,
+                key: _builtins.str = ...,
+                value: _builtins.float = ...,
+            ) -> None: ...
+            _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+            def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+            _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+            def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+            def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+        @_typing.final
+        class RatingCountsEntry(_message.Message):
+            DESCRIPTOR: _descriptor.Descriptor
+
+            KEY_FIELD_NUMBER: _builtins.int
+            VALUE_FIELD_NUMBER: _builtins.int
+            key: _builtins.str
+            value: _builtins.int
+            def __init__(
+                self,
+                *,
+                key: _builtins.str = ...,
+                value: _builtins.int = ...,
+            ) -> None: ...
+            _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+            def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+            _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+            def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+            def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+        TIME_BUCKET_START_MS_FIELD_NUMBER: _builtins.int
+        GROUP_FIELD_NUMBER: _builtins.int
+        TOTAL_COUNT_FIELD_NUMBER: _builtins.int
+        SCORED_COUNT_FIELD_NUMBER: _builtins.int
+        TAG_COUNTS_FIELD_NUMBER: _builtins.int
+        RATING_SUMS_FIELD_NUMBER: _builtins.int
+        RATING_COUNTS_FIELD_NUMBER: _builtins.int
+        time_bucket_start_ms: _builtins.float
+        """The start of the range, in milliseconds since 1970 UTC. Unset without buckets of time."""
+        total_count: _builtins.int
+        """The number of feedbacks."""
+        scored_count: _builtins.int
+        """The number of feedbacks that have a tag or a rating."""
+        @_builtins.property
+        def group(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+            """The group: the values of `group_by`."""
+
+        @_builtins.property
+        def tag_counts(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+            """The number of feedbacks with each tag."""
+
+        @_builtins.property
+        def rating_sums(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+            """The sum of each rating."""
+
+        @_builtins.property
+        def rating_counts(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+            """The number of feedbacks with each rating."""
+
+        def __init__(
+            self,
+            *,
+            time_bucket_start_ms: _builtins.float | None = ...,
+            group: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+            total_count: _builtins.int = ...,
+            scored_count: _builtins.int = ...,
+            tag_counts: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+            rating_sums: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+            rating_counts: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_time_bucket_start_ms", b"_time_bucket_start_ms", "time_bucket_start_ms", b"time_bucket_start_ms"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_time_bucket_start_ms", b"_time_bucket_start_ms", "group", b"group", "rating_counts", b"rating_counts", "rating_sums", b"rating_sums", "scored_count", b"scored_count", "tag_counts", b"tag_counts", "time_bucket_start_ms", b"time_bucket_start_ms", "total_count", b"total_count"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType__time_bucket_start_ms: _TypeAlias = _typing.Literal["time_bucket_start_ms"]  # noqa: Y015
+        _WhichOneofArgType__time_bucket_start_ms: _TypeAlias = _typing.Literal["_time_bucket_start_ms", b"_time_bucket_start_ms"]  # noqa: Y015
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__time_bucket_start_ms) -> _WhichOneofReturnType__time_bucket_start_ms | None: ...
+
+    AFTER_MS_FIELD_NUMBER: _builtins.int
+    BEFORE_MS_FIELD_NUMBER: _builtins.int
+    TIME_BUCKET_SECONDS_FIELD_NUMBER: _builtins.int
+    BUCKETS_FIELD_NUMBER: _builtins.int
+    after_ms: _builtins.float
+    """The start of the range, in milliseconds since 1970 UTC."""
+    before_ms: _builtins.float
+    """The end of the range, in milliseconds since 1970 UTC."""
+    time_bucket_seconds: _builtins.int
+    """The length of a bucket in seconds. Unset without buckets of time."""
+    @_builtins.property
+    def buckets(self) -> _containers.RepeatedCompositeFieldContainer[Global___AggregateFeedbackResponse.Bucket]:
+        """The buckets that have feedback, by time and then by group."""
+
+    def __init__(
+        self,
+        *,
+        after_ms: _builtins.float = ...,
+        before_ms: _builtins.float = ...,
+        time_bucket_seconds: _builtins.int | None = ...,
+        buckets: _abc.Iterable[Global___AggregateFeedbackResponse.Bucket] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_time_bucket_seconds", b"_time_bucket_seconds", "time_bucket_seconds", b"time_bucket_seconds"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_time_bucket_seconds", b"_time_bucket_seconds", "after_ms", b"after_ms", "before_ms", b"before_ms", "buckets", b"buckets", "time_bucket_seconds", b"time_bucket_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__time_bucket_seconds: _TypeAlias = _typing.Literal["time_bucket_seconds"]  # noqa: Y015
+    _WhichOneofArgType__time_bucket_seconds: _TypeAlias = _typing.Literal["_time_bucket_seconds", b"_time_bucket_seconds"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__time_bucket_seconds) -> _WhichOneofReturnType__time_bucket_seconds | None: ...
+
+Global___AggregateFeedbackResponse: _TypeAlias = AggregateFeedbackResponse  # noqa: Y015
+
+@_typing.final
+class GetFeedbackPayloadSchemaRequest(_message.Message):
+    """The feedback whose payloads are looked at."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    FEEDBACK_TYPE_FIELD_NUMBER: _builtins.int
+    TRIGGER_REF_FIELD_NUMBER: _builtins.int
+    SAMPLE_LIMIT_FIELD_NUMBER: _builtins.int
+    project_id: _builtins.str
+    """The name of the project, or `entity/project`, of which the whole or the last part is the name.
+    Required. A project key accepts only its own project; an instance key accepts any. If the
+    header `x-spanloom-project` is set, it must name the same project.
+    """
+    feedback_type: _builtins.str
+    """Look only at feedback of this type."""
+    trigger_ref: _builtins.str
+    """Look only at feedback of this trigger. A value that ends in `*` names a prefix."""
+    sample_limit: _builtins.int
+    """The number of latest feedbacks to look at, up to 5,000. 0 means 2,000."""
+    @_builtins.property
+    def start(self) -> _timestamp_pb2.Timestamp:
+        """The time from which feedback was stored. Required."""
+
+    @_builtins.property
+    def end(self) -> _timestamp_pb2.Timestamp:
+        """The time before which feedback was stored. If unset, the time of the call."""
+
+    def __init__(
+        self,
+        *,
+        project_id: _builtins.str = ...,
+        start: _timestamp_pb2.Timestamp | None = ...,
+        end: _timestamp_pb2.Timestamp | None = ...,
+        feedback_type: _builtins.str = ...,
+        trigger_ref: _builtins.str = ...,
+        sample_limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "feedback_type", b"feedback_type", "project_id", b"project_id", "sample_limit", b"sample_limit", "start", b"start", "trigger_ref", b"trigger_ref"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetFeedbackPayloadSchemaRequest: _TypeAlias = GetFeedbackPayloadSchemaRequest  # noqa: Y015
+
+@_typing.final
+class GetFeedbackPayloadSchemaResponse(_message.Message):
+    """The paths in the payloads."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Path(_message.Message):
+        """One path."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        JSON_PATH_FIELD_NUMBER: _builtins.int
+        VALUE_TYPE_FIELD_NUMBER: _builtins.int
+        json_path: _builtins.str
+        """The dotted path."""
+        value_type: _builtins.str
+        """`numeric`, `boolean` or `categorical`."""
+        def __init__(
+            self,
+            *,
+            json_path: _builtins.str = ...,
+            value_type: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["json_path", b"json_path", "value_type", b"value_type"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    PATHS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def paths(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetFeedbackPayloadSchemaResponse.Path]:
+        """The paths, in their order as texts."""
+
+    def __init__(
+        self,
+        *,
+        paths: _abc.Iterable[Global___GetFeedbackPayloadSchemaResponse.Path] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["paths", b"paths"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetFeedbackPayloadSchemaResponse: _TypeAlias = GetFeedbackPayloadSchemaResponse  # noqa: Y015

@@ -46,6 +46,36 @@ class FeedbackServiceStub:
                 request_serializer=spanloom_dot_v1_dot_feedback__service__pb2.QueryFeedbackRequest.SerializeToString,
                 response_deserializer=spanloom_dot_v1_dot_feedback__service__pb2.QueryFeedbackResponse.FromString,
                 _registered_method=True)
+        self.BatchCreateFeedback = channel.unary_unary(
+                '/spanloom.v1.FeedbackService/BatchCreateFeedback',
+                request_serializer=spanloom_dot_v1_dot_feedback__service__pb2.BatchCreateFeedbackRequest.SerializeToString,
+                response_deserializer=spanloom_dot_v1_dot_feedback__service__pb2.BatchCreateFeedbackResponse.FromString,
+                _registered_method=True)
+        self.ReplaceFeedback = channel.unary_unary(
+                '/spanloom.v1.FeedbackService/ReplaceFeedback',
+                request_serializer=spanloom_dot_v1_dot_feedback__service__pb2.ReplaceFeedbackRequest.SerializeToString,
+                response_deserializer=spanloom_dot_v1_dot_feedback__service__pb2.ReplaceFeedbackResponse.FromString,
+                _registered_method=True)
+        self.PurgeFeedback = channel.unary_unary(
+                '/spanloom.v1.FeedbackService/PurgeFeedback',
+                request_serializer=spanloom_dot_v1_dot_feedback__service__pb2.PurgeFeedbackRequest.SerializeToString,
+                response_deserializer=spanloom_dot_v1_dot_feedback__service__pb2.PurgeFeedbackResponse.FromString,
+                _registered_method=True)
+        self.GetFeedbackStats = channel.unary_unary(
+                '/spanloom.v1.FeedbackService/GetFeedbackStats',
+                request_serializer=spanloom_dot_v1_dot_feedback__service__pb2.GetFeedbackStatsRequest.SerializeToString,
+                response_deserializer=spanloom_dot_v1_dot_feedback__service__pb2.GetFeedbackStatsResponse.FromString,
+                _registered_method=True)
+        self.AggregateFeedback = channel.unary_unary(
+                '/spanloom.v1.FeedbackService/AggregateFeedback',
+                request_serializer=spanloom_dot_v1_dot_feedback__service__pb2.AggregateFeedbackRequest.SerializeToString,
+                response_deserializer=spanloom_dot_v1_dot_feedback__service__pb2.AggregateFeedbackResponse.FromString,
+                _registered_method=True)
+        self.GetFeedbackPayloadSchema = channel.unary_unary(
+                '/spanloom.v1.FeedbackService/GetFeedbackPayloadSchema',
+                request_serializer=spanloom_dot_v1_dot_feedback__service__pb2.GetFeedbackPayloadSchemaRequest.SerializeToString,
+                response_deserializer=spanloom_dot_v1_dot_feedback__service__pb2.GetFeedbackPayloadSchemaResponse.FromString,
+                _registered_method=True)
 
 
 class FeedbackServiceServicer:
@@ -78,6 +108,74 @@ class FeedbackServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchCreateFeedback(self, request, context):
+        """Stores several feedbacks of one project, atomically, each as CreateFeedback does.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field of the first
+        feedback that is invalid, and if two of them name different projects; and
+        PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if they name another project than that of the
+        key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplaceFeedback(self, request, context):
+        """Replaces a feedback, atomically. The new one has the same id, and keeps the time of creation. If
+        the project has no feedback with this id, it is stored as CreateFeedback does.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, and
+        PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is not the project of the
+        key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PurgeFeedback(self, request, context):
+        """Deletes the feedback of the project that meets the conditions, permanently.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for a missing or invalid `query`, and
+        PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is not the project of the
+        key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetFeedbackStats(self, request, context):
+        """Aggregates the values in the payloads of feedback over time.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for a missing `start`, an unknown
+        aggregation or more than 10,000 buckets, and PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH)
+        if `project_id` is not the project of the key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AggregateFeedback(self, request, context):
+        """Aggregates what scorers assigned, the tags and the ratings, over time and by group.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for an unknown group or more than 10,000
+        buckets, and PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is not the
+        project of the key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetFeedbackPayloadSchema(self, request, context):
+        """Gets the dotted paths to the values in the payloads of feedback, with their types.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for a missing `start`, and
+        PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is not the project of the
+        key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FeedbackServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -90,6 +188,36 @@ def add_FeedbackServiceServicer_to_server(servicer, server):
                     servicer.QueryFeedback,
                     request_deserializer=spanloom_dot_v1_dot_feedback__service__pb2.QueryFeedbackRequest.FromString,
                     response_serializer=spanloom_dot_v1_dot_feedback__service__pb2.QueryFeedbackResponse.SerializeToString,
+            ),
+            'BatchCreateFeedback': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchCreateFeedback,
+                    request_deserializer=spanloom_dot_v1_dot_feedback__service__pb2.BatchCreateFeedbackRequest.FromString,
+                    response_serializer=spanloom_dot_v1_dot_feedback__service__pb2.BatchCreateFeedbackResponse.SerializeToString,
+            ),
+            'ReplaceFeedback': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplaceFeedback,
+                    request_deserializer=spanloom_dot_v1_dot_feedback__service__pb2.ReplaceFeedbackRequest.FromString,
+                    response_serializer=spanloom_dot_v1_dot_feedback__service__pb2.ReplaceFeedbackResponse.SerializeToString,
+            ),
+            'PurgeFeedback': grpc.unary_unary_rpc_method_handler(
+                    servicer.PurgeFeedback,
+                    request_deserializer=spanloom_dot_v1_dot_feedback__service__pb2.PurgeFeedbackRequest.FromString,
+                    response_serializer=spanloom_dot_v1_dot_feedback__service__pb2.PurgeFeedbackResponse.SerializeToString,
+            ),
+            'GetFeedbackStats': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetFeedbackStats,
+                    request_deserializer=spanloom_dot_v1_dot_feedback__service__pb2.GetFeedbackStatsRequest.FromString,
+                    response_serializer=spanloom_dot_v1_dot_feedback__service__pb2.GetFeedbackStatsResponse.SerializeToString,
+            ),
+            'AggregateFeedback': grpc.unary_unary_rpc_method_handler(
+                    servicer.AggregateFeedback,
+                    request_deserializer=spanloom_dot_v1_dot_feedback__service__pb2.AggregateFeedbackRequest.FromString,
+                    response_serializer=spanloom_dot_v1_dot_feedback__service__pb2.AggregateFeedbackResponse.SerializeToString,
+            ),
+            'GetFeedbackPayloadSchema': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetFeedbackPayloadSchema,
+                    request_deserializer=spanloom_dot_v1_dot_feedback__service__pb2.GetFeedbackPayloadSchemaRequest.FromString,
+                    response_serializer=spanloom_dot_v1_dot_feedback__service__pb2.GetFeedbackPayloadSchemaResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -148,6 +276,168 @@ class FeedbackService:
             '/spanloom.v1.FeedbackService/QueryFeedback',
             spanloom_dot_v1_dot_feedback__service__pb2.QueryFeedbackRequest.SerializeToString,
             spanloom_dot_v1_dot_feedback__service__pb2.QueryFeedbackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchCreateFeedback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/spanloom.v1.FeedbackService/BatchCreateFeedback',
+            spanloom_dot_v1_dot_feedback__service__pb2.BatchCreateFeedbackRequest.SerializeToString,
+            spanloom_dot_v1_dot_feedback__service__pb2.BatchCreateFeedbackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplaceFeedback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/spanloom.v1.FeedbackService/ReplaceFeedback',
+            spanloom_dot_v1_dot_feedback__service__pb2.ReplaceFeedbackRequest.SerializeToString,
+            spanloom_dot_v1_dot_feedback__service__pb2.ReplaceFeedbackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PurgeFeedback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/spanloom.v1.FeedbackService/PurgeFeedback',
+            spanloom_dot_v1_dot_feedback__service__pb2.PurgeFeedbackRequest.SerializeToString,
+            spanloom_dot_v1_dot_feedback__service__pb2.PurgeFeedbackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetFeedbackStats(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/spanloom.v1.FeedbackService/GetFeedbackStats',
+            spanloom_dot_v1_dot_feedback__service__pb2.GetFeedbackStatsRequest.SerializeToString,
+            spanloom_dot_v1_dot_feedback__service__pb2.GetFeedbackStatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AggregateFeedback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/spanloom.v1.FeedbackService/AggregateFeedback',
+            spanloom_dot_v1_dot_feedback__service__pb2.AggregateFeedbackRequest.SerializeToString,
+            spanloom_dot_v1_dot_feedback__service__pb2.AggregateFeedbackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetFeedbackPayloadSchema(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/spanloom.v1.FeedbackService/GetFeedbackPayloadSchema',
+            spanloom_dot_v1_dot_feedback__service__pb2.GetFeedbackPayloadSchemaRequest.SerializeToString,
+            spanloom_dot_v1_dot_feedback__service__pb2.GetFeedbackPayloadSchemaResponse.FromString,
             options,
             channel_credentials,
             insecure,

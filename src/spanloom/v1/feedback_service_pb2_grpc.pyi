@@ -52,6 +52,50 @@ class FeedbackServiceStub:
     PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is not the project of the
     key.
     """
+    BatchCreateFeedback: _grpc.UnaryUnaryMultiCallable[_feedback_service_pb2.BatchCreateFeedbackRequest, _feedback_service_pb2.BatchCreateFeedbackResponse]
+    """Stores several feedbacks of one project, atomically, each as CreateFeedback does.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field of the first
+    feedback that is invalid, and if two of them name different projects; and
+    PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if they name another project than that of the
+    key.
+    """
+    ReplaceFeedback: _grpc.UnaryUnaryMultiCallable[_feedback_service_pb2.ReplaceFeedbackRequest, _feedback_service_pb2.ReplaceFeedbackResponse]
+    """Replaces a feedback, atomically. The new one has the same id, and keeps the time of creation. If
+    the project has no feedback with this id, it is stored as CreateFeedback does.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, and
+    PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is not the project of the
+    key.
+    """
+    PurgeFeedback: _grpc.UnaryUnaryMultiCallable[_feedback_service_pb2.PurgeFeedbackRequest, _feedback_service_pb2.PurgeFeedbackResponse]
+    """Deletes the feedback of the project that meets the conditions, permanently.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for a missing or invalid `query`, and
+    PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is not the project of the
+    key.
+    """
+    GetFeedbackStats: _grpc.UnaryUnaryMultiCallable[_feedback_service_pb2.GetFeedbackStatsRequest, _feedback_service_pb2.GetFeedbackStatsResponse]
+    """Aggregates the values in the payloads of feedback over time.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for a missing `start`, an unknown
+    aggregation or more than 10,000 buckets, and PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH)
+    if `project_id` is not the project of the key.
+    """
+    AggregateFeedback: _grpc.UnaryUnaryMultiCallable[_feedback_service_pb2.AggregateFeedbackRequest, _feedback_service_pb2.AggregateFeedbackResponse]
+    """Aggregates what scorers assigned, the tags and the ratings, over time and by group.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for an unknown group or more than 10,000
+    buckets, and PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is not the
+    project of the key.
+    """
+    GetFeedbackPayloadSchema: _grpc.UnaryUnaryMultiCallable[_feedback_service_pb2.GetFeedbackPayloadSchemaRequest, _feedback_service_pb2.GetFeedbackPayloadSchemaResponse]
+    """Gets the dotted paths to the values in the payloads of feedback, with their types.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for a missing `start`, and
+    PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is not the project of the
+    key.
+    """
 
 @_typing.type_check_only
 class FeedbackServiceAsyncStub(FeedbackServiceStub):
@@ -74,6 +118,50 @@ class FeedbackServiceAsyncStub(FeedbackServiceStub):
     creation time and then of id. If nothing matches, the page is empty.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for a negative `limit` or `offset`, and
+    PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is not the project of the
+    key.
+    """
+    BatchCreateFeedback: _aio.UnaryUnaryMultiCallable[_feedback_service_pb2.BatchCreateFeedbackRequest, _feedback_service_pb2.BatchCreateFeedbackResponse]  # type: ignore[assignment]
+    """Stores several feedbacks of one project, atomically, each as CreateFeedback does.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field of the first
+    feedback that is invalid, and if two of them name different projects; and
+    PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if they name another project than that of the
+    key.
+    """
+    ReplaceFeedback: _aio.UnaryUnaryMultiCallable[_feedback_service_pb2.ReplaceFeedbackRequest, _feedback_service_pb2.ReplaceFeedbackResponse]  # type: ignore[assignment]
+    """Replaces a feedback, atomically. The new one has the same id, and keeps the time of creation. If
+    the project has no feedback with this id, it is stored as CreateFeedback does.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, and
+    PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is not the project of the
+    key.
+    """
+    PurgeFeedback: _aio.UnaryUnaryMultiCallable[_feedback_service_pb2.PurgeFeedbackRequest, _feedback_service_pb2.PurgeFeedbackResponse]  # type: ignore[assignment]
+    """Deletes the feedback of the project that meets the conditions, permanently.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for a missing or invalid `query`, and
+    PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is not the project of the
+    key.
+    """
+    GetFeedbackStats: _aio.UnaryUnaryMultiCallable[_feedback_service_pb2.GetFeedbackStatsRequest, _feedback_service_pb2.GetFeedbackStatsResponse]  # type: ignore[assignment]
+    """Aggregates the values in the payloads of feedback over time.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for a missing `start`, an unknown
+    aggregation or more than 10,000 buckets, and PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH)
+    if `project_id` is not the project of the key.
+    """
+    AggregateFeedback: _aio.UnaryUnaryMultiCallable[_feedback_service_pb2.AggregateFeedbackRequest, _feedback_service_pb2.AggregateFeedbackResponse]  # type: ignore[assignment]
+    """Aggregates what scorers assigned, the tags and the ratings, over time and by group.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for an unknown group or more than 10,000
+    buckets, and PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is not the
+    project of the key.
+    """
+    GetFeedbackPayloadSchema: _aio.UnaryUnaryMultiCallable[_feedback_service_pb2.GetFeedbackPayloadSchemaRequest, _feedback_service_pb2.GetFeedbackPayloadSchemaResponse]  # type: ignore[assignment]
+    """Gets the dotted paths to the values in the payloads of feedback, with their types.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for a missing `start`, and
     PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is not the project of the
     key.
     """
@@ -108,6 +196,86 @@ class FeedbackServiceServicer(metaclass=_abc_1.ABCMeta):
         creation time and then of id. If nothing matches, the page is empty.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for a negative `limit` or `offset`, and
+        PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is not the project of the
+        key.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchCreateFeedback(
+        self,
+        request: _feedback_service_pb2.BatchCreateFeedbackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_feedback_service_pb2.BatchCreateFeedbackResponse, _abc.Awaitable[_feedback_service_pb2.BatchCreateFeedbackResponse]]:
+        """Stores several feedbacks of one project, atomically, each as CreateFeedback does.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field of the first
+        feedback that is invalid, and if two of them name different projects; and
+        PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if they name another project than that of the
+        key.
+        """
+
+    @_abc_1.abstractmethod
+    def ReplaceFeedback(
+        self,
+        request: _feedback_service_pb2.ReplaceFeedbackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_feedback_service_pb2.ReplaceFeedbackResponse, _abc.Awaitable[_feedback_service_pb2.ReplaceFeedbackResponse]]:
+        """Replaces a feedback, atomically. The new one has the same id, and keeps the time of creation. If
+        the project has no feedback with this id, it is stored as CreateFeedback does.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, and
+        PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is not the project of the
+        key.
+        """
+
+    @_abc_1.abstractmethod
+    def PurgeFeedback(
+        self,
+        request: _feedback_service_pb2.PurgeFeedbackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_feedback_service_pb2.PurgeFeedbackResponse, _abc.Awaitable[_feedback_service_pb2.PurgeFeedbackResponse]]:
+        """Deletes the feedback of the project that meets the conditions, permanently.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for a missing or invalid `query`, and
+        PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is not the project of the
+        key.
+        """
+
+    @_abc_1.abstractmethod
+    def GetFeedbackStats(
+        self,
+        request: _feedback_service_pb2.GetFeedbackStatsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_feedback_service_pb2.GetFeedbackStatsResponse, _abc.Awaitable[_feedback_service_pb2.GetFeedbackStatsResponse]]:
+        """Aggregates the values in the payloads of feedback over time.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for a missing `start`, an unknown
+        aggregation or more than 10,000 buckets, and PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH)
+        if `project_id` is not the project of the key.
+        """
+
+    @_abc_1.abstractmethod
+    def AggregateFeedback(
+        self,
+        request: _feedback_service_pb2.AggregateFeedbackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_feedback_service_pb2.AggregateFeedbackResponse, _abc.Awaitable[_feedback_service_pb2.AggregateFeedbackResponse]]:
+        """Aggregates what scorers assigned, the tags and the ratings, over time and by group.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for an unknown group or more than 10,000
+        buckets, and PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is not the
+        project of the key.
+        """
+
+    @_abc_1.abstractmethod
+    def GetFeedbackPayloadSchema(
+        self,
+        request: _feedback_service_pb2.GetFeedbackPayloadSchemaRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_feedback_service_pb2.GetFeedbackPayloadSchemaResponse, _abc.Awaitable[_feedback_service_pb2.GetFeedbackPayloadSchemaResponse]]:
+        """Gets the dotted paths to the values in the payloads of feedback, with their types.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for a missing `start`, and
         PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is not the project of the
         key.
         """

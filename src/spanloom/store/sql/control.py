@@ -20,6 +20,7 @@ from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.database import Row
 from spanloom.store.sql.datasets import SqlDatasets
 from spanloom.store.sql.evaluation_queue import SqlEvaluationQueue
+from spanloom.store.sql.records import SqlRecords
 from spanloom.store.sql.rows import checked
 from spanloom.store.sql.transaction import Transaction
 
@@ -38,6 +39,7 @@ class SqlControl(ControlStore):
         self._projects: set[str] = set()
         self.catalog = SqlCatalog(connections)
         self.datasets = SqlDatasets(connections)
+        self.records = SqlRecords(connections)
         self.evaluations = SqlEvaluationQueue(connections)
 
     async def earlier_answer(self, project: str, once: Once) -> bytes | None:
@@ -108,9 +110,10 @@ class SqlControl(ControlStore):
 
     # Feedback
 
-    async def write_feedback(self, project: str, feedback: Feedback) -> None:
-        row = rows.feedback_row(project, feedback)
-        await self._write(lambda t: t.write({tables.feedback: [row]}), size=len(row[-1]))
+    async def write_feedback(self, project: str, *feedback: Feedback) -> None:
+        made = [rows.feedback_row(project, one) for one in feedback]
+        size = sum(len(row[-1]) for row in made)
+        await self._write(lambda t: t.write({tables.feedback: made}), rows=len(made), size=size)
 
     async def feedback_on(self, project: str, targets: Sequence[tuple[str, str]]) -> list[Feedback]:
         checked(project=project)
@@ -132,25 +135,29 @@ class SqlControl(ControlStore):
         return await self._read(run)
 
     async def replace_feedback(
-        self, project: str, feedback: Feedback, *, only_own: bool = False
-    ) -> Feedback:
-        row = rows.feedback_row(project, feedback)
-        found = reviews.one(project, feedback.id)
+        self, project: str, *feedback: Feedback, only_own: bool = False
+    ) -> list[Feedback]:
+        made = [rows.feedback_row(project, one) for one in feedback]
 
-        def write(transaction: Transaction) -> Feedback | errors.SpanloomError:
-            stored = feedback
-            if earlier := transaction.connection.execute(found).first():
-                is_result = earlier.type == EVALUATION
-                if only_own and (is_result or _REVIEW in rows.to_feedback(earlier).body):
-                    return errors.written_by_another_api(["id"])
-                if is_result:
-                    return errors.invalid_field("id", "is the id of an evaluator's result")
-                stored = replace(feedback, created_ns=earlier.created_ns)
-            made = row if stored is feedback else rows.feedback_row(project, stored)
-            transaction.write({tables.feedback: [made]})
+        def write(transaction: Transaction) -> list[Feedback] | errors.SpanloomError:
+            stored = []
+            for one in feedback:
+                found = reviews.one(project, one.id)
+                if earlier := transaction.connection.execute(found).first():
+                    is_result = earlier.type == EVALUATION
+                    if only_own and (is_result or _REVIEW in rows.to_feedback(earlier).body):
+                        return errors.written_by_another_api(["id"])
+                    if is_result:
+                        return errors.invalid_field("id", "is the id of an evaluator's result")
+                    stored.append(replace(one, created_ns=earlier.created_ns))
+                else:
+                    stored.append(one)
+            new = [rows.feedback_row(project, one) for one in stored]
+            transaction.write({tables.feedback: new})
             return stored
 
-        stored: Feedback = await self._write(write, size=len(row[-1]))
+        size = sum(len(row[-1]) for row in made)
+        stored: list[Feedback] = await self._write(write, rows=len(made), size=size)
         return stored
 
     async def list_feedback(

@@ -283,6 +283,19 @@ dataset_rows = Table(
     _text("body"),
 )
 
+# Objects of a project that the store only keeps, by their kind: runs of evaluations and others.
+records = Table(
+    "records",
+    metadata,
+    _key("project"),
+    _key("kind"),
+    _key("id"),
+    _whole("version"),
+    _whole("created_ns"),
+    _text("body"),
+    Index("records_created", "project", "kind", "created_ns", "id"),
+)
+
 # What is to be evaluated; a row is deleted when its result is stored. `span_id` "" is the trace
 # itself, `evaluator` "" a scan of the trace for evaluators. A newer row of a key takes it from the
 # process that runs it.

@@ -1,0 +1,102 @@
+"""DatapointService: what proto/spanloom/v1/datapoint_service.proto promises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from spanloom.adapters.honeyhive.datapoints import datapoint_message, is_asked
+from spanloom.adapters.honeyhive.runs import UPDATED, body_of
+from spanloom.errors import SpanloomError, invalid_field, not_found
+from spanloom.model import Json, Record, dashed, uuid7
+from spanloom.model.checks import Violations, possible_id
+from spanloom.services.context import CallContext
+from spanloom.store.store import Store
+from spanloom.v1 import datapoint_service_pb2 as pb
+
+_KIND = "datapoint"
+
+
+class DatapointService:
+    """Datapoints in and out."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def create_datapoint(
+        self, request: pb.CreateDatapointRequest, call: CallContext
+    ) -> pb.CreateDatapointResponse:
+        project = call.project(request.project)
+        if request.HasField("id"):
+            bad = Violations()
+            bad.check_id("id", request.id)
+            bad.refuse()
+        body = body_of(request)
+        record = Record(body.pop("id", None) or dashed(uuid7()), call.received_ns, body)
+        await self._store.ensure_project(project)
+        await self._store.records.write(project, _KIND, record)
+        result = pb.CreateDatapointResponse.Result(inserted_id=record.id, inserted_ids=[record.id])
+        return pb.CreateDatapointResponse(inserted=True, result=result)
+
+    async def list_datapoints(
+        self, request: pb.ListDatapointsRequest, call: CallContext
+    ) -> pb.ListDatapointsResponse:
+        project = call.project(request.project)
+        datasets = {request.dataset_id} - {""}
+        if request.dataset_name:
+            named = await self._store.datasets.find(project)
+            datasets |= {each.slug for each in named if each.name == request.dataset_name}
+            datasets.add(request.dataset_name)
+        found = await self._store.records.all(project, _KIND)
+        return pb.ListDatapointsResponse(
+            datapoints=[
+                datapoint_message(record)
+                for record in found
+                if is_asked(record, set(request.datapoint_ids), datasets)
+            ]
+        )
+
+    async def get_datapoint(
+        self, request: pb.GetDatapointRequest, call: CallContext
+    ) -> pb.GetDatapointResponse:
+        project = call.project()
+        _check(request.id)
+        record = await self._store.records.find(project, _KIND, request.id)
+        if record is None:
+            raise _missing(request.id)
+        return pb.GetDatapointResponse(datapoint=[datapoint_message(record)])
+
+    async def update_datapoint(
+        self, request: pb.UpdateDatapointRequest, call: CallContext
+    ) -> pb.UpdateDatapointResponse:
+        project = call.project()
+        _check(request.id)
+        update = {**body_of(request), UPDATED: call.received_ns}
+        del update["id"]
+
+        def change(stored: Mapping[str, Json]) -> dict[str, Json]:
+            return {**stored, **update}
+
+        if await self._store.records.update(project, _KIND, request.id, change) is None:
+            raise _missing(request.id)
+        result = pb.UpdateDatapointResponse.Result(modified_count=1)
+        return pb.UpdateDatapointResponse(updated=True, result=result)
+
+    async def delete_datapoint(
+        self, request: pb.DeleteDatapointRequest, call: CallContext
+    ) -> pb.DeleteDatapointResponse:
+        project = call.project()
+        _check(request.id)
+        if not await self._store.records.delete(project, _KIND, request.id):
+            raise _missing(request.id)
+        return pb.DeleteDatapointResponse(deleted=True)
+
+
+def _check(datapoint_id: str) -> None:
+    if not datapoint_id:
+        raise invalid_field("id", "is required")
+    if not possible_id(datapoint_id):
+        raise _missing(datapoint_id)
+
+
+def _missing(datapoint_id: str) -> SpanloomError:
+    return not_found("dataset", datapoint_id[:64])
