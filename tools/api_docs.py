@@ -38,9 +38,9 @@ INTRODUCTION = f"""\
 This page is generated from the comments of the [proto files](../proto/spanloom/v1) by
 `make generate`; do not edit it. [Stability](stability.md) states what may change.
 
-{", ".join(NATIVE[:-1])} and {NATIVE[-1]} are Spanloom's own API. The other
-services have the shapes of other products, for programs that were written for these. In JSON,
-names of fields are in lowerCamelCase (`traceId`), unless stated otherwise."""
+{", ".join(NATIVE[:-1])} and {NATIVE[-1]} are Spanloom's own
+API. The other services have the shapes of other products, for programs that were written for these.
+In JSON, names of fields are in lowerCamelCase (`traceId`), unless stated otherwise."""
 
 T = TypeVar("T")
 Path_ = tuple[int, ...]  # where an element is in its file, as in SourceCodeInfo

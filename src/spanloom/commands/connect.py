@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from spanloom import config
 from spanloom.commands.profiles import Profile, near
 from spanloom.commands.profiles import profile as profile_of
 
@@ -108,7 +109,8 @@ def connected(
         from spanloom.operations.local import LocalChannel
 
         default = DEFAULT_PROJECT if default_project is None else default_project
-        with LocalChannel(offline, project=project or default, create=create) as channel:
+        settings = config.load({"database": offline})
+        with LocalChannel(settings, project=project or default, create=create) as channel:
             local: Any = channel
             with Client(channel=local, key="", project=project) as client:
                 yield client

@@ -11,18 +11,18 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any, Self
 
-from spanloom.adapters.restore import restore
-from spanloom.app import methods
+from spanloom.app import methods, open_store
+from spanloom.config import Settings
 from spanloom.model import uuid7
 from spanloom.model.projects import DEFAULT_PROJECT, INSTANCE
 from spanloom.services.context import CallContext
-from spanloom.store.store import Store
 
 
 class LocalChannel:
     """Calls of the stubs, answered from a database; to be used in a `with` block.
 
     Args:
+        settings: Of the database.
         project: The project of the calls.
         create: Whether a database that does not exist is created, and an old one upgraded.
 
@@ -31,17 +31,16 @@ class LocalChannel:
     """
 
     def __init__(
-        self, database: str, *, project: str = DEFAULT_PROJECT, create: bool = False
+        self, settings: Settings, *, project: str = DEFAULT_PROJECT, create: bool = False
     ) -> None:
-        self._database, self._project, self._create = database, project, create
+        self._settings, self._project, self._create = settings, project, create
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
         try:
-            opened = Store.open(self._database, restore=restore, migrate=self._create)
-            self._store = self._run(opened)
+            self._store = self._run(open_store(self._settings, migrate=self._create))
         except BaseException:
             self._stop()
             raise
