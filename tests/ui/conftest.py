@@ -35,6 +35,8 @@ def chromium(request: pytest.FixtureRequest) -> Iterator[Any]:
         pytest.skip("no Chromium is installed")
     if not is_built():
         pytest.skip("the web page is not built: make ui")
+    # On a loaded machine all of it takes long; a test waits for what it expects, not for a time.
+    sync_api.expect.set_options(timeout=60_000)
     with sync_api.sync_playwright() as playwright:
         # As root, as in containers, Chromium needs its sandbox off.
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
@@ -87,7 +89,7 @@ def open_page(chromium: Any, web_server: LiveServer, root: str) -> Iterator[Open
         settings = {"viewport": {"width": 1440, "height": 860}, **options}
         context = chromium.new_context(**settings)
         contexts.append(context)
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(60_000)
         page = context.new_page()
 
         def logged(message: Any) -> None:

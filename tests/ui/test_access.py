@@ -78,6 +78,23 @@ def pages(api: httpx.Client) -> dict[str, tuple[str, str]]:
     }
 
 
+def test_the_pictures_of_the_documents_can_be_made(open_page: Open, api: httpx.Client) -> None:
+    """docs/images has copies of them, made by hand after a change that people see."""
+    folder = SCREENSHOTS / "docs"
+    folder.mkdir(parents=True, exist_ok=True)
+    known = pages(api)
+    page = open_page("settings", viewport={"width": 1280, "height": 720})
+    base = page.url.removesuffix("settings")
+    for name in ("traces", "trace-span"):
+        path, text = known[name]
+        page.goto(base + path)
+        expect(page.get_by_text(text).first).to_be_visible()
+        expect(page.locator("[aria-busy=true]")).to_have_count(0)
+        picture = folder / f"{name}.jpg"
+        page.screenshot(path=picture, type="jpeg", quality=60)
+        assert picture.stat().st_size < 150_000
+
+
 @pytest.mark.parametrize("theme", THEMES)
 def test_axe_finds_nothing(theme: str, open_page: Open, api: httpx.Client) -> None:
     """Chromium logs the 404 of a trace that does not exist as an error."""
