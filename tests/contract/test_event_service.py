@@ -97,7 +97,7 @@ def test_create_event_batch_makes_a_session_for_each_event_or_for_all(project: P
     ("sent", "back"),
     [
         ({"start_time": 100, "end_time": 350}, (100, 350, 250)),
-        ({"start_time": 100, "duration": 50.5}, (100, 150.5, 50.5)),
+        ({"start_time": 100, "duration": 50.5}, (100, 151, 50.5)),
         ({"end_time": 100, "duration": 25}, (75, 100, 25)),
         (
             {"start_time": 1714978764301.25, "end_time": 1714978765301, "duration": 999.8056},

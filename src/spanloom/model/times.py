@@ -40,10 +40,10 @@ def ns_from_ms(ms: float) -> int:
     return whole * _NS_PER_MS + round((ms - whole) * _NS_PER_MS)
 
 
-def whole_ms(ns: int) -> int:
-    """The time without its fraction of a millisecond, for times that the server computes: clients
-    that read events take a fraction only where they sent it."""
-    return ns - ns % _NS_PER_MS
+def whole_ms(ns: int, *, up: bool = False) -> int:
+    """The whole millisecond before or after a time that the server computes: clients that read
+    events take a fraction only where they sent it."""
+    return -(-ns // _NS_PER_MS) * _NS_PER_MS if up else ns - ns % _NS_PER_MS
 
 
 def ms_from_ns(ns: int) -> float:

@@ -371,14 +371,14 @@ def _times(sent: Mapping[str, Json], received_ns: int, at: str, bad: Violations)
         elif duration is None:
             start = min(whole_ms(received_ns), end)
         else:
-            start = end - ns_from_ms(duration)
+            start = whole_ms(end - ns_from_ms(duration))
             if start < 0:
                 bad.add(at + "duration", "results in a start before 1970")
     if duration is None:
         if end is not None and not (is_default and sent.get("event_type") == "session"):
             duration = ms_from_ns(max(0, end - start))
     elif end is None:
-        end = start + ns_from_ms(duration)
+        end = whole_ms(start + ns_from_ms(duration), up=True)
         if end > MAX_TIME_NS:
             bad.add(at + "duration", "results in an end after the year 2262")
     return _Times(start, end, duration, is_default)
