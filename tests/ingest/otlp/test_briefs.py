@@ -228,7 +228,8 @@ def test_plans_of_keys_that_clients_choose_are_bounded(monkeypatch: pytest.Monke
     forget_keys()
     monkeypatch.setattr(brief, "_MOST_PLANS", 3)
     long = {"k" * 1999: "v"}
-    for keys in (*({f"k{n}": "v"} for n in range(10)), {}, {"a": 1, "k1": "v"}):
+    shapes: list[dict[str, Any]] = [{f"k{n}": "v"} for n in range(10)]
+    for keys in (*shapes, {}, {"a": 1, "k1": "v"}):
         assert briefs(r.request_of(r.span_message("call", keys))).rejected == []
         assert 0 < len(brief._plans) <= 3
     known = dict(brief._plans)
