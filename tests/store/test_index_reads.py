@@ -226,6 +226,7 @@ def test_the_index_and_a_scan_find_the_same_events(
 def test_a_column_in_place_of_what_was_not_sent_decides_without_the_span(
     restoring: Store, run: Run[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(search, "SLICE_SECONDS", 60)
     spans = [
         a_span("cheap", "t1", cost=0.5, start_ns=1),
         a_span("dear", "t2", cost=2.0, start_ns=2),

@@ -112,6 +112,9 @@ class Database(ABC):
     def after_commit(self, engine: Engine) -> None:  # noqa: B027 - a server does its own upkeep
         """Upkeep that the writer does between two transactions."""
 
+    def first_rows_soon(self, connection: Connection) -> None:  # noqa: B027 - SQLite: they are
+        """Have what is streamed in the rest of the transaction planned for its first rows."""
+
     # The vocabulary of queries
 
     @abstractmethod
