@@ -323,6 +323,7 @@ def test_a_list_of_spans_whose_time_is_over_says_how_far_it_came(
 def test_a_total_is_a_lower_bound_where_counting_takes_long(
     store: Store, run: Run[Any], project: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(search, "SLICE_SECONDS", 60)
     run(store.write_spans(project, many(9)))
     asked = Filter(field="metadata.n", operator="greater than", value=2, type="number")
     exact = run(store.find_events(project, EventQuery(filters=[asked], limit=2)))
@@ -338,6 +339,7 @@ def test_a_total_is_a_lower_bound_where_counting_takes_long(
 def test_more_matches_than_are_counted_are_a_lower_bound(
     store: Store, run: Run[Any], project: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(search, "SLICE_SECONDS", 60)
     monkeypatch.setattr("spanloom.store.sql.spans.MOST_COUNTED", 5)
     run(store.write_spans(project, many(6)))
     asked = [Filter(field="metadata.n", operator="exists", value=None)]
