@@ -11,7 +11,7 @@ import grpc
 import httpx
 import pytest
 
-from spanloom.store.sql.index import search, sieve
+from spanloom.store.sql.index import search
 from spanloom.v1 import event_service_pb2
 from tests.clients import HttpClient, error_from_body
 from tests.servers import LiveServer
@@ -110,7 +110,7 @@ def test_pages_of_a_search_without_an_index_lead_to_what_it_finds(
     live: LiveServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(search, "SLICE_SECONDS", -1.0)
-    monkeypatch.setattr(sieve, "MOST_YOUNG", 0)
+    monkeypatch.setattr(search, "_BEFORE_SECONDS", -1)  # whether they are indexed yet or not
     with rest(live) as client:
         for n in range(5):
             trace = {"id": f"t{n}", "input": f"number {n}", "startTime": f"2026-01-0{n + 1}"}

@@ -226,6 +226,7 @@ def test_the_index_and_a_scan_find_the_same_events(
 def test_a_column_in_place_of_what_was_not_sent_decides_without_the_span(
     restoring: Store, run: Run[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(search, "SLICE_SECONDS", 60)
     spans = [
         a_span("cheap", "t1", cost=0.5, start_ns=1),
         a_span("dear", "t2", cost=2.0, start_ns=2),
@@ -322,6 +323,7 @@ def test_a_list_of_spans_whose_time_is_over_says_how_far_it_came(
 def test_a_total_is_a_lower_bound_where_counting_takes_long(
     store: Store, run: Run[Any], project: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(search, "SLICE_SECONDS", 60)
     run(store.write_spans(project, many(9)))
     asked = Filter(field="metadata.n", operator="greater than", value=2, type="number")
     exact = run(store.find_events(project, EventQuery(filters=[asked], limit=2)))
@@ -337,6 +339,7 @@ def test_a_total_is_a_lower_bound_where_counting_takes_long(
 def test_more_matches_than_are_counted_are_a_lower_bound(
     store: Store, run: Run[Any], project: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(search, "SLICE_SECONDS", 60)
     monkeypatch.setattr("spanloom.store.sql.spans.MOST_COUNTED", 5)
     run(store.write_spans(project, many(6)))
     asked = [Filter(field="metadata.n", operator="exists", value=None)]

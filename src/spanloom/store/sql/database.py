@@ -124,6 +124,9 @@ class Database(ABC):
     def sizes(self, connection: Connection) -> dict[str, float]:
         """The bytes on the disk: `database_bytes`, and `wal_bytes` if there is such a log."""
 
+    def first_rows_soon(self, connection: Connection) -> None:  # noqa: B027 - SQLite: they are
+        """Have what is streamed in the rest of the transaction planned for its first rows."""
+
     # The vocabulary of queries
 
     @abstractmethod

@@ -103,6 +103,8 @@ def in_order(
         found: selects rows of `spans`, without an order and a limit.
         order: as of `select_whole`; no two spans have the same place in it.
     """
+    if sieve.few is None:
+        database.first_rows_soon(connection)
     for part, last in _parts(connection, found, order, sieve, watch):
         passing = sieve.passing(part)
         left = [row[0] for row in part if row[0] in passing]
