@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -30,7 +31,7 @@ def test_connect_as_its_conformance_suite_knows_it() -> None:
     assert conformance([]) == 0 or conformance([]) == 0
 
 
-def test_schemathesis_finds_nothing(live: LiveServer) -> None:
+def test_schemathesis_finds_nothing(live: LiveServer, tmp_path: Path) -> None:
     if importlib.util.find_spec("schemathesis") is None:
         pytest.skip("schemathesis is not installed")
     done = subprocess.run(
@@ -42,6 +43,7 @@ def test_schemathesis_finds_nothing(live: LiveServer) -> None:
             *("--phases", "examples,coverage,fuzzing", "--max-examples", "5", "--seed", "20261128"),
             *("--max-time", str(SECONDS), "--request-timeout", "30", "--warnings", "off"),
         ],
+        cwd=tmp_path,  # where it keeps what it found
         capture_output=True,
         text=True,
         timeout=4 * SECONDS,
