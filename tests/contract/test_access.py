@@ -13,7 +13,7 @@ from tests.contract.conftest import METHODS, Project
 
 NAMES = (
     *("trace_id", "span_id", "event_id", "session_id", "experiment_id", "slug"),
-    *("conversation_id", "review_id"),
+    *("conversation_id", "review_id", "key_id"),
 )
 
 

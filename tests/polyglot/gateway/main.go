@@ -36,6 +36,7 @@ var services = []register{
 	spanloom.RegisterPromptServiceHandler,
 	spanloom.RegisterQueryServiceHandler,
 	spanloom.RegisterReviewServiceHandler,
+	spanloom.RegisterKeyServiceHandler,
 	spanloom.RegisterSessionServiceHandler,
 	spanloom.RegisterSpanServiceHandler,
 	spanloom.RegisterTraceServiceHandler,
