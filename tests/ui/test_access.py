@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.ui.conftest import SCREENSHOTS, Open
+from tests.ui.conftest import SCREENSHOTS, Open, first
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -32,8 +32,7 @@ def pages(api: httpx.Client) -> dict[str, tuple[str, str]]:
     """Name -> path and a text that the page shows when it is complete."""
 
     def of(kind: str, path: str, key: str, **query: str) -> str:
-        found: str = api.get(path, params={"pageSize": "1", **query}).json()[kind][0][key]
-        return found
+        return str(first(api, path, kind, query)[key])
 
     failed = of("traceSummaries", "/v1/traceSummaries", "traceId", **{"filter.hasError": "true"})
     research = {"filter.agentName": "researcher"}

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.ui.conftest import Open
+from tests.ui.conftest import Open, first
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -17,9 +17,7 @@ from playwright.sync_api import expect
 
 def first_trace(api: httpx.Client, **conditions: str) -> dict[str, Any]:
     query = {f"filter.{name}": value for name, value in conditions.items()}
-    found = api.get("/v1/traceSummaries", params={"pageSize": "1", **query}).json()
-    trace: dict[str, Any] = found["traceSummaries"][0]
-    return trace
+    return first(api, "/v1/traceSummaries", "traceSummaries", query)
 
 
 def test_a_key_signs_in_and_leads_back(open_page: Open, root: str, web_server: Any) -> None:

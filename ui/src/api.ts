@@ -63,7 +63,7 @@ export async function send(path: string, request: object, options: Options = {})
   }
   if (response.ok) return response;
   if (response.status === 401 && place.peek().path[0] !== "login") {
-    go(to(["login"], { next: location.pathname.slice(ROOT.pathname.length) + location.search }));
+    go(to(["login"], { next: location.pathname.slice(ROOT.pathname.length) + location.search }), true);
   }
   throw await errorOf(response);
 }

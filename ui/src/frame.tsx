@@ -64,7 +64,7 @@ export function Frame() {
   }, [name]);
 
   useEffect(() => {
-    if (name === "" && caller.value) go(to(["p", caller.value.projectId ?? "default", "traces"]));
+    if (name === "" && caller.value) go(to(["p", caller.value.projectId ?? "default", "traces"]), true);
   }, [name, caller.value]);
 
   const open = (page: string) => () => go(to(["p", project(), page]));

@@ -33,9 +33,11 @@ export function to(path: readonly string[], query?: URLSearchParams | Record<str
   return ROOT.pathname + below + (parameters ? `?${parameters}` : "");
 }
 
-export function go(href: string): void {
+/** Goes to another page. `instead`: the one before is left out of the history. */
+export function go(href: string, instead = false): void {
   if (href === location.pathname + location.search) return;
-  history.pushState(null, "", href);
+  if (instead) history.replaceState(null, "", href);
+  else history.pushState(null, "", href);
   address.value = location.href;
   scrollTo(0, 0);
 }

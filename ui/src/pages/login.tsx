@@ -32,7 +32,7 @@ export function Login() {
       const target = new URL(next, ROOT);
       const isOurs = target.origin === ROOT.origin && target.pathname.startsWith(ROOT.pathname);
       history.replaceState(null, "", location.pathname);
-      go(isOurs ? target.pathname + target.search : ROOT.pathname);
+      go(isOurs ? target.pathname + target.search : ROOT.pathname, true);
     }
   };
   useEffect(() => {

@@ -20,7 +20,7 @@ export function ShortLink() {
       for (const project of [first, ...others.filter((name) => name !== first)]) {
         const found = at[0] === "t" ? await traceIn(project, id) : await spanIn(project, id);
         if (found) {
-          go(found);
+          go(found, true);
           return;
         }
       }

@@ -18,6 +18,7 @@ import { Filters } from "./trace_filters";
 import { COLUMNS, TraceRow } from "./trace_row";
 
 const PAGE = 100;
+const MOST_RENEWED = 10;
 /** The ids of the list that was shown last, for "next trace" on the page of one. */
 export const lastList = signal<{ ids: string[]; search: string }>({ ids: [], search: "" });
 /** The traces that were taken for a comparison. */
@@ -199,18 +200,18 @@ function useLive(
     if (!changes.length) return;
     const gone = new Set(changes.filter((c) => c.deleted).map((c) => c.traceId));
     const known = new Set(rows.map((row) => row.traceId));
-    const renewed = new Map<string, TraceSummaryJson>();
-    for (const { traceId } of changes.filter((c) => !c.deleted && known.has(c.traceId))) {
+    const top = await call<ListTraceSummariesResponseJson>("/v1/traceSummaries", {
+      filter, pageSize: PAGE,
+    });
+    const renewed = new Map((top.traceSummaries ?? []).map((row) => [row.traceId ?? "", row]));
+    const added = [...renewed.values()].filter((row) => !known.has(row.traceId));
+    added.forEach(onNew);
+    // Those further down, as many as do not delay the next poll.
+    const below = changes.filter(({ deleted, traceId = "" }) =>
+      !deleted && known.has(traceId) && !renewed.has(traceId));
+    for (const { traceId } of below.slice(0, MOST_RENEWED)) {
       const answer = await call<GetTraceSummaryResponseJson>(path`/v1/traces/${traceId!}/summary`);
       if (answer.traceSummary) renewed.set(traceId!, answer.traceSummary);
-    }
-    let added: TraceSummaryJson[] = [];
-    if (changes.some((c) => !c.deleted && !known.has(c.traceId))) {
-      const top = await call<ListTraceSummariesResponseJson>("/v1/traceSummaries", {
-        filter, pageSize: PAGE,
-      });
-      added = (top.traceSummaries ?? []).filter((row) => !known.has(row.traceId));
-      added.forEach(onNew);
     }
     setRows((old) => {
       const kept = old.filter((row) => !gone.has(row.traceId))
