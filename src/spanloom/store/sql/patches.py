@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, Select, bindparam, delete, select
 
+from spanloom import errors
 from spanloom.model.patch import Patch, joined, patched
 from spanloom.store.sql import rows
 from spanloom.store.sql.database import Database, Row
@@ -27,6 +28,8 @@ log = logging.getLogger("spanloom.store")
 
 # More patches of one event than this are merged into one.
 _MOST_PATCHES = 16
+# The updates of one event, as JSON.
+MOST_BYTES = 16 << 20
 _PATCHES = (
     select(
         *(patches.c.event_id, patches.c.trace_id, patches.c.id),
@@ -64,6 +67,7 @@ def apply(transaction: Transaction, project: str, ids: Collection[str]) -> None:
     known.look_up(ids)
     if not known.of:
         return
+    known.check_size()
     event_ids = [event_id for trace_id, event_id in known.of if not trace_id]
     of_spans = {key for key in known.of if key[0]}
     database = transaction.database
@@ -108,6 +112,14 @@ class _Patches:
         found = self._transaction.connection.execute(_of_events(database), wanted)
         for row in found.fetchall():
             self.of.setdefault((row.trace_id, row.event_id), []).append(row)
+
+    def check_size(self) -> None:
+        """Refuse an update with which those of an event are too large: every update of it reads
+        all of them."""
+        for found in self.of.values():
+            is_new = any(self._transaction.is_own(row.sequence) for row in found)
+            if is_new and sum(len(row.body) for row in found) > MOST_BYTES:
+                raise errors.event_too_large(MOST_BYTES)
 
     def for_span(self, row: Any) -> dict[str, Any]:
         """What all patches of a span do, one after the other, as one patch; {} for none."""
