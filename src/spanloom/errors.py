@@ -287,6 +287,16 @@ def request_too_large(limit_bytes: int) -> SpanloomError:
     )
 
 
+def event_too_large(limit_bytes: int) -> SpanloomError:
+    """INVALID_ARGUMENT: the updates of an event are more than the server keeps of one."""
+    return SpanloomError(
+        Code.INVALID_ARGUMENT,
+        Reason.INVALID_FIELD,
+        f"the updates of one event have at most {limit_bytes} bytes; this one was not stored",
+        metadata={"limit_event_bytes": str(limit_bytes)},
+    )
+
+
 def malformed_message(type_name: str) -> SpanloomError:
     """INVALID_ARGUMENT: the bytes are not a protobuf message of that type."""
     return SpanloomError(

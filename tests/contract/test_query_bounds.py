@@ -64,3 +64,17 @@ def test_the_fields_of_a_chart_are_bounded(project: Project, field: str) -> None
 def test_the_text_of_a_search_is_bounded(project: Project) -> None:
     with pytest.raises(CallError, match="must have at most 1024 characters"):
         project.send("TraceService/ListTraces", text="x" * 1025)
+
+
+def test_the_updates_of_an_event_are_bounded_in_bytes(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spanloom.store.sql.patches.MOST_BYTES", 20_000)
+    event = {"event_id": "e", "session_id": "s", "event_type": "tool"}
+    project.send("EventService/CreateEvent", event=event)
+    for number in range(2):
+        project.send("EventService/UpdateEvent", event_id="e", metadata={f"k{number}": "x" * 8000})
+    with pytest.raises(CallError, match="at most 20000 bytes"):
+        project.send("EventService/UpdateEvent", event_id="e", metadata={"k2": "x" * 8000})
+    stored = as_dict(project.send("EventService/GetEvent", event_id="e").event)
+    assert set(stored["metadata"]) == {"k0", "k1"}

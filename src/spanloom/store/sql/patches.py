@@ -29,6 +29,8 @@ log = logging.getLogger("spanloom.store")
 
 # More patches of one event than this are merged into one.
 _MOST_PATCHES = 16
+# The updates of one event, as JSON.
+MOST_BYTES = 16 << 20
 _PATCHES = (
     select(
         *(patches.c.event_id, patches.c.trace_id, patches.c.id),
@@ -110,6 +112,7 @@ def apply(transaction: Transaction, project: str, ids: Collection[str]) -> None:
     known.look_up(ids)
     if not known.of:
         return
+    known.check_size()
     event_ids = {event_id for _, event_id in known.of}
     of_spans = {key for key in known.of if key[0]}
     database = transaction.database
@@ -156,6 +159,14 @@ class _Patches:
         found = self._transaction.connection.execute(_of_events(database), wanted)
         for row in found.fetchall():
             self.of.setdefault((row.trace_id, row.event_id), []).append(row)
+
+    def check_size(self) -> None:
+        """Refuse an update with which those of an event are too large: every update of it reads
+        all of them."""
+        for found in self.of.values():
+            is_new = any(self._transaction.is_own(row.sequence) for row in found)
+            if is_new and sum(len(row.body) for row in found) > MOST_BYTES:
+                raise errors.event_too_large(MOST_BYTES)
 
     def bind(self, found: Iterable[Any]) -> None:
         """Make the patches that waited for an event those of the trace that has got it first."""
