@@ -166,11 +166,14 @@ async def _library(calls: _Calls) -> None:
         "name": "Questions to the support agent (demo)",
         "columns": ["question", "answer"],
     }
-    if await _unless_there(calls, "DatasetService/CreateDataset", dataset):
-        for question, answer in _cases():
+    await _unless_there(calls, "DatasetService/CreateDataset", dataset)
+    found = await calls.ask("DatasetService/GetDataset", {"slug": dataset["slug"]})
+    known = {row.values["question"] for row in found.dataset.rows}
+    for question, answer in _cases():
+        if question not in known:
             await calls.ask(
                 "DatasetService/CreateDatasetItem",
-                {"slug": "demo-questions", "values": {"question": question, "answer": answer}},
+                {"slug": dataset["slug"], "values": {"question": question, "answer": answer}},
             )
     for evaluator in (
         {"slug": "demo-similar", "kind": "edit_similarity", "settings": {"ignore_case": True}},
@@ -179,14 +182,12 @@ async def _library(calls: _Calls) -> None:
         await _unless_there(calls, "EvaluatorService/CreateEvaluator", {"evaluator": evaluator})
 
 
-async def _unless_there(calls: _Calls, name: str, request: dict[str, Any]) -> bool:
+async def _unless_there(calls: _Calls, name: str, request: dict[str, Any]) -> None:
     try:
         await calls.ask(name, request)
     except SpanloomError as error:
         if error.code != "ALREADY_EXISTS":
             raise
-        return False
-    return True
 
 
 def _cases() -> list[tuple[str, str]]:
