@@ -37,9 +37,10 @@ class Connections:
         self.database = database
         self.reader = reader
         self._write_engine = database.engine(writer=True, connections=1, durable=durable)
-        self.look_up = Readers(database, "look-up", threads=2, share=1)
-        self.read = Readers(database, "reader", threads=3, share=2)
-        self.scan = Readers(database, "scan", threads=3, share=1)
+        engine = self._read_engine = database.engine(writer=False, connections=8)
+        self.look_up = Readers(database, engine, "look-up", threads=2, share=1)
+        self.read = Readers(database, engine, "reader", threads=3, share=2)
+        self.scan = Readers(database, engine, "scan", threads=3, share=1)
         self.write = Writer(
             database, self._write_engine, reader, queue_rows=queue_rows, queue_bytes=queue_bytes
         )
@@ -84,4 +85,5 @@ class Connections:
         self.write.close()
         for readers in (self.look_up, self.read, self.scan):
             readers.close()
+        self._read_engine.dispose()
         self._write_engine.dispose()

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from spanloom import errors
 from spanloom.model.caller import CALLER
@@ -75,9 +75,11 @@ class Readers:
         share: So many of them may be of one caller.
     """
 
-    def __init__(self, database: Database, name: str, threads: int, share: int) -> None:
+    def __init__(
+        self, database: Database, engine: Engine, name: str, *, threads: int, share: int
+    ) -> None:
         self._database = database
-        self._engine = database.engine(writer=False, connections=threads)
+        self._engine = engine
         self._most, self._share = threads, share
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix=f"spanloom-{name}")
         self._lock = threading.Lock()
@@ -183,7 +185,6 @@ class Readers:
             for read in reads:
                 if read.result.set_running_or_notify_cancel():
                     read.result.set_exception(errors.store_unavailable())
-        self._engine.dispose()
 
 
 async def _interrupt(read: _Read) -> None:
