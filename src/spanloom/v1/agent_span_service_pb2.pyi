@@ -70,7 +70,7 @@ class GetConversationSpansResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
-    class ConversationSpan(_message.Message):
+    class Span(_message.Message):
         """One span."""
 
         DESCRIPTOR: _descriptor.Descriptor
@@ -106,7 +106,7 @@ class GetConversationSpansResponse(_message.Message):
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     @_typing.final
-    class ConversationFeedback(_message.Message):
+    class Feedback(_message.Message):
         """What somebody or something thinks of a turn or of the conversation."""
 
         DESCRIPTOR: _descriptor.Descriptor
@@ -163,7 +163,7 @@ class GetConversationSpansResponse(_message.Message):
             """The tags of a scorer."""
 
         @_builtins.property
-        def ratings(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetConversationSpansResponse.ConversationFeedback.Rating]:
+        def ratings(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetConversationSpansResponse.Feedback.Rating]:
             """The ratings of a scorer."""
 
         def __init__(
@@ -172,7 +172,7 @@ class GetConversationSpansResponse(_message.Message):
             feedback_type: _builtins.str = ...,
             trace_id: _builtins.str | None = ...,
             tags: _abc.Iterable[_builtins.str] | None = ...,
-            ratings: _abc.Iterable[Global___GetConversationSpansResponse.ConversationFeedback.Rating] | None = ...,
+            ratings: _abc.Iterable[Global___GetConversationSpansResponse.Feedback.Rating] | None = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["_trace_id", b"_trace_id", "trace_id", b"trace_id"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -194,19 +194,19 @@ class GetConversationSpansResponse(_message.Message):
         conversation_id: _builtins.str
         """The conversation's id."""
         @_builtins.property
-        def spans(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetConversationSpansResponse.ConversationSpan]:
+        def spans(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetConversationSpansResponse.Span]:
             """Its spans, by start."""
 
         @_builtins.property
-        def spans_feedback(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetConversationSpansResponse.ConversationFeedback]:
+        def spans_feedback(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetConversationSpansResponse.Feedback]:
             """The feedback on it and on its turns."""
 
         def __init__(
             self,
             *,
             conversation_id: _builtins.str = ...,
-            spans: _abc.Iterable[Global___GetConversationSpansResponse.ConversationSpan] | None = ...,
-            spans_feedback: _abc.Iterable[Global___GetConversationSpansResponse.ConversationFeedback] | None = ...,
+            spans: _abc.Iterable[Global___GetConversationSpansResponse.Span] | None = ...,
+            spans_feedback: _abc.Iterable[Global___GetConversationSpansResponse.Feedback] | None = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

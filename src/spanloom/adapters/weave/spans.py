@@ -22,9 +22,9 @@ _STATUSES: Final = ("UNSET", "OK", "ERROR")
 _NO_USAGE, _NO_TOOL, _NO_AGENT = Usage(), Tool(), Agent()
 
 
-def conversation_span(span: Span) -> pb.GetConversationSpansResponse.ConversationSpan:
+def conversation_span(span: Span) -> pb.GetConversationSpansResponse.Span:
     """A span of a conversation without its contents."""
-    return pb.GetConversationSpansResponse.ConversationSpan(
+    return pb.GetConversationSpansResponse.Span(
         trace_id=span.trace_id,
         span_id=span.span_id,
         operation_name=span.operation,
@@ -41,13 +41,13 @@ def _duration_ms(span: Span) -> float:
 
 def conversation_feedback(
     found: Iterable[Feedback],
-) -> Iterator[pb.GetConversationSpansResponse.ConversationFeedback]:
+) -> Iterator[pb.GetConversationSpansResponse.Feedback]:
     """What is shown of feedback on a conversation and its turns."""
     for feedback in found:
         if feedback.type not in _SHOWN_FEEDBACK:
             continue
         body = feedback.body
-        shown = pb.GetConversationSpansResponse.ConversationFeedback(
+        shown = pb.GetConversationSpansResponse.Feedback(
             feedback_type=feedback.type, tags=body.get("scorer_tags", ())
         )
         if feedback.target == "trace":
