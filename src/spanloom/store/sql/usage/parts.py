@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from spanloom.model import MAX_TIME_NS
 from spanloom.model.own_use import Own, Reported, own_uses, picodollars
 
 HOUR_NS: Final = 3600 * 10**9
+DAY_NS: Final = 24 * HOUR_NS
+# The first day of which the start fits in 64 bits. What started in the part of a day before it is
+# summed up with it.
+FIRST_DAY_NS: Final = -(MAX_TIME_NS // DAY_NS) * DAY_NS
 DIMENSIONS: Final = (
     *("kind", "name", "provider", "model", "agent_name", "agent_version"),
     *("user_id", "feature", "source"),
@@ -132,7 +137,7 @@ def part_of(
         *(row.kind, row.name, row.provider, row.model, row.agent_name, row.agent_version),
         *(user_id, feature, row.source),
     )
-    hour = row.start_ns - row.start_ns % HOUR_NS
+    hour = max(row.start_ns - row.start_ns % HOUR_NS, FIRST_DAY_NS)
     return Part(row.project, hour, dimensions, numbers, row.start_ns, duration)
 
 
