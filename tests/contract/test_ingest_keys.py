@@ -69,6 +69,15 @@ def attacks(name: str, trace_id: str, span_id: str) -> dict[str, list[dict[str, 
         "SpanService/WriteSpans": [{"spans": [span]}],
         "SpanService/UpdateSpan": [{"span": {"traceId": trace_id, "spanId": span_id, "name": "x"}}],
         "FeedbackService/CreateFeedback": [{**feedback, "id": "r", "feedback_type": "x"}],
+        "FeedbackService/BatchCreateFeedback": [
+            {"batch": [{**feedback, "id": "r", "feedback_type": "x"}]}
+        ],
+        "FeedbackService/ReplaceFeedback": [
+            {**feedback, "feedback_id": "r", "feedback_type": "x"},
+        ],
+        "RunService/CreateRun": [{"run_id": "r", "name": "x"}],
+        "RunService/UpdateRun": [{"run_id": "r", "name": "x"}],
+        "DatapointService/CreateDatapoint": [{"id": "example", "inputs": {"q": "x"}}],
         "DatasetService/CreateDatasetItem": [{"slug": "d", "values": {"q": "x"}}],
         "ExperimentService/CreateExperiment": [{"featureSlug": "qa", "name": "x"}],
         "TraceService/CreateLog": [{"slug": "p", "output": "x"}],

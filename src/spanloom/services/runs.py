@@ -48,7 +48,9 @@ class RunService:
         body = {"status": _PENDING, **body_of(request)}
         record = Record(request.run_id or dashed(uuid7()), call.received_ns, body)
         await self._store.ensure_project(project)
-        run = _run(project, await self._store.records.write(project, _KIND, record))
+        stored = await self._store.records.write(project, _KIND, record)
+        # The answer to a key that only ingests says nothing of what was stored under the id.
+        run = _run(project, record if call.only_ingests else stored)
         return pb.CreateRunResponse(evaluation=run, run_id=run.run_id)
 
     async def list_runs(
@@ -93,6 +95,8 @@ class RunService:
         record = await self._store.records.update(project, _KIND, request.run_id, change)
         if record is None:
             raise not_found("experiment", request.run_id[:64])
+        if call.only_ingests:  # the answer says nothing of what was stored
+            record = Record(request.run_id, call.received_ns, update)
         return pb.UpdateRunResponse(evaluation=_run(project, record))
 
     async def delete_run(

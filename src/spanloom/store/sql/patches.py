@@ -87,17 +87,24 @@ def traces_with(transaction: Transaction, project: str, event_id: str) -> list[s
     return list(transaction.connection.execute(found.limit(2)).scalars())
 
 
-def move(transaction: Transaction, project: str, event_id: str, old: str, new: str) -> None:
-    """Make the updates of an event in one trace those of the event in another."""
-    transaction.connection.execute(
-        update(patches)
-        .where(
-            patches.c.project == project,
-            patches.c.event_id == event_id,
-            patches.c.trace_id == old,
-        )
-        .values(trace_id=new)
-    )
+def move(
+    transaction: Transaction,
+    project: str,
+    event_id: str,
+    old: str,
+    new: str,
+    ids: Collection[Any] | None = None,
+) -> None:
+    """Make the updates of an event in one trace, all or those with the ids, those of the event in
+    another."""
+    which = [
+        patches.c.project == project,
+        patches.c.event_id == event_id,
+        patches.c.trace_id == old,
+    ]
+    if ids is not None:
+        which.append(transaction.database.among(patches.c.id, ids))
+    transaction.connection.execute(update(patches).where(*which).values(trace_id=new))
 
 
 def apply(transaction: Transaction, project: str, ids: Collection[str]) -> None:
@@ -169,14 +176,26 @@ class _Patches:
                 raise errors.event_too_large(MOST_BYTES)
 
     def bind(self, found: Iterable[Any]) -> None:
-        """Make the patches that waited for an event those of the trace that has got it first."""
+        """Make the patches that waited for an event, and may be applied to it, those of the trace
+        that has got it first."""
         for row in sorted(found, key=lambda row: int(row.span_version)):
-            waiting = self.of.pop(("", row.event_id), None)
-            if not waiting:
-                continue
-            self._transaction.may_change_others()
-            move(self._transaction, self._project, row.event_id, "", row.trace_id)
-            self.of.setdefault((row.trace_id, row.event_id), []).extend(waiting)
+            waiting = self.of.pop(("", row.event_id), [])
+            taken = [patch for patch in waiting if self._applies(orjson.loads(patch.body), row)]
+            if left := [patch for patch in waiting if patch not in taken]:
+                self.of["", row.event_id] = left
+            if taken:
+                self._transaction.may_change_others()
+                ids = [patch.id for patch in taken]
+                place = (self._project, row.event_id)
+                move(self._transaction, *place, "", row.trace_id, ids)
+                self.of.setdefault((row.trace_id, row.event_id), []).extend(taken)
+
+    def _applies(self, patch: Patch, row: Any) -> bool:
+        """Whether a patch may be applied to a span, or only to those of another adapter."""
+        if _ADAPTER not in patch:
+            return True
+        adapter = row.base_adapter or self._transaction.reader.to_base(row).sent.adapter
+        return bool(patch[_ADAPTER] == adapter)
 
     def for_span(self, row: Any) -> dict[str, Any]:
         """What all patches of a span do, one after the other, as one patch; {} for none."""
@@ -184,12 +203,7 @@ class _Patches:
         both = [patch for one in ids for patch in self.of.get((row.trace_id, one), ())]
         both.sort(key=lambda each: (each.sequence, each.id))
         each = [orjson.loads(patch.body) for patch in both]
-        adapter = ""
-        if any(_ADAPTER in patch for patch in each):
-            adapter = row.base_adapter or self._transaction.reader.to_base(row).sent.adapter
-        return joined(
-            _without_adapter(patch) for patch in each if patch.get(_ADAPTER, adapter) == adapter
-        )
+        return joined(_without_adapter(patch) for patch in each if self._applies(patch, row))
 
     def merge(self, spans_of: Iterable[Any]) -> None:
         """Keep one patch in place of many, unless one under the other id of a span may be between
