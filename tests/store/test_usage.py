@@ -339,7 +339,7 @@ def test_spans_at_the_ends_of_time_are_summed_up(store: Store, run: Run[Any]) ->
     project = "ends of time"
     ends = [(-MAX_TIME_NS, None), (-MAX_TIME_NS, MAX_TIME_NS), (MAX_TIME_NS, MAX_TIME_NS)]
     for number, (start_ns, end_ns) in enumerate(ends):
-        one = {
+        one: dict[str, Any] = {
             "agent_name": "A",
             "start_ns": start_ns,
             "end_ns": end_ns,
