@@ -100,7 +100,7 @@ ADAPTERS = (basalt, honeyhive, open_telemetry, native)
 
 
 def stored(database: str) -> list[Any]:
-    """All spans, with nothing that says how and when they came."""
+    """All spans by their ids, with nothing that says how, when and in which order they came."""
     from spanloom.operations.span_files import whole_span
 
     with connected(None, None, "p", None, database) as client:
@@ -108,7 +108,7 @@ def stored(database: str) -> list[Any]:
     for span in spans:
         span.ClearField("origin")
         span.ClearField("update_time")
-    return spans
+    return sorted(spans, key=lambda span: (span.trace_id, span.span_id))
 
 
 @pytest.mark.parametrize(

@@ -204,7 +204,9 @@ class FeedbackService:
             if name not in GROUPS:
                 raise invalid_field("group_by", f"must be of {', '.join(GROUPS)}")
         after_ms = _milliseconds("after_ms", request.after_ms)
-        before_ms = _milliseconds("before_ms", request.before_ms) or call.received_ns // _NS_PER_MS
+        # Without an end, up to now: the millisecond of this call is a part of it.
+        now_ms = call.received_ns // _NS_PER_MS + 1
+        before_ms = _milliseconds("before_ms", request.before_ms) or now_ms
         since, before = after_ms * _NS_PER_MS, before_ms * _NS_PER_MS
         seconds = not_negative("time_bucket_seconds", request.time_bucket_seconds)
         if seconds:
