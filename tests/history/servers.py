@@ -27,11 +27,15 @@ _LONGEST_START = 60.0
 
 
 def new_key(database: str) -> str:
-    """A key for all that is done in the project."""
-    command = ["keys", "create", "--project", PROJECT, "--role", "admin", "--database", database]
-    made = subprocess.run(
-        [sys.executable, "-m", "spanloom", *command], capture_output=True, text=True, check=True
-    )
+    """A key for all that is done in the project, in a new database."""
+    of_key = ("keys", "create", "--project", PROJECT, "--role", "admin")
+    for command in (("migrate",), of_key):
+        made = subprocess.run(
+            [sys.executable, "-m", "spanloom", *command, "--database", database],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
     return made.stdout.strip()
 
 

@@ -46,7 +46,7 @@ class Served:
                 text=True,
             )
         assert self.process.stdout is not None
-        printed = "".join(self.process.stdout.readline() for _ in range(3))
+        printed = "".join(self.process.stdout.readline() for _ in range(4))
         self.url = re.search(r"gRPC (\S+),", printed)[1]  # type: ignore[index]
         self.key = re.search(r"(sl_\S+)", printed)[1]  # type: ignore[index]
         lines = [json.loads(line) for line in self.log.read_text().splitlines()]

@@ -366,7 +366,7 @@ def test_a_read_that_the_index_does_not_narrow_finds_the_same(
     ]
     expected = sorted(
         (span for span in spans if all(holds(span, of) for of in asked)),
-        key=lambda span: (-span.start_ns, -span.sequence, span.event_id),
+        key=lambda span: (-span.start_ns, -int(span.span_id)),
     )
     pages = [
         run(store.find_events(project, EventQuery(filters=asked, limit=4, page=page)))

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spanloom.errors import SpanloomError
 from spanloom.store.sql import sqlite
 from spanloom.store.store import Store
 from tests.databases import new_url
@@ -71,6 +72,9 @@ def test_the_ids_are_those_of_the_spans_whatever_is_written(
                     if step == "create":
                         known = {place: None for place in known if place[1] not in ids}
                     known.update(dict.fromkeys((trace_id, event_id) for event_id in ids))
+                case "patch" | "delete" if sum(place[1] == of for place in known) > 1:
+                    with pytest.raises(SpanloomError, match="several traces"):
+                        await store.delete_event("p", of)
                 case "patch":
                     await store.patch_event("p", of, {"error": "x"})
                 case "delete":

@@ -20,6 +20,7 @@ from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.database import Row
 from spanloom.store.sql.datasets import SqlDatasets
 from spanloom.store.sql.evaluation_queue import SqlEvaluationQueue
+from spanloom.store.sql.follow_up import follow_up
 from spanloom.store.sql.records import SqlRecords
 from spanloom.store.sql.rows import checked
 from spanloom.store.sql.transaction import Transaction
@@ -59,6 +60,8 @@ class SqlControl(ControlStore):
         row = patches.row_of(project, event_id, patch, only_of, trace_id)
 
         def write(transaction: Transaction) -> errors.SpanloomError | None:
+            # Else an event that moved in this transaction would be in two traces.
+            follow_up(transaction)
             if only_of:
                 there = ownership.event_is_there(
                     transaction.connection, self._database, project, event_id, only_of
