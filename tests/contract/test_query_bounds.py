@@ -13,7 +13,7 @@ from spanloom.adapters.honeyhive.query import (
     MOST_FILTERS,
     MOST_KEYS,
 )
-from tests.clients import CallError
+from tests.clients import CallError, HttpClient
 from tests.contract.calls import as_dict
 from tests.contract.conftest import Project
 
@@ -38,6 +38,8 @@ def test_filters_are_bounded(project: Project, field: str) -> None:
             asked = json.dumps(asked)
         if len(asked) > LONGEST_VALUE:  # too long for a URL
             continue
+        if method != "ExportEvents" and isinstance(project.client, HttpClient):
+            continue  # Envoy repeats the URL in a header, which gRPC may refuse
         with pytest.raises(CallError) as refused:
             project.send(f"EventService/{method}", filters=asked)
         assert (refused.value.code, refused.value.reason) == ("INVALID_ARGUMENT", "INVALID_FIELD")

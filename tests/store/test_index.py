@@ -257,12 +257,12 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     return count
 
 
-RARE = small_span("rare", "1", "one of a kind", "a kumquat in 漢字仮名", 3)
+RARE = small_span("rare", "1", "one of a kind", "a tangerine in 漢字仮名", 3)
 CANDIDATES: dict[str, Filter] = {
     "is": Filter(field="metadata.k", operator="is", value="one of a kind"),
     "exists": Filter(field="metadata.only", operator="exists", value=None),
-    "contains a word": Filter(field="metadata.said", operator="contains", value="a kumquat in"),
-    "contains a part": Filter(field="metadata.said", operator="contains", value="umqua"),
+    "contains a word": Filter(field="metadata.said", operator="contains", value="a tangerine in"),
+    "contains a part": Filter(field="metadata.said", operator="contains", value="angerin"),
     "contains letters": Filter(field="metadata.said", operator="contains", value="字仮"),
     "contains a letter": Filter(field="metadata.said", operator="contains", value="名"),
     "compares where few have it": Filter(

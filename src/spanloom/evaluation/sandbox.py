@@ -100,7 +100,7 @@ class _Child:
         self._one_by_one = one_by_one
         self._starting = asyncio.Lock()
         self._process: asyncio.subprocess.Process | None = None
-        self._reading: asyncio.Task[None] | None = None
+        self._readings: set[asyncio.Task[None]] = set()  # each until its process has ended
         self._numbers = itertools.count()
         self._runs: dict[int, asyncio.Future[Any]] = {}
         self._idle: asyncio.TimerHandle | None = None
@@ -155,7 +155,9 @@ class _Child:
             )
             await _send(process, self._settings)
             self._process = process
-            self._reading = asyncio.create_task(self._read(process))
+            reading = asyncio.create_task(self._read(process))
+            self._readings.add(reading)
+            reading.add_done_callback(self._readings.discard)
             return process
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
@@ -177,6 +179,8 @@ class _Child:
                     run.set_exception(ConnectionError())
         finally:
             _kill(process)
+            cast(asyncio.StreamWriter, process.stdin).close()
+            await process.wait()
 
     def _end_when_idle(self) -> None:
         if self._runs:
@@ -193,12 +197,10 @@ class _Child:
         process, self._process = self._process, None
         if self._idle is not None:
             self._idle.cancel()
-        if process is None:
-            return
-        _kill(process)
-        await process.wait()
-        if self._reading is not None:
-            await asyncio.wait([self._reading])
+        if process is not None:
+            _kill(process)
+        if self._readings:
+            await asyncio.wait(self._readings)
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:

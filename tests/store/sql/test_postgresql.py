@@ -137,7 +137,7 @@ def blocking() -> tuple[Work, threading.Event, threading.Event]:
 def test_a_process_that_was_stopped_does_not_hold_up_others_for_ever(
     server_url: str, run: Run[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgresql, "_IDLE_SECONDS", 0.3)
+    monkeypatch.setattr(postgresql, "_IDLE_SECONDS", 1.5)
 
     async def write() -> None:
         stopped, other = await Store.open(server_url), await Store.open(server_url)
