@@ -87,7 +87,7 @@ class Reader:
         text = text.replace("127.0.0.1:4317", running.grpc_address)
         text = text.replace("127.0.0.1:4318", running.http_address)
         return re.sub(
-            r"(\.venv/bin/)?\bspanloom (?=keys|chat|sql|traces)",
+            r"(\.venv/bin/)?\bspanloom (?=keys|chat|sql|traces|demo)",
             f"{sys.executable} -m spanloom ",
             text,
         )

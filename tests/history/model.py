@@ -188,12 +188,23 @@ class Delete:
             frozenset(f for f in state.feedback if f.target not in targets),
             state.judged - emptied,
         )
-        if not deleted:
-            return (state,) if after == state else (state, after)
-        if self.kind != "trace":
-            return (after,)
-        less = frozenset(f for f in after.feedback if f.target != about_session)
-        return (after,) if less == after.feedback else (after, after._replace(feedback=less))
+        possible = [after] if deleted else [state, after]
+        if self.kind == "trace":
+            # Updates of what was in the trace before, and is not now, go with the trace if they came
+            # while it was there; others wait for it in any trace.
+            for item in {u.item for u in after.updates} - {i.id for i in kept}:
+                possible += [
+                    one._replace(updates=frozenset(u for u in one.updates if u.item != item))
+                    for one in possible
+                ]
+            if deleted:
+                possible += [
+                    one._replace(
+                        feedback=frozenset(f for f in one.feedback if f.target != about_session)
+                    )
+                    for one in possible
+                ]
+        return tuple(dict.fromkeys(possible))
 
 
 @dataclass(frozen=True, slots=True)

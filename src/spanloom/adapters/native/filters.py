@@ -75,7 +75,7 @@ def span_query(sent: pb.SpanFilter, trace_id: str, bad: Violations) -> tuple[Spa
         since_ns=since,
         before_ns=before,
         text=sent.text,
-        texts=tuple(value for _, value in attributes),
+        texts=tuple(value for _, value in attributes if _is_only_text(value)),
     )
     return query, lambda span: all(holds(span) for holds in conditions)
 
@@ -124,6 +124,16 @@ _TEXTS: Final[dict[str, Callable[[Span], tuple[str | None, ...]]]] = {
     "experiment_id": lambda span: (span.trace.experiment_id,),
     "environment": lambda span: (environment_of(span),),
 }
+
+
+def _is_only_text(value: str) -> bool:
+    """Whether the value can be that of a text alone: numbers, truths and objects are spelled in
+    another way in what was sent, and are no words of the index."""
+    try:
+        float(value)
+    except ValueError:
+        return value not in ("true", "false", "null", "") and value[0] not in "[{"
+    return False
 
 
 def _has_attribute(key: str, wanted: str) -> Condition:
