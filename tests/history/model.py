@@ -190,8 +190,8 @@ class Delete:
         )
         possible = [after] if deleted else [state, after]
         if self.kind == "trace":
-            # Updates of what was in the trace before, and is not now, go with the trace if they came
-            # while it was there; others wait for it in any trace.
+            # Updates of what was in the trace before, and is not now, are deleted with the trace if
+            # they came while it was there; others wait for it in any trace.
             for item in {u.item for u in after.updates} - {i.id for i in kept}:
                 possible += [
                     one._replace(updates=frozenset(u for u in one.updates if u.item != item))
