@@ -152,7 +152,7 @@ class Batches:
         while spans := self._next():
             try:
                 lost, error = self._send(spans)
-            except Exception as failure:  # noqa: BLE001 - the thread goes on with the next spans
+            except Exception as failure:  # noqa: BLE001 - the thread continues with the next spans
                 lost, error = len(spans), failure
             with self._changed:
                 if error is not None:
@@ -220,7 +220,7 @@ class AsyncBatches:
         while spans := await self._next():
             try:
                 lost, error = await self._send(spans)
-            except Exception as failure:  # noqa: BLE001 - the task goes on with the next spans
+            except Exception as failure:  # noqa: BLE001 - the task continues with the next spans
                 lost, error = len(spans), failure
             async with self._changed:
                 if error is not None:

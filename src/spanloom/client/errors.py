@@ -87,7 +87,7 @@ def pause_before_retry(error: CallError, attempt: int, seconds_left: float) -> f
 
 
 def pause_of_tail(error: CallError, failures: int) -> float | None:
-    """The seconds after which an interrupted tail goes on, None if it cannot."""
+    """The seconds after which an interrupted tail continues, None if it cannot."""
     if error.reason == "ERROR_REASON_READER_TOO_SLOW":
         return 0.0
     return pause_before_retry(error, failures, float("inf"))

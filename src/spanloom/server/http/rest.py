@@ -135,7 +135,7 @@ class RestApp:
                     )
             return
         notes = Notes()
-        # A write goes on without its client.
+        # A write is finished without its client.
         with watch if route.method.is_read else contextlib.nullcontext():
             result = await self._middleware.unary(
                 route.method,
