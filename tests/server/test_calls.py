@@ -140,7 +140,8 @@ def test_an_error_inside_a_stream_is_its_last_line(lab: Bench) -> None:
 
 def test_a_stream_ends_when_its_client_has_gone(lab: Bench) -> None:
     with lab.http.stream("POST", "/lab/counts", json=str(10**12)) as answer:
-        assert json.loads(next(answer.iter_lines())) == {"value": "0"}
+        lines = answer.iter_lines()  # kept: an iterator that is dropped closes the connection
+        assert json.loads(next(lines)) == {"value": "0"}
         until(lambda: lab.middleware.has_streams, 10)
     until(lambda: not lab.middleware.has_streams, 10)
     stream = lab.grpc("Count", str(10**12))

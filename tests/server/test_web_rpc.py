@@ -346,7 +346,8 @@ def test_a_stream_ends_when_its_client_has_gone(lab: Bench, kind: str) -> None:
     body = sealed(0, encode(lab, str(10**12), kind))
     url, headers = f"/{lab.name}/Count", {"content-type": kind}
     with lab.http.stream("POST", url, content=body, headers=headers) as answer:
-        next(answer.iter_raw())
+        parts = answer.iter_raw()  # kept: an iterator that is dropped closes the connection
+        next(parts)
         until(lambda: lab.middleware.has_streams, 10)
     until(lambda: not lab.middleware.has_streams, 10)
 
