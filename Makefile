@@ -11,7 +11,7 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	$$python -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$python && break; done)
 
-.PHONY: help install run ui bench-ui test test-conformance test-history test-polyglot fuzz check generate format lint bench bench-quick lock docs-page dist clean
+.PHONY: help install run ui bench-ui test test-again test-conformance test-history test-polyglot fuzz check generate format lint bench bench-quick lock docs-page dist clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,7 +42,13 @@ test-polyglot: $(VENV)/.dev ## Run the clients in other languages, the gateways 
 
 check: ## Run all that a change has to pass: lint, then the full test suite
 	@$(MAKE) lint
-	@$(MAKE) test ARGS='--full --cov --cov-report=term $(ARGS)'
+	@rm -f .pytest_cache/v/cache/lastfailed
+	@$(MAKE) test ARGS='--full --cov --cov-report=term $(ARGS)' || $(MAKE) test-again
+
+# Tests of real servers, clocks and kills run beside one another. One that fails is run again by
+# itself; its name stays in the output, and one that fails twice fails the check.
+test-again:
+	$(PY) -m pytest --full --last-failed --last-failed-no-failures none --cov --cov-append --cov-report=
 
 generate: $(VENV)/.dev ## Generate code, docs/api.md and comments from proto/
 	$(PY) tools/contract.py generate
