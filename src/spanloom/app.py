@@ -32,6 +32,7 @@ from spanloom.server.http.app import http_app
 from spanloom.server.http.connections import HttpLimits
 from spanloom.server.http.server import HttpServer
 from spanloom.server.listener import listen, reserve, with_port
+from spanloom.server.mcp.endpoint import McpEndpoint
 from spanloom.server.methods import Method, method_table
 from spanloom.server.middleware import Middleware
 from spanloom.server.sign_in import link_token
@@ -189,6 +190,10 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             shared_port=sockets is not None,
             max_connection_age=settings.max_connection_age,
         )
+        pages = _pages(settings, store)
+        mcp = McpEndpoint(
+            table, middleware, origins=cors_origins, known_host=pages.knows, has_page=True
+        )
         http_server = HttpServer(
             http_app(
                 table,
@@ -196,7 +201,8 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
                 ready=store.ready,
                 max_request_bytes=settings.max_request_bytes,
                 cors_origins=cors_origins,
-                ui=_pages(settings, store),
+                routes=mcp.routes(),
+                ui=pages,
             ),
             _http_limits(settings),
         )
