@@ -14,14 +14,18 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
+from urllib.parse import urlsplit
 
 import structlog
 
 from spanloom.adapters.restore import reread, restore
 from spanloom.config import Settings, split_address
+from spanloom.errors import SetupError
 from spanloom.evaluation import judge
 from spanloom.evaluation.runner import evaluate_until
 from spanloom.evaluation.sandbox import ChildSettings, Sandbox
+from spanloom.forwarding.forwarder import Forwarding, forward_until
+from spanloom.forwarding.receiver import receiver
 from spanloom.model import api_keys
 from spanloom.model.addresses import is_loopback
 from spanloom.model.projects import DEFAULT_PROJECT, INSTANCE
@@ -233,6 +237,10 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             indexing = asyncio.create_task(store.follow_until(stop))
             background.append(indexing)
             stack.push_async_callback(_stopped, indexing)
+        if sockets is None and (forwarding := _forwarding(settings)):
+            sending = asyncio.create_task(forward_until(stop, store, forwarding))
+            background.append(sending)
+            stack.push_async_callback(_stopped, sending)
         if settings.evaluate:
             sandbox = Sandbox(_evaluators(settings))
             stack.push_async_callback(sandbox.close)
@@ -273,6 +281,16 @@ def _pages(settings: Settings, store: Store) -> Pages:
     )
 
 
+def _forwarding(settings: Settings) -> Forwarding | None:
+    if not settings.forward_url:
+        return None
+    projects = {name.strip() for name in settings.forward_projects.split(",")} - {""}
+    to = receiver(settings.forward_url, settings.forward_headers)
+    if urlsplit(to.url).netloc == settings.http_address:
+        raise SetupError("forward_url is the address of this server itself")
+    return Forwarding(to, frozenset(projects) or None)
+
+
 def _evaluators(settings: Settings) -> ChildSettings:
     return ChildSettings(
         judge=(settings.judge_base_url, settings.judge_api_key, settings.judge_model),
@@ -300,6 +318,7 @@ def serve(settings: Settings, started: Callable[[Started], None]) -> bool:
         started: Is called when both addresses answer.
     """
     gc_tuning.tune_gc()
+    _forwarding(settings)  # a wrong setting ends the start
     _open_many_files()
     sys.setswitchinterval(_SWITCH_INTERVAL)
     listener = metrics_page.listening(settings.metrics_address)
@@ -350,7 +369,7 @@ async def _beside(
     settings: Settings, ready: Callable[[], None], listener: socket.socket | None
 ) -> None:
     """What one process does for all workers until a signal: fill the index of terms and the sums
-    over spans, when the workers leave time for it, and show the metrics."""
+    over spans, when the workers leave time for it, forward spans, and show the metrics."""
     stop = _stop_at_signals(settings.drain_timeout + _GRACE_SECONDS)
     store = await open_store(settings, migrate=False, durable=False)
     # This thread and those that it starts, of which most of the work is. The store's writer is
@@ -359,7 +378,9 @@ async def _beside(
     try:
         with metrics_page.served(listener, store.figures):
             ready()
-            await store.follow_until(stop)
+            forwarding = _forwarding(settings)
+            sending = forward_until(stop, store, forwarding) if forwarding else stop.wait()
+            await asyncio.gather(store.follow_until(stop), sending)
     finally:
         await store.close()
 
