@@ -26,6 +26,7 @@ from spanloom.evaluation.runner import evaluate_until
 from spanloom.evaluation.sandbox import ChildSettings, Sandbox
 from spanloom.forwarding.forwarder import Forwarding, forward_until
 from spanloom.forwarding.receiver import receiver
+from spanloom.genai.own_prices import EVERY_PROJECT, set_prices
 from spanloom.model import api_keys
 from spanloom.model.addresses import is_loopback
 from spanloom.model.projects import DEFAULT_PROJECT, INSTANCE
@@ -55,6 +56,8 @@ from spanloom.services.keys import KeyService
 from spanloom.services.otlp import OTLP_SERVICE, OtlpTraceService
 from spanloom.services.otlp_logs import LOGS_SERVICE, OtlpLogsService
 from spanloom.services.otlp_metrics import METRICS_SERVICE, OtlpMetricsService
+from spanloom.services.price_file import read_prices
+from spanloom.services.prices import PriceService
 from spanloom.services.prompts import PromptService
 from spanloom.services.query import Limits, QueryService
 from spanloom.services.reviews import ReviewService
@@ -141,6 +144,7 @@ def methods(
             "spanloom.v1.RunService": RunService(store),
             "spanloom.v1.AgentSpanService": AgentSpanService(store),
             "spanloom.v1.DatapointService": DatapointService(store),
+            "spanloom.v1.PriceService": PriceService(store),
             OTLP_SERVICE: OtlpTraceService(store),
             **(signals if logs_and_metrics else {}),
         },
@@ -168,6 +172,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
     Args:
         sockets: Given to one of several workers, for which the store was prepared before.
     """
+    set_prices(EVERY_PROJECT, read_prices(settings.prices))
     judge.configure(settings.judge_base_url, settings.judge_api_key, settings.judge_model)
     store = await open_store(settings, migrate=sockets is None)
     async with contextlib.AsyncExitStack() as stack:
@@ -319,6 +324,7 @@ def serve(settings: Settings, started: Callable[[Started], None]) -> bool:
     """
     gc_tuning.tune_gc()
     _forwarding(settings)  # a wrong setting ends the start
+    read_prices(settings.prices)
     _open_many_files()
     sys.setswitchinterval(_SWITCH_INTERVAL)
     listener = metrics_page.listening(settings.metrics_address)

@@ -77,6 +77,7 @@ class Settings:
     cors_origins: str = ""  # comma-separated; "*" for any; "" switches CORS off
     ui_hosts: str = ""  # comma-separated host names of the page, where a proxy gives others
     accept_logs_and_metrics: bool = True  # else they are not served
+    prices: str = ""  # a TOML file of prices for all projects
     # A receiver of OTLP over HTTP that gets what is stored; "" for none.
     forward_url: str = ""
     forward_headers: str = field(default="", repr=False)  # NAME=VALUE,... percent-encoded
