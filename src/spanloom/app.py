@@ -14,14 +14,19 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
+from urllib.parse import urlsplit
 
 import structlog
 
 from spanloom.adapters.restore import reread, restore
 from spanloom.config import Settings, split_address
+from spanloom.errors import SetupError
 from spanloom.evaluation import judge
 from spanloom.evaluation.runner import evaluate_until
 from spanloom.evaluation.sandbox import ChildSettings, Sandbox
+from spanloom.forwarding.forwarder import Forwarding, forward_until
+from spanloom.forwarding.receiver import receiver
+from spanloom.genai.own_prices import EVERY_PROJECT, set_prices
 from spanloom.model import api_keys
 from spanloom.model.addresses import is_loopback
 from spanloom.model.projects import DEFAULT_PROJECT, INSTANCE
@@ -32,6 +37,7 @@ from spanloom.server.http.app import http_app
 from spanloom.server.http.connections import HttpLimits
 from spanloom.server.http.server import HttpServer
 from spanloom.server.listener import listen, reserve, with_port
+from spanloom.server.mcp.endpoint import McpEndpoint
 from spanloom.server.methods import Method, method_table
 from spanloom.server.middleware import Middleware
 from spanloom.server.sign_in import link_token
@@ -50,6 +56,8 @@ from spanloom.services.keys import KeyService
 from spanloom.services.otlp import OTLP_SERVICE, OtlpTraceService
 from spanloom.services.otlp_logs import LOGS_SERVICE, OtlpLogsService
 from spanloom.services.otlp_metrics import METRICS_SERVICE, OtlpMetricsService
+from spanloom.services.price_file import read_prices
+from spanloom.services.prices import PriceService
 from spanloom.services.prompts import PromptService
 from spanloom.services.query import Limits, QueryService
 from spanloom.services.reviews import ReviewService
@@ -136,6 +144,7 @@ def methods(
             "spanloom.v1.RunService": RunService(store),
             "spanloom.v1.AgentSpanService": AgentSpanService(store),
             "spanloom.v1.DatapointService": DatapointService(store),
+            "spanloom.v1.PriceService": PriceService(store),
             OTLP_SERVICE: OtlpTraceService(store),
             **(signals if logs_and_metrics else {}),
         },
@@ -163,6 +172,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
     Args:
         sockets: Given to one of several workers, for which the store was prepared before.
     """
+    set_prices(EVERY_PROJECT, read_prices(settings.prices))
     judge.configure(settings.judge_base_url, settings.judge_api_key, settings.judge_model)
     store = await open_store(settings, migrate=sockets is None)
     async with contextlib.AsyncExitStack() as stack:
@@ -189,6 +199,10 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             shared_port=sockets is not None,
             max_connection_age=settings.max_connection_age,
         )
+        pages = _pages(settings, store)
+        mcp = McpEndpoint(
+            table, middleware, origins=cors_origins, known_host=pages.knows, has_page=True
+        )
         http_server = HttpServer(
             http_app(
                 table,
@@ -196,7 +210,8 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
                 ready=store.ready,
                 max_request_bytes=settings.max_request_bytes,
                 cors_origins=cors_origins,
-                ui=_pages(settings, store),
+                routes=mcp.routes(),
+                ui=pages,
             ),
             _http_limits(settings),
         )
@@ -227,6 +242,10 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             indexing = asyncio.create_task(store.follow_until(stop))
             background.append(indexing)
             stack.push_async_callback(_stopped, indexing)
+        if sockets is None and (forwarding := _forwarding(settings)):
+            sending = asyncio.create_task(forward_until(stop, store, forwarding))
+            background.append(sending)
+            stack.push_async_callback(_stopped, sending)
         if settings.evaluate:
             sandbox = Sandbox(_evaluators(settings))
             stack.push_async_callback(sandbox.close)
@@ -267,6 +286,16 @@ def _pages(settings: Settings, store: Store) -> Pages:
     )
 
 
+def _forwarding(settings: Settings) -> Forwarding | None:
+    if not settings.forward_url:
+        return None
+    projects = {name.strip() for name in settings.forward_projects.split(",")} - {""}
+    to = receiver(settings.forward_url, settings.forward_headers)
+    if urlsplit(to.url).netloc == settings.http_address:
+        raise SetupError("forward_url is the address of this server itself")
+    return Forwarding(to, frozenset(projects) or None)
+
+
 def _evaluators(settings: Settings) -> ChildSettings:
     return ChildSettings(
         judge=(settings.judge_base_url, settings.judge_api_key, settings.judge_model),
@@ -294,6 +323,8 @@ def serve(settings: Settings, started: Callable[[Started], None]) -> bool:
         started: Is called when both addresses answer.
     """
     gc_tuning.tune_gc()
+    _forwarding(settings)  # a wrong setting ends the start
+    read_prices(settings.prices)
     _open_many_files()
     sys.setswitchinterval(_SWITCH_INTERVAL)
     listener = metrics_page.listening(settings.metrics_address)
@@ -344,7 +375,7 @@ async def _beside(
     settings: Settings, ready: Callable[[], None], listener: socket.socket | None
 ) -> None:
     """What one process does for all workers until a signal: fill the index of terms and the sums
-    over spans, when the workers leave time for it, and show the metrics."""
+    over spans, when the workers leave time for it, forward spans, and show the metrics."""
     stop = _stop_at_signals(settings.drain_timeout + _GRACE_SECONDS)
     store = await open_store(settings, migrate=False, durable=False)
     # This thread and those that it starts, of which most of the work is. The store's writer is
@@ -353,7 +384,9 @@ async def _beside(
     try:
         with metrics_page.served(listener, store.figures):
             ready()
-            await store.follow_until(stop)
+            forwarding = _forwarding(settings)
+            sending = forward_until(stop, store, forwarding) if forwarding else stop.wait()
+            await asyncio.gather(store.follow_until(stop), sending)
     finally:
         await store.close()
 

@@ -26,6 +26,8 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "sessions": "sessions",
         "search": "search",
         "chat": "chat",
+        "spans": "spans",
+        "span": "spans",
         "usage": "usage",
         "agents": "usage",
         "feedback": "feedback",
@@ -39,6 +41,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "demo": "demo",
         "rederive": "database",
         "sql": "database",
+        "skill": "skill",
     }
 )
 _FUNCTIONS: Final = {"export": "export_spans", "import": "import_spans"}

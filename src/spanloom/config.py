@@ -77,6 +77,11 @@ class Settings:
     cors_origins: str = ""  # comma-separated; "*" for any; "" switches CORS off
     ui_hosts: str = ""  # comma-separated host names of the page, where a proxy gives others
     accept_logs_and_metrics: bool = True  # else they are not served
+    prices: str = ""  # a TOML file of prices for all projects
+    # A receiver of OTLP over HTTP that gets what is stored; "" for none.
+    forward_url: str = ""
+    forward_headers: str = field(default="", repr=False)  # NAME=VALUE,... percent-encoded
+    forward_projects: str = ""  # comma-separated; "" for all
     evaluate: bool = True  # run evaluators in this process
     evaluator_cpu_seconds: float = 10.0  # of one run
     evaluator_memory_bytes: int = 512 * 1024 * 1024

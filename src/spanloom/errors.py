@@ -67,6 +67,7 @@ class Reason(StrEnum):
     CONVERSATION_NOT_FOUND = "CONVERSATION_NOT_FOUND"
     REVIEW_NOT_FOUND = "REVIEW_NOT_FOUND"
     KEY_NOT_FOUND = "KEY_NOT_FOUND"
+    PRICE_NOT_FOUND = "PRICE_NOT_FOUND"
     EXPIRED_CURSOR = "EXPIRED_CURSOR"
     INVALID_CURSOR = "INVALID_CURSOR"
     READER_TOO_SLOW = "READER_TOO_SLOW"
@@ -90,6 +91,7 @@ Noun = Literal[
     "conversation",
     "review",
     "key",
+    "price",
 ]
 
 _NOT_FOUND: dict[Noun, Reason] = {
@@ -105,6 +107,7 @@ _NOT_FOUND: dict[Noun, Reason] = {
     "conversation": Reason.CONVERSATION_NOT_FOUND,
     "review": Reason.REVIEW_NOT_FOUND,
     "key": Reason.KEY_NOT_FOUND,
+    "price": Reason.PRICE_NOT_FOUND,
 }
 
 

@@ -48,6 +48,14 @@ COMMIT_SECONDS: Final = Histogram(
     "Duration of a commit group's transaction, with the flush to the disk.",
     buckets=_SECONDS,
 )
+FORWARDED_SPANS: Final = Counter(
+    "spanloom_forwarded_spans", "Spans that the receiver has taken, or refused.", ["outcome"]
+)
+FORWARD_REPEATS: Final = Counter(
+    "spanloom_forward_repeats", "Requests to the receiver that failed and are repeated."
+)
+for _outcome in ("taken", "refused"):
+    FORWARDED_SPANS.labels(_outcome)  # shown from the beginning
 WORKER_RESTARTS: Final = Counter(
     "spanloom_worker_restarts", "Worker processes that died and were replaced."
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -156,6 +157,35 @@ def test_sessions_search_usage_agents_and_projects(place: Place, traces: dict[st
     agents = {row["agent"]: row for row in place.rows("agents")}
     assert agents["Ada"]["calls"] == "1"
     assert [row["project"] for row in place.rows("projects")] == ["app"]
+
+
+def test_spans_of_a_trace_are_listed_and_read(place: Place, traces: dict[str, str]) -> None:
+    rows = place.rows("spans", traces["good"])
+    assert [row["name"] for row in rows] == ["good", "ask", "look up"]
+    assert [row["kind"] for row in rows] == ["agent", "model", "tool"]
+    assert [row["parent"] for row in rows[1:]] == [rows[0]["span id"]] * 2
+    assert (rows[1]["model"], rows[1]["tokens in"], rows[1]["out"]) == ("gpt-4o", "10", "5")
+    [failed] = place.rows("spans", traces["bad"], "--status", "error")
+    assert failed["message"] == "a␛[2Jb"
+    assert place.rows("spans", traces["good"], "--kind", "retrieval") == []
+    asked = ("span", traces["good"], rows[1]["span id"])
+    assert json.loads(place.ok(*asked))["input"] == "What is a loom?"
+    [same] = json.loads(place.ok(*asked, "--json"))
+    assert same["output"] == "A machine."
+    assert place.ok(*asked, "--path", "input") == "What is a loom?\n"
+    assert "none" in place.refused("spans", "none")
+    assert "none" in place.refused("span", traces["good"], "none")
+
+
+def test_a_coding_agent_is_told_only_of_commands_and_options_that_exist(place: Place) -> None:
+    text = place.ok("skill")
+    assert text.startswith("---\nname: spanloom\ndescription: ")
+    for command in re.findall(r"`spanloom (\w+)", text):
+        assert command in cli.COMMANDS
+    helped = "".join(place.ok(name, "--help") for name in ("traces", "spans", "span", "usage"))
+    helped += place.ok("search", "--help")
+    for option in re.findall(r"--[a-z][a-z-]*", text):
+        assert option in f"{helped} --help --attribute"
 
 
 @pytest.mark.parametrize("name", ["c1", "trace"])

@@ -7,13 +7,14 @@ import time
 import pytest
 from google.protobuf.message import Message
 
-from spanloom.v1 import review_service_pb2, trace_service_pb2
+from spanloom.v1 import price_service_pb2, review_service_pb2, trace_service_pb2
 from tests.clients import CallError, HttpClient, method_descriptor, request_class, until
 from tests.contract.conftest import METHODS, Project
 
 NAMES = (
     *("trace_id", "span_id", "event_id", "session_id", "experiment_id", "slug"),
     *("conversation_id", "review_id", "key_id", "run_id", "new_run_id", "old_run_id", "id"),
+    "price_id",
 )
 
 
@@ -26,6 +27,8 @@ def request_for(method: str) -> Message:
                 setattr(message, field, "x")
     if isinstance(request, review_service_pb2.WriteReviewRequest):
         request.review.review_id = "x"
+    if isinstance(request, price_service_pb2.WritePriceRequest):
+        request.price.price_id = "x"
     return request
 
 

@@ -262,6 +262,9 @@ def requests(first: str, experiment_id: str = "", text: str = "") -> dict[str, d
         "ReviewService/ListReviews": {},
         "KeyService/CreateKey": {"roles": ["ROLE_READ"], "name": text},
         "KeyService/ListKeys": {},
+        "PriceService/WritePrice": {"price": {"priceId": "p", "model": text}},
+        "PriceService/ListPrices": {},
+        "PriceService/DeletePrice": {"priceId": "p", "allowMissing": True},
         REVOKE_KEY: {"keyId": "00"},
         "ReviewService/DeleteReview": {"reviewId": "r"},
         "AgentChatService/GetTraceChat": {

@@ -41,11 +41,20 @@ def rederive(
     reads them. It can be interrupted, started again, and run while a server runs.
     """
     from spanloom.adapters.restore import reread
+    from spanloom.genai.own_prices import EVERY_PROJECT, set_prices
+    from spanloom.services.price_file import read_prices
+    from spanloom.services.prices import ProjectPrices
     from spanloom.store.sql.rederive import Range
 
     which = Range(_nanoseconds(since), _nanoseconds(until), also_current)
+    set_prices(EVERY_PROJECT, read_prices(config.load({}).prices))
 
     async def run(store: Any) -> int:
+        prices = ProjectPrices(store)
+        after = ""
+        while found := await store.list_projects(after=after, limit=1_000):
+            for after, _ in found:
+                await prices.use(after)
         number = 0
         with progress("spans") as bar:
             task = bar.add_task("spans", total=None)

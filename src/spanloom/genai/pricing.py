@@ -1,4 +1,5 @@
-"""What a call of a model costs, by the price list of the genai-prices package.
+"""What a call of a model costs, by own prices (`own_prices`), else by the price list of the
+genai-prices package.
 
 The list is loaded by the first call that needs it, never at import, and never from the network. The
 package's own arithmetic is exact but slow (a third of a millisecond a call), so only the price of a
@@ -10,6 +11,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from spanloom.genai.own_prices import own_price
+from spanloom.model.prices import Price
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice
@@ -62,13 +66,15 @@ def cost_of(
     cache_read: int = 0,
     cache_written: int = 0,
 ) -> Cost | None:
-    """What the call cost at the prices of its time; None when the model is not on the list.
+    """What the call cost at the prices of its time; None when the model has no price.
 
     `cache_read` and `cache_written` are parts of `input_tokens`, unless they are more: then the
     provider counts them beside its input.
     """
     if cache_read + cache_written > input_tokens:
         input_tokens += cache_read + cache_written
+    if own := own_price(provider, model, at_ns):
+        return _Rates.of(own).cost(input_tokens, output_tokens, cache_read, cache_written)
     key = (provider, model)
     if key not in _models:
         if len(_models) >= _MOST_MODELS:
@@ -82,7 +88,7 @@ def cost_of(
         price = info.get_prices(datetime.fromtimestamp(at_ns / 1e9, UTC))
     rates = _rates.get(id(price))
     if rates is None:
-        rates = _rates[id(price)] = _Rates(price)
+        rates = _rates[id(price)] = _Rates.on_the_list(price)
     return rates.cost(input_tokens, output_tokens, cache_read, cache_written)
 
 
@@ -114,12 +120,39 @@ class _Rates:
 
     __slots__ = ("cache_read", "cache_written", "input", "output", "price")
 
-    def __init__(self, price: ModelPrice) -> None:
+    def __init__(
+        self,
+        price: object,
+        input: _Tiers,
+        output: _Tiers,
+        cache_read: _Tiers | None,
+        cache_written: _Tiers | None,
+    ) -> None:
         self.price = price  # kept, so that its id() stays its own
-        self.input = _tiers(price.input_mtok) or (0.0, ())
-        self.output = _tiers(price.output_mtok) or (0.0, ())
-        self.cache_read = _tiers(price.cache_read_mtok) or self.input
-        self.cache_written = _tiers(price.cache_write_mtok) or self.input
+        self.input, self.output = input, output
+        self.cache_read = cache_read or input
+        self.cache_written = cache_written or input
+
+    @classmethod
+    def on_the_list(cls, price: ModelPrice) -> _Rates:
+        return cls(
+            price,
+            _tiers(price.input_mtok) or (0.0, ()),
+            _tiers(price.output_mtok) or (0.0, ()),
+            _tiers(price.cache_read_mtok),
+            _tiers(price.cache_write_mtok),
+        )
+
+    @classmethod
+    def of(cls, price: Price) -> _Rates:
+        read, written = price.cache_read, price.cache_written
+        return cls(
+            price,
+            (price.input, ()),
+            (price.output, ()),
+            None if read is None else (read, ()),
+            None if written is None else (written, ()),
+        )
 
     def cost(
         self, input_tokens: int, output_tokens: int, cache_read: int, cache_written: int

@@ -17,6 +17,7 @@ from spanloom.model import Span, trace_scan
 from spanloom.model.evaluations import traces_requesting_evaluation
 from spanloom.model.projects import INSTANCE
 from spanloom.services.context import CallContext
+from spanloom.services.prices import ProjectPrices
 from spanloom.store.store import Store
 
 OTLP_SERVICE = trace_service_pb2.DESCRIPTOR.services_by_name["TraceService"].full_name
@@ -42,6 +43,7 @@ class OtlpTraceService:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._prices = ProjectPrices(store)
 
     async def export(
         self, request: trace_service_pb2.ExportTraceServiceRequest, call: CallContext
@@ -54,6 +56,7 @@ class OtlpTraceService:
         rejected: list[tuple[str, str]] = []
         stored = 0
         for project, groups in by_project(request.resource_spans, call).items():
+            await self._prices.use(project)
             parts = briefs_from(groups, received_ns=call.received_ns, most=SPANS_A_WRITE)
             while (
                 part := await run_in_thread_if_large(weight, partial(next, parts, None))

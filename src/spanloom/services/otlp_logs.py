@@ -12,6 +12,7 @@ from spanloom.adapters.otlp.read import ADAPTER, briefs_from
 from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.services.context import CallContext
 from spanloom.services.otlp import SPANS_A_WRITE, by_project
+from spanloom.services.prices import ProjectPrices
 from spanloom.store.store import Store
 
 LOGS_SERVICE = logs_service_pb2.DESCRIPTOR.services_by_name["LogsService"].full_name
@@ -26,6 +27,7 @@ class OtlpLogsService:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._prices = ProjectPrices(store)
 
     async def export(
         self, request: logs_service_pb2.ExportLogsServiceRequest, call: CallContext
@@ -39,6 +41,7 @@ class OtlpLogsService:
             if not logs.spans and not logs.pieces:
                 continue
             await self._store.ensure_project(project)
+            await self._prices.use(project)
             for part in briefs_from(logs.spans, received_ns=call.received_ns, most=SPANS_A_WRITE):
                 await self._store.write_spans(project, part.spans, partial=True)
             if logs.pieces:

@@ -21,6 +21,7 @@ from spanloom.model.checks import Violations, possible_id
 from spanloom.model.paging import clamped_page_size, not_negative
 from spanloom.model.span import NATIVE
 from spanloom.services.context import CallContext
+from spanloom.services.prices import ProjectPrices
 from spanloom.services.queries.cursors import position_of_cursor
 from spanloom.services.recording.spans import MOST_SPANS, Import, Recorder, read_request, record
 from spanloom.services.tails.follower import Follower
@@ -43,6 +44,7 @@ class SpanService:
     def __init__(self, store: Store, follower: Follower) -> None:
         self._store = store
         self._follower = follower
+        self._prices = ProjectPrices(store)
 
     async def write_spans(
         self, request: pb.WriteSpansRequest, call: CallContext
@@ -215,6 +217,7 @@ class SpanService:
     async def _recorder(self, call: CallContext) -> Recorder:
         project = call.project()
         await self._store.ensure_project(project)
+        await self._prices.use(project)
         return Recorder(self._store, project, call.only_ingests)
 
     async def _span(

@@ -13,6 +13,7 @@ from spanloom.errors import SetupError
 from spanloom.store.spans import Restore
 from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.control import SqlControl
+from spanloom.store.sql.cursors import SqlCursors
 from spanloom.store.sql.index.indexer import Indexer
 from spanloom.store.sql.reading import no_adapter
 from spanloom.store.sql.rederive import Range, step
@@ -22,7 +23,7 @@ from spanloom.store.sql.urls import database
 from spanloom.store.sql.usage.follower import Follower
 
 
-class Store(SqlSpans, SqlControl):
+class Store(SqlSpans, SqlControl, SqlCursors):
     """The store of spans (`SpanStore`) and the control store (`ControlStore`) in one SQL database:
     SQLite or PostgreSQL.
 
@@ -33,6 +34,7 @@ class Store(SqlSpans, SqlControl):
     def __init__(self, connections: Connections) -> None:
         SqlSpans.__init__(self, connections)
         SqlControl.__init__(self, connections)
+        SqlCursors.__init__(self, connections)
         self.indexer = Indexer(connections)
         self.follower = Follower(connections)
         self._connections = connections

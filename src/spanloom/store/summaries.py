@@ -149,9 +149,9 @@ class Summaries(Protocol):
         ...
 
     async def stored(
-        self, projects: Collection[str], after: int, *, limit: int, size: int
+        self, projects: Collection[str] | None, after: int, *, limit: int, size: int
     ) -> StoredSpans:
-        """As `changes`, of several projects, with whole spans.
+        """As `changes`, of several projects, or of all (None), with whole spans.
 
         Args:
             size: bytes after which no further span is read.

@@ -247,6 +247,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         ErrorInfo.metadata: { "resource": "key", "name": "4be0db0c1f3d4a1e" }
     """
+    ERROR_REASON_PRICE_NOT_FOUND: _ErrorReason.ValueType  # 51
+    """The project has no price with this id (NOT_FOUND).
+
+        ErrorInfo.metadata: { "resource": "price", "name": "llama-3-own" }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason for an error, for programs. Every error that Spanloom itself returns carries one
@@ -488,5 +493,10 @@ ERROR_REASON_KEY_NOT_FOUND: ErrorReason.ValueType  # 41
 """No key that the caller manages has this id (NOT_FOUND).
 
     ErrorInfo.metadata: { "resource": "key", "name": "4be0db0c1f3d4a1e" }
+"""
+ERROR_REASON_PRICE_NOT_FOUND: ErrorReason.ValueType  # 51
+"""The project has no price with this id (NOT_FOUND).
+
+    ErrorInfo.metadata: { "resource": "price", "name": "llama-3-own" }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

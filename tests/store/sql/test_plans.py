@@ -248,8 +248,8 @@ def explain(engine: Engine, statements: list[tuple[str, Any]]) -> str:
             for row in connection.exec_driver_sql(f"{explain} {statement}", parameters)
         ]
     # A part of a word is looked for in all words: they are few. So is what has changed since the
-    # sums were made.
-    few = {"words", "usage_cursor", "usage_retired", "usage_moved"}
+    # sums were made, and so are cursors.
+    few = {"words", "usage_cursor", "usage_retired", "usage_moved", "cursors"}
     known = [*(tables.metadata.tables.keys() - few), "event_ids", "recent_event_ids"]
     names = "|".join(known)
     whole = re.compile(rf"(SCAN|Seq Scan on) ({names})\b")

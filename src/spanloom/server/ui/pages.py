@@ -108,12 +108,16 @@ class Pages:
         path = scope["path"][at:]
         return {**scope, "path": path, "raw_path": raw_path[at:], "headers": headers}
 
+    def knows(self, host: str) -> bool:
+        """Whether requests may name this host."""
+        return self._any_host or is_loopback(host) or host.lower() in self._hosts
+
     def refusal(self, scope: Scope) -> Response | None:
         """Why a request must not be answered: it does not come from the page, or not to this
         host."""
         metadata = metadata_of(scope)
         host = without_port(metadata.get("host", ""))
-        if not (self._any_host or is_loopback(host) or host.lower() in self._hosts):
+        if not self.knows(host):
             return _error(421, f"SPANLOOM_UI_HOSTS does not name the host {host[:100]!r}")
         if scope["path"].startswith(_API) or scope["method"] not in ("GET", "HEAD"):
             site, origin = metadata.get("sec-fetch-site"), metadata.get("origin")

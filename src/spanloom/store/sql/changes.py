@@ -73,20 +73,15 @@ _DELETIONS = _PART_OF_DELETIONS.where(deleted_spans.c.project == bindparam("proj
 
 
 @cache
-def _of_projects(database: Database) -> tuple[Select[Any], Select[Any]]:
-    """The whole spans, and the deletions, of several projects in a part of the log."""
+def _of_projects(database: Database, chosen: bool) -> tuple[Select[Any], Select[Any]]:
+    """The whole spans, and the deletions, of all or of several projects in a part of the log."""
     part = _PART.subquery("part")
-    found = (
-        select(part)
-        .where(database.among_named(part.c.project, "projects"))
-        .order_by(part.c.version)
-        .limit(bindparam("limit"))
-    )
-    whole = select_whole(found, ("version",), also=("project",))
-    deletions = _PART_OF_DELETIONS.add_columns(deleted_spans.c.project).where(
-        database.among_named(deleted_spans.c.project, "projects")
-    )
-    return whole, deletions
+    found = select(part).order_by(part.c.version).limit(bindparam("limit"))
+    deletions = _PART_OF_DELETIONS.add_columns(deleted_spans.c.project)
+    if chosen:
+        found = found.where(database.among_named(part.c.project, "projects"))
+        deletions = deletions.where(database.among_named(deleted_spans.c.project, "projects"))
+    return select_whole(found, ("version",), also=("project",)), deletions
 
 
 # Where a row of the whole spans has what was sent.
@@ -134,19 +129,21 @@ def stored(
     connection: Connection,
     database: Database,
     reader: SpanReader,
-    projects: Collection[str],
+    projects: Collection[str] | None,
     after: int,
     limit: int,
     size: int,
 ) -> StoredSpans:
-    """The whole spans of projects that were stored after a position: at most `limit`, and no more
-    once they have `size` bytes."""
+    """The whole spans of projects, or of all (None), that were stored after a position: at most
+    `limit`, and no more once they have `size` bytes."""
     parameters = {"after": after, "horizon": database.horizon(connection)}
     if newest(connection, parameters["horizon"]) <= after:  # most polls
         return StoredSpans([], [], after, more=False)
     passed, number = connection.execute(_PASSED, parameters).one()
-    whole, deletions = _of_projects(database)
-    of_projects = {**parameters, "projects": database.texts(projects)}
+    whole, deletions = _of_projects(database, projects is not None)
+    of_projects = {**parameters}
+    if projects is not None:
+        of_projects["projects"] = database.texts(projects)
     found: list[StoredSpan] = []
     is_full = False
     if number:

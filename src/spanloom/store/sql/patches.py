@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Select, bindparam, delete, select, update
 
 from spanloom import errors
 from spanloom.model.patch import APPENDED, Patch, joined, patched
+from spanloom.model.prices import READ_FOR
 from spanloom.store.sql import rows
 from spanloom.store.sql.database import Database, Row
 from spanloom.store.sql.event_ids import of_events
@@ -255,6 +256,7 @@ def _rewrite(transaction: Transaction, project: str, found: Iterable[Any], known
             if row.updates and Updates.of(row.updates).patch == patch:
                 continue
             if mark:
+                READ_FOR.set(project)
                 base, kept = with_pieces(transaction.reader, row, pieces, mark)
             else:
                 base, kept = transaction.reader.to_base(row), row[-3:]

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from sqlalchemy import select
 
 from spanloom.model.patch import patched
+from spanloom.model.prices import READ_FOR
 from spanloom.store.spans import Restore
 from spanloom.store.sql import rows
 from spanloom.store.sql.reading import Updates, select_whole
@@ -71,6 +72,7 @@ def step(
     for row in batch:
         if not row.adapter:
             continue
+        READ_FOR.set(row.project)
         try:
             span, updates = transaction.reader.to_base(row, reread), None
             if row.updates:

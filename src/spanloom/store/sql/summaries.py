@@ -260,9 +260,9 @@ class SqlSummaries(Summaries):
         )
 
     async def stored(
-        self, projects: Collection[str], after: int, *, limit: int, size: int
+        self, projects: Collection[str] | None, after: int, *, limit: int, size: int
     ) -> StoredSpans:
-        for project in projects:
+        for project in projects or ():
             checked(project=project)
         after = min(after, MAX_VERSION)
         return await self._read_once(

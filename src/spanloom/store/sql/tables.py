@@ -432,6 +432,15 @@ words = Table("words", metadata, _key("word"), sqlite_with_rowid=False)
 
 projects = Table("projects", metadata, _key("name"), _whole("created_ns"))
 
+cursors = Table(
+    "cursors",
+    metadata,
+    _key("name"),
+    _whole("position"),
+    _text("owner"),
+    _whole("lease_ns"),
+)
+
 sign_in_links = Table(
     "sign_in_links",
     metadata,

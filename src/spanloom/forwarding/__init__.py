@@ -1,0 +1,1 @@
+"""Sends what is stored on to another receiver of OpenTelemetry."""
