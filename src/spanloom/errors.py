@@ -75,6 +75,8 @@ class Reason(StrEnum):
     REQUEST_ID_REUSED = "REQUEST_ID_REUSED"
     FOREIGN_SITE = "FOREIGN_SITE"
     AMBIGUOUS_EVENT = "AMBIGUOUS_EVENT"
+    ENTRY_NOT_FOUND = "ENTRY_NOT_FOUND"
+    PROJECT_NOT_EMPTY = "PROJECT_NOT_EMPTY"
 
 
 Noun = Literal[
@@ -90,6 +92,7 @@ Noun = Literal[
     "conversation",
     "review",
     "key",
+    "entry",
 ]
 
 _NOT_FOUND: dict[Noun, Reason] = {
@@ -105,6 +108,7 @@ _NOT_FOUND: dict[Noun, Reason] = {
     "conversation": Reason.CONVERSATION_NOT_FOUND,
     "review": Reason.REVIEW_NOT_FOUND,
     "key": Reason.KEY_NOT_FOUND,
+    "entry": Reason.ENTRY_NOT_FOUND,
 }
 
 
@@ -192,6 +196,16 @@ def ambiguous_event(event_id: str) -> SpanloomError:
         Reason.AMBIGUOUS_EVENT,
         f"several traces have an event {event_id!r}: name one of them by trace_id",
         metadata={"event_id": event_id},
+    )
+
+
+def project_not_empty(project: str, found: str) -> SpanloomError:
+    """FAILED_PRECONDITION: a project that is to be deleted still has something."""
+    return SpanloomError(
+        Code.FAILED_PRECONDITION,
+        Reason.PROJECT_NOT_EMPTY,
+        f"the project {project!r} still has {found}",
+        metadata={"project": project, "found": found},
     )
 
 

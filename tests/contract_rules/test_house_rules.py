@@ -49,6 +49,10 @@ NOT_REPEATABLE = {
     ),
     *("ExperimentService/CreateExperiment", "DatasetService/CreateDatasetItem"),
     "PromptService/CreatePrompt",
+    *("DatasetService/AddDatapoints", "DatapointService/BatchCreateDatapoints"),
+    *("CatalogService/CreateTool", "CatalogService/CreateConfiguration"),
+    *("CatalogService/CreateMetric", "CatalogService/CreateMetricVersion"),
+    "CatalogService/CreateChart",
     # Its secret is in one response only.
     "KeyService/CreateKey",
 }

@@ -247,6 +247,18 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         ErrorInfo.metadata: { "resource": "key", "name": "4be0db0c1f3d4a1e" }
     """
+    ERROR_REASON_ENTRY_NOT_FOUND: _ErrorReason.ValueType  # 43
+    """The project has no tool, configuration, metric or chart with this id, or no metric version of
+    this name (NOT_FOUND). Of CatalogService's projects: there is no such project.
+
+        ErrorInfo.metadata: { "resource": "entry", "name": "t" }
+    """
+    ERROR_REASON_PROJECT_NOT_EMPTY: _ErrorReason.ValueType  # 44
+    """The project still has data, or a key that is not revoked (FAILED_PRECONDITION). Nothing was
+    deleted.
+
+        ErrorInfo.metadata: { "project": "support", "found": "spans" }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason for an error, for programs. Every error that Spanloom itself returns carries one
@@ -488,5 +500,17 @@ ERROR_REASON_KEY_NOT_FOUND: ErrorReason.ValueType  # 41
 """No key that the caller manages has this id (NOT_FOUND).
 
     ErrorInfo.metadata: { "resource": "key", "name": "4be0db0c1f3d4a1e" }
+"""
+ERROR_REASON_ENTRY_NOT_FOUND: ErrorReason.ValueType  # 43
+"""The project has no tool, configuration, metric or chart with this id, or no metric version of
+this name (NOT_FOUND). Of CatalogService's projects: there is no such project.
+
+    ErrorInfo.metadata: { "resource": "entry", "name": "t" }
+"""
+ERROR_REASON_PROJECT_NOT_EMPTY: ErrorReason.ValueType  # 44
+"""The project still has data, or a key that is not revoked (FAILED_PRECONDITION). Nothing was
+deleted.
+
+    ErrorInfo.metadata: { "project": "support", "found": "spans" }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
