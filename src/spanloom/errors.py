@@ -199,6 +199,16 @@ def ambiguous_event(event_id: str) -> SpanloomError:
     )
 
 
+def role_not_allowed(role: str, required: str) -> SpanloomError:
+    """PERMISSION_DENIED: the role of the key does not permit a method."""
+    return SpanloomError(
+        Code.PERMISSION_DENIED,
+        Reason.ROLE_NOT_ALLOWED,
+        f"this method requires a key with the role {required}; the role of this key is {role}",
+        metadata={"role": role, "required": required},
+    )
+
+
 def project_not_empty(project: str, found: str) -> SpanloomError:
     """FAILED_PRECONDITION: a project that is to be deleted still has something."""
     return SpanloomError(
