@@ -303,12 +303,17 @@ class CatalogService:
         document = struct_object(sent)
         project = call.project(project_of(document))
         entry = kind.sent(document)
+        entry_id = id_of(document, "id")
+        if entry_id:
+            bad = Violations()
+            bad.check_id(f"{kind.name}.id", entry_id)
+            bad.refuse()
         if kind is METRIC:
             entry = with_version({}, entry, "Created", call.received_ns)
-        record = Record(dashed(uuid7()), call.received_ns, entry)
+        record = Record(entry_id or dashed(uuid7()), call.received_ns, entry)
         await self._store.ensure_project(project)
-        await self._store.records.write(project, kind.name, record, quota=_QUOTA)
-        return project, record
+        [stored] = await self._store.records.write(project, kind.name, record, quota=_QUOTA)
+        return project, stored
 
     async def _update(
         self, kind: Kind, entry_id: str, sent: struct_pb2.Struct, call: CallContext

@@ -28,8 +28,9 @@ if _version_not_supported:
 class CatalogServiceStub:
     """Manages catalogs in the shape of HoneyHive's API: tools, configurations, metrics, charts and
     projects. Each entry is a JSON object, and is shown as it was sent, with `id`, `_id`, `project`,
-    `created_at` and `updated_at`, and with the defaults of its kind. These definitions are kept for
-    clients: Spanloom itself does not act on them.
+    `created_at` and `updated_at`, and with the defaults of its kind. Without an `id`, 1 to 256
+    characters, it gets a UUID from the server. These definitions are kept for clients: Spanloom itself
+    does not act on them.
 
     An entry has at most 64 KiB of JSON. A project has at most 1,000 entries of each kind, of 16 MiB
     in all.
@@ -170,8 +171,9 @@ class CatalogServiceStub:
 class CatalogServiceServicer:
     """Manages catalogs in the shape of HoneyHive's API: tools, configurations, metrics, charts and
     projects. Each entry is a JSON object, and is shown as it was sent, with `id`, `_id`, `project`,
-    `created_at` and `updated_at`, and with the defaults of its kind. These definitions are kept for
-    clients: Spanloom itself does not act on them.
+    `created_at` and `updated_at`, and with the defaults of its kind. Without an `id`, 1 to 256
+    characters, it gets a UUID from the server. These definitions are kept for clients: Spanloom itself
+    does not act on them.
 
     An entry has at most 64 KiB of JSON. A project has at most 1,000 entries of each kind, of 16 MiB
     in all.
@@ -182,8 +184,8 @@ class CatalogServiceServicer:
     """
 
     def CreateTool(self, request, context):
-        """Creates a tool. It is durable when the call returns. Each call creates a tool: a retry is not
-        safe.
+        """Creates a tool, or replaces the tool with this `id`. It is durable when the call returns. A
+        retry is safe if the tool has an `id`.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, or if the
         project has too many entries.
@@ -221,8 +223,8 @@ class CatalogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateConfiguration(self, request, context):
-        """Creates a configuration. It is durable when the call returns. Each call creates a configuration: a retry is not
-        safe.
+        """Creates a configuration, or replaces the configuration with this `id`. It is durable when the call returns. A
+        retry is safe if the configuration has an `id`.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, or if the
         project has too many entries.
@@ -261,8 +263,8 @@ class CatalogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateMetric(self, request, context):
-        """Creates a metric. It is durable when the call returns. Each call creates a metric: a retry is not
-        safe.
+        """Creates a metric, or replaces the metric with this `id`. It is durable when the call returns. A
+        retry is safe if the metric has an `id`.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, or if the
         project has too many entries.
@@ -338,8 +340,8 @@ class CatalogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateChart(self, request, context):
-        """Creates a chart. It is durable when the call returns. Each call creates a chart: a retry is not
-        safe.
+        """Creates a chart, or replaces the chart with this `id`. It is durable when the call returns. A
+        retry is safe if the chart has an `id`.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, or if the
         project has too many entries.
@@ -563,8 +565,9 @@ def add_CatalogServiceServicer_to_server(servicer, server):
 class CatalogService:
     """Manages catalogs in the shape of HoneyHive's API: tools, configurations, metrics, charts and
     projects. Each entry is a JSON object, and is shown as it was sent, with `id`, `_id`, `project`,
-    `created_at` and `updated_at`, and with the defaults of its kind. These definitions are kept for
-    clients: Spanloom itself does not act on them.
+    `created_at` and `updated_at`, and with the defaults of its kind. Without an `id`, 1 to 256
+    characters, it gets a UUID from the server. These definitions are kept for clients: Spanloom itself
+    does not act on them.
 
     An entry has at most 64 KiB of JSON. A project has at most 1,000 entries of each kind, of 16 MiB
     in all.

@@ -29,8 +29,9 @@ GRPC_VERSION: str
 class CatalogServiceStub:
     """Manages catalogs in the shape of HoneyHive's API: tools, configurations, metrics, charts and
     projects. Each entry is a JSON object, and is shown as it was sent, with `id`, `_id`, `project`,
-    `created_at` and `updated_at`, and with the defaults of its kind. These definitions are kept for
-    clients: Spanloom itself does not act on them.
+    `created_at` and `updated_at`, and with the defaults of its kind. Without an `id`, 1 to 256
+    characters, it gets a UUID from the server. These definitions are kept for clients: Spanloom itself
+    does not act on them.
 
     An entry has at most 64 KiB of JSON. A project has at most 1,000 entries of each kind, of 16 MiB
     in all.
@@ -45,8 +46,8 @@ class CatalogServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> CatalogServiceAsyncStub: ...
     CreateTool: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.CreateToolRequest, _catalog_service_pb2.CreateToolResponse]
-    """Creates a tool. It is durable when the call returns. Each call creates a tool: a retry is not
-    safe.
+    """Creates a tool, or replaces the tool with this `id`. It is durable when the call returns. A
+    retry is safe if the tool has an `id`.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, or if the
     project has too many entries.
@@ -67,8 +68,8 @@ class CatalogServiceStub:
     repeated delete therefore returns NOT_FOUND.
     """
     CreateConfiguration: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.CreateConfigurationRequest, _catalog_service_pb2.CreateConfigurationResponse]
-    """Creates a configuration. It is durable when the call returns. Each call creates a configuration: a retry is not
-    safe.
+    """Creates a configuration, or replaces the configuration with this `id`. It is durable when the call returns. A
+    retry is safe if the configuration has an `id`.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, or if the
     project has too many entries.
@@ -91,8 +92,8 @@ class CatalogServiceStub:
     repeated delete therefore returns NOT_FOUND.
     """
     CreateMetric: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.CreateMetricRequest, _catalog_service_pb2.CreateMetricResponse]
-    """Creates a metric. It is durable when the call returns. Each call creates a metric: a retry is not
-    safe.
+    """Creates a metric, or replaces the metric with this `id`. It is durable when the call returns. A
+    retry is safe if the metric has an `id`.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, or if the
     project has too many entries.
@@ -140,8 +141,8 @@ class CatalogServiceStub:
     no such version.
     """
     CreateChart: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.CreateChartRequest, _catalog_service_pb2.CreateChartResponse]
-    """Creates a chart. It is durable when the call returns. Each call creates a chart: a retry is not
-    safe.
+    """Creates a chart, or replaces the chart with this `id`. It is durable when the call returns. A
+    retry is safe if the chart has an `id`.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, or if the
     project has too many entries.
@@ -199,8 +200,9 @@ class CatalogServiceStub:
 class CatalogServiceAsyncStub(CatalogServiceStub):
     """Manages catalogs in the shape of HoneyHive's API: tools, configurations, metrics, charts and
     projects. Each entry is a JSON object, and is shown as it was sent, with `id`, `_id`, `project`,
-    `created_at` and `updated_at`, and with the defaults of its kind. These definitions are kept for
-    clients: Spanloom itself does not act on them.
+    `created_at` and `updated_at`, and with the defaults of its kind. Without an `id`, 1 to 256
+    characters, it gets a UUID from the server. These definitions are kept for clients: Spanloom itself
+    does not act on them.
 
     An entry has at most 64 KiB of JSON. A project has at most 1,000 entries of each kind, of 16 MiB
     in all.
@@ -212,8 +214,8 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateTool: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.CreateToolRequest, _catalog_service_pb2.CreateToolResponse]  # type: ignore[assignment]
-    """Creates a tool. It is durable when the call returns. Each call creates a tool: a retry is not
-    safe.
+    """Creates a tool, or replaces the tool with this `id`. It is durable when the call returns. A
+    retry is safe if the tool has an `id`.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, or if the
     project has too many entries.
@@ -234,8 +236,8 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     repeated delete therefore returns NOT_FOUND.
     """
     CreateConfiguration: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.CreateConfigurationRequest, _catalog_service_pb2.CreateConfigurationResponse]  # type: ignore[assignment]
-    """Creates a configuration. It is durable when the call returns. Each call creates a configuration: a retry is not
-    safe.
+    """Creates a configuration, or replaces the configuration with this `id`. It is durable when the call returns. A
+    retry is safe if the configuration has an `id`.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, or if the
     project has too many entries.
@@ -258,8 +260,8 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     repeated delete therefore returns NOT_FOUND.
     """
     CreateMetric: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.CreateMetricRequest, _catalog_service_pb2.CreateMetricResponse]  # type: ignore[assignment]
-    """Creates a metric. It is durable when the call returns. Each call creates a metric: a retry is not
-    safe.
+    """Creates a metric, or replaces the metric with this `id`. It is durable when the call returns. A
+    retry is safe if the metric has an `id`.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, or if the
     project has too many entries.
@@ -307,8 +309,8 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     no such version.
     """
     CreateChart: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.CreateChartRequest, _catalog_service_pb2.CreateChartResponse]  # type: ignore[assignment]
-    """Creates a chart. It is durable when the call returns. Each call creates a chart: a retry is not
-    safe.
+    """Creates a chart, or replaces the chart with this `id`. It is durable when the call returns. A
+    retry is safe if the chart has an `id`.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, or if the
     project has too many entries.
@@ -365,8 +367,9 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
 class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
     """Manages catalogs in the shape of HoneyHive's API: tools, configurations, metrics, charts and
     projects. Each entry is a JSON object, and is shown as it was sent, with `id`, `_id`, `project`,
-    `created_at` and `updated_at`, and with the defaults of its kind. These definitions are kept for
-    clients: Spanloom itself does not act on them.
+    `created_at` and `updated_at`, and with the defaults of its kind. Without an `id`, 1 to 256
+    characters, it gets a UUID from the server. These definitions are kept for clients: Spanloom itself
+    does not act on them.
 
     An entry has at most 64 KiB of JSON. A project has at most 1,000 entries of each kind, of 16 MiB
     in all.
@@ -382,8 +385,8 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.CreateToolRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.CreateToolResponse, _abc.Awaitable[_catalog_service_pb2.CreateToolResponse]]:
-        """Creates a tool. It is durable when the call returns. Each call creates a tool: a retry is not
-        safe.
+        """Creates a tool, or replaces the tool with this `id`. It is durable when the call returns. A
+        retry is safe if the tool has an `id`.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, or if the
         project has too many entries.
@@ -428,8 +431,8 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.CreateConfigurationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.CreateConfigurationResponse, _abc.Awaitable[_catalog_service_pb2.CreateConfigurationResponse]]:
-        """Creates a configuration. It is durable when the call returns. Each call creates a configuration: a retry is not
-        safe.
+        """Creates a configuration, or replaces the configuration with this `id`. It is durable when the call returns. A
+        retry is safe if the configuration has an `id`.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, or if the
         project has too many entries.
@@ -476,8 +479,8 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.CreateMetricRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.CreateMetricResponse, _abc.Awaitable[_catalog_service_pb2.CreateMetricResponse]]:
-        """Creates a metric. It is durable when the call returns. Each call creates a metric: a retry is not
-        safe.
+        """Creates a metric, or replaces the metric with this `id`. It is durable when the call returns. A
+        retry is safe if the metric has an `id`.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, or if the
         project has too many entries.
@@ -567,8 +570,8 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.CreateChartRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.CreateChartResponse, _abc.Awaitable[_catalog_service_pb2.CreateChartResponse]]:
-        """Creates a chart. It is durable when the call returns. Each call creates a chart: a retry is not
-        safe.
+        """Creates a chart, or replaces the chart with this `id`. It is durable when the call returns. A
+        retry is safe if the chart has an `id`.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, or if the
         project has too many entries.
