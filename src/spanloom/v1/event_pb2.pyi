@@ -137,7 +137,7 @@ class Event(_message.Message):
     @_builtins.property
     def children(self) -> _struct_pb2.Value:
         """Read on create only: events below this one, as a list of objects with these fields, and so on
-        for up to 20 levels. Each is an event of its own. Without a `parent_id` of its own it has this
+        for up to 15 levels. Each is an event of its own. Without a `parent_id` of its own it has this
         event as its parent, and without a `session_id` it is in this event's session.
         """
 

@@ -11,7 +11,8 @@ from spanloom.model import dashed, uuid7
 from spanloom.model.checks import Violations
 from spanloom.v1 import event_pb2
 
-MOST_LEVELS: Final = 20
+# The bytes of a message are read up to a depth, and each of these levels takes five.
+MOST_LEVELS: Final = 15
 _CHILDREN: Final = "children"
 
 
