@@ -117,7 +117,7 @@ def of_points(project: Project, name: str = "n", **fields: Any) -> Any:
 
 def test_create_dataset_without_a_slug_replaces_the_one_with_its_name(project: Project) -> None:
     points = [a_datapoint(project) for _ in range(2)]
-    fields = {"type": "evaluation", "pipeline_type": "event", "metadata": {"k": 1}}
+    fields: dict[str, Any] = {"type": "evaluation", "pipeline_type": "event", "metadata": {"k": 1}}
     made = of_points(project, datapoints=points, description="d", **fields)
     assert made.result.inserted_id == made.dataset.slug == made.dataset.id
     [shown] = listed(project)
