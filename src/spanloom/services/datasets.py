@@ -87,7 +87,8 @@ class DatasetService:
         project = call.project()
         details = details_of(request)
         bad = Violations()
-        bad.check_id("dataset_id", request.dataset_id)
+        slug = request.slug or request.dataset_id
+        bad.check_id("slug", slug)
         check_details(request, details, bad)
         bad.refuse()
 
@@ -99,11 +100,9 @@ class DatasetService:
                 updated_ns=call.received_ns,
             )
 
-        dataset = await self._store.datasets.update(
-            project, request.dataset_id, change, request.datapoints
-        )
+        dataset = await self._store.datasets.update(project, slug, change, request.datapoints)
         if dataset is None:
-            raise not_found("dataset", request.dataset_id)
+            raise not_found("dataset", slug)
         result = await self._summary(project, dataset)
         return dataset_service_pb2.UpdateDatasetResponse(result=result)
 

@@ -251,18 +251,29 @@ class UpdateDatasetRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    DATASET_ID_FIELD_NUMBER: _builtins.int
+    SLUG_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     DATAPOINTS_FIELD_NUMBER: _builtins.int
     LINKED_EVALS_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
-    dataset_id: _builtins.str
-    """The dataset's slug. Required."""
+    DATASET_ID_FIELD_NUMBER: _builtins.int
+    slug: _builtins.str
+    """The dataset's slug. Required, unless `dataset_id` is set."""
     name: _builtins.str
     """Replaces the name. Empty keeps it."""
     description: _builtins.str
     """Replaces the description."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def dataset_id(self) -> _builtins.str:
+        """An alias of `slug`."""
+
+    @dataset_id.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def dataset_id(self, value: _builtins.str) -> None:
+        """An alias of `slug`."""
+
     @_builtins.property
     def datapoints(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Replaces the datapoints that are linked to the dataset, at most 10,000. Empty keeps them."""
@@ -278,16 +289,17 @@ class UpdateDatasetRequest(_message.Message):
     def __init__(
         self,
         *,
-        dataset_id: _builtins.str = ...,
+        slug: _builtins.str = ...,
         name: _builtins.str = ...,
         description: _builtins.str | None = ...,
         datapoints: _abc.Iterable[_builtins.str] | None = ...,
         linked_evals: _abc.Iterable[_builtins.str] | None = ...,
         metadata: _struct_pb2.Struct | None = ...,
+        dataset_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "description", b"description", "metadata", b"metadata"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "datapoints", b"datapoints", "dataset_id", b"dataset_id", "description", b"description", "linked_evals", b"linked_evals", "metadata", b"metadata", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "datapoints", b"datapoints", "dataset_id", b"dataset_id", "description", b"description", "linked_evals", b"linked_evals", "metadata", b"metadata", "name", b"name", "slug", b"slug"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
     _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
