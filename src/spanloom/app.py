@@ -45,6 +45,8 @@ from spanloom.server.supervisor import Supervisor
 from spanloom.server.ui.pages import Pages
 from spanloom.services.agent_chat import AgentChatService
 from spanloom.services.agent_spans import AgentSpanService
+from spanloom.services.catalog import CatalogService
+from spanloom.services.catalog_arrays import CatalogArrayService
 from spanloom.services.chats import ChatService
 from spanloom.services.datapoints import DatapointService
 from spanloom.services.datasets import DatasetService
@@ -123,7 +125,8 @@ def methods(
         logs_and_metrics: Whether OpenTelemetry's logs and metrics are served.
     """
     follower = Follower(store)
-    signals = {LOGS_SERVICE: OtlpLogsService(store), METRICS_SERVICE: OtlpMetricsService()}
+    catalog = CatalogService(store)
+    signals = {LOGS_SERVICE: OtlpLogsService(store), METRICS_SERVICE: OtlpMetricsService(catalog)}
     return method_table(
         {
             "spanloom.v1.TraceExportService": TraceExportService(store),
@@ -145,6 +148,8 @@ def methods(
             "spanloom.v1.AgentSpanService": AgentSpanService(store),
             "spanloom.v1.DatapointService": DatapointService(store),
             "spanloom.v1.PriceService": PriceService(store),
+            "spanloom.v1.CatalogService": catalog,
+            "spanloom.v1.CatalogArrayService": CatalogArrayService(catalog),
             OTLP_SERVICE: OtlpTraceService(store),
             **(signals if logs_and_metrics else {}),
         },

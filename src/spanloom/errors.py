@@ -76,6 +76,8 @@ class Reason(StrEnum):
     REQUEST_ID_REUSED = "REQUEST_ID_REUSED"
     FOREIGN_SITE = "FOREIGN_SITE"
     AMBIGUOUS_EVENT = "AMBIGUOUS_EVENT"
+    ENTRY_NOT_FOUND = "ENTRY_NOT_FOUND"
+    PROJECT_NOT_EMPTY = "PROJECT_NOT_EMPTY"
 
 
 Noun = Literal[
@@ -92,6 +94,7 @@ Noun = Literal[
     "review",
     "key",
     "price",
+    "entry",
 ]
 
 _NOT_FOUND: dict[Noun, Reason] = {
@@ -108,6 +111,7 @@ _NOT_FOUND: dict[Noun, Reason] = {
     "review": Reason.REVIEW_NOT_FOUND,
     "key": Reason.KEY_NOT_FOUND,
     "price": Reason.PRICE_NOT_FOUND,
+    "entry": Reason.ENTRY_NOT_FOUND,
 }
 
 
@@ -195,6 +199,26 @@ def ambiguous_event(event_id: str) -> SpanloomError:
         Reason.AMBIGUOUS_EVENT,
         f"several traces have an event {event_id!r}: name one of them by trace_id",
         metadata={"event_id": event_id},
+    )
+
+
+def role_not_allowed(role: str, required: str) -> SpanloomError:
+    """PERMISSION_DENIED: the role of the key does not permit a method."""
+    return SpanloomError(
+        Code.PERMISSION_DENIED,
+        Reason.ROLE_NOT_ALLOWED,
+        f"this method requires a key with the role {required}; the role of this key is {role}",
+        metadata={"role": role, "required": required},
+    )
+
+
+def project_not_empty(project: str, found: str) -> SpanloomError:
+    """FAILED_PRECONDITION: a project that is to be deleted still has something."""
+    return SpanloomError(
+        Code.FAILED_PRECONDITION,
+        Reason.PROJECT_NOT_EMPTY,
+        f"the project {project!r} still has {found}",
+        metadata={"project": project, "found": found},
     )
 
 

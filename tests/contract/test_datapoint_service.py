@@ -79,3 +79,44 @@ def test_delete_datapoint_removes_it(project: Project) -> None:
     assert call(project, "DeleteDatapoint", id=datapoint_id).deleted is True
     with pytest.raises(CallError, match="DATASET_NOT_FOUND"):
         call(project, "DeleteDatapoint", id=datapoint_id)
+
+
+def test_batch_create_datapoints_of_events(project: Project) -> None:
+    for n in range(2):
+        event = {"event_id": f"e{n}", "event_type": "tool", "start_time": 1_700_000_000_000 + n}
+        about = {"inputs": {"q": n, "chat": [{"role": "user"}]}, "outputs": {"a": n}}
+        project.send("EventService/CreateEvent", event={**event, **about})
+    project.send("DatasetService/CreateDataset", name="d")
+    [dataset] = project.send("DatasetService/ListDatasets").datasets
+    mapping = {
+        "inputs": ["inputs.q", "inputs.none"],
+        "ground_truth": ["outputs.a"],
+        "history": ["inputs.chat"],
+    }
+    made = call(project, "BatchCreateDatapoints", events=["e0", "e1"], mapping=mapping)
+    later = {"field": "inputs.q", "operator": "greater than", "value": 0}
+    selected = {"select_all": True, "filters": [later], "dataset_id": dataset.slug}
+    [whole] = call(project, "BatchCreateDatapoints", **selected).inserted_ids
+    found = [
+        as_dict(call(project, "GetDatapoint", id=each).datapoint[0])
+        for each in (*made.inserted_ids, whole)
+    ]
+    assert [each["linked_event"] for each in found] == ["e0", "e1", "e1"]
+    assert (found[1]["inputs"], found[1]["ground_truth"]) == ({"q": 1}, {"a": 1})
+    assert found[0]["history"] == [{"role": "user"}]
+    assert (found[2]["inputs"]["q"], found[2]["ground_truth"]) == (1, {"a": 1})
+    assert found[2]["linked_datasets"] == [dataset.slug]
+
+
+def test_batch_create_datapoints_stores_all_or_none(project: Project) -> None:
+    project.send("EventService/CreateEvent", event={"event_id": "e", "event_type": "tool"})
+    for fields, reason in (
+        ({"events": ["e", "none"]}, "EVENT_NOT_FOUND"),
+        ({"events": ["e"], "dataset_id": "none"}, "DATASET_NOT_FOUND"),
+        ({}, "INVALID_FIELD"),
+        ({"events": ["e"], "select_all": True}, "INVALID_FIELD"),
+        ({"events": ["e"] * 1001}, "INVALID_FIELD"),
+    ):
+        with pytest.raises(CallError, match=reason):
+            call(project, "BatchCreateDatapoints", **fields)
+    assert not call(project, "ListDatapoints").datapoints

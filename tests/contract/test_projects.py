@@ -33,8 +33,50 @@ WITHOUT_CONTENTS = [
     *("FeedbackService/GetFeedbackStats", "AgentSpanService/GetConversationSpans"),
     "AgentSpanService/GetCustomAttributesSchema",
 ]
+# The project that they name is the one that they are for.
+OF_PROJECTS = ("CatalogService/CreateProject", "CatalogService/DeleteProject")
 DELETES = [name for name in METHODS if "/Delete" in name]
 WRITES = [name for name in METHODS if name not in (*READS, *DELETES)]
+
+
+def catalog_requests(first: str, text: str) -> dict[str, dict[str, Any]]:
+    """Of CatalogService and CatalogArrayService."""
+    about = {"project": first, "description": text}
+    parameters = {"call_type": "chat", "model": text or "m"}
+    configuration = {**about, "id": "c", "name": "c", "provider": "p", "parameters": parameters}
+    metric = {**about, "id": "m", "name": "m", "type": "PYTHON"}
+    tool = {**about, "id": "t", "name": "t", "parameters": {}}
+    chart = {**about, "id": "c", "name": "c", "metric": "cost"}
+    return {
+        "CatalogService/CreateTool": {"tool": tool},
+        "CatalogService/UpdateTool": {"tool": {"id": "t", "name": text}},
+        "CatalogService/DeleteTool": {"function_id": "t"},
+        "CatalogService/ListTools": {"project": first},
+        "CatalogService/CreateConfiguration": {"configuration": configuration},
+        "CatalogService/UpdateConfiguration": {"id": "c", "configuration": {"name": text}},
+        "CatalogService/DeleteConfiguration": {"id": "c"},
+        "CatalogService/ListConfigurations": {"project": first},
+        "CatalogService/CreateMetric": {"metric": metric},
+        "CatalogService/UpdateMetric": {"metric_id": "m", "metric": {"name": text}},
+        "CatalogService/DeleteMetric": {"metric_id": "m"},
+        "CatalogService/ListMetrics": {"project": first},
+        "CatalogService/ListMetricVersions": {"metric_id": "m"},
+        "CatalogService/CreateMetricVersion": {"metric_id": "m", "content": metric},
+        "CatalogService/DeployMetricVersion": {"metric_id": "m", "version_name": "v1"},
+        "CatalogService/CreateChart": {"chart": chart},
+        "CatalogService/UpdateChart": {"chart_id": "c", "chart": {"name": text}},
+        "CatalogService/DeleteChart": {"chart_id": "c"},
+        "CatalogService/GetChart": {"chart_id": "c"},
+        "CatalogService/ListCharts": {"project": first},
+        "CatalogService/CreateProject": {"name": first, "description": text},
+        "CatalogService/UpdateProject": {"project_id": first, "description": text},
+        "CatalogService/DeleteProject": {"name": first},
+        "CatalogService/ListCatalogProjects": {"name": first},
+        "CatalogArrayService/GetToolArray": {"project": first},
+        "CatalogArrayService/GetConfigurationArray": {"project": first},
+        "CatalogArrayService/GetMetricArray": {"project_name": first},
+        "CatalogArrayService/GetProjectArray": {"name": first},
+    }
 
 
 def requests(first: str, experiment_id: str = "", text: str = "") -> dict[str, dict[str, Any]]:
@@ -42,7 +84,8 @@ def requests(first: str, experiment_id: str = "", text: str = "") -> dict[str, d
 
     `text` is in everything that a write stores, and in no name.
     """
-    event = {"session_id": "s", "project": first, "event_name": text, "metadata": {text: text}}
+    about = {text: text, "run_id": "r", "datapoint_id": "example"}
+    event = {"session_id": "s", "project": first, "event_name": text, "metadata": about}
     log = {"id": "g", "type": "generation", "output": text, "prompt": {"slug": "p"}}
     return {
         CREATE_EXPERIMENT: {"featureSlug": "qa", "name": text},
@@ -74,6 +117,7 @@ def requests(first: str, experiment_id: str = "", text: str = "") -> dict[str, d
             "project": first,
             "id": "example",
             "inputs": {text: text},
+            "linked_datasets": ["d"],
         },
         "DatapointService/UpdateDatapoint": {"id": "example", "metadata": {text: text}},
         "DatapointService/ListDatapoints": {"project": first},
@@ -90,7 +134,9 @@ def requests(first: str, experiment_id: str = "", text: str = "") -> dict[str, d
         "RunService/GetRun": {"run_id": "r"},
         "RunService/GetRunResult": {"run_id": "r"},
         "RunService/CompareRuns": {"new_run_id": "r", "old_run_id": "r"},
+        "RunService/CompareRunEvents": {"run_id_1": "r", "run_id_2": "r"},
         "RunService/DeleteRun": {"run_id": "r"},
+        **catalog_requests(first, text),
         # Before the feedback that it would delete.
         "FeedbackService/PurgeFeedback": {
             "project_id": first,
@@ -126,6 +172,14 @@ def requests(first: str, experiment_id: str = "", text: str = "") -> dict[str, d
             "start": "2020-01-01T00:00:00Z",
         },
         "DatasetService/CreateDataset": {"slug": "d", "columns": ["q"], "name": text},
+        "DatasetService/UpdateDataset": {"dataset_id": "d", "description": text},
+        "DatasetService/AddDatapoints": {"dataset_id": "d", "data": [{text: text}]},
+        "DatasetService/RemoveDatapoint": {"dataset_id": "d", "datapoint_id": "example"},
+        "DatapointService/BatchCreateDatapoints": {
+            "project": first,
+            "select_all": True,
+            "dataset_id": "d",
+        },
         "DatasetService/CreateDatasetItem": {"slug": "d", "values": {"q": text}},
         "DatasetService/ListDatasets": {},
         "DatasetService/GetDataset": {"slug": "d"},
@@ -294,7 +348,7 @@ def fill(project: Project, first: str, text: str) -> str:
     """Make every write, and answer the id of the experiment, which is the server's choice."""
     experiment = project.send(CREATE_EXPERIMENT, **requests(first, text=text)[CREATE_EXPERIMENT])
     for method, fields in requests(first, experiment.id, text).items():
-        if method in WRITES and method not in (CREATE_EXPERIMENT, REVOKE_KEY):
+        if method in WRITES and method not in (CREATE_EXPERIMENT, REVOKE_KEY, *OF_PROJECTS):
             project.send(method, **request_to(project, fields))
     return str(experiment.id)
 
@@ -339,6 +393,10 @@ def test_the_requests_read_and_delete_what_they_write(project: Project) -> None:
     for method in DELETES:
         if method == "SpanService/DeleteTraceSpans":  # DeleteTrace has deleted it
             create_trace(project, id="t")
+        if method in OF_PROJECTS:  # its own key is in it
+            with pytest.raises(CallError, match="PROJECT_NOT_EMPTY"):
+                project.send(method, **asked[method])
+            continue
         first = project.send(method, **asked[method])
         if method == "SpanService/DeleteSpans":
             assert first.deleted_count == 1
@@ -366,7 +424,8 @@ def test_no_method_reads_or_changes_another_project(project: Project, method: st
     for other in (empty, twin):
         fields = requests(project.name, experiment_id, other.name)[method]
         code, said = outcome(other, method, fields)
-        assert code in ("OK", "NOT_FOUND"), said
+        refusals = ("PERMISSION_DENIED",) if method in OF_PROJECTS else ()
+        assert code in ("OK", "NOT_FOUND", *refusals), said
         assert SECRET.encode() not in said
         with pytest.raises(CallError, match="PROJECT_MISMATCH"):
             other(method, request_of(method, request_to(other, fields)), project=project.name)

@@ -135,3 +135,23 @@ def test_compare_runs_tells_what_is_better(project: Project) -> None:
     assert list(compared.common_datapoints) == ["d0", "d1"]
     assert {kind.presence for kind in compared.event_details} == {"both"}
     assert (compared.old_run.run_id, compared.new_run.run_id) == ("old", "new")
+
+
+def test_compare_run_events_pairs_them_by_datapoint_name_and_type(project: Project) -> None:
+    a_run(project, "old", 0.25, 0.5, 0.75)
+    a_run(project, "new", 0.5, 0.5)
+    both = {"run_id_1": "new", "run_id_2": "old"}
+    compared = call(project, "CompareRunEvents", **both)
+    assert compared.total_events == 4
+    for pair in compared.events:
+        assert pair.event_1.session_id == f"new-{pair.datapoint_id[1:]}"
+        assert pair.event_2.session_id == f"old-{pair.datapoint_id[1:]}"
+        assert pair.event_1.event_name == pair.event_2.event_name
+    for fields in ({"event_name": "answer"}, {"event_type": "tool"}):
+        [one] = call(project, "CompareRunEvents", **both, **fields, limit=1, page=2).events
+        assert (one.datapoint_id, one.event_1.event_id) == ("d1", "new-1-e")
+    with pytest.raises(CallError, match="EXPERIMENT_NOT_FOUND"):
+        call(project, "CompareRunEvents", run_id_1="new", run_id_2="none")
+    with pytest.raises(CallError) as refused:
+        call(project, "CompareRunEvents", **both, page=-1)
+    assert set(refused.value.violations) == {"page"}

@@ -14,6 +14,7 @@ from tests.sdk.conftest import RunScript
 from tests.servers import LiveServer
 
 NEW, OLD = "honeyhive==1.7.0", "honeyhive==0.2.57"
+JAVASCRIPT = "honeyhive@1.0.42"
 _numbers = itertools.count(1)
 
 
@@ -161,3 +162,55 @@ def test_evaluate_runs_on_a_dataset_in_place(team: Team) -> None:
     assert {each["datapoint_id"] for each in got["result"]["datapoints"]} == {"EXT-1", "EXT-2"}
     assert sorted(got["compared"]["commonDatapoints"]) == ["EXT-1", "EXT-2"]
     assert got["deleted"] == {"id": run["run_id"], "deleted": True}
+
+
+def test_every_method_of_the_client_is_answered_as_it_demands(team: Team) -> None:
+    got = team.run(NEW, "honeyhive_every_method.py")
+    assert got["not called"] == []
+    catalogs, datasets, events = (got[name] for name in ("catalogs", "datasets", "events"))
+    [configuration] = catalogs["configurations"]
+    holds(configuration, {"name": "v1", "provider": "openai", "env": ["prod"], "tags": ["a"]})
+    holds(configuration["parameters"], {"model": "m1", "hyperparameters": {"temperature": 0.5}})
+    assert catalogs["deleted configuration"] == {"acknowledged": True, "deletedCount": 1}
+    [metric] = catalogs["metrics"]
+    holds(metric, {"name": "length", "type": "PYTHON", "description": "how long", "scale": 5})
+    assert catalogs["metric"] == [metric]
+    versions = [(each["name"], each["deployed"]) for each in catalogs["versions"]]
+    assert versions == [("v1", False), ("v2", False), ("v3", True)]
+    assert catalogs["deployed metric"][0]["criteria"] == "def g(e): ..."
+    assert catalogs["charts"] == [catalogs["chart"]]
+    holds(catalogs["chart"], {"func": "sum", "groupBy": "model", "dateRange": {"relative": "7d"}})
+    [dataset] = datasets["datasets"]
+    assert dataset == datasets["updated"]
+    assert (dataset["description"], dataset["datapoints"]) == ("e", datasets["ids"])
+    assert {each["id"] for each in datasets["datapoints"]} == set(datasets["ids"])
+    assert datasets["left"] == [datasets["ids"][0], datasets["ids"][2]]
+    assert datasets["deleted"]["result"]["id"] == dataset["id"]
+    assert (sorted(events["exported"]), events["of session"]) == (["call", "s"], 2)
+    assert (events["run"], events["runs"], events["pairs"]["totalEvents"]) == ("completed", 2, 1)
+    [pair] = events["pairs"]["events"]
+    assert pair["datapoint_id"] == "EXT-1"
+    assert pair["event_1"]["event_name"] == pair["event_2"]["event_name"] == "call"
+
+
+def test_every_method_of_the_javascript_client_is_answered_as_it_demands(
+    server: LiveServer, run_node: RunScript
+) -> None:
+    project = f"team-{next(_numbers)}"
+    got = run_node(
+        *(JAVASCRIPT, "honeyhive.cjs", project),
+        HH_API_URL=f"http://{server.running.http_address}",
+        HH_API_KEY=server.key(project),
+        INSTANCE_KEY=server.key("*"),
+    )
+    assert got["failed"] == {}
+    assert got["not called"] == []
+    assert got["projects"] == [{"id": "made", "name": "made", "description": "b"}]
+    assert (got["tools"][0]["toolType"], got["sameTool"]) == ("function", True)
+    assert [each["name"] for each in got["metrics"]] == ["new"]
+    assert [each["env"] for each in got["configurations"]] == [["prod"]]
+    assert got["datasets"][0]["datapoints"] == got["added"]
+    assert [each["eventName"] for each in got["events"]].count("model call") == 2
+    assert {each["endTime"] for each in got["events"] if each["eventName"] == "call"} == {
+        1_700_000_000_002
+    }

@@ -175,6 +175,15 @@ def _ambiguous_event(call: Caller) -> Any:
     return call("DELETE", f"/v1/events/{event_id}")
 
 
+def _project_not_empty(call: Caller) -> Any:
+    name = EXAMPLES["PROJECT_NOT_EMPTY"][0][1]["project"]
+    key = call.live.key(name)
+    url = f"http://{call.live.running.http_address}/events"
+    event = {"event": {"event_type": "tool"}}
+    httpx.post(url, json=event, headers={"authorization": f"Bearer {key}"}).raise_for_status()
+    return call("DELETE", f"/projects?name={name}", role=key)
+
+
 def _foreign_site(_: Caller) -> Any:
     metadata = EXAMPLES["FOREIGN_SITE"][0][1]
     with pytest.raises(errors.SpanloomError) as refused:
@@ -234,6 +243,8 @@ FAILURES: dict[str, Callable[[Caller], Any]] = {
     "AMBIGUOUS_EVENT": _ambiguous_event,
     "KEY_NOT_FOUND": _not_found("KEY_NOT_FOUND", "POST", "/v1/keys/{}:revoke"),
     "PRICE_NOT_FOUND": _not_found("PRICE_NOT_FOUND", "DELETE", "/v1/prices/{}"),
+    "ENTRY_NOT_FOUND": _not_found("ENTRY_NOT_FOUND", "DELETE", "/v1/charts/{}"),
+    "PROJECT_NOT_EMPTY": _project_not_empty,
     "REVIEW_NOT_FOUND": _not_found("REVIEW_NOT_FOUND", "DELETE", "/v1/reviews/{}"),
     "EXPIRED_CURSOR": _expired_cursor,
     "READER_TOO_SLOW": lambda _: _body(errors.reader_too_slow(10_001, 10_000, 0)),

@@ -73,11 +73,14 @@ class PromptTag:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
     """A table of examples, without its rows. A row is {values: {column: text}, name?,
-    ideal_output?, metadata?}."""
+    ideal_output?, metadata?}. `details` is what else is shown of it, as JSON."""
 
     slug: str
     name: str
     columns: Sequence[str]
+    details: Mapping[str, Json] = field(default_factory=lambda: NO_BODY)
+    created_ns: int = 0
+    updated_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ import structlog
 from google.protobuf.message import Message
 
 from spanloom import metrics
-from spanloom.errors import Code, Reason, SpanloomError, shutting_down
+from spanloom.errors import Code, Reason, SpanloomError, role_not_allowed, shutting_down
 from spanloom.model import uuid7
 from spanloom.model.caller import CALLER
 from spanloom.model.projects import INSTANCE
@@ -293,13 +293,7 @@ class Middleware:
         principal = await self._authenticator.authenticate(metadata)
         role = principal.role
         if role not in _ALLOWED[method.role]:
-            raise SpanloomError(
-                Code.PERMISSION_DENIED,
-                Reason.ROLE_NOT_ALLOWED,
-                f"this method requires a key with the role {method.role};"
-                f" the role of this key is {role}",
-                metadata={"role": role, "required": method.role},
-            )
+            raise role_not_allowed(role, method.role)
         CALLER.set(principal.key_id if principal.project == INSTANCE else principal.project)
         return CallContext(
             request_id=request_id,

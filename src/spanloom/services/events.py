@@ -8,6 +8,7 @@ from typing import Any
 
 from spanloom.adapters.honeyhive.incoming import EventBatch, SentEvent, sent_batch, sent_event
 from spanloom.adapters.honeyhive.model_events import event_of, events_of
+from spanloom.adapters.honeyhive.nested import has_children
 from spanloom.adapters.honeyhive.projection import project as projected
 from spanloom.adapters.honeyhive.projection import wanted
 from spanloom.adapters.honeyhive.query import chart_of, event_query, page_query
@@ -57,6 +58,10 @@ class EventService:
     ) -> event_service_pb2.CreateEventResponse:
         if isinstance(request, SentEvent):
             event = request
+        elif has_children([request.event]):
+            batch = event_service_pb2.CreateEventBatchRequest(events=[request.event])
+            read = await self._create(sent_batch(batch, place="event"), call, "event")
+            return event_service_pb2.CreateEventResponse(event_id=read.event_ids[0], success=True)
         elif request.HasField("event"):
             event = sent_event(request.event, brief=True)
         else:
@@ -262,6 +267,6 @@ def _possible(
 def _named_projects(batch: EventBatch, field: str) -> Iterator[tuple[str, str]]:
     """The projects that a batch names, with the paths of the fields."""
     for index, event in enumerate(batch.events):
-        yield event.fields.get("project", ""), f"{field}[{index}].project"
+        yield event.fields.get("project", ""), f"{batch.place(field, index)}.project"
     for name in ("session_properties", "session"):
         yield getattr(batch.request, name).project, f"{name}.project"

@@ -12,8 +12,10 @@ from spanloom.adapters.honeyhive.runs import (
     fill_comparison,
     fill_result,
     merged,
+    pairs_of,
     run_message,
 )
+from spanloom.adapters.honeyhive.write import fill_event
 from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.errors import invalid_field, not_found
 from spanloom.model import EventQuery, Filter, Json, Record, Span, dashed, uuid7
@@ -48,7 +50,7 @@ class RunService:
         body = {"status": _PENDING, **body_of(request)}
         record = Record(request.run_id or dashed(uuid7()), call.received_ns, body)
         await self._store.ensure_project(project)
-        stored = await self._store.records.write(project, _KIND, record)
+        [stored] = await self._store.records.write(project, _KIND, record)
         # The answer to a key that only ingests says nothing of what was stored under the id.
         run = _run(project, record if call.only_ingests else stored)
         return pb.CreateRunResponse(evaluation=run, run_id=run.run_id)
@@ -131,6 +133,26 @@ class RunService:
         response = pb.CompareRunsResponse(old_run=old, new_run=new)
         fill = partial(fill_comparison, response, of_old, of_new, function)
         await run_in_thread_if_large(len(of_old) + len(of_new), fill)
+        return response
+
+    async def compare_run_events(
+        self, request: pb.CompareRunEventsRequest, call: CallContext
+    ) -> pb.CompareRunEventsResponse:
+        project = call.project()
+        limit = clamped_page_size("limit", request.limit, default=_DEFAULT_PAGE, maximum=_MOST_RUNS)
+        page = not_negative("page", request.page) or 1
+        first = await self._found(project, "run_id_1", request.run_id_1)
+        second = await self._found(project, "run_id_2", request.run_id_2)
+        of_both = [await self._events(project, run) for run in (first, second)]
+        found = await run_in_thread_if_large(
+            sum(map(len, of_both)),
+            lambda: pairs_of(*of_both, name=request.event_name, kind=request.event_type),
+        )
+        response = pb.CompareRunEventsResponse(total_events=len(found))
+        for example, one, other in found[(page - 1) * limit : page * limit]:
+            pair = response.events.add(datapoint_id=example)
+            fill_event(pair.event_1, one)
+            fill_event(pair.event_2, other)
         return response
 
     async def _found(self, project: str, field: str, run_id: str) -> run_pb2.Run:

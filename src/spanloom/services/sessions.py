@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from spanloom.adapters.honeyhive.nested import unfolded
 from spanloom.adapters.honeyhive.read import read_session, read_session_events
 from spanloom.adapters.honeyhive.session import ORG_ID, WORKSPACE_ID, session_message
 from spanloom.adapters.honeyhive.update import read_restart
@@ -55,13 +56,15 @@ class SessionService:
         if request.events and request.logs:
             raise invalid_field("logs", "must not be set together with events")
         field, events = ("logs", request.logs) if request.logs else ("events", request.events)
+        places = [f"{field}[{index}]" for index in range(len(events))]
+        placed = await run_in_thread_if_large(len(events), lambda: unfolded(events, places))
         project = call.project_of_parts(
-            (event.project, f"{field}[{index}].project") for index, event in enumerate(events)
+            (each.event.project, f"{each.place}.project") for each in placed
         )
         read = await run_in_thread_if_large(
-            len(events),
+            len(placed),
             lambda: read_session_events(
-                request.session_id, events, received_ns=call.received_ns, field=field, brief=True
+                request.session_id, placed, received_ns=call.received_ns, field=field, brief=True
             ),
         )
         await self._store.ensure_project(project)

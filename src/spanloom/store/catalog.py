@@ -4,25 +4,51 @@ datasets."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Final, Protocol
 
+from spanloom.errors import SpanloomError
 from spanloom.model import Dataset, Evaluator, Experiment, Json, PromptTag, PromptVersion, Record
 from spanloom.store.once import EACH_TIME, Once
+
+# The kind of the records of INSTANCE that describe projects; their ids are the projects' names.
+PROJECT: Final = "project"
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """How many records of a kind a project may have, and how many characters of JSON in all."""
+
+    records: int
+    characters: int
 
 
 class Records(Protocol):
     """Objects of several kinds, as JSON. All that `ControlStore` promises holds here too."""
 
-    async def write(self, project: str, kind: str, record: Record) -> Record:
-        """Store a record, in place of an earlier one with the same id, whose time of creation is
-        kept; what was stored."""
+    async def write(
+        self, project: str, kind: str, *several: Record, quota: Quota | None = None
+    ) -> list[Record]:
+        """Store records, each in place of an earlier one with the same id, whose time of creation
+        is kept; what was stored.
+
+        Raises:
+            INVALID_ARGUMENT: with them the project would have more than the quota; the error names
+                the kind.
+        """
         ...
 
     async def update(
-        self, project: str, kind: str, id: str, change: Callable[[Mapping[str, Json]], Json]
+        self,
+        project: str,
+        kind: str,
+        id: str,
+        change: Callable[[Mapping[str, Json]], Json | SpanloomError],
+        quota: Quota | None = None,
     ) -> Record | None:
         """Replace the JSON of a record by what `change` makes of it, in one transaction; what was
-        stored, None when there was none."""
+        stored, None when there was none. An error that `change` returns is raised, and nothing is
+        stored. `quota` as of `write`."""
         ...
 
     async def find(self, project: str, kind: str, id: str) -> Record | None:
@@ -128,8 +154,45 @@ class Datasets(Protocol):
     """The datasets of all projects, and their rows. All that `ControlStore` promises holds here
     too."""
 
-    async def write(self, project: str, dataset: Dataset) -> None:
-        """Store a dataset, in place of one with its slug; its rows are kept."""
+    async def write(self, project: str, dataset: Dataset, points: Sequence[str] = ()) -> Dataset:
+        """Store a dataset, in place of one with its slug, whose rows, datapoints and time of
+        creation are kept; what was stored.
+
+        Args:
+            dataset: Without a slug it replaces the dataset with its name, else it gets a new slug.
+            points: The ids of the datapoints that are linked to it from then on; none keeps those
+                that are.
+
+        Raises:
+            INVALID_ARGUMENT: some of the datapoints do not exist; the error names them.
+        """
+        ...
+
+    async def update(
+        self,
+        project: str,
+        slug: str,
+        change: Callable[[Dataset], Dataset],
+        points: Sequence[str] = (),
+    ) -> Dataset | None:
+        """Replace a dataset by what `change` makes of it, in one transaction; what was stored, None
+        when there was none. `points` and errors as of `write`."""
+        ...
+
+    async def points(self, project: str) -> dict[str, list[str]]:
+        """The ids of the datapoints that are linked to each dataset, by its slug, oldest first."""
+        ...
+
+    async def add_points(self, project: str, slug: str, points: Sequence[Record]) -> None:
+        """Store datapoints and link them to a dataset, atomically.
+
+        Raises:
+            NOT_FOUND: there is no such dataset.
+        """
+        ...
+
+    async def remove_point(self, project: str, slug: str, id: str) -> bool:
+        """End the link of a datapoint to a dataset; False when there was none."""
         ...
 
     async def find(self, project: str, slug: str | None = None) -> list[Dataset]:
@@ -151,6 +214,6 @@ class Datasets(Protocol):
         ...
 
     async def delete(self, project: str, slug: str) -> bool:
-        """Delete a dataset, its rows, and the answers (`Once.about`) to the calls that added them;
-        False when there was none."""
+        """Delete a dataset, its rows, the links of datapoints to it, and the answers (`Once.about`)
+        to the calls that added rows; False when there was none."""
         ...

@@ -164,7 +164,18 @@ class ControlStore(Protocol):
     async def ensure_project(self, name: str) -> None:
         """Create the project unless it exists.
 
-        Projects are never deleted, so a repeated call in one process costs no write.
+        A repeated call in one process within a minute costs no write. So a project that another
+        process deletes, while this one writes to it, is listed again after a minute.
+        """
+        ...
+
+    async def delete_project(self, name: str) -> str | None:
+        """Delete a project and its description, if this store has nothing else of it, and no key
+        that is not revoked.
+
+        Returns:
+            What it still has, and nothing was deleted; "" if the project was deleted; None if there
+            was none.
         """
         ...
 

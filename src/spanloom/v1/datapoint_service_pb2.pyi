@@ -9,6 +9,8 @@ from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from spanloom.v1 import dataset_pb2 as _dataset_pb2
+from spanloom.v1 import event_pb2 as _event_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -243,6 +245,103 @@ class CreateDatapointResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateDatapointResponse: _TypeAlias = CreateDatapointResponse  # noqa: Y015
+
+@_typing.final
+class BatchCreateDatapointsRequest(_message.Message):
+    """The events to make datapoints of, at most 1,000."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    MAPPING_FIELD_NUMBER: _builtins.int
+    FILTERS_FIELD_NUMBER: _builtins.int
+    DATE_RANGE_FIELD_NUMBER: _builtins.int
+    SELECT_ALL_FIELD_NUMBER: _builtins.int
+    DATASET_ID_FIELD_NUMBER: _builtins.int
+    project: _builtins.str
+    """The project, for callers with an instance key and without the header `x-spanloom-project`.
+    Ignored otherwise.
+    """
+    select_all: _builtins.bool
+    """Whether datapoints are made of all events that meet the conditions, the latest 1,000, in place
+    of those that `events` names.
+    """
+    dataset_id: _builtins.str
+    """The dataset to link the datapoints to."""
+    @_builtins.property
+    def events(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The ids of the events. Required, unless `select_all` is set."""
+
+    @_builtins.property
+    def mapping(self) -> _dataset_pb2.DatapointMapping:
+        """What the datapoints are made of: dotted paths into an event's JSON, such as `inputs.question`.
+        The last part of a path is the key in the datapoint. If unset, the inputs of the event are the
+        inputs, and its outputs are the expected output.
+        """
+
+    @_builtins.property
+    def filters(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.EventFilter]:
+        """Conditions on the events. Read with `select_all` only."""
+
+    @_builtins.property
+    def date_range(self) -> _event_pb2.DateRange:
+        """The time range of the events. Read with `select_all` only."""
+
+    def __init__(
+        self,
+        *,
+        project: _builtins.str = ...,
+        events: _abc.Iterable[_builtins.str] | None = ...,
+        mapping: _dataset_pb2.DatapointMapping | None = ...,
+        filters: _abc.Iterable[_event_pb2.EventFilter] | None = ...,
+        date_range: _event_pb2.DateRange | None = ...,
+        select_all: _builtins.bool = ...,
+        dataset_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["date_range", b"date_range", "mapping", b"mapping"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset_id", b"dataset_id", "date_range", b"date_range", "events", b"events", "filters", b"filters", "mapping", b"mapping", "project", b"project", "select_all", b"select_all"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchCreateDatapointsRequest: _TypeAlias = BatchCreateDatapointsRequest  # noqa: Y015
+
+@_typing.final
+class BatchCreateDatapointsResponse(_message.Message):
+    """The created datapoints."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INSERTED_FIELD_NUMBER: _builtins.int
+    INSERTED_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def inserted(self) -> _builtins.bool:
+        """Always true: a failed call returns an error."""
+
+    @inserted.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def inserted(self, value: _builtins.bool) -> None:
+        """Always true: a failed call returns an error."""
+
+    @_builtins.property
+    def inserted_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The ids of the datapoints, in the order of the events."""
+
+    def __init__(
+        self,
+        *,
+        inserted: _builtins.bool = ...,
+        inserted_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["inserted", b"inserted", "inserted_ids", b"inserted_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchCreateDatapointsResponse: _TypeAlias = BatchCreateDatapointsResponse  # noqa: Y015
 
 @_typing.final
 class ListDatapointsRequest(_message.Message):

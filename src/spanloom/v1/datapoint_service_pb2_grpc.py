@@ -44,6 +44,11 @@ class DatapointServiceStub:
                 request_serializer=spanloom_dot_v1_dot_datapoint__service__pb2.CreateDatapointRequest.SerializeToString,
                 response_deserializer=spanloom_dot_v1_dot_datapoint__service__pb2.CreateDatapointResponse.FromString,
                 _registered_method=True)
+        self.BatchCreateDatapoints = channel.unary_unary(
+                '/spanloom.v1.DatapointService/BatchCreateDatapoints',
+                request_serializer=spanloom_dot_v1_dot_datapoint__service__pb2.BatchCreateDatapointsRequest.SerializeToString,
+                response_deserializer=spanloom_dot_v1_dot_datapoint__service__pb2.BatchCreateDatapointsResponse.FromString,
+                _registered_method=True)
         self.ListDatapoints = channel.unary_unary(
                 '/spanloom.v1.DatapointService/ListDatapoints',
                 request_serializer=spanloom_dot_v1_dot_datapoint__service__pb2.ListDatapointsRequest.SerializeToString,
@@ -79,6 +84,17 @@ class DatapointServiceServicer:
         A retry is safe if the datapoint has an id.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchCreateDatapoints(self, request, context):
+        """Creates datapoints from events, atomically. They are durable when the call returns. Each call
+        creates datapoints: a retry is not safe.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, NOT_FOUND (ERROR_REASON_EVENT_NOT_FOUND) if the project has no such event, and NOT_FOUND
+        (ERROR_REASON_DATASET_NOT_FOUND) if it has no such dataset.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -128,6 +144,11 @@ def add_DatapointServiceServicer_to_server(servicer, server):
                     servicer.CreateDatapoint,
                     request_deserializer=spanloom_dot_v1_dot_datapoint__service__pb2.CreateDatapointRequest.FromString,
                     response_serializer=spanloom_dot_v1_dot_datapoint__service__pb2.CreateDatapointResponse.SerializeToString,
+            ),
+            'BatchCreateDatapoints': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchCreateDatapoints,
+                    request_deserializer=spanloom_dot_v1_dot_datapoint__service__pb2.BatchCreateDatapointsRequest.FromString,
+                    response_serializer=spanloom_dot_v1_dot_datapoint__service__pb2.BatchCreateDatapointsResponse.SerializeToString,
             ),
             'ListDatapoints': grpc.unary_unary_rpc_method_handler(
                     servicer.ListDatapoints,
@@ -182,6 +203,33 @@ class DatapointService:
             '/spanloom.v1.DatapointService/CreateDatapoint',
             spanloom_dot_v1_dot_datapoint__service__pb2.CreateDatapointRequest.SerializeToString,
             spanloom_dot_v1_dot_datapoint__service__pb2.CreateDatapointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchCreateDatapoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/spanloom.v1.DatapointService/BatchCreateDatapoints',
+            spanloom_dot_v1_dot_datapoint__service__pb2.BatchCreateDatapointsRequest.SerializeToString,
+            spanloom_dot_v1_dot_datapoint__service__pb2.BatchCreateDatapointsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -44,6 +44,13 @@ class DatapointServiceStub:
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
     """
+    BatchCreateDatapoints: _grpc.UnaryUnaryMultiCallable[_datapoint_service_pb2.BatchCreateDatapointsRequest, _datapoint_service_pb2.BatchCreateDatapointsResponse]
+    """Creates datapoints from events, atomically. They are durable when the call returns. Each call
+    creates datapoints: a retry is not safe.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, NOT_FOUND (ERROR_REASON_EVENT_NOT_FOUND) if the project has no such event, and NOT_FOUND
+    (ERROR_REASON_DATASET_NOT_FOUND) if it has no such dataset.
+    """
     ListDatapoints: _grpc.UnaryUnaryMultiCallable[_datapoint_service_pb2.ListDatapointsRequest, _datapoint_service_pb2.ListDatapointsResponse]
     """Lists the datapoints of the project that meet all conditions, latest first, in one response."""
     GetDatapoint: _grpc.UnaryUnaryMultiCallable[_datapoint_service_pb2.GetDatapointRequest, _datapoint_service_pb2.GetDatapointResponse]
@@ -80,6 +87,13 @@ class DatapointServiceAsyncStub(DatapointServiceStub):
     A retry is safe if the datapoint has an id.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
+    """
+    BatchCreateDatapoints: _aio.UnaryUnaryMultiCallable[_datapoint_service_pb2.BatchCreateDatapointsRequest, _datapoint_service_pb2.BatchCreateDatapointsResponse]  # type: ignore[assignment]
+    """Creates datapoints from events, atomically. They are durable when the call returns. Each call
+    creates datapoints: a retry is not safe.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, NOT_FOUND (ERROR_REASON_EVENT_NOT_FOUND) if the project has no such event, and NOT_FOUND
+    (ERROR_REASON_DATASET_NOT_FOUND) if it has no such dataset.
     """
     ListDatapoints: _aio.UnaryUnaryMultiCallable[_datapoint_service_pb2.ListDatapointsRequest, _datapoint_service_pb2.ListDatapointsResponse]  # type: ignore[assignment]
     """Lists the datapoints of the project that meet all conditions, latest first, in one response."""
@@ -120,6 +134,19 @@ class DatapointServiceServicer(metaclass=_abc_1.ABCMeta):
         A retry is safe if the datapoint has an id.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchCreateDatapoints(
+        self,
+        request: _datapoint_service_pb2.BatchCreateDatapointsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_datapoint_service_pb2.BatchCreateDatapointsResponse, _abc.Awaitable[_datapoint_service_pb2.BatchCreateDatapointsResponse]]:
+        """Creates datapoints from events, atomically. They are durable when the call returns. Each call
+        creates datapoints: a retry is not safe.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, NOT_FOUND (ERROR_REASON_EVENT_NOT_FOUND) if the project has no such event, and NOT_FOUND
+        (ERROR_REASON_DATASET_NOT_FOUND) if it has no such dataset.
         """
 
     @_abc_1.abstractmethod

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
@@ -66,13 +67,59 @@ class DatasetSummary(_message.Message):
     SLUG_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     COLUMNS_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    DATAPOINTS_FIELD_NUMBER: _builtins.int
+    NUM_POINTS_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    PIPELINE_TYPE_FIELD_NUMBER: _builtins.int
+    LINKED_EVALS_FIELD_NUMBER: _builtins.int
+    SAVED_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    PROJECT_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    UPDATED_AT_FIELD_NUMBER: _builtins.int
     slug: _builtins.str
     """The dataset's identifier."""
     name: _builtins.str
     """A display name."""
+    id: _builtins.str
+    """The slug again."""
+    description: _builtins.str
+    """A description."""
+    num_points: _builtins.int
+    """The number of the datapoints."""
+    type: _builtins.str
+    """What the dataset is for: `evaluation` or `fine-tuning`."""
+    pipeline_type: _builtins.str
+    """What the datapoints are made of: `event` or `session`."""
+    saved: _builtins.bool
+    """Whether the client marked the dataset as saved."""
+    project: _builtins.str
+    """The name of the project."""
     @_builtins.property
     def columns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The names of the columns."""
+        """The names of the columns. Empty if the dataset has datapoints and no rows."""
+
+    @_builtins.property
+    def datapoints(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The ids of the datapoints that are linked to the dataset, oldest first."""
+
+    @_builtins.property
+    def linked_evals(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The evaluations that the dataset belongs to."""
+
+    @_builtins.property
+    def metadata(self) -> _struct_pb2.Struct:
+        """Arbitrary data."""
+
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp:
+        """The time when the dataset was created. Unset if an older server created it."""
+
+    @_builtins.property
+    def updated_at(self) -> _timestamp_pb2.Timestamp:
+        """The time when the dataset was changed last."""
 
     def __init__(
         self,
@@ -80,14 +127,79 @@ class DatasetSummary(_message.Message):
         slug: _builtins.str = ...,
         name: _builtins.str = ...,
         columns: _abc.Iterable[_builtins.str] | None = ...,
+        id: _builtins.str = ...,
+        description: _builtins.str | None = ...,
+        datapoints: _abc.Iterable[_builtins.str] | None = ...,
+        num_points: _builtins.int = ...,
+        type: _builtins.str | None = ...,
+        pipeline_type: _builtins.str | None = ...,
+        linked_evals: _abc.Iterable[_builtins.str] | None = ...,
+        saved: _builtins.bool | None = ...,
+        metadata: _struct_pb2.Struct | None = ...,
+        project: _builtins.str = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        updated_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_pipeline_type", b"_pipeline_type", "_saved", b"_saved", "_type", b"_type", "created_at", b"created_at", "description", b"description", "metadata", b"metadata", "pipeline_type", b"pipeline_type", "saved", b"saved", "type", b"type", "updated_at", b"updated_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_pipeline_type", b"_pipeline_type", "_saved", b"_saved", "_type", b"_type", "columns", b"columns", "created_at", b"created_at", "datapoints", b"datapoints", "description", b"description", "id", b"id", "linked_evals", b"linked_evals", "metadata", b"metadata", "name", b"name", "num_points", b"num_points", "pipeline_type", b"pipeline_type", "project", b"project", "saved", b"saved", "slug", b"slug", "type", b"type", "updated_at", b"updated_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
+    _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
+    _WhichOneofReturnType__pipeline_type: _TypeAlias = _typing.Literal["pipeline_type"]  # noqa: Y015
+    _WhichOneofArgType__pipeline_type: _TypeAlias = _typing.Literal["_pipeline_type", b"_pipeline_type"]  # noqa: Y015
+    _WhichOneofReturnType__saved: _TypeAlias = _typing.Literal["saved"]  # noqa: Y015
+    _WhichOneofArgType__saved: _TypeAlias = _typing.Literal["_saved", b"_saved"]  # noqa: Y015
+    _WhichOneofReturnType__type: _TypeAlias = _typing.Literal["type"]  # noqa: Y015
+    _WhichOneofArgType__type: _TypeAlias = _typing.Literal["_type", b"_type"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pipeline_type) -> _WhichOneofReturnType__pipeline_type | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__saved) -> _WhichOneofReturnType__saved | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__type) -> _WhichOneofReturnType__type | None: ...
+
+Global___DatasetSummary: _TypeAlias = DatasetSummary  # noqa: Y015
+
+@_typing.final
+class DatapointMapping(_message.Message):
+    """What the keys of an object are, from which a datapoint is made. Keys that no list names are
+    metadata.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INPUTS_FIELD_NUMBER: _builtins.int
+    HISTORY_FIELD_NUMBER: _builtins.int
+    GROUND_TRUTH_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def inputs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The keys of the inputs."""
+
+    @_builtins.property
+    def history(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The keys of messages before the inputs. Each is a message, or a list of them."""
+
+    @_builtins.property
+    def ground_truth(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The keys of the expected output."""
+
+    def __init__(
+        self,
+        *,
+        inputs: _abc.Iterable[_builtins.str] | None = ...,
+        history: _abc.Iterable[_builtins.str] | None = ...,
+        ground_truth: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "name", b"name", "slug", b"slug"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ground_truth", b"ground_truth", "history", b"history", "inputs", b"inputs"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DatasetSummary: _TypeAlias = DatasetSummary  # noqa: Y015
+Global___DatapointMapping: _TypeAlias = DatapointMapping  # noqa: Y015
 
 @_typing.final
 class DatasetRow(_message.Message):

@@ -18,6 +18,11 @@ if sys.version_info >= (3, 11):
 else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
+if sys.version_info >= (3, 13):
+    from warnings import deprecated as _deprecated
+else:
+    from typing_extensions import deprecated as _deprecated
+
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
@@ -29,13 +34,49 @@ class CreateDatasetRequest(_message.Message):
     SLUG_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     COLUMNS_FIELD_NUMBER: _builtins.int
+    PROJECT_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    DATAPOINTS_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    PIPELINE_TYPE_FIELD_NUMBER: _builtins.int
+    LINKED_EVALS_FIELD_NUMBER: _builtins.int
+    SAVED_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
     slug: _builtins.str
-    """The dataset's identifier, 1 to 256 characters. Required."""
+    """The dataset's identifier, 1 to 256 characters. Required, unless `name` is set."""
     name: _builtins.str
-    """A display name. Default: the slug."""
+    """A display name. Required without a `slug`. Default: the slug."""
+    project: _builtins.str
+    """The project, for callers with an instance key and without the header `x-spanloom-project`.
+    Ignored otherwise.
+    """
+    description: _builtins.str
+    """A description."""
+    type: _builtins.str
+    """What the dataset is for: `evaluation` or `fine-tuning`."""
+    pipeline_type: _builtins.str
+    """What the datapoints are made of: `event` or `session`."""
+    saved: _builtins.bool
+    """A mark of the client."""
     @_builtins.property
     def columns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The names of the columns, 1 to 256 characters each, without duplicates. Required, at least one."""
+        """The names of the columns, 1 to 256 characters each, without duplicates. Required with a `slug`,
+        at least one.
+        """
+
+    @_builtins.property
+    def datapoints(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The ids of datapoints to link to the dataset, in place of those that are linked, at most 10,000.
+        Empty keeps those.
+        """
+
+    @_builtins.property
+    def linked_evals(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The evaluations that the dataset belongs to."""
+
+    @_builtins.property
+    def metadata(self) -> _struct_pb2.Struct:
+        """Arbitrary data."""
 
     def __init__(
         self,
@@ -43,12 +84,35 @@ class CreateDatasetRequest(_message.Message):
         slug: _builtins.str = ...,
         name: _builtins.str = ...,
         columns: _abc.Iterable[_builtins.str] | None = ...,
+        project: _builtins.str = ...,
+        description: _builtins.str | None = ...,
+        datapoints: _abc.Iterable[_builtins.str] | None = ...,
+        type: _builtins.str | None = ...,
+        pipeline_type: _builtins.str | None = ...,
+        linked_evals: _abc.Iterable[_builtins.str] | None = ...,
+        saved: _builtins.bool | None = ...,
+        metadata: _struct_pb2.Struct | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_pipeline_type", b"_pipeline_type", "_saved", b"_saved", "_type", b"_type", "description", b"description", "metadata", b"metadata", "pipeline_type", b"pipeline_type", "saved", b"saved", "type", b"type"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "name", b"name", "slug", b"slug"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_pipeline_type", b"_pipeline_type", "_saved", b"_saved", "_type", b"_type", "columns", b"columns", "datapoints", b"datapoints", "description", b"description", "linked_evals", b"linked_evals", "metadata", b"metadata", "name", b"name", "pipeline_type", b"pipeline_type", "project", b"project", "saved", b"saved", "slug", b"slug", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
+    _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
+    _WhichOneofReturnType__pipeline_type: _TypeAlias = _typing.Literal["pipeline_type"]  # noqa: Y015
+    _WhichOneofArgType__pipeline_type: _TypeAlias = _typing.Literal["_pipeline_type", b"_pipeline_type"]  # noqa: Y015
+    _WhichOneofReturnType__saved: _TypeAlias = _typing.Literal["saved"]  # noqa: Y015
+    _WhichOneofArgType__saved: _TypeAlias = _typing.Literal["_saved", b"_saved"]  # noqa: Y015
+    _WhichOneofReturnType__type: _TypeAlias = _typing.Literal["type"]  # noqa: Y015
+    _WhichOneofArgType__type: _TypeAlias = _typing.Literal["_type", b"_type"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pipeline_type) -> _WhichOneofReturnType__pipeline_type | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__saved) -> _WhichOneofReturnType__saved | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__type) -> _WhichOneofReturnType__type | None: ...
 
 Global___CreateDatasetRequest: _TypeAlias = CreateDatasetRequest  # noqa: Y015
 
@@ -58,19 +122,57 @@ class CreateDatasetResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class Result(_message.Message):
+        """What was created."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        INSERTED_ID_FIELD_NUMBER: _builtins.int
+        inserted_id: _builtins.str
+        """The dataset's slug."""
+        def __init__(
+            self,
+            *,
+            inserted_id: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["inserted_id", b"inserted_id"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     DATASET_FIELD_NUMBER: _builtins.int
+    INSERTED_FIELD_NUMBER: _builtins.int
+    RESULT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def inserted(self) -> _builtins.bool:
+        """Always true: a failed call returns an error."""
+
+    @inserted.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def inserted(self, value: _builtins.bool) -> None:
+        """Always true: a failed call returns an error."""
+
     @_builtins.property
     def dataset(self) -> _dataset_pb2.DatasetSummary:
         """The dataset, without rows."""
+
+    @_builtins.property
+    def result(self) -> Global___CreateDatasetResponse.Result:
+        """What was created."""
 
     def __init__(
         self,
         *,
         dataset: _dataset_pb2.DatasetSummary | None = ...,
+        inserted: _builtins.bool = ...,
+        result: Global___CreateDatasetResponse.Result | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "result", b"result"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "inserted", b"inserted", "result", b"result"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -78,16 +180,35 @@ Global___CreateDatasetResponse: _TypeAlias = CreateDatasetResponse  # noqa: Y015
 
 @_typing.final
 class ListDatasetsRequest(_message.Message):
-    """A request for all datasets of the project."""
+    """The datasets to list."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    PROJECT_FIELD_NUMBER: _builtins.int
+    DATASET_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    project: _builtins.str
+    """The project, for callers with an instance key and without the header `x-spanloom-project`.
+    Ignored otherwise.
+    """
+    dataset_id: _builtins.str
+    """Return only the dataset with this slug."""
+    name: _builtins.str
+    """Return only datasets with this name."""
+    type: _builtins.str
+    """Return only datasets of this type."""
     def __init__(
         self,
+        *,
+        project: _builtins.str = ...,
+        dataset_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        type: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset_id", b"dataset_id", "name", b"name", "project", b"project", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -100,22 +221,245 @@ class ListDatasetsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DATASETS_FIELD_NUMBER: _builtins.int
+    TESTCASES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def datasets(self) -> _containers.RepeatedCompositeFieldContainer[_dataset_pb2.DatasetSummary]:
         """The datasets, ordered by slug."""
+
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def testcases(self) -> _containers.RepeatedCompositeFieldContainer[_dataset_pb2.DatasetSummary]:
+        """The same value as `datasets`."""
 
     def __init__(
         self,
         *,
         datasets: _abc.Iterable[_dataset_pb2.DatasetSummary] | None = ...,
+        testcases: _abc.Iterable[_dataset_pb2.DatasetSummary] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["datasets", b"datasets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["datasets", b"datasets", "testcases", b"testcases"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListDatasetsResponse: _TypeAlias = ListDatasetsResponse  # noqa: Y015
+
+@_typing.final
+class UpdateDatasetRequest(_message.Message):
+    """The changes to a dataset."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SLUG_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    DATAPOINTS_FIELD_NUMBER: _builtins.int
+    LINKED_EVALS_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    DATASET_ID_FIELD_NUMBER: _builtins.int
+    slug: _builtins.str
+    """The dataset's slug. Required, unless `dataset_id` is set."""
+    name: _builtins.str
+    """Replaces the name. Empty keeps it."""
+    description: _builtins.str
+    """Replaces the description."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def dataset_id(self) -> _builtins.str:
+        """An alias of `slug`."""
+
+    @dataset_id.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def dataset_id(self, value: _builtins.str) -> None:
+        """An alias of `slug`."""
+
+    @_builtins.property
+    def datapoints(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Replaces the datapoints that are linked to the dataset, at most 10,000. Empty keeps them."""
+
+    @_builtins.property
+    def linked_evals(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Replaces the evaluations. Empty keeps them."""
+
+    @_builtins.property
+    def metadata(self) -> _struct_pb2.Struct:
+        """Replaces the data."""
+
+    def __init__(
+        self,
+        *,
+        slug: _builtins.str = ...,
+        name: _builtins.str = ...,
+        description: _builtins.str | None = ...,
+        datapoints: _abc.Iterable[_builtins.str] | None = ...,
+        linked_evals: _abc.Iterable[_builtins.str] | None = ...,
+        metadata: _struct_pb2.Struct | None = ...,
+        dataset_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "description", b"description", "metadata", b"metadata"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "datapoints", b"datapoints", "dataset_id", b"dataset_id", "description", b"description", "linked_evals", b"linked_evals", "metadata", b"metadata", "name", b"name", "slug", b"slug"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
+    _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
+
+Global___UpdateDatasetRequest: _TypeAlias = UpdateDatasetRequest  # noqa: Y015
+
+@_typing.final
+class UpdateDatasetResponse(_message.Message):
+    """The updated dataset."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def result(self) -> _dataset_pb2.DatasetSummary:
+        """The dataset, without rows."""
+
+    def __init__(
+        self,
+        *,
+        result: _dataset_pb2.DatasetSummary | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateDatasetResponse: _TypeAlias = UpdateDatasetResponse  # noqa: Y015
+
+@_typing.final
+class AddDatapointsRequest(_message.Message):
+    """The datapoints to add to a dataset."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATASET_ID_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    MAPPING_FIELD_NUMBER: _builtins.int
+    dataset_id: _builtins.str
+    """The dataset's slug. Required."""
+    @_builtins.property
+    def data(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Struct]:
+        """One object for each datapoint. Required, 1 to 10,000."""
+
+    @_builtins.property
+    def mapping(self) -> _dataset_pb2.DatapointMapping:
+        """What the keys of the objects are."""
+
+    def __init__(
+        self,
+        *,
+        dataset_id: _builtins.str = ...,
+        data: _abc.Iterable[_struct_pb2.Struct] | None = ...,
+        mapping: _dataset_pb2.DatapointMapping | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["mapping", b"mapping"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "dataset_id", b"dataset_id", "mapping", b"mapping"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddDatapointsRequest: _TypeAlias = AddDatapointsRequest  # noqa: Y015
+
+@_typing.final
+class AddDatapointsResponse(_message.Message):
+    """The added datapoints."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INSERTED_FIELD_NUMBER: _builtins.int
+    DATAPOINT_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def inserted(self) -> _builtins.bool:
+        """Always true: a failed call returns an error."""
+
+    @inserted.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def inserted(self, value: _builtins.bool) -> None:
+        """Always true: a failed call returns an error."""
+
+    @_builtins.property
+    def datapoint_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The ids of the datapoints, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        inserted: _builtins.bool = ...,
+        datapoint_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["datapoint_ids", b"datapoint_ids", "inserted", b"inserted"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddDatapointsResponse: _TypeAlias = AddDatapointsResponse  # noqa: Y015
+
+@_typing.final
+class RemoveDatapointRequest(_message.Message):
+    """The datapoint to remove from a dataset."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATASET_ID_FIELD_NUMBER: _builtins.int
+    DATAPOINT_ID_FIELD_NUMBER: _builtins.int
+    dataset_id: _builtins.str
+    """The dataset's slug. Required."""
+    datapoint_id: _builtins.str
+    """The datapoint's id. Required."""
+    def __init__(
+        self,
+        *,
+        dataset_id: _builtins.str = ...,
+        datapoint_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["datapoint_id", b"datapoint_id", "dataset_id", b"dataset_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveDatapointRequest: _TypeAlias = RemoveDatapointRequest  # noqa: Y015
+
+@_typing.final
+class RemoveDatapointResponse(_message.Message):
+    """The removed datapoint."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEREFERENCED_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def dereferenced(self) -> _builtins.bool:
+        """Always true: a failed call returns an error."""
+
+    @dereferenced.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def dereferenced(self, value: _builtins.bool) -> None:
+        """Always true: a failed call returns an error."""
+
+    message: _builtins.str
+    """What was done, in words."""
+    def __init__(
+        self,
+        *,
+        dereferenced: _builtins.bool = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dereferenced", b"dereferenced", "message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveDatapointResponse: _TypeAlias = RemoveDatapointResponse  # noqa: Y015
 
 @_typing.final
 class GetDatasetRequest(_message.Message):
@@ -276,16 +620,28 @@ class DeleteDatasetRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SLUG_FIELD_NUMBER: _builtins.int
+    DATASET_ID_FIELD_NUMBER: _builtins.int
     slug: _builtins.str
-    """The dataset's slug. Required."""
+    """The dataset's slug. Required, unless `dataset_id` is set."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def dataset_id(self) -> _builtins.str:
+        """An alias of `slug`."""
+
+    @dataset_id.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def dataset_id(self, value: _builtins.str) -> None:
+        """An alias of `slug`."""
+
     def __init__(
         self,
         *,
         slug: _builtins.str = ...,
+        dataset_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["slug", b"slug"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset_id", b"dataset_id", "slug", b"slug"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -297,12 +653,39 @@ class DeleteDatasetResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class Result(_message.Message):
+        """What was deleted."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        ID_FIELD_NUMBER: _builtins.int
+        id: _builtins.str
+        """The dataset's slug."""
+        def __init__(
+            self,
+            *,
+            id: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    RESULT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def result(self) -> Global___DeleteDatasetResponse.Result:
+        """What was deleted."""
+
     def __init__(
         self,
+        *,
+        result: Global___DeleteDatasetResponse.Result | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

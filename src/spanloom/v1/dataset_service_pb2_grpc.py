@@ -27,10 +27,12 @@ if _version_not_supported:
 
 class DatasetServiceStub:
     """Manages datasets: tables of examples. A program gets a dataset, runs the application on each row,
-    and compares the traces in an experiment.
+    and compares the traces in an experiment. A dataset has rows, as Basalt's clients read them, or
+    datapoints, as HoneyHive's clients do; neither is turned into the other.
 
     A project key reads and writes its own project. An instance key selects the project by the header
-    `x-spanloom-project` (default: `default`).
+    `x-spanloom-project`, else by the field `project` of the request, if it has one (default:
+    `default`).
     """
 
     def __init__(self, channel):
@@ -54,6 +56,21 @@ class DatasetServiceStub:
                 request_serializer=spanloom_dot_v1_dot_dataset__service__pb2.GetDatasetRequest.SerializeToString,
                 response_deserializer=spanloom_dot_v1_dot_dataset__service__pb2.GetDatasetResponse.FromString,
                 _registered_method=True)
+        self.UpdateDataset = channel.unary_unary(
+                '/spanloom.v1.DatasetService/UpdateDataset',
+                request_serializer=spanloom_dot_v1_dot_dataset__service__pb2.UpdateDatasetRequest.SerializeToString,
+                response_deserializer=spanloom_dot_v1_dot_dataset__service__pb2.UpdateDatasetResponse.FromString,
+                _registered_method=True)
+        self.AddDatapoints = channel.unary_unary(
+                '/spanloom.v1.DatasetService/AddDatapoints',
+                request_serializer=spanloom_dot_v1_dot_dataset__service__pb2.AddDatapointsRequest.SerializeToString,
+                response_deserializer=spanloom_dot_v1_dot_dataset__service__pb2.AddDatapointsResponse.FromString,
+                _registered_method=True)
+        self.RemoveDatapoint = channel.unary_unary(
+                '/spanloom.v1.DatasetService/RemoveDatapoint',
+                request_serializer=spanloom_dot_v1_dot_dataset__service__pb2.RemoveDatapointRequest.SerializeToString,
+                response_deserializer=spanloom_dot_v1_dot_dataset__service__pb2.RemoveDatapointResponse.FromString,
+                _registered_method=True)
         self.CreateDatasetItem = channel.unary_unary(
                 '/spanloom.v1.DatasetService/CreateDatasetItem',
                 request_serializer=spanloom_dot_v1_dot_dataset__service__pb2.CreateDatasetItemRequest.SerializeToString,
@@ -68,25 +85,30 @@ class DatasetServiceStub:
 
 class DatasetServiceServicer:
     """Manages datasets: tables of examples. A program gets a dataset, runs the application on each row,
-    and compares the traces in an experiment.
+    and compares the traces in an experiment. A dataset has rows, as Basalt's clients read them, or
+    datapoints, as HoneyHive's clients do; neither is turned into the other.
 
     A project key reads and writes its own project. An instance key selects the project by the header
-    `x-spanloom-project` (default: `default`).
+    `x-spanloom-project`, else by the field `project` of the request, if it has one (default:
+    `default`).
     """
 
     def CreateDataset(self, request, context):
-        """Creates a dataset, or, if the project has one with the same slug, replaces its name and columns
-        and keeps its rows. Values of columns that no longer exist are kept in the rows. The dataset is
-        durable when the call returns. Retries are safe.
+        """Creates a dataset, or, if the project has one with the same slug, replaces all but its rows,
+        datapoints and time of creation. Without a slug, the dataset with the same name is replaced, and
+        a new one gets a slug from the server. Values of columns that no longer exist are kept in the
+        rows. The dataset is durable when the call returns. Retries are safe.
 
-        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, and each
+        datapoint that does not exist.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListDatasets(self, request, context):
-        """Lists all datasets of the project, ordered by slug, without their rows, in one response.
+        """Lists the datasets of the project that meet all conditions, ordered by slug, without their
+        rows, in one response.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -97,6 +119,39 @@ class DatasetServiceServicer:
 
         Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the project has no dataset with this
         slug.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateDataset(self, request, context):
+        """Updates a dataset. Fields that are unset or empty keep their values, and the others are
+        replaced. The update is durable when the call returns.
+
+        Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the project has no such dataset, and
+        INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, and each datapoint
+        that does not exist.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddDatapoints(self, request, context):
+        """Creates datapoints from objects and links them to a dataset, atomically. They are durable when
+        the call returns. Each call creates datapoints: a retry is not safe.
+
+        Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the project has no such dataset, and
+        INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveDatapoint(self, request, context):
+        """Removes a datapoint from a dataset. The datapoint itself is kept.
+
+        Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the datapoint is not linked to the dataset.
+        A repeated call therefore returns NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -117,7 +172,8 @@ class DatasetServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteDataset(self, request, context):
-        """Deletes a dataset with its rows, atomically and permanently.
+        """Deletes a dataset with its rows, atomically and permanently. Its datapoints are kept, and are no
+        longer linked to it.
 
         Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the project has no dataset with this
         slug. A repeated delete therefore returns NOT_FOUND.
@@ -144,6 +200,21 @@ def add_DatasetServiceServicer_to_server(servicer, server):
                     request_deserializer=spanloom_dot_v1_dot_dataset__service__pb2.GetDatasetRequest.FromString,
                     response_serializer=spanloom_dot_v1_dot_dataset__service__pb2.GetDatasetResponse.SerializeToString,
             ),
+            'UpdateDataset': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateDataset,
+                    request_deserializer=spanloom_dot_v1_dot_dataset__service__pb2.UpdateDatasetRequest.FromString,
+                    response_serializer=spanloom_dot_v1_dot_dataset__service__pb2.UpdateDatasetResponse.SerializeToString,
+            ),
+            'AddDatapoints': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddDatapoints,
+                    request_deserializer=spanloom_dot_v1_dot_dataset__service__pb2.AddDatapointsRequest.FromString,
+                    response_serializer=spanloom_dot_v1_dot_dataset__service__pb2.AddDatapointsResponse.SerializeToString,
+            ),
+            'RemoveDatapoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveDatapoint,
+                    request_deserializer=spanloom_dot_v1_dot_dataset__service__pb2.RemoveDatapointRequest.FromString,
+                    response_serializer=spanloom_dot_v1_dot_dataset__service__pb2.RemoveDatapointResponse.SerializeToString,
+            ),
             'CreateDatasetItem': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateDatasetItem,
                     request_deserializer=spanloom_dot_v1_dot_dataset__service__pb2.CreateDatasetItemRequest.FromString,
@@ -164,10 +235,12 @@ def add_DatasetServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class DatasetService:
     """Manages datasets: tables of examples. A program gets a dataset, runs the application on each row,
-    and compares the traces in an experiment.
+    and compares the traces in an experiment. A dataset has rows, as Basalt's clients read them, or
+    datapoints, as HoneyHive's clients do; neither is turned into the other.
 
     A project key reads and writes its own project. An instance key selects the project by the header
-    `x-spanloom-project` (default: `default`).
+    `x-spanloom-project`, else by the field `project` of the request, if it has one (default:
+    `default`).
     """
 
     @staticmethod
@@ -241,6 +314,87 @@ class DatasetService:
             '/spanloom.v1.DatasetService/GetDataset',
             spanloom_dot_v1_dot_dataset__service__pb2.GetDatasetRequest.SerializeToString,
             spanloom_dot_v1_dot_dataset__service__pb2.GetDatasetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateDataset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/spanloom.v1.DatasetService/UpdateDataset',
+            spanloom_dot_v1_dot_dataset__service__pb2.UpdateDatasetRequest.SerializeToString,
+            spanloom_dot_v1_dot_dataset__service__pb2.UpdateDatasetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddDatapoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/spanloom.v1.DatasetService/AddDatapoints',
+            spanloom_dot_v1_dot_dataset__service__pb2.AddDatapointsRequest.SerializeToString,
+            spanloom_dot_v1_dot_dataset__service__pb2.AddDatapointsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveDatapoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/spanloom.v1.DatasetService/RemoveDatapoint',
+            spanloom_dot_v1_dot_dataset__service__pb2.RemoveDatapointRequest.SerializeToString,
+            spanloom_dot_v1_dot_dataset__service__pb2.RemoveDatapointResponse.FromString,
             options,
             channel_credentials,
             insecure,

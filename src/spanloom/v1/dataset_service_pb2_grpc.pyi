@@ -28,10 +28,12 @@ GRPC_VERSION: str
 
 class DatasetServiceStub:
     """Manages datasets: tables of examples. A program gets a dataset, runs the application on each row,
-    and compares the traces in an experiment.
+    and compares the traces in an experiment. A dataset has rows, as Basalt's clients read them, or
+    datapoints, as HoneyHive's clients do; neither is turned into the other.
 
     A project key reads and writes its own project. An instance key selects the project by the header
-    `x-spanloom-project` (default: `default`).
+    `x-spanloom-project`, else by the field `project` of the request, if it has one (default:
+    `default`).
     """
 
     @_typing.overload
@@ -39,19 +41,44 @@ class DatasetServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> DatasetServiceAsyncStub: ...
     CreateDataset: _grpc.UnaryUnaryMultiCallable[_dataset_service_pb2.CreateDatasetRequest, _dataset_service_pb2.CreateDatasetResponse]
-    """Creates a dataset, or, if the project has one with the same slug, replaces its name and columns
-    and keeps its rows. Values of columns that no longer exist are kept in the rows. The dataset is
-    durable when the call returns. Retries are safe.
+    """Creates a dataset, or, if the project has one with the same slug, replaces all but its rows,
+    datapoints and time of creation. Without a slug, the dataset with the same name is replaced, and
+    a new one gets a slug from the server. Values of columns that no longer exist are kept in the
+    rows. The dataset is durable when the call returns. Retries are safe.
 
-    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, and each
+    datapoint that does not exist.
     """
     ListDatasets: _grpc.UnaryUnaryMultiCallable[_dataset_service_pb2.ListDatasetsRequest, _dataset_service_pb2.ListDatasetsResponse]
-    """Lists all datasets of the project, ordered by slug, without their rows, in one response."""
+    """Lists the datasets of the project that meet all conditions, ordered by slug, without their
+    rows, in one response.
+    """
     GetDataset: _grpc.UnaryUnaryMultiCallable[_dataset_service_pb2.GetDatasetRequest, _dataset_service_pb2.GetDatasetResponse]
     """Gets a dataset with all its rows, in one response.
 
     Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the project has no dataset with this
     slug.
+    """
+    UpdateDataset: _grpc.UnaryUnaryMultiCallable[_dataset_service_pb2.UpdateDatasetRequest, _dataset_service_pb2.UpdateDatasetResponse]
+    """Updates a dataset. Fields that are unset or empty keep their values, and the others are
+    replaced. The update is durable when the call returns.
+
+    Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the project has no such dataset, and
+    INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, and each datapoint
+    that does not exist.
+    """
+    AddDatapoints: _grpc.UnaryUnaryMultiCallable[_dataset_service_pb2.AddDatapointsRequest, _dataset_service_pb2.AddDatapointsResponse]
+    """Creates datapoints from objects and links them to a dataset, atomically. They are durable when
+    the call returns. Each call creates datapoints: a retry is not safe.
+
+    Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the project has no such dataset, and
+    INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
+    """
+    RemoveDatapoint: _grpc.UnaryUnaryMultiCallable[_dataset_service_pb2.RemoveDatapointRequest, _dataset_service_pb2.RemoveDatapointResponse]
+    """Removes a datapoint from a dataset. The datapoint itself is kept.
+
+    Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the datapoint is not linked to the dataset.
+    A repeated call therefore returns NOT_FOUND.
     """
     CreateDatasetItem: _grpc.UnaryUnaryMultiCallable[_dataset_service_pb2.CreateDatasetItemRequest, _dataset_service_pb2.CreateDatasetItemResponse]
     """Adds a row to the end of a dataset. The row is durable when the call returns. Each call adds a
@@ -64,7 +91,8 @@ class DatasetServiceStub:
     content.
     """
     DeleteDataset: _grpc.UnaryUnaryMultiCallable[_dataset_service_pb2.DeleteDatasetRequest, _dataset_service_pb2.DeleteDatasetResponse]
-    """Deletes a dataset with its rows, atomically and permanently.
+    """Deletes a dataset with its rows, atomically and permanently. Its datapoints are kept, and are no
+    longer linked to it.
 
     Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the project has no dataset with this
     slug. A repeated delete therefore returns NOT_FOUND.
@@ -73,27 +101,54 @@ class DatasetServiceStub:
 @_typing.type_check_only
 class DatasetServiceAsyncStub(DatasetServiceStub):
     """Manages datasets: tables of examples. A program gets a dataset, runs the application on each row,
-    and compares the traces in an experiment.
+    and compares the traces in an experiment. A dataset has rows, as Basalt's clients read them, or
+    datapoints, as HoneyHive's clients do; neither is turned into the other.
 
     A project key reads and writes its own project. An instance key selects the project by the header
-    `x-spanloom-project` (default: `default`).
+    `x-spanloom-project`, else by the field `project` of the request, if it has one (default:
+    `default`).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateDataset: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.CreateDatasetRequest, _dataset_service_pb2.CreateDatasetResponse]  # type: ignore[assignment]
-    """Creates a dataset, or, if the project has one with the same slug, replaces its name and columns
-    and keeps its rows. Values of columns that no longer exist are kept in the rows. The dataset is
-    durable when the call returns. Retries are safe.
+    """Creates a dataset, or, if the project has one with the same slug, replaces all but its rows,
+    datapoints and time of creation. Without a slug, the dataset with the same name is replaced, and
+    a new one gets a slug from the server. Values of columns that no longer exist are kept in the
+    rows. The dataset is durable when the call returns. Retries are safe.
 
-    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, and each
+    datapoint that does not exist.
     """
     ListDatasets: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.ListDatasetsRequest, _dataset_service_pb2.ListDatasetsResponse]  # type: ignore[assignment]
-    """Lists all datasets of the project, ordered by slug, without their rows, in one response."""
+    """Lists the datasets of the project that meet all conditions, ordered by slug, without their
+    rows, in one response.
+    """
     GetDataset: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.GetDatasetRequest, _dataset_service_pb2.GetDatasetResponse]  # type: ignore[assignment]
     """Gets a dataset with all its rows, in one response.
 
     Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the project has no dataset with this
     slug.
+    """
+    UpdateDataset: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.UpdateDatasetRequest, _dataset_service_pb2.UpdateDatasetResponse]  # type: ignore[assignment]
+    """Updates a dataset. Fields that are unset or empty keep their values, and the others are
+    replaced. The update is durable when the call returns.
+
+    Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the project has no such dataset, and
+    INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, and each datapoint
+    that does not exist.
+    """
+    AddDatapoints: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.AddDatapointsRequest, _dataset_service_pb2.AddDatapointsResponse]  # type: ignore[assignment]
+    """Creates datapoints from objects and links them to a dataset, atomically. They are durable when
+    the call returns. Each call creates datapoints: a retry is not safe.
+
+    Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the project has no such dataset, and
+    INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
+    """
+    RemoveDatapoint: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.RemoveDatapointRequest, _dataset_service_pb2.RemoveDatapointResponse]  # type: ignore[assignment]
+    """Removes a datapoint from a dataset. The datapoint itself is kept.
+
+    Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the datapoint is not linked to the dataset.
+    A repeated call therefore returns NOT_FOUND.
     """
     CreateDatasetItem: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.CreateDatasetItemRequest, _dataset_service_pb2.CreateDatasetItemResponse]  # type: ignore[assignment]
     """Adds a row to the end of a dataset. The row is durable when the call returns. Each call adds a
@@ -106,7 +161,8 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     content.
     """
     DeleteDataset: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.DeleteDatasetRequest, _dataset_service_pb2.DeleteDatasetResponse]  # type: ignore[assignment]
-    """Deletes a dataset with its rows, atomically and permanently.
+    """Deletes a dataset with its rows, atomically and permanently. Its datapoints are kept, and are no
+    longer linked to it.
 
     Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the project has no dataset with this
     slug. A repeated delete therefore returns NOT_FOUND.
@@ -114,10 +170,12 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
 
 class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
     """Manages datasets: tables of examples. A program gets a dataset, runs the application on each row,
-    and compares the traces in an experiment.
+    and compares the traces in an experiment. A dataset has rows, as Basalt's clients read them, or
+    datapoints, as HoneyHive's clients do; neither is turned into the other.
 
     A project key reads and writes its own project. An instance key selects the project by the header
-    `x-spanloom-project` (default: `default`).
+    `x-spanloom-project`, else by the field `project` of the request, if it has one (default:
+    `default`).
     """
 
     @_abc_1.abstractmethod
@@ -126,11 +184,13 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_service_pb2.CreateDatasetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dataset_service_pb2.CreateDatasetResponse, _abc.Awaitable[_dataset_service_pb2.CreateDatasetResponse]]:
-        """Creates a dataset, or, if the project has one with the same slug, replaces its name and columns
-        and keeps its rows. Values of columns that no longer exist are kept in the rows. The dataset is
-        durable when the call returns. Retries are safe.
+        """Creates a dataset, or, if the project has one with the same slug, replaces all but its rows,
+        datapoints and time of creation. Without a slug, the dataset with the same name is replaced, and
+        a new one gets a slug from the server. Values of columns that no longer exist are kept in the
+        rows. The dataset is durable when the call returns. Retries are safe.
 
-        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, and each
+        datapoint that does not exist.
         """
 
     @_abc_1.abstractmethod
@@ -139,7 +199,9 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_service_pb2.ListDatasetsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dataset_service_pb2.ListDatasetsResponse, _abc.Awaitable[_dataset_service_pb2.ListDatasetsResponse]]:
-        """Lists all datasets of the project, ordered by slug, without their rows, in one response."""
+        """Lists the datasets of the project that meet all conditions, ordered by slug, without their
+        rows, in one response.
+        """
 
     @_abc_1.abstractmethod
     def GetDataset(
@@ -151,6 +213,45 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the project has no dataset with this
         slug.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateDataset(
+        self,
+        request: _dataset_service_pb2.UpdateDatasetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_service_pb2.UpdateDatasetResponse, _abc.Awaitable[_dataset_service_pb2.UpdateDatasetResponse]]:
+        """Updates a dataset. Fields that are unset or empty keep their values, and the others are
+        replaced. The update is durable when the call returns.
+
+        Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the project has no such dataset, and
+        INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, and each datapoint
+        that does not exist.
+        """
+
+    @_abc_1.abstractmethod
+    def AddDatapoints(
+        self,
+        request: _dataset_service_pb2.AddDatapointsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_service_pb2.AddDatapointsResponse, _abc.Awaitable[_dataset_service_pb2.AddDatapointsResponse]]:
+        """Creates datapoints from objects and links them to a dataset, atomically. They are durable when
+        the call returns. Each call creates datapoints: a retry is not safe.
+
+        Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the project has no such dataset, and
+        INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
+        """
+
+    @_abc_1.abstractmethod
+    def RemoveDatapoint(
+        self,
+        request: _dataset_service_pb2.RemoveDatapointRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_service_pb2.RemoveDatapointResponse, _abc.Awaitable[_dataset_service_pb2.RemoveDatapointResponse]]:
+        """Removes a datapoint from a dataset. The datapoint itself is kept.
+
+        Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the datapoint is not linked to the dataset.
+        A repeated call therefore returns NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
@@ -175,7 +276,8 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_service_pb2.DeleteDatasetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dataset_service_pb2.DeleteDatasetResponse, _abc.Awaitable[_dataset_service_pb2.DeleteDatasetResponse]]:
-        """Deletes a dataset with its rows, atomically and permanently.
+        """Deletes a dataset with its rows, atomically and permanently. Its datapoints are kept, and are no
+        longer linked to it.
 
         Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the project has no dataset with this
         slug. A repeated delete therefore returns NOT_FOUND.

@@ -56,6 +56,7 @@ class Event(_message.Message):
     METRICS_FIELD_NUMBER: _builtins.int
     FEEDBACK_FIELD_NUMBER: _builtins.int
     USER_PROPERTIES_FIELD_NUMBER: _builtins.int
+    CHILDREN_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     """The event's id, 1 to 256 characters. If unset on create, the server generates a UUID (an event
     of type session uses its `session_id` if that is set). Creating an event with an existing id
@@ -133,6 +134,13 @@ class Event(_message.Message):
     def user_properties(self) -> _struct_pb2.Struct:
         """Properties of the user."""
 
+    @_builtins.property
+    def children(self) -> _struct_pb2.Value:
+        """Read on create only: events below this one, as a list of objects with these fields, and so on
+        for up to 15 levels. Each is an event of its own. Without a `parent_id` of its own it has this
+        event as its parent, and without a `session_id` it is in this event's session.
+        """
+
     def __init__(
         self,
         *,
@@ -155,10 +163,11 @@ class Event(_message.Message):
         metrics: _struct_pb2.Struct | None = ...,
         feedback: _struct_pb2.Struct | None = ...,
         user_properties: _struct_pb2.Struct | None = ...,
+        children: _struct_pb2.Value | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_duration", b"_duration", "_end_time", b"_end_time", "_error", b"_error", "_event_id", b"_event_id", "_event_name", b"_event_name", "_event_type", b"_event_type", "_parent_id", b"_parent_id", "_project", b"_project", "_session_id", b"_session_id", "_source", b"_source", "_start_time", b"_start_time", "config", b"config", "duration", b"duration", "end_time", b"end_time", "error", b"error", "event_id", b"event_id", "event_name", b"event_name", "event_type", b"event_type", "feedback", b"feedback", "inputs", b"inputs", "metadata", b"metadata", "metrics", b"metrics", "outputs", b"outputs", "parent_id", b"parent_id", "project", b"project", "session_id", b"session_id", "source", b"source", "start_time", b"start_time", "user_properties", b"user_properties"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_duration", b"_duration", "_end_time", b"_end_time", "_error", b"_error", "_event_id", b"_event_id", "_event_name", b"_event_name", "_event_type", b"_event_type", "_parent_id", b"_parent_id", "_project", b"_project", "_session_id", b"_session_id", "_source", b"_source", "_start_time", b"_start_time", "children", b"children", "config", b"config", "duration", b"duration", "end_time", b"end_time", "error", b"error", "event_id", b"event_id", "event_name", b"event_name", "event_type", b"event_type", "feedback", b"feedback", "inputs", b"inputs", "metadata", b"metadata", "metrics", b"metrics", "outputs", b"outputs", "parent_id", b"parent_id", "project", b"project", "session_id", b"session_id", "source", b"source", "start_time", b"start_time", "user_properties", b"user_properties"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duration", b"_duration", "_end_time", b"_end_time", "_error", b"_error", "_event_id", b"_event_id", "_event_name", b"_event_name", "_event_type", b"_event_type", "_parent_id", b"_parent_id", "_project", b"_project", "_session_id", b"_session_id", "_source", b"_source", "_start_time", b"_start_time", "children_ids", b"children_ids", "config", b"config", "duration", b"duration", "end_time", b"end_time", "error", b"error", "event_id", b"event_id", "event_name", b"event_name", "event_type", b"event_type", "feedback", b"feedback", "inputs", b"inputs", "metadata", b"metadata", "metrics", b"metrics", "outputs", b"outputs", "parent_id", b"parent_id", "project", b"project", "session_id", b"session_id", "source", b"source", "start_time", b"start_time", "user_properties", b"user_properties"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duration", b"_duration", "_end_time", b"_end_time", "_error", b"_error", "_event_id", b"_event_id", "_event_name", b"_event_name", "_event_type", b"_event_type", "_parent_id", b"_parent_id", "_project", b"_project", "_session_id", b"_session_id", "_source", b"_source", "_start_time", b"_start_time", "children", b"children", "children_ids", b"children_ids", "config", b"config", "duration", b"duration", "end_time", b"end_time", "error", b"error", "event_id", b"event_id", "event_name", b"event_name", "event_type", b"event_type", "feedback", b"feedback", "inputs", b"inputs", "metadata", b"metadata", "metrics", b"metrics", "outputs", b"outputs", "parent_id", b"parent_id", "project", b"project", "session_id", b"session_id", "source", b"source", "start_time", b"start_time", "user_properties", b"user_properties"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__duration: _TypeAlias = _typing.Literal["duration"]  # noqa: Y015
     _WhichOneofArgType__duration: _TypeAlias = _typing.Literal["_duration", b"_duration"]  # noqa: Y015

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf.internal import containers as _containers
+from spanloom.v1 import event_pb2 as _event_pb2
 from spanloom.v1 import run_pb2 as _run_pb2
 import builtins as _builtins
 import sys
@@ -636,6 +637,108 @@ class CompareRunsRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CompareRunsRequest: _TypeAlias = CompareRunsRequest  # noqa: Y015
+
+@_typing.final
+class CompareRunEventsRequest(_message.Message):
+    """The runs whose events to compare."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_1_FIELD_NUMBER: _builtins.int
+    RUN_ID_2_FIELD_NUMBER: _builtins.int
+    EVENT_NAME_FIELD_NUMBER: _builtins.int
+    EVENT_TYPE_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    PAGE_FIELD_NUMBER: _builtins.int
+    run_id_1: _builtins.str
+    """The first run. Required."""
+    run_id_2: _builtins.str
+    """The second run. Required."""
+    event_name: _builtins.str
+    """Return only events with this name."""
+    event_type: _builtins.str
+    """Return only events of this type."""
+    limit: _builtins.int
+    """The maximum number of pairs in the page, 1 to 1,000. 0 means 100."""
+    page: _builtins.int
+    """The number of the page. The first is 1. 0 means 1."""
+    def __init__(
+        self,
+        *,
+        run_id_1: _builtins.str = ...,
+        run_id_2: _builtins.str = ...,
+        event_name: _builtins.str = ...,
+        event_type: _builtins.str = ...,
+        limit: _builtins.int = ...,
+        page: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_name", b"event_name", "event_type", b"event_type", "limit", b"limit", "page", b"page", "run_id_1", b"run_id_1", "run_id_2", b"run_id_2"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompareRunEventsRequest: _TypeAlias = CompareRunEventsRequest  # noqa: Y015
+
+@_typing.final
+class CompareRunEventsResponse(_message.Message):
+    """A page of the pairs of events."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Pair(_message.Message):
+        """Two events on one datapoint."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        DATAPOINT_ID_FIELD_NUMBER: _builtins.int
+        EVENT_1_FIELD_NUMBER: _builtins.int
+        EVENT_2_FIELD_NUMBER: _builtins.int
+        datapoint_id: _builtins.str
+        """The datapoint."""
+        @_builtins.property
+        def event_1(self) -> _event_pb2.Event:
+            """The event of the first run."""
+
+        @_builtins.property
+        def event_2(self) -> _event_pb2.Event:
+            """The event of the second run."""
+
+        def __init__(
+            self,
+            *,
+            datapoint_id: _builtins.str = ...,
+            event_1: _event_pb2.Event | None = ...,
+            event_2: _event_pb2.Event | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["event_1", b"event_1", "event_2", b"event_2"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["datapoint_id", b"datapoint_id", "event_1", b"event_1", "event_2", b"event_2"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    TOTAL_EVENTS_FIELD_NUMBER: _builtins.int
+    total_events: _builtins.int
+    """The number of all pairs."""
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___CompareRunEventsResponse.Pair]:
+        """The pairs of the page, in the order of the starts of the first run's events."""
+
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[Global___CompareRunEventsResponse.Pair] | None = ...,
+        total_events: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "total_events", b"total_events"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompareRunEventsResponse: _TypeAlias = CompareRunEventsResponse  # noqa: Y015
 
 @_typing.final
 class CompareRunsResponse(_message.Message):

@@ -69,6 +69,11 @@ class RunServiceStub:
                 request_serializer=spanloom_dot_v1_dot_run__service__pb2.GetRunResultRequest.SerializeToString,
                 response_deserializer=spanloom_dot_v1_dot_run__service__pb2.GetRunResultResponse.FromString,
                 _registered_method=True)
+        self.CompareRunEvents = channel.unary_unary(
+                '/spanloom.v1.RunService/CompareRunEvents',
+                request_serializer=spanloom_dot_v1_dot_run__service__pb2.CompareRunEventsRequest.SerializeToString,
+                response_deserializer=spanloom_dot_v1_dot_run__service__pb2.CompareRunEventsResponse.FromString,
+                _registered_method=True)
         self.CompareRuns = channel.unary_unary(
                 '/spanloom.v1.RunService/CompareRuns',
                 request_serializer=spanloom_dot_v1_dot_run__service__pb2.CompareRunsRequest.SerializeToString,
@@ -143,6 +148,19 @@ class RunServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CompareRunEvents(self, request, context):
+        """Lists pairs of events of two runs: each event of the first run with that of the second run on
+        the same datapoint with the same name and type, and of several the one at the same place in the
+        order of their starts. Events without such a partner, and sessions without a datapoint, are left
+        out. Of each run, up to 10,000 events are read.
+
+        Returns NOT_FOUND (ERROR_REASON_EXPERIMENT_NOT_FOUND) if the project has not both runs, and
+        INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for a negative `limit` or `page`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CompareRuns(self, request, context):
         """Compares the metrics of two runs.
 
@@ -185,6 +203,11 @@ def add_RunServiceServicer_to_server(servicer, server):
                     servicer.GetRunResult,
                     request_deserializer=spanloom_dot_v1_dot_run__service__pb2.GetRunResultRequest.FromString,
                     response_serializer=spanloom_dot_v1_dot_run__service__pb2.GetRunResultResponse.SerializeToString,
+            ),
+            'CompareRunEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompareRunEvents,
+                    request_deserializer=spanloom_dot_v1_dot_run__service__pb2.CompareRunEventsRequest.FromString,
+                    response_serializer=spanloom_dot_v1_dot_run__service__pb2.CompareRunEventsResponse.SerializeToString,
             ),
             'CompareRuns': grpc.unary_unary_rpc_method_handler(
                     servicer.CompareRuns,
@@ -359,6 +382,33 @@ class RunService:
             '/spanloom.v1.RunService/GetRunResult',
             spanloom_dot_v1_dot_run__service__pb2.GetRunResultRequest.SerializeToString,
             spanloom_dot_v1_dot_run__service__pb2.GetRunResultResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompareRunEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/spanloom.v1.RunService/CompareRunEvents',
+            spanloom_dot_v1_dot_run__service__pb2.CompareRunEventsRequest.SerializeToString,
+            spanloom_dot_v1_dot_run__service__pb2.CompareRunEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -73,6 +73,15 @@ class RunServiceStub:
     Returns NOT_FOUND (ERROR_REASON_EXPERIMENT_NOT_FOUND) if the project has no such run, and
     INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for an unknown `aggregate_function`.
     """
+    CompareRunEvents: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.CompareRunEventsRequest, _run_service_pb2.CompareRunEventsResponse]
+    """Lists pairs of events of two runs: each event of the first run with that of the second run on
+    the same datapoint with the same name and type, and of several the one at the same place in the
+    order of their starts. Events without such a partner, and sessions without a datapoint, are left
+    out. Of each run, up to 10,000 events are read.
+
+    Returns NOT_FOUND (ERROR_REASON_EXPERIMENT_NOT_FOUND) if the project has not both runs, and
+    INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for a negative `limit` or `page`.
+    """
     CompareRuns: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.CompareRunsRequest, _run_service_pb2.CompareRunsResponse]
     """Compares the metrics of two runs.
 
@@ -124,6 +133,15 @@ class RunServiceAsyncStub(RunServiceStub):
 
     Returns NOT_FOUND (ERROR_REASON_EXPERIMENT_NOT_FOUND) if the project has no such run, and
     INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for an unknown `aggregate_function`.
+    """
+    CompareRunEvents: _aio.UnaryUnaryMultiCallable[_run_service_pb2.CompareRunEventsRequest, _run_service_pb2.CompareRunEventsResponse]  # type: ignore[assignment]
+    """Lists pairs of events of two runs: each event of the first run with that of the second run on
+    the same datapoint with the same name and type, and of several the one at the same place in the
+    order of their starts. Events without such a partner, and sessions without a datapoint, are left
+    out. Of each run, up to 10,000 events are read.
+
+    Returns NOT_FOUND (ERROR_REASON_EXPERIMENT_NOT_FOUND) if the project has not both runs, and
+    INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for a negative `limit` or `page`.
     """
     CompareRuns: _aio.UnaryUnaryMultiCallable[_run_service_pb2.CompareRunsRequest, _run_service_pb2.CompareRunsResponse]  # type: ignore[assignment]
     """Compares the metrics of two runs.
@@ -209,6 +227,21 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Returns NOT_FOUND (ERROR_REASON_EXPERIMENT_NOT_FOUND) if the project has no such run, and
         INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for an unknown `aggregate_function`.
+        """
+
+    @_abc_1.abstractmethod
+    def CompareRunEvents(
+        self,
+        request: _run_service_pb2.CompareRunEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_run_service_pb2.CompareRunEventsResponse, _abc.Awaitable[_run_service_pb2.CompareRunEventsResponse]]:
+        """Lists pairs of events of two runs: each event of the first run with that of the second run on
+        the same datapoint with the same name and type, and of several the one at the same place in the
+        order of their starts. Events without such a partner, and sessions without a datapoint, are left
+        out. Of each run, up to 10,000 events are read.
+
+        Returns NOT_FOUND (ERROR_REASON_EXPERIMENT_NOT_FOUND) if the project has not both runs, and
+        INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for a negative `limit` or `page`.
         """
 
     @_abc_1.abstractmethod

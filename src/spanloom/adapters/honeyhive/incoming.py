@@ -11,12 +11,13 @@ names what is wrong.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import orjson
 
+from spanloom.adapters.honeyhive.nested import has_children, unfolded
 from spanloom.codec import json_codec
 from spanloom.codec.struct_reader import brief_reader, json_number, message_fields
 from spanloom.model import Json
@@ -40,6 +41,7 @@ _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
     **dict.fromkeys(_TIMES, (int, float)),
     "outputs": (dict, list, str, int, float, bool),
     "children_ids": (list,),
+    "children": (),  # they are events of their own
 }
 _PLAIN: Final = frozenset(
     (field.name, kind)
@@ -68,10 +70,20 @@ class SentEvent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class EventBatch:
-    """A batch as it came: its events, and the request, which may lack them."""
+    """A batch as it came: its events, and the request, which may lack them.
+
+    Where events were inside of others, `places` says where each was in the request, and `parents`
+    which one it was inside of, -1 for none.
+    """
 
     request: event_service_pb2.CreateEventBatchRequest
     events: list[SentEvent]
+    places: Sequence[str] = ()
+    parents: Sequence[int] = ()
+
+    def place(self, field: str, index: int) -> str:
+        """Where an event is in the request, whose list of events is a field."""
+        return self.places[index] if self.places else f"{field}[{index}]"
 
     def message(self, index: int) -> event_pb2.Event:
         """An event as a message."""
@@ -94,10 +106,34 @@ def sent_event(event: event_pb2.Event, *, brief: bool) -> SentEvent:
 
 
 def sent_batch(
-    request: event_service_pb2.CreateEventBatchRequest, *, brief: bool = True
+    request: event_service_pb2.CreateEventBatchRequest,
+    *,
+    brief: bool = True,
+    place: str = "",
 ) -> EventBatch:
-    """The batch of a message; `brief` as of `sent_event`."""
-    return EventBatch(request, [sent_event(event, brief=brief) for event in request.events])
+    """The batch of a message.
+
+    Args:
+        brief: As of `sent_event`.
+        place: Where the one event of the batch is, if it is not in a list.
+
+    Raises:
+        SpanloomError: INVALID_ARGUMENT names each child of an event that is no event.
+    """
+    if not has_children(request.events):
+        return EventBatch(request, [sent_event(event, brief=brief) for event in request.events])
+    places = [place] if place else [f"events[{n}]" for n in range(len(request.events))]
+    found = unfolded(request.events, places)
+    whole = event_service_pb2.CreateEventBatchRequest()
+    whole.CopyFrom(request)
+    del whole.events[:]
+    whole.events.extend(each.event for each in found)
+    return EventBatch(
+        whole,
+        [sent_event(event, brief=brief) for event in whole.events],
+        [each.place for each in found],
+        [each.parent for each in found],
+    )
 
 
 def json_batch(document: object) -> tuple[EventBatch, list[str]] | None:

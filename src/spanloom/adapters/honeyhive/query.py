@@ -17,7 +17,7 @@ from spanloom.errors import invalid_field
 from spanloom.model import MAX_TIME_NS, Chart, EventQuery, Filter, Json
 from spanloom.model.checks import Violations
 from spanloom.model.paging import clamped_page_size, not_negative
-from spanloom.v1 import event_pb2, event_service_pb2
+from spanloom.v1 import datapoint_service_pb2, event_pb2, event_service_pb2
 
 DEFAULT_LIMIT = 1000
 # What one request may ask: each filter is a condition of a statement, or is tried on each event.
@@ -56,6 +56,7 @@ EventsRequest = (
     | event_service_pb2.StreamEventsRequest
     | event_service_pb2.GetEventsSchemaRequest
     | event_service_pb2.GetEventsChartRequest
+    | datapoint_service_pb2.BatchCreateDatapointsRequest
 )
 
 
@@ -66,9 +67,9 @@ def event_query(request: EventsRequest) -> EventQuery:
         SpanloomError: INVALID_ARGUMENT that names the field, like `filters[0].operator`.
     """
     filters = _filters(getattr(request, "filters", ()))
-    if request.evaluation_id:
+    if evaluation_id := getattr(request, "evaluation_id", ""):
         filters.append(
-            Filter(field=_RUN_ID, operator="is", value=request.evaluation_id, position=len(filters))
+            Filter(field=_RUN_ID, operator="is", value=evaluation_id, position=len(filters))
         )
     return EventQuery(
         filters=filters,

@@ -25,6 +25,7 @@ from spanloom.adapters.honeyhive.incoming import (
     sent_batch,
     sent_event,
 )
+from spanloom.adapters.honeyhive.nested import Placed
 from spanloom.codec.struct_reader import message_fields
 from spanloom.model import EVENT_TYPES, MAX_TIME_NS, NO_BODY, Io, Json, Sent, Span, dashed, uuid7
 from spanloom.model.checks import Violations
@@ -87,14 +88,16 @@ def read_batch(
     spans: list[Span] = []
     first_at: dict[str, int] = {}
     for index, event in enumerate(batch.events):
-        at = f"{field}[{index}]."
+        at = f"{batch.place(field, index)}."
         event_id = _event_id(event)
-        session_id = single or _own_session(event, event_id) or given
+        parent = batch.parents[index] if batch.parents else -1
+        inherited = spans[parent].session_id if parent >= 0 else given
+        session_id = single or _own_session(event, event_id) or inherited
         if not session_id:
             session_id = _new_session(event_id)
             described.add(session_id)
         if first_at.setdefault(event_id, index) != index:
-            bad.same_id(at + "event_id", f"{field}[{first_at[event_id]}].event_id")
+            bad.same_id(at + "event_id", f"{batch.place(field, first_at[event_id])}.event_id")
         if properties and event_id == session_id and session_id in described:
             event = sent_event(_merged(properties, batch.message(index)), brief=brief)
             described.discard(session_id)
@@ -109,28 +112,28 @@ def read_batch(
 
 def read_session_events(
     session_id: str,
-    events: Sequence[event_pb2.Event],
+    events: Sequence[Placed],
     *,
     received_ns: int,
     field: str,
     brief: bool = False,
 ) -> ParsedEvents:
     """The spans of events that all belong to one session. INVALID_ARGUMENT names all that is wrong,
-    under `field`. `brief` as of `read_batch`."""
+    `field` if there are no events. `brief` as of `read_batch`."""
     bad = Violations()
     bad.check_id("session_id", session_id)
     if not events:
         bad.add(field, "is required: at least one event")
     spans: list[Span] = []
     first_at: dict[str, int] = {}
-    for index, message in enumerate(events):
-        at = f"{field}[{index}]."
-        event = sent_event(message, brief=brief)
+    for index, placed in enumerate(events):
+        at = f"{placed.place}."
+        event = sent_event(placed.event, brief=brief)
         event_id = event.fields.get("event_id") or (
             session_id if event.fields.get("event_type") == "session" else dashed(uuid7())
         )
         if first_at.setdefault(event_id, index) != index:
-            bad.same_id(at + "event_id", f"{field}[{first_at[event_id]}].event_id")
+            bad.same_id(at + "event_id", f"{events[first_at[event_id]].place}.event_id")
         spans.append(_span(event, event_id, session_id, received_ns, at, bad))
     bad.refuse()
     return ParsedEvents(spans, list(first_at), session_id)

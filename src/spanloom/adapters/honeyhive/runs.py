@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from google.protobuf import json_format
@@ -84,11 +84,7 @@ def aggregation(name: str) -> str:
 
 def values_of(spans: Sequence[Span]) -> list[Value]:
     """The values of all metrics of the events of a run, in the order of the events."""
-    examples: dict[str, str] = {}
-    for span in spans:
-        named = (span.io.metadata or {}).get("datapoint_id")
-        if isinstance(named, str) and named:
-            examples.setdefault(span.session_id, named)
+    examples = _examples(spans)
     return [
         Value(
             *(name, span.name, span.kind),
@@ -98,6 +94,41 @@ def values_of(spans: Sequence[Span]) -> list[Value]:
         for name, value in (span.io.metrics or {}).items()
         if isinstance(value, bool) or (type(value) in (int, float) and math.isfinite(value))
     ]
+
+
+def _examples(spans: Iterable[Span]) -> dict[str, str]:
+    """The examples of sessions, by the session's id."""
+    examples: dict[str, str] = {}
+    for span in spans:
+        named = (span.io.metadata or {}).get("datapoint_id")
+        if isinstance(named, str) and named:
+            examples.setdefault(span.session_id, named)
+    return examples
+
+
+def pairs_of(
+    first: Sequence[Span], second: Sequence[Span], *, name: str, kind: str
+) -> list[tuple[str, Span, Span]]:
+    """The events of a run with their partners in another one: (example, event, partner).
+
+    Args:
+        name, kind: Only events with this name and of this type; "" for any.
+    """
+    waiting: defaultdict[tuple[str, str, str], deque[Span]] = defaultdict(deque)
+    for span, example in _with_examples(second):
+        waiting[example, span.name, span.kind].append(span)
+    found = []
+    for span, example in _with_examples(first):
+        partners = waiting[example, span.name, span.kind]
+        if partners and name in ("", span.name) and kind in ("", span.kind):
+            found.append((example, span, partners.popleft()))
+    return found
+
+
+def _with_examples(spans: Sequence[Span]) -> Iterator[tuple[Span, str]]:
+    """The events of sessions that name an example, with its id."""
+    examples = _examples(spans)
+    return ((span, examples[span.session_id]) for span in spans if span.session_id in examples)
 
 
 def fill_result(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import orjson
@@ -18,24 +19,36 @@ from spanloom.adapters.honeyhive.incoming import json_batch, json_event
 from spanloom.codec import json_codec, otlp_json
 from spanloom.codec.unknown_fields import nearest_name
 from spanloom.errors import Code, Reason, SpanloomError, Violation, invalid
-from spanloom.v1 import event_service_pb2
+from spanloom.v1 import catalog_service_pb2, event_service_pb2
+
+_OTLP_METRICS = re.compile(rb'"resource_?[Mm]etrics"')
+_LARGEST_METRIC = 1 << 20
 
 
-def _unread(message_class: type[Message], _data: bytes) -> Message:
-    return message_class()
+def _no_logs(_data: bytes) -> Message:
+    return logs_service_pb2.ExportLogsServiceRequest()
+
+
+def _no_metrics(data: bytes) -> Message:
+    """HoneyHive's client creates a metric at the path of OpenTelemetry's metrics: that is an object
+    with a name."""
+    if len(data) <= _LARGEST_METRIC and not _OTLP_METRICS.search(data):
+        try:
+            document = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            document = None
+        if isinstance(document, dict) and "name" in document:
+            body = json_codec.parse({"metric": document}, catalog_service_pb2.CreateMetricRequest)
+            return body.message
+    return metrics_service_pb2.ExportMetricsServiceRequest()
 
 
 # Messages whose JSON is not protobuf's: OTLP writes ids in hex.
 READ_JSON: dict[str, Callable[[bytes], Message]] = {
     trace_service_pb2.ExportTraceServiceRequest.DESCRIPTOR.full_name: otlp_json.parse,
     # Logs and metrics are dropped, whatever they are.
-    **{
-        made.DESCRIPTOR.full_name: partial(_unread, made)
-        for made in (
-            logs_service_pb2.ExportLogsServiceRequest,
-            metrics_service_pb2.ExportMetricsServiceRequest,
-        )
-    },
+    logs_service_pb2.ExportLogsServiceRequest.DESCRIPTOR.full_name: _no_logs,
+    metrics_service_pb2.ExportMetricsServiceRequest.DESCRIPTOR.full_name: _no_metrics,
 }
 # Requests that an adapter reads from plain documents, loaded by orjson, without a message between.
 # The service gets what it made. None if the document is not plain.

@@ -6,6 +6,7 @@ import base64
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 from sqlalchemy import Connection
 
@@ -14,7 +15,16 @@ from spanloom.model import EVALUATION, Feedback, FeedbackQuery, Json, Key, Page,
 from spanloom.model.patch import APPENDED, Patch
 from spanloom.store.control import ControlStore
 from spanloom.store.once import Once
-from spanloom.store.sql import ownership, patches, queries, requests, reviews, rows, tables
+from spanloom.store.sql import (
+    ownership,
+    patches,
+    projects,
+    queries,
+    requests,
+    reviews,
+    rows,
+    tables,
+)
 from spanloom.store.sql.catalog import SqlCatalog
 from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.database import Row
@@ -25,6 +35,7 @@ from spanloom.store.sql.records import SqlRecords
 from spanloom.store.sql.rows import checked
 from spanloom.store.sql.transaction import Transaction
 
+_KNOWN_SECONDS: Final = 60
 # In the body of feedback that was written as a review of the native API.
 _REVIEW = "review"
 
@@ -36,8 +47,8 @@ class SqlControl(ControlStore):
         self._database = connections.database
         self._read, self._write = connections.read, connections.write
         self._look_up = connections.look_up
-        # Those that this process knows to exist: projects are never deleted.
-        self._projects: set[str] = set()
+        # Until when this process takes them to exist, by time.monotonic().
+        self._projects: dict[str, float] = {}
         self.catalog = SqlCatalog(connections)
         self.datasets = SqlDatasets(connections)
         self.records = SqlRecords(connections)
@@ -198,11 +209,19 @@ class SqlControl(ControlStore):
         return await self._read(lambda c: [(row.name, row.created_ns) for row in c.execute(found)])
 
     async def ensure_project(self, name: str) -> None:
-        if name in self._projects:
+        now = time.monotonic()
+        if self._projects.get(name, now) > now:
             return
         row = [checked(project=name)["project"], time.time_ns()]
         await self._write(lambda t: t.write({tables.projects: [row]}))
-        self._projects.add(name)
+        self._projects[name] = now + _KNOWN_SECONDS
+
+    async def delete_project(self, name: str) -> str | None:
+        checked(project=name)
+        deleted = await self._write(lambda t: projects.delete_if_empty(t.connection, name))
+        if deleted == "":
+            self._projects.pop(name, None)
+        return deleted  # type: ignore[no-any-return]
 
     async def create_key(self, key: Key) -> None:
         row = rows.key_row(key)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import Select, delete, select
+from sqlalchemy import Select, delete, func, select
 
+from spanloom.errors import SpanloomError, invalid_field
 from spanloom.model import Json, Record
-from spanloom.store.catalog import Records
+from spanloom.store.catalog import Quota, Records
 from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.rows import NUMBERED_LATER, checked, json_text
 from spanloom.store.sql.tables import records
@@ -22,30 +23,51 @@ class SqlRecords(Records):
     def __init__(self, connections: Connections) -> None:
         self._read, self._write = connections.read, connections.write
 
-    async def write(self, project: str, kind: str, record: Record) -> Record:
-        checked(project=project, kind=kind, id=record.id)
-        body = json_text(record.body)
+    async def write(
+        self, project: str, kind: str, *several: Record, quota: Quota | None = None
+    ) -> list[Record]:
+        for record in several:
+            checked(project=project, kind=kind, id=record.id)
+        bodies = [json_text(record.body) for record in several]
 
-        def write(transaction: Transaction) -> Record:
-            earlier = transaction.connection.execute(_one(project, kind, record.id)).first()
-            created_ns = record.created_ns if earlier is None else earlier.created_ns
-            _put(transaction, project, kind, record.id, created_ns, body)
-            return Record(record.id, created_ns, record.body)
+        def write(transaction: Transaction) -> list[Record] | SpanloomError:
+            ids = [record.id for record in several]
+            if refused := _beyond(transaction, project, kind, quota, ids, bodies):
+                return refused
+            stored = []
+            for record, body in zip(several, bodies, strict=True):
+                earlier = transaction.connection.execute(one_record(project, kind, record.id))
+                row = earlier.first()
+                created_ns = record.created_ns if row is None else row.created_ns
+                put_record(transaction, project, kind, record.id, created_ns, body)
+                stored.append(Record(record.id, created_ns, record.body))
+            return stored
 
-        stored: Record = await self._write(write, size=len(body))
+        size = sum(map(len, bodies))
+        stored: list[Record] = await self._write(write, rows=max(1, len(several)), size=size)
         return stored
 
     async def update(
-        self, project: str, kind: str, id: str, change: Callable[[Mapping[str, Json]], Json]
+        self,
+        project: str,
+        kind: str,
+        id: str,
+        change: Callable[[Mapping[str, Json]], Json | SpanloomError],
+        quota: Quota | None = None,
     ) -> Record | None:
         checked(project=project, kind=kind, id=id)
 
-        def write(transaction: Transaction) -> Record | None:
-            row = transaction.connection.execute(_one(project, kind, id)).first()
+        def write(transaction: Transaction) -> Record | SpanloomError | None:
+            row = transaction.connection.execute(one_record(project, kind, id)).first()
             if row is None:
                 return None
             body = change(orjson.loads(row.body))
-            _put(transaction, project, kind, id, row.created_ns, json_text(body))
+            if isinstance(body, SpanloomError):
+                return body
+            text = json_text(body)
+            if refused := _beyond(transaction, project, kind, quota, [id], [text]):
+                return refused
+            put_record(transaction, project, kind, id, row.created_ns, text)
             return Record(id, row.created_ns, body)
 
         stored: Record | None = await self._write(write)
@@ -53,7 +75,7 @@ class SqlRecords(Records):
 
     async def find(self, project: str, kind: str, id: str) -> Record | None:
         checked(project=project, kind=kind, id=id)
-        row = await self._read(lambda c: c.execute(_one(project, kind, id)).first())
+        row = await self._read(lambda c: c.execute(one_record(project, kind, id)).first())
         return None if row is None else _record(row)
 
     async def all(self, project: str, kind: str) -> list[Record]:
@@ -73,16 +95,41 @@ class SqlRecords(Records):
         return bool(await self._write(lambda t: t.connection.execute(gone).rowcount))
 
 
-def _one(project: str, kind: str, id: str) -> Select[Any]:
+def one_record(project: str, kind: str, id: str) -> Select[Any]:
     return select(records).where(
         records.c.project == project, records.c.kind == kind, records.c.id == id
     )
 
 
-def _put(
+def put_record(
     transaction: Transaction, project: str, kind: str, id: str, created_ns: int, body: str
 ) -> None:
     transaction.write({records: [[project, kind, id, NUMBERED_LATER, created_ns, body]]})
+
+
+def _beyond(
+    transaction: Transaction,
+    project: str,
+    kind: str,
+    quota: Quota | None,
+    ids: Sequence[str],
+    bodies: Sequence[str],
+) -> SpanloomError | None:
+    """Why the records of a kind would be too many, or too large, with these."""
+    if quota is None:
+        return None
+    sums = select(func.count(), func.coalesce(func.sum(func.length(records.c.body)), 0))
+    others = sums.where(
+        records.c.project == project, records.c.kind == kind, records.c.id.not_in(ids)
+    )
+    count, size = transaction.connection.execute(others).one()
+    if count + len(ids) > quota.records:
+        return invalid_field(kind, f"the project already has {quota.records}, which is the limit")
+    if size + sum(map(len, bodies)) > quota.characters:
+        return invalid_field(
+            kind, f"all of the project would have more than {quota.characters} characters of JSON"
+        )
+    return None
 
 
 def _record(row: Any) -> Record:
