@@ -39,6 +39,7 @@ from spanloom.server.supervisor import Supervisor
 from spanloom.server.ui.pages import Pages
 from spanloom.services.agent_chat import AgentChatService
 from spanloom.services.agent_spans import AgentSpanService
+from spanloom.services.attachments import AttachmentService
 from spanloom.services.chats import ChatService
 from spanloom.services.datapoints import DatapointService
 from spanloom.services.datasets import DatasetService
@@ -133,6 +134,7 @@ def methods(
             "spanloom.v1.QueryService": QueryService(store, limits),
             "spanloom.v1.ReviewService": ReviewService(store),
             "spanloom.v1.KeyService": KeyService(store),
+            "spanloom.v1.AttachmentService": AttachmentService(store),
             "spanloom.v1.RunService": RunService(store),
             "spanloom.v1.AgentSpanService": AgentSpanService(store),
             "spanloom.v1.DatapointService": DatapointService(store),

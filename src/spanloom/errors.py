@@ -75,6 +75,7 @@ class Reason(StrEnum):
     REQUEST_ID_REUSED = "REQUEST_ID_REUSED"
     FOREIGN_SITE = "FOREIGN_SITE"
     AMBIGUOUS_EVENT = "AMBIGUOUS_EVENT"
+    ATTACHMENT_NOT_FOUND = "ATTACHMENT_NOT_FOUND"
 
 
 Noun = Literal[
@@ -90,6 +91,7 @@ Noun = Literal[
     "conversation",
     "review",
     "key",
+    "attachment",
 ]
 
 _NOT_FOUND: dict[Noun, Reason] = {
@@ -105,6 +107,7 @@ _NOT_FOUND: dict[Noun, Reason] = {
     "conversation": Reason.CONVERSATION_NOT_FOUND,
     "review": Reason.REVIEW_NOT_FOUND,
     "key": Reason.KEY_NOT_FOUND,
+    "attachment": Reason.ATTACHMENT_NOT_FOUND,
 }
 
 

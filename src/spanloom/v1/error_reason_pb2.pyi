@@ -247,6 +247,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         ErrorInfo.metadata: { "resource": "key", "name": "4be0db0c1f3d4a1e" }
     """
+    ERROR_REASON_ATTACHMENT_NOT_FOUND: _ErrorReason.ValueType  # 42
+    """No span of the project has an attachment with this digest (NOT_FOUND). Contents of less than
+    4,096 bytes are no attachments: they are only in their span.
+
+        ErrorInfo.metadata:
+          { "resource": "attachment",
+            "name": "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae" }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason for an error, for programs. Every error that Spanloom itself returns carries one
@@ -488,5 +496,13 @@ ERROR_REASON_KEY_NOT_FOUND: ErrorReason.ValueType  # 41
 """No key that the caller manages has this id (NOT_FOUND).
 
     ErrorInfo.metadata: { "resource": "key", "name": "4be0db0c1f3d4a1e" }
+"""
+ERROR_REASON_ATTACHMENT_NOT_FOUND: ErrorReason.ValueType  # 42
+"""No span of the project has an attachment with this digest (NOT_FOUND). Contents of less than
+4,096 bytes are no attachments: they are only in their span.
+
+    ErrorInfo.metadata:
+      { "resource": "attachment",
+        "name": "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae" }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

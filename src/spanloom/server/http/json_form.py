@@ -50,7 +50,10 @@ WRITE_JSON: dict[str, Callable[[Message], bytes]] = {
 # Services whose calls must not have a name that is no field.
 STRICT = frozenset(
     f"spanloom.v1.{name}"
-    for name in ("SpanService", "ChatService", "QueryService", "ReviewService", "KeyService")
+    for name in (
+        *("SpanService", "ChatService", "QueryService", "ReviewService", "KeyService"),
+        "AttachmentService",
+    )
 )
 
 
