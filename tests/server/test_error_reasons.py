@@ -233,6 +233,7 @@ FAILURES: dict[str, Callable[[Caller], Any]] = {
     "REQUEST_ID_REUSED": _request_id_reused,
     "AMBIGUOUS_EVENT": _ambiguous_event,
     "KEY_NOT_FOUND": _not_found("KEY_NOT_FOUND", "POST", "/v1/keys/{}:revoke"),
+    "ATTACHMENT_NOT_FOUND": _not_found("ATTACHMENT_NOT_FOUND", "GET", "/v1/attachments/{}"),
     "REVIEW_NOT_FOUND": _not_found("REVIEW_NOT_FOUND", "DELETE", "/v1/reviews/{}"),
     "EXPIRED_CURSOR": _expired_cursor,
     "READER_TOO_SLOW": lambda _: _body(errors.reader_too_slow(10_001, 10_000, 0)),

@@ -10,16 +10,17 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 # The least content in bytes, and the length of its text.
 LEAST_CONTENT: Final = 4096
 LEAST_TEXT: Final = (LEAST_CONTENT * 4 + 2) // 3
 
-# Forms of base64: bits that `encoded` takes.
+# Forms of a text: bits that `encoded` takes.
 URL_SAFE: Final = 1
 UNPADDED: Final = 2
+PLAIN: Final = 4  # no base64: the content itself
 
 _ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_"
 _RUN: Final = re.compile(rb"[A-Za-z0-9+/_-]*={0,2}")
@@ -77,7 +78,9 @@ class Run(NamedTuple):
 
 
 def encoded(content: bytes, form: int) -> bytes:
-    """Base64 in a form."""
+    """The text of a content in a form."""
+    if form & PLAIN:
+        return content
     text = base64.urlsafe_b64encode(content) if form & URL_SAFE else base64.b64encode(content)
     return text.rstrip(b"=") if form & UNPADDED else text
 
@@ -91,11 +94,23 @@ def find_runs(message: bytes) -> Iterator[Run]:
             continue
         before = message[max(done, at - _BLOCK) : at]
         start = at - (len(before) - len(before.rstrip(_ALPHABET)))
-        end = _RUN.match(message, at).end()  # type: ignore[union-attr] - it matches anything
+        found = _RUN.match(message, at)
+        assert found is not None  # noqa: S101 - the block is there
+        end = found.end()
         if (run := _run(message, *_bounds(message, start, end))) is not None:
             yield run
         done = end
         at = end + -end % _BLOCK
+
+
+def find_data(message: bytes, data: Sequence[tuple[str, bytes]]) -> Iterator[Run]:
+    """Contents that a message has as they are, in their order."""
+    at = 0
+    for media_type, content in data:
+        if len(content) >= LEAST_CONTENT and (start := message.find(content, at)) >= 0:
+            at = start + len(content)
+            told = _checked(media_type.encode()) or type_of(content)
+            yield Run(start, at, PLAIN, content, told)
 
 
 def _is_other(message: bytes, at: int, length: int) -> bool:
@@ -142,6 +157,8 @@ def _run(message: bytes, start: int, end: int) -> Run | None:
     if len(set(text[:LEAST_CONTENT])) < _LEAST_LETTERS and len(set(text)) < _LEAST_LETTERS:
         return None
     form = URL_SAFE if b"-" in text or b"_" in text else 0
+    if form and (b"+" in text or b"/" in text):
+        return None
     if len(letters) % 4 and len(letters) == len(text):
         form |= UNPADDED
     try:
@@ -150,7 +167,9 @@ def _run(message: bytes, start: int, end: int) -> Run | None:
         )
     except (binascii.Error, ValueError):
         return None
-    if len(content) < LEAST_CONTENT or encoded(content, form) != text:
+    # The letters before the last four say three bytes each, and are those that base64 makes.
+    last = (len(content) - 1) // 3
+    if len(content) < LEAST_CONTENT or encoded(content[last * 3 :], form) != text[last * 4 :]:
         return None
     return Run(start, end, form, content, _media_type(message, start, end, content))
 

@@ -193,6 +193,15 @@ def test_messages_are_unpacked_as_they_were_packed() -> None:
     assert [packing.length(one) for one in sent] == [len(message) for message in messages]
     assert packing.without_attachments(sent[3]) == b"[data:image/png;base64,]"
     assert [len(packing.digests(one)) for one in sent] == [0, 0, 2, 1]
+    raw = b"\x08\x01" + SOUND + IMAGE + SOUND
+    data = [("audio/X", SOUND), ("", IMAGE), ("audio/x", SOUND)]
+    [short], contents = packing.packed([raw], [data])
+    assert contents == {
+        sha256(SOUND).digest(): ("audio/x", SOUND),
+        sha256(IMAGE).digest(): ("application/octet-stream", IMAGE),
+    }
+    assert packing.unpacked(short, lambda: by_digest) == raw
+    assert len(short) < 200
     assert attachments.attached_rows([["p"]], [[7, "x", sent[3]]]) == [
         [7, sha256(SOUND).digest(), "p"]
     ]

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, bindparam, delete, exists, select
+from sqlalchemy import Connection, bindparam, delete, exists, select, tuple_
 
 from spanloom.model import Attachment
 from spanloom.store.sql import packing
@@ -40,9 +40,8 @@ _BY_DIGEST = select(attachments.c.media_type, attachments.c.content).where(
     attachments.c.digest == bindparam("digest"),
     _IS_ATTACHED,
 )
-_IS_RELEASED = exists().where(
-    released_attachments.c.project == attachments.c.project,
-    released_attachments.c.digest == attachments.c.digest,
+_IS_RELEASED = tuple_(attachments.c.project, attachments.c.digest).in_(
+    select(released_attachments.c.project, released_attachments.c.digest)
 )
 _ANY_RELEASED = select(released_attachments.c.project).limit(1)
 

@@ -81,8 +81,12 @@ class SqlNamedSpans:
 
     async def find_span(self, project: str, trace_id: str, span_id: str) -> Span | None:
         parameters = checked(project=project, trace_id=trace_id, span_id=span_id)
-        row = await self._read(lambda c: c.execute(queries.SPAN, parameters).first())
-        return self._reader.to_span(row) if row else None
+
+        def run(connection: Connection) -> Span | None:
+            row = connection.execute(queries.SPAN, parameters).first()
+            return self._reader.to_span(row) if row else None
+
+        return await self._read(run)
 
     async def find_attachment(self, project: str, digest: bytes) -> Attachment | None:
         checked(project=project)

@@ -16,7 +16,7 @@ import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from spanloom.codec.base64_runs import LEAST_TEXT, encoded, find_runs
+from spanloom.codec.base64_runs import LEAST_CONTENT, Run, encoded, find_data, find_runs
 from spanloom.store.sql import compression
 
 # The first byte of a body with attachments. Each frame begins with another one.
@@ -42,34 +42,52 @@ class _Mark(NamedTuple):
     digest: bytes
 
 
-def packed(messages: Sequence[bytes]) -> Packed:
-    """Messages, none of them empty."""
+def packed(
+    messages: Sequence[bytes], data: Sequence[Sequence[tuple[str, bytes]]] | None = None
+) -> Packed:
+    """Messages, none of them empty.
+
+    Args:
+        data: `Sent.data` of each.
+    """
     short = list(messages)
     contents: Contents = {}
     heads: dict[int, bytes] = {}
     for position, message in enumerate(messages):
-        if len(message) >= LEAST_TEXT:
-            short[position], heads[position] = _without_runs(message, contents)
+        if len(message) >= LEAST_CONTENT:
+            runs = list(find_runs(message))
+            if data and data[position]:
+                runs = _apart([*find_data(message, data[position]), *runs])
+            if runs:
+                short[position], heads[position] = _without(message, runs, contents)
     sent = compression.compressed(short)
     for position, head in heads.items():
         sent[position] = head + sent[position]
     return Packed(sent, contents)
 
 
-def _without_runs(message: bytes, contents: Contents) -> tuple[bytes, bytes]:
+def _apart(runs: list[Run]) -> list[Run]:
+    """Runs in their order, without those that begin inside of another."""
+    found: list[Run] = []
+    for run in sorted(runs, key=lambda run: run.start):
+        if not found or run.start >= found[-1].end:
+            found.append(run)
+    return found
+
+
+def _without(message: bytes, runs: Sequence[Run], contents: Contents) -> tuple[bytes, bytes]:
     """A message without its attachments, which are put into `contents`, and the head that tells
-    them; b"" for none."""
-    parts, marks = [], []
+    them."""
+    parts: list[bytes] = []
+    marks: list[bytes] = []
     done = offset = 0
-    for run in find_runs(message):
+    for run in runs:
         digest = hashlib.sha256(run.content).digest()
         contents.setdefault(digest, (run.media_type, run.content))
         parts.append(message[done : run.start])
         offset += run.start - done
         done = run.end
         marks.append(_MARK.pack(offset, run.end - run.start, run.form, digest))
-    if not marks:
-        return message, b""
     parts.append(message[done:])
     return b"".join(parts), b"".join((_NUMBER.pack(_MARKED, len(marks)), *marks))
 
@@ -87,7 +105,7 @@ def unpacked(sent: bytes, contents: Callable[[], Mapping[bytes, bytes]]) -> byte
         return compression.decompressed(sent)
     left = compression.decompressed(_frame(sent))
     of = contents()
-    parts = []
+    parts: list[bytes] = []
     done = 0
     for mark in _marks(sent):
         parts += left[done : mark.offset], encoded(of[mark.digest], mark.form)

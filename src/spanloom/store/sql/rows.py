@@ -165,7 +165,8 @@ def span_rows(project: str, spans: Sequence[Span], *, partial: bool = False) -> 
                     refuse(position, another)
                     rows[position] = None
     kept = [position for position, row in enumerate(rows) if row is not None]
-    frames, contents = packed([messages[position] for position in kept])
+    data = [spans[position].sent.data for position in kept]
+    frames, contents = packed([messages[position] for position in kept], data)
     size += sum(map(len, frames)) + len(kept) * _ROW_OVERHEAD
     size += sum(len(content) for _, content in contents.values())
     envelopes: dict[bytes, Row] = {}
