@@ -42,10 +42,11 @@ def is_gone(project: Project, content: bytes = IMAGE) -> bool:
 def asked(*parts: Any) -> Any:
     """A call of a model whose user sends these parts."""
     said = [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, *parts]}]
-    attributes = {**MODEL["attributes"], "gen_ai__input__messages": said}
+    attributes = {**ATTRIBUTES, "gen_ai__input__messages": said}
     return request({**MODEL, "attributes": attributes})
 
 
+ATTRIBUTES: Any = MODEL["attributes"]
 HEADERS = {
     "content-type": "text/html",
     "x-content-type-options": "nosniff",
