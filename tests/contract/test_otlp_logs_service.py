@@ -12,6 +12,7 @@ from spanloom.adapters.otlp.logs import MISSING
 from spanloom.model import TraceQuery
 from tests.contract.calls import as_dict, export_events, get_event
 from tests.contract.conftest import Project
+from tests.contract.test_otlp_metrics_service import dropped
 from tests.otlp.requests import START, TRACE_ID, chat, request, steps, trace
 
 LOGS = "opentelemetry.proto.collector.logs.v1.LogsService/Export"
@@ -124,7 +125,9 @@ def test_export_reads_the_event_of_the_current_convention(project: Project) -> N
 
 
 def test_export_drops_what_is_not_of_genai_and_what_names_no_span(project: Project) -> None:
+    before = dropped("log_record")
     send(project, record("http.request", {"a": "b"}), record("", "a plain line"))
+    assert dropped("log_record") == before + 2
     send(project, record("gen_ai.user.message", {"content": "hello"}, of_span=False))
     short = {**ASKED, "traceId": "AAE=", "spanId": "AAE="}
     send(project, short)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import orjson
@@ -20,22 +20,11 @@ from spanloom.codec.unknown_fields import nearest_name
 from spanloom.errors import Code, Reason, SpanloomError, Violation, invalid
 from spanloom.v1 import event_service_pb2
 
-
-def _unread(message_class: type[Message], _data: bytes) -> Message:
-    return message_class()
-
-
 # Messages whose JSON is not protobuf's: OTLP writes ids in hex.
 READ_JSON: dict[str, Callable[[bytes], Message]] = {
     trace_service_pb2.ExportTraceServiceRequest.DESCRIPTOR.full_name: otlp_json.parse,
-    # Logs and metrics are dropped, whatever they are.
-    **{
-        made.DESCRIPTOR.full_name: partial(_unread, made)
-        for made in (
-            logs_service_pb2.ExportLogsServiceRequest,
-            metrics_service_pb2.ExportMetricsServiceRequest,
-        )
-    },
+    logs_service_pb2.ExportLogsServiceRequest.DESCRIPTOR.full_name: otlp_json.parse_logs,
+    metrics_service_pb2.ExportMetricsServiceRequest.DESCRIPTOR.full_name: otlp_json.parse_metrics,
 }
 # Requests that an adapter reads from plain documents, loaded by orjson, without a message between.
 # The service gets what it made. None if the document is not plain.
