@@ -47,6 +47,7 @@ from spanloom.services.agent_chat import AgentChatService
 from spanloom.services.agent_spans import AgentSpanService
 from spanloom.services.catalog import CatalogService
 from spanloom.services.catalog_arrays import CatalogArrayService
+from spanloom.services.attachments import AttachmentService
 from spanloom.services.chats import ChatService
 from spanloom.services.datapoints import DatapointService
 from spanloom.services.datasets import DatasetService
@@ -144,6 +145,7 @@ def methods(
             "spanloom.v1.QueryService": QueryService(store, limits),
             "spanloom.v1.ReviewService": ReviewService(store),
             "spanloom.v1.KeyService": KeyService(store),
+            "spanloom.v1.AttachmentService": AttachmentService(store),
             "spanloom.v1.RunService": RunService(store),
             "spanloom.v1.AgentSpanService": AgentSpanService(store),
             "spanloom.v1.DatapointService": DatapointService(store),

@@ -78,6 +78,7 @@ class Reason(StrEnum):
     AMBIGUOUS_EVENT = "AMBIGUOUS_EVENT"
     ENTRY_NOT_FOUND = "ENTRY_NOT_FOUND"
     PROJECT_NOT_EMPTY = "PROJECT_NOT_EMPTY"
+    ATTACHMENT_NOT_FOUND = "ATTACHMENT_NOT_FOUND"
 
 
 Noun = Literal[
@@ -95,6 +96,7 @@ Noun = Literal[
     "key",
     "price",
     "entry",
+    "attachment",
 ]
 
 _NOT_FOUND: dict[Noun, Reason] = {
@@ -112,6 +114,7 @@ _NOT_FOUND: dict[Noun, Reason] = {
     "key": Reason.KEY_NOT_FOUND,
     "price": Reason.PRICE_NOT_FOUND,
     "entry": Reason.ENTRY_NOT_FOUND,
+    "attachment": Reason.ATTACHMENT_NOT_FOUND,
 }
 
 

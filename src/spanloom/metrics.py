@@ -36,6 +36,11 @@ REFUSALS: Final = Counter(
 SPANS_STORED: Final = Counter(
     "spanloom_spans_stored", "Spans that were stored, replaced ones too, by API.", ["api"]
 )
+DROPPED: Final = Counter(
+    "spanloom_otlp_dropped",
+    "Log records that say nothing of GenAI, and metrics, which were accepted and dropped.",
+    ["kind"],
+)
 QUEUE_ROWS: Final = Gauge(
     "spanloom_queue_rows", "Rows that wait to be committed.", multiprocess_mode="livesum"
 )
@@ -76,6 +81,11 @@ def stored(adapters: Iterable[str]) -> None:
     """Count spans that were stored, each given by its adapter."""
     for api, number in collections.Counter(adapters).items():
         SPANS_STORED.labels(api or "none").inc(number)
+
+
+def dropped(kind: str, number: int) -> None:
+    """Count what was accepted and dropped: log_record or metric."""
+    DROPPED.labels(kind).inc(number)
 
 
 def process_died(pid: int) -> None:

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from spanloom.adapters.otlp.logs import MISSING
 from spanloom.model import TraceQuery
 from tests.contract.calls import as_dict, export_events, get_event
 from tests.contract.conftest import Project
+from tests.contract.test_otlp_metrics_service import dropped
 from tests.otlp.requests import START, TRACE_ID, chat, request, steps, trace
 
 LOGS = "opentelemetry.proto.collector.logs.v1.LogsService/Export"
@@ -123,7 +125,9 @@ def test_export_reads_the_event_of_the_current_convention(project: Project) -> N
 
 
 def test_export_drops_what_is_not_of_genai_and_what_names_no_span(project: Project) -> None:
+    before = dropped("log_record")
     send(project, record("http.request", {"a": "b"}), record("", "a plain line"))
+    assert dropped("log_record") == before + 2
     send(project, record("gen_ai.user.message", {"content": "hello"}, of_span=False))
     short = {**ASKED, "traceId": "AAE=", "spanId": "AAE="}
     send(project, short)
@@ -207,3 +211,50 @@ def test_export_makes_spans_of_the_events_of_codex(project: Project) -> None:
     assert [event["event_type"] for event in events] == ["tool", "model", "chain", "chain"]
     assert events[0]["outputs"] == {"result": "a.txt"}
     assert events[1]["metadata"]["prompt_tokens"] == 7
+
+
+DETAILS = {
+    "gen_ai.operation.name": "chat",
+    "gen_ai.request.model": "gpt-4o",
+    "gen_ai.provider.name": "openai",
+    "gen_ai.usage.input_tokens": "7",
+    "gen_ai.input.messages": json.dumps(
+        [{"role": "user", "parts": [{"type": "text", "content": "How many?"}]}]
+    ),
+    "gen_ai.output.messages": json.dumps(
+        [{"role": "assistant", "parts": [{"type": "text", "content": "Three."}]}]
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    "records",
+    [[ASKED, ANSWERED], [record("gen_ai.client.inference.operation.details", None, **DETAILS)]],
+    ids=["messages", "details"],
+)
+def test_export_shows_log_events_whose_span_does_not_come(
+    project: Project, records: list[dict[str, Any]]
+) -> None:
+    for each in records:
+        send(project, each)
+    assert [step for step in steps(chat(project)) if step[0] != "agent_start"] == SAID
+    event = get_event(project, SPAN_ID)
+    assert event["event_name"] == records[0]["eventName"]
+    assert not event.get("end_time")
+    [span] = project.send("SpanService/ListSpans").spans
+    assert (span.span_id, len(span.events)) == (SPAN_ID, len(records))
+    assert span.attributes[MISSING].bool_value
+    # The root of the trace, whenever it comes, is not replaced by it.
+    project(SPANS, request({"id": 9, "name": "root"}))
+    send(project, {**records[0], "spanId": "AAAAAAAAAAM="})
+    names = [one.name for one in project.send("TraceService/ListTraces").traces]
+    assert names == ["root"]
+    for fields in ({"seconds": 0}, {}):
+        project(SPANS, request({**CALL, "parent": 9, **fields}))
+        assert [step for step in steps(chat(project)) if step in SAID][:2] == SAID
+        event = get_event(project, SPAN_ID)
+        assert event["event_name"] == "chat gpt-4o"
+        found = project.send("SpanService/GetSpan", traceId=TRACE_ID, spanId=SPAN_ID).span
+        assert MISSING not in found.attributes
+    send(project, *records)
+    assert get_event(project, SPAN_ID)["event_name"] == "chat gpt-4o"

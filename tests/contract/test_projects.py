@@ -31,7 +31,9 @@ READS = [name for name, method in METHODS.items() if method.role == "read"]
 WITHOUT_CONTENTS = [
     *("QueryService/PollTraceChanges", "QueryService/ListProjects"),
     *("FeedbackService/GetFeedbackStats", "AgentSpanService/GetConversationSpans"),
-    "AgentSpanService/GetCustomAttributesSchema",
+    *("AgentSpanService/GetCustomAttributesSchema", "AgentSpanService/GetAgentSpanStats"),
+    # A name that nobody can guess: tests/contract/test_attachment_service.py has the contents.
+    "AttachmentService/GetAttachment",
 ]
 # The project that they name is the one that they are for.
 OF_PROJECTS = ("CatalogService/CreateProject", "CatalogService/DeleteProject")
@@ -113,6 +115,10 @@ def requests(first: str, experiment_id: str = "", text: str = "") -> dict[str, d
         },
         "AgentSpanService/QueryAgentSpans": {"project_id": first},
         "AgentSpanService/GetCustomAttributesSchema": {"project_id": first},
+        "AgentSpanService/GetAgentSpanStats": {
+            "project_id": first,
+            "start": "1970-01-01T00:00:00Z",
+        },
         "DatapointService/CreateDatapoint": {
             "project": first,
             "id": "example",
@@ -224,6 +230,7 @@ def requests(first: str, experiment_id: str = "", text: str = "") -> dict[str, d
         "TraceService/GetTrace": {"traceId": "t"},
         "TraceService/DeleteTrace": {"traceId": "t"},
         "TraceExportService/ExportTrace": {"traceId": "t"},
+        "AttachmentService/GetAttachment": {"digest": "0" * 64},
         "opentelemetry.proto.collector.trace.v1.TraceService/Export": as_dict(
             otlp_request(
                 {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import urllib.request
 
+import httpx
 import pytest
 
 from spanloom.app import methods
@@ -67,3 +68,21 @@ def test_the_switch_leaves_them_out(server: LiveServer) -> None:
     names = {method.full_name for method in methods(server.running.store, logs_and_metrics=False)}
     assert "opentelemetry.proto.collector.trace.v1.TraceService/Export" in names
     assert not [name for name in names if "LogsService" in name or "MetricsService" in name]
+
+
+def test_log_records_in_json_join_their_span(server: LiveServer) -> None:
+    record = {
+        "traceId": "0af7651916cd43dd8448eb211c80319c",
+        "spanId": "00f067aa0ba902b7",
+        "eventName": "gen_ai.user.message",
+        "body": {
+            "kvlistValue": {"values": [{"key": "content", "value": {"stringValue": "How many?"}}]}
+        },
+    }
+    logs = {"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]}
+    key = {"authorization": f"Bearer {server.key('logs in json')}"}
+    url = f"http://{server.running.http_address}"
+    assert httpx.post(f"{url}/v1/logs", json=logs, headers=key).status_code == 200
+    [span] = httpx.get(f"{url}/v1/spans", headers=key).json()["spans"]
+    assert span["spanId"] == record["spanId"]
+    assert [event["name"] for event in span["events"]] == ["gen_ai.user.message"]

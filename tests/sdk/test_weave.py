@@ -44,3 +44,10 @@ def test_the_typed_client_accepts_every_answer(server: LiveServer, run_script: R
     [found] = got["spans"]["spans"]
     assert (found["agent_name"], found["input_tokens"]) == ("Ada", 5)
     assert found["output_messages"][0]["content"] == "hi"
+    [group] = got["groups"]["groups"]
+    assert (group["group_keys"], group["metrics"]) == ({"agent": "Ada"}, {"most": 5})
+    assert group["first_message"] == {"role": "user_message", "text": "hello"}
+    [row] = got["span_stats"]["rows"]
+    assert (row["agent_name"], row["sum_tokens"], row["p95_tokens"]) == ("Ada", 5, 5)
+    assert [one["count"] for one in got["span_bins"]["rows"]] == [1]
+    assert got["not_called"] == []

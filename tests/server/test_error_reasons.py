@@ -245,6 +245,7 @@ FAILURES: dict[str, Callable[[Caller], Any]] = {
     "PRICE_NOT_FOUND": _not_found("PRICE_NOT_FOUND", "DELETE", "/v1/prices/{}"),
     "ENTRY_NOT_FOUND": _not_found("ENTRY_NOT_FOUND", "DELETE", "/v1/charts/{}"),
     "PROJECT_NOT_EMPTY": _project_not_empty,
+    "ATTACHMENT_NOT_FOUND": _not_found("ATTACHMENT_NOT_FOUND", "GET", "/v1/attachments/{}"),
     "REVIEW_NOT_FOUND": _not_found("REVIEW_NOT_FOUND", "DELETE", "/v1/reviews/{}"),
     "EXPIRED_CURSOR": _expired_cursor,
     "READER_TOO_SLOW": lambda _: _body(errors.reader_too_slow(10_001, 10_000, 0)),

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -48,6 +49,7 @@ class Served:
         assert self.process.stdout is not None
         printed = "".join(self.process.stdout.readline() for _ in range(4))
         self.url = re.search(r"gRPC (\S+),", printed)[1]  # type: ignore[index]
+        self.http = re.search(r"HTTP (\S+)", printed)[1]  # type: ignore[index]
         self.key = re.search(r"(sl_\S+)", printed)[1]  # type: ignore[index]
         lines = [json.loads(line) for line in self.log.read_text().splitlines()]
         [self.page] = [line["address"] for line in lines if line["event"] == "metrics"]
@@ -97,10 +99,21 @@ def test_the_page_counts_what_all_processes_did(workers: int, kind: str, tmp_pat
                 client.write_spans([Span(trace_id="t", span_id=f"{number}.{n}") for n in range(5)])
         with Client(served.url, key=served.key) as client, pytest.raises(CallError):
             client.get_span("t", "none")
+        plain: Any = {"resourceLogs": [{"scopeLogs": [{"logRecords": [{}, {}]}]}]}
+        metric = {"resourceMetrics": [{"scopeMetrics": [{"metrics": [{"name": "cpu"}]}]}]}
+        for signal, sent in (("logs", plain), ("metrics", metric)):
+            answer = httpx.post(
+                f"http://{served.http}/v1/{signal}",
+                json=sent,
+                headers={"authorization": f"Bearer {served.key}"},
+            )
+            assert answer.status_code == 200
         assert served.sum("spanloom_calls_total", method=write, code="OK", project="*") == 6
         assert served.sum("spanloom_call_seconds_count", method=write) == 6
         assert served.sum("spanloom_refusals_total", reason="SPAN_NOT_FOUND") == 1
         assert served.sum("spanloom_spans_stored_total", api="native") == 30
+        assert served.sum("spanloom_otlp_dropped_total", kind="log_record") == 2
+        assert served.sum("spanloom_otlp_dropped_total", kind="metric") == 1
         assert served.sum("spanloom_commit_rows_sum") >= 30
         assert served.sum("spanloom_commit_seconds_count") >= 1
         assert served.sum("spanloom_queue_rows") == 0

@@ -68,6 +68,12 @@ export async function send(path: string, request: object, options: Options = {})
   throw await errorOf(response);
 }
 
+/** Where the browser itself gets an attachment of the project. */
+export function attachmentAddress(digest: string): string {
+  const query = new URLSearchParams({ project: project() }).toString();
+  return `${ROOT.pathname}api${path`/v1/attachments/${digest}`}?${query}`;
+}
+
 // A header holds bytes; the server reads UTF-8.
 function encodeHeader(text: string): string {
   return String.fromCharCode(...new TextEncoder().encode(text));

@@ -4,8 +4,21 @@ import { absolute, ago, cost, duration, hiddenCount, ms, revealed, short } from 
 import {
   chipsOf, filterOf, parameters, rangeOf, withCondition, withoutCondition,
 } from "../src/model/filters";
-import { aligned, commonStart, stable } from "../src/model/messages";
+import { aligned, attachmentOf, commonStart, stable } from "../src/model/messages";
 import { transcript } from "../src/pages/markdown";
+
+describe("attachments", () => {
+  const digest = "0123456789abcdef".repeat(4);
+  const uri = (rest: string) => attachmentOf(`attachment:sha256:${digest}?${rest}`);
+
+  it("are what marks of long contents refer to", () => {
+    expect(uri("type=image/svg%2Bxml&size=5000")).toEqual({ digest, type: "image/svg+xml", size: 5000 });
+    expect(uri("type=image/png&size=70")).toBeNull();
+    expect(uri("type=%&size=5000")).toBeNull();
+    expect(attachmentOf(`https://example.com/attachment:sha256:${digest}`)).toBeNull();
+    expect(attachmentOf(`attachment:sha256:../${digest.slice(3)}?type=image/png&size=5000`)).toBeNull();
+  });
+});
 
 describe("format", () => {
   it("writes durations as people read them", () => {

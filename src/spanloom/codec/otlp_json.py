@@ -6,7 +6,7 @@ Protobuf Encoding; protobuf.dev, ProtoJSON Format.
 
 from __future__ import annotations
 
-from spanloom.codec.otlp_parse import parse
+from spanloom.codec.otlp_parse import parse, parse_logs, parse_metrics
 from spanloom.codec.otlp_print import to_json
 
-__all__ = ["parse", "to_json"]
+__all__ = ["parse", "parse_logs", "parse_metrics", "to_json"]

@@ -15,12 +15,19 @@ from __future__ import annotations
 import codecs
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from spanloom.codec import large_json
@@ -37,6 +44,7 @@ from spanloom.codec.otlp_scalars import (
 from spanloom.errors import Reason, invalid_field
 from spanloom.model import Json
 
+Request = TypeVar("Request", bound=Message)
 # Puts a JSON value into a message, or raises ViolationError.
 Fill = Callable[[Any, Json], None]
 
@@ -44,6 +52,7 @@ Fill = Callable[[Any, Json], None]
 IDS: Final = {"trace_id": 16, "span_id": 8, "parent_span_id": 8}
 # As deep as protobuf's binary form may nest: a list takes two of its hundred levels.
 _MAX_DEPTH: Final = 45
+_ALONE: Final = frozenset({Span.DESCRIPTOR.full_name, LogRecord.DESCRIPTOR.full_name})
 # How the name of a span begins that could not be read; the reason follows.
 _REFUSED: Final = "\0refused: "
 _F = FieldDescriptor
@@ -52,17 +61,32 @@ _SPAN_LEVEL: Final = 6
 
 
 def parse(data: bytes) -> ExportTraceServiceRequest:
-    """The request in a JSON document.
+    """The spans in a JSON document, as `_parsed` says."""
+    return _parsed(ExportTraceServiceRequest(), data)
+
+
+def parse_logs(data: bytes) -> ExportLogsServiceRequest:
+    """The log records in a JSON document, as `_parsed` says. One that cannot be read is empty."""
+    return _parsed(ExportLogsServiceRequest(), data)
+
+
+def parse_metrics(data: bytes) -> ExportMetricsServiceRequest:
+    """The metrics in a JSON document, as `_parsed` says: each is empty, for they are counted
+    alone."""
+    return _parsed(ExportMetricsServiceRequest(), data)
+
+
+def _parsed(request: Request, data: bytes) -> Request:
+    """The request filled from a JSON document.
 
     Raises:
         SpanloomError: INVALID_ARGUMENT, which names the path of what is wrong, like
             `resourceSpans[0].scopeSpans[1]`.
     """
-    request = ExportTraceServiceRequest()
     data = data.removeprefix(codecs.BOM_UTF8)
     try:
         document = _document(data)
-        _FILLERS[ExportTraceServiceRequest.DESCRIPTOR.full_name](request, document)
+        _FILLERS[request.DESCRIPTOR.full_name](request, document)
     except ViolationError as error:
         raise invalid_field(_path(error), str(error)) from None
     except ValueError:
@@ -87,17 +111,18 @@ def _document(data: bytes) -> Json:
     return large_json.loads(data.decode(), levels=_SPAN_LEVEL)
 
 
-def _fill_spans(holder: Any, value: Json, fill: Fill) -> None:
-    """As `_fill_all`; a span that cannot be read is refused alone."""
+def _fill_each(holder: Any, value: Json, fill: Fill) -> None:
+    """As `_fill_all`; a span or a log record that cannot be read is refused alone."""
     if type(value) is not list:
         raise ViolationError("must be an array")
     for index, item in enumerate(value):
-        span = holder.add()
+        one = holder.add()
         try:
-            fill(span, item)
+            fill(one, item)
         except ViolationError as error:
-            span.Clear()
-            span.name = f"{_REFUSED}{_path(error)}: {error}"
+            one.Clear()
+            if isinstance(one, Span):
+                one.name = f"{_REFUSED}{_path(error)}: {error}"
         value[index] = None
 
 
@@ -133,7 +158,7 @@ def _field_filler(field: FieldDescriptor) -> Fill:
         full_name = field.message_type.full_name
         one = _FILLERS.get(full_name) or _message_filler(field.message_type)
         if field.is_repeated:
-            fill_all = _fill_spans if full_name == Span.DESCRIPTOR.full_name else _fill_all
+            fill_all = _fill_each if full_name in _ALONE else _fill_all
             return lambda message, value: fill_all(getattr(message, name), value, one)
 
         def fill(message: Any, value: Json) -> None:
@@ -276,5 +301,7 @@ _ANY_FIELDS: Final = {
 _FILLERS: Final[dict[str, Fill]] = {
     KeyValue.DESCRIPTOR.full_name: _fill_key_value,
     AnyValue.DESCRIPTOR.full_name: _fill_any_value,
+    Metric.DESCRIPTOR.full_name: lambda message, value: None,
 }
-_message_filler(ExportTraceServiceRequest.DESCRIPTOR)
+for _message in (ExportTraceServiceRequest, ExportLogsServiceRequest, ExportMetricsServiceRequest):
+    _message_filler(_message.DESCRIPTOR)

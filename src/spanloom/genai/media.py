@@ -24,7 +24,7 @@ def mark_of(part: MediaPart) -> str:
 
 def reference_of(part: MediaPart) -> str:
     """The mark among references: an address as it is, file:<id> for a provider's id, else
-    attachment:sha256:<digest>?type=<type>&size=<bytes>."""
+    attachment:sha256:<digest>?type=<type>&size=<bytes>. AttachmentService has long contents."""
     if part.kind == "uri":
         return part.value
     if part.kind == "file":

@@ -1,5 +1,6 @@
 """The canonical model: plain values that every adapter writes and every view reads."""
 
+from spanloom.model.attachments import Attachment
 from spanloom.model.catalog import (
     Dataset,
     Evaluation,
@@ -55,6 +56,7 @@ __all__ = [
     "STATUSES",
     "AgentQuery",
     "AgentTotals",
+    "Attachment",
     "Chart",
     "ChartPoint",
     "Dataset",

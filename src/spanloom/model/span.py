@@ -169,7 +169,9 @@ class Sent:
     A span that has only its columns, for a store, has the whole `message` in bytes instead, and in
     `envelope` what it shares with other messages: the adapter of this name restores the parts.
     `apart` are bits, one for each of SHOWN_KEYS: whether the message may tell a value under the key
-    that is not the one that columns show. An adapter that does not know sets them all.
+    that is not the one that columns show. An adapter that does not know sets them all. `data` are
+    long contents that the message has as they are, not in base64, in their order, with their media
+    types.
     """
 
     adapter: str = ""
@@ -177,6 +179,7 @@ class Sent:
     message: bytes = b""
     envelope: bytes = b""
     apart: int = EVERY_KEY
+    data: Sequence[tuple[str, bytes]] = ()
 
 
 NO_IO = Io()

@@ -10,6 +10,7 @@ from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2
 
 from spanloom.errors import role_not_allowed
 from spanloom.services.catalog import CatalogService
+from spanloom import metrics
 from spanloom.services.context import CallContext
 from spanloom.v1 import catalog_service_pb2
 
@@ -35,5 +36,13 @@ class OtlpMetricsService:
             if call.role != _ADMIN:
                 raise role_not_allowed(call.role, _ADMIN)
             return await self._catalog.create_metric(request, call)
+        self, request: metrics_service_pb2.ExportMetricsServiceRequest, call: CallContext
+    ) -> metrics_service_pb2.ExportMetricsServiceResponse:
         call.project()  # a header that names another project than the key's is refused
+        number = sum(
+            len(scoped.metrics)
+            for group in request.resource_metrics
+            for scoped in group.scope_metrics
+        )
+        metrics.dropped("metric", number)
         return metrics_service_pb2.ExportMetricsServiceResponse()

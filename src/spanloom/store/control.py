@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from spanloom.model import Feedback, FeedbackQuery, Key, Page, SignInLink
+from spanloom.model import Feedback, FeedbackQuery, Key, Page, SignInLink, Span
 from spanloom.model.patch import Patch
 from spanloom.store.catalog import Catalog, Datasets, Records
 from spanloom.store.evaluations import EvaluationQueue
@@ -86,6 +86,7 @@ class ControlStore(Protocol):
         project: str,
         adapter: str,
         pieces: Mapping[tuple[str, str], Mapping[str, tuple[int, bytes]]],
+        missing: Sequence[Span] = (),
     ) -> None:
         """Append pieces to the messages that an adapter keeps of spans, now and whenever the spans
         are written again; the columns follow.
@@ -95,6 +96,7 @@ class ControlStore(Protocol):
 
         Args:
             pieces: by (trace id, span id), then by digest: a time in nanoseconds, and bytes.
+            missing: what is stored in the place of spans that are not there.
         """
         ...
 

@@ -17,6 +17,7 @@ from typing import Protocol
 from spanloom.model import (
     AgentQuery,
     AgentTotals,
+    Attachment,
     Chart,
     ChartPoint,
     Evaluation,
@@ -265,6 +266,11 @@ class SpanStore(Protocol):
 
     async def find_span(self, project: str, trace_id: str, span_id: str) -> Span | None:
         """The span with these ids."""
+        ...
+
+    async def find_attachment(self, project: str, digest: bytes) -> Attachment | None:
+        """A long content of a message by its SHA-256, which at least one span of the project has;
+        None for none."""
         ...
 
     async def list_spans(

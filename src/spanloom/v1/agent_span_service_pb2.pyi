@@ -238,6 +238,30 @@ class QueryAgentSpansRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class SortBy(_message.Message):
+        """A field to order by."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        FIELD_FIELD_NUMBER: _builtins.int
+        DIRECTION_FIELD_NUMBER: _builtins.int
+        field: _builtins.str
+        """The name of the field."""
+        direction: _builtins.str
+        """`asc` (the default) or `desc`."""
+        def __init__(
+            self,
+            *,
+            field: _builtins.str = ...,
+            direction: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["direction", b"direction", "field", b"field"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     PROJECT_ID_FIELD_NUMBER: _builtins.int
     QUERY_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
@@ -245,6 +269,15 @@ class QueryAgentSpansRequest(_message.Message):
     STARTED_AFTER_FIELD_NUMBER: _builtins.int
     STARTED_BEFORE_FIELD_NUMBER: _builtins.int
     GROUP_BY_FIELD_NUMBER: _builtins.int
+    MEASURES_FIELD_NUMBER: _builtins.int
+    GROUP_FILTERS_FIELD_NUMBER: _builtins.int
+    GROUP_DISTRIBUTIONS_FIELD_NUMBER: _builtins.int
+    SORT_BY_FIELD_NUMBER: _builtins.int
+    INCLUDE_DETAILS_FIELD_NUMBER: _builtins.int
+    INCLUDE_COSTS_FIELD_NUMBER: _builtins.int
+    CUSTOM_ATTR_COLUMNS_FIELD_NUMBER: _builtins.int
+    SIGNAL_FILTERS_FIELD_NUMBER: _builtins.int
+    INSIGHT_FILTERS_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
     """The name of the project, or `entity/project`, of which the whole or the last part is the name.
     Required. A project key accepts only its own project; an instance key accepts any. If the
@@ -254,6 +287,10 @@ class QueryAgentSpansRequest(_message.Message):
     """The maximum number of spans in the page, 1 to 1,000. 0 means 100."""
     offset: _builtins.int
     """The number of latest spans to skip, 0 or more."""
+    include_details: _builtins.bool
+    """Whether groups have their first and last message."""
+    include_costs: _builtins.bool
+    """Accepted for compatibility. Costs are always returned."""
     @_builtins.property
     def query(self) -> _struct_pb2.Struct:
         """A condition on the fields of AgentSpan, as in QueryFeedbackRequest."""
@@ -268,6 +305,49 @@ class QueryAgentSpansRequest(_message.Message):
 
     @_builtins.property
     def group_by(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Struct]:
+        """If set, groups are returned in place of spans. Each element names a value of spans: `key`,
+        `source` (`field`, the default, or `custom_attrs_string`, `_int`, `_float` or `_bool`), and
+        `alias`, the name of the value in the answer. A field is one of AgentSpan, written with dots or
+        underscores, `duration_ms` or `total_tokens`.
+        """
+
+    @_builtins.property
+    def measures(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Struct]:
+        """What is computed of each group: `alias`, `aggregation` (`sum`, `avg`, `min`, `max`, `count`,
+        `count_distinct`, `count_true` or `count_false`), `value` (as in `group_by`; `count` needs none)
+        and `filter`, a condition on spans as `query`.
+        """
+
+    @_builtins.property
+    def group_filters(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Struct]:
+        """Only spans whose groups meet all of these: `measure` as in `measures`, `min` and `max`, and
+        `group_by`, which makes the groups (default: that of the request, otherwise the conversation).
+        """
+
+    @_builtins.property
+    def group_distributions(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Struct]:
+        """The distributions of custom attributes in each group: `alias`, `value`, and `bins` (numbers) or
+        `top_n` (others), 10 if unset.
+        """
+
+    @_builtins.property
+    def sort_by(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueryAgentSpansRequest.SortBy]:
+        """The order: of groups by any field, measure or key of theirs (default: the most spans first), of
+        spans by any field of AgentSpan.
+        """
+
+    @_builtins.property
+    def custom_attr_columns(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Struct]:
+        """Accepted for compatibility. All custom attributes are returned."""
+
+    @_builtins.property
+    def signal_filters(self) -> _struct_pb2.Struct:
+        """Only spans of turns or conversations with such feedback of scorers: one of the `tags`, and a
+        rating for each of `ratings`: `scorer_key`, `op` (`gte`, `gt`, `lte`, `lt` or `eq`), `value`.
+        """
+
+    @_builtins.property
+    def insight_filters(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Struct]:
         """Must be empty."""
 
     def __init__(
@@ -280,10 +360,19 @@ class QueryAgentSpansRequest(_message.Message):
         started_after: _timestamp_pb2.Timestamp | None = ...,
         started_before: _timestamp_pb2.Timestamp | None = ...,
         group_by: _abc.Iterable[_struct_pb2.Struct] | None = ...,
+        measures: _abc.Iterable[_struct_pb2.Struct] | None = ...,
+        group_filters: _abc.Iterable[_struct_pb2.Struct] | None = ...,
+        group_distributions: _abc.Iterable[_struct_pb2.Struct] | None = ...,
+        sort_by: _abc.Iterable[Global___QueryAgentSpansRequest.SortBy] | None = ...,
+        include_details: _builtins.bool = ...,
+        include_costs: _builtins.bool = ...,
+        custom_attr_columns: _abc.Iterable[_struct_pb2.Struct] | None = ...,
+        signal_filters: _struct_pb2.Struct | None = ...,
+        insight_filters: _abc.Iterable[_struct_pb2.Struct] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["query", b"query", "started_after", b"started_after", "started_before", b"started_before"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["query", b"query", "signal_filters", b"signal_filters", "started_after", b"started_after", "started_before", b"started_before"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["group_by", b"group_by", "limit", b"limit", "offset", b"offset", "project_id", b"project_id", "query", b"query", "started_after", b"started_after", "started_before", b"started_before"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["custom_attr_columns", b"custom_attr_columns", "group_by", b"group_by", "group_distributions", b"group_distributions", "group_filters", b"group_filters", "include_costs", b"include_costs", "include_details", b"include_details", "insight_filters", b"insight_filters", "limit", b"limit", "measures", b"measures", "offset", b"offset", "project_id", b"project_id", "query", b"query", "signal_filters", b"signal_filters", "sort_by", b"sort_by", "started_after", b"started_after", "started_before", b"started_before"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -299,14 +388,18 @@ class QueryAgentSpansResponse(_message.Message):
     GROUPS_FIELD_NUMBER: _builtins.int
     TOTAL_COUNT_FIELD_NUMBER: _builtins.int
     total_count: _builtins.int
-    """The number of spans that match."""
+    """The number of spans that match, or of groups."""
     @_builtins.property
     def spans(self) -> _containers.RepeatedCompositeFieldContainer[Global___AgentSpan]:
-        """The spans of the page."""
+        """The spans of the page. Empty with `group_by`."""
 
     @_builtins.property
     def groups(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Struct]:
-        """Always empty."""
+        """The groups of the page: `group_keys`, `span_count`, `invocation_count`, `conversation_count`,
+        `error_count`, `first_seen`, `last_seen`, `first_message`, `last_message`, `agent_names`,
+        `agent_versions`, `conversation_names`, `provider_names`, `request_models`, the totals
+        `total_*`, `metrics` by alias and `distributions` by alias. Empty without `group_by`.
+        """
 
     def __init__(
         self,
@@ -322,6 +415,205 @@ class QueryAgentSpansResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___QueryAgentSpansResponse: _TypeAlias = QueryAgentSpansResponse  # noqa: Y015
+
+@_typing.final
+class GetAgentSpanStatsRequest(_message.Message):
+    """The spans to aggregate, and how."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    QUERY_FIELD_NUMBER: _builtins.int
+    BUCKET_BY_FIELD_NUMBER: _builtins.int
+    GRANULARITY_FIELD_NUMBER: _builtins.int
+    GROUP_BY_FIELD_NUMBER: _builtins.int
+    GROUP_FILTERS_FIELD_NUMBER: _builtins.int
+    GROUP_LIMIT_FIELD_NUMBER: _builtins.int
+    METRICS_FIELD_NUMBER: _builtins.int
+    SIGNAL_FILTERS_FIELD_NUMBER: _builtins.int
+    INSIGHT_FILTERS_FIELD_NUMBER: _builtins.int
+    TIMEZONE_FIELD_NUMBER: _builtins.int
+    project_id: _builtins.str
+    """The name of the project, or `entity/project`, of which the whole or the last part is the name.
+    Required. A project key accepts only its own project; an instance key accepts any. If the
+    header `x-spanloom-project` is set, it must name the same project.
+    """
+    granularity: _builtins.int
+    """The length of a bucket of time in seconds. 0 means a length that gives at most 100 buckets."""
+    group_limit: _builtins.int
+    """The maximum number of groups: those with the most spans. 0 means all."""
+    timezone: _builtins.str
+    """Accepted for compatibility. Buckets are aligned to UTC."""
+    @_builtins.property
+    def start(self) -> _timestamp_pb2.Timestamp:
+        """The time from which spans started. Required."""
+
+    @_builtins.property
+    def end(self) -> _timestamp_pb2.Timestamp:
+        """The time before which spans started. If unset, the time of the call."""
+
+    @_builtins.property
+    def query(self) -> _struct_pb2.Struct:
+        """A condition on the fields of AgentSpan, as in QueryFeedbackRequest."""
+
+    @_builtins.property
+    def bucket_by(self) -> _struct_pb2.Struct:
+        """The buckets. Unset, or with the `type` `time`: by the start of the spans. With the `type`
+        `number`: by ranges of a number, `value` of each span, or `measure` of each group by `group_by`
+        (all as in QueryAgentSpansRequest), in `bins` (10 if unset) from `min` to `max` (those of the
+        spans if unset); `alias` is the name of the bucket in the answer.
+        """
+
+    @_builtins.property
+    def group_by(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Struct]:
+        """The values by which spans are grouped in each bucket of time, as in QueryAgentSpansRequest."""
+
+    @_builtins.property
+    def group_filters(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Struct]:
+        """As in QueryAgentSpansRequest."""
+
+    @_builtins.property
+    def metrics(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Struct]:
+        """What is aggregated: `alias`, `value` (as in `group_by`), `value_type` (`number`, `boolean`,
+        `string` or `datetime`), `aggregations` as in QueryAgentSpansRequest, and `percentiles`, 0 to
+        100. With neither of the last two, those that suit the type.
+        """
+
+    @_builtins.property
+    def signal_filters(self) -> _struct_pb2.Struct:
+        """As in QueryAgentSpansRequest."""
+
+    @_builtins.property
+    def insight_filters(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Struct]:
+        """Must be empty."""
+
+    def __init__(
+        self,
+        *,
+        project_id: _builtins.str = ...,
+        start: _timestamp_pb2.Timestamp | None = ...,
+        end: _timestamp_pb2.Timestamp | None = ...,
+        query: _struct_pb2.Struct | None = ...,
+        bucket_by: _struct_pb2.Struct | None = ...,
+        granularity: _builtins.int = ...,
+        group_by: _abc.Iterable[_struct_pb2.Struct] | None = ...,
+        group_filters: _abc.Iterable[_struct_pb2.Struct] | None = ...,
+        group_limit: _builtins.int = ...,
+        metrics: _abc.Iterable[_struct_pb2.Struct] | None = ...,
+        signal_filters: _struct_pb2.Struct | None = ...,
+        insight_filters: _abc.Iterable[_struct_pb2.Struct] | None = ...,
+        timezone: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bucket_by", b"bucket_by", "end", b"end", "query", b"query", "signal_filters", b"signal_filters", "start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bucket_by", b"bucket_by", "end", b"end", "granularity", b"granularity", "group_by", b"group_by", "group_filters", b"group_filters", "group_limit", b"group_limit", "insight_filters", b"insight_filters", "metrics", b"metrics", "project_id", b"project_id", "query", b"query", "signal_filters", b"signal_filters", "start", b"start", "timezone", b"timezone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAgentSpanStatsRequest: _TypeAlias = GetAgentSpanStatsRequest  # noqa: Y015
+
+@_typing.final
+class GetAgentSpanStatsResponse(_message.Message):
+    """The aggregated spans."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Column(_message.Message):
+        """What a column of the rows is."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        NAME_FIELD_NUMBER: _builtins.int
+        ROLE_FIELD_NUMBER: _builtins.int
+        VALUE_TYPE_FIELD_NUMBER: _builtins.int
+        METRIC_FIELD_NUMBER: _builtins.int
+        AGGREGATION_FIELD_NUMBER: _builtins.int
+        name: _builtins.str
+        """The name in the rows: `timestamp`; the alias or the key of a group; the alias of the bucket
+        with `_min` and `_max`; `count`; and of a metric `<aggregation>_<alias>`, or `p95_<alias>`.
+        """
+        role: _builtins.str
+        """`time`, `bucket`, `group` or `metric`."""
+        value_type: _builtins.str
+        """`datetime`, `number`, `boolean` or `string`."""
+        metric: _builtins.str
+        """The alias of the metric."""
+        aggregation: _builtins.str
+        """The aggregation of the metric."""
+        def __init__(
+            self,
+            *,
+            name: _builtins.str = ...,
+            role: _builtins.str = ...,
+            value_type: _builtins.str = ...,
+            metric: _builtins.str | None = ...,
+            aggregation: _builtins.str | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_aggregation", b"_aggregation", "_metric", b"_metric", "aggregation", b"aggregation", "metric", b"metric"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_aggregation", b"_aggregation", "_metric", b"_metric", "aggregation", b"aggregation", "metric", b"metric", "name", b"name", "role", b"role", "value_type", b"value_type"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType__aggregation: _TypeAlias = _typing.Literal["aggregation"]  # noqa: Y015
+        _WhichOneofArgType__aggregation: _TypeAlias = _typing.Literal["_aggregation", b"_aggregation"]  # noqa: Y015
+        _WhichOneofReturnType__metric: _TypeAlias = _typing.Literal["metric"]  # noqa: Y015
+        _WhichOneofArgType__metric: _TypeAlias = _typing.Literal["_metric", b"_metric"]  # noqa: Y015
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__aggregation) -> _WhichOneofReturnType__aggregation | None: ...
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__metric) -> _WhichOneofReturnType__metric | None: ...
+
+    BUCKET_TYPE_FIELD_NUMBER: _builtins.int
+    COLUMNS_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    GRANULARITY_FIELD_NUMBER: _builtins.int
+    TIMEZONE_FIELD_NUMBER: _builtins.int
+    bucket_type: _builtins.str
+    """`time` or `number`."""
+    granularity: _builtins.int
+    """The length of a bucket of time in seconds."""
+    timezone: _builtins.str
+    """Always `UTC`."""
+    @_builtins.property
+    def columns(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetAgentSpanStatsResponse.Column]:
+        """The columns."""
+
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Struct]:
+        """The buckets, by time or by number. Those of time that have no spans are left out."""
+
+    @_builtins.property
+    def start(self) -> _timestamp_pb2.Timestamp:
+        """The start of the range."""
+
+    @_builtins.property
+    def end(self) -> _timestamp_pb2.Timestamp:
+        """The end of the range."""
+
+    def __init__(
+        self,
+        *,
+        bucket_type: _builtins.str = ...,
+        columns: _abc.Iterable[Global___GetAgentSpanStatsResponse.Column] | None = ...,
+        rows: _abc.Iterable[_struct_pb2.Struct] | None = ...,
+        start: _timestamp_pb2.Timestamp | None = ...,
+        end: _timestamp_pb2.Timestamp | None = ...,
+        granularity: _builtins.int | None = ...,
+        timezone: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_granularity", b"_granularity", "end", b"end", "granularity", b"granularity", "start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_granularity", b"_granularity", "bucket_type", b"bucket_type", "columns", b"columns", "end", b"end", "granularity", b"granularity", "rows", b"rows", "start", b"start", "timezone", b"timezone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__granularity: _TypeAlias = _typing.Literal["granularity"]  # noqa: Y015
+    _WhichOneofArgType__granularity: _TypeAlias = _typing.Literal["_granularity", b"_granularity"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__granularity) -> _WhichOneofReturnType__granularity | None: ...
+
+Global___GetAgentSpanStatsResponse: _TypeAlias = GetAgentSpanStatsResponse  # noqa: Y015
 
 @_typing.final
 class GetCustomAttributesSchemaRequest(_message.Message):

@@ -45,6 +45,11 @@ class AgentSpanServiceStub:
                 request_serializer=spanloom_dot_v1_dot_agent__span__service__pb2.QueryAgentSpansRequest.SerializeToString,
                 response_deserializer=spanloom_dot_v1_dot_agent__span__service__pb2.QueryAgentSpansResponse.FromString,
                 _registered_method=True)
+        self.GetAgentSpanStats = channel.unary_unary(
+                '/spanloom.v1.AgentSpanService/GetAgentSpanStats',
+                request_serializer=spanloom_dot_v1_dot_agent__span__service__pb2.GetAgentSpanStatsRequest.SerializeToString,
+                response_deserializer=spanloom_dot_v1_dot_agent__span__service__pb2.GetAgentSpanStatsResponse.FromString,
+                _registered_method=True)
         self.GetCustomAttributesSchema = channel.unary_unary(
                 '/spanloom.v1.AgentSpanService/GetCustomAttributesSchema',
                 request_serializer=spanloom_dot_v1_dot_agent__span__service__pb2.GetCustomAttributesSchemaRequest.SerializeToString,
@@ -69,13 +74,25 @@ class AgentSpanServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def QueryAgentSpans(self, request, context):
-        """Lists one page of the spans that meet the conditions, latest first. The server looks at up to
-        10,000 spans, and for about two seconds; where more may match, the header
+        """Lists one page of the spans that meet the conditions, latest first, or of their groups. The
+        server looks at up to 10,000 spans, and for about two seconds; where more may match, the header
         `x-total-is-lower-bound` is `true`.
 
-        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for an invalid `query`, a negative `limit`
-        or `offset`, and for `group_by`, which is not served; and PERMISSION_DENIED
-        (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is not the project of the key.
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, and
+        PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is not the project of the
+        key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetAgentSpanStats(self, request, context):
+        """Aggregates the spans that meet the conditions by time or by ranges of a number. The server looks
+        at spans as QueryAgentSpans does.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, also for
+        more than 10,000 buckets; and PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id`
+        is not the project of the key.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -105,6 +122,11 @@ def add_AgentSpanServiceServicer_to_server(servicer, server):
                     servicer.QueryAgentSpans,
                     request_deserializer=spanloom_dot_v1_dot_agent__span__service__pb2.QueryAgentSpansRequest.FromString,
                     response_serializer=spanloom_dot_v1_dot_agent__span__service__pb2.QueryAgentSpansResponse.SerializeToString,
+            ),
+            'GetAgentSpanStats': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAgentSpanStats,
+                    request_deserializer=spanloom_dot_v1_dot_agent__span__service__pb2.GetAgentSpanStatsRequest.FromString,
+                    response_serializer=spanloom_dot_v1_dot_agent__span__service__pb2.GetAgentSpanStatsResponse.SerializeToString,
             ),
             'GetCustomAttributesSchema': grpc.unary_unary_rpc_method_handler(
                     servicer.GetCustomAttributesSchema,
@@ -167,6 +189,33 @@ class AgentSpanService:
             '/spanloom.v1.AgentSpanService/QueryAgentSpans',
             spanloom_dot_v1_dot_agent__span__service__pb2.QueryAgentSpansRequest.SerializeToString,
             spanloom_dot_v1_dot_agent__span__service__pb2.QueryAgentSpansResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAgentSpanStats(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/spanloom.v1.AgentSpanService/GetAgentSpanStats',
+            spanloom_dot_v1_dot_agent__span__service__pb2.GetAgentSpanStatsRequest.SerializeToString,
+            spanloom_dot_v1_dot_agent__span__service__pb2.GetAgentSpanStatsResponse.FromString,
             options,
             channel_credentials,
             insecure,

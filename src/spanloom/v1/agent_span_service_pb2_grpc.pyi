@@ -42,13 +42,21 @@ class AgentSpanServiceStub:
     key.
     """
     QueryAgentSpans: _grpc.UnaryUnaryMultiCallable[_agent_span_service_pb2.QueryAgentSpansRequest, _agent_span_service_pb2.QueryAgentSpansResponse]
-    """Lists one page of the spans that meet the conditions, latest first. The server looks at up to
-    10,000 spans, and for about two seconds; where more may match, the header
+    """Lists one page of the spans that meet the conditions, latest first, or of their groups. The
+    server looks at up to 10,000 spans, and for about two seconds; where more may match, the header
     `x-total-is-lower-bound` is `true`.
 
-    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for an invalid `query`, a negative `limit`
-    or `offset`, and for `group_by`, which is not served; and PERMISSION_DENIED
-    (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is not the project of the key.
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, and
+    PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is not the project of the
+    key.
+    """
+    GetAgentSpanStats: _grpc.UnaryUnaryMultiCallable[_agent_span_service_pb2.GetAgentSpanStatsRequest, _agent_span_service_pb2.GetAgentSpanStatsResponse]
+    """Aggregates the spans that meet the conditions by time or by ranges of a number. The server looks
+    at spans as QueryAgentSpans does.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, also for
+    more than 10,000 buckets; and PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id`
+    is not the project of the key.
     """
     GetCustomAttributesSchema: _grpc.UnaryUnaryMultiCallable[_agent_span_service_pb2.GetCustomAttributesSchemaRequest, _agent_span_service_pb2.GetCustomAttributesSchemaResponse]
     """Lists the keys of the custom attributes of the latest spans that meet the conditions, ordered by
@@ -73,13 +81,21 @@ class AgentSpanServiceAsyncStub(AgentSpanServiceStub):
     key.
     """
     QueryAgentSpans: _aio.UnaryUnaryMultiCallable[_agent_span_service_pb2.QueryAgentSpansRequest, _agent_span_service_pb2.QueryAgentSpansResponse]  # type: ignore[assignment]
-    """Lists one page of the spans that meet the conditions, latest first. The server looks at up to
-    10,000 spans, and for about two seconds; where more may match, the header
+    """Lists one page of the spans that meet the conditions, latest first, or of their groups. The
+    server looks at up to 10,000 spans, and for about two seconds; where more may match, the header
     `x-total-is-lower-bound` is `true`.
 
-    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for an invalid `query`, a negative `limit`
-    or `offset`, and for `group_by`, which is not served; and PERMISSION_DENIED
-    (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is not the project of the key.
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, and
+    PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is not the project of the
+    key.
+    """
+    GetAgentSpanStats: _aio.UnaryUnaryMultiCallable[_agent_span_service_pb2.GetAgentSpanStatsRequest, _agent_span_service_pb2.GetAgentSpanStatsResponse]  # type: ignore[assignment]
+    """Aggregates the spans that meet the conditions by time or by ranges of a number. The server looks
+    at spans as QueryAgentSpans does.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, also for
+    more than 10,000 buckets; and PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id`
+    is not the project of the key.
     """
     GetCustomAttributesSchema: _aio.UnaryUnaryMultiCallable[_agent_span_service_pb2.GetCustomAttributesSchemaRequest, _agent_span_service_pb2.GetCustomAttributesSchemaResponse]  # type: ignore[assignment]
     """Lists the keys of the custom attributes of the latest spans that meet the conditions, ordered by
@@ -113,13 +129,27 @@ class AgentSpanServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _agent_span_service_pb2.QueryAgentSpansRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_agent_span_service_pb2.QueryAgentSpansResponse, _abc.Awaitable[_agent_span_service_pb2.QueryAgentSpansResponse]]:
-        """Lists one page of the spans that meet the conditions, latest first. The server looks at up to
-        10,000 spans, and for about two seconds; where more may match, the header
+        """Lists one page of the spans that meet the conditions, latest first, or of their groups. The
+        server looks at up to 10,000 spans, and for about two seconds; where more may match, the header
         `x-total-is-lower-bound` is `true`.
 
-        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for an invalid `query`, a negative `limit`
-        or `offset`, and for `group_by`, which is not served; and PERMISSION_DENIED
-        (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is not the project of the key.
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, and
+        PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is not the project of the
+        key.
+        """
+
+    @_abc_1.abstractmethod
+    def GetAgentSpanStats(
+        self,
+        request: _agent_span_service_pb2.GetAgentSpanStatsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_span_service_pb2.GetAgentSpanStatsResponse, _abc.Awaitable[_agent_span_service_pb2.GetAgentSpanStatsResponse]]:
+        """Aggregates the spans that meet the conditions by time or by ranges of a number. The server looks
+        at spans as QueryAgentSpans does.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, also for
+        more than 10,000 buckets; and PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id`
+        is not the project of the key.
         """
 
     @_abc_1.abstractmethod

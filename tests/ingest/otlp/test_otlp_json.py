@@ -221,3 +221,29 @@ def test_the_answer_is_written_too() -> None:
     assert orjson.loads(otlp_json.to_json(answer)) == {
         "partialSuccess": {"rejectedSpans": "1", "errorMessage": "why"}
     }
+
+
+def test_log_records_are_read_and_metrics_are_counted() -> None:
+    """The ids are in hex, as the JSON of OTLP has them."""
+    good = {
+        "traceId": "0af7651916cd43dd8448eb211c80319c",
+        "spanId": "00f067aa0ba902b7",
+        "timeUnixNano": "5",
+        "severityNumber": "SEVERITY_NUMBER_INFO",
+        "eventName": "gen_ai.choice",
+        "body": {"stringValue": "said"},
+        "attributes": [{"key": "a", "value": {"intValue": 1}}],
+    }
+    bad = {**good, "spanId": "not hex"}
+    logs = {"resourceLogs": [{"scopeLogs": [{"logRecords": [bad, good]}]}]}
+    [group] = otlp_json.parse_logs(json.dumps(logs).encode()).resource_logs
+    empty, record = group.scope_logs[0].log_records
+    assert empty == type(empty)()
+    assert record.trace_id.hex() == good["traceId"]
+    assert record.span_id.hex() == good["spanId"]
+    assert (record.time_unix_nano, record.severity_number) == (5, 9)
+    assert (record.event_name, record.body.string_value) == ("gen_ai.choice", "said")
+    metric = {"name": "m", "histogram": {"dataPoints": [{"count": "x"}]}}
+    metrics = {"resourceMetrics": [{"scopeMetrics": [{"metrics": [metric, metric]}]}]}
+    [measured] = otlp_json.parse_metrics(json.dumps(metrics).encode()).resource_metrics
+    assert len(measured.scope_metrics[0].metrics) == 2

@@ -27,6 +27,7 @@ type register func(context.Context, *runtime.ServeMux, *grpc.ClientConn) error
 
 var services = []register{
 	spanloom.RegisterAgentChatServiceHandler,
+	spanloom.RegisterAttachmentServiceHandler,
 	spanloom.RegisterChatServiceHandler,
 	spanloom.RegisterDatasetServiceHandler,
 	spanloom.RegisterEvaluatorServiceHandler,

@@ -1,5 +1,5 @@
-"""Goes through the methods of Weave's typed client that have to do with agents and feedback, with
-strict validation of every answer, and prints what they gave."""
+"""Goes through every method of Weave's typed client that has to do with agents and feedback, with
+strict validation of every answer, and prints what they gave, and which methods were not called."""
 
 from __future__ import annotations
 
@@ -11,13 +11,43 @@ from typing import Any
 from weave.vendor.weave_server_sdk import WeaveTrace
 
 project = os.environ["PROJECT"]
-client = WeaveTrace(
+real = WeaveTrace(
     base_url=os.environ["URL"],
     username="api",
     password=os.environ["KEY"],
     _strict_response_validation=True,
 )
 got: dict[str, Any] = {}
+left: set[str] = set()
+
+
+class Noted:
+    """A resource of the client with all of its methods in `left`, until they are called."""
+
+    def __init__(self, resource: Any, path: str) -> None:
+        for name in dir(type(resource)):
+            if name.startswith(("_", "with_")):
+                continue
+            inner, at = getattr(resource, name), f"{path}.{name}"
+            setattr(self, name, noted(inner, at) if callable(inner) else Noted(inner, at))
+
+
+def noted(method: Any, path: str) -> Any:
+    left.add(path)
+
+    def call(**arguments: Any) -> Any:
+        left.discard(path)
+        return method(**arguments)
+
+    return call
+
+
+class Client:
+    agents: Any = Noted(real.agents, "agents")
+    feedback: Any = Noted(real.feedback, "feedback")
+
+
+client = Client()
 
 
 def keep(name: str, answer: Any) -> None:
@@ -68,4 +98,41 @@ keep(
 )
 keep("spans", client.agents.spans.query(project_id=project, limit=5))
 keep("attributes", client.agents.spans.custom_attrs_schema(project_id=project))
+tokens = {"key": "input_tokens"}
+keep(
+    "groups",
+    client.agents.spans.query(
+        project_id=project,
+        group_by=[{"key": "agent_name", "alias": "agent"}],
+        measures=[{"alias": "most", "aggregation": "max", "value": tokens}],
+        group_filters=[{"measure": {"alias": "n", "aggregation": "count"}, "min": 1}],
+        group_distributions=[
+            {"alias": "kinds", "value": {"source": "custom_attrs_string", "key": "kind"}}
+        ],
+        sort_by=[{"field": "span_count", "direction": "desc"}],
+        include_details=True,
+    ),
+)
+metric = {"alias": "tokens", "value": tokens, "value_type": "number", "percentiles": [95]}
+begin = "1970-01-01T00:00:00Z"
+keep(
+    "span_stats",
+    client.agents.spans.stats(
+        project_id=project,
+        start=begin,
+        end="1970-01-01T00:01:00Z",
+        metrics=[{**metric, "aggregations": ["sum", "avg"]}],
+        group_by=[{"key": "agent_name"}],
+    ),
+)
+keep(
+    "span_bins",
+    client.agents.spans.stats(
+        project_id=project,
+        start=begin,
+        metrics=[metric],
+        bucket_by={"type": "number", "value": {"source": "derived", "key": "duration_ms"}},
+    ),
+)
+got["not_called"] = sorted(left)
 print(json.dumps(got))

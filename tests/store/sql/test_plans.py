@@ -217,6 +217,7 @@ QUERIES: dict[str, tuple[Call, str]] = {
         lambda s, p: s.list_feedback(p, FeedbackQuery(trace_ids=["t5"], span_id="5"), limit=5),
         "feedback_target",
     ),
+    "attachment": (lambda s, p: s.find_attachment(p, b"x"), "attachments_pkey"),
     "projects": (lambda s, p: s.list_projects(after="a", limit=5), "projects_pkey"),
 }
 
@@ -250,6 +251,8 @@ def explain(engine: Engine, statements: list[tuple[str, Any]]) -> str:
     # A part of a word is looked for in all words: they are few. So is what has changed since the
     # sums were made, and so are cursors.
     few = {"words", "usage_cursor", "usage_retired", "usage_moved", "cursors"}
+    # sums were made, and since attachments were deleted.
+    few = {"words", "usage_cursor", "usage_retired", "usage_moved", "released_attachments"}
     known = [*(tables.metadata.tables.keys() - few), "event_ids", "recent_event_ids"]
     names = "|".join(known)
     whole = re.compile(rf"(SCAN|Seq Scan on) ({names})\b")

@@ -16,6 +16,28 @@ export function stable(value: unknown): string {
       : part) ?? "";
 }
 
+export interface Attachment {
+  digest: string;
+  type: string;
+  /** In bytes. */
+  size: number;
+}
+
+/** Contents of fewer bytes are only in their span. */
+const LEAST_ATTACHMENT = 4096;
+
+/** The attachment that a mark of media refers to; null for any other address. */
+export function attachmentOf(uri: string): Attachment | null {
+  const found = /^attachment:sha256:([0-9a-f]{64})\?type=([^&]*)&size=(\d+)$/.exec(uri);
+  const size = Number(found?.[3] ?? 0);
+  if (!found || size < LEAST_ATTACHMENT) return null;
+  try {
+    return { digest: found[1]!, type: decodeURIComponent(found[2]!), size };
+  } catch {
+    return null;
+  }
+}
+
 export interface Aligned<T> {
   a: T | null;
   b: T | null;

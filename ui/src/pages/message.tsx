@@ -2,8 +2,9 @@
 import type { ChatMessageJson } from "#api/chat_pb";
 import type { MediaJson, TextCutJson } from "#api/span_pb";
 import { useEffect, useState } from "preact/hooks";
-import { project } from "../api";
+import { attachmentAddress, project } from "../api";
 import { cost, duration, ms, short } from "../model/format";
+import { type Attachment, attachmentOf } from "../model/messages";
 import { Sent, Time } from "../parts/small";
 import { JsonView, Text } from "../parts/text";
 import { to } from "../place";
@@ -188,10 +189,25 @@ function toolNames(tools: unknown): string {
 
 const SHOWN = /^image\/(png|jpeg|gif|webp)$/;
 
-/** Media: images that the span contains are drawn, others are named; nothing is fetched. */
+/** Media: images that the span contains are drawn, others are named; nothing is fetched from other
+ * hosts. */
 export function MediaList({ media }: { media: readonly MediaJson[] | undefined }) {
   if (!media?.length) return null;
   return <div class="media">{media.map((one, at) => <MediaView key={at} media={one} />)}</div>;
+}
+
+function AttachmentView({ attachment }: { attachment: Attachment }) {
+  const [isLost, setLost] = useState(false);
+  const { digest, type, size } = attachment;
+  const address = attachmentAddress(digest);
+  if (SHOWN.test(type) && !isLost) {
+    return <img src={address} alt={`sent as ${type}`} loading="lazy" onError={() => setLost(true)} />;
+  }
+  return (
+    <a class="medium" href={address} download={digest}>
+      <code><Sent text={type} /></code> {short(size)} bytes
+    </a>
+  );
 }
 
 function MediaView({ media }: { media: MediaJson }) {
@@ -204,6 +220,8 @@ function MediaView({ media }: { media: MediaJson }) {
     setAddress(url);
     return () => URL.revokeObjectURL(url);
   }, [media.data]);
+  const attachment = attachmentOf(media.uri ?? "");
+  if (attachment) return <AttachmentView attachment={attachment} />;
   if (address) return <img src={address} alt={`sent as ${media.mimeType}`} />;
   return (
     <span class="medium">

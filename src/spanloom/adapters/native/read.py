@@ -28,7 +28,7 @@ from spanloom.adapters.native.kinds import (
     kind_of_operation,
 )
 from spanloom.adapters.native.recording import recorded_json
-from spanloom.adapters.native.values import messages_of
+from spanloom.adapters.native.values import messages_of, sent_of
 from spanloom.codec.required_fields import missing_fields
 from spanloom.codec.struct_reader import struct_object, value_object
 from spanloom.codec.timestamps import ns_from_timestamp, timestamp_from_ns
@@ -137,7 +137,7 @@ def _brief(sent: pb.Span, whole: pb.Span, received_ns: int, conversation_id: str
     if kept.HasField("evaluation"):
         kept.evaluation.ClearField("sampled")
     kept.update_time.CopyFrom(timestamp_from_ns(received_ns))
-    span.sent = Sent(NATIVE, message=kept.SerializeToString(deterministic=True))
+    span.sent = sent_of(kept)
     return span
 
 

@@ -11,9 +11,10 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from spanloom.codec.base64_runs import LEAST_CONTENT
 from spanloom.codec.json_fields import put_json
 from spanloom.codec.struct_reader import value_object
-from spanloom.model import Json
+from spanloom.model import Json, Sent
 from spanloom.model.genai import (
     GenAiMessage,
     MediaPart,
@@ -24,6 +25,7 @@ from spanloom.model.genai import (
     ToolCallPart,
     ToolResultPart,
 )
+from spanloom.model.span import NATIVE
 from spanloom.v1 import span_pb2
 
 _NO_NUMBERS: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -89,6 +91,21 @@ def _fill_value(message: span_pb2.AttributeValue, value: Json) -> None:
             message.double_value = _NO_NUMBERS[inner]
         elif tag == "strindex":
             message.int_value = inner
+
+
+def sent_of(span: span_pb2.Span) -> Sent:
+    """What is kept of a span."""
+    message = span.SerializeToString(deterministic=True)
+    if len(message) < LEAST_CONTENT:
+        return Sent(NATIVE, message=message)
+    media = [
+        part.media
+        for messages in (span.input_messages, span.output_messages)
+        for said in messages
+        for part in said.parts
+        if len(part.media.data) >= LEAST_CONTENT
+    ]
+    return Sent(NATIVE, message=message, data=[(each.mime_type, each.data) for each in media])
 
 
 def messages_of(messages: Iterable[span_pb2.ModelMessage]) -> tuple[GenAiMessage, ...]:

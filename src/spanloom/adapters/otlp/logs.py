@@ -9,6 +9,10 @@ record that comes twice is one event or one span.
 Sources: opentelemetry/proto/logs/v1/logs.proto; open-telemetry/semantic-conventions,
 docs/gen-ai/gen-ai-events.md; docs.claude.com, Claude Code, Monitoring usage; openai/codex,
 docs/config.md.
+
+A span may never come, for it was sampled out or its exporter failed. So for each span that records
+name there is another one, which is stored where the span is not: open, with the attributes of the
+first record and `spanloom.span_missing`, below a parent that nobody knows. The span replaces it.
 """
 
 from __future__ import annotations
@@ -24,6 +28,10 @@ from spanloom.adapters.otlp.attributes import attributes_json, plain_attributes
 from spanloom.model import MAX_TIME_NS, Json
 
 EVENTS: Final = ("gen_ai.", "claude_code.", "codex.")
+# The attribute of a span that did not come.
+MISSING: Final = "spanloom.span_missing"
+# A span without a parent would be its trace's root, and name it.
+_UNKNOWN_PARENT: Final = b"\xff" * 8
 _OWN_SPANS: Final = ("claude_code.", "codex.")
 _SESSIONS: Final = ("session.id", "conversation.id")
 _PROMPT: Final = "prompt.id"
@@ -35,10 +43,17 @@ _DIGEST_BYTES: Final = 16
 
 @dataclass(slots=True)
 class Logs:
-    """What records say: pieces of the messages of spans, by (trace id, span id) and then by digest;
-    spans of their own, with what is around them; and how many records say nothing of GenAI."""
+    """What records say, with what is around it.
+
+    Attributes:
+        pieces: Of the messages of spans, by (trace id, span id) and then by digest.
+        missing: What is stored for these spans until they come.
+        spans: Those of records that name no span.
+        dropped: How many records say nothing of GenAI.
+    """
 
     pieces: dict[tuple[str, str], dict[str, tuple[int, bytes]]] = field(default_factory=dict)
+    missing: list[trace_pb2.ResourceSpans] = field(default_factory=list)
     spans: list[trace_pb2.ResourceSpans] = field(default_factory=list)
     dropped: int = 0
 
@@ -48,37 +63,43 @@ def read_logs(groups: Iterable[Any], *, received_ns: int) -> Logs:
     found = Logs()
     for group in groups:
         for scoped in group.scope_logs:
-            own = [
-                span
-                for record in scoped.log_records
-                if (span := _read(record, found, received_ns)) is not None
-            ]
+            own: list[trace_pb2.Span] = []
+            missing: list[trace_pb2.Span] = []
+            for record in scoped.log_records:
+                found.dropped += not _read(record, found.pieces, own, missing, received_ns)
             if own:
                 found.spans.append(_around(group, scoped, own))
+            if missing:
+                found.missing.append(_around(group, scoped, missing))
     return found
 
 
-def _read(record: Any, found: Logs, received_ns: int) -> trace_pb2.Span | None:
-    """Put a record where it belongs; the span that it is itself."""
+def _read(
+    record: Any,
+    pieces: dict[tuple[str, str], dict[str, tuple[int, bytes]]],
+    own: list[trace_pb2.Span],
+    missing: list[trace_pb2.Span],
+    received_ns: int,
+) -> bool:
+    """Put a record where it belongs; whether there is such a place."""
     name = _name(record)
     if not name.startswith(EVENTS):
-        found.dropped += 1
-        return None
+        return False
     time_ns = min(record.time_unix_nano or record.observed_time_unix_nano, MAX_TIME_NS)
     if any(record.trace_id) and any(record.span_id):
         if (len(record.trace_id), len(record.span_id)) != (16, 8):
-            found.dropped += 1
-            return None
+            return False
         piece = trace_pb2.Span(events=[_event(record, name, time_ns)]).SerializeToString()
         key = record.trace_id.hex(), record.span_id.hex()
-        of_span = found.pieces.setdefault(key, {})
-        of_span.setdefault(_digest(piece).hex(), (time_ns, piece))
-        return None
+        if key not in pieces:
+            missing.append(_missing(record, name, time_ns or received_ns))
+        pieces.setdefault(key, {}).setdefault(_digest(piece).hex(), (time_ns, piece))
+        return True
     attributes = plain_attributes(attributes_json(record.attributes)) if record.attributes else {}
     if not name.startswith(_OWN_SPANS) or not (session := _text(attributes, *_SESSIONS)):
-        found.dropped += 1
-        return None
-    return _span(record, name, session, attributes, time_ns or received_ns)
+        return False
+    own.append(_span(record, name, session, attributes, time_ns or received_ns))
+    return True
 
 
 def _name(record: Any) -> str:
@@ -100,6 +121,19 @@ def _event(record: Any, name: str, time_ns: int) -> trace_pb2.Span.Event:
     if record.HasField("body"):
         event.attributes.add(key="body").value.CopyFrom(record.body)
     return event
+
+
+def _missing(record: Any, name: str, start_ns: int) -> trace_pb2.Span:
+    span = trace_pb2.Span(
+        trace_id=record.trace_id,
+        span_id=record.span_id,
+        parent_span_id=_UNKNOWN_PARENT,
+        name=name,
+        start_time_unix_nano=start_ns,
+        attributes=record.attributes,
+    )
+    span.attributes.add(key=MISSING).value.bool_value = True
+    return span
 
 
 def _span(

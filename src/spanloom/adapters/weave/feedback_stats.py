@@ -11,6 +11,7 @@ from typing import Any, Final
 from google.protobuf.struct_pb2 import Struct
 
 from spanloom.adapters.weave.feedback_query import at_path
+from spanloom.adapters.weave.measures import percentile
 from spanloom.codec.json_fields import put_json
 from spanloom.codec.struct_writer import struct_wire
 from spanloom.errors import invalid_field
@@ -107,20 +108,12 @@ def _values(
     told: dict[str, Json] = {name: _SUMS[name](values) for name in sums}
     if not is_boolean:
         ordered = sorted(values)
-        told |= {f"p{each:g}": _percentile(ordered, each) for each in metric.percentiles}
+        told |= {f"p{each:g}": percentile(ordered, each) for each in metric.percentiles}
     return told
 
 
 def _fits(value: Json, *, is_boolean: bool) -> bool:
     return isinstance(value, bool) if is_boolean else type(value) in (int, float)
-
-
-def _percentile(ordered: Sequence[float], percent: float) -> float | None:
-    if not ordered:
-        return None
-    at = (len(ordered) - 1) * percent / 100
-    low, high = ordered[math.floor(at)], ordered[math.ceil(at)]
-    return low + (high - low) * (at - math.floor(at))
 
 
 def aggregated(

@@ -49,6 +49,11 @@ READ_JSON: dict[str, Callable[[bytes], Message]] = {
     # Logs and metrics are dropped, whatever they are.
     logs_service_pb2.ExportLogsServiceRequest.DESCRIPTOR.full_name: _no_logs,
     metrics_service_pb2.ExportMetricsServiceRequest.DESCRIPTOR.full_name: _no_metrics,
+# Messages whose JSON is not protobuf's: OTLP writes ids in hex.
+READ_JSON: dict[str, Callable[[bytes], Message]] = {
+    trace_service_pb2.ExportTraceServiceRequest.DESCRIPTOR.full_name: otlp_json.parse,
+    logs_service_pb2.ExportLogsServiceRequest.DESCRIPTOR.full_name: otlp_json.parse_logs,
+    metrics_service_pb2.ExportMetricsServiceRequest.DESCRIPTOR.full_name: otlp_json.parse_metrics,
 }
 # Requests that an adapter reads from plain documents, loaded by orjson, without a message between.
 # The service gets what it made. None if the document is not plain.
@@ -63,7 +68,10 @@ WRITE_JSON: dict[str, Callable[[Message], bytes]] = {
 # Services whose calls must not have a name that is no field.
 STRICT = frozenset(
     f"spanloom.v1.{name}"
-    for name in ("SpanService", "ChatService", "QueryService", "ReviewService", "KeyService")
+    for name in (
+        *("SpanService", "ChatService", "QueryService", "ReviewService", "KeyService"),
+        "AttachmentService",
+    )
 )
 
 

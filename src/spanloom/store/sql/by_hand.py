@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError, ResourceClosedError
 
 from spanloom.errors import SetupError
 from spanloom.store.spans import Restore
-from spanloom.store.sql import migrations
+from spanloom.store.sql import attachments, migrations
 from spanloom.store.sql.reading import SpanReader, select_whole
 from spanloom.store.sql.tables import spans
 from spanloom.store.sql.urls import database
@@ -87,7 +87,8 @@ def _prepare(connection: Connection, whole: Connection, reader: SpanReader) -> N
     @lru_cache(maxsize=16)
     def span_json(version: int) -> str | None:
         row = whole.execute(_BY_VERSION, {"version": version}).first()
-        return None if row is None else reader.to_text(row).decode()
+        with attachments.read_from(whole):
+            return None if row is None else reader.to_text(row).decode()
 
     own: Any = connection.connection.dbapi_connection
     own.create_function("span_json", 1, span_json, deterministic=True)

@@ -17,8 +17,8 @@ from sqlalchemy import BigInteger, Connection, Select, bindparam, func, select
 
 from spanloom.model import Span
 from spanloom.model.changes import Changes, SpanChange, SpanDeletion, StoredSpan, StoredSpans
-from spanloom.store.sql.compression import length
 from spanloom.store.sql.database import Database
+from spanloom.store.sql.packing import length
 from spanloom.store.sql.reading import (
     SPAN_NAMES,
     SpanReader,

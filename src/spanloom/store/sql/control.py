@@ -11,7 +11,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from spanloom import errors
-from spanloom.model import EVALUATION, Feedback, FeedbackQuery, Json, Key, Page, SignInLink
+from spanloom.model import EVALUATION, Feedback, FeedbackQuery, Json, Key, Page, SignInLink, Span
 from spanloom.model.patch import APPENDED, Patch
 from spanloom.store.control import ControlStore
 from spanloom.store.once import Once
@@ -104,6 +104,7 @@ class SqlControl(ControlStore):
         project: str,
         adapter: str,
         pieces: Mapping[tuple[str, str], Mapping[str, tuple[int, bytes]]],
+        missing: Sequence[Span] = (),
     ) -> None:
         made: list[Row] = []
         for (trace_id, span_id), of_span in pieces.items():
@@ -114,9 +115,17 @@ class SqlControl(ControlStore):
             patch = {APPENDED: told, "adapter": adapter}
             made.append(rows.patch_row(project, span_id, patch, trace_id))
         size = sum(len(row[4]) for row in made)
-        await self._write(
-            lambda t: t.write({tables.patches: made}), rows=max(1, len(made)), size=size
-        )
+        keys = {(span.trace_id, span.span_id) for span in missing}
+
+        def write(transaction: Transaction) -> None:
+            found = ownership.of_keys(self._database, project, keys)
+            there = {tuple(row) for row in transaction.connection.execute(found)}
+            left = [span for span in missing if (span.trace_id, span.span_id) not in there]
+            transaction.write({tables.patches: made})
+            if left:
+                transaction.write(rows.span_rows(project, left, partial=True).by_table())
+
+        await self._write(write, rows=max(1, len(made)), size=size)
 
     async def event_patch(self, project: str, event_id: str) -> Patch:
         checked(project=project, event_id=event_id)

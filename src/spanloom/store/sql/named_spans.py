@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Connection, Select, func, select, tuple_
 
 from spanloom import errors, metrics
-from spanloom.model import Evaluation, Span, SpanQuery
+from spanloom.model import Attachment, Evaluation, Span, SpanQuery
 from spanloom.store.spans import Position, position_of
-from spanloom.store.sql import agent_queries, deletes, ownership, queries, rows
+from spanloom.store.sql import agent_queries, attachments, deletes, ownership, queries, rows
 from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.follow_up import follow_up
 from spanloom.store.sql.index import search
@@ -81,8 +81,16 @@ class SqlNamedSpans:
 
     async def find_span(self, project: str, trace_id: str, span_id: str) -> Span | None:
         parameters = checked(project=project, trace_id=trace_id, span_id=span_id)
-        row = await self._read(lambda c: c.execute(queries.SPAN, parameters).first())
-        return self._reader.to_span(row) if row else None
+
+        def run(connection: Connection) -> Span | None:
+            row = connection.execute(queries.SPAN, parameters).first()
+            return self._reader.to_span(row) if row else None
+
+        return await self._read(run)
+
+    async def find_attachment(self, project: str, digest: bytes) -> Attachment | None:
+        checked(project=project)
+        return await self._read(lambda c: attachments.find(c, project, digest))
 
     async def list_spans(
         self,
@@ -154,7 +162,9 @@ class SqlNamedSpans:
     async def _delete(self, delete: Callable[[Transaction], Any]) -> Any:
         def write(transaction: Transaction) -> Any:
             follow_up(transaction)
-            return delete(transaction)
+            result = delete(transaction)
+            attachments.delete_released(transaction)
+            return result
 
         return await self._write(write)
 

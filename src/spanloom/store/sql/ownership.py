@@ -9,9 +9,9 @@ import orjson
 from sqlalchemy import Connection, Select, and_, case, select
 
 from spanloom import errors
-from spanloom.store.sql.compression import decompressed
 from spanloom.store.sql.database import Database
 from spanloom.store.sql.event_ids import of_events
+from spanloom.store.sql.packing import without_attachments
 from spanloom.store.sql.tables import bodies, spans
 
 Key = tuple[str, str]  # the trace id and the span id
@@ -35,7 +35,7 @@ def adapter_of(row: Any) -> str:
     did not keep its name."""
     if row.adapter or row.unnamed is None:
         return str(row.adapter)
-    return str(orjson.loads(decompressed(row.unnamed)).get("sent", {}).get("adapter", ""))
+    return str(orjson.loads(without_attachments(row.unnamed)).get("sent", {}).get("adapter", ""))
 
 
 def of_keys(database: Database, project: str, keys: Collection[Key], *columns: Any) -> Select[Any]:

@@ -19,11 +19,13 @@ from spanloom import errors
 from spanloom.model.patch import APPENDED, Patch, joined, patched
 from spanloom.model.prices import READ_FOR
 from spanloom.store.sql import rows
+from spanloom.store.sql.attachments import content_rows
 from spanloom.store.sql.database import Database, Row
 from spanloom.store.sql.event_ids import of_events
+from spanloom.store.sql.packing import Contents
 from spanloom.store.sql.pieces import mark_of, with_pieces
 from spanloom.store.sql.reading import Updates, select_whole
-from spanloom.store.sql.tables import bodies, patches, spans, traces
+from spanloom.store.sql.tables import attachments, bodies, patches, spans, traces
 from spanloom.store.sql.transaction import Transaction
 
 log = logging.getLogger("spanloom.store")
@@ -245,6 +247,7 @@ def _rewrite(transaction: Transaction, project: str, found: Iterable[Any], known
     span_rows: list[Row] = []
     body_rows: list[Row] = []
     trace_rows: list[Row] = []
+    contents: Contents = {}
     for row in found:
         try:
             patch = known.for_span(row)
@@ -258,6 +261,8 @@ def _rewrite(transaction: Transaction, project: str, found: Iterable[Any], known
             if mark:
                 READ_FOR.set(project)
                 base, kept = with_pieces(transaction.reader, row, pieces, mark)
+                base, kept, found_in = with_pieces(transaction.reader, row, pieces, mark)
+                contents |= found_in
             else:
                 base, kept = transaction.reader.to_base(row), row[-3:]
             whole = patched(base, patch)
@@ -271,7 +276,14 @@ def _rewrite(transaction: Transaction, project: str, found: Iterable[Any], known
         span_rows += made.spans
         body_rows += made.bodies
         trace_rows += made.traces
-    transaction.rewrite({spans: span_rows, bodies: body_rows, traces: trace_rows})
+    transaction.rewrite(
+        {
+            attachments: content_rows(project, contents),
+            spans: span_rows,
+            bodies: body_rows,
+            traces: trace_rows,
+        }
+    )
 
 
 def _replace(transaction: Transaction, project: str, found: Sequence[Any], merged: Row) -> None:

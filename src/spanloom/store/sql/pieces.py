@@ -15,7 +15,7 @@ from typing import Any
 
 from spanloom.model import Json, Span
 from spanloom.model.patch import APPENDED
-from spanloom.store.sql.compression import compressed
+from spanloom.store.sql.packing import Contents, packed
 from spanloom.store.sql.reading import SpanReader, Updates, message_of
 
 log = logging.getLogger("spanloom.store")
@@ -34,9 +34,10 @@ def mark_of(row: Any, pieces: Mapping[str, Json]) -> list[Json]:
 
 def with_pieces(
     reader: SpanReader, row: Any, pieces: Mapping[str, Json], mark: list[Json]
-) -> tuple[Span, list[Any]]:
-    """The span that the message with its pieces makes, and what `bodies` has of it: adapter, sent
-    and envelope. `row` is one of `select_whole` with `base_envelope`, of a span with a message."""
+) -> tuple[Span, list[Any], Contents]:
+    """The span that the message with its pieces makes, what `bodies` has of it (adapter, sent and
+    envelope), and its attachments. `row` is one of `select_whole` with `base_envelope`, of a span
+    with a message."""
     length, *digests = mark
     parts = [message_of(row)[:length]]
     left = MOST_BYTES
@@ -49,5 +50,5 @@ def with_pieces(
         parts.append(piece)
     message = b"".join(parts)
     span = reader.reread(row.adapter, message, row.content or b"", reader.to_base(row))
-    [sent] = compressed([message])
-    return span, [row.adapter, sent, row.base_envelope]
+    [sent], contents = packed([message])
+    return span, [row.adapter, sent, row.base_envelope], contents

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine
 
 from spanloom import errors
 from spanloom.model.caller import CALLER
+from spanloom.store.sql import attachments
 from spanloom.store.sql.database import Database
 from spanloom.store.sql.failures import is_lost, public_error
 
@@ -157,7 +158,7 @@ class Readers:
         renewed = False
         while True:
             try:
-                with self._engine.connect() as connection:
+                with self._engine.connect() as connection, attachments.read_from(connection):
                     return read.on(connection)
             except Exception as error:
                 if read.is_cancelled:

@@ -16,9 +16,8 @@ from spanloom.model import Span
 from spanloom.model.patch import Patch, patched
 from spanloom.model.span import DAMAGED, Io
 from spanloom.store.spans import Restore
-from spanloom.store.sql import rows, tables
+from spanloom.store.sql import attachments, rows, tables
 from spanloom.store.sql.bodies import body_of, parts_of
-from spanloom.store.sql.compression import decompressed
 from spanloom.store.sql.lift import lifted
 
 log = logging.getLogger("spanloom.store")
@@ -135,7 +134,7 @@ def message_of(row: Sequence[Any]) -> bytes:
     with _damage_named(row):
         if row[19] is None or (row[20] is None and row[23]):
             raise LookupError("a row of the tables `bodies` or `envelopes` is missing")
-        return decompressed(row[19])
+        return attachments.message(row[19], row[22])
 
 
 @contextmanager

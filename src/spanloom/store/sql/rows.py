@@ -30,10 +30,10 @@ from spanloom.model import (
 from spanloom.model.patch import Patch
 from spanloom.model.span import NO_IO, told_apart
 from spanloom.store.spans import RefusedSpan
-from spanloom.store.sql import tables
+from spanloom.store.sql import attachments, tables
 from spanloom.store.sql.bodies import body_of
-from spanloom.store.sql.compression import compressed
 from spanloom.store.sql.database import Row
+from spanloom.store.sql.packing import packed
 
 # What is read, in the order in which the functions below take it.
 TRACE_COLUMNS = [c for c in tables.traces.c if c.name not in ("project", "version")]
@@ -67,11 +67,13 @@ _ROW_OVERHEAD = 500
 
 class SpanRows(NamedTuple):
     """What one call writes: rows of `spans`, of `bodies` (one a span, in the same order), of
-    `envelopes` and of `traces`, their size in bytes, and the spans that no row can hold."""
+    `envelopes`, of `attachments` and of `traces`, their size in bytes, and the spans that no row
+    can hold."""
 
     spans: list[Row]
     bodies: list[Row]
     envelopes: list[Row]
+    attachments: list[Row]
     traces: list[Row]
     size: int
     refused: list[RefusedSpan]
@@ -80,6 +82,7 @@ class SpanRows(NamedTuple):
         """What a transaction writes."""
         return {
             tables.envelopes: self.envelopes,
+            tables.attachments: self.attachments,
             tables.bodies: self.bodies,
             tables.spans: self.spans,
             tables.traces: self.traces,
@@ -162,8 +165,10 @@ def span_rows(project: str, spans: Sequence[Span], *, partial: bool = False) -> 
                     refuse(position, another)
                     rows[position] = None
     kept = [position for position, row in enumerate(rows) if row is not None]
-    frames = compressed([messages[position] for position in kept])
+    data = [spans[position].sent.data for position in kept]
+    frames, contents = packed([messages[position] for position in kept], data)
     size += sum(map(len, frames)) + len(kept) * _ROW_OVERHEAD
+    size += sum(len(content) for _, content in contents.values())
     envelopes: dict[bytes, Row] = {}
     bodies: list[Row] = []
     for position, frame in zip(kept, frames, strict=True):
@@ -179,6 +184,7 @@ def span_rows(project: str, spans: Sequence[Span], *, partial: bool = False) -> 
         [row for row in rows if row is not None],
         bodies,
         list(envelopes.values()),
+        attachments.content_rows(project, contents),
         traces,
         size,
         refused,
@@ -239,7 +245,7 @@ def updated_rows(project: str, base: Sequence[Any], whole: Span, updates: str | 
     json_bytes(body_of(whole))
     row = _span_row(project, whole)
     body = [NUMBERED_LATER, *base, updates]
-    return SpanRows([row], [body], [], [_trace_row(project, whole)], 0, [])
+    return SpanRows([row], [body], [], [], [_trace_row(project, whole)], 0, [])
 
 
 def feedback_row(project: str, feedback: Feedback) -> Row:

@@ -119,8 +119,12 @@ class SqlSpans(SqlSpanWrites, SpanStore):
     async def find_event(self, project: str, event_id: str, *, trace_id: str = "") -> Span | None:
         checked(project=project, event_id=event_id, trace_id=trace_id)
         found = queries.event(self._database, project, event_id, trace_id)
-        row = await self._read(lambda c: c.execute(found).first())
-        return self._reader.to_span(row) if row else None
+
+        def run(connection: Connection) -> Span | None:
+            row = connection.execute(found).first()
+            return self._reader.to_span(row) if row else None
+
+        return await self._read(run)
 
     async def find_events(self, project: str, query: EventQuery) -> Page[Span]:
         checked(project=project)

@@ -159,6 +159,36 @@ envelopes = Table(
     Column("content", LargeBinary, nullable=False),
 )
 
+# Long contents of messages, once a project, by the SHA-256 of the content: see `attachments`.
+attachments = Table(
+    "attachments",
+    metadata,
+    _key("project"),
+    Column("digest", LargeBinary, primary_key=True),
+    # As the message that brought the content first tells it.
+    _text("media_type"),
+    Column("content", LargeBinary, nullable=False),
+)
+
+# Which row of spans has which of them.
+attached = Table(
+    "attached",
+    metadata,
+    Column("span_version", BigInteger, primary_key=True, autoincrement=False),
+    Column("digest", LargeBinary, primary_key=True),
+    _text("project"),
+    Index("attached_digest", "project", "digest"),
+)
+
+# Those of rows of spans that were replaced or deleted, perhaps several times; triggers put them
+# here.
+released_attachments = Table(
+    "released_attachments",
+    metadata,
+    _text("project"),
+    Column("digest", LargeBinary, nullable=False),
+)
+
 # The spans that were deleted last, for who follows the log of changes.
 deleted_spans = Table(
     "deleted_spans",

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, Table
 
-from spanloom.store.sql import ownership
+from spanloom.store.sql import attachments, ownership
 from spanloom.store.sql.database import VERSIONS, Database, Row
 from spanloom.store.sql.reading import SpanReader
-from spanloom.store.sql.tables import bodies, envelopes, metadata, patches, spans, traces
+from spanloom.store.sql.tables import attached, bodies, envelopes, metadata, patches, spans, traces
+from spanloom.store.sql.tables import attachments as contents
 
 Rows = Mapping[Table, Sequence[Row]]
 
@@ -102,8 +103,10 @@ class Transaction:
         self._guarded.clear()
         self._waiting.clear()
         self._drop_repeated()
+        if of_spans := self._rows.get(spans):
+            self._rows[attached] = attachments.attached_rows(of_spans, self._rows[bodies])
         # In this order: the body of a row of spans that another replaces is deleted by a trigger.
-        for table in (envelopes, bodies, spans, traces):
+        for table in (envelopes, contents, attached, bodies, spans, traces):
             self._upsert(table)
         if not self._may_commit:
             self.database.lock_commits(self._connection)

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from sqlalchemy import Engine
 
 from spanloom import errors, metrics
+from spanloom.store.sql import attachments
 from spanloom.store.sql import database as settings
 from spanloom.store.sql.database import Database
 from spanloom.store.sql.failures import is_lost, public_error
@@ -204,7 +205,7 @@ class Writer:
         while True:
             stage: Literal["begin", "write", "commit"] = "begin"
             try:
-                with self._engine.begin() as connection:
+                with self._engine.begin() as connection, attachments.read_from(connection):
                     transaction = Transaction(
                         self._database,
                         connection,

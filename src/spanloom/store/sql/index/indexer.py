@@ -20,7 +20,7 @@ from sqlalchemy import Connection, bindparam, func, select, update
 
 from spanloom import errors
 from spanloom.model import uuid7
-from spanloom.store.sql import envelopes
+from spanloom.store.sql import attachments, envelopes
 from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.index import table, terms
 from spanloom.store.sql.index.terms import Terms
@@ -92,6 +92,7 @@ class Indexer:
                     look_at = time.monotonic() + _LOOK_SECONDS
                     await self.renew_if_dead()
                     await self.sweep_envelopes()
+                    await self.sweep_attachments()
             except errors.SpanloomError:
                 done = 0
             except Exception:
@@ -155,6 +156,11 @@ class Indexer:
         ):
             await envelopes.delete_unused(self._connections)
             self._swept_ns = now
+
+    async def sweep_attachments(self) -> None:
+        """Delete the attachments that no span has any more since its row was replaced."""
+        if await self._read(attachments.any_released):
+            await self._write(attachments.delete_released, rows=0)
 
     def _is_dead(self, connection: Connection) -> bool:
         entries = connection.execute(_CURSOR).one().entries

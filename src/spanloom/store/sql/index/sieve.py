@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, or_, select
 
-from spanloom.store.sql.compression import decompressed
+from spanloom.store.sql import attachments
 from spanloom.store.sql.database import Database
 from spanloom.store.sql.index import table, terms
 from spanloom.store.sql.index.look import Look, Sent
@@ -131,23 +131,24 @@ class Sieve:
             passing.difference_update(
                 version
                 for version, *columns in self._connection.execute(_BODIES.where(among)).fetchall()
-                if not self._may_be_wanted(columns, looks_of[version])
+                if not self._may_be_wanted(version, columns, looks_of[version])
             )
         return passing
 
-    def _may_be_wanted(self, columns: Sequence[Any], looks: Sequence[Look]) -> bool:
-        sent = self._sent(*columns)
+    def _may_be_wanted(self, version: int, columns: Sequence[Any], looks: Sequence[Look]) -> bool:
+        sent = self._sent(version, *columns)
         return sent is None or all(look.sent(sent) for look in looks)
 
     def _sent(
-        self, adapter: str, sent: bytes, digest: bytes | None, updates: str | None
+        self, version: int, adapter: str, sent: bytes, digest: bytes | None, updates: str | None
     ) -> Sent | None:
         """What was sent, None where it is damaged."""
         envelope = b"" if digest is None else self._envelope(digest)
         if envelope is None:
             return None
         try:
-            return Sent(adapter, decompressed(sent), envelope, updates or "")
+            message = attachments.message(sent, version)
+            return Sent(adapter, message, envelope, updates or "")
         except Exception:  # noqa: BLE001 - whatever the decoder raises
             return None
 
