@@ -75,6 +75,7 @@ class Reason(StrEnum):
     REQUEST_ID_REUSED = "REQUEST_ID_REUSED"
     FOREIGN_SITE = "FOREIGN_SITE"
     AMBIGUOUS_EVENT = "AMBIGUOUS_EVENT"
+    PROJECT_BEING_DELETED = "PROJECT_BEING_DELETED"
 
 
 Noun = Literal[
@@ -192,6 +193,16 @@ def ambiguous_event(event_id: str) -> SpanloomError:
         Reason.AMBIGUOUS_EVENT,
         f"several traces have an event {event_id!r}: name one of them by trace_id",
         metadata={"event_id": event_id},
+    )
+
+
+def project_being_deleted(project: str) -> SpanloomError:
+    """FAILED_PRECONDITION: no call is accepted in the project any more."""
+    return SpanloomError(
+        Code.FAILED_PRECONDITION,
+        Reason.PROJECT_BEING_DELETED,
+        "the project is being deleted",
+        metadata={"project": project},
     )
 
 

@@ -13,6 +13,7 @@ from spanloom.errors import SetupError
 from spanloom.store.spans import Restore
 from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.control import SqlControl
+from spanloom.store.sql.erasure.work import SqlErasure
 from spanloom.store.sql.index.indexer import Indexer
 from spanloom.store.sql.reading import no_adapter
 from spanloom.store.sql.rederive import Range, step
@@ -35,12 +36,21 @@ class Store(SqlSpans, SqlControl):
         SqlControl.__init__(self, connections)
         self.indexer = Indexer(connections)
         self.follower = Follower(connections)
+        self.erasure = SqlErasure(connections, self.follower)
         self._connections = connections
 
-    async def follow_until(self, stop: asyncio.Event) -> None:
-        """Do what is done behind the writer until `stop`: the index of terms and the sums over
-        spans."""
-        await asyncio.gather(self.indexer.run_until(stop), self.follower.run_until(stop))
+    async def follow_until(self, stop: asyncio.Event, retention_days: int = 0) -> None:
+        """Do what is done behind the writer until `stop`: the index of terms, the sums over spans,
+        and the deletion of what is too old.
+
+        Args:
+            retention_days: as of `Erasure.expire`.
+        """
+        await asyncio.gather(
+            self.indexer.run_until(stop),
+            self.follower.run_until(stop),
+            self.erasure.run_until(stop, retention_days),
+        )
 
     @classmethod
     async def open(

@@ -247,6 +247,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         ErrorInfo.metadata: { "resource": "key", "name": "4be0db0c1f3d4a1e" }
     """
+    ERROR_REASON_PROJECT_BEING_DELETED: _ErrorReason.ValueType  # 49
+    """The project is being deleted (FAILED_PRECONDITION). The call was not done. A write that is
+    repeated after the deletion creates a new project.
+
+        ErrorInfo.metadata: { "project": "my-app" }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason for an error, for programs. Every error that Spanloom itself returns carries one
@@ -488,5 +494,11 @@ ERROR_REASON_KEY_NOT_FOUND: ErrorReason.ValueType  # 41
 """No key that the caller manages has this id (NOT_FOUND).
 
     ErrorInfo.metadata: { "resource": "key", "name": "4be0db0c1f3d4a1e" }
+"""
+ERROR_REASON_PROJECT_BEING_DELETED: ErrorReason.ValueType  # 49
+"""The project is being deleted (FAILED_PRECONDITION). The call was not done. A write that is
+repeated after the deletion creates a new project.
+
+    ErrorInfo.metadata: { "project": "my-app" }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
