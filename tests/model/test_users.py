@@ -88,6 +88,8 @@ def test_any_parents_give_each_span_to_whom_it_names(
         ({"user_id": ADA}, True),
         ({"values": [{"user": {"id": ADA}}]}, True),
         ({"user_properties": {"user": ADA}}, True),
+        ({"endUserId": ADA}, True),
+        ({"enduser.id": ADA}, True),
         ({"answer": ADA}, False),
         ({"id": ADA}, False),
         ({"text": f"user_id: {ADA}"}, False),

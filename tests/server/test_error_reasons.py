@@ -175,6 +175,10 @@ def _ambiguous_event(call: Caller) -> Any:
     return call("DELETE", f"/v1/events/{event_id}")
 
 
+def _project_being_deleted(_: Caller) -> Any:
+    return _body(errors.project_being_deleted(EXAMPLES["PROJECT_BEING_DELETED"][0][1]["project"]))
+
+
 def _foreign_site(_: Caller) -> Any:
     metadata = EXAMPLES["FOREIGN_SITE"][0][1]
     with pytest.raises(errors.SpanloomError) as refused:
@@ -232,6 +236,7 @@ FAILURES: dict[str, Callable[[Caller], Any]] = {
     "FOREIGN_SITE": _foreign_site,
     "REQUEST_ID_REUSED": _request_id_reused,
     "AMBIGUOUS_EVENT": _ambiguous_event,
+    "PROJECT_BEING_DELETED": _project_being_deleted,
     "KEY_NOT_FOUND": _not_found("KEY_NOT_FOUND", "POST", "/v1/keys/{}:revoke"),
     "REVIEW_NOT_FOUND": _not_found("REVIEW_NOT_FOUND", "DELETE", "/v1/reviews/{}"),
     "EXPIRED_CURSOR": _expired_cursor,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from spanloom.model.span import Json, Span
 
 # The properties of an event that are the id of its user, the first one first.
 _PROPERTIES = ("user_id", "user", "id")
-# Keys of any JSON that mean the id of a user, and those of objects that describe one.
-_KEYS = frozenset({*("user_id", "userId", "user.id", "user"), *("enduser.id", "end_user_id")})
+# Keys of any JSON that mean the id of a user, however they are spelled; and those of objects that
+# describe a user.
+_KEYS = re.compile(r"(?:end[_.-]?)?user(?:[_.-]?id)?", re.IGNORECASE)
 _USERS = frozenset({"user", "user_properties", "enduser"})
 
 
@@ -65,7 +67,9 @@ def carries(value: Json, user_id: str) -> bool:
             for key, inner in one.items():
                 if isinstance(inner, (Mapping, list)):
                     waiting.append((inner, key in _USERS))
-                elif (key in _KEYS or (of_user and key == "id")) and _spelled(inner) == user_id:
+                elif (_KEYS.fullmatch(key) or (of_user and key == "id")) and _spelled(
+                    inner
+                ) == user_id:
                     return True
         elif isinstance(one, list):
             waiting += [(inner, of_user) for inner in one]
