@@ -85,23 +85,21 @@ def test_delete_project_deletes_its_keys_too(project: Project) -> None:
     assert list_traces(again) == []
 
 
-def test_a_project_that_is_being_deleted_refuses_calls(project: Project) -> None:
+def test_a_project_that_is_being_deleted_refuses_calls(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     create_trace(project, id="t", featureSlug="f")
     erasure = project.server.running.store.erasure
-    earlier = erasure._deleting  # type: ignore[attr-defined]
-    try:
-        erasure.is_deleting = lambda name: name == project.name  # type: ignore[method-assign]
-        direct = project.direct()
-        for call in (
-            lambda: list_traces(direct),
-            lambda: create_trace(direct, featureSlug="f"),
-            lambda: direct.send("AgentChatService/ListAgents", project_id=project.name),
-        ):
-            with pytest.raises(CallError, match="PROJECT_BEING_DELETED"):
-                call()
-    finally:
-        del erasure.is_deleting
-    assert erasure._deleting == earlier  # type: ignore[attr-defined]
+    monkeypatch.setattr(erasure, "is_deleting", lambda name: name == project.name)
+    direct = project.direct()
+    for call in (
+        lambda: list_traces(direct),
+        lambda: create_trace(direct, featureSlug="f"),
+        lambda: direct.send("AgentChatService/ListAgents", project_id=project.name),
+    ):
+        with pytest.raises(CallError, match="PROJECT_BEING_DELETED"):
+            call()
+    monkeypatch.undo()
     assert list_traces(project) == ["t"]
 
 

@@ -167,11 +167,12 @@ def test_updates_and_items_that_name_the_user_are_gone(
         once = Once("CreateDatasetItem", "r", "requestId", "digest", "d", lambda _: ADA.encode())
         await store.datasets.add_row(project, "d", {"user_id": ADA, "q": "1"}, once)
         await store.datasets.add_row(project, "d", {"q": ADA})
-        for record_id, body in {
+        made: dict[str, dict[str, Any]] = {
             "linked": {"linked_event": "made-of"},
             "carries": {"inputs": {"user": {"id": ADA}}},
             "neither": {"linked_event": "another", "inputs": {"name": ADA}},
-        }.items():
+        }
+        for record_id, body in made.items():
             await store.records.write(project, DATAPOINT, Record(record_id, 1, body))
         counts = await store.erasure.delete_user(project, ADA)
         assert counts == {"spans": 1, "traces": 1, "updates": 1, "dataset_items": 3}
@@ -216,7 +217,7 @@ def test_what_is_written_meanwhile_is_deleted_or_kept(
         for n in range(20):
             await store.write_spans(project, a_trace(f"t{n}", ADA))
         erasing = asyncio.create_task(store.erasure.delete_user(project, ADA))
-        written = []
+        written: list[str] = []
         while not erasing.done():
             trace_id = f"w{len(written)}"
             await store.write_spans(project, a_trace(trace_id, ADA))

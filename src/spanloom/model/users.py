@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from spanloom.model.span import Json, Span
+from spanloom.model.genai import Json
+from spanloom.model.span import Span
 
 # The properties of an event that are the id of its user, the first one first.
 _PROPERTIES = ("user_id", "user", "id")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import orjson
@@ -137,6 +137,6 @@ def datapoints_of(connection: Connection, database: Database, project: str) -> d
     return found
 
 
-def among_events(links: dict[str, list[str]], event_ids: Collection[str]) -> list[str]:
+def among_events(links: Mapping[str, list[str]], event_ids: Collection[str]) -> list[str]:
     """The datapoints that were made of some events."""
     return [one for event_id in event_ids for one in links.get(event_id, ())]

@@ -16,7 +16,7 @@ from spanloom.model import uuid7
 from spanloom.store.erasure import Counts, Erasure
 from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.erasure import parts, retention
-from spanloom.store.sql.erasure.users import UserReads, datapoints_of
+from spanloom.store.sql.erasure.users import Rows, UserReads, datapoints_of
 from spanloom.store.sql.index.search import read_until_cancelled
 from spanloom.store.sql.rows import checked
 from spanloom.store.sql.tables import erasures, projects, usage_retired
@@ -73,9 +73,9 @@ class SqlErasure(Erasure):
             erased |= await self._part(project, user_id, waiting, links)
             rows = await self._read(reads.rows)
             while any(rows):
-                some = type(rows)(*(of_table[: parts.AT_ONCE] for of_table in rows))
-                rows = type(rows)(*(of_table[parts.AT_ONCE :] for of_table in rows))
-                await self._write(bound(parts.rows_of_user, project, user_id, some))
+                part = Rows(*(of_table[: parts.AT_ONCE] for of_table in rows))
+                await self._write(bound(parts.rows_of_user, project, user_id, part))
+                rows = Rows(*(of_table[parts.AT_ONCE :] for of_table in rows))
         counts: Counts = await self._write(bound(parts.finish, project, user_id, since))
         return counts
 
