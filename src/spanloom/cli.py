@@ -37,6 +37,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "keys": "keys",
         "migrate": "database",
         "demo": "demo",
+        "maintain": "database",
         "rederive": "database",
         "sql": "database",
     }

@@ -15,6 +15,7 @@ from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.control import SqlControl
 from spanloom.store.sql.erasure.work import SqlErasure
 from spanloom.store.sql.index.indexer import Indexer
+from spanloom.store.sql.maintenance import Maintained, maintain
 from spanloom.store.sql.reading import no_adapter
 from spanloom.store.sql.rederive import Range, step
 from spanloom.store.sql.spans import SqlSpans
@@ -119,6 +120,16 @@ class Store(SqlSpans, SqlControl):
         ) is not None:
             after = done.reached
             yield done.written
+
+    async def maintain(self, *, retention_days: int = 0, full: bool = False) -> Maintained:
+        """Delete what is due, and take the bytes of all that was deleted from the disk. Servers may
+        run meanwhile; their writes wait while a file is written anew.
+
+        Args:
+            retention_days: as of `Erasure.expire`.
+            full: as of `Database.compact`.
+        """
+        return await maintain(self, self._connections, retention_days=retention_days, full=full)
 
     async def figures(self) -> dict[str, float]:
         """The size of the database, and how many evaluations wait, by the names of metrics."""
