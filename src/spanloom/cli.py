@@ -37,6 +37,8 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "keys": "keys",
         "migrate": "database",
         "demo": "demo",
+        "backup": "backup",
+        "restore": "backup",
         "maintain": "database",
         "rederive": "database",
         "sql": "database",
