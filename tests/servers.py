@@ -72,4 +72,5 @@ class LiveServer:
     def direct(self) -> DirectClient:
         """A client that calls the services in this process."""
         store = self.running.store
-        return DirectClient(app.methods(store), Middleware(ApiKeyAuthenticator(store)), self.loop)
+        middleware = Middleware(ApiKeyAuthenticator(store), is_deleting=store.erasure.is_deleting)
+        return DirectClient(app.methods(store), middleware, self.loop)

@@ -266,7 +266,7 @@ def test_the_settings_are_those_of_the_program() -> None:
     real[config.PREFIX + "WORKERS"] = "the cores"
     assert shown == real
     options = [config.PREFIX + str(option.name).upper() for option in serve.params]
-    assert sorted(list(shown)[:10]) == sorted(options)
+    assert sorted(list(shown)[:11]) == sorted(options)
     assert "The first ten are also options" in README.read_text()
 
 

@@ -39,6 +39,7 @@ NATIVE = (
     "KeyService",
     "PriceService",
 )
+NATIVE = ("SpanService", "ChatService", "QueryService", "ReviewService", "KeyService", "ProjectService")
 INTRODUCTION = f"""\
 # API reference
 

@@ -61,6 +61,7 @@ from spanloom.services.otlp_logs import LOGS_SERVICE, OtlpLogsService
 from spanloom.services.otlp_metrics import METRICS_SERVICE, OtlpMetricsService
 from spanloom.services.price_file import read_prices
 from spanloom.services.prices import PriceService
+from spanloom.services.projects import ProjectService
 from spanloom.services.prompts import PromptService
 from spanloom.services.query import Limits, QueryService
 from spanloom.services.reviews import ReviewService
@@ -146,6 +147,7 @@ def methods(
             "spanloom.v1.ReviewService": ReviewService(store),
             "spanloom.v1.KeyService": KeyService(store),
             "spanloom.v1.AttachmentService": AttachmentService(store),
+            "spanloom.v1.ProjectService": ProjectService(store),
             "spanloom.v1.RunService": RunService(store),
             "spanloom.v1.AgentSpanService": AgentSpanService(store),
             "spanloom.v1.DatapointService": DatapointService(store),
@@ -193,6 +195,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             max_calls_per_key=settings.max_calls_per_key,
             max_bytes_in_flight=settings.max_bytes_in_flight,
             target_latency=settings.target_latency,
+            is_deleting=store.erasure.is_deleting,
         )
         table = methods(
             store,
@@ -241,12 +244,14 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
         watch = asyncio.create_task(_watch(store, grpc_server))
         stack.callback(watch.cancel)
         stop, background = asyncio.Event(), []
+        deletions = asyncio.create_task(store.erasure.watch_until(stop))
+        stack.callback(deletions.cancel)
         collecting = asyncio.create_task(gc_tuning.collect_forever(lambda: middleware.is_busy))
         stack.callback(collecting.cancel)
         pacing = asyncio.create_task(middleware.pace.watch())
         stack.callback(pacing.cancel)
         if sockets is None:  # several workers have a process beside them for this
-            indexing = asyncio.create_task(store.follow_until(stop))
+            indexing = asyncio.create_task(store.follow_until(stop, settings.retention_days))
             background.append(indexing)
             stack.push_async_callback(_stopped, indexing)
         if sockets is None and (forwarding := _forwarding(settings)):
@@ -394,6 +399,7 @@ async def _beside(
             forwarding = _forwarding(settings)
             sending = forward_until(stop, store, forwarding) if forwarding else stop.wait()
             await asyncio.gather(store.follow_until(stop), sending)
+            await store.follow_until(stop, settings.retention_days)
     finally:
         await store.close()
 

@@ -70,6 +70,7 @@ class Settings:
     write_timeout: float = 30.0  # in which a client takes nothing of what waits for it
     queue_rows: int = 50_000
     queue_bytes: int = 64 * 1024 * 1024
+    retention_days: int = 0  # for which traces are kept; 0 for ever
     lame_duck: float = 1.5  # seconds of UNAVAILABLE before a busy server stops listening
     drain_timeout: float = 10.0
     # The age at which a gRPC connection takes no new calls, so that clients spread over servers.
@@ -138,7 +139,10 @@ class Settings:
         ):
             if not getattr(self, name) > 0:
                 raise SetupError(f"{name} must be greater than 0")
-        for name in ("lame_duck", "drain_timeout", "max_connection_age", "target_latency"):
+        for name in (
+            *("lame_duck", "drain_timeout", "max_connection_age", "target_latency"),
+            "retention_days",
+        ):
             if not getattr(self, name) >= 0:
                 raise SetupError(f"{name} must not be negative")
 

@@ -79,6 +79,7 @@ class Reason(StrEnum):
     ENTRY_NOT_FOUND = "ENTRY_NOT_FOUND"
     PROJECT_NOT_EMPTY = "PROJECT_NOT_EMPTY"
     ATTACHMENT_NOT_FOUND = "ATTACHMENT_NOT_FOUND"
+    PROJECT_BEING_DELETED = "PROJECT_BEING_DELETED"
 
 
 Noun = Literal[
@@ -222,6 +223,13 @@ def project_not_empty(project: str, found: str) -> SpanloomError:
         Reason.PROJECT_NOT_EMPTY,
         f"the project {project!r} still has {found}",
         metadata={"project": project, "found": found},
+def project_being_deleted(project: str) -> SpanloomError:
+    """FAILED_PRECONDITION: no call is accepted in the project any more."""
+    return SpanloomError(
+        Code.FAILED_PRECONDITION,
+        Reason.PROJECT_BEING_DELETED,
+        "the project is being deleted",
+        metadata={"project": project},
     )
 
 

@@ -238,6 +238,41 @@ def test_traces_and_conversations_are_deleted(place: Place) -> None:
     assert "no trace and no conversation 'gone'" in place.refused("delete", "gone", "--yes")
 
 
+def test_the_data_of_a_user_is_deleted(place: Place) -> None:
+    url, key = place.settings["SPANLOOM_URL"], place.settings["SPANLOOM_KEY"]
+    with Client(url, key=key) as client:
+        user = span_pb2.Span.User(id="ada")
+        client.write_spans([span_pb2.Span(trace_id="ada's", span_id="1", user=user)])
+    kept = place.run("delete", "--user", "ada")
+    assert "Delete all data of the user 'ada' for ever?" in kept.stderr
+    assert place.ok("delete", "--user", "ada", "--yes") == "deleted 1 trace, 1 span\n"
+    assert place.run("delete").returncode == place.run("delete", "x", "--user", "y").returncode == 2
+
+
+def test_a_project_is_set_and_deleted(place: Place, server: LiveServer) -> None:
+    mine = {"SPANLOOM_KEY": server.key()}
+    server.key("old")
+
+    def ok(*arguments: str) -> str:
+        done = place.run("projects", *arguments, **mine)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    for given, told in (
+        ("30", "30 days"),
+        ("forever", "forever"),
+        ("default", "by the server's setting"),
+    ):
+        assert ok("set", "old", "--retention", given) == f"old keeps traces: {told}\n"
+        assert told in ok()
+    assert place.run("projects", "set", "old", "--retention", "0", **mine).returncode == 2
+    missing = place.refused("projects", "delete", "older", "--yes", **mine)
+    assert "there is no project 'older'; did you mean 'old'?" in missing
+    assert place.run("projects", "delete", "old", **mine).returncode == 130
+    assert ok("delete", "old", "--yes") == "deleted old: 0 traces, 0 spans\n"
+    assert "old" not in ok()
+
+
 def test_a_tail_prints_what_is_stored(place: Place) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "spanloom", "tail", "--limit", "1", "--name", "seen"],

@@ -17,6 +17,7 @@ SECRET = "what only the first project may read"
 CREATE_EXPERIMENT = "ExperimentService/CreateExperiment"
 # The server chooses the ids of keys: tests/contract/test_key_service.py revokes them.
 REVOKE_KEY = "KeyService/RevokeKey"
+DELETE_USER_DATA = "ProjectService/DeleteUserData"
 # Streams without an end, and those of requests: tests/contract/test_tails.py and
 # test_span_streams.py have them.
 STREAMS = frozenset(
@@ -25,7 +26,11 @@ STREAMS = frozenset(
         *("SpanService/TailSpans", "ChatService/TailChat"),
     }
 )
-METHODS = {name: method for name, method in ALL_METHODS.items() if name not in STREAMS}
+# It takes the key of its caller away: tests/contract/test_project_service.py has it.
+DELETE_PROJECT = "ProjectService/DeleteProject"
+METHODS = {
+    name: method for name, method in ALL_METHODS.items() if name not in {*STREAMS, DELETE_PROJECT}
+}
 READS = [name for name, method in METHODS.items() if method.role == "read"]
 # These tell ids, times and numbers.
 WITHOUT_CONTENTS = [
@@ -196,6 +201,7 @@ def requests(first: str, experiment_id: str = "", text: str = "") -> dict[str, d
                 "name": text,
                 "input": text,
                 "featureSlug": "qa",
+                "user": {"id": "u"},
                 "experiment": {"id": experiment_id},
                 "logs": [log],
             }
@@ -327,6 +333,8 @@ def requests(first: str, experiment_id: str = "", text: str = "") -> dict[str, d
         "PriceService/ListPrices": {},
         "PriceService/DeletePrice": {"priceId": "p", "allowMissing": True},
         REVOKE_KEY: {"keyId": "00"},
+        "ProjectService/UpdateRetention": {"retentionDays": 0},
+        DELETE_USER_DATA: {"userId": "u"},
         "ReviewService/DeleteReview": {"reviewId": "r"},
         "AgentChatService/GetTraceChat": {
             "project_id": first,
@@ -404,7 +412,14 @@ def test_the_requests_read_and_delete_what_they_write(project: Project) -> None:
             with pytest.raises(CallError, match="PROJECT_NOT_EMPTY"):
                 project.send(method, **asked[method])
             continue
+        if method in ("SpanService/DeleteTraceSpans", DELETE_USER_DATA):
+            # DeleteTrace has deleted it.
+            create_trace(project, id="t", featureSlug="qa", user={"id": "u"})
         first = project.send(method, **asked[method])
+        if method == DELETE_USER_DATA:
+            assert first.deleted_counts.trace_count == 1
+            assert project.send(method, **asked[method]).deleted_counts.trace_count == 0
+            continue
         if method == "SpanService/DeleteSpans":
             assert first.deleted_count == 1
             assert project.send(method, **asked[method]).deleted_count == 0

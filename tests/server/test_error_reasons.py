@@ -182,6 +182,8 @@ def _project_not_empty(call: Caller) -> Any:
     event = {"event": {"event_type": "tool"}}
     httpx.post(url, json=event, headers={"authorization": f"Bearer {key}"}).raise_for_status()
     return call("DELETE", f"/projects?name={name}", role=key)
+def _project_being_deleted(_: Caller) -> Any:
+    return _body(errors.project_being_deleted(EXAMPLES["PROJECT_BEING_DELETED"][0][1]["project"]))
 
 
 def _foreign_site(_: Caller) -> Any:
@@ -241,6 +243,7 @@ FAILURES: dict[str, Callable[[Caller], Any]] = {
     "FOREIGN_SITE": _foreign_site,
     "REQUEST_ID_REUSED": _request_id_reused,
     "AMBIGUOUS_EVENT": _ambiguous_event,
+    "PROJECT_BEING_DELETED": _project_being_deleted,
     "KEY_NOT_FOUND": _not_found("KEY_NOT_FOUND", "POST", "/v1/keys/{}:revoke"),
     "PRICE_NOT_FOUND": _not_found("PRICE_NOT_FOUND", "DELETE", "/v1/prices/{}"),
     "ENTRY_NOT_FOUND": _not_found("ENTRY_NOT_FOUND", "DELETE", "/v1/charts/{}"),

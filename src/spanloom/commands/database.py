@@ -1,4 +1,4 @@
-"""`spanloom migrate`, `sql` and `rederive`: the care of a database."""
+"""`spanloom migrate`, `maintain`, `sql` and `rederive`: the care of a database."""
 
 from __future__ import annotations
 
@@ -64,6 +64,49 @@ def rederive(
         return number
 
     click.echo(count(with_store(database, run), "span"))
+
+
+@click.command("maintain")
+@database_option
+@click.option(
+    "--retention",
+    "retention_days",
+    type=click.IntRange(0),
+    metavar="DAYS",
+    help="As of serve [default: SPANLOOM_RETENTION_DAYS, else 0].",
+)
+@click.option(
+    "--full",
+    is_flag=True,
+    help="PostgreSQL: write all tables anew, so that no deleted byte is left in their files. Reads"
+    " and writes wait meanwhile.",
+)
+def maintain(database: str | None, retention_days: int | None, full: bool) -> None:
+    """Delete traces that are too old, and take the bytes of all that was deleted from the disk.
+
+    Servers may run meanwhile. On SQLite their writes wait while the file is written anew, which
+    takes about 10 seconds per gigabyte.
+    """
+    settings = config.load({"database": database, "retention_days": retention_days})
+
+    async def run(store: Any) -> Any:
+        return await store.maintain(retention_days=settings.retention_days, full=full)
+
+    done = with_store(settings.database, run)
+    counts = done.counts
+    click.echo(
+        f"deleted {count(counts.get('traces', 0), 'trace')}, "
+        f"{count(counts.get('spans', 0), 'span')}; indexed {count(done.entries, 'span')} anew; "
+        f"{done.bytes_before:,} bytes before, {done.bytes_after:,} after; {done.seconds:.1f} s"
+    )
+    if not done.is_erased:
+        click.echo(f"spanloom: {_NOT_ERASED}", err=True)
+
+
+_NOT_ERASED = (
+    "deleted bytes may be left in the files: on SQLite a reader used an old state, run it again;"
+    " on PostgreSQL use --full"
+)
 
 
 @click.command("sql")

@@ -1,13 +1,13 @@
-"""`spanloom projects`."""
+"""`spanloom projects`: lists projects, sets how long they keep traces, and deletes them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from spanloom.commands.connect import connects
-from spanloom.commands.output import Column, Output, output_options, time_text
+from spanloom.commands.connect import check_project, connected, connection_options
+from spanloom.commands.output import Column, Output, count, output_options, time_text
 
 if TYPE_CHECKING:
     from spanloom.client import Client
@@ -15,12 +15,102 @@ if TYPE_CHECKING:
 COLUMNS = (
     Column("project", lambda p: p.project_id),
     Column("created (UTC)", lambda p: time_text(p.create_time)),
+    Column("keeps traces", lambda p: _kept(p)),
 )
 
 
-@click.command()
+class Days(click.ParamType[Any]):
+    """A number of days, `forever` (0) or `default` (None, in a tuple: None is no option)."""
+
+    name = "DAYS"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int | None]:
+        words: dict[str, int | None] = {"forever": 0, "default": None}
+        if value in words:
+            return (words[value],)
+        if not value.isdecimal() or int(value) == 0:
+            self.fail("give a number of days, forever or default", param, ctx)
+        return (int(value),)
+
+
+@click.group(invoke_without_command=True)
 @output_options
-@connects
-def projects(client: Client, *, output: Output) -> None:
-    """List the projects that the key may read."""
-    output.rows(client.list_projects(), COLUMNS, "project")
+@connection_options
+@click.pass_context
+def projects(
+    context: click.Context, output: Output, project: str | None, **where: str | None
+) -> None:
+    """List the projects that the key may read; or set or delete one."""
+    if context.invoked_subcommand is None:
+        with connected(project=project, **where) as client:
+            output.rows(client.list_projects(), COLUMNS, "project")
+
+
+@projects.command("set")
+@click.argument("name")
+@click.option(
+    "--retention",
+    type=Days(),
+    required=True,
+    help="For how many days traces are kept: DAYS, forever, or default (the server's setting).",
+)
+@connection_options
+def set_project(
+    name: str, retention: tuple[int | None], project: str | None, **where: str | None
+) -> None:
+    """Set for how long the project NAME keeps its traces.
+
+    A trace is deleted as a whole, within an hour after its newest span is older than this.
+    """
+    from spanloom.v1.project_service_pb2 import UpdateRetentionRequest
+    from spanloom.v1.project_service_pb2_grpc import ProjectServiceStub
+
+    with connected(project=name, **where) as client:
+        check_project(client)
+        [days] = retention
+        request = UpdateRetentionRequest(retention_days=days)
+        client.call(ProjectServiceStub(client.channel).UpdateRetention, request)
+        [found] = [each for each in client.list_projects() if each.project_id == name]
+        click.echo(f"{name} keeps traces: {_kept(found)}")
+
+
+@projects.command("delete")
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@connection_options
+def delete_project(name: str, yes: bool, project: str | None, **where: str | None) -> None:
+    """Delete the project NAME for ever, with all that is in it and its keys."""
+    from spanloom.v1.project_service_pb2 import DeleteProjectRequest
+    from spanloom.v1.project_service_pb2_grpc import ProjectServiceStub
+
+    with connected(project=name, **where) as client:
+        check_project(client)
+        if not yes:
+            what = f"the project {name!r} with all that is in it, and its keys"
+            click.confirm(f"Delete {what} for ever?", abort=True, err=True)
+        stub = ProjectServiceStub(client.channel)
+        counts = erased(client, stub.DeleteProject, DeleteProjectRequest(project_id=name))
+    click.echo(f"deleted {name}: {counts}")
+
+
+def erased(client: Client, method: Any, request: Any) -> str:
+    """Call a method that deletes until it is done; what was deleted."""
+    from spanloom.client import CallError
+
+    while True:
+        try:
+            found = client.call(method, request).deleted_counts
+        except CallError as error:
+            if error.code != "DEADLINE_EXCEEDED":
+                raise
+            click.echo("spanloom: there is more to delete", err=True)
+        else:
+            return f"{count(found.trace_count, 'trace')}, {count(found.span_count, 'span')}"
+
+
+def _kept(project: Any) -> str:
+    if not project.HasField("retention_days"):
+        return "by the server's setting"
+    return count(project.retention_days, "day") if project.retention_days else "forever"

@@ -41,6 +41,13 @@ from spanloom.commands.stores import database_option, without_password
     default=None,
     help="Accept calls without an API key. Requires loopback addresses.",
 )
+@click.option(
+    "--retention",
+    "retention_days",
+    type=click.IntRange(0),
+    metavar="DAYS",
+    help="For how many days traces are kept; 0 for ever [default: 0]. Projects may differ.",
+)
 @click.option("--log-format", type=click.Choice(["console", "json"]), help="[default: console]")
 @click.option(
     "--log-level",

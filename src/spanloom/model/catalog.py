@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from spanloom.model.genai import Json
 from spanloom.model.span import NO_BODY
 
+# The kind of the records that are HoneyHive's datapoints.
+DATAPOINT = "datapoint"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:

@@ -78,6 +78,7 @@ class Middleware:
         max_bytes_in_flight: The bytes of all requests that are under way.
         target_latency: Seconds in which calls that write are answered, or else fewer are let in; 0
             for no such limit.
+        is_deleting: Whether a project is being deleted, and takes no calls.
     """
 
     def __init__(
@@ -90,7 +91,9 @@ class Middleware:
         max_calls_per_key: int = 512,
         max_bytes_in_flight: int = 192 << 20,
         target_latency: float = 0.0,
+        is_deleting: Callable[[str], bool] = lambda _: False,
     ) -> None:
+        self._is_deleting = is_deleting
         self.pace = Pace(max_in_flight, target_latency)
         self._writing = 0
         self.budget = ByteBudget(max_bytes_in_flight)
@@ -306,6 +309,7 @@ class Middleware:
             or metadata.get("x-phoenix-project-name", ""),
             notes=notes,
             is_draining=lambda: self.draining,
+            is_deleting=self._is_deleting,
         )
 
 

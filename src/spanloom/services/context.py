@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from spanloom.errors import Code, Reason, SpanloomError, invalid_field
+from spanloom.errors import (
+    Code,
+    Reason,
+    SpanloomError,
+    invalid_field,
+    project_being_deleted,
+)
 from spanloom.model.checks import Violations
 from spanloom.model.projects import DEFAULT_PROJECT, INSTANCE, MAX_PROJECT_LENGTH, checked_project
 
@@ -39,6 +45,7 @@ class CallContext:
             `x-phoenix-project-name`, or "".
         notes: What goes with the response.
         is_draining: Whether the server ends its streams.
+        is_deleting: Whether a project is being deleted.
     """
 
     request_id: str
@@ -50,6 +57,7 @@ class CallContext:
     header_hint: str = ""
     notes: Notes = field(default_factory=Notes)
     is_draining: Callable[[], bool] = lambda: False
+    is_deleting: Callable[[str], bool] = lambda _: False
 
     @property
     def only_ingests(self) -> bool:
@@ -64,12 +72,13 @@ class CallContext:
         which is only data for project keys), else `default`.
 
         Raises:
-            SpanloomError: PERMISSION_DENIED if the header names another project than the key's.
+            SpanloomError: PERMISSION_DENIED if the header names another project than the key's;
+                FAILED_PRECONDITION if the project is being deleted.
         """
         if self.key_project != INSTANCE:
             self._header_must_be(self.key_project)
-            return self.key_project
-        return checked_project(self.header_project or hint or DEFAULT_PROJECT)
+            return self._not_deleting(self.key_project)
+        return self._not_deleting(checked_project(self.header_project or hint or DEFAULT_PROJECT))
 
     def project_of_parts(self, named: Iterable[tuple[str, str]]) -> str:
         """The project of a request whose parts may name one each; it is stored in one project.
@@ -93,7 +102,15 @@ class CallContext:
         return self.project(project)
 
     def named_project(self, project_id: str) -> str:
-        """The project to work in, for a request that must name it.
+        """The project to work in, for a request that must name it: as `project_to_delete`.
+
+        Raises:
+            SpanloomError: FAILED_PRECONDITION if the project is being deleted.
+        """
+        return self._not_deleting(self.project_to_delete(project_id))
+
+    def project_to_delete(self, project_id: str) -> str:
+        """The project that a request names, also if its deletion has begun.
 
         Args:
             project_id: The project's name; of `entity/project` the whole or the last part counts.
@@ -115,6 +132,11 @@ class CallContext:
                 return checked_project(self.header_project)
             raise _mismatch(project_id, _NOT_OF_THE_HEADER)
         return checked_project(names[1] or project_id)
+
+    def _not_deleting(self, project: str) -> str:
+        if self.is_deleting(project):
+            raise project_being_deleted(project)
+        return project
 
     def _header_must_be(self, project: str) -> None:
         if self.header_project and self.header_project != project:

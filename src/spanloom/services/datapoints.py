@@ -12,6 +12,7 @@ from spanloom.adapters.honeyhive.runs import UPDATED, body_of
 from spanloom.adapters.honeyhive.write import event_json
 from spanloom.errors import SpanloomError, invalid_field, not_found
 from spanloom.model import Json, Record, dashed, uuid7
+from spanloom.model.catalog import DATAPOINT
 from spanloom.model.checks import Violations, possible_id
 from spanloom.services.context import CallContext
 from spanloom.store.store import Store
@@ -38,7 +39,7 @@ class DatapointService:
         body = body_of(request)
         record = Record(body.pop("id", None) or dashed(uuid7()), call.received_ns, body)
         await self._store.ensure_project(project)
-        await self._store.records.write(project, _KIND, record)
+        await self._store.records.write(project, DATAPOINT, record)
         result = pb.CreateDatapointResponse.Result(inserted_id=record.id, inserted_ids=[record.id])
         return pb.CreateDatapointResponse(inserted=True, result=result)
 
@@ -93,7 +94,7 @@ class DatapointService:
             named = await self._store.datasets.find(project)
             datasets |= {each.slug for each in named if each.name == request.dataset_name}
             datasets.add(request.dataset_name)
-        found = await self._store.records.all(project, _KIND)
+        found = await self._store.records.all(project, DATAPOINT)
         return pb.ListDatapointsResponse(
             datapoints=[
                 datapoint_message(record)
@@ -107,7 +108,7 @@ class DatapointService:
     ) -> pb.GetDatapointResponse:
         project = call.project()
         _check(request.id)
-        record = await self._store.records.find(project, _KIND, request.id)
+        record = await self._store.records.find(project, DATAPOINT, request.id)
         if record is None:
             raise _missing(request.id)
         return pb.GetDatapointResponse(datapoint=[datapoint_message(record)])
@@ -123,7 +124,7 @@ class DatapointService:
         def change(stored: Mapping[str, Json]) -> dict[str, Json]:
             return {**stored, **update}
 
-        if await self._store.records.update(project, _KIND, request.id, change) is None:
+        if await self._store.records.update(project, DATAPOINT, request.id, change) is None:
             raise _missing(request.id)
         result = pb.UpdateDatapointResponse.Result(modified_count=1)
         return pb.UpdateDatapointResponse(updated=True, result=result)
@@ -133,7 +134,7 @@ class DatapointService:
     ) -> pb.DeleteDatapointResponse:
         project = call.project()
         _check(request.id)
-        if not await self._store.records.delete(project, _KIND, request.id):
+        if not await self._store.records.delete(project, DATAPOINT, request.id):
             raise _missing(request.id)
         return pb.DeleteDatapointResponse(deleted=True)
 

@@ -328,8 +328,10 @@ class QueryService:
         found = await self._store.list_projects(name=own, after=after, limit=size + 1)
         response = pb.ListProjectsResponse(
             projects=[
-                query_pb2.Project(project_id=name, create_time=timestamp_from_ns(created_ns))
-                for name, created_ns in found[:size]
+                query_pb2.Project(
+                    project_id=name, create_time=timestamp_from_ns(created_ns), retention_days=days
+                )
+                for name, created_ns, days in found[:size]
             ]
         )
         if len(found) > size:

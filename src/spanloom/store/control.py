@@ -9,6 +9,7 @@ from typing import Protocol
 from spanloom.model import Feedback, FeedbackQuery, Key, Page, SignInLink, Span
 from spanloom.model.patch import Patch
 from spanloom.store.catalog import Catalog, Datasets, Records
+from spanloom.store.erasure import Erasure
 from spanloom.store.evaluations import EvaluationQueue
 from spanloom.store.once import Once
 
@@ -33,6 +34,7 @@ class ControlStore(Protocol):
     datasets: Datasets
     records: Records
     evaluations: EvaluationQueue
+    erasure: Erasure
 
     async def earlier_answer(self, project: str, once: Once) -> bytes | None:
         """What a call with this request id was answered; INVALID_ARGUMENT where the digests
@@ -159,12 +161,13 @@ class ControlStore(Protocol):
 
     async def list_projects(
         self, *, name: str = "", after: str = "", limit: int
-    ) -> list[tuple[str, int]]:
-        """(name, time of creation) of the projects behind a name, or of one, by name."""
+    ) -> list[tuple[str, int, int | None]]:
+        """(name, time of creation, retention in days) of the projects behind a name, or of one, by
+        name; without those that are being deleted."""
         ...
 
     async def ensure_project(self, name: str) -> None:
-        """Create the project unless it exists.
+        """Create the project unless it exists. A repeated call in one process costs no write.
 
         A repeated call in one process within a minute costs no write. So a project that another
         process deletes, while this one writes to it, is listed again after a minute.
@@ -178,6 +181,9 @@ class ControlStore(Protocol):
         Returns:
             What it still has, and nothing was deleted; "" if the project was deleted; None if there
             was none.
+        Raises:
+            FAILED_PRECONDITION: the project is being deleted; other processes may not know that for
+                a second.
         """
         ...
 

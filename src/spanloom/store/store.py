@@ -14,7 +14,9 @@ from spanloom.store.spans import Restore
 from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.control import SqlControl
 from spanloom.store.sql.cursors import SqlCursors
+from spanloom.store.sql.erasure.work import SqlErasure
 from spanloom.store.sql.index.indexer import Indexer
+from spanloom.store.sql.maintenance import Maintained, maintain
 from spanloom.store.sql.reading import no_adapter
 from spanloom.store.sql.rederive import Range, step
 from spanloom.store.sql.spans import SqlSpans
@@ -37,12 +39,21 @@ class Store(SqlSpans, SqlControl, SqlCursors):
         SqlCursors.__init__(self, connections)
         self.indexer = Indexer(connections)
         self.follower = Follower(connections)
+        self.erasure = SqlErasure(connections, self.follower)
         self._connections = connections
 
-    async def follow_until(self, stop: asyncio.Event) -> None:
-        """Do what is done behind the writer until `stop`: the index of terms and the sums over
-        spans."""
-        await asyncio.gather(self.indexer.run_until(stop), self.follower.run_until(stop))
+    async def follow_until(self, stop: asyncio.Event, retention_days: int = 0) -> None:
+        """Do what is done behind the writer until `stop`: the index of terms, the sums over spans,
+        and the deletion of what is too old.
+
+        Args:
+            retention_days: as of `Erasure.expire`.
+        """
+        await asyncio.gather(
+            self.indexer.run_until(stop),
+            self.follower.run_until(stop),
+            self.erasure.run_until(stop, retention_days),
+        )
 
     @classmethod
     async def open(
@@ -111,6 +122,16 @@ class Store(SqlSpans, SqlControl, SqlCursors):
         ) is not None:
             after = done.reached
             yield done.written
+
+    async def maintain(self, *, retention_days: int = 0, full: bool = False) -> Maintained:
+        """Delete what is due, and take the bytes of all that was deleted from the disk. Servers may
+        run meanwhile; their writes wait while a file is written anew.
+
+        Args:
+            retention_days: as of `Erasure.expire`.
+            full: as of `Database.compact`.
+        """
+        return await maintain(self, self._connections, retention_days=retention_days, full=full)
 
     async def figures(self) -> dict[str, float]:
         """The size of the database, and how many evaluations wait, by the names of metrics."""

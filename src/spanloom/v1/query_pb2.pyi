@@ -1161,8 +1161,11 @@ class Project(_message.Message):
 
     PROJECT_ID_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    RETENTION_DAYS_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
     """The project's id, which is also its name."""
+    retention_days: _builtins.int
+    """For how many days the project keeps its traces, as ProjectService.UpdateRetention sets it."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """The time when the project was created."""
@@ -1172,12 +1175,15 @@ class Project(_message.Message):
         *,
         project_id: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        retention_days: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_retention_days", b"_retention_days", "create_time", b"create_time", "retention_days", b"retention_days"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "project_id", b"project_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_retention_days", b"_retention_days", "create_time", b"create_time", "project_id", b"project_id", "retention_days", b"retention_days"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__retention_days: _TypeAlias = _typing.Literal["retention_days"]  # noqa: Y015
+    _WhichOneofArgType__retention_days: _TypeAlias = _typing.Literal["_retention_days", b"_retention_days"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__retention_days) -> _WhichOneofReturnType__retention_days | None: ...
 
 Global___Project: _TypeAlias = Project  # noqa: Y015
 

@@ -36,6 +36,8 @@ from spanloom.store.sql.rows import checked
 from spanloom.store.sql.transaction import Transaction
 
 _KNOWN_SECONDS: Final = 60
+# A project that is being deleted takes no writes after so long.
+_KNOWN_SECONDS = 1.0
 # In the body of feedback that was written as a review of the native API.
 _REVIEW = "review"
 
@@ -48,6 +50,7 @@ class SqlControl(ControlStore):
         self._read, self._write = connections.read, connections.write
         self._look_up = connections.look_up
         # Until when this process takes them to exist, by time.monotonic().
+        # Those that this process knew to exist a moment ago, and until when it need not look again.
         self._projects: dict[str, float] = {}
         self.catalog = SqlCatalog(connections)
         self.datasets = SqlDatasets(connections)
@@ -211,11 +214,11 @@ class SqlControl(ControlStore):
 
     async def list_projects(
         self, *, name: str = "", after: str = "", limit: int
-    ) -> list[tuple[str, int]]:
+    ) -> list[tuple[str, int, int | None]]:
         checked(project=name)
         checked(project=after)
         found = queries.projects(name, after).limit(limit)
-        return await self._read(lambda c: [(row.name, row.created_ns) for row in c.execute(found)])
+        return await self._read(lambda c: [tuple(row) for row in c.execute(found)])
 
     async def ensure_project(self, name: str) -> None:
         now = time.monotonic()
@@ -231,6 +234,22 @@ class SqlControl(ControlStore):
         if deleted == "":
             self._projects.pop(name, None)
         return deleted  # type: ignore[no-any-return]
+        if self._projects.get(name, 0.0) > now:
+            return
+        parameters = {"name": checked(project=name)["project"]}
+        if not await self._look_up(
+            lambda c: c.execute(queries.PROJECT_IS_WHOLE, parameters).scalar()
+        ):
+            row = [name, time.time_ns(), None]
+
+            def write(transaction: Transaction) -> errors.SpanloomError | None:
+                if transaction.connection.execute(queries.PROJECT_IS_DELETED, parameters).scalar():
+                    return errors.project_being_deleted(name)
+                transaction.write({tables.projects: [row]})
+                return None
+
+            await self._write(write)
+        self._projects[name] = now + _KNOWN_SECONDS
 
     async def create_key(self, key: Key) -> None:
         row = rows.key_row(key)

@@ -121,6 +121,15 @@ class Database(ABC):
         """Upkeep that the writer does between two transactions."""
 
     @abstractmethod
+    def compact(self, *, full: bool) -> bool:
+        """Give the space of deleted rows back; whether no byte of them is left in the files of
+        tables and logs. Blocks.
+
+        Args:
+            full: write all files anew, where that keeps readers waiting, too.
+        """
+
+    @abstractmethod
     def sizes(self, connection: Connection) -> dict[str, float]:
         """The bytes on the disk: `database_bytes`, and `wal_bytes` if there is such a log."""
 

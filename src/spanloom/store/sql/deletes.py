@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
@@ -48,7 +49,7 @@ def session(transaction: Transaction, project: str, session_id: str) -> bool:
     of_session = sessions.belongs(transaction.connection, transaction.database, project, session_id)
     if not (_spans(transaction, project, of_session) or trace(transaction, project, session_id)):
         return False
-    _feedback_on(transaction, project, "conversation", {session_id})
+    feedback_on(transaction, project, "conversation", {session_id})
     # Another trace may hold an event with this id: its updates are kept.
     has_spans = queries.has_spans(transaction.database)
     own = _in(patches, project).where(
@@ -94,7 +95,7 @@ def named_spans(transaction: Transaction, project: str, keys: Collection[tuple[s
         if (row.trace_id, row.span_id) in keys
     ]
     if found:
-        _remove(transaction, project, found)
+        remove(transaction, project, found)
     _updates_under(transaction, project, keys)
     return len(found)
 
@@ -151,33 +152,39 @@ def _spans(transaction: Transaction, project: str, which: Any) -> bool:
     ).fetchall()
     if not found:
         return False
-    _remove(transaction, project, found)
+    remove(transaction, project, found)
     return True
 
 
-def _remove(transaction: Transaction, project: str, found: Sequence[Any]) -> None:
-    """The same of spans that were found: (trace id, span id, event id)."""
+def remove(transaction: Transaction, project: str, found: Sequence[Any]) -> Counter[str]:
+    """Delete spans that were found (trace id, span id, event id) with all that hangs on them.
+
+    Returns:
+        How many spans, traces, updates and feedback there were.
+    """
     gone = remove_spans(transaction, project, found)
+    number = Counter(spans=len(found), traces=len(gone))
     event_ids = {event_id for _, _, event_id in found}
     on_these = transaction.database.among(patches.c.event_id, event_ids)
     has_spans = queries.has_spans(transaction.database)
-    transaction.connection.execute(
-        _in(patches, project).where(on_these, patches.c.trace_id == "", ~has_spans)
-    )
+    unused = _in(patches, project).where(on_these, patches.c.trace_id == "", ~has_spans)
+    number["updates"] += transaction.connection.execute(unused).rowcount
     of_trace: dict[str, set[str]] = {}
     for trace_id, span_id, _ in found:
         of_trace.setdefault(trace_id, set()).add(span_id)
     for trace_id, span_ids in of_trace.items():
-        _feedback_on(transaction, project, "span", span_ids, ("", trace_id))
-    _feedback_on(transaction, project, "trace", gone)
+        number["feedback"] += feedback_on(transaction, project, "span", span_ids, ("", trace_id))
+    number["feedback"] += feedback_on(transaction, project, "trace", gone)
     keys = {(trace_id, one) for trace_id, *ids in found for one in ids}
-    _updates_under(transaction, project, keys)
+    number["updates"] += _updates_under(transaction, project, keys)
+    return number
 
 
 def _updates_under(
     transaction: Transaction, project: str, keys: Collection[tuple[str, str]]
-) -> None:
-    """Delete the updates of spans and of events that are named by (trace id, id)."""
+) -> int:
+    """Delete the updates of spans and of events that are named by (trace id, id); how many there
+    were."""
     of_trace: dict[str, set[str]] = {}
     for trace_id, span_id in keys:
         of_trace.setdefault(trace_id, set()).add(span_id)
@@ -186,29 +193,30 @@ def _updates_under(
         patches.c.trace_id != "",
         transaction.database.among(patches.c.trace_id, of_trace),
     )
+    number = 0
     for trace_id in set(transaction.connection.execute(have).scalars()):
-        transaction.connection.execute(
-            _in(patches, project).where(
-                patches.c.trace_id == trace_id,
-                transaction.database.among(patches.c.event_id, of_trace[trace_id]),
-            )
-        )
+        of_these = transaction.database.among(patches.c.event_id, of_trace[trace_id])
+        under = _in(patches, project).where(patches.c.trace_id == trace_id, of_these)
+        number += transaction.connection.execute(under).rowcount
+    return number
 
 
-def _feedback_on(
+def feedback_on(
     transaction: Transaction,
     project: str,
     target: str,
     ids: Collection[str],
     trace_ids: Collection[str] = (),
-) -> None:
+) -> int:
+    """Delete the feedback on targets, or that of it which names one of the traces; how many there
+    were."""
     database = transaction.database
     on_these = _in(feedback, project).where(
         feedback.c.target == target, database.among(feedback.c.target_id, ids)
     )
     if trace_ids:
         on_these = on_these.where(database.among(feedback.c.trace_id, trace_ids))
-    transaction.connection.execute(on_these)
+    return transaction.connection.execute(on_these).rowcount
 
 
 def _in(table: Any, project: str) -> Any:

@@ -35,6 +35,7 @@ from sqlalchemy.engine import Dialect
 from spanloom.errors import SetupError
 from spanloom.store.sql import database
 from spanloom.store.sql.database import VERSIONS, Database, JsonValue, Row, into, on_conflict
+from spanloom.store.sql.tables import metadata
 
 # The advisory locks that the processes of one database share.
 _SCHEMA_LOCK = 0x5350_4C4D
@@ -175,6 +176,17 @@ class PostgreSQL(Database):
         for name in ("lock_timeout", "idle_in_transaction_session_timeout"):
             connection.execute(text(f"SET LOCAL {name} = 0"))
         connection.execute(select(func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
+
+    def compact(self, *, full: bool) -> bool:
+        engine = self.engine(writer=False, connections=1)
+        try:
+            with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                for name in (*metadata.tables, "span_terms"):
+                    how = "FULL, ANALYZE" if full else "ANALYZE"
+                    connection.exec_driver_sql(f"VACUUM ({how}) {name}")
+        finally:
+            engine.dispose()
+        return full
 
     def sizes(self, connection: Connection) -> dict[str, float]:
         size = connection.execute(text("SELECT pg_database_size(current_database())")).scalar_one()

@@ -33,6 +33,7 @@ from spanloom.store.sql.event_ids import of_events, of_patched_event
 from spanloom.store.sql.reading import select_whole
 from spanloom.store.sql.rows import FEEDBACK_COLUMNS, KEY_COLUMNS, TRACE_COLUMNS
 from spanloom.store.sql.tables import (
+    erasures,
     evaluations,
     feedback,
     is_text,
@@ -73,6 +74,11 @@ SPAN = select_whole(
 )
 # The order of `find_events`.
 NEWEST_EVENTS = ("-start_ns", "-sequence", "event_id", "trace_id", "span_id")
+_IS_DELETED = exists().where(erasures.c.project == bindparam("name"), erasures.c.user_id == "")
+PROJECT_IS_DELETED = select(_IS_DELETED)
+PROJECT_IS_WHOLE = select(
+    and_(exists().where(tables_projects.c.name == bindparam("name")), ~_IS_DELETED)
+)
 KEY = select(*KEY_COLUMNS).where(keys.c.id == bindparam("id"))
 KEYS = select(*KEY_COLUMNS).order_by(keys.c.created_ns, keys.c.id)
 # The first revocation counts.
@@ -213,8 +219,11 @@ def find_feedback(project: str, *, ref: str, type: str) -> Select[Any]:
 
 def projects(name: str, after: str) -> Select[Any]:
     """The projects behind a name, or with one, by name."""
+    is_deleted = exists().where(
+        erasures.c.project == tables_projects.c.name, erasures.c.user_id == ""
+    )
     found = select(tables_projects).where(
-        tables_projects.c.name == name if name else tables_projects.c.name > after
+        tables_projects.c.name == name if name else tables_projects.c.name > after, ~is_deleted
     )
     return found.order_by(tables_projects.c.name)
 

@@ -151,7 +151,7 @@ def span_rows(project: str, spans: Sequence[Span], *, partial: bool = False) -> 
     traces = []
     for head in heads.values():
         try:
-            traces.append(_trace_row(project, spans[head]))
+            traces.append(trace_row(project, spans[head]))
         except errors.SpanloomError as error:
             refuse(head, error)
             rows[head] = None
@@ -159,7 +159,7 @@ def span_rows(project: str, spans: Sequence[Span], *, partial: bool = False) -> 
             # column can hold.
             for position in _by_rank(spans, rows, spans[head].trace_id):
                 try:
-                    traces.append(_trace_row(project, spans[position]))
+                    traces.append(trace_row(project, spans[position]))
                     break
                 except errors.SpanloomError as another:
                     refuse(position, another)
@@ -246,6 +246,7 @@ def updated_rows(project: str, base: Sequence[Any], whole: Span, updates: str | 
     row = _span_row(project, whole)
     body = [NUMBERED_LATER, *base, updates]
     return SpanRows([row], [body], [], [], [_trace_row(project, whole)], 0, [])
+    return SpanRows([row], [body], [], [trace_row(project, whole)], 0, [])
 
 
 def feedback_row(project: str, feedback: Feedback) -> Row:
@@ -379,7 +380,8 @@ def _by_rank(spans: Sequence[Span], rows: Sequence[Row | None], trace_id: str) -
     return sorted(found, key=lambda n: _rank(spans[n]))
 
 
-def _trace_row(project: str, span: Span) -> Row:
+def trace_row(project: str, span: Span) -> Row:
+    """The row of a trace, made from a span of it: a placeholder if that is no root."""
     said = span.trace
     named = {
         "feature_slug": said.feature_slug or "",

@@ -8,7 +8,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -233,6 +233,16 @@ class SQLite(Database):
             cursor.execute(f"PRAGMA busy_timeout = {database.PATIENCE_SECONDS * 1000}")
         finally:
             connection.close()
+
+    def compact(self, *, full: bool) -> bool:
+        # Always full: VACUUM writes the file anew, and keeps only writers waiting.
+        with self.write_lock(), closing(sqlite3.connect(str(self.url.database))) as connection:
+            connection.isolation_level = None
+            connection.execute(f"PRAGMA busy_timeout = {int(database.PATIENCE_SECONDS * 1000)}")
+            connection.execute("VACUUM")
+            # Until then the log has pages as they were. It waits for readers of an old state.
+            [busy, *_] = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
 
     def sizes(self, connection: Connection) -> dict[str, float]:
         log = Path(self._log)

@@ -460,7 +460,30 @@ answers = Table(
 
 words = Table("words", metadata, _key("word"), sqlite_with_rowid=False)
 
-projects = Table("projects", metadata, _key("name"), _whole("created_ns"))
+projects = Table(
+    "projects",
+    metadata,
+    _key("name"),
+    _whole("created_ns"),
+    # For how many days traces are kept: 0 for ever, NULL for as long as the server is told.
+    _whole("retention_days", nullable=True),
+)
+
+# What is being erased: all that is of a user, or with user "" the whole project. A row is the
+# intent; it is deleted when nothing is left. What was written before the version `since` is erased,
+# `touched_ns` is when a part of it was last, and `counts` is JSON of how much.
+erasures = Table(
+    "erasures",
+    metadata,
+    _key("project"),
+    _key("user_id"),
+    _whole("since"),
+    _whole("touched_ns"),
+    _text("counts"),
+)
+
+# Which process does the work of a name, and until when no other one may.
+leases = Table("leases", metadata, _key("name"), _text("owner"), _whole("lease_ns"))
 
 cursors = Table(
     "cursors",

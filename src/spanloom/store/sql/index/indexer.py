@@ -144,6 +144,18 @@ class Indexer:
         if await self._read(self._is_dead) and await self._write(self._take_lease, rows=0):
             await self._write(self._clear, rows=0)
 
+    async def refill(self) -> int:
+        """Empty the index and fill it anew, whichever process has the lease: then it has nothing of
+        spans that are gone. How many spans were indexed."""
+        await self._write(self._take_over, rows=0)
+        number, until = 0, self._limit
+        while done := await self.step():
+            number += done
+            if (await self._read(lambda c: c.execute(_CURSOR).one())).reached >= until:
+                break  # what is younger has its turn in a server
+        await self.release()
+        return number
+
     async def sweep_envelopes(self) -> None:
         """Delete the envelopes that no span has any more, where spans were deleted since the last
         time, which is a while ago."""
@@ -175,6 +187,15 @@ class Indexer:
         if transaction.connection.execute(emptied).rowcount:
             table.clear(transaction.connection)
             self._known.clear()
+
+    def _take_over(self, transaction: Transaction) -> None:
+        until = time.time_ns() + _LEASE_NS
+        mine = update(term_cursor).where(term_cursor.c.id == 1)
+        taken = mine.values(owner=self._owner, lease_ns=until, reached=0, entries=0)
+        transaction.connection.execute(taken)
+        table.clear(transaction.connection)
+        self._known.clear()
+        self._limit = transaction.first_version
 
     def _pending(self, connection: Connection) -> tuple[int, int] | None:
         """The cursor and the newest version, None where another process has the lease."""

@@ -18,6 +18,7 @@ from spanloom.store.sql.urls import database
 # import Alembic.
 HEAD = "0023"
 HEAD = "0019"
+HEAD = "0021"
 # Between this step and the next `move_bodies` has its turn.
 _BODIES_MOVE = "0003"
 

@@ -214,6 +214,13 @@ def cells_between(
     return [c.id >= first, c.id < end, c.project == project]
 
 
+def of_project(project: str) -> list[ColumnElement[bool]]:
+    """The condition on the cells of a project."""
+    digest = _digest(project, 6)
+    c = usage_cells.c
+    return [c.id >= f"{digest}-", c.id < f"{digest}.", c.project == project]
+
+
 def _prefix(project: str, cuboid: str, hours: int, start_ns: int) -> str:
     """What the ids of cells begin with, in the order of their starts."""
     return f"{_digest(project, 6)}-{cuboid}-{hours}-{start_ns + (1 << 63):016x}-"

@@ -1,0 +1,58 @@
+"""ProjectService: what proto/spanloom/v1/project_service.proto promises."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from spanloom.codec.json_path import json_path
+from spanloom.errors import invalid_field
+from spanloom.model.checks import Violations
+from spanloom.services.context import CallContext
+from spanloom.store.control import ControlStore
+from spanloom.store.erasure import Counts
+from spanloom.v1 import project_service_pb2 as pb
+
+_MOST_DAYS: Final = 36_500
+
+
+class ProjectService:
+    """Erasure of users and projects, and retention."""
+
+    def __init__(self, store: ControlStore) -> None:
+        self._store = store
+
+    async def delete_user_data(
+        self, request: pb.DeleteUserDataRequest, call: CallContext
+    ) -> pb.DeleteUserDataResponse:
+        project = call.project()
+        violations = Violations(spelled=json_path(type(request)))
+        violations.check_id("user_id", request.user_id)
+        violations.refuse()
+        counts = await self._store.erasure.delete_user(project, request.user_id)
+        return pb.DeleteUserDataResponse(deleted_counts=_message(counts))
+
+    async def delete_project(
+        self, request: pb.DeleteProjectRequest, call: CallContext
+    ) -> pb.DeleteProjectResponse:
+        if not request.project_id:
+            raise invalid_field(json_path(type(request))("project_id"), "is required")
+        project = call.project_to_delete(request.project_id)
+        counts = await self._store.erasure.delete_project(project)
+        return pb.DeleteProjectResponse(deleted_counts=_message(counts))
+
+    async def update_retention(
+        self, request: pb.UpdateRetentionRequest, call: CallContext
+    ) -> pb.UpdateRetentionResponse:
+        project = call.project()
+        days = request.retention_days if request.HasField("retention_days") else None
+        if days is not None and not 0 <= days <= _MOST_DAYS:
+            field = json_path(type(request))("retention_days")
+            raise invalid_field(field, f"must be from 0 to {_MOST_DAYS}")
+        await self._store.ensure_project(project)
+        await self._store.erasure.set_retention(project, days)
+        return pb.UpdateRetentionResponse(retention_days=days)
+
+
+def _message(counts: Counts) -> pb.DeletedCounts:
+    fields = {name.removesuffix("s") + "_count": number for name, number in counts.items()}
+    return pb.DeletedCounts(**fields)
