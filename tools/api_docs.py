@@ -37,9 +37,10 @@ NATIVE = (
     "QueryService",
     "ReviewService",
     "KeyService",
+    "AttachmentService",
     "PriceService",
+    "ProjectService",
 )
-NATIVE = ("SpanService", "ChatService", "QueryService", "ReviewService", "KeyService", "ProjectService")
 INTRODUCTION = f"""\
 # API reference
 

@@ -45,9 +45,9 @@ from spanloom.server.supervisor import Supervisor
 from spanloom.server.ui.pages import Pages
 from spanloom.services.agent_chat import AgentChatService
 from spanloom.services.agent_spans import AgentSpanService
+from spanloom.services.attachments import AttachmentService
 from spanloom.services.catalog import CatalogService
 from spanloom.services.catalog_arrays import CatalogArrayService
-from spanloom.services.attachments import AttachmentService
 from spanloom.services.chats import ChatService
 from spanloom.services.datapoints import DatapointService
 from spanloom.services.datasets import DatasetService
@@ -398,8 +398,7 @@ async def _beside(
             ready()
             forwarding = _forwarding(settings)
             sending = forward_until(stop, store, forwarding) if forwarding else stop.wait()
-            await asyncio.gather(store.follow_until(stop), sending)
-            await store.follow_until(stop, settings.retention_days)
+            await asyncio.gather(store.follow_until(stop, settings.retention_days), sending)
     finally:
         await store.close()
 

@@ -223,6 +223,9 @@ def project_not_empty(project: str, found: str) -> SpanloomError:
         Reason.PROJECT_NOT_EMPTY,
         f"the project {project!r} still has {found}",
         metadata={"project": project, "found": found},
+    )
+
+
 def project_being_deleted(project: str) -> SpanloomError:
     """FAILED_PRECONDITION: no call is accepted in the project any more."""
     return SpanloomError(

@@ -182,6 +182,8 @@ def _project_not_empty(call: Caller) -> Any:
     event = {"event": {"event_type": "tool"}}
     httpx.post(url, json=event, headers={"authorization": f"Bearer {key}"}).raise_for_status()
     return call("DELETE", f"/projects?name={name}", role=key)
+
+
 def _project_being_deleted(_: Caller) -> Any:
     return _body(errors.project_being_deleted(EXAMPLES["PROJECT_BEING_DELETED"][0][1]["project"]))
 

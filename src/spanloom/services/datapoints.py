@@ -18,7 +18,6 @@ from spanloom.services.context import CallContext
 from spanloom.store.store import Store
 from spanloom.v1 import datapoint_service_pb2 as pb
 
-_KIND = "datapoint"
 _MOST_EVENTS = 1_000
 
 
@@ -66,7 +65,7 @@ class DatapointService:
         if request.dataset_id:
             await self._store.datasets.add_points(project, request.dataset_id, points)
         else:
-            await self._store.records.write(project, _KIND, *points)
+            await self._store.records.write(project, DATAPOINT, *points)
         ids = [point.id for point in points]
         return pb.BatchCreateDatapointsResponse(inserted=True, inserted_ids=ids)
 

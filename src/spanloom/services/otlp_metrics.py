@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2
 
+from spanloom import metrics
 from spanloom.errors import role_not_allowed
 from spanloom.services.catalog import CatalogService
-from spanloom import metrics
 from spanloom.services.context import CallContext
 from spanloom.v1 import catalog_service_pb2
 
@@ -36,8 +36,6 @@ class OtlpMetricsService:
             if call.role != _ADMIN:
                 raise role_not_allowed(call.role, _ADMIN)
             return await self._catalog.create_metric(request, call)
-        self, request: metrics_service_pb2.ExportMetricsServiceRequest, call: CallContext
-    ) -> metrics_service_pb2.ExportMetricsServiceResponse:
         call.project()  # a header that names another project than the key's is refused
         number = sum(
             len(scoped.metrics)

@@ -169,8 +169,9 @@ class ControlStore(Protocol):
     async def ensure_project(self, name: str) -> None:
         """Create the project unless it exists. A repeated call in one process costs no write.
 
-        A repeated call in one process within a minute costs no write. So a project that another
-        process deletes, while this one writes to it, is listed again after a minute.
+        Raises:
+            FAILED_PRECONDITION: the project is being deleted; other processes may not know that for
+                a second.
         """
         ...
 
@@ -181,9 +182,6 @@ class ControlStore(Protocol):
         Returns:
             What it still has, and nothing was deleted; "" if the project was deleted; None if there
             was none.
-        Raises:
-            FAILED_PRECONDITION: the project is being deleted; other processes may not know that for
-                a second.
         """
         ...
 

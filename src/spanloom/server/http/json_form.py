@@ -25,11 +25,7 @@ _OTLP_METRICS = re.compile(rb'"resource_?[Mm]etrics"')
 _LARGEST_METRIC = 1 << 20
 
 
-def _no_logs(_data: bytes) -> Message:
-    return logs_service_pb2.ExportLogsServiceRequest()
-
-
-def _no_metrics(data: bytes) -> Message:
+def _metrics(data: bytes) -> Message:
     """HoneyHive's client creates a metric at the path of OpenTelemetry's metrics: that is an object
     with a name."""
     if len(data) <= _LARGEST_METRIC and not _OTLP_METRICS.search(data):
@@ -40,20 +36,14 @@ def _no_metrics(data: bytes) -> Message:
         if isinstance(document, dict) and "name" in document:
             body = json_codec.parse({"metric": document}, catalog_service_pb2.CreateMetricRequest)
             return body.message
-    return metrics_service_pb2.ExportMetricsServiceRequest()
+    return otlp_json.parse_metrics(data)
 
 
-# Messages whose JSON is not protobuf's: OTLP writes ids in hex.
-READ_JSON: dict[str, Callable[[bytes], Message]] = {
-    trace_service_pb2.ExportTraceServiceRequest.DESCRIPTOR.full_name: otlp_json.parse,
-    # Logs and metrics are dropped, whatever they are.
-    logs_service_pb2.ExportLogsServiceRequest.DESCRIPTOR.full_name: _no_logs,
-    metrics_service_pb2.ExportMetricsServiceRequest.DESCRIPTOR.full_name: _no_metrics,
 # Messages whose JSON is not protobuf's: OTLP writes ids in hex.
 READ_JSON: dict[str, Callable[[bytes], Message]] = {
     trace_service_pb2.ExportTraceServiceRequest.DESCRIPTOR.full_name: otlp_json.parse,
     logs_service_pb2.ExportLogsServiceRequest.DESCRIPTOR.full_name: otlp_json.parse_logs,
-    metrics_service_pb2.ExportMetricsServiceRequest.DESCRIPTOR.full_name: otlp_json.parse_metrics,
+    metrics_service_pb2.ExportMetricsServiceRequest.DESCRIPTOR.full_name: _metrics,
 }
 # Requests that an adapter reads from plain documents, loaded by orjson, without a message between.
 # The service gets what it made. None if the document is not plain.
@@ -70,7 +60,7 @@ STRICT = frozenset(
     f"spanloom.v1.{name}"
     for name in (
         *("SpanService", "ChatService", "QueryService", "ReviewService", "KeyService"),
-        "AttachmentService",
+        *("AttachmentService", "PriceService", "ProjectService"),
     )
 )
 

@@ -35,9 +35,8 @@ from spanloom.store.sql.records import SqlRecords
 from spanloom.store.sql.rows import checked
 from spanloom.store.sql.transaction import Transaction
 
-_KNOWN_SECONDS: Final = 60
 # A project that is being deleted takes no writes after so long.
-_KNOWN_SECONDS = 1.0
+_KNOWN_SECONDS: Final = 1.0
 # In the body of feedback that was written as a review of the native API.
 _REVIEW = "review"
 
@@ -49,7 +48,6 @@ class SqlControl(ControlStore):
         self._database = connections.database
         self._read, self._write = connections.read, connections.write
         self._look_up = connections.look_up
-        # Until when this process takes them to exist, by time.monotonic().
         # Those that this process knew to exist a moment ago, and until when it need not look again.
         self._projects: dict[str, float] = {}
         self.catalog = SqlCatalog(connections)
@@ -222,18 +220,6 @@ class SqlControl(ControlStore):
 
     async def ensure_project(self, name: str) -> None:
         now = time.monotonic()
-        if self._projects.get(name, now) > now:
-            return
-        row = [checked(project=name)["project"], time.time_ns()]
-        await self._write(lambda t: t.write({tables.projects: [row]}))
-        self._projects[name] = now + _KNOWN_SECONDS
-
-    async def delete_project(self, name: str) -> str | None:
-        checked(project=name)
-        deleted = await self._write(lambda t: projects.delete_if_empty(t.connection, name))
-        if deleted == "":
-            self._projects.pop(name, None)
-        return deleted  # type: ignore[no-any-return]
         if self._projects.get(name, 0.0) > now:
             return
         parameters = {"name": checked(project=name)["project"]}
@@ -250,6 +236,13 @@ class SqlControl(ControlStore):
 
             await self._write(write)
         self._projects[name] = now + _KNOWN_SECONDS
+
+    async def delete_project(self, name: str) -> str | None:
+        checked(project=name)
+        deleted = await self._write(lambda t: projects.delete_if_empty(t.connection, name))
+        if deleted == "":
+            self._projects.pop(name, None)
+        return deleted  # type: ignore[no-any-return]
 
     async def create_key(self, key: Key) -> None:
         row = rows.key_row(key)

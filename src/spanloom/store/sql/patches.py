@@ -260,7 +260,6 @@ def _rewrite(transaction: Transaction, project: str, found: Iterable[Any], known
                 continue
             if mark:
                 READ_FOR.set(project)
-                base, kept = with_pieces(transaction.reader, row, pieces, mark)
                 base, kept, found_in = with_pieces(transaction.reader, row, pieces, mark)
                 contents |= found_in
             else:

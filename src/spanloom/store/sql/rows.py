@@ -245,8 +245,7 @@ def updated_rows(project: str, base: Sequence[Any], whole: Span, updates: str | 
     json_bytes(body_of(whole))
     row = _span_row(project, whole)
     body = [NUMBERED_LATER, *base, updates]
-    return SpanRows([row], [body], [], [], [_trace_row(project, whole)], 0, [])
-    return SpanRows([row], [body], [], [trace_row(project, whole)], 0, [])
+    return SpanRows([row], [body], [], [], [trace_row(project, whole)], 0, [])
 
 
 def feedback_row(project: str, feedback: Feedback) -> Row:

@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy import BigInteger, Column, Text
 
 revision = "0021"
-down_revision = "0017"
+down_revision = "0019"
 
 TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 

@@ -6,7 +6,7 @@ from alembic import op
 from sqlalchemy import BigInteger, Column, Text
 
 revision = "0023"
-down_revision = "0017"
+down_revision = "0021"
 
 TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 
