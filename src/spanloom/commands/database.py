@@ -53,7 +53,7 @@ def rederive(
         prices = ProjectPrices(store)
         after = ""
         while found := await store.list_projects(after=after, limit=1_000):
-            for after, _ in found:
+            for after, *_ in found:
                 await prices.use(after)
         number = 0
         with progress("spans") as bar:

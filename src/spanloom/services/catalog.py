@@ -290,7 +290,7 @@ class CatalogService:
         texts = {record.id: record.body["description"] for record in described}
         return [
             pb.CatalogProject(id=each, name=each, description=texts.get(each, ""))
-            for each, _ in found
+            for each, *_ in found
         ]
 
     async def _describe(self, name: str, description: str, call: CallContext) -> None:
