@@ -238,6 +238,16 @@ def test_list_metric_versions_keeps_the_latest_and_the_deployed_one(project: Pro
     assert [version["name"] for version in versions] == ["v1", *(f"v{n}" for n in range(4, 24))]
 
 
+def test_list_metric_versions_shows_contents_as_deep_as_they_may_be(project: Project) -> None:
+    deep: Any = {}
+    for _ in range(25):
+        deep = {"x": deep}
+    metric_id = a_metric(project, threshold=deep)
+    assert shown(call(project, "ListMetrics").metrics)[0]["threshold"] == deep
+    [version] = shown(call(project, "ListMetricVersions", metric_id=metric_id).data)
+    assert version["content"]["threshold"]["x"]
+
+
 def test_deploy_metric_version_shows_that_version(project: Project) -> None:
     metric_id = a_metric(project)
     call(project, "UpdateMetric", metric_id=metric_id, metric={"criteria": "g", "scale": 3})
