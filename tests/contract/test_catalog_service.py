@@ -238,6 +238,16 @@ def test_list_metric_versions_keeps_the_latest_and_the_deployed_one(project: Pro
     assert [version["name"] for version in versions] == ["v1", *(f"v{n}" for n in range(4, 24))]
 
 
+def test_list_metric_versions_shows_contents_as_deep_as_they_may_be(project: Project) -> None:
+    deep: Any = {}
+    for _ in range(25):
+        deep = {"x": deep}
+    metric_id = a_metric(project, threshold=deep)
+    assert shown(call(project, "ListMetrics").metrics)[0]["threshold"] == deep
+    [version] = shown(call(project, "ListMetricVersions", metric_id=metric_id).data)
+    assert version["content"]["threshold"]["x"]
+
+
 def test_deploy_metric_version_shows_that_version(project: Project) -> None:
     metric_id = a_metric(project)
     call(project, "UpdateMetric", metric_id=metric_id, metric={"criteria": "g", "scale": 3})
@@ -314,14 +324,14 @@ def test_update_project_changes_the_description_and_never_the_name(project: Proj
         call(operator(project), "UpdateProject", project_id=f"{project.name} not made")
 
 
-def test_delete_project_deletes_an_empty_one_alone(project: Project) -> None:
+def test_delete_empty_project_deletes_an_empty_one_alone(project: Project) -> None:
     instance = operator(project)
     name = f"{project.name} made"
     call(instance, "CreateProject", name=name, description="d")
     tool = {"name": "t", "parameters": {}, "project": name}
     tool_id = call(instance, "CreateTool", tool=tool).result.inserted_id
     with pytest.raises(CallError, match="PROJECT_NOT_EMPTY"):
-        call(instance, "DeleteProject", name=name)
+        call(instance, "DeleteEmptyProject", name=name)
     in_project = {"project": name}
     instance(
         "CatalogService/DeleteTool",
@@ -331,20 +341,20 @@ def test_delete_project_deletes_an_empty_one_alone(project: Project) -> None:
     event = {"event_type": "tool", "event_id": f"{name} e", "project": name}
     instance.send("EventService/CreateEvent", event=event)
     with pytest.raises(CallError, match="PROJECT_NOT_EMPTY"):
-        call(instance, "DeleteProject", name=name)
+        call(instance, "DeleteEmptyProject", name=name)
     delete_event = request_of("EventService/DeleteEvent", {"event_id": f"{name} e"})
     instance("EventService/DeleteEvent", delete_event, **in_project)
-    assert call(instance, "DeleteProject", name=name).deleted is True
+    assert call(instance, "DeleteEmptyProject", name=name).deleted is True
     assert not call(instance, "ListCatalogProjects", name=name).projects
     with pytest.raises(CallError, match="ENTRY_NOT_FOUND"):
-        call(instance, "DeleteProject", name=name)
+        call(instance, "DeleteEmptyProject", name=name)
     call(instance, "CreateTool", tool=tool)  # a write makes the project again
     [found] = call(instance, "ListCatalogProjects", name=name).projects
     assert found.description == ""
 
 
-def test_delete_project_is_for_those_who_may_manage_the_project(project: Project) -> None:
+def test_delete_empty_project_is_for_those_who_may_manage_the_project(project: Project) -> None:
     with pytest.raises(CallError, match="PROJECT_MISMATCH"):
-        call(project, "DeleteProject", name="default")
+        call(project, "DeleteEmptyProject", name="default")
     with pytest.raises(CallError, match="PROJECT_NOT_EMPTY"):  # it has the key of the call
-        call(project, "DeleteProject", name=project.name)
+        call(project, "DeleteEmptyProject", name=project.name)

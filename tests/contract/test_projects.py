@@ -41,7 +41,7 @@ WITHOUT_CONTENTS = [
     "AttachmentService/GetAttachment",
 ]
 # The project that they name is the one that they are for.
-OF_PROJECTS = ("CatalogService/CreateProject", "CatalogService/DeleteProject")
+OF_PROJECTS = ("CatalogService/CreateProject", "CatalogService/DeleteEmptyProject")
 DELETES = [name for name in METHODS if "/Delete" in name]
 WRITES = [name for name in METHODS if name not in (*READS, *DELETES)]
 
@@ -77,7 +77,7 @@ def catalog_requests(first: str, text: str) -> dict[str, dict[str, Any]]:
         "CatalogService/ListCharts": {"project": first},
         "CatalogService/CreateProject": {"name": first, "description": text},
         "CatalogService/UpdateProject": {"project_id": first, "description": text},
-        "CatalogService/DeleteProject": {"name": first},
+        "CatalogService/DeleteEmptyProject": {"name": first},
         "CatalogService/ListCatalogProjects": {"name": first},
         "CatalogArrayService/GetToolArray": {"project": first},
         "CatalogArrayService/GetConfigurationArray": {"project": first},

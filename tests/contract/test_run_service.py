@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 
+from spanloom.v1 import run_service_pb2
 from tests.clients import CallError
 from tests.contract.calls import as_dict, create_events, start_session
 from tests.contract.conftest import Project
@@ -54,6 +56,15 @@ def test_create_run_and_update_run_name_bad_fields(project: Project) -> None:
     assert set(refused.value.violations) == {"run_id"}
     with pytest.raises(CallError, match="EXPERIMENT_NOT_FOUND"):
         call(project, "UpdateRun", run_id="none")
+
+
+def test_create_run_keeps_what_is_no_number_as_text(project: Project) -> None:
+    """A message can hold it, and JSON cannot."""
+    request = run_service_pb2.CreateRunRequest(run_id="r")
+    request.metadata["score"] = math.nan
+    project.direct()("RunService/CreateRun", request)
+    found = call(project, "GetRun", run_id="r").evaluation
+    assert as_dict(found.metadata) == {"score": "NaN"}
 
 
 def test_list_runs_by_conditions_and_pages(project: Project) -> None:

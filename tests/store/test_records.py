@@ -123,7 +123,7 @@ def test_a_deleted_project_is_made_again_by_a_write(
     store: Store, run: Run[Any], project: str
 ) -> None:
     async def listed() -> list[str]:
-        return [name for name, _ in await store.list_projects(name=project, limit=2)]
+        return [name for name, *_ in await store.list_projects(name=project, limit=2)]
 
     assert run(store.delete_project(project)) is None
     run(store.ensure_project(project))
@@ -143,7 +143,7 @@ def test_a_process_soon_notices_that_another_deleted_a_project(
 ) -> None:
     monkeypatch.setattr("spanloom.store.sql.control._KNOWN_SECONDS", 0)
 
-    async def steps() -> list[tuple[str, int]]:
+    async def steps() -> list[tuple[str, int, int | None]]:
         await store.ensure_project(project)
         other = await Store.open(url)
         try:

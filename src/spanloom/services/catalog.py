@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, TypeVar
 
 from google.protobuf import struct_pb2
+from google.protobuf.message import Message
 
 from spanloom.adapters.honeyhive.catalog import (
     CHART,
@@ -21,9 +22,9 @@ from spanloom.adapters.honeyhive.catalog import (
     shown_version,
     with_version,
 )
+from spanloom.codec.json_fields import put_json
 from spanloom.codec.struct_reader import struct_object
-from spanloom.codec.struct_writer import struct_wire
-from spanloom.errors import Code, Reason, SpanloomError, invalid_field, not_found, project_not_empty
+from spanloom.errors import SpanloomError, invalid_field, not_found, project_not_empty
 from spanloom.model import EventQuery, Json, Record, dashed, uuid7
 from spanloom.model.checks import Violations, possible_id
 from spanloom.model.projects import INSTANCE, checked_project
@@ -35,6 +36,9 @@ from spanloom.v1 import catalog_service_pb2 as pb
 _QUOTA: Final = Quota(records=1_000, characters=16 << 20)
 _MOST_PROJECTS: Final = 1_000
 _LONGEST_DESCRIPTION: Final = 4_096
+
+_DATA: Final = "data"
+M = TypeVar("M", bound=Message)
 
 Change = Callable[[Mapping[str, Json]], Json | SpanloomError]
 
@@ -57,7 +61,7 @@ class CatalogService:
         self, request: pb.ListToolsRequest, call: CallContext
     ) -> pb.ListToolsResponse:
         found = await self.entries(TOOL, call.project(request.project))
-        return pb.ListToolsResponse(tools=map(_struct, found))
+        return _filled(pb.ListToolsResponse(), "tools", found)
 
     async def update_tool(
         self, request: pb.UpdateToolRequest, call: CallContext
@@ -83,7 +87,7 @@ class CatalogService:
         self, request: pb.ListConfigurationsRequest, call: CallContext
     ) -> pb.ListConfigurationsResponse:
         found = await self.configurations(request, call)
-        return pb.ListConfigurationsResponse(configurations=map(_struct, found))
+        return _filled(pb.ListConfigurationsResponse(), "configurations", found)
 
     async def update_configuration(
         self, request: pb.UpdateConfigurationRequest, call: CallContext
@@ -116,13 +120,12 @@ class CatalogService:
         self, request: pb.ListMetricsRequest, call: CallContext
     ) -> pb.ListMetricsResponse:
         found = await self.entries(METRIC, call.project(request.project))
-        return pb.ListMetricsResponse(
-            metrics=[
-                _struct(metric)
-                for metric in found
-                if request.type in ("", metric["type"]) and request.id in ("", metric["id"])
-            ]
-        )
+        asked = [
+            metric
+            for metric in found
+            if request.type in ("", metric["type"]) and request.id in ("", metric["id"])
+        ]
+        return _filled(pb.ListMetricsResponse(), "metrics", asked)
 
     async def update_metric(
         self, request: pb.UpdateMetricRequest, call: CallContext
@@ -140,8 +143,8 @@ class CatalogService:
         self, request: pb.ListMetricVersionsRequest, call: CallContext
     ) -> pb.ListMetricVersionsResponse:
         record = await self._found(METRIC, "metric_id", request.metric_id, call)
-        data = [_struct(shown_version(version)) for version in record.body[VERSIONS]]
-        return pb.ListMetricVersionsResponse(success=True, data=data)
+        data = map(shown_version, record.body[VERSIONS])
+        return _filled(pb.ListMetricVersionsResponse(success=True), _DATA, data)
 
     async def create_metric_version(
         self, request: pb.CreateMetricVersionRequest, call: CallContext
@@ -155,8 +158,8 @@ class CatalogService:
             )
 
         record = await self._change(METRIC, "metric_id", request.metric_id, call, change)
-        data = _struct(shown_version(record.body[VERSIONS][-1]))
-        return pb.CreateMetricVersionResponse(success=True, data=data)
+        data = shown_version(record.body[VERSIONS][-1])
+        return _filled(pb.CreateMetricVersionResponse(success=True), _DATA, [data])
 
     async def deploy_metric_version(
         self, request: pb.DeployMetricVersionRequest, call: CallContext
@@ -168,8 +171,8 @@ class CatalogService:
 
         record = await self._change(METRIC, "metric_id", request.metric_id, call, change)
         live = next(each for each in record.body[VERSIONS] if each["deployed"])
-        data = _struct(shown_version(live))
-        return pb.DeployMetricVersionResponse(success=True, data=data)
+        data = shown_version(live)
+        return _filled(pb.DeployMetricVersionResponse(success=True), _DATA, [data])
 
     # Charts
 
@@ -177,20 +180,21 @@ class CatalogService:
         self, request: pb.CreateChartRequest, call: CallContext
     ) -> pb.CreateChartResponse:
         project, chart = await self._create(CHART, request.chart, call)
-        return pb.CreateChartResponse(success=True, data=_struct(CHART.shown(project, chart)))
+        data = CHART.shown(project, chart)
+        return _filled(pb.CreateChartResponse(success=True), _DATA, [data])
 
     async def list_charts(
         self, request: pb.ListChartsRequest, call: CallContext
     ) -> pb.ListChartsResponse:
         found = await self.entries(CHART, call.project(request.project))
-        return pb.ListChartsResponse(success=True, data=map(_struct, found))
+        return _filled(pb.ListChartsResponse(success=True), _DATA, found)
 
     async def get_chart(
         self, request: pb.GetChartRequest, call: CallContext
     ) -> pb.GetChartResponse:
         record = await self._found(CHART, "chart_id", request.chart_id, call)
-        data = _struct(CHART.shown(call.project(), record))
-        return pb.GetChartResponse(success=True, data=data)
+        data = CHART.shown(call.project(), record)
+        return _filled(pb.GetChartResponse(success=True), _DATA, [data])
 
     async def update_chart(
         self, request: pb.UpdateChartRequest, call: CallContext
@@ -199,7 +203,8 @@ class CatalogService:
             raise invalid_field("chart_id", "is required")
         record = await self._update(CHART, request.chart_id, request.chart, call)
         project = call.project(project_of(struct_object(request.chart)))
-        return pb.UpdateChartResponse(success=True, data=_struct(CHART.shown(project, record)))
+        data = CHART.shown(project, record)
+        return _filled(pb.UpdateChartResponse(success=True), _DATA, [data])
 
     async def delete_chart(
         self, request: pb.DeleteChartRequest, call: CallContext
@@ -214,7 +219,7 @@ class CatalogService:
     ) -> pb.CreateProjectResponse:
         if not request.name:
             raise invalid_field("name", "is required")
-        name = _own(request.name, call)
+        name = call.own_project(request.name)
         _check_description(request.description)
         await self._store.ensure_project(name)
         await self._describe(name, request.description, call)
@@ -230,7 +235,7 @@ class CatalogService:
     ) -> pb.UpdateProjectResponse:
         if not request.project_id:
             raise invalid_field("project_id", "is required")
-        name = _own(request.project_id, call)
+        name = call.own_project(request.project_id)
         if request.name not in ("", name):
             raise invalid_field("name", "must be the project's name, which never changes")
         _check_description(request.description)
@@ -240,12 +245,12 @@ class CatalogService:
             await self._describe(name, request.description, call)
         return pb.UpdateProjectResponse(updated=True)
 
-    async def delete_project(
-        self, request: pb.DeleteProjectRequest, call: CallContext
-    ) -> pb.DeleteProjectResponse:
+    async def delete_empty_project(
+        self, request: pb.DeleteEmptyProjectRequest, call: CallContext
+    ) -> pb.DeleteEmptyProjectResponse:
         if not request.name:
             raise invalid_field("name", "is required")
-        name = _own(request.name, call)
+        name = call.own_project(request.name)
         # A span that arrives after this is kept, and its project is listed again (ensure_project).
         if await self._store.next_events(name, EventQuery(limit=1)):
             raise project_not_empty(name, "spans")
@@ -254,7 +259,7 @@ class CatalogService:
             raise not_found("entry", name)
         if still:
             raise project_not_empty(name, still)
-        return pb.DeleteProjectResponse(deleted=True)
+        return pb.DeleteEmptyProjectResponse(deleted=True)
 
     # What CatalogArrayService shows, too
 
@@ -303,14 +308,10 @@ class CatalogService:
         document = struct_object(sent)
         project = call.project(project_of(document))
         entry = kind.sent(document)
-        entry_id = id_of(document, "id")
-        if entry_id:
-            bad = Violations()
-            bad.check_id(f"{kind.name}.id", entry_id)
-            bad.refuse()
         if kind is METRIC:
             entry = with_version({}, entry, "Created", call.received_ns)
-        record = Record(entry_id or dashed(uuid7()), call.received_ns, entry)
+        entry_id = id_of(document, "id") or dashed(uuid7())
+        record = Record(entry_id, call.received_ns, entry)
         await self._store.ensure_project(project)
         [stored] = await self._store.records.write(project, kind.name, record, quota=_QUOTA)
         return project, stored
@@ -383,19 +384,8 @@ def _check_description(description: str) -> None:
     bad.refuse()
 
 
-def _own(name: str, call: CallContext) -> str:
-    """The project of this name, if the key may manage it."""
-    checked_project(name)
-    own = name if call.key_project == INSTANCE and not call.header_project else call.project()
-    if own != name:
-        raise SpanloomError(
-            Code.PERMISSION_DENIED,
-            Reason.PROJECT_MISMATCH,
-            "the key is that of another project",
-            metadata={"project": name},
-        )
-    return name
-
-
-def _struct(values: Mapping[str, Json]) -> struct_pb2.Struct:
-    return struct_pb2.Struct.FromString(bytes(struct_wire(values)))
+def _filled(response: M, field: str, entries: Iterable[Mapping[str, Json]]) -> M:
+    """The response with entries in a field of Structs."""
+    for entry in entries:
+        put_json(response, {field: entry})
+    return response

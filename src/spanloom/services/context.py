@@ -138,6 +138,19 @@ class CallContext:
             raise project_being_deleted(project)
         return project
 
+    def own_project(self, name: str) -> str:
+        """The project of this name, for a call that manages the project itself.
+
+        Raises:
+            SpanloomError: PERMISSION_DENIED if it is not the key's (or the header's) project;
+                INVALID_ARGUMENT if it cannot be a project's name.
+        """
+        checked_project(name)
+        is_any = self.key_project == INSTANCE and not self.header_project
+        if not is_any and name != self.project():
+            raise _mismatch(name, _NOT_OF_THE_KEY)
+        return name
+
     def _header_must_be(self, project: str) -> None:
         if self.header_project and self.header_project != project:
             raise _mismatch(self.header_project, _NOT_OF_THE_KEY)

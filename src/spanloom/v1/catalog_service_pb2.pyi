@@ -1365,7 +1365,7 @@ class UpdateProjectResponse(_message.Message):
 Global___UpdateProjectResponse: _TypeAlias = UpdateProjectResponse  # noqa: Y015
 
 @_typing.final
-class DeleteProjectRequest(_message.Message):
+class DeleteEmptyProjectRequest(_message.Message):
     """The project to delete."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1384,10 +1384,10 @@ class DeleteProjectRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DeleteProjectRequest: _TypeAlias = DeleteProjectRequest  # noqa: Y015
+Global___DeleteEmptyProjectRequest: _TypeAlias = DeleteEmptyProjectRequest  # noqa: Y015
 
 @_typing.final
-class DeleteProjectResponse(_message.Message):
+class DeleteEmptyProjectResponse(_message.Message):
     """The deleted project."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1414,7 +1414,7 @@ class DeleteProjectResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DeleteProjectResponse: _TypeAlias = DeleteProjectResponse  # noqa: Y015
+Global___DeleteEmptyProjectResponse: _TypeAlias = DeleteEmptyProjectResponse  # noqa: Y015
 
 @_typing.final
 class ListCatalogProjectsRequest(_message.Message):

@@ -161,10 +161,10 @@ class CatalogServiceStub:
                 request_serializer=spanloom_dot_v1_dot_catalog__service__pb2.UpdateProjectRequest.SerializeToString,
                 response_deserializer=spanloom_dot_v1_dot_catalog__service__pb2.UpdateProjectResponse.FromString,
                 _registered_method=True)
-        self.DeleteProject = channel.unary_unary(
-                '/spanloom.v1.CatalogService/DeleteProject',
-                request_serializer=spanloom_dot_v1_dot_catalog__service__pb2.DeleteProjectRequest.SerializeToString,
-                response_deserializer=spanloom_dot_v1_dot_catalog__service__pb2.DeleteProjectResponse.FromString,
+        self.DeleteEmptyProject = channel.unary_unary(
+                '/spanloom.v1.CatalogService/DeleteEmptyProject',
+                request_serializer=spanloom_dot_v1_dot_catalog__service__pb2.DeleteEmptyProjectRequest.SerializeToString,
+                response_deserializer=spanloom_dot_v1_dot_catalog__service__pb2.DeleteEmptyProjectResponse.FromString,
                 _registered_method=True)
 
 
@@ -418,7 +418,7 @@ class CatalogServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def DeleteProject(self, request, context):
+    def DeleteEmptyProject(self, request, context):
         """Deletes a project that is empty: no data of any kind, and no key that is not revoked. A key of the
         project can therefore never delete it, and an instance key can. A write to the name creates the
         project again.
@@ -549,10 +549,10 @@ def add_CatalogServiceServicer_to_server(servicer, server):
                     request_deserializer=spanloom_dot_v1_dot_catalog__service__pb2.UpdateProjectRequest.FromString,
                     response_serializer=spanloom_dot_v1_dot_catalog__service__pb2.UpdateProjectResponse.SerializeToString,
             ),
-            'DeleteProject': grpc.unary_unary_rpc_method_handler(
-                    servicer.DeleteProject,
-                    request_deserializer=spanloom_dot_v1_dot_catalog__service__pb2.DeleteProjectRequest.FromString,
-                    response_serializer=spanloom_dot_v1_dot_catalog__service__pb2.DeleteProjectResponse.SerializeToString,
+            'DeleteEmptyProject': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteEmptyProject,
+                    request_deserializer=spanloom_dot_v1_dot_catalog__service__pb2.DeleteEmptyProjectRequest.FromString,
+                    response_serializer=spanloom_dot_v1_dot_catalog__service__pb2.DeleteEmptyProjectResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1199,7 +1199,7 @@ class CatalogService:
             _registered_method=True)
 
     @staticmethod
-    def DeleteProject(request,
+    def DeleteEmptyProject(request,
             target,
             options=(),
             channel_credentials=None,
@@ -1212,9 +1212,9 @@ class CatalogService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/spanloom.v1.CatalogService/DeleteProject',
-            spanloom_dot_v1_dot_catalog__service__pb2.DeleteProjectRequest.SerializeToString,
-            spanloom_dot_v1_dot_catalog__service__pb2.DeleteProjectResponse.FromString,
+            '/spanloom.v1.CatalogService/DeleteEmptyProject',
+            spanloom_dot_v1_dot_catalog__service__pb2.DeleteEmptyProjectRequest.SerializeToString,
+            spanloom_dot_v1_dot_catalog__service__pb2.DeleteEmptyProjectResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -186,7 +186,7 @@ class CatalogServiceStub:
     NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) if there is no such project, and INVALID_ARGUMENT
     (ERROR_REASON_INVALID_FIELD) for another `name`.
     """
-    DeleteProject: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.DeleteProjectRequest, _catalog_service_pb2.DeleteProjectResponse]
+    DeleteEmptyProject: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.DeleteEmptyProjectRequest, _catalog_service_pb2.DeleteEmptyProjectResponse]
     """Deletes a project that is empty: no data of any kind, and no key that is not revoked. A key of the
     project can therefore never delete it, and an instance key can. A write to the name creates the
     project again.
@@ -354,7 +354,7 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) if there is no such project, and INVALID_ARGUMENT
     (ERROR_REASON_INVALID_FIELD) for another `name`.
     """
-    DeleteProject: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.DeleteProjectRequest, _catalog_service_pb2.DeleteProjectResponse]  # type: ignore[assignment]
+    DeleteEmptyProject: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.DeleteEmptyProjectRequest, _catalog_service_pb2.DeleteEmptyProjectResponse]  # type: ignore[assignment]
     """Deletes a project that is empty: no data of any kind, and no key that is not revoked. A key of the
     project can therefore never delete it, and an instance key can. A write to the name creates the
     project again.
@@ -659,11 +659,11 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
-    def DeleteProject(
+    def DeleteEmptyProject(
         self,
-        request: _catalog_service_pb2.DeleteProjectRequest,
+        request: _catalog_service_pb2.DeleteEmptyProjectRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_catalog_service_pb2.DeleteProjectResponse, _abc.Awaitable[_catalog_service_pb2.DeleteProjectResponse]]:
+    ) -> _typing.Union[_catalog_service_pb2.DeleteEmptyProjectResponse, _abc.Awaitable[_catalog_service_pb2.DeleteEmptyProjectResponse]]:
         """Deletes a project that is empty: no data of any kind, and no key that is not revoked. A key of the
         project can therefore never delete it, and an instance key can. A write to the name creates the
         project again.

@@ -247,6 +247,32 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         ErrorInfo.metadata: { "resource": "key", "name": "4be0db0c1f3d4a1e" }
     """
+    ERROR_REASON_ATTACHMENT_NOT_FOUND: _ErrorReason.ValueType  # 42
+    """No span of the project has an attachment with this digest (NOT_FOUND). Contents of less than
+    4,096 bytes are no attachments: they are only in their span.
+
+        ErrorInfo.metadata:
+          { "resource": "attachment",
+            "name": "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae" }
+    """
+    ERROR_REASON_ENTRY_NOT_FOUND: _ErrorReason.ValueType  # 43
+    """The project has no tool, configuration, metric or chart with this id, or no metric version of
+    this name (NOT_FOUND). Of CatalogService's projects: there is no such project.
+
+        ErrorInfo.metadata: { "resource": "entry", "name": "t" }
+    """
+    ERROR_REASON_PROJECT_NOT_EMPTY: _ErrorReason.ValueType  # 44
+    """The project still has data, or a key that is not revoked (FAILED_PRECONDITION). Nothing was
+    deleted.
+
+        ErrorInfo.metadata: { "project": "support", "found": "spans" }
+    """
+    ERROR_REASON_PROJECT_BEING_DELETED: _ErrorReason.ValueType  # 49
+    """The project is being deleted (FAILED_PRECONDITION). The call was not done. A write that is
+    repeated after the deletion creates a new project.
+
+        ErrorInfo.metadata: { "project": "my-app" }
+    """
     ERROR_REASON_PRICE_NOT_FOUND: _ErrorReason.ValueType  # 51
     """The project has no price with this id (NOT_FOUND).
 
@@ -262,8 +288,8 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     Every method can return MALFORMED_BODY, MISSING_CREDENTIALS, INVALID_CREDENTIALS,
     ROLE_NOT_ALLOWED, PROJECT_MISMATCH, REQUEST_TOO_LARGE, QUEUE_FULL, STORE_UNAVAILABLE,
     SHUTTING_DOWN, DEADLINE_EXCEEDED and INTERNAL. In REST, every method of SpanService, ChatService,
-    QueryService, ReviewService and KeyService can also return UNKNOWN_FIELD. The comments of the
-    methods name only the other errors.
+    QueryService, ReviewService, KeyService, AttachmentService, PriceService and ProjectService can
+    also return UNKNOWN_FIELD. The comments of the methods name only the other errors.
 
     New values may be added. Existing values keep their names and numbers. In the examples, quoted
     texts are the error's message, and lines that begin with a detail's name show that detail.
@@ -493,6 +519,32 @@ ERROR_REASON_KEY_NOT_FOUND: ErrorReason.ValueType  # 41
 """No key that the caller manages has this id (NOT_FOUND).
 
     ErrorInfo.metadata: { "resource": "key", "name": "4be0db0c1f3d4a1e" }
+"""
+ERROR_REASON_ATTACHMENT_NOT_FOUND: ErrorReason.ValueType  # 42
+"""No span of the project has an attachment with this digest (NOT_FOUND). Contents of less than
+4,096 bytes are no attachments: they are only in their span.
+
+    ErrorInfo.metadata:
+      { "resource": "attachment",
+        "name": "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae" }
+"""
+ERROR_REASON_ENTRY_NOT_FOUND: ErrorReason.ValueType  # 43
+"""The project has no tool, configuration, metric or chart with this id, or no metric version of
+this name (NOT_FOUND). Of CatalogService's projects: there is no such project.
+
+    ErrorInfo.metadata: { "resource": "entry", "name": "t" }
+"""
+ERROR_REASON_PROJECT_NOT_EMPTY: ErrorReason.ValueType  # 44
+"""The project still has data, or a key that is not revoked (FAILED_PRECONDITION). Nothing was
+deleted.
+
+    ErrorInfo.metadata: { "project": "support", "found": "spans" }
+"""
+ERROR_REASON_PROJECT_BEING_DELETED: ErrorReason.ValueType  # 49
+"""The project is being deleted (FAILED_PRECONDITION). The call was not done. A write that is
+repeated after the deletion creates a new project.
+
+    ErrorInfo.metadata: { "project": "my-app" }
 """
 ERROR_REASON_PRICE_NOT_FOUND: ErrorReason.ValueType  # 51
 """The project has no price with this id (NOT_FOUND).

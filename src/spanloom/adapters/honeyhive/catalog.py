@@ -99,6 +99,8 @@ class Kind:
         entry = {k: v for k, v in document.items() if v is not None and k not in _OWN}
         within = at or self.name
         bad = Violations(within=f"{within}.")
+        if entry_id := id_of(document, "id"):
+            bad.check_id("id", entry_id)
         for name in self.required if whole else ():
             if name not in entry:
                 bad.add(name, "is required")

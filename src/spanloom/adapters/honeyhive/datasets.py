@@ -7,6 +7,7 @@ from typing import Final
 
 from google.protobuf import json_format
 
+from spanloom.codec.struct_reader import struct_object
 from spanloom.codec.timestamps import timestamp_from_ns
 from spanloom.model import Dataset, Json
 from spanloom.model.checks import Violations
@@ -22,8 +23,14 @@ DatasetRequest = dataset_service_pb2.CreateDatasetRequest | dataset_service_pb2.
 
 def details_of(request: DatasetRequest) -> dict[str, Json]:
     """What a request says of a dataset beside its name and columns."""
-    fields = json_format.MessageToDict(request, preserving_proto_field_name=True)
-    return {name: fields[name] for name in _DETAILS if name in fields}
+    fields: dict[str, Json] = {
+        field.name: value for field, value in request.ListFields() if field.name in _DETAILS
+    }
+    if "linked_evals" in fields:
+        fields["linked_evals"] = list(request.linked_evals)
+    if "metadata" in fields:
+        fields["metadata"] = struct_object(request.metadata)
+    return fields
 
 
 def check_details(request: DatasetRequest, details: Mapping[str, Json], bad: Violations) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
+from spanloom.codec.struct_reader import message_fields, struct_object
 from spanloom.codec.timestamps import timestamp_from_ns
 from spanloom.errors import invalid_field
 from spanloom.model import Json, Span
@@ -46,7 +47,7 @@ class Value(NamedTuple):
 
 def body_of(message: Message) -> dict[str, Json]:
     """The fields that are set, by their names."""
-    fields: dict[str, Json] = json_format.MessageToDict(message, preserving_proto_field_name=True)
+    fields = message_fields(message)
     for name in ("project", "run_id"):
         fields.pop(name, None)
     return fields
@@ -135,7 +136,7 @@ def fill_result(
     response: run_service_pb2.GetRunResultResponse, spans: Sequence[Span], function: str
 ) -> None:
     """Fill in what the events of the response's run add up to."""
-    ranges = json_format.MessageToDict(response.run_object.passing_ranges)
+    ranges = struct_object(response.run_object.passing_ranges)
     values = values_of(spans)
     response.status = response.run_object.status
     response.metrics.aggregation_function = function
