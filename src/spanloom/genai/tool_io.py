@@ -11,6 +11,8 @@ from spanloom.genai.json_text import json_in, printed
 from spanloom.genai.reading import structured
 from spanloom.model import Json
 
+# What instrumentations record of a call in Python; smolagents has an option of its own.
+_PYTHON_CALL = frozenset({"args", "kwargs", "sanitize_inputs_outputs"})
 # Keys under which a client puts a result that it sends as an object.
 _RESULTS = ("result", "output", "response", "value", "content", "text", "answer", "return")
 
@@ -50,7 +52,7 @@ def arguments_of(value: Json) -> Json:
         inputs = value.get("inputs")
         return value["input_str"] if inputs in (None, "", {}) else inputs
     if (
-        keys <= {"args", "kwargs"}
+        keys <= _PYTHON_CALL
         and not value.get("args")
         and isinstance(value.get("kwargs"), dict)
     ):
