@@ -51,11 +51,7 @@ def arguments_of(value: Json) -> Json:
     if "input_str" in keys and {"tags", "metadata", "kwargs"} & keys:  # LangChain's on_tool_start
         inputs = value.get("inputs")
         return value["input_str"] if inputs in (None, "", {}) else inputs
-    if (
-        keys <= _PYTHON_CALL
-        and not value.get("args")
-        and isinstance(value.get("kwargs"), dict)
-    ):
+    if keys <= _PYTHON_CALL and not value.get("args") and isinstance(value.get("kwargs"), dict):
         return value["kwargs"]  # a Python call
     if keys == {"input", "options"}:  # BeeAI
         return value["input"]

@@ -158,6 +158,8 @@ _OLDER: tuple[Rule, ...] = (
     ("gen_ai.handoff.to_agent", "handoff_to", text),
     ("handoff.from_agent", "handoff_from", text),
     ("handoff.to_agent", "handoff_to", text),
+    # OpenLIT
+    ("gen_ai.content.reasoning", "reasoning", text),
     ("from_agent", "handoff_from", text),
     ("to_agent", "handoff_to", text),
 )
@@ -167,9 +169,12 @@ def _indexed_contents(source: SpanSource, found: Mapping[str, Json], draft: Draf
     """gen_ai.prompt.N.* and gen_ai.completion.N.*."""
     tree = nested(found.items()).get("gen_ai")
     tree = tree if isinstance(tree, dict) else {}
+    answered = _indexed(tree.get("completion"), ASSISTANT)
+    if answered and not any(message.parts for message in draft.get("output_messages", ())):
+        draft.pop("output_messages", None)  # LiteLLM tells a call only here
     return {
         "input_messages": _indexed(tree.get("prompt"), USER),
-        "output_messages": _indexed(tree.get("completion"), ASSISTANT),
+        "output_messages": answered,
     }
 
 

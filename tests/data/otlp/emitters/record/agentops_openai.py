@@ -9,7 +9,7 @@ agentops.init(
     auto_start_session=False,
     tags=["weather"],
 )
-from agentops.sdk.decorators import agent, operation, session, tool
+from agentops.sdk.decorators import agent, operation, tool
 
 from tool_loop import converse
 from tool_loop import get_weather as plain
@@ -30,9 +30,6 @@ class Weather:
 trace = agentops.start_trace("weather", tags=["weather"])
 Weather().ask("What is the weather in Paris?")
 agentops.end_trace(trace, "Success")
-import time
+from opentelemetry.trace import get_tracer_provider
 
-time.sleep(3)
-from opentelemetry import trace as t
-
-t.get_tracer_provider().shutdown()
+get_tracer_provider().shutdown()

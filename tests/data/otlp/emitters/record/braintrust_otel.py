@@ -38,9 +38,7 @@ def put(span, kind, given, made, **fields):
 
 def ask():
     with tracer.start_as_current_span("Chat Completion") as span:
-        answer = client.chat.completions.create(
-            model="gpt-4o-mini", messages=messages, tools=TOOLS
-        )
+        answer = client.chat.completions.create(model="gpt-4o-mini", messages=messages, tools=TOOLS)
         usage = answer.usage
         put(
             span,

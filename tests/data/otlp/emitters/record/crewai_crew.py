@@ -24,8 +24,6 @@ agent = Agent(
     tools=[get_weather],
     llm=LLM(model="openai/gpt-4o-mini"),
 )
-task = Task(
-    description="What is the weather in Paris?", expected_output="a sentence", agent=agent
-)
+task = Task(description="What is the weather in Paris?", expected_output="a sentence", agent=agent)
 with using_attributes(session_id="session-1", user_id="ann"):
     print(Crew(agents=[agent], tasks=[task]).kickoff())

@@ -56,7 +56,8 @@ def chat_completion(body: dict[str, Any]) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": None if call else ANSWER}
     if call:
         function = {"name": call[0], "arguments": json.dumps(call[1])}
-        message["reasoning_content"] = THOUGHT
+        if not has_result:
+            message["reasoning_content"] = THOUGHT
         message["tool_calls"] = [
             {"id": f"call_{number:04}", "type": "function", "function": function}
         ]

@@ -24,4 +24,8 @@ agent = Agent(
     system_prompt="You are helpful.",
 )
 agent.warm_up()
-print(agent.run(messages=[ChatMessage.from_user("What is the weather in Paris?")])["last_message"])
+question = ChatMessage.from_user("What is the weather in Paris?")
+with made.get_tracer("weather").start_as_current_span(
+    "weather", attributes={"session.id": "session-1", "user.id": "ann"}
+):
+    print(agent.run(messages=[question])["last_message"])

@@ -30,7 +30,9 @@ async def main():
     llm.register_function("get_weather", get_weather)
     tools = ToolsSchema(
         standard_tools=[
-            FunctionSchema("get_weather", "Weather of a city.", {"city": {"type": "string"}}, ["city"])
+            FunctionSchema(
+                "get_weather", "Weather of a city.", {"city": {"type": "string"}}, ["city"]
+            )
         ]
     )
     context = LLMContext(
@@ -55,7 +57,9 @@ async def main():
         await task.queue_frames([LLMRunFrame()])
         for _ in range(100):
             await asyncio.sleep(0.1)
-            if any(isinstance(m, dict) and "18C and" in str(m.get("content")) for m in context.messages):
+            if any(
+                isinstance(m, dict) and "18C and" in str(m.get("content")) for m in context.messages
+            ):
                 break
         await asyncio.sleep(0.5)
         await task.queue_frames([EndFrame()])

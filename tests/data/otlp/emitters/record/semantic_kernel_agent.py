@@ -8,7 +8,7 @@ from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.sdk._logs import LoggerProvider, LoggingHandler
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 
-provider()
+tracer = provider().get_tracer("weather")
 logs = LoggerProvider()
 logs.add_log_record_processor(BatchLogRecordProcessor(OTLPLogExporter()))
 set_logger_provider(logs)
@@ -36,7 +36,8 @@ async def main():
         instructions="You are helpful.",
         plugins=[Weather()],
     )
-    print(await agent.get_response(messages="What is the weather in Paris?"))
+    with tracer.start_as_current_span("weather", attributes={"session.id": "session-1"}):
+        print(await agent.get_response(messages="What is the weather in Paris?"))
 
 
 asyncio.run(main())

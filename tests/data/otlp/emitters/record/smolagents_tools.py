@@ -1,5 +1,4 @@
 import os
-import sys
 
 from exporting import provider
 from openinference.instrumentation import using_attributes
