@@ -300,6 +300,7 @@ _RESULT_TYPES: Final = (
 )
 _REASONING_TYPES: Final = (
     *("reasoning", "thinking", "reasoning_content", "reasoning_text", "thought"),
+    "reasoningcontent",
 )
 _REASONING_TEXTS: Final = (
     *("content", "thinking", "reasoning", "text", "reasoning_content", "reasoningContent"),

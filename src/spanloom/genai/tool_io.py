@@ -17,6 +17,11 @@ _PYTHON_CALL = frozenset({"args", "kwargs", "sanitize_inputs_outputs"})
 _RESULTS = ("result", "output", "response", "value", "content", "text", "answer", "return")
 
 
+def _is_text(block: Json) -> bool:
+    """Whether this is a block of a text, not any object that has one."""
+    return isinstance(block, dict) and "text" in block and block.keys() <= {"type", "text"}
+
+
 def without_params(value: Json) -> Json:
     """HoneyHive's TypeScript client puts the arguments of a traced function under this key."""
     return value["_params_"] if isinstance(value, dict) and list(value) == ["_params_"] else value
@@ -61,6 +66,8 @@ def arguments_of(value: Json) -> Json:
 def result_of(value: Json) -> Json:
     """The result of a tool's call."""
     value = structured(value)
+    if isinstance(value, list) and all(map(_is_text, value)):
+        return joined(value)
     if not isinstance(value, dict):
         return value
     if value.keys() <= {"output", "kwargs"} and "output" in value:  # LangChain's on_tool_end
