@@ -177,5 +177,5 @@ CONVENTION = Convention(
     events=_NAMES,
     columns=_columns,
     contents=_contents,
-    tells=("input_messages", "output_messages", "tool_name"),
+    tells=("input_messages", "output_messages", "tool_name", "tool_arguments"),
 )

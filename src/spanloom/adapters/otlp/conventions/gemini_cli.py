@@ -28,6 +28,9 @@ def _columns(source: SpanSource, draft: Draft) -> Offers:
     said = draft.get("operation")
     if said in _OPERATIONS:
         draft["operation"] = _OPERATIONS[said]
+    if said == "tool_call":
+        made = an_object(source.attributes.get("gen_ai.output.messages"))
+        return {"error": text(first(first(made, "response"), "error"))}
     return {"provider": "gcp.gemini"} if said == "llm_call" else {}
 
 
@@ -42,7 +45,6 @@ def _contents(source: SpanSource, found: Mapping[str, Json], draft: Draft) -> Of
             "tool_call_id": identifier(get("gen_ai.tool.call_id")),
             "tool_arguments": first(given, "args"),
             "tool_result": _result(first(made, "response")),
-            "error": text(first(first(made, "response"), "error")),
         }
     if operation == "chain":
         _forget(draft)
@@ -79,5 +81,12 @@ CONVENTION = Convention(
     scopes=(_SCOPE,),
     columns=_columns,
     contents=_contents,
-    tells=("input_messages", "output_messages", "tool_name"),
+    tells=(
+        "input_messages",
+        "output_messages",
+        "tool_name",
+        "input_value",
+        "output_value",
+        "tool_arguments",
+    ),
 )

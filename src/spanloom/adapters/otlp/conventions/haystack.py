@@ -133,5 +133,12 @@ CONVENTION = Convention(
     prefixes=("haystack.",),
     columns=_columns,
     contents=_contents,
-    tells=("input_messages", "output_messages", "tool_name"),
+    tells=(
+        "input_messages",
+        "output_messages",
+        "tool_name",
+        "input_value",
+        "output_value",
+        "tool_arguments",
+    ),
 )

@@ -45,4 +45,5 @@ CONVENTION = Convention(
     prefixes=("mcp.method.name", "mcp.tool.name", _ARGUMENT),
     columns=_columns,
     contents=_contents,
+    tells=("tool_arguments",),
 )

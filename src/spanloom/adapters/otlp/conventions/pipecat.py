@@ -35,5 +35,10 @@ CONVENTION = Convention(
     "Pipecat",
     scopes=("pipecat",),
     contents=_contents,
-    tells=("input_messages", "output_messages"),
+    tells=(
+        "input_messages",
+        "output_messages",
+        "input_value",
+        "output_value",
+    ),
 )
