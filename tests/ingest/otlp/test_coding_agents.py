@@ -64,8 +64,8 @@ def test_tokens_that_spans_of_codex_repeat_are_left_out() -> None:
 
 
 def record(name: str, *, of_span: bool = False, **attributes: Any) -> logs_pb2.LogRecord:
-    ids = {"trace_id": TRACE_ID, "span_id": SPAN_ID} if of_span else {}
-    named = {key.replace("__", "."): value for key, value in attributes.items()}
+    ids: dict[str, Any] = {"trace_id": TRACE_ID, "span_id": SPAN_ID} if of_span else {}
+    named: dict[str, Any] = {key.replace("__", "."): value for key, value in attributes.items()}
     return logs_pb2.LogRecord(time_unix_nano=START, event_name=name, attributes=pairs(named), **ids)
 
 
@@ -79,7 +79,7 @@ def spans_of(found: Logs) -> list[Span]:
 
 
 def test_records_of_a_prompt_are_below_what_the_user_asked() -> None:
-    both = {"session__id": "s", "prompt__id": "p"}
+    both: dict[str, Any] = {"session__id": "s", "prompt__id": "p"}
     asked, answered, other = spans_of(
         logs_of(
             record("claude_code.user_prompt", **both, prompt="How many?"),
@@ -105,7 +105,7 @@ def test_an_answer_is_a_span_below_the_one_that_it_names() -> None:
 
 def test_records_of_codex_are_spans_of_their_own_whatever_span_they_name() -> None:
     line = "event otel/src/events/session_telemetry.rs:1187"
-    of_stream = {"event__kind": "response.completed", "conversation__id": "c"}
+    of_stream: dict[str, Any] = {"event__kind": "response.completed", "conversation__id": "c"}
     found = logs_of(
         record(line, of_span=True, event__name="codex.user_prompt", conversation__id="c"),
         record(line, event__name="codex.sse_event", **of_stream),

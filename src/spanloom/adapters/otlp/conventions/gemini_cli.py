@@ -48,10 +48,7 @@ def _contents(source: SpanSource, found: Mapping[str, Json], draft: Draft) -> Of
         }
     if operation == "chain":
         _forget(draft)
-        return {
-            "input_value": decoded(get("gen_ai.input.messages")),
-            "output_value": decoded(get("gen_ai.output.messages")),
-        }
+        return {}
     if (system := decoded(get("gen_ai.system_instructions"))) and isinstance(system, str):
         draft["system_instructions"] = system
     return {}
@@ -85,8 +82,6 @@ CONVENTION = Convention(
         "input_messages",
         "output_messages",
         "tool_name",
-        "input_value",
-        "output_value",
         "tool_arguments",
     ),
 )
