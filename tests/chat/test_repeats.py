@@ -12,6 +12,7 @@ from tests.chat.spans import (
     lines,
     parts,
     response,
+    span,
     tool,
     turn_of,
     user,
@@ -141,3 +142,32 @@ def test_a_tool_for_any_agent_hands_over_to_the_one_its_arguments_name() -> None
     ]
     [handoff] = [m.payload for m in turn_of(*spans).messages if m.type == "agent_handoff"]
     assert (handoff.from_agent, handoff.to_agent) == ("triage", "writer")  # type: ignore[union-attr]
+
+
+def test_a_step_that_repeats_the_reasoning_of_its_model_adds_nothing() -> None:
+    thought = parts("assistant", {"type": "reasoning", "content": "Look it up."})
+    spans = [
+        agent("a"),
+        chat("step", "a", operation="cycle", outputs=[thought], end=20),
+        chat("m", "step", outputs=[thought], kind="model", start=1),
+    ]
+    assert lines(*spans) == ["assistant: <Look it up.> "]
+    other = chat("step", "a", operation="cycle", outputs=[assistant("Done.")], end=20)
+    assert lines(spans[0], other, spans[2]) == ["assistant: <Look it up.> ", "assistant: Done."]
+
+
+def test_a_client_and_a_server_of_mcp_record_one_call() -> None:
+    def carrier(span_id: str, parent: str, scope: str) -> Any:
+        return span(span_id, parent, name="send", kind="chain", start=2, end=8, body=by(scope))
+
+    outer = tool("client", "a", name="look", start=1, end=9, body=by("fastmcp"))
+    inner = tool(
+        "server", "sent", name="look", arguments={"q": 1}, result="r", start=3, body=by("fastmcp")
+    )
+    sent = carrier("sent", "client", "mcp")
+    assert lines(agent("a"), outer, sent, inner) == ['tool: look({"q": 1}) = r']
+    # A tool that calls itself, and one that says something in between, are two.
+    same = carrier("sent", "client", "fastmcp")
+    assert len(lines(agent("a"), outer, same, inner)) == 2
+    between = agent("sent", "client", start=2, body=by("mcp"))
+    assert len(lines(agent("a"), outer, between, inner)) == 2

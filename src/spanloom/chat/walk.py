@@ -70,8 +70,8 @@ class _Frame:
     spoke: bool = False
     usage: Usage = NO_USAGE
     reasoning: str = ""
-    # The texts of direct children, and the index of each one's message.
-    said: dict[str, int] | None = None
+    # What direct children said, or only thought, and the index of each one's message.
+    said: dict[tuple[str, str], int] | None = None
 
 
 class _Walk:
@@ -223,7 +223,8 @@ class _Walk:
         reasoning = frame.reasoning if answers_for_others else facts.reasoning
         if reasoning != whole.reasoning:
             whole = whole._replace(reasoning=reasoning)
-        repeated = frame.said.get(whole.text) if frame.said and not answers_for_others else None
+        known = frame.said if frame.said and not answers_for_others else None
+        repeated = known.get(_key(whole.text, whole.reasoning)) if known else None
         if repeated is not None:
             self._complete(repeated, facts, self._answer(frame, whole, facts.usage))
             is_silent = True
@@ -309,9 +310,10 @@ class _Walk:
         frame.spoke = frame.spoke or answer.text != "" or frame.facts.act in _ANSWER_FOR_OTHERS
         if answer.text:
             self._answers[answer.text.strip()] = frame.label
-            if above is not None:
-                above.said = above.said or {}
-                above.said[answer.text] = len(self._messages)
+        if above is not None and (answer.text or answer.reasoning_content):
+            above.said = above.said or {}
+            key = _key(answer.text, answer.reasoning_content or "")
+            above.said[key] = len(self._messages)
         self._emit(frame.facts, frame.label, answer)
 
     def _complete(self, index: int, above: Facts, repeated: AssistantMessage) -> None:
@@ -358,6 +360,11 @@ class _Walk:
 
     def _emit(self, facts: Facts, label: str, payload: Payload) -> None:
         self._messages.append(message_of(facts, label, payload))
+
+
+def _key(text: str, reasoning: str) -> tuple[str, str]:
+    """By what a message is known to be the same as one of a span below: its text, if it has one."""
+    return text, "" if text else reasoning
 
 
 def _may_transfer(messages: Sequence[GenAiMessage]) -> bool:

@@ -3,7 +3,7 @@
 Sources: the JSON schemas of gen_ai.input.messages (open-telemetry/semantic-conventions,
 docs/gen-ai); the request and response bodies of OpenAI's chat completions and responses,
 Anthropic's messages, Google's generateContent, Amazon Bedrock's converse; the messages of
-LangChain, LlamaIndex and the Vercel AI SDK.
+LangChain, LlamaIndex, the Vercel AI SDK, Genkit and Haystack.
 """
 
 from __future__ import annotations
@@ -231,6 +231,12 @@ def _google_result(block: Block) -> Part | None:
     return tool_result(first(result, "id"), first(result, "response"), first(result, "name"))
 
 
+def _haystack_result(block: Block) -> Part | None:
+    result = block["tool_call_result"]
+    call = first(result, "origin")
+    return tool_result(first(call, "id"), first(result, "result"), first(call, "tool_name"))
+
+
 def _inner(read: _Read, *keys: str) -> Mapping[str, _Read]:
     """For each key the reader of a block that is an object under it (Bedrock)."""
 
@@ -280,6 +286,7 @@ _TEXT_TYPES: Final = ("text", "input_text", "output_text")
 _TEXT_KEYS: Final = ("text", "content", "thinking", "summary")
 _CALL_IDS: Final = (
     *("call_id", "tool_use_id", "toolCallId", "toolUseId", "tool_call_id", "callId", "id"),
+    "ref",
 )
 _CALL_TYPES: Final = (
     *("tool_call", "tool_use", "function_call", "mcp_call", "toolcall", "functioncall"),
@@ -293,6 +300,7 @@ _RESULT_TYPES: Final = (
 )
 _REASONING_TYPES: Final = (
     *("reasoning", "thinking", "reasoning_content", "reasoning_text", "thought"),
+    "reasoningcontent",
 )
 _REASONING_TEXTS: Final = (
     *("content", "thinking", "reasoning", "text", "reasoning_content", "reasoningContent"),
@@ -336,7 +344,11 @@ _BY_KEY: Final[tuple[tuple[str, _Read], ...]] = (
     ("function_response", _google_result),
     *_inner(_read_call, "toolUse", "tool_use", "toolCall", "tool_call").items(),
     *_inner(_read_result, "toolResult", "tool_result", "tool_call_response").items(),
+    *_inner(_read_call, "toolRequest").items(),  # Genkit
+    *_inner(_read_result, "toolResponse").items(),
+    ("tool_call_result", _haystack_result),
     *_inner(_read_reasoning, "reasoningContent", "reasoning_content").items(),
+    ("reasoning", _read_reasoning),
     ("inlineData", _google_media("inlineData")),
     ("inline_data", _google_media("inline_data")),
     ("fileData", _google_media("fileData")),
@@ -349,7 +361,7 @@ _BY_KEY: Final[tuple[tuple[str, _Read], ...]] = (
 
 _SURE_KEYS: Final = frozenset(key for key, _ in _BY_KEY) - {
     *("toolCallId", "text", "content", "image", "document", "video", "audio"),
-    *("tool_call", "tool_result", "reasoning_content"),
+    *("tool_call", "tool_result", "reasoning_content", "reasoning", "tool_call_result"),
 }
 
 # The role of a block outside any message. A function is none of these: it may be a definition.

@@ -47,6 +47,9 @@ _ROLES: Final = {
     "function": TOOL,
     "functionmessage": TOOL,
     "chat": USER,
+    # smolagents
+    "tool-call": ASSISTANT,
+    "tool-response": TOOL,
 }
 _LANGCHAIN_TYPES: Final = frozenset(_ROLES) | {SYSTEM, TOOL}
 _CONTENTS: Final = ("parts", "content", "blocks", "contents", "text")

@@ -61,7 +61,7 @@ _CHOICES: Final = ("choices", "candidates", "generations", "results")
 _ANSWERS: Final = (
     *(*_CHOICES, "content", "parts", "message", "delta", "messages", "update", "response"),
     *("outputs", "output", "text", "generated_text", "output_text", "generation", "outputText"),
-    *("answer", "completion", "result", "value"),
+    *("answer", "completion", "result", "value", "replies", "raw"),
 )
 # Keys under which a step passes a conversation on.
 _PASSED_ON: Final = (*_HISTORIES, "input")

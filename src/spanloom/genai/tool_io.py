@@ -11,8 +11,15 @@ from spanloom.genai.json_text import json_in, printed
 from spanloom.genai.reading import structured
 from spanloom.model import Json
 
+# What instrumentations record of a call in Python; smolagents has an option of its own.
+_PYTHON_CALL = frozenset({"args", "kwargs", "sanitize_inputs_outputs"})
 # Keys under which a client puts a result that it sends as an object.
 _RESULTS = ("result", "output", "response", "value", "content", "text", "answer", "return")
+
+
+def _is_text(block: Json) -> bool:
+    """Whether this is a block of a text, not any object that has one."""
+    return isinstance(block, dict) and "text" in block and block.keys() <= {"type", "text"}
 
 
 def without_params(value: Json) -> Json:
@@ -49,11 +56,7 @@ def arguments_of(value: Json) -> Json:
     if "input_str" in keys and {"tags", "metadata", "kwargs"} & keys:  # LangChain's on_tool_start
         inputs = value.get("inputs")
         return value["input_str"] if inputs in (None, "", {}) else inputs
-    if (
-        keys <= {"args", "kwargs"}
-        and not value.get("args")
-        and isinstance(value.get("kwargs"), dict)
-    ):
+    if keys <= _PYTHON_CALL and not value.get("args") and isinstance(value.get("kwargs"), dict):
         return value["kwargs"]  # a Python call
     if keys == {"input", "options"}:  # BeeAI
         return value["input"]
@@ -63,6 +66,8 @@ def arguments_of(value: Json) -> Json:
 def result_of(value: Json) -> Json:
     """The result of a tool's call."""
     value = structured(value)
+    if isinstance(value, list) and all(map(_is_text, value)):
+        return joined(value)
     if not isinstance(value, dict):
         return value
     if value.keys() <= {"output", "kwargs"} and "output" in value:  # LangChain's on_tool_end

@@ -12,6 +12,7 @@ row of the trace and the choice for evaluation are made:
     input_tokens, output_tokens, reasoning_tokens, cache_read_tokens, cache_creation_tokens
     cost, input_cost, output_cost            US dollars
     input_messages, output_messages          lists of GenAiMessage (`spanloom.model.genai`)
+    reasoning                                text, where it is not in the messages
     system_instructions                      text
     input_value, output_value                any JSON: the input and the output of any step
     prompt, completion                       any JSON: those of a model's step (gen_ai.prompt)

@@ -3,8 +3,9 @@
 A record whose event name begins with one of `EVENTS` and that names its span is an event of that
 span, as if the SDK had recorded it there: the conventions read both alike. Coding agents
 (`claude_code.*`, `codex.*`) send such records without spans; each of these is a span of its own, in
-a trace made of the ids of its session and its prompt. The ids follow from what was sent, so a
-record that comes twice is one event or one span.
+a trace made of the ids of its session and its prompt, below that of the prompt. So is each record
+of Codex, which names spans of its own machinery, and an answer of Claude Code, below the span that
+it names. The ids follow from what was sent, so a record that comes twice is one event or one span.
 
 Sources: opentelemetry/proto/logs/v1/logs.proto; open-telemetry/semantic-conventions,
 docs/gen-ai/gen-ai-events.md; docs.claude.com, Claude Code, Monitoring usage; openai/codex,
@@ -33,6 +34,9 @@ MISSING: Final = "spanloom.span_missing"
 # A span without a parent would be its trace's root, and name it.
 _UNKNOWN_PARENT: Final = b"\xff" * 8
 _OWN_SPANS: Final = ("claude_code.", "codex.")
+_MACHINERY: Final = "codex."
+_ANSWERED: Final = "claude_code.assistant_response"
+_ASKED: Final = ".user_prompt"
 _SESSIONS: Final = ("session.id", "conversation.id")
 _PROMPT: Final = "prompt.id"
 _NAME: Final = "event.name"
@@ -86,7 +90,11 @@ def _read(
     if not name.startswith(EVENTS):
         return False
     time_ns = min(record.time_unix_nano or record.observed_time_unix_nano, MAX_TIME_NS)
-    if any(record.trace_id) and any(record.span_id):
+    is_own = name.startswith(_OWN_SPANS)
+    attributes = plain_attributes(attributes_json(record.attributes)) if is_own else {}
+    session = _text(attributes, *_SESSIONS)
+    names_span = any(record.trace_id) and any(record.span_id)
+    if names_span and not (session and name.startswith(_MACHINERY)):
         if (len(record.trace_id), len(record.span_id)) != (16, 8):
             return False
         piece = trace_pb2.Span(events=[_event(record, name, time_ns)]).SerializeToString()
@@ -100,15 +108,32 @@ def _read(
         return False
     own.append(_span(record, name, session, attributes, time_ns or received_ns))
     return True
+            found.dropped += 1
+            return None
+        if name == _ANSWERED:
+            return _span(
+                record, name, record.trace_id, record.span_id, attributes, time_ns or received_ns
+            )
+        piece = trace_pb2.Span(events=[_event(record, name, time_ns)]).SerializeToString()
+        key = record.trace_id.hex(), record.span_id.hex()
+        of_span = found.pieces.setdefault(key, {})
+        of_span.setdefault(_digest(piece).hex(), (time_ns, piece))
+        return None
+    if not is_own or not session:
+        found.dropped += 1
+        return None
+    prompt = _text(attributes, _PROMPT)
+    trace_id = _digest(f"{session}\0{prompt}".encode())
+    parent = _span_of_prompt(trace_id) if prompt and not name.endswith(_ASKED) else b""
+    return _span(record, name, trace_id, parent, attributes, time_ns or received_ns)
 
 
 def _name(record: Any) -> str:
-    """The name of the event; older SDKs send it as an attribute, and Claude Code in the body."""
-    if record.event_name:
-        return str(record.event_name)
+    """The name of the event. Older SDKs send it as an attribute, so does Codex, whose record is
+    named after a line of its source, and Claude Code sends it in the body."""
     named = next((a.value.string_value for a in record.attributes if a.key == _NAME), "")
-    said = record.body.string_value
-    return named if named.startswith(EVENTS) else said if said.startswith(EVENTS) else named
+    names = str(record.event_name), named, record.body.string_value
+    return next((name for name in names if name.startswith(EVENTS)), names[0] or named)
 
 
 def _event(record: Any, name: str, time_ns: int) -> trace_pb2.Span.Event:
@@ -137,22 +162,37 @@ def _missing(record: Any, name: str, start_ns: int) -> trace_pb2.Span:
 
 
 def _span(
-    record: Any, name: str, session: str, attributes: dict[str, Json], end_ns: int
+    record: Any,
+    name: str,
+    trace_id: bytes,
+    parent: bytes,
+    attributes: dict[str, Json],
+    end_ns: int,
 ) -> trace_pb2.Span:
-    """A record that came without a span, as one that has the record as its event: it is sent when
-    what it tells of has ended."""
-    prompt = _text(attributes, _PROMPT)
+    """A record as a span that has the record as its event: it is sent when what it tells of has
+    ended."""
+    is_prompt = name.endswith(_ASKED) and _text(attributes, _PROMPT) != ""
     duration = _number(attributes.get(_DURATION_MS))
     start_ns = max(1, end_ns - int(min(max(duration, 0), 1e12) * _NS_PER_MS))
     return trace_pb2.Span(
-        trace_id=_digest(f"{session}\0{prompt}".encode()),
-        span_id=_digest(record.SerializeToString(deterministic=True))[:8],
+        trace_id=trace_id,
+        span_id=_span_of_prompt(trace_id) if is_prompt else _span_id(record),
+        parent_span_id=parent,
         name=name,
         start_time_unix_nano=start_ns,
         end_time_unix_nano=end_ns,
         attributes=record.attributes,
         events=[_event(record, name, end_ns)],
     )
+
+
+def _span_of_prompt(trace_id: bytes) -> bytes:
+    """The id of the span of what the user asked, which the records that follow name as parent."""
+    return _digest(trace_id)[:8]
+
+
+def _span_id(record: Any) -> bytes:
+    return _digest(record.SerializeToString(deterministic=True))[:8]
 
 
 def _around(group: Any, scoped: Any, spans: list[trace_pb2.Span]) -> trace_pb2.ResourceSpans:

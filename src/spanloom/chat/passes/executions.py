@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from spanloom.chat.calls import calls_of
 from spanloom.chat.facts import OTHER, TOOL, Facts, FactsById
 from spanloom.chat.pairing import Call
 from spanloom.chat.tree import SpanTree
 from spanloom.genai.json_text import json_in
 
+# How many spans may be between the two.
+_MOST_CARRIERS: Final = 4
+
 
 def merge_nested_executions(tree: SpanTree, facts: FactsById) -> tuple[SpanTree, FactsById]:
     """If two instrumentations recorded the same execution (one span inside the other), merge them.
 
-    The outer span is filled from the inner one, which then shows nothing.
+    The outer span is filled from the inner one, which then shows nothing. Between them may be the
+    spans of what carried the call, as between a client and a server of MCP.
     """
     changed: dict[str, Facts] = {}
     for span_id, inner in facts.items():
-        outer = facts.get(inner.span.parent_id) if inner.act == TOOL else None
-        if (
-            outer is None
-            or outer.act != TOOL
-            or outer.tool_name != inner.tool_name
-            or outer.scope == inner.scope
-        ):
+        outer = _outer(inner, facts) if inner.act == TOOL else None
+        if outer is None:
             continue
+        outer = changed.get(outer.span.span_id, outer)
         failed = inner if inner.status == "ERROR" else outer
         changed[outer.span.span_id] = outer._replace(
             call_id=outer.call_id or inner.call_id,
@@ -35,6 +37,26 @@ def merge_nested_executions(tree: SpanTree, facts: FactsById) -> tuple[SpanTree,
         )
         changed[span_id] = Facts(inner.span, OTHER)
     return tree, {**facts, **changed} if changed else facts
+
+
+def _outer(inner: Facts, facts: FactsById) -> Facts | None:
+    """The execution that this one is a part of: of the same tool, and not by the same library
+    alone."""
+    scopes = {inner.scope}
+    above = facts.get(inner.span.parent_id)
+    for _ in range(_MOST_CARRIERS):
+        if above is None or above.act != OTHER or not _is_carrier(above):
+            break
+        scopes.add(above.scope)
+        above = facts.get(above.span.parent_id)
+    if above is None or above.act != TOOL or above.tool_name != inner.tool_name:
+        return None
+    return above if scopes != {above.scope} else None
+
+
+def _is_carrier(f: Facts) -> bool:
+    """Whether a span says nothing of its own."""
+    return not f.span.operation and not f.inputs and not f.outputs and f.span.io.inputs is None
 
 
 def complete_executions(tree: SpanTree, facts: FactsById) -> tuple[SpanTree, FactsById]:

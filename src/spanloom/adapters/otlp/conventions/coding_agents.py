@@ -1,9 +1,10 @@
 """Claude Code and Codex: claude_code.* and codex.*, as spans and as log events that are spans.
 
 Attributes have no prefix: `model` and `input_tokens` mean so only in spans with these names.
+Anthropic counts cached tokens beside the input; here they are a part of it.
 
-Sources: docs.claude.com, Claude Code, Monitoring usage, and its traces (spans interaction,
-llm_request, tool); openai/codex, docs/config.md, otel.
+Sources: docs.claude.com, Claude Code, Monitoring usage; openai/codex, docs/config.md, otel; npm
+@anthropic-ai/claude-code 2.1.197 and @openai/codex 0.171.0, recorded.
 """
 
 from __future__ import annotations
@@ -57,6 +58,10 @@ _CALL = _Kind(
         "output_messages": (("response.model_output", "model_output"), _answered),
     },
 )
+_ANSWER = _Kind(
+    "chain",
+    contents={"output_messages": (("response",), _answered)},
+)
 _TOOL = _Kind(
     "execute_tool",
     contents={
@@ -71,6 +76,7 @@ _KINDS: Final = {
     "claude_code.interaction": _TURN,
     "claude_code.user_prompt": _TURN,
     "codex.user_prompt": _TURN,
+    "claude_code.assistant_response": _ANSWER,
     "claude_code.llm_request": _CALL,
     "claude_code.api_request": _CALL,
     "claude_code.api_error": _CALL,
@@ -78,12 +84,25 @@ _KINDS: Final = {
     "claude_code.tool_result": _TOOL,
     "codex.tool_result": _TOOL,
 }
-# Of the events of a stream this one has the tokens.
-_STREAM, _LAST = "codex.sse_event", "response.completed"
+# Of the events of a stream the last one is there twice, once with the tokens.
+_STREAM, _LAST, _COUNTED = "codex.sse_event", "response.completed", "input_token_count"
+# What Claude Code tells of a tool's arguments in its spans, and what the arguments are called.
+_ARGUMENTS: Final = {
+    "full_command": "command",
+    "file_path": "file_path",
+    "skill_name": "skill",
+    "subagent_type": "subagent_type",
+}
+_MAIN_AGENT: Final = "/root"  # of Codex; others are below it
+# Codex' own spans repeat the tokens of its events.
+_REPEATED: Final = ("codex.usage.", "codex.turn.")
+_CACHED: Final = ("cache_read_tokens", "cache_creation_tokens")
+_TOKENS: Final = ("input_tokens", "output_tokens", *_CACHED)
 
 
 def _kind(source: SpanSource) -> _Kind | None:
-    if source.name == _STREAM and source.attributes.get("event.kind") == _LAST:
+    get = source.attributes.get
+    if source.name == _STREAM and get("event.kind") == _LAST and _COUNTED in source.attributes:
         return _CALL
     found = _KINDS.get(source.name)
     return found or (_STEP if source.name.startswith(_NAMES) else None)
@@ -92,14 +111,25 @@ def _kind(source: SpanSource) -> _Kind | None:
 def _columns(source: SpanSource, draft: Draft) -> Offers:
     kind = _kind(source)
     if kind is None:
+        if any(key.startswith(_REPEATED) for key in source.attributes):
+            for field in _TOKENS:
+                draft.pop(field, None)
         return {}
     offers = _read(source.attributes, kind.columns)
     offers["operation"] = kind.operation
     offers["error"] = _error(source)
-    if kind is _CALL:
-        offers["provider"] = next(of for name, of in _OF.items() if source.name.startswith(name))
-    elif kind is _TURN:
+    if kind is not _STEP:
+        if source.attributes.get("agent_name") == _MAIN_AGENT:
+            draft.pop("agent_name", None)
         offers["agent_name"] = source.name.partition(".")[0]
+    if kind is _CALL:
+        provider = next(of for name, of in _OF.items() if source.name.startswith(name))
+        offers["provider"] = provider
+        if provider == "anthropic" and offers["input_tokens"] is not None:
+            cached = (
+                offers[field] or 0 for field in ("cache_read_tokens", "cache_creation_tokens")
+            )
+            offers["input_tokens"] += sum(cached)
     return offers
 
 
@@ -109,6 +139,10 @@ def _contents(source: SpanSource, found: Mapping[str, Json], draft: Draft) -> Of
         return {}
     offers = _read(source.attributes, kind.contents)
     if kind is _TOOL:
+        get = source.attributes.get
+        given = {name: value for key, name in _ARGUMENTS.items() if (value := text(get(key)))}
+        if offers["tool_arguments"] is None:
+            offers["tool_arguments"] = given or None
         for name, attributes in source.events:
             if name == "tool.output":
                 keys = ("output", "content", "result")
@@ -138,10 +172,10 @@ def _error(source: SpanSource) -> str | None:
 
 CONVENTION = Convention(
     "Claude Code and Codex",
-    prefixes=("span.type", "event.name", "event.kind"),
+    prefixes=("span.type", "event.name", "event.kind", *_REPEATED),
     scopes=("com.anthropic.claude_code.tracing", "com.anthropic.claude_code.events"),
     events=_NAMES,
     columns=_columns,
     contents=_contents,
-    tells=("input_messages", "output_messages", "tool_name"),
+    tells=("input_messages", "output_messages", "tool_name", "tool_arguments"),
 )

@@ -48,7 +48,7 @@ _OPERATIONS = {
 }
 # The OpenAI Agents SDK's handoff is a tool's span whose input and output are the two agents.
 _HANDOFF = re.compile(r"handoff(?: to .*)?", re.DOTALL)
-_SPEAKING = ("chat", "invoke_agent")
+_SMOLAGENTS, _RUN = "openinference.instrumentation.smolagents", ".run"
 
 
 def _columns(source: SpanSource, draft: Draft) -> Offers:
@@ -119,8 +119,11 @@ def _said(
 
 
 def _agent_name(source: SpanSource) -> str | None:
-    """The name of an agent that is not in agent.name: its node's in the graph of agents."""
+    """The name of an agent that is not in agent.name: its node's in the graph of agents, or that of
+    its span."""
     get = source.attributes.get
+    if source.scope == _SMOLAGENTS and source.name.endswith(_RUN):
+        return source.name.removesuffix(_RUN)
     return text(get("graph.node.name")) or text(get("graph.node.id"))
 
 

@@ -33,6 +33,7 @@ from spanloom.genai.reading import (
     Reader,
     anything,
     count,
+    decoded,
     elements,
     given_dollars,
     identifier,
@@ -96,7 +97,7 @@ FIELDS: tuple[tuple[str, str, Reader], ...] = (
     ("tool.description", "tool_description", text),
     ("tool.definitions", "tool_definitions", structured),
     ("tool.call.arguments", "tool_arguments", structured),
-    ("tool.call.result", "tool_result", structured),
+    ("tool.call.result", "tool_result", decoded),
     ("input.messages", "input_messages", input_messages),
     ("output.messages", "output_messages", output_messages),
     ("system_instructions", "system_instructions", instructions),
@@ -157,6 +158,8 @@ _OLDER: tuple[Rule, ...] = (
     ("gen_ai.handoff.to_agent", "handoff_to", text),
     ("handoff.from_agent", "handoff_from", text),
     ("handoff.to_agent", "handoff_to", text),
+    # OpenLIT
+    ("gen_ai.content.reasoning", "reasoning", text),
     ("from_agent", "handoff_from", text),
     ("to_agent", "handoff_to", text),
 )
@@ -166,9 +169,12 @@ def _indexed_contents(source: SpanSource, found: Mapping[str, Json], draft: Draf
     """gen_ai.prompt.N.* and gen_ai.completion.N.*."""
     tree = nested(found.items()).get("gen_ai")
     tree = tree if isinstance(tree, dict) else {}
+    answered = _indexed(tree.get("completion"), ASSISTANT)
+    if answered and not any(message.parts for message in draft.get("output_messages", ())):
+        draft.pop("output_messages", None)  # LiteLLM tells a call only here
     return {
         "input_messages": _indexed(tree.get("prompt"), USER),
-        "output_messages": _indexed(tree.get("completion"), ASSISTANT),
+        "output_messages": answered,
     }
 
 
