@@ -28,6 +28,7 @@ from spanloom.model.projects import DEFAULT_PROJECT, INSTANCE
 from spanloom.server import gc_tuning, metrics_page
 from spanloom.server.auth import ApiKeyAuthenticator, NoAuth
 from spanloom.server.grpc.server import GrpcServer
+from spanloom.server.health import Health
 from spanloom.server.http.app import http_app
 from spanloom.server.http.connections import HttpLimits
 from spanloom.server.http.server import HttpServer
@@ -63,7 +64,7 @@ from spanloom.store.store import Store
 
 log = structlog.get_logger("spanloom")
 
-_READY_POLL_SECONDS = 1.0
+_REPORT_SECONDS = 0.5
 # How long a thread that converts something large may hold the interpreter's lock, in seconds.
 _SWITCH_INTERVAL = 0.001
 # How far the process that indexes stays behind the workers where they need the cores.
@@ -177,6 +178,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             max_bytes_in_flight=settings.max_bytes_in_flight,
             target_latency=settings.target_latency,
         )
+        health = Health()
         table = methods(
             store,
             Limits(settings.max_request_bytes, settings.request_timeout),
@@ -193,19 +195,21 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             http_app(
                 table,
                 middleware,
-                ready=store.ready,
+                health=health,
                 max_request_bytes=settings.max_request_bytes,
                 cors_origins=cors_origins,
                 ui=_pages(settings, store),
             ),
             _http_limits(settings),
+            health,
         )
         grpc_address, http_address = settings.grpc_address, settings.http_address
         if sockets:
             grpc_address = with_port(grpc_address, sockets.grpc)
         # Known before the port is open: a worker that replaces another shares the port with those
         # that serve, and a health check that reaches it first must not read NOT_SERVING.
-        await grpc_server.set_serving(await store.ready())
+        await health.check(store.ready)
+        await grpc_server.set_serving(health.is_ready)
         grpc_address = await grpc_server.start(grpc_address)
         stack.push_async_callback(grpc_server.stop, settings.drain_timeout)
         listener = None
@@ -216,8 +220,8 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
         # Created last: it is printed once, and a failed start must not consume it.
         first_key = None if settings.no_auth or sockets else await _first_key(store)
         link = None if sockets else await _link(settings, store)
-        watch = asyncio.create_task(_watch(store, grpc_server))
-        stack.callback(watch.cancel)
+        for watch in (health.watch(store.ready), _report(health, grpc_server)):
+            stack.callback(asyncio.create_task(watch).cancel)
         stop, background = asyncio.Event(), []
         collecting = asyncio.create_task(gc_tuning.collect_forever(lambda: middleware.is_busy))
         stack.callback(collecting.cancel)
@@ -239,6 +243,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
         until = time.monotonic() + settings.drain_timeout
         log.info("draining", seconds=settings.drain_timeout)
         middleware.drain()
+        health.close()
         stop.set()
         await grpc_server.set_serving(False)
         if middleware.was_called_within(settings.lame_duck):
@@ -396,11 +401,11 @@ async def _only_open(_: Store) -> None:
     """Opening the store has made its tables."""
 
 
-async def _watch(store: Store, grpc_server: GrpcServer) -> None:
-    """Report the store's health as that of gRPC, until cancelled."""
+async def _report(health: Health, grpc_server: GrpcServer) -> None:
+    """Report the health of this process as that of gRPC, until cancelled."""
     while True:
-        await asyncio.sleep(_READY_POLL_SECONDS)
-        await grpc_server.set_serving(await store.ready())
+        await asyncio.sleep(_REPORT_SECONDS)
+        await grpc_server.set_serving(health.is_ready)
 
 
 async def _stopped(task: asyncio.Task[None]) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import resource
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -65,7 +63,7 @@ class Connections:
     def __init__(self, limits: HttpLimits) -> None:
         self.limits = limits
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        self._most = max(1, min(limits.connections, int(files * _SHARE)))
+        self.most = max(1, min(limits.connections, int(files * _SHARE)))
         self._number: Counter[str] = Counter()
         # Those between two requests, longest idle first.
         self._idle: dict[Connection, None] = {}
@@ -80,7 +78,7 @@ class Connections:
             if not self._close_one(self._idle_of[address]):
                 self._tell(address)
                 return False
-        elif len(self._all) >= self._most and not self._close_one(self._idle):
+        elif len(self._all) >= self.most and not self._close_one(self._idle):
             self._tell(address)
             return False
         self._all.add(connection)
@@ -120,7 +118,7 @@ class Connections:
                 connection.check_time(loop.time(), self.limits)
                 if number % 1000 == 999:
                     await asyncio.sleep(0)
-            if len(self._all) < self._most * 0.9:
+            if len(self._all) < self.most * 0.9:
                 self._is_full = False
 
     def _close_one(self, idle: dict[Connection, None]) -> bool:
@@ -140,30 +138,3 @@ class Connections:
                 address=address,
                 of_address=self._number[address],
             )
-
-
-@contextlib.contextmanager
-def quiet_accept(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-    """Have the loop log once a minute that there are no descriptors for a connection.
-
-    It tries again after a second by itself, but logs each connection that waits.
-    """
-    earlier = loop.get_exception_handler()
-    told = -60.0
-
-    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
-        nonlocal told
-        if "accept() out of system resource" not in str(context.get("message")):
-            if earlier is None:
-                loop.default_exception_handler(context)
-            else:
-                earlier(loop, context)
-        elif loop.time() > told + 60:
-            told = loop.time()
-            log.error("no connection can be accepted", cause=str(context.get("exception")))
-
-    loop.set_exception_handler(handle)
-    try:
-        yield
-    finally:
-        loop.set_exception_handler(earlier)

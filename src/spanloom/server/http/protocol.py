@@ -54,7 +54,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().__init__(*arguments, **options)
         self._open = open_connections
         self.address = ""
-        # Bytes of a head that is not whole, but for those that came with its first one.
+        # Bytes of a head that is not whole, but for those that came behind another request.
         self._head = 0
         self._begun = 0  # requests
         # Since when the client is waited for: for a head, for a body, or to take an answer.
@@ -77,6 +77,7 @@ class HttpProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         size = len(data)
         begun = self._begun
+        is_between = not self._head and self._body_since is None
         if self._body_since is not None:
             self._body_since = self.loop.time()
         while data:
@@ -84,8 +85,8 @@ class HttpProtocol(HttpToolsProtocol):
             super().data_received(data)
             data = self._again
         if self._head:
-            if self._begun == begun:
-                self._head += size
+            if self._begun == begun or (is_between and self._begun == begun + 1):
+                self._head += size  # all of it is of this head
             self._check_head(max(self._head, self._head_size()))
 
     def on_message_begin(self) -> None:
