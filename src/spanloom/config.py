@@ -60,7 +60,7 @@ class Settings:
     max_calls_per_key: int = 512  # of those in flight; others find room
     # Seconds in which calls that write are answered, or else fewer are let in; 0 for no such limit.
     target_latency: float = 1.0
-    max_bytes_in_flight: int = 192 * 1024 * 1024  # of requests; a key has half of it
+    max_bytes_in_flight: int = 192 * 1024 * 1024  # of memory; a key has half of it
     max_connections: int = 10_000
     max_connections_per_address: int = 5_000
     max_header_bytes: int = 65_536  # with the URL

@@ -9,6 +9,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -34,11 +35,12 @@ def _closed_on_error(connection: Connection, query: Callable[[Connection], T]) -
 
 
 class _Read:
-    """One query, for one caller."""
+    """One query, for one caller, in the context of its call."""
 
     def __init__(self, database: Database, query: Callable[[Connection], Any], of: str) -> None:
-        self.query = query
         self.of = of
+        self._query = query
+        self._context = copy_context()
         self.result: Future[Any] = Future()
         self.is_cancelled = False
         self._database = database
@@ -49,7 +51,7 @@ class _Read:
         """Run the query."""
         self._set(connection.connection.dbapi_connection)
         try:
-            return _closed_on_error(connection, self.query)
+            return self._context.run(_closed_on_error, connection, self._query)
         finally:
             self._set(None)
 
