@@ -25,7 +25,7 @@ from spanloom.evaluation.sandbox import ChildSettings, Sandbox
 from spanloom.model import api_keys
 from spanloom.model.addresses import is_loopback
 from spanloom.model.projects import DEFAULT_PROJECT, INSTANCE
-from spanloom.server import gc_tuning, metrics_page
+from spanloom.server import gc_tuning, memory, metrics_page
 from spanloom.server.auth import ApiKeyAuthenticator, NoAuth
 from spanloom.server.grpc.server import GrpcServer
 from spanloom.server.health import Health
@@ -299,6 +299,7 @@ def serve(settings: Settings, started: Callable[[Started], None]) -> bool:
         started: Is called when both addresses answer.
     """
     gc_tuning.tune_gc()
+    memory.tune()
     _open_many_files()
     sys.setswitchinterval(_SWITCH_INTERVAL)
     listener = metrics_page.listening(settings.metrics_address)

@@ -42,11 +42,11 @@ def lab() -> Iterator[Bench]:
 def full(lab: Bench) -> Iterator[Bench]:
     """A budget that another call has used up."""
     budget = lab.middleware.budget
-    budget.take(budget._most, "another")
+    budget.take(budget.most, "another")
     try:
         yield lab
     finally:
-        budget.give_back(budget._most, "another")
+        budget.give_back(budget.most, "another")
 
 
 def taken(lab: Bench) -> int:
@@ -102,7 +102,7 @@ def test_what_finds_no_room_is_refused(
     full: Bench, is_refused: Callable[[Bench, str], bool], value: str
 ) -> None:
     assert is_refused(full, value)
-    until(lambda: taken(full) == full.middleware.budget._most)
+    until(lambda: taken(full) == full.middleware.budget.most)
 
 
 def over_rest(lab: Bench, value: str) -> Any:

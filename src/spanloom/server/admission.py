@@ -72,7 +72,7 @@ class ByteBudget:
     """
 
     def __init__(self, most: int, share: float = 0.5) -> None:
-        self._most = most
+        self.most = most
         self._most_of_one = int(most * share)
         self._taken = 0
         self._of: Counter[str] = Counter()
@@ -97,8 +97,8 @@ class ByteBudget:
         """
         with self._lock:
             if size > _SMALL:
-                if self._taken > own and self._taken + size > self._most:
-                    raise _no_room("", self._most)
+                if self._taken > own and self._taken + size > self.most:
+                    raise _no_room("", self.most)
                 if of and self._of[of] > own and self._of[of] + size > self._most_of_one:
                     raise _no_room(" of this key", self._most_of_one)
             self._taken += size

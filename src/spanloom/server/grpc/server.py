@@ -19,6 +19,7 @@ from spanloom.server.admission import Held
 from spanloom.server.compression import WORTH_COMPRESSING, is_packed, unpacked_message
 from spanloom.server.grpc.call import Context, begin, metadata_of, refuse, succeed
 from spanloom.server.grpc.health import HealthServicer
+from spanloom.server.grpc.reads import Reads
 from spanloom.server.grpc.reflection import Reflection
 from spanloom.server.listener import listen
 from spanloom.server.messages import message_of, not_one_message
@@ -131,6 +132,7 @@ class _Handlers(grpc.GenericRpcHandler):
     ) -> None:
         self._middleware = middleware
         self._max_request_bytes = max_request_bytes
+        self._reads = Reads(middleware.budget.most // 2)
         self._handlers = {f"/{method.full_name}": self._handler(method) for method in methods}
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any]:
@@ -212,7 +214,7 @@ class _Handlers(grpc.GenericRpcHandler):
         self, method: Method, context: Context, held: Held
     ) -> AsyncIterator[Message]:
         limit = self._max_request_bytes
-        while isinstance(data := await context.read(), bytes):  # else it is the end
+        while (data := await self._reads.read(context)) is not None:
             held.keep(len(data))
             if is_packed(data):
                 units = len(data) // _PACKED_BYTES_A_UNIT

@@ -42,6 +42,7 @@ async def opened(chunks: AsyncIterator[bytes], limit: int, held: Held) -> AsyncI
             flags, size = _HEAD.unpack_from(buffer, at)
             if size > limit:
                 raise request_too_large(limit)
+            held.keep(max(held.size, size))
             end = at + _HEAD.size + size
             if len(buffer) < end:
                 break

@@ -164,7 +164,8 @@ class WebRpcApp:
                 return await exchange.read(message_in(query), encoding, self._limit, held)
             encoding = check_encoding(metadata.get("content-encoding", ""))
             # Unpacked below: an empty body is an empty message, in each encoding.
-            body = await read_body({}, receive, self._limit, held)
+            length = {"content-length": metadata.get("content-length", "")}
+            body = await read_body(length, receive, self._limit, held)
             return await exchange.read(body, encoding, self._limit, held)
 
         error = self._set_deadline(exchange)

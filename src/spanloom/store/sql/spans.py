@@ -136,10 +136,11 @@ class SqlSpans(SqlSpanWrites, SpanStore):
             found = queries.find_events(self._conditions(connection, project, asked), project)
             if asked.of_spans:
                 matching = self._matching(connection, project, found, asked, watch)
-                if asked.are_told is None:
-                    return _page_of(matching, offset, query, watch)
-                shown = islice(matching, offset, offset + query.limit)
-                items = whole_page(shown, query.most_bytes)
+                with closing(matching):
+                    if asked.are_told is None:
+                        return _page_of(matching, offset, query, watch)
+                    shown = islice(matching, offset, offset + query.limit)
+                    items = whole_page(shown, query.most_bytes)
                 if len(items) < query.limit and (items or not offset):
                     return Page(items, offset + len(items))
                 told = found.where(asked.are_told).with_only_columns(func.count())
@@ -168,7 +169,8 @@ class SqlSpans(SqlSpanWrites, SpanStore):
                 found = found.where(queries.after_event(after))
             if asked.of_spans:
                 matching = self._matching(connection, project, found, asked, watch)
-                return page_start(islice(matching, query.limit), query.most_bytes)
+                with closing(matching):
+                    return page_start(islice(matching, query.limit), query.most_bytes)
             whole = select_whole(found, NEWEST_EVENTS, limit=query.limit)
             with closing(self._each(connection, whole)) as each:
                 return page_start(each, query.most_bytes)
@@ -197,7 +199,7 @@ class SqlSpans(SqlSpanWrites, SpanStore):
         found: Select[Any],
         asked: filters.Conditions,
         watch: Watch,
-    ) -> Iterator[Span]:
+    ) -> Generator[Span, None, None]:
         """The events found that fulfil the conditions on whole spans, newest start first. They are
         read as they are taken."""
         conditions: list[Condition] = [
