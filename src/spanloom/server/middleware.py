@@ -22,7 +22,7 @@ from google.protobuf.message import Message
 from spanloom import metrics
 from spanloom.errors import Code, Reason, SpanloomError, shutting_down
 from spanloom.model import uuid7
-from spanloom.model.caller import CALLER
+from spanloom.model.caller import CALLER, DEADLINE
 from spanloom.model.projects import INSTANCE
 from spanloom.server.admission import ByteBudget, Pace
 from spanloom.server.auth import Authenticator
@@ -180,6 +180,7 @@ class Middleware:
             limit = time_left
             if not method.takes_many:
                 limit = self._timeout if time_left is None else min(time_left, self._timeout)
+                DEADLINE.set(time.monotonic() + limit)
             async with asyncio.timeout(limit):
                 call = await self._admit(method, metadata, request_id, notes, places)
                 project = call.key_project

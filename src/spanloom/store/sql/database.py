@@ -59,6 +59,11 @@ class Database(ABC):
     def interrupt(self, connection: Any) -> None:
         """End the statement that a connection of the driver runs, from another thread."""
 
+    def limit_statements(  # noqa: B027 - where a read that is left can always be interrupted
+        self, connection: Connection, seconds: float
+    ) -> None:
+        """Have the database end each statement of the transaction after so many seconds."""
+
     def lock_holders(self) -> str:
         """The processes that hold a lock of the database, for the log; "" where that is unknown."""
         return ""

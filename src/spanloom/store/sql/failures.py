@@ -21,6 +21,7 @@ log = logging.getLogger("spanloom.store")
 _VALUES = (DataError, OverflowError, UnicodeError)
 # A statement that no state of the database makes right: a mistake in the program.
 _MISTAKES = (IntegrityError, NotSupportedError, ProgrammingError)
+_QUERY_CANCELED = "57014"  # of SQL
 _UNREACHED = (DBAPIError, TimeoutError, OSError)
 
 
@@ -48,3 +49,8 @@ def public_error(error: Exception) -> Exception:
 def is_lost(error: Exception) -> bool:
     """Whether the connection is lost with the error: the server restarted, or ended the session."""
     return isinstance(error, DBAPIError) and error.connection_invalidated
+
+
+def is_timeout(error: Exception) -> bool:
+    """Whether the database ended a statement that took too long."""
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", "") == _QUERY_CANCELED
