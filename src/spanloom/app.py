@@ -23,7 +23,7 @@ from spanloom.evaluation import judge
 from spanloom.evaluation.runner import evaluate_until
 from spanloom.evaluation.sandbox import ChildSettings, Sandbox
 from spanloom.model import api_keys
-from spanloom.model.addresses import is_loopback
+from spanloom.model.addresses import is_loopback, networks
 from spanloom.model.projects import DEFAULT_PROJECT, INSTANCE
 from spanloom.server import gc_tuning, memory, metrics_page
 from spanloom.server.auth import ApiKeyAuthenticator, NoAuth
@@ -170,7 +170,9 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
         stack.push_async_callback(store.close)
         cors_origins = [o.strip() for o in settings.cors_origins.split(",") if o.strip()]
         middleware = Middleware(
-            NoAuth(cors_origins) if settings.no_auth else ApiKeyAuthenticator(store),
+            NoAuth(cors_origins)
+            if settings.no_auth
+            else ApiKeyAuthenticator(store, settings.max_failed_keys),
             timeout=settings.request_timeout,
             max_in_flight=settings.max_in_flight,
             max_streams=settings.max_streams,
@@ -289,6 +291,7 @@ def _http_limits(settings: Settings) -> HttpLimits:
         header_seconds=settings.header_timeout,
         body_seconds=settings.body_timeout,
         write_seconds=settings.write_timeout,
+        trusted_proxies=networks(settings.trusted_proxies),
     )
 
 

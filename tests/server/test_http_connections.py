@@ -60,6 +60,7 @@ def test_uvicorn_has_the_methods_that_are_overridden() -> None:
         "__init__",
         "close",
         "check_time",
+        "_forwarded",
         "_head_size",
         "_check_head",
         "_refuse_late",

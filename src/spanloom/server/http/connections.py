@@ -10,6 +10,8 @@ from typing import Protocol
 
 import structlog
 
+from spanloom.model.addresses import Network
+
 log = structlog.get_logger("spanloom.http")
 
 # Descriptors that HTTP leaves to gRPC, the database and files.
@@ -29,6 +31,7 @@ class HttpLimits:
         header_seconds: From a connection, or the first byte of a request, to the end of its head.
         body_seconds: Without a byte of a body.
         write_seconds: In which a client takes nothing of what waits for it.
+        trusted_proxies: Whose headers name the client; no limit of addresses is theirs.
     """
 
     connections: int = 10_000
@@ -38,10 +41,15 @@ class HttpLimits:
     header_seconds: float = 10.0
     body_seconds: float = 60.0
     write_seconds: float = 30.0
+    trusted_proxies: tuple[Network, ...] = ()
 
 
 class Connection(Protocol):
-    """What is asked of a connection."""
+    """What is asked of a connection.
+
+    Attributes:
+        address: The client's; "" for that of a trusted proxy.
+    """
 
     address: str
 
@@ -74,7 +82,7 @@ class Connections:
     def open(self, connection: Connection) -> bool:
         """Take in a new connection, which is idle; False if there is no room for it."""
         address = connection.address
-        if self._number[address] >= self.limits.address_connections:
+        if address and self._number[address] >= self.limits.address_connections:
             if not self._close_one(self._idle_of[address]):
                 self._tell(address)
                 return False

@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.model import uuid7
+from spanloom.model.addresses import client_of, is_within
 from spanloom.server import status
 from spanloom.server.http.connections import Connections, HttpLimits
 from spanloom.server.http.rest import TRANSPORT
@@ -65,6 +66,8 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.address = self.client[0] if self.client else ""
+        if is_within(self.address, self._open.limits.trusted_proxies):
+            self.address = ""
         self._head_since = self.loop.time()
         if not self._open.open(self):
             transport.abort()
@@ -102,6 +105,8 @@ class HttpProtocol(HttpToolsProtocol):
             return
         self._body_since = self.loop.time()
         self._open.work(self)
+        if not self.address and (client := self._forwarded()):
+            self.scope["client"] = (client, 0)
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -138,6 +143,15 @@ class HttpProtocol(HttpToolsProtocol):
                 self.transport.close()
         elif _is_late(self._body_since, now, limits.body_seconds) and not self.flow.read_paused:
             self._refuse_late("body", limits.body_seconds)
+
+    def _forwarded(self) -> str:
+        """The client of the request, as the proxy names it."""
+        for wanted in (b"x-forwarded-for", b"forwarded"):
+            entries = b",".join(value for name, value in self.headers if name == wanted)
+            if entries:
+                named = entries.decode("latin-1").split(",")
+                return client_of(named, self._open.limits.trusted_proxies)
+        return ""
 
     def _head_size(self) -> int:
         """The bytes of the URL and of the headers that are whole."""

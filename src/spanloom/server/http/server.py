@@ -56,6 +56,7 @@ class HttpServer:
             log_config=None,
             access_log=False,
             lifespan="off",
+            proxy_headers=False,  # uvicorn would believe those of this machine; see HttpLimits
             server_header=False,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         )
