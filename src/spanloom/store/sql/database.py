@@ -47,6 +47,9 @@ class Database(ABC):
     def must_exist(self) -> None:  # noqa: B027 - a server reports it by itself
         """Raise SetupError when there is no database at the URL."""
 
+    def report_damage(self) -> None:  # noqa: B027 - a server has a log of its own
+        """Log what of the database cannot be read; before it is opened for the first time."""
+
     @abstractmethod
     def engine(self, *, writer: bool, connections: int, durable: bool = True) -> Engine:
         """A pool of at most `connections`. A writer's transaction takes its locks when it begins.
