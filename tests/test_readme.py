@@ -268,6 +268,7 @@ def test_the_settings_are_those_of_the_program() -> None:
     options = [config.PREFIX + str(option.name).upper() for option in serve.params]
     assert sorted(list(shown)[:11]) == sorted(options)
     assert "The first ten are also options" in README.read_text()
+    assert "The first eleven are also options" in README.read_text()
 
 
 def test_the_files_on_the_way_of_a_request_are_there() -> None:

@@ -28,11 +28,12 @@ from spanloom.forwarding.forwarder import Forwarding, forward_until
 from spanloom.forwarding.receiver import receiver
 from spanloom.genai.own_prices import EVERY_PROJECT, set_prices
 from spanloom.model import api_keys
-from spanloom.model.addresses import is_loopback
+from spanloom.model.addresses import is_loopback, networks
 from spanloom.model.projects import DEFAULT_PROJECT, INSTANCE
-from spanloom.server import gc_tuning, metrics_page
+from spanloom.server import gc_tuning, memory, metrics_page
 from spanloom.server.auth import ApiKeyAuthenticator, NoAuth
 from spanloom.server.grpc.server import GrpcServer
+from spanloom.server.health import Health
 from spanloom.server.http.app import http_app
 from spanloom.server.http.connections import HttpLimits
 from spanloom.server.http.server import HttpServer
@@ -75,7 +76,7 @@ from spanloom.store.store import Store
 
 log = structlog.get_logger("spanloom")
 
-_READY_POLL_SECONDS = 1.0
+_REPORT_SECONDS = 0.5
 # How long a thread that converts something large may hold the interpreter's lock, in seconds.
 _SWITCH_INTERVAL = 0.001
 # How far the process that indexes stays behind the workers where they need the cores.
@@ -188,7 +189,9 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
         stack.push_async_callback(store.close)
         cors_origins = [o.strip() for o in settings.cors_origins.split(",") if o.strip()]
         middleware = Middleware(
-            NoAuth(cors_origins) if settings.no_auth else ApiKeyAuthenticator(store),
+            NoAuth(cors_origins)
+            if settings.no_auth
+            else ApiKeyAuthenticator(store, settings.max_failed_keys),
             timeout=settings.request_timeout,
             max_in_flight=settings.max_in_flight,
             max_streams=settings.max_streams,
@@ -197,6 +200,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             target_latency=settings.target_latency,
             is_deleting=store.erasure.is_deleting,
         )
+        health = Health()
         table = methods(
             store,
             Limits(settings.max_request_bytes, settings.request_timeout),
@@ -217,20 +221,22 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             http_app(
                 table,
                 middleware,
-                ready=store.ready,
+                health=health,
                 max_request_bytes=settings.max_request_bytes,
                 cors_origins=cors_origins,
                 routes=mcp.routes(),
                 ui=pages,
             ),
             _http_limits(settings),
+            health,
         )
         grpc_address, http_address = settings.grpc_address, settings.http_address
         if sockets:
             grpc_address = with_port(grpc_address, sockets.grpc)
         # Known before the port is open: a worker that replaces another shares the port with those
         # that serve, and a health check that reaches it first must not read NOT_SERVING.
-        await grpc_server.set_serving(await store.ready())
+        await health.check(store.ready)
+        await grpc_server.set_serving(health.is_ready)
         grpc_address = await grpc_server.start(grpc_address)
         stack.push_async_callback(grpc_server.stop, settings.drain_timeout)
         listener = None
@@ -241,8 +247,8 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
         # Created last: it is printed once, and a failed start must not consume it.
         first_key = None if settings.no_auth or sockets else await _first_key(store)
         link = None if sockets else await _link(settings, store)
-        watch = asyncio.create_task(_watch(store, grpc_server))
-        stack.callback(watch.cancel)
+        for watch in (health.watch(store.ready), _report(health, grpc_server)):
+            stack.callback(asyncio.create_task(watch).cancel)
         stop, background = asyncio.Event(), []
         deletions = asyncio.create_task(store.erasure.watch_until(stop))
         stack.callback(deletions.cancel)
@@ -270,6 +276,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
         until = time.monotonic() + settings.drain_timeout
         log.info("draining", seconds=settings.drain_timeout)
         middleware.drain()
+        health.close()
         stop.set()
         await grpc_server.set_serving(False)
         if middleware.was_called_within(settings.lame_duck):
@@ -325,6 +332,7 @@ def _http_limits(settings: Settings) -> HttpLimits:
         header_seconds=settings.header_timeout,
         body_seconds=settings.body_timeout,
         write_seconds=settings.write_timeout,
+        trusted_proxies=networks(settings.trusted_proxies),
     )
 
 
@@ -337,6 +345,7 @@ def serve(settings: Settings, started: Callable[[Started], None]) -> bool:
     gc_tuning.tune_gc()
     _forwarding(settings)  # a wrong setting ends the start
     read_prices(settings.prices)
+    memory.tune()
     _open_many_files()
     sys.setswitchinterval(_SWITCH_INTERVAL)
     listener = metrics_page.listening(settings.metrics_address)
@@ -441,11 +450,11 @@ async def _only_open(_: Store) -> None:
     """Opening the store has made its tables."""
 
 
-async def _watch(store: Store, grpc_server: GrpcServer) -> None:
-    """Report the store's health as that of gRPC, until cancelled."""
+async def _report(health: Health, grpc_server: GrpcServer) -> None:
+    """Report the health of this process as that of gRPC, until cancelled."""
     while True:
-        await asyncio.sleep(_READY_POLL_SECONDS)
-        await grpc_server.set_serving(await store.ready())
+        await asyncio.sleep(_REPORT_SECONDS)
+        await grpc_server.set_serving(health.is_ready)
 
 
 async def _stopped(task: asyncio.Task[None]) -> None:

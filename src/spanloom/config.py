@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from spanloom.errors import SetupError
-from spanloom.model.addresses import is_loopback
+from spanloom.model.addresses import is_loopback, networks
 
 PREFIX = "SPANLOOM_"
 _KINDS = {bool: "yes or no", int: "an integer", float: "a number", str: "a string"}
@@ -60,9 +60,10 @@ class Settings:
     max_calls_per_key: int = 512  # of those in flight; others find room
     # Seconds in which calls that write are answered, or else fewer are let in; 0 for no such limit.
     target_latency: float = 1.0
-    max_bytes_in_flight: int = 192 * 1024 * 1024  # of requests; a key has half of it
+    max_bytes_in_flight: int = 192 * 1024 * 1024  # of memory; a key has half of it
     max_connections: int = 10_000
     max_connections_per_address: int = 5_000
+    max_failed_keys: int = 1000  # of one address in a minute
     max_header_bytes: int = 65_536  # with the URL
     max_url_bytes: int = 32_768
     header_timeout: float = 10.0
@@ -76,6 +77,8 @@ class Settings:
     # The age at which a gRPC connection takes no new calls, so that clients spread over servers.
     max_connection_age: float = 1800.0  # 0 for never
     cors_origins: str = ""  # comma-separated; "*" for any; "" switches CORS off
+    # Comma-separated networks of proxies, whose X-Forwarded-For or Forwarded names the client.
+    trusted_proxies: str = ""
     ui_hosts: str = ""  # comma-separated host names of the page, where a proxy gives others
     accept_logs_and_metrics: bool = True  # else they are not served
     prices: str = ""  # a TOML file of prices for all projects
@@ -105,6 +108,10 @@ class Settings:
                         f"--no-auth requires loopback addresses,"
                         f" but {name} is {getattr(self, name)}"
                     )
+        try:
+            networks(self.trusted_proxies)
+        except ValueError as error:
+            raise SetupError(f"trusted_proxies must be a list of networks: {error}") from None
         if self.log_format not in ("console", "json"):
             raise SetupError(f"log_format must be console or json, not {self.log_format!r}")
         if self.log_level not in ("debug", "info", "warning", "error"):
@@ -129,6 +136,7 @@ class Settings:
             "max_bytes_in_flight",
             "max_connections",
             "max_connections_per_address",
+            "max_failed_keys",
             "max_header_bytes",
             "max_url_bytes",
             "header_timeout",

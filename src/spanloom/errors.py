@@ -328,6 +328,18 @@ def request_too_large(limit_bytes: int) -> SpanloomError:
     )
 
 
+def page_too_large(limit_bytes: int) -> SpanloomError:
+    """INVALID_ARGUMENT: the spans that a page would have are more than an answer holds."""
+    return SpanloomError(
+        Code.INVALID_ARGUMENT,
+        Reason.INVALID_FIELD,
+        f"the events of this page have more than {limit_bytes} bytes: ask for fewer by a smaller"
+        " limit",
+        violations=[Violation("limit", f"finds more than {limit_bytes} bytes")],
+        metadata={"limit_page_bytes": str(limit_bytes)},
+    )
+
+
 def event_too_large(limit_bytes: int) -> SpanloomError:
     """INVALID_ARGUMENT: the updates of an event are more than the server keeps of one."""
     return SpanloomError(

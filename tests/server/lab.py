@@ -19,6 +19,7 @@ from spanloom.errors import Code, Reason, SpanloomError, invalid_field
 from spanloom.model import uuid7
 from spanloom.server.auth import NoAuth
 from spanloom.server.grpc.server import GrpcServer
+from spanloom.server.health import Health
 from spanloom.server.http.app import http_app
 from spanloom.server.http.server import HttpServer
 from spanloom.server.methods import method_table
@@ -155,20 +156,24 @@ class Bench:
     async def _main(self) -> None:
         self.loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         rpc = GrpcServer(self._table, self.middleware, max_request_bytes=LIMIT)
+        health = Health()
         rest = HttpServer(
             http_app(
                 self._table,
                 self.middleware,
-                ready=always,
+                health=health,
                 max_request_bytes=LIMIT,
                 routes=self._routes,
-            )
+            ),
+            health=health,
         )
+        watch = asyncio.create_task(health.watch(always))
         self.grpc_address = await rpc.start("127.0.0.1:0")
         self.rest_address = await rest.start("127.0.0.1:0")
         self._started.set()
         await self._stop.wait()
         await asyncio.gather(rpc.stop(5), rest.stop(5))
+        watch.cancel()
 
     def grpc(self, method: str, value: str, **options: Any) -> Any:
         """The answer, or the stream of answers, of a gRPC call."""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -139,6 +140,46 @@ def test_the_look_up_of_an_unknown_key_is_that_of_its_address() -> None:
         assert store.callers == ["10.0.0.1", "10.0.0.1", "10.0.0.2", ""]
 
     asyncio.run(work())
+
+
+def test_an_address_may_send_so_many_wrong_keys_in_a_minute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("spanloom.server.auth.time", SimpleNamespace(monotonic=lambda: now))
+
+    class Store:
+        def __init__(self) -> None:
+            self.key, self.text = api_keys.new_key("p", "read")
+            self.lookups = 0
+
+        async def find_key(self, key_id: str) -> Key | None:
+            self.lookups += 1
+            return self.key if key_id == self.key.id else None
+
+    store = Store()
+    authenticator = ApiKeyAuthenticator(store, max_failed_keys=3)
+
+    def refusal(text: str, address: str) -> str:
+        call = authenticator.authenticate({"authorization": f"Bearer {text}", PEER: address})
+        try:
+            asyncio.run(call)
+        except SpanloomError as error:
+            return f"{error.code} {error.metadata} {error.retry_after}"
+        return ""
+
+    _, wrong = api_keys.new_key("p", "read")
+    assert refusal(store.text, "a") == ""
+    assert [refusal(wrong, "a") for _ in range(4)] == [
+        *["UNAUTHENTICATED {} None"] * 3,
+        "RESOURCE_EXHAUSTED {'limit_failed_keys': '3'} 60.0",
+    ]
+    assert store.lookups == 4
+    assert refusal(wrong, "b") == "UNAUTHENTICATED {} None"
+    now += 2.0  # the key that was valid is looked up again, whoever guesses beside it
+    assert refusal(store.text, "a") == ""
+    now += 60.0
+    assert refusal(wrong, "a") == "UNAUTHENTICATED {} None"
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,13 @@ import pytest
 
 from spanloom.errors import SetupError, SpanloomError
 from spanloom.server.auth import NoAuth
+from spanloom.server.health import Health
 from spanloom.server.http.app import http_app
 from spanloom.server.http.router import AnnotationError
 from spanloom.server.methods import method_table
 from spanloom.server.middleware import Middleware
 from tests.clients import error_from_body, until
-from tests.server.lab import LIMIT, Bench, Lab, always, service
+from tests.server.lab import LIMIT, Bench, Lab, service
 
 
 @pytest.fixture(scope="module")
@@ -191,14 +192,14 @@ def test_a_type_without_json_stops_the_start() -> None:
     name = service({"Wait": "/lab/wait"}, kind="TYPE_FLOAT")
     table = method_table({name: Lab()})
     with pytest.raises(AnnotationError, match=r"lab_\w+\.proto: rpc .*\.Text\.value: .* float"):
-        http_app(table, Middleware(NoAuth()), ready=always, max_request_bytes=1)
+        http_app(table, Middleware(NoAuth()), health=Health(), max_request_bytes=1)
 
 
 def test_a_wrong_annotation_stops_the_start() -> None:
     name = service({"Wait": "/lab/{nothing}"})
     with pytest.raises(AnnotationError, match=r"lab_\w+\.proto.*Wait.*column 7"):
         http_app(
-            method_table({name: Lab()}), Middleware(NoAuth()), ready=always, max_request_bytes=1
+            method_table({name: Lab()}), Middleware(NoAuth()), health=Health(), max_request_bytes=1
         )
 
 

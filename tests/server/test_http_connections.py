@@ -34,7 +34,7 @@ def test_small_answers_do_not_wait_for_an_acknowledgement(
     monkeypatch.setattr(HttpProtocol, "connection_made", watched)
     with LiveServer(database=f"sqlite:///{tmp_path}/x.db", log_level="error") as server:
         address = server.running.http_address
-        assert httpx.get(f"http://{address}/healthz", trust_env=False).status_code == 200
+        assert httpx.get(f"http://{address}/v1/traces", trust_env=False).status_code == 401
     assert [bool(option) for option in options] == [True]
 
 
@@ -60,6 +60,7 @@ def test_uvicorn_has_the_methods_that_are_overridden() -> None:
         "__init__",
         "close",
         "check_time",
+        "_forwarded",
         "_head_size",
         "_check_head",
         "_refuse_late",

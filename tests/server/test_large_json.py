@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import orjson
@@ -11,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spanloom.codec import large_json
+from spanloom.codec.json_error import JsonError
+from spanloom.codec.json_load import load_json
 
 values = st.recursive(
     st.none()
@@ -71,3 +74,18 @@ def test_numbers_are_what_one_call_gives(number: float, levels: int) -> None:
 def test_odd_texts_are_refused(text: str) -> None:
     with pytest.raises(ValueError):
         large_json.loads(text, levels=2)
+
+
+def test_a_large_text_that_is_nearly_json_is_read_in_steps() -> None:
+    members = ",".join(f'{{"a":{number}}}' for number in range(120_000))
+    text = f'{{"events":[{members},NaN]}}'
+    assert len(text) > large_json.LARGE
+    found = load_json(text.encode())
+    assert len(found["events"]) == 120_001
+    assert math.isnan(found["events"][-1])
+    with pytest.raises(JsonError, match=r"line 1, column 1\d{6}\): a comma is missing"):
+        load_json(text.replace("NaN", "1 2").encode())
+    with pytest.raises(JsonError, match=r"more than one value"):
+        load_json(f"{text}1".encode())
+    with pytest.raises(JsonError, match="nested too deeply"):
+        load_json(text.replace("NaN", "[" * 2000 + "]" * 2000).encode())

@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spanloom.errors import SpanloomError
+from spanloom.server.admission import ByteBudget, Held
 from spanloom.server.compression import WORTH_COMPRESSING
 from spanloom.server.http.envelope import opened, sealed
 from spanloom.server.http.exchange import accepts_gzip
@@ -450,10 +451,11 @@ async def gathered(items: AsyncIterator[Any]) -> list[Any]:
 )
 def test_envelopes_come_back_from_any_pieces(parts: list[tuple[int, bytes]], size: int) -> None:
     body = b"".join(sealed(flags, data) for flags, data in parts)
-    assert asyncio.run(gathered(opened(in_pieces(body, size), 40))) == parts
+    held = Held(ByteBudget(1 << 20))
+    assert asyncio.run(gathered(opened(in_pieces(body, size), 40, held))) == parts
     if body:
         with pytest.raises(SpanloomError):
-            asyncio.run(gathered(opened(in_pieces(body[:-1], size), 39)))
+            asyncio.run(gathered(opened(in_pieces(body[:-1], size), 39, held)))
 
 
 @given(parts=st.lists(st.binary(min_size=1, max_size=20), max_size=5), size=st.integers(1, 30))

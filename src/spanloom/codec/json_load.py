@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from spanloom.codec import large_json
 from spanloom.codec.json_error import violation
 
 # A longer literal is beyond the range of a double whatever its digits are.
@@ -17,6 +18,8 @@ _LONGEST_INT = 400
 # Python's parser gives up at some 1,000 levels, fewer deep in its stack.
 _TOO_DEEP = 500
 _LEVELS_NAMED = 20
+# Deeper, the members of a large text are few, or small together.
+_STEPPED_LEVELS = 4
 _MOST_TOKENS = 500_000
 # The closing quote is optional, so that each search continues where the one before ended: the time
 # is linear in the text.
@@ -42,7 +45,9 @@ def load_json(data: bytes) -> Any:
 def _load_slowly(data: bytes) -> Any:
     text = data.decode("utf-8", "surrogateescape")
     try:
-        return json.loads(text, parse_int=_int)
+        if len(data) < large_json.LARGE:
+            return _decoder.decode(text)
+        return large_json.decoded(text, _decoder, levels=_STEPPED_LEVELS)
     except json.JSONDecodeError as error:
         why = error.msg[:1].lower() + error.msg[1:]
         raise violation(
@@ -56,6 +61,9 @@ def _int(digits: str) -> int | float:
     if len(digits) < _LONGEST_INT:
         return int(digits)
     return -math.inf if digits[0] == "-" else math.inf
+
+
+_decoder = json.JSONDecoder(parse_int=_int)
 
 
 def _deep_path(text: str) -> str:

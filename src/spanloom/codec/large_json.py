@@ -16,6 +16,8 @@ from typing import Any, Final, NoReturn
 LARGE: Final = 1 << 20
 _SURE_DIGITS: Final = 18  # so many fit in 64 bits, whatever they are
 
+Scan = Callable[[str, int], tuple[Any, int]]
+
 
 def loads(text: str, *, levels: int) -> Any:
     """The value of a JSON text, as `orjson.loads` gives it; but lone surrogates are kept.
@@ -27,11 +29,21 @@ def loads(text: str, *, levels: int) -> Any:
         ValueError: The text is not JSON.
     """
     try:
-        value, at = _value(text, _skip(text, 0), levels)
+        return decoded(text, _decoder, levels=levels)
     except RecursionError:
         raise ValueError("nested too deeply") from None
-    if _skip(text, at) != len(text):
-        raise ValueError("more than one value")
+
+
+def decoded(text: str, decoder: json.JSONDecoder, *, levels: int) -> Any:
+    """The value of a JSON text, as the decoder gives it; otherwise as `loads`.
+
+    Raises:
+        JSONDecodeError, RecursionError, or what the decoder's functions raise.
+    """
+    value, at = _value(text, _skip(text, 0), levels, vars(decoder)["scan_once"])
+    end = _skip(text, at)
+    if end != len(text):
+        raise json.JSONDecodeError("more than one value", text, end)
     return value
 
 
@@ -53,7 +65,6 @@ def _fraction(digits: str) -> float:
 
 # As orjson reads numbers: what 64 bits cannot hold is a float, what a float cannot hold an error.
 _decoder = json.JSONDecoder(parse_constant=_no_json, parse_int=_whole, parse_float=_fraction)
-_scan: Callable[[str, int], tuple[Any, int]] = vars(_decoder)["scan_once"]
 _space = re.compile(r"[ \t\n\r]*").match
 
 
@@ -64,43 +75,43 @@ def _skip(text: str, at: int) -> int:
     return found.end() if found else at
 
 
-def _value(text: str, at: int, levels: int) -> tuple[Any, int]:
+def _value(text: str, at: int, levels: int, scan: Scan) -> tuple[Any, int]:
     opening = text[at : at + 1]
     if levels and opening == "{":
-        return _object(text, at + 1, levels - 1)
+        return _object(text, at + 1, levels - 1, scan)
     if levels and opening == "[":
-        return _list(text, at + 1, levels - 1)
+        return _list(text, at + 1, levels - 1, scan)
     try:
-        return _scan(text, at)
-    except StopIteration:
-        raise ValueError("a value is missing") from None
+        return scan(text, at)
+    except StopIteration as missing:
+        raise json.JSONDecodeError("a value is missing", text, missing.value) from None
 
 
-def _object(text: str, at: int, levels: int) -> tuple[dict[str, Any], int]:
+def _object(text: str, at: int, levels: int, scan: Scan) -> tuple[dict[str, Any], int]:
     found: dict[str, Any] = {}
     at = _skip(text, at)
     if text[at : at + 1] == "}":
         return found, at + 1
     while True:
         if text[at : at + 1] != '"':
-            raise ValueError("a key is missing")
-        key, at = _value(text, at, 0)
+            raise json.JSONDecodeError("a key is missing", text, at)
+        key, at = _value(text, at, 0, scan)
         at = _skip(text, at)
         if text[at : at + 1] != ":":
-            raise ValueError("a colon is missing")
-        found[key], at = _value(text, _skip(text, at + 1), levels)
+            raise json.JSONDecodeError("a colon is missing", text, at)
+        found[key], at = _value(text, _skip(text, at + 1), levels, scan)
         is_last, at = _after_member(text, at, "}")
         if is_last:
             return found, at
 
 
-def _list(text: str, at: int, levels: int) -> tuple[list[Any], int]:
+def _list(text: str, at: int, levels: int, scan: Scan) -> tuple[list[Any], int]:
     found: list[Any] = []
     at = _skip(text, at)
     if text[at : at + 1] == "]":
         return found, at + 1
     while True:
-        value, at = _value(text, at, levels)
+        value, at = _value(text, at, levels, scan)
         found.append(value)
         is_last, at = _after_member(text, at, "]")
         if is_last:
@@ -112,5 +123,5 @@ def _after_member(text: str, at: int, closing: str) -> tuple[bool, int]:
     at = _skip(text, at)
     mark = text[at : at + 1]
     if mark not in (closing, ","):
-        raise ValueError("a comma is missing")
+        raise json.JSONDecodeError("a comma is missing", text, at)
     return mark == closing, _skip(text, at + 1)

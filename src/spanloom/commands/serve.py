@@ -59,6 +59,11 @@ from spanloom.commands.stores import database_option, without_password
     metavar="LIST",
     help='Origins that may call the REST API from a browser, separated by commas, or "*" for all.',
 )
+@click.option(
+    "--trusted-proxies",
+    metavar="LIST",
+    help="Networks of proxies whose X-Forwarded-For names the client, separated by commas.",
+)
 def serve(**given: Any) -> None:
     """Run the server until SIGINT or SIGTERM."""
     settings = config.load(given)

@@ -48,13 +48,15 @@ class Filter:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventQuery:
     """The events for which all filters hold and that start within [since_ns, until_ns]; newest
-    start first (ties by event id). Pages are counted from 1."""
+    start first (ties by event id). Pages are counted from 1. A page has at most `most_bytes` of
+    what was sent, if it has more than one event."""
 
     filters: Sequence[Filter] = ()
     since_ns: int | None = None
     until_ns: int | None = None
     limit: int = 1000
     page: int = 1
+    most_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

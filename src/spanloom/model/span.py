@@ -205,8 +205,9 @@ class Span:
     ...), "" when the client did not say it. `end_ns` None is a span still open. `duration_ms` is
     what the client sent, else end - start, else None. `cost` is in US dollars.
 
-    `version` is that of the span's stored row, 0 of a span that was not read from a store. Each
-    write of a span and each of its updates gives it another version, which no other row ever has.
+    `size` is the number of bytes of what was sent with its updates, 0 of a span that was not read
+    from a store. `version` is that of the span's stored row, 0 likewise. Each write of a span and
+    each of its updates gives it another version, which no other row ever has.
 
     `start_unknown`: the client gave no start, none follows from what it gave, and `start_ns` is the
     time of receipt. `updated` names those of the fields name, start_ns and end_ns that an update
@@ -246,6 +247,7 @@ class Span:
     sent: Sent = field(default_factory=lambda: NO_SENT)
     version: int = field(default=0, compare=False)
     sequence: int = field(default=0, compare=False)
+    size: int = field(default=0, compare=False, repr=False)
 
 
 def told_apart(config: Json, metadata: Json, columns: Span) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 
 from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.model.caller import CALLER
+from spanloom.model.held import HELD
 
 _SMALL = 64 << 10
 _WINDOW_SECONDS = 0.25
@@ -19,11 +21,13 @@ _LEAST = 64
 
 
 class Held:
-    """The bytes that one call holds."""
+    """The bytes that one call holds: those of its request, of what it reads, of its answer."""
 
     def __init__(self, budget: ByteBudget) -> None:
         self._budget = budget
         self._of = ""
+        self._lock = threading.Lock()
+        self._is_over = False
         self.size = 0
 
     def take(self, size: int) -> None:
@@ -32,18 +36,35 @@ class Held:
         Raises:
             SpanloomError: RESOURCE_EXHAUSTED if there are no more, at once.
         """
-        if not self.size:
-            self._of = CALLER.get()
-        self._budget.take(size, self._of)
-        self.size += size
+        with self._lock:
+            if self._is_over:  # a thread works for a call that has ended
+                return
+            if not self.size:
+                self._of = CALLER.get()
+            self._budget.take(size, self._of, self.size)
+            self.size += size
 
-    def give_back(self) -> None:
-        self._budget.give_back(self.size, self._of)
-        self.size = 0
+    def keep(self, size: int) -> None:
+        """Hold so many bytes in all, no longer what was held before.
+
+        Raises:
+            SpanloomError: As `take`.
+        """
+        if size > self.size:
+            self.take(size - self.size)
+            return
+        with self._lock:
+            self._budget.give_back(self.size - size, self._of)
+            self.size = size
+
+    def end(self) -> None:
+        """Hold nothing from now on."""
+        self.keep(0)
+        self._is_over = True
 
 
 class ByteBudget:
-    """The bytes of all requests that are under way in a process.
+    """The bytes that all calls of a process hold. Safe in any thread.
 
     Args:
         most: In all. One request is always accepted when there is no other.
@@ -51,43 +72,51 @@ class ByteBudget:
     """
 
     def __init__(self, most: int, share: float = 0.5) -> None:
-        self._most = most
+        self.most = most
         self._most_of_one = int(most * share)
         self._taken = 0
         self._of: Counter[str] = Counter()
+        self._lock = threading.Lock()
 
     @contextmanager
     def held(self) -> Iterator[Held]:
         """What a call holds while the block runs."""
         held = Held(self)
+        before = HELD.set(held)
         try:
             yield held
         finally:
-            held.give_back()
+            HELD.reset(before)
+            held.end()
 
-    def take(self, size: int, of: str) -> None:
-        """Count bytes. Small requests cost so little that they are never refused."""
-        others = self._taken > 0
-        if others and size > _SMALL:
-            if self._taken + size > self._most:
-                raise _no_room("", self._most)
-            if of and self._of[of] and self._of[of] + size > self._most_of_one:
-                raise _no_room(" of this key", self._most_of_one)
-        self._taken += size
-        self._of[of] += size
+    def take(self, size: int, of: str, own: int = 0) -> None:
+        """Count bytes. Small requests cost so little that they are never refused.
+
+        Args:
+            own: The call has so many already.
+        """
+        with self._lock:
+            if size > _SMALL:
+                if self._taken > own and self._taken + size > self.most:
+                    raise _no_room("", self.most)
+                if of and self._of[of] > own and self._of[of] + size > self._most_of_one:
+                    raise _no_room(" of this key", self._most_of_one)
+            self._taken += size
+            self._of[of] += size
 
     def give_back(self, size: int, of: str) -> None:
-        self._taken -= size
-        self._of[of] -= size
-        if not self._of[of]:
-            del self._of[of]
+        with self._lock:
+            self._taken -= size
+            self._of[of] -= size
+            if not self._of[of]:
+                del self._of[of]
 
 
 def _no_room(whose: str, most: int) -> SpanloomError:
     return SpanloomError(
         Code.RESOURCE_EXHAUSTED,
         Reason.QUEUE_FULL,
-        f"the requests in progress{whose} have more than {most} bytes; retry later",
+        f"the calls in progress{whose} have more than {most} bytes; retry later",
         metadata={"limit_bytes_in_flight": str(most)},
         retry_after=1.0,
     )

@@ -20,6 +20,7 @@ from spanloom.server.sign_in import ticket_key_id, ticket_opens
 # A revoked key is refused everywhere within this time; a valid one costs no query in between.
 CACHE_SECONDS = 1.0
 _CACHE_SIZE = 10_000
+_MINUTE = 60.0
 _HOST = re.compile(r"(?:\[([^\]]*)\]|([^:@]*))(?::\d*)?")
 
 
@@ -54,6 +55,48 @@ class KeyStore(Protocol):
     async def find_key(self, key_id: str) -> Key | None: ...
 
 
+class Guesses:
+    """How many keys that are not valid each address has sent in the last minute.
+
+    Args:
+        most: So many are looked up.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        # By address, oldest minute first: when the minute began, and the number.
+        self._failed: dict[str, tuple[float, int]] = {}
+
+    def check(self, address: str) -> None:
+        """Refuse an address that has sent too many.
+
+        Raises:
+            SpanloomError: RESOURCE_EXHAUSTED.
+        """
+        since, failed = self._failed.get(address, (0.0, 0))
+        left = since + _MINUTE - time.monotonic()
+        if failed >= self._most and left > 0:
+            raise SpanloomError(
+                Code.RESOURCE_EXHAUSTED,
+                Reason.QUEUE_FULL,
+                f"this address has sent {self._most} API keys that are not valid within a minute;"
+                " retry later",
+                metadata={"limit_failed_keys": str(self._most)},
+                retry_after=left,
+            )
+
+    def failed(self, address: str) -> None:
+        """Count a key that is not valid."""
+        now = time.monotonic()
+        since, failed = self._failed.get(address, (now, 0))
+        if since + _MINUTE <= now:
+            self._failed.pop(address)
+            since, failed = now, 0
+        elif not failed and len(self._failed) >= _CACHE_SIZE:
+            del self._failed[next(iter(self._failed))]
+        self._failed[address] = since, failed + 1
+
+
 class ApiKeyAuthenticator:
     """Knows callers by their key.
 
@@ -63,8 +106,9 @@ class ApiKeyAuthenticator:
 
     needs_no_key = False
 
-    def __init__(self, store: KeyStore) -> None:
+    def __init__(self, store: KeyStore, max_failed_keys: int = 1000) -> None:
         self._store = store
+        self._guesses = Guesses(max_failed_keys)
         self._known: dict[str, tuple[float, Principal]] = {}
 
     async def authenticate(self, metadata: Mapping[str, str]) -> Principal:
@@ -76,6 +120,8 @@ class ApiKeyAuthenticator:
         # Whoever guesses keys takes turns with other addresses, and no turn of a key that was
         # valid before.
         guesser = "" if known else metadata.get(PEER, "")
+        if guesser:
+            self._guesses.check(guesser)
         token = CALLER.set(guesser)
         try:
             key = await valid_key(self._store, text)
@@ -83,6 +129,8 @@ class ApiKeyAuthenticator:
             CALLER.reset(token)
         if key is None:
             self._known.pop(text, None)
+            if guesser:
+                self._guesses.failed(guesser)
             raise SpanloomError(
                 Code.UNAUTHENTICATED, Reason.INVALID_CREDENTIALS, "the API key is not valid"
             )

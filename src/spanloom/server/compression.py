@@ -14,6 +14,7 @@ from spanloom.errors import (
     request_too_large,
     unsupported_encoding,
 )
+from spanloom.model.held import Holder
 
 # Below this, an answer costs more to compress than to send.
 WORTH_COMPRESSING: Final = 64 * 1024
@@ -37,7 +38,7 @@ def is_packed(message: bytes) -> bool:
     return message.startswith(_GZIP) or message[:2] in _ZLIB
 
 
-def unpacked_message(message: bytes, limit: int) -> bytes:
+def unpacked_message(message: bytes, limit: int, held: Holder) -> bytes:
     """The protobuf message that is perhaps compressed, uncompressed.
 
     No message begins like gzip, for there is no wire type 7. Some begin like zlib, but none of them
@@ -47,21 +48,24 @@ def unpacked_message(message: bytes, limit: int) -> bytes:
         SpanloomError: As `unpacked`.
     """
     if message.startswith(_GZIP):
-        return unpacked(message, "gzip", limit)
+        return unpacked(message, "gzip", limit, held)
     try:
-        return unpacked(message, "deflate", limit)
+        return unpacked(message, "deflate", limit, held)
     except SpanloomError as error:
         if error.reason is Reason.MALFORMED_BODY:
             return message
         raise
 
 
-def unpacked(data: bytes, encoding: str, limit: int) -> bytes:
+def unpacked(data: bytes, encoding: str, limit: int, held: Holder) -> bytes:
     """The data uncompressed; unpacking stops at the limit.
 
+    Args:
+        held: Takes the bytes as they are unpacked; from any thread.
+
     Raises:
-        SpanloomError: REQUEST_TOO_LARGE if it is more than `limit` bytes; MALFORMED_BODY;
-            UNSUPPORTED_ENCODING.
+        SpanloomError: RESOURCE_EXHAUSTED as `Holder.take`; REQUEST_TOO_LARGE if it is more than
+            `limit` bytes; MALFORMED_BODY; UNSUPPORTED_ENCODING.
     """
     inflate = inflater(encoding)
     found = bytearray()
@@ -69,6 +73,7 @@ def unpacked(data: bytes, encoding: str, limit: int) -> bytes:
         found += piece
         if len(found) > limit:
             raise request_too_large(limit)
+        held.take(len(piece))
     return bytes(found)
 
 

@@ -8,20 +8,17 @@ under way, or else once a minute.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import gc
-import sys
 from collections.abc import Callable
 from typing import Final
+
+from spanloom.server import memory
 
 # New objects between two collections of the youngest generation: a batch has thousands, and all of
 # them live. The middle generation takes some 10 ms; the oldest is never collected automatically.
 _YOUNG: Final = 20_000
 _MIDDLE: Final = 3
 _NEVER: Final = 1_000_000
-
-_M_ARENA_MAX: Final = -8  # of malloc.h
-_ARENAS: Final = 2
 
 _PAUSE_SECONDS: Final = 10.0
 _MOST_SECONDS: Final = 60.0
@@ -34,9 +31,6 @@ def tune_gc() -> None:
     """
     gc.freeze()
     gc.set_threshold(_YOUNG, _MIDDLE, _NEVER)
-    if libc := _glibc():
-        # Each thread would keep an arena of its own, and what is free in it.
-        libc.mallopt(_M_ARENA_MAX, _ARENAS)
 
 
 async def collect_forever(is_busy: Callable[[], bool]) -> None:
@@ -47,14 +41,6 @@ async def collect_forever(is_busy: Callable[[], bool]) -> None:
         waited += _PAUSE_SECONDS
         if waited >= _MOST_SECONDS or not is_busy():
             gc.collect()
-            if libc := _glibc():
-                # What a large request took is free, but the allocator keeps it.
-                await asyncio.to_thread(libc.malloc_trim, 0)
+            # What a large request took is free, but the allocator keeps it.
+            await asyncio.to_thread(memory.trim)
             waited = 0.0
-
-
-def _glibc() -> ctypes.CDLL | None:
-    if sys.platform != "linux":
-        return None
-    libc = ctypes.CDLL(None)
-    return libc if hasattr(libc, "malloc_trim") else None

@@ -13,7 +13,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import structlog
@@ -22,7 +22,7 @@ from google.protobuf.message import Message
 from spanloom import metrics
 from spanloom.errors import Code, Reason, SpanloomError, role_not_allowed, shutting_down
 from spanloom.model import uuid7
-from spanloom.model.caller import CALLER
+from spanloom.model.caller import CALLER, DEADLINE
 from spanloom.model.projects import INSTANCE
 from spanloom.server.admission import ByteBudget, Pace
 from spanloom.server.auth import Authenticator
@@ -62,7 +62,27 @@ class _Places:
 
     of: str
     most: int
+    most_of_key: int
     taken: int = 0
+    of_key: Counter[str] = field(default_factory=Counter)
+
+    def take_of_key(self, key_id: str, most: int) -> None:
+        """Count a call of a key.
+
+        Raises:
+            SpanloomError: RESOURCE_EXHAUSTED if the key has so many.
+        """
+        if self.of_key[key_id] >= most:
+            raise _too_many(f"{self.of} of this key", f"{self.of}_per_key", most)
+        self.of_key[key_id] += 1
+
+    def leave(self, key_id: str) -> None:
+        """A call has ended; "" if it is not counted for a key."""
+        self.taken -= 1
+        if key_id:
+            self.of_key[key_id] -= 1
+            if not self.of_key[key_id]:
+                del self.of_key[key_id]
 
 
 class Middleware:
@@ -73,7 +93,7 @@ class Middleware:
             deadline is not shorter. A stream has the caller's deadline only; one of requests alone
             may pause for so long.
         max_in_flight: So many calls at once are accepted; more get RESOURCE_EXHAUSTED.
-        max_streams: The same of streams, which may be idle for any time.
+        max_streams: The same of streams, which may be idle for any time. A key has half of them.
         max_calls_per_key: The same of the calls of one key.
         max_bytes_in_flight: The bytes of all requests that are under way.
         target_latency: Seconds in which calls that write are answered, or else fewer are let in; 0
@@ -99,10 +119,8 @@ class Middleware:
         self.budget = ByteBudget(max_bytes_in_flight)
         self._authenticator = authenticator
         self._timeout = timeout
-        self._calls = _Places("calls", max_in_flight)
-        self._streams = _Places("streams", max_streams)
-        self._most_of_key = max_calls_per_key
-        self._of_key: Counter[str] = Counter()
+        self._calls = _Places("calls", max_in_flight, max_calls_per_key)
+        self._streams = _Places("streams", max_streams, max(1, max_streams // 2))
         self._last_call = -math.inf
         self._open_streams: set[asyncio.Timeout] = set()
         self.draining = False
@@ -165,11 +183,11 @@ class Middleware:
             limit = time_left
             if not method.takes_many:
                 limit = self._timeout if time_left is None else min(time_left, self._timeout)
+                DEADLINE.set(time.monotonic() + limit)
             async with asyncio.timeout(limit):
                 call = await self._admit(method, metadata, request_id, notes, places)
                 project = call.key_project
-                if not method.takes_many:
-                    key_id = self._take_place(call.key_id)
+                key_id = self._take_of_key(places, call.key_id)
                 request: Any = await read()
                 read_at = time.perf_counter()
                 result: Message
@@ -183,14 +201,10 @@ class Middleware:
             code, reason = refusal.code, refusal.reason
             return refusal
         finally:
-            places.taken -= 1
+            places.leave(key_id)
             self._writing -= writes
             if writes and read_at:
                 self.pace.ended(time.perf_counter() - read_at)
-            if key_id:
-                self._of_key[key_id] -= 1
-                if not self._of_key[key_id]:
-                    del self._of_key[key_id]
             seconds = None if method.takes_many else time.perf_counter() - started
             metrics.called(method.full_name, code, reason, project, seconds)
             _log(method.full_name, request_id, started, transport, project, code, reason)
@@ -211,12 +225,13 @@ class Middleware:
         An error, if any, comes last. Whoever does not read to the end must close the generator.
         """
         started = time.perf_counter()
-        project, code, reason = "", "CANCELLED", ""
+        project, code, reason, key_id = "", "CANCELLED", "", ""
         deadline = None if time_left is None else asyncio.get_running_loop().time() + time_left
         self._streams.taken += 1
         try:
             call = await self._admit(method, metadata, request_id, Notes(), self._streams)
             project, checked = call.key_project, time.monotonic()
+            key_id = self._take_of_key(self._streams, call.key_id)
             request = await self._step(read(), deadline)
             async with contextlib.aclosing(method.answer(request, call)) as answers:
                 while (message := await self._step(anext(answers, None), deadline)) is not None:
@@ -230,21 +245,21 @@ class Middleware:
             code, reason = refusal.code, refusal.reason
             yield refusal
         finally:
-            self._streams.taken -= 1
+            self._streams.leave(key_id)
             metrics.called(method.full_name, code, reason, project, None)
             _log(method.full_name, request_id, started, transport, project, code, reason)
 
-    def _take_place(self, key_id: str) -> str:
+    def _take_of_key(self, places: _Places, key_id: str) -> str:
         """Count a call of a key; its id, "" where there are no keys.
 
         Raises:
             SpanloomError: RESOURCE_EXHAUSTED if the key has too many.
         """
         if key_id:
-            most = min(self._most_of_key, self.pace.most // 2)
-            if self._of_key[key_id] >= most:
-                raise _too_many("calls of this key", "calls_per_key", most)
-            self._of_key[key_id] += 1
+            most = places.most_of_key
+            if places is self._calls:
+                most = min(most, self.pace.most // 2)
+            places.take_of_key(key_id, most)
         return key_id
 
     async def _in_time(self, requests: AsyncIterator[T]) -> AsyncIterator[T]:

@@ -31,6 +31,9 @@ MAX_FOUND = 1000
 MAX_INT32 = 2**31 - 1
 # So many are in memory for each stream whose client does not read.
 _STREAMED_AT_ONCE = 50
+_STREAMED_BYTES = 64 << 10
+# Of what was sent of the events on one page.
+MAX_PAGE_BYTES = 32 << 20
 _SCHEMA_EVENTS = 1000
 _LOWER_BOUND = "x-total-is-lower-bound"
 _NARROW = (
@@ -157,7 +160,7 @@ class EventService:
         self, request: event_service_pb2.StreamEventsRequest, call: CallContext
     ) -> AsyncIterator[event_service_pb2.StreamEventsResponse]:
         project = call.project(request.project)
-        query = replace(event_query(request), limit=_STREAMED_AT_ONCE)
+        query = replace(event_query(request), limit=_STREAMED_AT_ONCE, most_bytes=_STREAMED_BYTES)
         fields = wanted(request.projections)
         last: Span | None = None
         while True:
@@ -165,7 +168,7 @@ class EventService:
             for span in spans:
                 event = projected(event_message(span), fields)
                 yield event_service_pb2.StreamEventsResponse(event=event)
-            if len(spans) < query.limit:
+            if not spans:
                 return
             last = spans[-1]
 
@@ -173,7 +176,7 @@ class EventService:
         self, request: event_service_pb2.GetEventsSchemaRequest, call: CallContext
     ) -> event_service_pb2.GetEventsSchemaResponse:
         project = call.project(request.project)
-        query = replace(event_query(request), limit=_SCHEMA_EVENTS)
+        query = replace(event_query(request), limit=_SCHEMA_EVENTS, most_bytes=MAX_PAGE_BYTES)
         call.notes.on_deadline = _NARROW
         spans = await self._store.next_events(project, query)
         return await run_in_thread_if_large(len(spans), lambda: schema_message(spans))
@@ -243,7 +246,8 @@ class EventService:
         project = call.project(request.project)
         fields = wanted(getattr(request, "projections", ()))
         call.notes.on_deadline = _NARROW
-        page = await self._store.find_events(project, page_query(request, maximum=maximum))
+        query = replace(page_query(request, maximum=maximum), most_bytes=MAX_PAGE_BYTES)
+        page = await self._store.find_events(project, query)
         if page.is_lower_bound:
             call.notes.headers[_LOWER_BOUND] = "true"
 

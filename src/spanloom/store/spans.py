@@ -380,7 +380,8 @@ class SpanStore(Protocol):
         of each decides.
 
         Raises:
-            INVALID_ARGUMENT: names `filters[position].field`, `.operator`, `.type` or `.value`.
+            INVALID_ARGUMENT: names `filters[position].field`, `.operator`, `.type` or `.value`;
+                or `limit`, where the page has more than `most_bytes`.
         """
         ...
 
@@ -388,7 +389,8 @@ class SpanStore(Protocol):
         self, project: str, query: EventQuery, after: Span | None = None
     ) -> list[Span]:
         """The next `limit` events that match, in the order of `find_events`, after one that it
-        returned; `page` is ignored.
+        returned; `page` is ignored. They are fewer, but at least one, where they have more than
+        `most_bytes`.
 
         Continuing after the last event returns each event once, and each step takes as long as the
         first. Merging rows by key: as `find_events`.

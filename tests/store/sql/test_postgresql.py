@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,10 +13,11 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import make_url, select, text
+from sqlalchemy import Connection, make_url, select, text
 
 from spanloom.errors import SpanloomError
-from spanloom.store.sql import database, postgresql, rows, tables
+from spanloom.model.caller import CALLER, DEADLINE
+from spanloom.store.sql import database, postgresql, readers, rows, tables
 from spanloom.store.sql.transaction import Transaction
 from spanloom.store.sql.writer import Work
 from spanloom.store.store import Store
@@ -235,3 +237,52 @@ def test_only_utf8_will_do(server_url: str, run: Run[Any], encoding: str) -> Non
         )
     with pytest.raises(ValueError, match="UTF8"):
         run(Store.open(make_url(server_url).set(database=name).render_as_string(False)))
+
+
+def test_the_server_ends_a_statement_that_outlasts_its_call(
+    server_url: str, run: Run[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers, "_LATE_SECONDS", 0.1)
+
+    def sleep(connection: Connection) -> Any:
+        return connection.execute(text("SELECT pg_sleep(10000)")).scalar()
+
+    async def read() -> None:
+        store = await Store.open(server_url)
+        CALLER.set("p")
+        for deadline in (time.monotonic(), time.monotonic() + 0.3):
+            DEADLINE.set(deadline)
+            with pytest.raises(TimeoutError):
+                await store._read(sleep)
+        monkeypatch.setattr(readers, "_LONGEST_SECONDS", 0.1)
+        DEADLINE.set(None)
+        with pytest.raises(TimeoutError):
+            await store._read(sleep)
+        await store.close()
+
+    run(read())
+
+
+def test_sessions_keep_no_setting_of_a_transaction(server_url: str, run: Run[Any]) -> None:
+    """A pooler gives the session to another client after each transaction."""
+    names = (
+        *("statement_timeout", "lock_timeout"),
+        *("idle_in_transaction_session_timeout", "synchronous_commit"),
+    )
+
+    def settings(connection: Connection) -> list[str]:
+        return [connection.execute(text(f"SHOW {name}")).scalar_one() for name in names]
+
+    async def work() -> None:
+        store = await Store.open(server_url, durable=False)
+        connections = store._connections
+        CALLER.set("p")
+        own = await store._write(lambda t: settings(t.connection))
+        assert own == ["0", "30s", "10s", "off"]
+        assert (await store._read(settings))[0] != "0"
+        for engine in (connections._write_engine, connections._read_engine):
+            with engine.connect() as connection:
+                assert settings(connection) == ["0", "0", "0", "on"]
+        await store.close()
+
+    run(work())

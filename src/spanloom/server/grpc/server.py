@@ -14,10 +14,12 @@ from grpc_health.v1 import health, health_pb2_grpc
 from spanloom.codec.json_parse import printable
 from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.errors import Code, Reason, SpanloomError
+from spanloom.model.held import HELD
 from spanloom.server.admission import Held
 from spanloom.server.compression import WORTH_COMPRESSING, is_packed, unpacked_message
 from spanloom.server.grpc.call import Context, begin, metadata_of, refuse, succeed
 from spanloom.server.grpc.health import HealthServicer
+from spanloom.server.grpc.reads import Reads
 from spanloom.server.grpc.reflection import Reflection
 from spanloom.server.listener import listen
 from spanloom.server.messages import message_of, not_one_message
@@ -130,6 +132,7 @@ class _Handlers(grpc.GenericRpcHandler):
     ) -> None:
         self._middleware = middleware
         self._max_request_bytes = max_request_bytes
+        self._reads = Reads(middleware.budget.most // 2)
         self._handlers = {f"/{method.full_name}": self._handler(method) for method in methods}
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any]:
@@ -146,17 +149,19 @@ class _Handlers(grpc.GenericRpcHandler):
             metadata = metadata_of(context)
             request_id = begin(context, metadata)
             notes = Notes()
-            with self._middleware.budget.held() as held:
-                result = await self._middleware.unary(
-                    method,
-                    metadata,
-                    lambda: self._read(method, context, held),
-                    request_id=request_id,
-                    transport=TRANSPORT,
-                    time_left=context.time_remaining(),
-                    notes=notes,
-                )
-            data = await _bytes(result, request_id, context)
+            held = self._held(context)
+            incoming = self._held(context) if method.takes_many else held
+            HELD.set(held)
+            result = await self._middleware.unary(
+                method,
+                metadata,
+                lambda: self._read(method, context, incoming),
+                request_id=request_id,
+                transport=TRANSPORT,
+                time_left=context.time_remaining(),
+                notes=notes,
+            )
+            data = await _bytes(result, request_id, context, held)
             if notes.headers:
                 context.set_trailing_metadata(((REQUEST_ID, request_id), *notes.headers.items()))
             await succeed(context, request_id)
@@ -168,10 +173,11 @@ class _Handlers(grpc.GenericRpcHandler):
         async def answer(_: object, context: Context) -> None:
             metadata = metadata_of(context)
             request_id = begin(context, metadata)
+            incoming, held = self._held(context), self._held(context)
             results = self._middleware.stream(
                 method,
                 metadata,
-                lambda: self._read(method, context),
+                lambda: self._read(method, context, incoming),
                 request_id=request_id,
                 transport=TRANSPORT,
                 time_left=context.time_remaining(),
@@ -180,7 +186,7 @@ class _Handlers(grpc.GenericRpcHandler):
             is_first = True
             async with contextlib.aclosing(results):
                 async for result in results:
-                    data = await _bytes(result, request_id, context)
+                    data = await _bytes(result, request_id, context, held)
                     if is_first:
                         is_first = False
                         await succeed(context, request_id)
@@ -188,10 +194,16 @@ class _Handlers(grpc.GenericRpcHandler):
 
         return answer
 
+    def _held(self, context: Context) -> Held:
+        """What a call holds until its client has taken the answer, or has left."""
+        held = Held(self._middleware.budget)
+        context.add_done_callback(lambda _: held.end())  # type: ignore[arg-type] # of the stubs
+        return held
+
     async def _read(
-        self, method: Method, context: Context, held: Held | None = None
+        self, method: Method, context: Context, held: Held
     ) -> Message | AsyncIterator[Message]:
-        requests = self._requests(method, context, None if method.takes_many else held)
+        requests = self._requests(method, context, held)
         if method.takes_many:
             return requests
         async for request in requests:
@@ -199,15 +211,15 @@ class _Handlers(grpc.GenericRpcHandler):
         raise not_one_message("none")
 
     async def _requests(
-        self, method: Method, context: Context, held: Held | None
+        self, method: Method, context: Context, held: Held
     ) -> AsyncIterator[Message]:
         limit = self._max_request_bytes
-        while isinstance(data := await context.read(), bytes):  # else it is the end
-            if held is not None:
-                held.take(len(data))
+        while (data := await self._reads.read(context)) is not None:
+            held.keep(len(data))
             if is_packed(data):
                 units = len(data) // _PACKED_BYTES_A_UNIT
-                data = await run_in_thread_if_large(units, partial(unpacked_message, data, limit))
+                unpack = partial(unpacked_message, data, limit, held)
+                data = await run_in_thread_if_large(units, unpack)
             yield await message_of(method.request_class, data, limit)
 
 
@@ -224,10 +236,17 @@ def _unknown(path: str) -> grpc.RpcMethodHandler[Any, Any]:
     return grpc.stream_unary_rpc_method_handler(answer)
 
 
-async def _bytes(result: Message | SpanloomError, request_id: str, context: Context) -> bytes:
+async def _bytes(
+    result: Message | SpanloomError, request_id: str, context: Context, held: Held
+) -> bytes:
+    """The bytes of an answer, which are held."""
     if isinstance(result, SpanloomError):
         await refuse(context, result, request_id)
     data = result.SerializeToString()
+    try:
+        held.keep(len(data))
+    except SpanloomError as refusal:
+        await refuse(context, refusal, request_id)
     if not WORTH_COMPRESSING <= len(data) <= _MOST_COMPRESSED:
         context.disable_next_message_compression()
     return data

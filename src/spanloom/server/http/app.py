@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 import orjson
 from starlette.applications import Starlette
@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from spanloom.server import status
+from spanloom.server.health import Health
 from spanloom.server.http.contract_pages import contract_routes
 from spanloom.server.http.docs_page import docs_routes
 from spanloom.server.http.request import metadata_of
@@ -29,7 +30,7 @@ def http_app(
     methods: Sequence[Method],
     middleware: Middleware,
     *,
-    ready: Callable[[], Awaitable[bool]],
+    health: Health,
     max_request_bytes: int,
     cors_origins: Sequence[str] = (),
     routes: Sequence[BaseRoute] = (),
@@ -40,7 +41,7 @@ def http_app(
     These are at the REST paths of the contract, and over Connect and gRPC-Web.
 
     Args:
-        ready: Whether the store answers.
+        health: What `/healthz` and `/readyz` answer.
         cors_origins: Pages of these origins may call; "*" for all.
         routes: More routes and mounts, for paths that the contract does not have.
         ui: The web page.
@@ -49,11 +50,12 @@ def http_app(
         AnnotationError: The contract has a rule that cannot be served.
     """
 
+    # The door answers these, but for requests that it leaves to the app.
     async def alive(request: Request) -> Response:
-        return _health(request, True)
+        return _health(request, health.is_alive)
 
     async def readiness(request: Request) -> Response:
-        return _health(request, await ready())
+        return _health(request, health.is_ready)
 
     rest = RestApp(methods, middleware, max_request_bytes=max_request_bytes)
     rpc = WebRpcApp(methods, middleware, max_request_bytes=max_request_bytes)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import resource
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
+
+from spanloom.model.addresses import Network
 
 log = structlog.get_logger("spanloom.http")
 
@@ -31,6 +31,7 @@ class HttpLimits:
         header_seconds: From a connection, or the first byte of a request, to the end of its head.
         body_seconds: Without a byte of a body.
         write_seconds: In which a client takes nothing of what waits for it.
+        trusted_proxies: Whose headers name the client; no limit of addresses is theirs.
     """
 
     connections: int = 10_000
@@ -40,10 +41,15 @@ class HttpLimits:
     header_seconds: float = 10.0
     body_seconds: float = 60.0
     write_seconds: float = 30.0
+    trusted_proxies: tuple[Network, ...] = ()
 
 
 class Connection(Protocol):
-    """What is asked of a connection."""
+    """What is asked of a connection.
+
+    Attributes:
+        address: The client's; "" for that of a trusted proxy.
+    """
 
     address: str
 
@@ -65,7 +71,7 @@ class Connections:
     def __init__(self, limits: HttpLimits) -> None:
         self.limits = limits
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        self._most = max(1, min(limits.connections, int(files * _SHARE)))
+        self.most = max(1, min(limits.connections, int(files * _SHARE)))
         self._number: Counter[str] = Counter()
         # Those between two requests, longest idle first.
         self._idle: dict[Connection, None] = {}
@@ -76,11 +82,11 @@ class Connections:
     def open(self, connection: Connection) -> bool:
         """Take in a new connection, which is idle; False if there is no room for it."""
         address = connection.address
-        if self._number[address] >= self.limits.address_connections:
+        if address and self._number[address] >= self.limits.address_connections:
             if not self._close_one(self._idle_of[address]):
                 self._tell(address)
                 return False
-        elif len(self._all) >= self._most and not self._close_one(self._idle):
+        elif len(self._all) >= self.most and not self._close_one(self._idle):
             self._tell(address)
             return False
         self._all.add(connection)
@@ -120,7 +126,7 @@ class Connections:
                 connection.check_time(loop.time(), self.limits)
                 if number % 1000 == 999:
                     await asyncio.sleep(0)
-            if len(self._all) < self._most * 0.9:
+            if len(self._all) < self.most * 0.9:
                 self._is_full = False
 
     def _close_one(self, idle: dict[Connection, None]) -> bool:
@@ -140,30 +146,3 @@ class Connections:
                 address=address,
                 of_address=self._number[address],
             )
-
-
-@contextlib.contextmanager
-def quiet_accept(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-    """Have the loop log once a minute that there are no descriptors for a connection.
-
-    It tries again after a second by itself, but logs each connection that waits.
-    """
-    earlier = loop.get_exception_handler()
-    told = -60.0
-
-    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
-        nonlocal told
-        if "accept() out of system resource" not in str(context.get("message")):
-            if earlier is None:
-                loop.default_exception_handler(context)
-            else:
-                earlier(loop, context)
-        elif loop.time() > told + 60:
-            told = loop.time()
-            log.error("no connection can be accepted", cause=str(context.get("exception")))
-
-    loop.set_exception_handler(handle)
-    try:
-        yield
-    finally:
-        loop.set_exception_handler(earlier)

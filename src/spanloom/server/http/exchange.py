@@ -13,6 +13,7 @@ from starlette.types import Scope
 from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.server import compression
+from spanloom.server.admission import Held
 from spanloom.server.http import json_form
 from spanloom.server.messages import message_of
 from spanloom.server.methods import Method, Request
@@ -66,10 +67,11 @@ class Exchange:
     trailers: list[tuple[str, str]] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
 
-    async def read(self, data: bytes, encoding: str, limit: int) -> Request:
+    async def read(self, data: bytes, encoding: str, limit: int, held: Held) -> Request:
         """The request.
 
         Args:
+            held: Takes what the data is unpacked to.
             encoding: The compression of the data, which `check_encoding` accepts.
 
         Raises:
@@ -77,7 +79,7 @@ class Exchange:
         """
         if data and encoding == _GZIP:
             data = await run_in_thread_if_large(
-                len(data) // 128, partial(compression.unpacked, data, encoding, limit)
+                len(data) // 128, partial(compression.unpacked, data, encoding, limit, held)
             )
         if not self.is_json:
             return await message_of(self.method.request_class, data, limit)

@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.model import uuid7
+from spanloom.model.addresses import client_of, is_within
 from spanloom.server import status
 from spanloom.server.http.connections import Connections, HttpLimits
 from spanloom.server.http.rest import TRANSPORT
@@ -54,7 +55,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().__init__(*arguments, **options)
         self._open = open_connections
         self.address = ""
-        # Bytes of a head that is not whole, but for those that came with its first one.
+        # Bytes of a head that is not whole, but for those that came behind another request.
         self._head = 0
         self._begun = 0  # requests
         # Since when the client is waited for: for a head, for a body, or to take an answer.
@@ -65,6 +66,8 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.address = self.client[0] if self.client else ""
+        if is_within(self.address, self._open.limits.trusted_proxies):
+            self.address = ""
         self._head_since = self.loop.time()
         if not self._open.open(self):
             transport.abort()
@@ -77,6 +80,7 @@ class HttpProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         size = len(data)
         begun = self._begun
+        is_between = not self._head and self._body_since is None
         if self._body_since is not None:
             self._body_since = self.loop.time()
         while data:
@@ -84,8 +88,8 @@ class HttpProtocol(HttpToolsProtocol):
             super().data_received(data)
             data = self._again
         if self._head:
-            if self._begun == begun:
-                self._head += size
+            if self._begun == begun or (is_between and self._begun == begun + 1):
+                self._head += size  # all of it is of this head
             self._check_head(max(self._head, self._head_size()))
 
     def on_message_begin(self) -> None:
@@ -101,6 +105,8 @@ class HttpProtocol(HttpToolsProtocol):
             return
         self._body_since = self.loop.time()
         self._open.work(self)
+        if not self.address and (client := self._forwarded()):
+            self.scope["client"] = (client, 0)
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -137,6 +143,15 @@ class HttpProtocol(HttpToolsProtocol):
                 self.transport.close()
         elif _is_late(self._body_since, now, limits.body_seconds) and not self.flow.read_paused:
             self._refuse_late("body", limits.body_seconds)
+
+    def _forwarded(self) -> str:
+        """The client of the request, as the proxy names it."""
+        for wanted in (b"x-forwarded-for", b"forwarded"):
+            entries = b",".join(value for name, value in self.headers if name == wanted)
+            if entries:
+                named = entries.decode("latin-1").split(",")
+                return client_of(named, self._open.limits.trusted_proxies)
+        return ""
 
     def _head_size(self) -> int:
         """The bytes of the URL and of the headers that are whole."""

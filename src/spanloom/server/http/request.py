@@ -78,9 +78,12 @@ async def read_body(
 
 
 async def read_lines(
-    metadata: Mapping[str, str], receive: Receive, limit: int
+    metadata: Mapping[str, str], receive: Receive, limit: int, held: Held
 ) -> AsyncIterator[bytes]:
     """The lines of the body that are not blank, as they come; the body has no limit.
+
+    Args:
+        held: Has the bytes of the current line.
 
     Raises:
         SpanloomError: As `read_body`; `limit` is that of a line.
@@ -98,6 +101,7 @@ async def read_lines(
                 if not line.isspace() and line:
                     yield bytes(line)
                 line[:] = other
+            held.keep(len(line))
             if len(line) > limit:
                 raise request_too_large(limit)
     for _ in inflate(None):

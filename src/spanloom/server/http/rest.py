@@ -62,8 +62,9 @@ class RestApp:
 
     async def answer(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that has a route."""
-        with contextlib.suppress(ClientGoneError), self._middleware.budget.held() as held:
-            await self._answer(route, held, scope, receive, send)
+        budget = self._middleware.budget
+        with contextlib.suppress(ClientGoneError), budget.held() as lines, budget.held() as held:
+            await self._answer(route, lines, held, scope, receive, send)
 
     async def refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse a request that has none, as an ASGI app."""
@@ -74,7 +75,7 @@ class RestApp:
         await send_error(send, error, request_id, _form(media_type_of(metadata)))
 
     async def _answer(
-        self, route: Route, held: Held, scope: Scope, receive: Receive, send: Send
+        self, route: Route, lines: Held, held: Held, scope: Scope, receive: Receive, send: Send
     ) -> None:
         metadata = metadata_of(scope)
         request_id = request_id_of(metadata)
@@ -100,7 +101,7 @@ class RestApp:
         async def requests() -> AsyncIterator[Request | SpanloomError]:
             if form != JSON:
                 raise unsupported_encoding(f"send one JSON object a line, as {NDJSON}")
-            async for line in read_lines(metadata, receive, self._max_request_bytes):
+            async for line in read_lines(metadata, receive, self._max_request_bytes, lines):
                 try:
                     yield await parse(line)
                 except SpanloomError as error:
@@ -130,6 +131,7 @@ class RestApp:
                         route,
                         request_id,
                         results,
+                        held,
                         is_sse=is_sse,
                         headers_only=scope["method"] == "HEAD",
                     )
@@ -156,6 +158,12 @@ class RestApp:
             refusal = as_error(error, request_id, route.method.full_name)
             await send_error(send, refusal, request_id, form)
             return
+        try:
+            held.keep(len(body))  # until the client has taken it
+        except SpanloomError as refusal:
+            await send_error(send, refusal, request_id, form)
+            return
+        del result
         body, is_packed = await pack(body, metadata.get("accept-encoding", ""))
         headers = [*ignored_fields(ignored), *noted(notes)]
         if is_packed:
@@ -168,6 +176,7 @@ class RestApp:
         route: Route,
         request_id: str,
         results: AsyncIterator[Message | SpanloomError],
+        held: Held,
         *,
         is_sse: bool,
         headers_only: bool,
@@ -193,6 +202,7 @@ class RestApp:
             else:
                 line, _ = self._transcoder.write(route, result)
             body = event(line, result) if is_sse else line + b"\n"
+            held.keep(len(body))
             await send({"type": "http.response.body", "body": body, "more_body": True})
         if not is_started:
             await start(send, 200, content_type, request_id, _STREAM_HEADERS)

@@ -1,17 +1,19 @@
-"""The HTTP server: uvicorn, inside the running event loop."""
+"""The HTTP server: uvicorn, inside the running event loop, behind a door in a thread."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from spanloom.server.http.connections import Connections, HttpLimits, quiet_accept
+from spanloom.server.health import Health
+from spanloom.server.http.connections import Connections, HttpLimits
+from spanloom.server.http.door import Door
 from spanloom.server.http.protocol import HttpProtocol
 from spanloom.server.listener import listen, with_port
 
@@ -19,14 +21,26 @@ _KEEP_ALIVE_SECONDS = 75
 
 
 class HttpServer:
-    """Serves an ASGI app; signals are left to the caller."""
+    """Serves an ASGI app; signals are left to the caller.
 
-    def __init__(self, app: ASGIApp, limits: HttpLimits = HttpLimits()) -> None:  # noqa: B008
+    Args:
+        health: What `/healthz` and `/readyz` answer, whatever the app and the event loop do.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        limits: HttpLimits = HttpLimits(),  # noqa: B008 - frozen
+        health: Health | None = None,
+    ) -> None:
         self._app = app
+        self._health = health or Health()
         self._connections = Connections(limits)
         self._watch: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._server: uvicorn.Server | None = None
+        self._door: Door | None = None
+        self._arriving: set[asyncio.Task[None]] = set()
 
     async def start(self, address: str, listener: socket.socket | None = None) -> str:
         """Listen on HOST:PORT (port 0 asks for a free one); the address with the port in use.
@@ -37,28 +51,50 @@ class HttpServer:
         listener = listener or listen(address)
         config = uvicorn.Config(
             self._app,
-            http=partial(HttpProtocol, open_connections=self._connections),  # type: ignore[arg-type]
+            http=HttpProtocol,
             ws="none",
             log_config=None,
             access_log=False,
             lifespan="off",
+            proxy_headers=False,  # uvicorn would believe those of this machine; see HttpLimits
             server_header=False,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         )
         self._server = _QuietServer(config)
         self._watch = asyncio.create_task(self._connections.watch())
-        self._task = asyncio.create_task(self._server.serve(sockets=[listener]))
+        address = with_port(address, listener)
+        self._task = asyncio.create_task(self._server.serve(sockets=[]))  # the door accepts
         while not self._server.started:
             if self._task.done():
                 self._task.result()
                 raise RuntimeError("the HTTP server stopped during its start")
             await asyncio.sleep(0.005)
-        return with_port(address, listener)
+        loop = asyncio.get_running_loop()
+        protocol = partial(
+            HttpProtocol,
+            config=config,
+            server_state=self._server.server_state,
+            app_state={},
+            open_connections=self._connections,
+        )
+
+        def hand_over(connection: socket.socket) -> None:
+            try:
+                loop.call_soon_threadsafe(self._take, connection, protocol)
+            except RuntimeError:  # the loop has ended
+                connection.close()
+
+        self._door = Door(listener, self._health, hand_over, self._connections.most // 2)
+        self._door.open()
+        return address
 
     async def stop(self, grace: float) -> None:
         """Accept no connections, let requests end within `grace` seconds, then cancel them."""
         if self._server is None or self._task is None or self._watch is None:
             return
+        if self._door is not None:
+            self._door.close()
+            self._door = None
         self._server.config.timeout_graceful_shutdown = max(1, int(grace))
         self._server.should_exit = True
         try:
@@ -66,9 +102,22 @@ class HttpServer:
         finally:
             self._watch.cancel()
 
+    def _take(self, connection: socket.socket, protocol: Callable[[], HttpProtocol]) -> None:
+        task = asyncio.create_task(_serve(connection, protocol))
+        self._arriving.add(task)
+        task.add_done_callback(self._arriving.discard)
+        if self._door is not None:
+            self._door.taken()
+
+
+async def _serve(connection: socket.socket, protocol: Callable[[], HttpProtocol]) -> None:
+    try:
+        await asyncio.get_running_loop().connect_accepted_socket(protocol, connection)
+    except OSError:  # the client has left
+        connection.close()
+
 
 class _QuietServer(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        with quiet_accept(asyncio.get_running_loop()):
-            yield  # the program handles signals: it drains both servers
+        yield  # the program handles signals: it drains both servers

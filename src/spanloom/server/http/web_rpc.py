@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from spanloom.codec.json_parse import MOST_IGNORED, printable
 from spanloom.errors import Code, Reason, SpanloomError, unsupported_encoding
 from spanloom.server import status
+from spanloom.server.admission import Held
 from spanloom.server.http.connect import CONNECT, check_version, error_json, message_in
 from spanloom.server.http.envelope import COMPRESSED, opened, sealed
 from spanloom.server.http.exchange import Exchange, Protocol, accepts_gzip, check_encoding, pack
@@ -105,11 +106,12 @@ class WebRpcApp:
             is_json=kinds[media_type],
             query=query,
         )
-        with contextlib.suppress(ClientGoneError):
+        budget = self._middleware.budget
+        with contextlib.suppress(ClientGoneError), budget.held() as read, budget.held() as held:
             if media_type in _WHOLE:
-                await self._answer_whole(exchange, receive, send)
+                await self._answer_whole(exchange, held, receive, send)
             else:
-                await self._answer_stream(exchange, media_type, receive, send)
+                await self._answer_stream(exchange, media_type, read, held, receive, send)
 
     async def unary(self, exchange: Exchange, read: Read) -> Message | SpanloomError:
         """What a method with one answer answers."""
@@ -149,7 +151,9 @@ class WebRpcApp:
         """The error as a status with details."""
         return status.rpc_status(error, exchange.request_id)
 
-    async def _answer_whole(self, exchange: Exchange, receive: Receive, send: Send) -> None:
+    async def _answer_whole(
+        self, exchange: Exchange, held: Held, receive: Receive, send: Send
+    ) -> None:
         """One answer over Connect, as a plain HTTP response."""
         metadata, query = exchange.metadata, exchange.query
 
@@ -157,11 +161,12 @@ class WebRpcApp:
             check_version(metadata, query)
             if exchange.scope["method"] != "POST":
                 encoding = check_encoding(query.get("compression", ""))
-                return await exchange.read(message_in(query), encoding, self._limit)
+                return await exchange.read(message_in(query), encoding, self._limit, held)
             encoding = check_encoding(metadata.get("content-encoding", ""))
             # Unpacked below: an empty body is an empty message, in each encoding.
-            body = await read_body({}, receive, self._limit)
-            return await exchange.read(body, encoding, self._limit)
+            length = {"content-length": metadata.get("content-length", "")}
+            body = await read_body(length, receive, self._limit, held)
+            return await exchange.read(body, encoding, self._limit, held)
 
         error = self._set_deadline(exchange)
         result = error or await self.unary(exchange, read)
@@ -171,6 +176,7 @@ class WebRpcApp:
             if isinstance(result, SpanloomError):
                 raise result
             data = await exchange.write(result)
+            held.keep(len(data))  # until the client has taken it
         except Exception as failure:  # noqa: BLE001 - the funnel
             refusal = as_error(failure, exchange.request_id, exchange.method.full_name)
             code = status.HTTP_STATUS[refusal.code]
@@ -186,7 +192,13 @@ class WebRpcApp:
         await send_body(send, 200, kind, data, exchange.request_id, headers)
 
     async def _answer_stream(
-        self, exchange: Exchange, media_type: str, receive: Receive, send: Send
+        self,
+        exchange: Exchange,
+        media_type: str,
+        incoming: Held,
+        held: Held,
+        receive: Receive,
+        send: Send,
     ) -> None:
         """Envelopes in both directions; the status comes after the last message."""
         protocol, metadata = exchange.protocol, exchange.metadata
@@ -208,14 +220,16 @@ class WebRpcApp:
         error = self._set_deadline(exchange)
         with GoneWatch(receive) as watch:
             body = decoded(chunks(receive)) if is_text else chunks(receive)
-            read = self._reader(exchange, body, watch)
+            read = self._reader(exchange, body, incoming, watch)
             try:
                 async with contextlib.aclosing(self.stream(exchange, read)) as results:
                     while not error and (result := await anext(results, None)) is not None:
                         if isinstance(result, SpanloomError):
                             error = result
                         else:
-                            data, is_packed = await pack(await exchange.write(result), accepted)
+                            data = await exchange.write(result)
+                            held.keep(len(data))
+                            data, is_packed = await pack(data, accepted)
                             await put(sealed(COMPRESSED if is_packed else 0, data), more=True)
             except Exception as failure:  # noqa: BLE001 - the funnel
                 error = as_error(failure, exchange.request_id, exchange.method.full_name)
@@ -223,16 +237,16 @@ class WebRpcApp:
             await put(protocol.end(ended, exchange.trailers), more=False)
 
     def _reader(
-        self, exchange: Exchange, body: AsyncIterator[bytes], watch: GoneWatch
+        self, exchange: Exchange, body: AsyncIterator[bytes], held: Held, watch: GoneWatch
     ) -> Callable[[], Awaitable[Request | AsyncIterator[Request]]]:
         """What reads the request, or the requests, from the envelopes in the body."""
         metadata, protocol = exchange.metadata, exchange.protocol
 
         async def requests(encoding: str) -> AsyncIterator[Request]:
-            async for flags, data in opened(body, self._limit):
+            async for flags, data in opened(body, self._limit, held):
                 if flags & ~COMPRESSED or (flags and encoding != "gzip"):
                     raise _wrong_flags(flags, protocol)
-                yield await exchange.read(data, encoding if flags else "", self._limit)
+                yield await exchange.read(data, encoding if flags else "", self._limit, held)
             watch.start()
 
         async def read() -> Request | AsyncIterator[Request]:
@@ -244,8 +258,10 @@ class WebRpcApp:
             request = await anext(found, None)
             if request is None:
                 raise not_one_message("none")
+            size = held.size
             if await anext(found, None) is not None:
                 raise not_one_message("more than one")
+            held.keep(size)
             return request
 
         return read

@@ -61,6 +61,8 @@ class Connections:
         target = database(url)
         prepare = migrations.migrate_database if migrate else migrations.check_database
         try:
+            if migrate:
+                await asyncio.to_thread(target.report_damage)
             await asyncio.to_thread(prepare, target)
         except (SQLAlchemyError, OSError) as error:
             raise errors.store_unavailable() from error

@@ -47,6 +47,9 @@ class Database(ABC):
     def must_exist(self) -> None:  # noqa: B027 - a server reports it by itself
         """Raise SetupError when there is no database at the URL."""
 
+    def report_damage(self) -> None:  # noqa: B027 - a server has a log of its own
+        """Log what of the database cannot be read; before it is opened for the first time."""
+
     @abstractmethod
     def engine(self, *, writer: bool, connections: int, durable: bool = True) -> Engine:
         """A pool of at most `connections`. A writer's transaction takes its locks when it begins.
@@ -58,6 +61,11 @@ class Database(ABC):
     @abstractmethod
     def interrupt(self, connection: Any) -> None:
         """End the statement that a connection of the driver runs, from another thread."""
+
+    def limit_statements(  # noqa: B027 - where a read that is left can always be interrupted
+        self, connection: Connection, seconds: float
+    ) -> None:
+        """Have the database end each statement of the transaction after so many seconds."""
 
     def lock_holders(self) -> str:
         """The processes that hold a lock of the database, for the log; "" where that is unknown."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 
 from sqlalchemy.exc import (
     DataError,
@@ -21,6 +22,9 @@ log = logging.getLogger("spanloom.store")
 _VALUES = (DataError, OverflowError, UnicodeError)
 # A statement that no state of the database makes right: a mistake in the program.
 _MISTAKES = (IntegrityError, NotSupportedError, ProgrammingError)
+_QUERY_CANCELED = "57014"  # of SQL
+_SQLITE_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_SQL_DAMAGE = ("XX001", "XX002")  # data_corrupted and index_corrupted of PostgreSQL
 _UNREACHED = (DBAPIError, TimeoutError, OSError)
 
 
@@ -33,6 +37,13 @@ def public_error(error: Exception) -> Exception:
     """
     if isinstance(error, errors.SpanloomError):
         return error
+    if _is_damage(error):
+        log.error(
+            "the database is damaged: stop the server and restore a backup"
+            ' (docs/deployment.md, "Backup while running")',
+            exc_info=error,
+        )
+        return errors.store_unavailable()
     if is_lost(error):
         log.error("the database is not available", exc_info=error)
         return errors.store_unavailable()
@@ -48,3 +59,15 @@ def public_error(error: Exception) -> Exception:
 def is_lost(error: Exception) -> bool:
     """Whether the connection is lost with the error: the server restarted, or ended the session."""
     return isinstance(error, DBAPIError) and error.connection_invalidated
+
+
+def is_timeout(error: Exception) -> bool:
+    """Whether the database ended a statement that took too long."""
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", "") == _QUERY_CANCELED
+
+
+def _is_damage(error: Exception) -> bool:
+    """Whether the database found a page or an index that is no more what it wrote."""
+    cause = getattr(error, "orig", None)
+    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF  # without what extends it
+    return code in _SQLITE_DAMAGE or getattr(cause, "sqlstate", "") in _SQL_DAMAGE

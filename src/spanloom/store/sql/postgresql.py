@@ -45,14 +45,29 @@ _COMMITS_LOCK = 0x5350_4C43
 # leave a dead version each time, which all later commits pass while an old snapshot (a long export)
 # is open: 20 us a commit more with each 1,000 commits.
 _NEXT_VERSIONS = "SELECT nextval('versions')"
+# What is set for a transaction, and not for a session, which a pooler gives to others. In the
+# statement that locks, so that it costs no round trip.
+_DURABLE = """
+SELECT set_config('lock_timeout', %s, true),
+    set_config('idle_in_transaction_session_timeout', %s, true),
+    CASE WHEN current_setting('synchronous_commit') = 'off'
+    THEN set_config('synchronous_commit', 'on', true) END
+"""
+_NOT_DURABLE = """
+SELECT set_config('lock_timeout', %s, true),
+    set_config('idle_in_transaction_session_timeout', %s, true),
+    set_config('synchronous_commit', 'off', true)
+"""
 _ALONE = """
-WITH locked AS MATERIALIZED (SELECT pg_advisory_xact_lock(%s))
+WITH settings AS MATERIALIZED ({settings}),
+locked AS MATERIALIZED (SELECT pg_advisory_xact_lock(%s) FROM settings)
 SELECT nextval('versions') FROM locked
 """
 # A transaction that writes together with others announces its first version: it has a lock whose
 # number is that version, negative.
 _TOGETHER = """
-WITH locked AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared(%s)),
+WITH settings AS MATERIALIZED ({settings}),
+locked AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared(%s) FROM settings),
 taken AS MATERIALIZED (SELECT nextval('versions') AS version FROM locked)
 SELECT version, pg_advisory_xact_lock_shared(-version) FROM taken
 """
@@ -69,19 +84,17 @@ _LOOKS, _LOOK_SECONDS = 50, 0.002
 # A process that is stopped inside a transaction holds the writers' lock: the server ends its
 # session.
 _IDLE_SECONDS = 10
-_DURABLE_COMMITS = """
-SELECT set_config('synchronous_commit', 'on', false)
-WHERE current_setting('synchronous_commit') = 'off'
-"""
-_OTHER_COMMITS = "SELECT set_config('synchronous_commit', 'off', false)"
 
 
 class PostgreSQL(Database):
     """A PostgreSQL server, by psycopg."""
 
     writes_together = True
+    _is_durable = True
 
     def engine(self, *, writer: bool, connections: int, durable: bool = True) -> Engine:
+        if writer:
+            self._is_durable = durable
         engine = create_engine(
             self.url,
             pool_size=connections,
@@ -98,29 +111,25 @@ class PostgreSQL(Database):
         def prepare(connection: Any, _: object) -> None:
             if connection.info.parameter_status("server_encoding") != "UTF8":
                 raise SetupError("the PostgreSQL database must have the encoding UTF8")
-            if writer:
-                connection.execute(_DURABLE_COMMITS if durable else _OTHER_COMMITS)
-                for name, seconds in (
-                    ("lock_timeout", database.PATIENCE_SECONDS),
-                    ("idle_in_transaction_session_timeout", _IDLE_SECONDS),
-                ):
-                    connection.execute(
-                        "SELECT set_config(%s, %s, false)", (name, f"{int(seconds * 1000)}ms")
-                    )
-                connection.commit()
 
         return engine
 
     def interrupt(self, connection: Any) -> None:
         connection.cancel()
 
+    def limit_statements(self, connection: Connection, seconds: float) -> None:
+        statement = "SELECT set_config('statement_timeout', %s, true)"
+        connection.exec_driver_sql(statement, (_milliseconds(max(seconds, 0.001)),))
+
     def first_rows_soon(self, connection: Connection) -> None:
         # Else a tenth of all rows is expected to be read, and a sort of all of them comes first.
         connection.exec_driver_sql("SET LOCAL cursor_tuple_fraction = 0.0001")
 
     def begin_writing(self, connection: Connection, *, rows_only: bool) -> int:
-        statement = _TOGETHER if rows_only else _ALONE
-        return int(connection.exec_driver_sql(statement, (_WRITERS_LOCK,)).scalar_one())
+        settings = _DURABLE if self._is_durable else _NOT_DURABLE
+        statement = (_TOGETHER if rows_only else _ALONE).format(settings=settings)
+        times = _milliseconds(database.PATIENCE_SECONDS), _milliseconds(_IDLE_SECONDS)
+        return int(connection.exec_driver_sql(statement, (*times, _WRITERS_LOCK)).scalar_one())
 
     def horizon(self, connection: Connection) -> int:
         for _ in range(_LOOKS):
@@ -224,6 +233,10 @@ class PostgreSQL(Database):
             text=case((kind == "string", value)),
             number=case((kind == "number", cast(value, Double))),
         )
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{int(seconds * 1000)}ms"
 
 
 def _bytea(value: bytes) -> str:

@@ -9,6 +9,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -16,12 +17,16 @@ from sqlalchemy import Connection, Engine
 from spanloom import errors
 from spanloom.model.caller import CALLER
 from spanloom.store.sql import attachments
+from spanloom.model.caller import CALLER, DEADLINE
 from spanloom.store.sql.database import Database
-from spanloom.store.sql.failures import is_lost, public_error
+from spanloom.store.sql.failures import is_lost, is_timeout, public_error
 
 T = TypeVar("T")
 
 _INTERRUPT_SECONDS = 0.05
+# A statement of a stream, which has no deadline; and how much later than its caller any ends.
+_LONGEST_SECONDS = 60.0
+_LATE_SECONDS = 1.0
 
 
 def _closed_on_error(connection: Connection, query: Callable[[Connection], T]) -> T:
@@ -35,11 +40,12 @@ def _closed_on_error(connection: Connection, query: Callable[[Connection], T]) -
 
 
 class _Read:
-    """One query, for one caller."""
+    """One query, for one caller, in the context of its call."""
 
     def __init__(self, database: Database, query: Callable[[Connection], Any], of: str) -> None:
-        self.query = query
         self.of = of
+        self._query = query
+        self._context = copy_context()
         self.result: Future[Any] = Future()
         self.is_cancelled = False
         self._database = database
@@ -50,9 +56,18 @@ class _Read:
         """Run the query."""
         self._set(connection.connection.dbapi_connection)
         try:
-            return _closed_on_error(connection, self.query)
+            return self._context.run(_closed_on_error, connection, self._in_time)
         finally:
             self._set(None)
+
+    def _in_time(self, connection: Connection) -> Any:
+        """The query, of which the database itself ends what its caller has left, also when this
+        process cannot say so."""
+        if self.of:
+            deadline = DEADLINE.get()
+            left = _LONGEST_SECONDS if deadline is None else deadline - time.monotonic()
+            self._database.limit_statements(connection, left + _LATE_SECONDS)
+        return self._query(connection)
 
     def interrupt(self) -> None:
         """End the statement that runs, if one does."""
@@ -166,6 +181,8 @@ class Readers:
                 if is_lost(error) and not renewed:
                     renewed = True
                     continue
+                if is_timeout(error):
+                    raise TimeoutError from None
                 public = public_error(error)
                 if public is error:
                     raise

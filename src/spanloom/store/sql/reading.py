@@ -119,6 +119,7 @@ class SpanReader:
                     setattr(columns, name, value)
                 span = (restore or self._restore)(adapter, sent, row[20] or b"", columns)
         span.version, span.sequence = row[22], row[24]
+        span.size = len(sent) + len(row[21] or "")
         return span
 
     def to_text(self, row: Sequence[Any]) -> bytes:

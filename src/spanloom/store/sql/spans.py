@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import fields
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import fields, replace
 from functools import partial as bound
 from itertools import islice
 from typing import Any
@@ -41,6 +42,7 @@ from spanloom.store.sql.index.look import for_filter, for_text
 from spanloom.store.sql.index.search import SliceOverError, Watch
 from spanloom.store.sql.index.sieve import Sieve, text_conditions
 from spanloom.store.sql.index.table import Condition
+from spanloom.store.sql.page import PageSize, page_start, whole_page
 from spanloom.store.sql.queries import NEWEST_EVENTS
 from spanloom.store.sql.reading import select_whole
 from spanloom.store.sql.rows import checked
@@ -52,6 +54,8 @@ from spanloom.store.sql.usage import views
 # Matches that only a look at whole spans tells are counted up to this many.
 MOST_COUNTED = 10_000
 _FOREIGN = "names a span that was written through another API"
+# A page may end before all that a statement finds has been read.
+_AS_TAKEN = {"stream_results": True, "max_row_buffer": 64}
 # So many bytes are compressed beside the event loop.
 _LARGE = 1 << 20
 
@@ -136,19 +140,22 @@ class SqlSpans(SqlSpanWrites, SpanStore):
             found = queries.find_events(self._conditions(connection, project, asked), project)
             if asked.of_spans:
                 matching = self._matching(connection, project, found, asked, watch)
-                if asked.are_told is None:
-                    return _page_of(matching, offset, query.limit, watch)
-                items = list(islice(matching, offset, offset + query.limit))
+                with closing(matching):
+                    if asked.are_told is None:
+                        return _page_of(matching, offset, query, watch)
+                    shown = islice(matching, offset, offset + query.limit)
+                    items = whole_page(shown, query.most_bytes)
                 if len(items) < query.limit and (items or not offset):
                     return Page(items, offset + len(items))
                 told = found.where(asked.are_told).with_only_columns(func.count())
                 others = found.where(not_(asked.are_told))
                 unsure = self._matching(connection, project, others, asked, watch)
-                rest = _page_of(unsure, 0, 0, watch)
+                rest = _page_of(unsure, 0, replace(query, limit=0), watch)
                 number = connection.execute(told).scalar_one() + rest.total
                 return Page(items, number, is_lower_bound=rest.is_lower_bound)
             whole = select_whole(found, NEWEST_EVENTS, limit=query.limit, offset=offset)
-            page = [self._reader.shown(row) for row in connection.execute(whole)]
+            with closing(self._each(connection, whole)) as each:
+                page = whole_page(each, query.most_bytes)
             return Page(page, queries.total(connection, found, page, query.limit, offset))
 
         return await self._read_until_cancelled(run)
@@ -166,11 +173,18 @@ class SqlSpans(SqlSpanWrites, SpanStore):
                 found = found.where(queries.after_event(after))
             if asked.of_spans:
                 matching = self._matching(connection, project, found, asked, watch)
-                return list(islice(matching, query.limit))
+                with closing(matching):
+                    return page_start(islice(matching, query.limit), query.most_bytes)
             whole = select_whole(found, NEWEST_EVENTS, limit=query.limit)
-            return [self._reader.shown(row) for row in connection.execute(whole)]
+            with closing(self._each(connection, whole)) as each:
+                return page_start(each, query.most_bytes)
 
         return await self._read_until_cancelled(run)
+
+    def _each(self, connection: Connection, whole: Select[Any]) -> Generator[Span, None, None]:
+        """The spans that a statement finds, read as they are taken."""
+        with connection.execute(whole, execution_options=_AS_TAKEN) as found:
+            yield from map(self._reader.shown, found)
 
     def _conditions(
         self, connection: Connection, project: str, asked: filters.Conditions
@@ -189,7 +203,7 @@ class SqlSpans(SqlSpanWrites, SpanStore):
         found: Select[Any],
         asked: filters.Conditions,
         watch: Watch,
-    ) -> Iterator[Span]:
+    ) -> Generator[Span, None, None]:
         """The events found that fulfil the conditions on whole spans, newest start first. They are
         read as they are taken."""
         conditions: list[Condition] = [
@@ -305,20 +319,23 @@ class SqlSpans(SqlSpanWrites, SpanStore):
         return await self._read_until_cancelled(run)
 
 
-def _page_of(matching: Iterator[Span], offset: int, limit: int, watch: Watch) -> Page[Span]:
+def _page_of(matching: Iterator[Span], offset: int, query: EventQuery, watch: Watch) -> Page[Span]:
     """A page of what matches, and the number of all up to MOST_COUNTED, or as far as they are
     counted in a slice of time."""
     page: list[Span] = []
+    size = PageSize(query.most_bytes)
+    end = offset + query.limit
     total = 0
-    watch.may_end = limit == 0
+    watch.may_end = query.limit == 0
     try:
         for span in matching:
-            if total == max(MOST_COUNTED, offset + limit):
+            if total == max(MOST_COUNTED, end):
                 return Page(page, total, is_lower_bound=True)
             total += 1
-            if offset < total <= offset + limit:
+            if offset < total <= end:
+                size.add(span)
                 page.append(span)
-            watch.may_end = total >= offset + limit
+            watch.may_end = total >= end
     except SliceOverError:
         return Page(page, total, is_lower_bound=True)
     return Page(page, total)

@@ -33,7 +33,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
 from spanloom.errors import SetupError
-from spanloom.store.sql import database
+from spanloom.store.sql import database, write_ahead_log
 from spanloom.store.sql.database import VERSIONS, Database, JsonValue, Row, into, on_conflict
 from spanloom.store.sql.tables import spans
 
@@ -90,6 +90,11 @@ class SQLite(Database):
         # Connecting would create the file.
         if not Path(str(self.url.database)).exists():
             raise SetupError(f"the file {self.url.database} does not exist")
+
+    def report_damage(self) -> None:
+        database_file = Path(str(self.url.database))
+        if database_file.exists():
+            write_ahead_log.report_damage(database_file)
 
     def engine(self, *, writer: bool, connections: int, durable: bool = True) -> Engine:
         engine = create_engine(
