@@ -97,35 +97,23 @@ def _read(
     if names_span and not (session and name.startswith(_MACHINERY)):
         if (len(record.trace_id), len(record.span_id)) != (16, 8):
             return False
+        if name == _ANSWERED:
+            place = record.trace_id, record.span_id
+            own.append(_span(record, name, *place, attributes, time_ns or received_ns))
+            return True
         piece = trace_pb2.Span(events=[_event(record, name, time_ns)]).SerializeToString()
         key = record.trace_id.hex(), record.span_id.hex()
         if key not in pieces:
             missing.append(_missing(record, name, time_ns or received_ns))
         pieces.setdefault(key, {}).setdefault(_digest(piece).hex(), (time_ns, piece))
         return True
-    attributes = plain_attributes(attributes_json(record.attributes)) if record.attributes else {}
-    if not name.startswith(_OWN_SPANS) or not (session := _text(attributes, *_SESSIONS)):
-        return False
-    own.append(_span(record, name, session, attributes, time_ns or received_ns))
-    return True
-            found.dropped += 1
-            return None
-        if name == _ANSWERED:
-            return _span(
-                record, name, record.trace_id, record.span_id, attributes, time_ns or received_ns
-            )
-        piece = trace_pb2.Span(events=[_event(record, name, time_ns)]).SerializeToString()
-        key = record.trace_id.hex(), record.span_id.hex()
-        of_span = found.pieces.setdefault(key, {})
-        of_span.setdefault(_digest(piece).hex(), (time_ns, piece))
-        return None
     if not is_own or not session:
-        found.dropped += 1
-        return None
+        return False
     prompt = _text(attributes, _PROMPT)
     trace_id = _digest(f"{session}\0{prompt}".encode())
     parent = _span_of_prompt(trace_id) if prompt and not name.endswith(_ASKED) else b""
-    return _span(record, name, trace_id, parent, attributes, time_ns or received_ns)
+    own.append(_span(record, name, trace_id, parent, attributes, time_ns or received_ns))
+    return True
 
 
 def _name(record: Any) -> str:

@@ -15,9 +15,8 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine
 
 from spanloom import errors
-from spanloom.model.caller import CALLER
-from spanloom.store.sql import attachments
 from spanloom.model.caller import CALLER, DEADLINE
+from spanloom.store.sql import attachments
 from spanloom.store.sql.database import Database
 from spanloom.store.sql.failures import is_lost, is_timeout, public_error
 
