@@ -15,6 +15,7 @@ from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.model import uuid7
 from spanloom.server import status
 from spanloom.server.http.connections import Connections, HttpLimits
+from spanloom.server.http.joined import JoinedTransport
 from spanloom.server.http.rest import TRANSPORT
 from spanloom.server.middleware import REQUEST_ID, log_refusal
 
@@ -63,7 +64,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._stuck_since: float | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        joined = JoinedTransport(transport, self.loop)
+        super().connection_made(cast(asyncio.Transport, joined))
         self.address = self.client[0] if self.client else ""
         self._head_since = self.loop.time()
         if not self._open.open(self):
