@@ -23,12 +23,13 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from spanloom.v1 import access_pb2 as spanloom_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#spanloom/v1/datapoint_service.proto\x12\x0bspanloom.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18spanloom/v1/access.proto\"\xed\x03\n\tDatapoint\x12\n\n\x02id\x18\x01 \x01(\t\x12\x19\n\x08mongo_id\x18\x02 \x01(\tB\x02\x18\x01R\x03_id\x12\'\n\x06inputs\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12(\n\x07history\x18\x04 \x03(\x0b\x32\x17.google.protobuf.Struct\x12;\n\x0cground_truth\x18\x05 \x01(\x0b\x32\x17.google.protobuf.StructR\x0cground_truth\x12)\n\x08metadata\x18\x06 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\'\n\x0clinked_event\x18\x07 \x01(\tH\x00R\x0clinked_event\x88\x01\x01\x12(\n\x0flinked_datasets\x18\x08 \x03(\tR\x0flinked_datasets\x12\"\n\x0clinked_evals\x18\t \x03(\tR\x0clinked_evals\x12:\n\ncreated_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreated_at\x12:\n\nupdated_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdated_atB\x0f\n\r_linked_event\"\xe0\x02\n\x16\x43reateDatapointRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\'\n\x06inputs\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12(\n\x07history\x18\x03 \x03(\x0b\x32\x17.google.protobuf.Struct\x12;\n\x0cground_truth\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructR\x0cground_truth\x12)\n\x08metadata\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\'\n\x0clinked_event\x18\x06 \x01(\tH\x00R\x0clinked_event\x88\x01\x01\x12(\n\x0flinked_datasets\x18\x07 \x03(\tR\x0flinked_datasets\x12\x0f\n\x02id\x18\x08 \x01(\tH\x01\x88\x01\x01\x42\x0f\n\r_linked_eventB\x05\n\x03_id\"\xa1\x01\n\x17\x43reateDatapointResponse\x12\x14\n\x08inserted\x18\x01 \x01(\x08\x42\x02\x18\x01\x12;\n\x06result\x18\x02 \x01(\x0b\x32+.spanloom.v1.CreateDatapointResponse.Result\x1a\x33\n\x06Result\x12\x13\n\x0binserted_id\x18\x01 \x01(\t\x12\x14\n\x0cinserted_ids\x18\x02 \x03(\t\"\x92\x01\n\x15ListDatapointsRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12$\n\rdatapoint_ids\x18\x02 \x03(\tR\rdatapoint_ids\x12\x1e\n\ndataset_id\x18\x03 \x01(\tR\ndataset_id\x12\"\n\x0c\x64\x61taset_name\x18\x04 \x01(\tR\x0c\x64\x61taset_name\"D\n\x16ListDatapointsResponse\x12*\n\ndatapoints\x18\x01 \x03(\x0b\x32\x16.spanloom.v1.Datapoint\"!\n\x13GetDatapointRequest\x12\n\n\x02id\x18\x01 \x01(\t\"A\n\x14GetDatapointResponse\x12)\n\tdatapoint\x18\x01 \x03(\x0b\x32\x16.spanloom.v1.Datapoint\"\xe7\x02\n\x16UpdateDatapointRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\'\n\x06inputs\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12(\n\x07history\x18\x03 \x03(\x0b\x32\x17.google.protobuf.Struct\x12;\n\x0cground_truth\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructR\x0cground_truth\x12)\n\x08metadata\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\'\n\x0clinked_event\x18\x06 \x01(\tH\x00R\x0clinked_event\x88\x01\x01\x12(\n\x0flinked_datasets\x18\x07 \x03(\tR\x0flinked_datasets\x12\"\n\x0clinked_evals\x18\x08 \x03(\tR\x0clinked_evalsB\x0f\n\r_linked_event\"\x8d\x01\n\x17UpdateDatapointResponse\x12\x13\n\x07updated\x18\x01 \x01(\x08\x42\x02\x18\x01\x12;\n\x06result\x18\x02 \x01(\x0b\x32+.spanloom.v1.UpdateDatapointResponse.Result\x1a \n\x06Result\x12\x16\n\x0emodified_count\x18\x01 \x01(\x05\"$\n\x16\x44\x65leteDatapointRequest\x12\n\n\x02id\x18\x01 \x01(\t\".\n\x17\x44\x65leteDatapointResponse\x12\x13\n\x07\x64\x65leted\x18\x01 \x01(\x08\x42\x02\x18\x01\x32\xf8\x05\n\x10\x44\x61tapointService\x12\x8f\x01\n\x0f\x43reateDatapoint\x12#.spanloom.v1.CreateDatapointRequest\x1a$.spanloom.v1.CreateDatapointResponse\"1\x82\xd3\xe4\x93\x02%\"\x0b/datapoints:\x01*Z\x13\"\x0e/v1/datapoints:\x01*\xc8\xba\x85\xa5\n\x01\x12\x89\x01\n\x0eListDatapoints\x12\".spanloom.v1.ListDatapointsRequest\x1a#.spanloom.v1.ListDatapointsResponse\".\x90\x02\x01\x82\xd3\xe4\x93\x02\x1f\x12\x0b/datapointsZ\x10\x12\x0e/v1/datapoints\xc8\xba\x85\xa5\n\x02\x12\x8d\x01\n\x0cGetDatapoint\x12 .spanloom.v1.GetDatapointRequest\x1a!.spanloom.v1.GetDatapointResponse\"8\x90\x02\x01\x82\xd3\xe4\x93\x02)\x12\x10/datapoints/{id}Z\x15\x12\x13/v1/datapoints/{id}\xc8\xba\x85\xa5\n\x02\x12\x9c\x01\n\x0fUpdateDatapoint\x12#.spanloom.v1.UpdateDatapointRequest\x1a$.spanloom.v1.UpdateDatapointResponse\">\x90\x02\x02\x82\xd3\xe4\x93\x02/\x1a\x10/datapoints/{id}:\x01*Z\x18\x1a\x13/v1/datapoints/{id}:\x01*\xc8\xba\x85\xa5\n\x03\x12\x96\x01\n\x0f\x44\x65leteDatapoint\x12#.spanloom.v1.DeleteDatapointRequest\x1a$.spanloom.v1.DeleteDatapointResponse\"8\x90\x02\x02\x82\xd3\xe4\x93\x02)*\x10/datapoints/{id}Z\x15*\x13/v1/datapoints/{id}\xc8\xba\x85\xa5\n\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#spanloom/v1/datapoint_service.proto\x12\x0bspanloom.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18spanloom/v1/access.proto\"\xed\x03\n\tDatapoint\x12\n\n\x02id\x18\x01 \x01(\t\x12\x19\n\x08mongo_id\x18\x02 \x01(\tB\x02\x18\x01R\x03_id\x12\'\n\x06inputs\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12(\n\x07history\x18\x04 \x03(\x0b\x32\x17.google.protobuf.Struct\x12;\n\x0cground_truth\x18\x05 \x01(\x0b\x32\x17.google.protobuf.StructR\x0cground_truth\x12)\n\x08metadata\x18\x06 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\'\n\x0clinked_event\x18\x07 \x01(\tH\x00R\x0clinked_event\x88\x01\x01\x12(\n\x0flinked_datasets\x18\x08 \x03(\tR\x0flinked_datasets\x12\"\n\x0clinked_evals\x18\t \x03(\tR\x0clinked_evals\x12:\n\ncreated_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreated_at\x12:\n\nupdated_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdated_atB\x0f\n\r_linked_event\"\x90\x03\n\x16\x43reateDatapointRequest\x12\x15\n\x07project\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12-\n\x06inputs\x18\x02 \x01(\x0b\x32\x17.google.protobuf.StructB\x04\xe2\x41\x01\x01\x12.\n\x07history\x18\x03 \x03(\x0b\x32\x17.google.protobuf.StructB\x04\xe2\x41\x01\x01\x12\x41\n\x0cground_truth\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructB\x04\xe2\x41\x01\x01R\x0cground_truth\x12/\n\x08metadata\x18\x05 \x01(\x0b\x32\x17.google.protobuf.StructB\x04\xe2\x41\x01\x01\x12-\n\x0clinked_event\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01H\x00R\x0clinked_event\x88\x01\x01\x12.\n\x0flinked_datasets\x18\x07 \x03(\tB\x04\xe2\x41\x01\x01R\x0flinked_datasets\x12\x15\n\x02id\x18\x08 \x01(\tB\x04\xe2\x41\x01\x01H\x01\x88\x01\x01\x42\x0f\n\r_linked_eventB\x05\n\x03_id\"\xa1\x01\n\x17\x43reateDatapointResponse\x12\x14\n\x08inserted\x18\x01 \x01(\x08\x42\x02\x18\x01\x12;\n\x06result\x18\x02 \x01(\x0b\x32+.spanloom.v1.CreateDatapointResponse.Result\x1a\x33\n\x06Result\x12\x13\n\x0binserted_id\x18\x01 \x01(\t\x12\x14\n\x0cinserted_ids\x18\x02 \x03(\t\"\xaa\x01\n\x15ListDatapointsRequest\x12\x15\n\x07project\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12*\n\rdatapoint_ids\x18\x02 \x03(\tB\x04\xe2\x41\x01\x01R\rdatapoint_ids\x12$\n\ndataset_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01R\ndataset_id\x12(\n\x0c\x64\x61taset_name\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01R\x0c\x64\x61taset_name\"D\n\x16ListDatapointsResponse\x12*\n\ndatapoints\x18\x01 \x03(\x0b\x32\x16.spanloom.v1.Datapoint\"\'\n\x13GetDatapointRequest\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"A\n\x14GetDatapointResponse\x12)\n\tdatapoint\x18\x01 \x03(\x0b\x32\x16.spanloom.v1.Datapoint\"\x97\x03\n\x16UpdateDatapointRequest\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12-\n\x06inputs\x18\x02 \x01(\x0b\x32\x17.google.protobuf.StructB\x04\xe2\x41\x01\x01\x12.\n\x07history\x18\x03 \x03(\x0b\x32\x17.google.protobuf.StructB\x04\xe2\x41\x01\x01\x12\x41\n\x0cground_truth\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructB\x04\xe2\x41\x01\x01R\x0cground_truth\x12/\n\x08metadata\x18\x05 \x01(\x0b\x32\x17.google.protobuf.StructB\x04\xe2\x41\x01\x01\x12-\n\x0clinked_event\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01H\x00R\x0clinked_event\x88\x01\x01\x12.\n\x0flinked_datasets\x18\x07 \x03(\tB\x04\xe2\x41\x01\x01R\x0flinked_datasets\x12(\n\x0clinked_evals\x18\x08 \x03(\tB\x04\xe2\x41\x01\x01R\x0clinked_evalsB\x0f\n\r_linked_event\"\x8d\x01\n\x17UpdateDatapointResponse\x12\x13\n\x07updated\x18\x01 \x01(\x08\x42\x02\x18\x01\x12;\n\x06result\x18\x02 \x01(\x0b\x32+.spanloom.v1.UpdateDatapointResponse.Result\x1a \n\x06Result\x12\x16\n\x0emodified_count\x18\x01 \x01(\x05\"*\n\x16\x44\x65leteDatapointRequest\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\".\n\x17\x44\x65leteDatapointResponse\x12\x13\n\x07\x64\x65leted\x18\x01 \x01(\x08\x42\x02\x18\x01\x32\xf8\x05\n\x10\x44\x61tapointService\x12\x8f\x01\n\x0f\x43reateDatapoint\x12#.spanloom.v1.CreateDatapointRequest\x1a$.spanloom.v1.CreateDatapointResponse\"1\x82\xd3\xe4\x93\x02%\"\x0b/datapoints:\x01*Z\x13\"\x0e/v1/datapoints:\x01*\xc8\xba\x85\xa5\n\x01\x12\x89\x01\n\x0eListDatapoints\x12\".spanloom.v1.ListDatapointsRequest\x1a#.spanloom.v1.ListDatapointsResponse\".\x90\x02\x01\x82\xd3\xe4\x93\x02\x1f\x12\x0b/datapointsZ\x10\x12\x0e/v1/datapoints\xc8\xba\x85\xa5\n\x02\x12\x8d\x01\n\x0cGetDatapoint\x12 .spanloom.v1.GetDatapointRequest\x1a!.spanloom.v1.GetDatapointResponse\"8\x90\x02\x01\x82\xd3\xe4\x93\x02)\x12\x10/datapoints/{id}Z\x15\x12\x13/v1/datapoints/{id}\xc8\xba\x85\xa5\n\x02\x12\x9c\x01\n\x0fUpdateDatapoint\x12#.spanloom.v1.UpdateDatapointRequest\x1a$.spanloom.v1.UpdateDatapointResponse\">\x90\x02\x02\x82\xd3\xe4\x93\x02/\x1a\x10/datapoints/{id}:\x01*Z\x18\x1a\x13/v1/datapoints/{id}:\x01*\xc8\xba\x85\xa5\n\x03\x12\x96\x01\n\x0f\x44\x65leteDatapoint\x12#.spanloom.v1.DeleteDatapointRequest\x1a$.spanloom.v1.DeleteDatapointResponse\"8\x90\x02\x02\x82\xd3\xe4\x93\x02)*\x10/datapoints/{id}Z\x15*\x13/v1/datapoints/{id}\xc8\xba\x85\xa5\n\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,10 +38,54 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_DATAPOINT'].fields_by_name['mongo_id']._loaded_options = None
   _globals['_DATAPOINT'].fields_by_name['mongo_id']._serialized_options = b'\030\001'
+  _globals['_CREATEDATAPOINTREQUEST'].fields_by_name['project']._loaded_options = None
+  _globals['_CREATEDATAPOINTREQUEST'].fields_by_name['project']._serialized_options = b'\342A\001\001'
+  _globals['_CREATEDATAPOINTREQUEST'].fields_by_name['inputs']._loaded_options = None
+  _globals['_CREATEDATAPOINTREQUEST'].fields_by_name['inputs']._serialized_options = b'\342A\001\001'
+  _globals['_CREATEDATAPOINTREQUEST'].fields_by_name['history']._loaded_options = None
+  _globals['_CREATEDATAPOINTREQUEST'].fields_by_name['history']._serialized_options = b'\342A\001\001'
+  _globals['_CREATEDATAPOINTREQUEST'].fields_by_name['ground_truth']._loaded_options = None
+  _globals['_CREATEDATAPOINTREQUEST'].fields_by_name['ground_truth']._serialized_options = b'\342A\001\001'
+  _globals['_CREATEDATAPOINTREQUEST'].fields_by_name['metadata']._loaded_options = None
+  _globals['_CREATEDATAPOINTREQUEST'].fields_by_name['metadata']._serialized_options = b'\342A\001\001'
+  _globals['_CREATEDATAPOINTREQUEST'].fields_by_name['linked_event']._loaded_options = None
+  _globals['_CREATEDATAPOINTREQUEST'].fields_by_name['linked_event']._serialized_options = b'\342A\001\001'
+  _globals['_CREATEDATAPOINTREQUEST'].fields_by_name['linked_datasets']._loaded_options = None
+  _globals['_CREATEDATAPOINTREQUEST'].fields_by_name['linked_datasets']._serialized_options = b'\342A\001\001'
+  _globals['_CREATEDATAPOINTREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_CREATEDATAPOINTREQUEST'].fields_by_name['id']._serialized_options = b'\342A\001\001'
   _globals['_CREATEDATAPOINTRESPONSE'].fields_by_name['inserted']._loaded_options = None
   _globals['_CREATEDATAPOINTRESPONSE'].fields_by_name['inserted']._serialized_options = b'\030\001'
+  _globals['_LISTDATAPOINTSREQUEST'].fields_by_name['project']._loaded_options = None
+  _globals['_LISTDATAPOINTSREQUEST'].fields_by_name['project']._serialized_options = b'\342A\001\001'
+  _globals['_LISTDATAPOINTSREQUEST'].fields_by_name['datapoint_ids']._loaded_options = None
+  _globals['_LISTDATAPOINTSREQUEST'].fields_by_name['datapoint_ids']._serialized_options = b'\342A\001\001'
+  _globals['_LISTDATAPOINTSREQUEST'].fields_by_name['dataset_id']._loaded_options = None
+  _globals['_LISTDATAPOINTSREQUEST'].fields_by_name['dataset_id']._serialized_options = b'\342A\001\001'
+  _globals['_LISTDATAPOINTSREQUEST'].fields_by_name['dataset_name']._loaded_options = None
+  _globals['_LISTDATAPOINTSREQUEST'].fields_by_name['dataset_name']._serialized_options = b'\342A\001\001'
+  _globals['_GETDATAPOINTREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_GETDATAPOINTREQUEST'].fields_by_name['id']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATEDATAPOINTREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_UPDATEDATAPOINTREQUEST'].fields_by_name['id']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATEDATAPOINTREQUEST'].fields_by_name['inputs']._loaded_options = None
+  _globals['_UPDATEDATAPOINTREQUEST'].fields_by_name['inputs']._serialized_options = b'\342A\001\001'
+  _globals['_UPDATEDATAPOINTREQUEST'].fields_by_name['history']._loaded_options = None
+  _globals['_UPDATEDATAPOINTREQUEST'].fields_by_name['history']._serialized_options = b'\342A\001\001'
+  _globals['_UPDATEDATAPOINTREQUEST'].fields_by_name['ground_truth']._loaded_options = None
+  _globals['_UPDATEDATAPOINTREQUEST'].fields_by_name['ground_truth']._serialized_options = b'\342A\001\001'
+  _globals['_UPDATEDATAPOINTREQUEST'].fields_by_name['metadata']._loaded_options = None
+  _globals['_UPDATEDATAPOINTREQUEST'].fields_by_name['metadata']._serialized_options = b'\342A\001\001'
+  _globals['_UPDATEDATAPOINTREQUEST'].fields_by_name['linked_event']._loaded_options = None
+  _globals['_UPDATEDATAPOINTREQUEST'].fields_by_name['linked_event']._serialized_options = b'\342A\001\001'
+  _globals['_UPDATEDATAPOINTREQUEST'].fields_by_name['linked_datasets']._loaded_options = None
+  _globals['_UPDATEDATAPOINTREQUEST'].fields_by_name['linked_datasets']._serialized_options = b'\342A\001\001'
+  _globals['_UPDATEDATAPOINTREQUEST'].fields_by_name['linked_evals']._loaded_options = None
+  _globals['_UPDATEDATAPOINTREQUEST'].fields_by_name['linked_evals']._serialized_options = b'\342A\001\001'
   _globals['_UPDATEDATAPOINTRESPONSE'].fields_by_name['updated']._loaded_options = None
   _globals['_UPDATEDATAPOINTRESPONSE'].fields_by_name['updated']._serialized_options = b'\030\001'
+  _globals['_DELETEDATAPOINTREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_DELETEDATAPOINTREQUEST'].fields_by_name['id']._serialized_options = b'\342A\001\002'
   _globals['_DELETEDATAPOINTRESPONSE'].fields_by_name['deleted']._loaded_options = None
   _globals['_DELETEDATAPOINTRESPONSE'].fields_by_name['deleted']._serialized_options = b'\030\001'
   _globals['_DATAPOINTSERVICE'].methods_by_name['CreateDatapoint']._loaded_options = None
@@ -53,32 +98,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DATAPOINTSERVICE'].methods_by_name['UpdateDatapoint']._serialized_options = b'\220\002\002\202\323\344\223\002/\032\020/datapoints/{id}:\001*Z\030\032\023/v1/datapoints/{id}:\001*\310\272\205\245\n\003'
   _globals['_DATAPOINTSERVICE'].methods_by_name['DeleteDatapoint']._loaded_options = None
   _globals['_DATAPOINTSERVICE'].methods_by_name['DeleteDatapoint']._serialized_options = b'\220\002\002\202\323\344\223\002)*\020/datapoints/{id}Z\025*\023/v1/datapoints/{id}\310\272\205\245\n\003'
-  _globals['_DATAPOINT']._serialized_start=172
-  _globals['_DATAPOINT']._serialized_end=665
-  _globals['_CREATEDATAPOINTREQUEST']._serialized_start=668
-  _globals['_CREATEDATAPOINTREQUEST']._serialized_end=1020
-  _globals['_CREATEDATAPOINTRESPONSE']._serialized_start=1023
-  _globals['_CREATEDATAPOINTRESPONSE']._serialized_end=1184
-  _globals['_CREATEDATAPOINTRESPONSE_RESULT']._serialized_start=1133
-  _globals['_CREATEDATAPOINTRESPONSE_RESULT']._serialized_end=1184
-  _globals['_LISTDATAPOINTSREQUEST']._serialized_start=1187
-  _globals['_LISTDATAPOINTSREQUEST']._serialized_end=1333
-  _globals['_LISTDATAPOINTSRESPONSE']._serialized_start=1335
-  _globals['_LISTDATAPOINTSRESPONSE']._serialized_end=1403
-  _globals['_GETDATAPOINTREQUEST']._serialized_start=1405
-  _globals['_GETDATAPOINTREQUEST']._serialized_end=1438
-  _globals['_GETDATAPOINTRESPONSE']._serialized_start=1440
-  _globals['_GETDATAPOINTRESPONSE']._serialized_end=1505
-  _globals['_UPDATEDATAPOINTREQUEST']._serialized_start=1508
-  _globals['_UPDATEDATAPOINTREQUEST']._serialized_end=1867
-  _globals['_UPDATEDATAPOINTRESPONSE']._serialized_start=1870
-  _globals['_UPDATEDATAPOINTRESPONSE']._serialized_end=2011
-  _globals['_UPDATEDATAPOINTRESPONSE_RESULT']._serialized_start=1979
-  _globals['_UPDATEDATAPOINTRESPONSE_RESULT']._serialized_end=2011
-  _globals['_DELETEDATAPOINTREQUEST']._serialized_start=2013
-  _globals['_DELETEDATAPOINTREQUEST']._serialized_end=2049
-  _globals['_DELETEDATAPOINTRESPONSE']._serialized_start=2051
-  _globals['_DELETEDATAPOINTRESPONSE']._serialized_end=2097
-  _globals['_DATAPOINTSERVICE']._serialized_start=2100
-  _globals['_DATAPOINTSERVICE']._serialized_end=2860
+  _globals['_DATAPOINT']._serialized_start=205
+  _globals['_DATAPOINT']._serialized_end=698
+  _globals['_CREATEDATAPOINTREQUEST']._serialized_start=701
+  _globals['_CREATEDATAPOINTREQUEST']._serialized_end=1101
+  _globals['_CREATEDATAPOINTRESPONSE']._serialized_start=1104
+  _globals['_CREATEDATAPOINTRESPONSE']._serialized_end=1265
+  _globals['_CREATEDATAPOINTRESPONSE_RESULT']._serialized_start=1214
+  _globals['_CREATEDATAPOINTRESPONSE_RESULT']._serialized_end=1265
+  _globals['_LISTDATAPOINTSREQUEST']._serialized_start=1268
+  _globals['_LISTDATAPOINTSREQUEST']._serialized_end=1438
+  _globals['_LISTDATAPOINTSRESPONSE']._serialized_start=1440
+  _globals['_LISTDATAPOINTSRESPONSE']._serialized_end=1508
+  _globals['_GETDATAPOINTREQUEST']._serialized_start=1510
+  _globals['_GETDATAPOINTREQUEST']._serialized_end=1549
+  _globals['_GETDATAPOINTRESPONSE']._serialized_start=1551
+  _globals['_GETDATAPOINTRESPONSE']._serialized_end=1616
+  _globals['_UPDATEDATAPOINTREQUEST']._serialized_start=1619
+  _globals['_UPDATEDATAPOINTREQUEST']._serialized_end=2026
+  _globals['_UPDATEDATAPOINTRESPONSE']._serialized_start=2029
+  _globals['_UPDATEDATAPOINTRESPONSE']._serialized_end=2170
+  _globals['_UPDATEDATAPOINTRESPONSE_RESULT']._serialized_start=2138
+  _globals['_UPDATEDATAPOINTRESPONSE_RESULT']._serialized_end=2170
+  _globals['_DELETEDATAPOINTREQUEST']._serialized_start=2172
+  _globals['_DELETEDATAPOINTREQUEST']._serialized_end=2214
+  _globals['_DELETEDATAPOINTRESPONSE']._serialized_start=2216
+  _globals['_DELETEDATAPOINTRESPONSE']._serialized_end=2262
+  _globals['_DATAPOINTSERVICE']._serialized_start=2265
+  _globals['_DATAPOINTSERVICE']._serialized_end=3025
 # @@protoc_insertion_point(module_scope)

@@ -23,12 +23,13 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from spanloom.v1 import access_pb2 as spanloom_dot_v1_dot_access__pb2
 from spanloom.v1 import dataset_pb2 as spanloom_dot_v1_dot_dataset__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!spanloom/v1/dataset_service.proto\x12\x0bspanloom.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x18spanloom/v1/access.proto\x1a\x19spanloom/v1/dataset.proto\"C\n\x14\x43reateDatasetRequest\x12\x0c\n\x04slug\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x63olumns\x18\x03 \x03(\t\"E\n\x15\x43reateDatasetResponse\x12,\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x1b.spanloom.v1.DatasetSummary\"\x15\n\x13ListDatasetsRequest\"E\n\x14ListDatasetsResponse\x12-\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\x1b.spanloom.v1.DatasetSummary\"!\n\x11GetDatasetRequest\x12\x0c\n\x04slug\x18\x01 \x01(\t\";\n\x12GetDatasetResponse\x12%\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x14.spanloom.v1.Dataset\"\xa1\x02\n\x18\x43reateDatasetItemRequest\x12\x0c\n\x04slug\x18\x01 \x01(\t\x12\x41\n\x06values\x18\x02 \x03(\x0b\x32\x31.spanloom.v1.CreateDatasetItemRequest.ValuesEntry\x12\x11\n\x04name\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x19\n\x0cideal_output\x18\x04 \x01(\tH\x01\x88\x01\x01\x12)\n\x08metadata\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x1a-\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x07\n\x05_nameB\x0f\n\r_ideal_output\"k\n\x19\x43reateDatasetItemResponse\x12,\n\x0b\x64\x61taset_row\x18\x01 \x01(\x0b\x32\x17.spanloom.v1.DatasetRow\x12\x14\n\x07warning\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\n\n\x08_warning\"$\n\x14\x44\x65leteDatasetRequest\x12\x0c\n\x04slug\x18\x01 \x01(\t\"\x17\n\x15\x44\x65leteDatasetResponse2\xc1\x05\n\x0e\x44\x61tasetService\x12x\n\rCreateDataset\x12!.spanloom.v1.CreateDatasetRequest\x1a\".spanloom.v1.CreateDatasetResponse\" \x90\x02\x02\x82\xd3\xe4\x93\x02\x11\"\x0c/v1/datasets:\x01*\xc8\xba\x85\xa5\n\x03\x12\x7f\n\x0cListDatasets\x12 .spanloom.v1.ListDatasetsRequest\x1a!.spanloom.v1.ListDatasetsResponse\"*\x90\x02\x01\x82\xd3\xe4\x93\x02\x1b\x12\t/datasetsZ\x0e\x12\x0c/v1/datasets\xc8\xba\x85\xa5\n\x02\x12\x87\x01\n\nGetDataset\x12\x1e.spanloom.v1.GetDatasetRequest\x1a\x1f.spanloom.v1.GetDatasetResponse\"8\x90\x02\x01\x82\xd3\xe4\x93\x02)\x12\x10/datasets/{slug}Z\x15\x12\x13/v1/datasets/{slug}\xc8\xba\x85\xa5\n\x02\x12\xab\x01\n\x11\x43reateDatasetItem\x12%.spanloom.v1.CreateDatasetItemRequest\x1a&.spanloom.v1.CreateDatasetItemResponse\"G\x82\xd3\xe4\x93\x02;\"\x16/datasets/{slug}/items:\x01*Z\x1e\"\x19/v1/datasets/{slug}/items:\x01*\xc8\xba\x85\xa5\n\x01\x12|\n\rDeleteDataset\x12!.spanloom.v1.DeleteDatasetRequest\x1a\".spanloom.v1.DeleteDatasetResponse\"$\x90\x02\x02\x82\xd3\xe4\x93\x02\x15*\x13/v1/datasets/{slug}\xc8\xba\x85\xa5\n\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!spanloom/v1/dataset_service.proto\x12\x0bspanloom.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x18spanloom/v1/access.proto\x1a\x19spanloom/v1/dataset.proto\"C\n\x14\x43reateDatasetRequest\x12\x0c\n\x04slug\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x63olumns\x18\x03 \x03(\t\"E\n\x15\x43reateDatasetResponse\x12,\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x1b.spanloom.v1.DatasetSummary\"\x15\n\x13ListDatasetsRequest\"E\n\x14ListDatasetsResponse\x12-\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\x1b.spanloom.v1.DatasetSummary\"!\n\x11GetDatasetRequest\x12\x0c\n\x04slug\x18\x01 \x01(\t\";\n\x12GetDatasetResponse\x12%\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x14.spanloom.v1.Dataset\"\xa7\x02\n\x18\x43reateDatasetItemRequest\x12\x0c\n\x04slug\x18\x01 \x01(\t\x12\x41\n\x06values\x18\x02 \x03(\x0b\x32\x31.spanloom.v1.CreateDatasetItemRequest.ValuesEntry\x12\x11\n\x04name\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x19\n\x0cideal_output\x18\x04 \x01(\tH\x01\x88\x01\x01\x12)\n\x08metadata\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x18\n\nrequest_id\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01\x1a-\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x07\n\x05_nameB\x0f\n\r_ideal_output\"k\n\x19\x43reateDatasetItemResponse\x12,\n\x0b\x64\x61taset_row\x18\x01 \x01(\x0b\x32\x17.spanloom.v1.DatasetRow\x12\x14\n\x07warning\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\n\n\x08_warning\"$\n\x14\x44\x65leteDatasetRequest\x12\x0c\n\x04slug\x18\x01 \x01(\t\"\x17\n\x15\x44\x65leteDatasetResponse2\xc1\x05\n\x0e\x44\x61tasetService\x12x\n\rCreateDataset\x12!.spanloom.v1.CreateDatasetRequest\x1a\".spanloom.v1.CreateDatasetResponse\" \x90\x02\x02\x82\xd3\xe4\x93\x02\x11\"\x0c/v1/datasets:\x01*\xc8\xba\x85\xa5\n\x03\x12\x7f\n\x0cListDatasets\x12 .spanloom.v1.ListDatasetsRequest\x1a!.spanloom.v1.ListDatasetsResponse\"*\x90\x02\x01\x82\xd3\xe4\x93\x02\x1b\x12\t/datasetsZ\x0e\x12\x0c/v1/datasets\xc8\xba\x85\xa5\n\x02\x12\x87\x01\n\nGetDataset\x12\x1e.spanloom.v1.GetDatasetRequest\x1a\x1f.spanloom.v1.GetDatasetResponse\"8\x90\x02\x01\x82\xd3\xe4\x93\x02)\x12\x10/datasets/{slug}Z\x15\x12\x13/v1/datasets/{slug}\xc8\xba\x85\xa5\n\x02\x12\xab\x01\n\x11\x43reateDatasetItem\x12%.spanloom.v1.CreateDatasetItemRequest\x1a&.spanloom.v1.CreateDatasetItemResponse\"G\x82\xd3\xe4\x93\x02;\"\x16/datasets/{slug}/items:\x01*Z\x1e\"\x19/v1/datasets/{slug}/items:\x01*\xc8\xba\x85\xa5\n\x01\x12|\n\rDeleteDataset\x12!.spanloom.v1.DeleteDatasetRequest\x1a\".spanloom.v1.DeleteDatasetResponse\"$\x90\x02\x02\x82\xd3\xe4\x93\x02\x15*\x13/v1/datasets/{slug}\xc8\xba\x85\xa5\n\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,6 +38,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CREATEDATASETITEMREQUEST_VALUESENTRY']._loaded_options = None
   _globals['_CREATEDATASETITEMREQUEST_VALUESENTRY']._serialized_options = b'8\001'
+  _globals['_CREATEDATASETITEMREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_CREATEDATASETITEMREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001'
   _globals['_DATASETSERVICE'].methods_by_name['CreateDataset']._loaded_options = None
   _globals['_DATASETSERVICE'].methods_by_name['CreateDataset']._serialized_options = b'\220\002\002\202\323\344\223\002\021\"\014/v1/datasets:\001*\310\272\205\245\n\003'
   _globals['_DATASETSERVICE'].methods_by_name['ListDatasets']._loaded_options = None
@@ -47,28 +50,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DATASETSERVICE'].methods_by_name['CreateDatasetItem']._serialized_options = b'\202\323\344\223\002;\"\026/datasets/{slug}/items:\001*Z\036\"\031/v1/datasets/{slug}/items:\001*\310\272\205\245\n\001'
   _globals['_DATASETSERVICE'].methods_by_name['DeleteDataset']._loaded_options = None
   _globals['_DATASETSERVICE'].methods_by_name['DeleteDataset']._serialized_options = b'\220\002\002\202\323\344\223\002\025*\023/v1/datasets/{slug}\310\272\205\245\n\003'
-  _globals['_CREATEDATASETREQUEST']._serialized_start=163
-  _globals['_CREATEDATASETREQUEST']._serialized_end=230
-  _globals['_CREATEDATASETRESPONSE']._serialized_start=232
-  _globals['_CREATEDATASETRESPONSE']._serialized_end=301
-  _globals['_LISTDATASETSREQUEST']._serialized_start=303
-  _globals['_LISTDATASETSREQUEST']._serialized_end=324
-  _globals['_LISTDATASETSRESPONSE']._serialized_start=326
-  _globals['_LISTDATASETSRESPONSE']._serialized_end=395
-  _globals['_GETDATASETREQUEST']._serialized_start=397
-  _globals['_GETDATASETREQUEST']._serialized_end=430
-  _globals['_GETDATASETRESPONSE']._serialized_start=432
-  _globals['_GETDATASETRESPONSE']._serialized_end=491
-  _globals['_CREATEDATASETITEMREQUEST']._serialized_start=494
-  _globals['_CREATEDATASETITEMREQUEST']._serialized_end=783
-  _globals['_CREATEDATASETITEMREQUEST_VALUESENTRY']._serialized_start=712
-  _globals['_CREATEDATASETITEMREQUEST_VALUESENTRY']._serialized_end=757
-  _globals['_CREATEDATASETITEMRESPONSE']._serialized_start=785
-  _globals['_CREATEDATASETITEMRESPONSE']._serialized_end=892
-  _globals['_DELETEDATASETREQUEST']._serialized_start=894
-  _globals['_DELETEDATASETREQUEST']._serialized_end=930
-  _globals['_DELETEDATASETRESPONSE']._serialized_start=932
-  _globals['_DELETEDATASETRESPONSE']._serialized_end=955
-  _globals['_DATASETSERVICE']._serialized_start=958
-  _globals['_DATASETSERVICE']._serialized_end=1663
+  _globals['_CREATEDATASETREQUEST']._serialized_start=196
+  _globals['_CREATEDATASETREQUEST']._serialized_end=263
+  _globals['_CREATEDATASETRESPONSE']._serialized_start=265
+  _globals['_CREATEDATASETRESPONSE']._serialized_end=334
+  _globals['_LISTDATASETSREQUEST']._serialized_start=336
+  _globals['_LISTDATASETSREQUEST']._serialized_end=357
+  _globals['_LISTDATASETSRESPONSE']._serialized_start=359
+  _globals['_LISTDATASETSRESPONSE']._serialized_end=428
+  _globals['_GETDATASETREQUEST']._serialized_start=430
+  _globals['_GETDATASETREQUEST']._serialized_end=463
+  _globals['_GETDATASETRESPONSE']._serialized_start=465
+  _globals['_GETDATASETRESPONSE']._serialized_end=524
+  _globals['_CREATEDATASETITEMREQUEST']._serialized_start=527
+  _globals['_CREATEDATASETITEMREQUEST']._serialized_end=822
+  _globals['_CREATEDATASETITEMREQUEST_VALUESENTRY']._serialized_start=751
+  _globals['_CREATEDATASETITEMREQUEST_VALUESENTRY']._serialized_end=796
+  _globals['_CREATEDATASETITEMRESPONSE']._serialized_start=824
+  _globals['_CREATEDATASETITEMRESPONSE']._serialized_end=931
+  _globals['_DELETEDATASETREQUEST']._serialized_start=933
+  _globals['_DELETEDATASETREQUEST']._serialized_end=969
+  _globals['_DELETEDATASETRESPONSE']._serialized_start=971
+  _globals['_DELETEDATASETRESPONSE']._serialized_end=994
+  _globals['_DATASETSERVICE']._serialized_start=997
+  _globals['_DATASETSERVICE']._serialized_end=1702
 # @@protoc_insertion_point(module_scope)

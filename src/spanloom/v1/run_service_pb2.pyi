@@ -302,7 +302,7 @@ class GetRunRequest(_message.Message):
 
     RUN_ID_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
-    """The run's id. Required."""
+    """The run's id."""
     def __init__(
         self,
         *,
@@ -359,7 +359,7 @@ class UpdateRunRequest(_message.Message):
     EVALUATORS_FIELD_NUMBER: _builtins.int
     PASSING_RANGES_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
-    """The run's id. Required."""
+    """The run's id."""
     name: _builtins.str
     """Replaces the name."""
     description: _builtins.str
@@ -471,7 +471,7 @@ class DeleteRunRequest(_message.Message):
 
     RUN_ID_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
-    """The run's id. Required."""
+    """The run's id."""
     def __init__(
         self,
         *,
@@ -528,7 +528,7 @@ class GetRunResultRequest(_message.Message):
     RUN_ID_FIELD_NUMBER: _builtins.int
     AGGREGATE_FUNCTION_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
-    """The run's id. Required."""
+    """The run's id."""
     aggregate_function: _builtins.str
     """How values are made one: `average` (the default), `sum`, `min`, `max` or `median`."""
     def __init__(
@@ -617,9 +617,9 @@ class CompareRunsRequest(_message.Message):
     OLD_RUN_ID_FIELD_NUMBER: _builtins.int
     AGGREGATE_FUNCTION_FIELD_NUMBER: _builtins.int
     new_run_id: _builtins.str
-    """The newer run. Required."""
+    """The newer run."""
     old_run_id: _builtins.str
-    """The older run. Required."""
+    """The older run."""
     aggregate_function: _builtins.str
     """How values are made one: `average` (the default), `sum`, `min`, `max` or `median`."""
     def __init__(
