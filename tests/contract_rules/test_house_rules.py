@@ -22,6 +22,7 @@ from google.protobuf.descriptor_pb2 import (
 from spanloom.v1 import access_pb2, error_reason_pb2
 from tests.contract import first_client
 from tools.api_docs import NATIVE, PACKAGE
+from tools.contract import PROTO
 
 Field = FieldDescriptorProto
 BEHAVIORS = {FieldBehavior.REQUIRED, FieldBehavior.OPTIONAL, FieldBehavior.OUTPUT_ONLY}
@@ -376,6 +377,14 @@ def test_clients_of_a_service_know_the_reasons(contract: Contract) -> None:
     """Reflection and generated clients have what a service file imports."""
     file = "spanloom/v1/error_reason.proto"
     assert any(file in f.dependency for f in contract.files if f.service)
+
+
+def test_comments_have_at_most_100_columns() -> None:
+    comments = re.findall(
+        r"^ *//.*", "\n".join(f.read_text() for f in PROTO.rglob("*.proto")), re.M
+    )
+    assert comments
+    assert [comment for comment in comments if len(comment) > 100] == []
 
 
 def test_comments_are_american_english(contract: Contract) -> None:

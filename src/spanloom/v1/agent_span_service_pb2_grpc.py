@@ -73,8 +73,8 @@ class AgentSpanServiceServicer:
         10,000 spans, and for about two seconds; where more may match, the header
         `x-total-is-lower-bound` is `true`.
 
-        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for an invalid `query`, a negative `limit`
-        or `offset`, and for `group_by`, which is not served; and PERMISSION_DENIED
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for an invalid `query`, a negative
+        `limit` or `offset`, and for `group_by`, which is not served; and PERMISSION_DENIED
         (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is not the project of the key.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -82,8 +82,8 @@ class AgentSpanServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetCustomAttributesSchema(self, request, context):
-        """Lists the keys of the custom attributes of the latest spans that meet the conditions, ordered by
-        key. The server looks at spans as QueryAgentSpans does.
+        """Lists the keys of the custom attributes of the latest spans that meet the conditions, ordered
+        by key. The server looks at spans as QueryAgentSpans does.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for an invalid `query` and a negative
         `limit` or `offset`, and PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is

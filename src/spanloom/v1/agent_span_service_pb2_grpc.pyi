@@ -46,13 +46,13 @@ class AgentSpanServiceStub:
     10,000 spans, and for about two seconds; where more may match, the header
     `x-total-is-lower-bound` is `true`.
 
-    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for an invalid `query`, a negative `limit`
-    or `offset`, and for `group_by`, which is not served; and PERMISSION_DENIED
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for an invalid `query`, a negative
+    `limit` or `offset`, and for `group_by`, which is not served; and PERMISSION_DENIED
     (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is not the project of the key.
     """
     GetCustomAttributesSchema: _grpc.UnaryUnaryMultiCallable[_agent_span_service_pb2.GetCustomAttributesSchemaRequest, _agent_span_service_pb2.GetCustomAttributesSchemaResponse]
-    """Lists the keys of the custom attributes of the latest spans that meet the conditions, ordered by
-    key. The server looks at spans as QueryAgentSpans does.
+    """Lists the keys of the custom attributes of the latest spans that meet the conditions, ordered
+    by key. The server looks at spans as QueryAgentSpans does.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for an invalid `query` and a negative
     `limit` or `offset`, and PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is
@@ -77,13 +77,13 @@ class AgentSpanServiceAsyncStub(AgentSpanServiceStub):
     10,000 spans, and for about two seconds; where more may match, the header
     `x-total-is-lower-bound` is `true`.
 
-    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for an invalid `query`, a negative `limit`
-    or `offset`, and for `group_by`, which is not served; and PERMISSION_DENIED
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for an invalid `query`, a negative
+    `limit` or `offset`, and for `group_by`, which is not served; and PERMISSION_DENIED
     (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is not the project of the key.
     """
     GetCustomAttributesSchema: _aio.UnaryUnaryMultiCallable[_agent_span_service_pb2.GetCustomAttributesSchemaRequest, _agent_span_service_pb2.GetCustomAttributesSchemaResponse]  # type: ignore[assignment]
-    """Lists the keys of the custom attributes of the latest spans that meet the conditions, ordered by
-    key. The server looks at spans as QueryAgentSpans does.
+    """Lists the keys of the custom attributes of the latest spans that meet the conditions, ordered
+    by key. The server looks at spans as QueryAgentSpans does.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for an invalid `query` and a negative
     `limit` or `offset`, and PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is
@@ -117,8 +117,8 @@ class AgentSpanServiceServicer(metaclass=_abc_1.ABCMeta):
         10,000 spans, and for about two seconds; where more may match, the header
         `x-total-is-lower-bound` is `true`.
 
-        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for an invalid `query`, a negative `limit`
-        or `offset`, and for `group_by`, which is not served; and PERMISSION_DENIED
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for an invalid `query`, a negative
+        `limit` or `offset`, and for `group_by`, which is not served; and PERMISSION_DENIED
         (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is not the project of the key.
         """
 
@@ -128,8 +128,8 @@ class AgentSpanServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _agent_span_service_pb2.GetCustomAttributesSchemaRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_agent_span_service_pb2.GetCustomAttributesSchemaResponse, _abc.Awaitable[_agent_span_service_pb2.GetCustomAttributesSchemaResponse]]:
-        """Lists the keys of the custom attributes of the latest spans that meet the conditions, ordered by
-        key. The server looks at spans as QueryAgentSpans does.
+        """Lists the keys of the custom attributes of the latest spans that meet the conditions, ordered
+        by key. The server looks at spans as QueryAgentSpans does.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for an invalid `query` and a negative
         `limit` or `offset`, and PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is
