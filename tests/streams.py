@@ -146,6 +146,8 @@ def _http(client: HttpClient, method: str, request: Message, key: str) -> Iterat
                 data = json.loads(line)
                 if "error" in data:
                     raise error_from_json(data["error"])
+                if data.keys() == {"result"}:  # grpc-gateway
+                    data = data["result"]
                 yield json_format.ParseDict(data, response_class(descriptor)())
 
         yield responses()

@@ -1,6 +1,6 @@
 """Runs the conformance suite of Connect against this server's layer: `make test-conformance`.
 
-It builds the suite's runner, which is a Go program, and gives it a server (`server.py`) to start.
+It builds the suite's runner, which is a Go program, and starts the server (`server.py`).
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -43,13 +45,30 @@ def main(arguments: list[str]) -> int:
             ["protoc", f"-I{protos}", f"-I{WELL_KNOWN}", f"--python_out={generated}", *files]
         ):
             sys.exit("the suite's proto files cannot be compiled")
-        server = (sys.executable, "-m", "tests.conformance.server")
         config = ROOT / "tests" / "conformance" / "config.yaml"
         options = ("--mode", "server", "--conf", str(config), *arguments)
-        command = (str(runner), *options, "--", *server)
-        path = os.pathsep.join([generated, str(ROOT / "src"), str(ROOT)])
-        environment = {**os.environ, "PYTHONPATH": path}
-        return subprocess.run(command, cwd=ROOT, env=environment).returncode
+        with _server(generated) as address:
+            return subprocess.run((str(runner), *options, "--", *address), cwd=ROOT).returncode
+
+
+@contextmanager
+def _server(generated: str) -> Iterator[tuple[str, ...]]:
+    """A command that looks to the suite like a server: it writes the address of one that runs.
+
+    The suite waits 10 seconds for a server to start. Python needs longer on a busy machine.
+    """
+    path = os.pathsep.join([generated, str(ROOT / "src"), str(ROOT)])
+    command = (sys.executable, "-m", "tests.conformance.server")
+    environment = {**os.environ, "PYTHONPATH": path}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE) as server:
+        try:
+            assert server.stdout is not None
+            size = server.stdout.read(4)
+            answer = Path(generated) / "answer"
+            answer.write_bytes(size + server.stdout.read(int.from_bytes(size)))
+            yield ("sh", "-c", 'cat "$1" && exec sleep 3600', "server", str(answer))
+        finally:
+            server.kill()
 
 
 if __name__ == "__main__":

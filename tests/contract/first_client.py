@@ -76,6 +76,15 @@ def method_of(name: str) -> MethodDescriptor:
     return POOL.FindServiceByName(service).methods_by_name[method]
 
 
+def has_field(name: str) -> bool:
+    """Whether the first contract has a field, by its full name."""
+    try:
+        POOL.FindFieldByName(name)
+    except KeyError:
+        return False
+    return True
+
+
 def read(name: str, data: bytes) -> Message:
     """An answer as the client of then reads it."""
     return GetMessageClass(method_of(name).output_type).FromString(data)

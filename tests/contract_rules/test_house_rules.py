@@ -20,9 +20,12 @@ from google.protobuf.descriptor_pb2 import (
 )
 
 from spanloom.v1 import access_pb2, error_reason_pb2
+from tests.contract import first_client
 from tools.api_docs import NATIVE, PACKAGE
+from tools.contract import PROTO
 
 Field = FieldDescriptorProto
+BEHAVIORS = {FieldBehavior.REQUIRED, FieldBehavior.OPTIONAL, FieldBehavior.OUTPUT_ONLY}
 TIMESTAMP, DURATION = ".google.protobuf.Timestamp", ".google.protobuf.Duration"
 # Words of other products, which the native services do without.
 FOREIGN = re.compile(r"(?i)\b(weave|wandb|wb|basalt|honeyhive|langfuse|log|slug|session)\b|\$")
@@ -150,6 +153,10 @@ def _text(comment: str) -> str:
     return " ".join(comment.split())
 
 
+def _behaviors(field: Field) -> list[FieldBehavior.ValueType]:
+    return list(field.options.Extensions[field_behavior])
+
+
 def _short(full_name: str) -> str:
     return full_name.removeprefix(f".{PACKAGE}.")
 
@@ -168,11 +175,24 @@ def test_the_native_services_are_there(contract: Contract) -> None:
 
 def test_every_field_of_a_request_says_whether_it_is_required(contract: Contract) -> None:
     requests = (method.proto.input_type for method in contract.native)
-    one_of = {FieldBehavior.REQUIRED, FieldBehavior.OPTIONAL, FieldBehavior.OUTPUT_ONLY}
     for name, field in contract.reachable(*requests):
-        behaviors = field.options.Extensions[field_behavior]
-        assert len(one_of.intersection(behaviors)) == 1, f"{name}.{field.name}"
+        behaviors = _behaviors(field)
+        assert len(BEHAVIORS.intersection(behaviors)) == 1, f"{name}.{field.name}"
         assert not (FieldBehavior.REQUIRED in behaviors and field.proto3_optional)
+
+
+def test_every_new_field_of_a_request_says_whether_it_is_required(contract: Contract) -> None:
+    """In services for programs of other products: what the first contract does not have."""
+    requests = (method.proto.input_type for method in contract.methods)
+    new = [
+        (f"{name}.{field.name}", field)
+        for name, field in contract.reachable(*requests)
+        if not first_client.has_field(f"{PACKAGE}.{name}.{field.name}")
+    ]
+    assert "CreateLogRequest.request_id" in {path for path, _ in new}
+    for path, field in new:
+        assert len(BEHAVIORS.intersection(_behaviors(field))) == 1, path
+        assert not re.search(r"\bRequired\.|Optional\.", contract.comments[path]), path
 
 
 def test_requirements_are_stated_once(contract: Contract) -> None:
@@ -361,6 +381,14 @@ def test_clients_of_a_service_know_the_reasons(contract: Contract) -> None:
     """Reflection and generated clients have what a service file imports."""
     file = "spanloom/v1/error_reason.proto"
     assert any(file in f.dependency for f in contract.files if f.service)
+
+
+def test_comments_have_at_most_100_columns() -> None:
+    comments = re.findall(
+        r"^ *//.*", "\n".join(f.read_text() for f in PROTO.rglob("*.proto")), re.M
+    )
+    assert comments
+    assert [comment for comment in comments if len(comment) > 100] == []
 
 
 def test_comments_are_american_english(contract: Contract) -> None:

@@ -15,8 +15,7 @@ import httpx
 import pytest
 
 from spanloom.server.ui.files import is_built
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.wheels import build, copy_of_sources
 
 
 @pytest.fixture(scope="module")
@@ -27,20 +26,7 @@ def wheel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     if not is_built():
         pytest.skip("the web page cannot be built here: make ui")
     source, out = (tmp_path_factory.mktemp(name) for name in ("source", "wheel"))
-    listed = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    names = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True).stdout
-    copied = ("tar", "--create", "--null", "--files-from=-")
-    packed = subprocess.run(copied, cwd=ROOT, check=True, input=names, capture_output=True).stdout
-    subprocess.run(("tar", "--extract"), cwd=source, check=True, input=packed)
-    uv = Path(sysconfig.get_path("scripts")) / "uv"
-    subprocess.run(
-        (uv, "build", "--quiet", "--wheel", "--out-dir", out),
-        cwd=source,
-        check=True,
-        env={**os.environ, "SETUPTOOLS_SCM_PRETEND_VERSION": "0.0.1"},
-    )
-    (found,) = out.glob("*.whl")
-    return found
+    return build(copy_of_sources(source), out)
 
 
 def test_it_holds_the_page_and_the_licences_of_its_libraries(wheel: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from spanloom.server.http import docs_page
 from tests.servers import LiveServer
 from tests.toolchains import need
+from tests.wheels import ROOT, build, copy_of_sources
 from tools import docs_page as tool
 
 pytestmark = pytest.mark.polyglot
@@ -61,18 +61,10 @@ def test_the_page_shows_the_api_without_a_network(
 
 
 def test_the_wheel_has_the_page_and_its_licenses(swagger_ui: Path, tmp_path: Path) -> None:
-    root = Path(tool.__file__).parent.parent
-    tree = tmp_path / "tree"
-    shutil.copytree(root / "src", tree / "src")
-    for name in ("pyproject.toml", "README.md", ".gitignore"):
-        shutil.copy(root / name, tree / name)
-    target = tree / tool.TARGET.relative_to(root)
+    source, out = tmp_path / "source", tmp_path / "wheel"
+    source.mkdir()
+    target = copy_of_sources(source) / tool.TARGET.relative_to(ROOT)
     shutil.copytree(swagger_ui, target, dirs_exist_ok=True)
-    subprocess.run(
-        (sys.executable, "-m", "uv", "build", "--quiet", "--wheel", "--out-dir", tmp_path, tree),
-        check=True,
-        timeout=300,
-    )
-    [wheel] = tmp_path.glob("*.whl")
+    wheel = build(source, out)
     names = zipfile.ZipFile(wheel).namelist()
     assert {f"spanloom/server/http/swagger_ui/{name}" for name in tool.FILES} <= set(names)

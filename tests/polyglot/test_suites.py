@@ -25,10 +25,8 @@ SECONDS = 90
 
 
 def test_connect_as_its_conformance_suite_knows_it() -> None:
-    """Twice if need be: in the cases of its group Timeouts, the suite's client stops to read when
-    its deadline passes, and on a busy machine that is in the middle of the server's error."""
     need("go")
-    assert conformance([]) == 0 or conformance([]) == 0
+    assert conformance([]) == 0
 
 
 def test_schemathesis_finds_nothing(live: LiveServer, tmp_path: Path) -> None:

@@ -86,6 +86,11 @@ def test_reflection_names_and_describes_every_service(server: LiveServer, probes
         files = ask(file_containing_symbol=service).file_descriptor_response.file_descriptor_proto
         name = service.rpartition(".")[2].encode()
         assert any(name in file for file in files)
+    for symbol in ("spanloom.v1.SpanService.GetSpan", "spanloom.v1.Span.name"):
+        files = ask(file_containing_symbol=symbol).file_descriptor_response.file_descriptor_proto
+        assert files, symbol
+    unknown = ask(file_containing_symbol="spanloom.v1.SpanService.GetNothing").error_response
+    assert unknown.error_code == grpc.StatusCode.NOT_FOUND.value[0]
 
 
 def test_health_follows_the_database(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

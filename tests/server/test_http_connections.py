@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import re
 import socket
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from spanloom.server.http.connect import CONNECT
+from spanloom.server.http.joined import JoinedTransport
 from spanloom.server.http.protocol import HttpProtocol
 from tests.servers import LiveServer
 
@@ -36,6 +39,55 @@ def test_small_answers_do_not_wait_for_an_acknowledgement(
         address = server.running.http_address
         assert httpx.get(f"http://{address}/v1/traces", trust_env=False).status_code == 401
     assert [bool(option) for option in options] == [True]
+
+
+class Writes:
+    """A transport that keeps what is written."""
+
+    def __init__(self) -> None:
+        self.writes: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.writes.append(data)
+
+    def close(self) -> None:
+        self.writes.append(b"closed")
+
+
+def test_the_head_of_an_answer_and_its_body_are_one_write() -> None:
+    """Else a client whose deadline passes between the two reports a broken answer."""
+    writes = Writes()
+    head = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"
+
+    async def answer() -> None:
+        joined = JoinedTransport(cast(Any, writes), asyncio.get_running_loop())
+        joined.write(head)
+        joined.write(b"{}")
+        await asyncio.sleep(0)
+
+    asyncio.run(answer())
+    assert writes.writes == [head + b"{}"]
+
+
+def test_a_head_is_sent_even_if_no_body_comes() -> None:
+    writes = Writes()
+    head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+
+    async def answer() -> None:
+        joined = JoinedTransport(cast(Any, writes), asyncio.get_running_loop())
+        joined.write(head)
+        await asyncio.sleep(0)
+        assert writes.writes == [head]
+        joined.write(head)
+        joined.close()
+
+    asyncio.run(answer())
+    assert writes.writes == [head, head, b"closed"]
+
+
+def test_connect_clients_see_their_deadline_pass_before_the_server_does() -> None:
+    """They round it down to milliseconds."""
+    assert CONNECT.time_left({"connect-timeout-ms": "99"}) == 0.1
 
 
 def test_uvicorn_has_the_methods_that_are_overridden() -> None:

@@ -127,6 +127,8 @@ class RunService:
     ) -> pb.CompareRunsResponse:
         project = call.project()
         function = aggregation(request.aggregate_function)
+        if not request.old_run_id:
+            raise invalid_field("old_run_id", "is required")
         new = await self._found(project, "new_run_id", request.new_run_id)
         old = await self._found(project, "old_run_id", request.old_run_id)
         of_old, of_new = await self._events(project, old), await self._events(project, new)

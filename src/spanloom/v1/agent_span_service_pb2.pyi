@@ -32,8 +32,8 @@ class GetConversationSpansRequest(_message.Message):
     STARTED_BEFORE_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
     """The name of the project, or `entity/project`, of which the whole or the last part is the name.
-    Required. A project key accepts only its own project; an instance key accepts any. If the
-    header `x-spanloom-project` is set, it must name the same project.
+    A project key accepts only its own project; an instance key accepts any. If the header
+    `x-spanloom-project` is set, it must name the same project.
     """
     @_builtins.property
     def conversation_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -280,8 +280,8 @@ class QueryAgentSpansRequest(_message.Message):
     INSIGHT_FILTERS_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
     """The name of the project, or `entity/project`, of which the whole or the last part is the name.
-    Required. A project key accepts only its own project; an instance key accepts any. If the
-    header `x-spanloom-project` is set, it must name the same project.
+    A project key accepts only its own project; an instance key accepts any. If the header
+    `x-spanloom-project` is set, it must name the same project.
     """
     limit: _builtins.int
     """The maximum number of spans in the page, 1 to 1,000. 0 means 100."""
@@ -629,8 +629,8 @@ class GetCustomAttributesSchemaRequest(_message.Message):
     STARTED_BEFORE_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
     """The name of the project, or `entity/project`, of which the whole or the last part is the name.
-    Required. A project key accepts only its own project; an instance key accepts any. If the
-    header `x-spanloom-project` is set, it must name the same project.
+    A project key accepts only its own project; an instance key accepts any. If the header
+    `x-spanloom-project` is set, it must name the same project.
     """
     limit: _builtins.int
     """The maximum number of keys in the page, 1 to 1,000. 0 means 100."""

@@ -130,12 +130,16 @@ class TailChatRequest(_message.Message):
     the changes that are stored after the call.
     """
     include_requested_tool_calls: _builtins.bool
-    """See ListChatMessagesRequest."""
+    """Whether to also return tool calls that occur only in a model's response, and to place each tool
+    call after the model call that requested it.
+    """
     text_limit: _builtins.int
-    """See ListChatMessagesRequest."""
+    """The length above which a string is shortened to this length, in Unicode code points, 0 or more.
+    0 means that strings are shortened only to keep the response below 3 MiB.
+    """
     @_builtins.property
     def kinds(self) -> _containers.RepeatedScalarFieldContainer[_chat_pb2.ChatMessageKind.ValueType]:
-        """See ListChatMessagesRequest."""
+        """The kinds of messages to return. If empty, all kinds are returned."""
 
     def __init__(
         self,

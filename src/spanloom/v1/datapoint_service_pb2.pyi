@@ -413,7 +413,7 @@ class GetDatapointRequest(_message.Message):
 
     ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """The datapoint's id. Required."""
+    """The datapoint's id."""
     def __init__(
         self,
         *,
@@ -466,7 +466,7 @@ class UpdateDatapointRequest(_message.Message):
     LINKED_DATASETS_FIELD_NUMBER: _builtins.int
     LINKED_EVALS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """The datapoint's id. Required."""
+    """The datapoint's id."""
     linked_event: _builtins.str
     """Replaces the event."""
     @_builtins.property
@@ -579,7 +579,7 @@ class DeleteDatapointRequest(_message.Message):
 
     ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """The datapoint's id. Required."""
+    """The datapoint's id."""
     def __init__(
         self,
         *,

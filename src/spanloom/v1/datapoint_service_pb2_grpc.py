@@ -80,8 +80,8 @@ class DatapointServiceServicer:
     """
 
     def CreateDatapoint(self, request, context):
-        """Creates a datapoint, or replaces the datapoint with this id. It is durable when the call returns.
-        A retry is safe if the datapoint has an id.
+        """Creates a datapoint, or replaces the datapoint with this id. It is durable when the call
+        returns. A retry is safe if the datapoint has an id.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
         """

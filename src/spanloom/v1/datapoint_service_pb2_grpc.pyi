@@ -39,8 +39,8 @@ class DatapointServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> DatapointServiceAsyncStub: ...
     CreateDatapoint: _grpc.UnaryUnaryMultiCallable[_datapoint_service_pb2.CreateDatapointRequest, _datapoint_service_pb2.CreateDatapointResponse]
-    """Creates a datapoint, or replaces the datapoint with this id. It is durable when the call returns.
-    A retry is safe if the datapoint has an id.
+    """Creates a datapoint, or replaces the datapoint with this id. It is durable when the call
+    returns. A retry is safe if the datapoint has an id.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
     """
@@ -83,8 +83,8 @@ class DatapointServiceAsyncStub(DatapointServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateDatapoint: _aio.UnaryUnaryMultiCallable[_datapoint_service_pb2.CreateDatapointRequest, _datapoint_service_pb2.CreateDatapointResponse]  # type: ignore[assignment]
-    """Creates a datapoint, or replaces the datapoint with this id. It is durable when the call returns.
-    A retry is safe if the datapoint has an id.
+    """Creates a datapoint, or replaces the datapoint with this id. It is durable when the call
+    returns. A retry is safe if the datapoint has an id.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
     """
@@ -130,8 +130,8 @@ class DatapointServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _datapoint_service_pb2.CreateDatapointRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_datapoint_service_pb2.CreateDatapointResponse, _abc.Awaitable[_datapoint_service_pb2.CreateDatapointResponse]]:
-        """Creates a datapoint, or replaces the datapoint with this id. It is durable when the call returns.
-        A retry is safe if the datapoint has an id.
+        """Creates a datapoint, or replaces the datapoint with this id. It is durable when the call
+        returns. A retry is safe if the datapoint has an id.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
         """

@@ -103,8 +103,8 @@ class Event(_message.Message):
 
     @_builtins.property
     def config(self) -> _struct_pb2.Struct:
-        """The configuration of the work: model, provider, hyperparameters, template. `model` and `provider`
-        are filled in where the span has them and the client did not send them here.
+        """The configuration of the work: model, provider, hyperparameters, template. `model` and
+        `provider` are filled in where the span has them and the client did not send them here.
         """
 
     @_builtins.property
@@ -118,8 +118,8 @@ class Event(_message.Message):
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
         """Arbitrary data. The totals of the session are sums over `cost` (US dollars), `prompt_tokens`
-        and `completion_tokens`. These, `total_tokens` and `agent_name` are filled in where the span has
-        them and the client did not send them here.
+        and `completion_tokens`. These, `total_tokens` and `agent_name` are filled in where the span
+        has them and the client did not send them here.
         """
 
     @_builtins.property

@@ -23,6 +23,7 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from spanloom.v1 import access_pb2 as spanloom_dot_v1_dot_access__pb2
@@ -31,7 +32,7 @@ from spanloom.v1 import model_event_pb2 as spanloom_dot_v1_dot_model__event__pb2
 from spanloom.v1 import session_pb2 as spanloom_dot_v1_dot_session__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fspanloom/v1/event_service.proto\x12\x0bspanloom.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18spanloom/v1/access.proto\x1a\x17spanloom/v1/event.proto\x1a\x1dspanloom/v1/model_event.proto\x1a\x19spanloom/v1/session.proto\"\xcf\x02\n\x17\x43reateEventBatchRequest\x12\"\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x12.spanloom.v1.Event\x12\x31\n\x11is_single_session\x18\x02 \x01(\x08H\x00R\x11is_single_session\x88\x01\x01\x12/\n\x0esingle_session\x18\x03 \x01(\x08\x42\x02\x18\x01H\x01R\x0esingle_session\x88\x01\x01\x12N\n\x12session_properties\x18\x04 \x01(\x0b\x32\x1e.spanloom.v1.SessionPropertiesR\x12session_properties\x12\x33\n\x07session\x18\x05 \x01(\x0b\x32\x1e.spanloom.v1.SessionPropertiesB\x02\x18\x01\x42\x14\n\x12_is_single_sessionB\x11\n\x0f_single_session\"m\n\x18\x43reateEventBatchResponse\x12\x1c\n\tevent_ids\x18\x01 \x03(\tR\tevent_ids\x12\x1e\n\nsession_id\x18\x02 \x01(\tR\nsession_id\x12\x13\n\x07success\x18\x03 \x01(\x08\x42\x02\x18\x01\"7\n\x12\x43reateEventRequest\x12!\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.spanloom.v1.Event\"F\n\x13\x43reateEventResponse\x12\x1a\n\x08\x65vent_id\x18\x01 \x01(\tR\x08\x65vent_id\x12\x13\n\x07success\x18\x02 \x01(\x08\x42\x02\x18\x01\"I\n\x0fGetEventRequest\x12\x1a\n\x08\x65vent_id\x18\x01 \x01(\tR\x08\x65vent_id\x12\x1a\n\x08trace_id\x18\x02 \x01(\tR\x08trace_id\"5\n\x10GetEventResponse\x12!\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.spanloom.v1.Event\"\xfd\x01\n\x13\x45xportEventsRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12)\n\x07\x66ilters\x18\x02 \x03(\x0b\x32\x18.spanloom.v1.EventFilter\x12*\n\ndate_range\x18\x03 \x01(\x0b\x32\x16.spanloom.v1.DateRange\x12\r\n\x05limit\x18\x04 \x01(\x05\x12\x0c\n\x04page\x18\x05 \x01(\x05\x12\x13\n\x0bprojections\x18\x06 \x03(\t\x12$\n\revaluation_id\x18\x07 \x01(\tR\revaluation_id\x12&\n\x0cignore_order\x18\x08 \x01(\x08\x42\x02\x18\x01R\x0cignore_order\"c\n\x14\x45xportEventsResponse\x12\"\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x12.spanloom.v1.Event\x12\x14\n\x0ctotal_events\x18\x02 \x01(\x05\x12\x11\n\x05\x63ount\x18\x03 \x01(\x05\x42\x02\x18\x01\"T\n\x17\x43reateModelEventRequest\x12\x39\n\x0bmodel_event\x18\x01 \x01(\x0b\x32\x17.spanloom.v1.ModelEventR\x0bmodel_event\"K\n\x18\x43reateModelEventResponse\x12\x1a\n\x08\x65vent_id\x18\x01 \x01(\tR\x08\x65vent_id\x12\x13\n\x07success\x18\x02 \x01(\x08\x42\x02\x18\x01\"\xed\x02\n\x1c\x43reateModelEventBatchRequest\x12;\n\x0cmodel_events\x18\x01 \x03(\x0b\x32\x17.spanloom.v1.ModelEventR\x0cmodel_events\x12\x31\n\x11is_single_session\x18\x02 \x01(\x08H\x00R\x11is_single_session\x88\x01\x01\x12/\n\x0esingle_session\x18\x03 \x01(\x08\x42\x02\x18\x01H\x01R\x0esingle_session\x88\x01\x01\x12N\n\x12session_properties\x18\x04 \x01(\x0b\x32\x1e.spanloom.v1.SessionPropertiesR\x12session_properties\x12\x33\n\x07session\x18\x05 \x01(\x0b\x32\x1e.spanloom.v1.SessionPropertiesB\x02\x18\x01\x42\x14\n\x12_is_single_sessionB\x11\n\x0f_single_session\"r\n\x1d\x43reateModelEventBatchResponse\x12\x1c\n\tevent_ids\x18\x01 \x03(\tR\tevent_ids\x12\x1e\n\nsession_id\x18\x02 \x01(\tR\nsession_id\x12\x13\n\x07success\x18\x03 \x01(\x08\x42\x02\x18\x01\"\x97\x05\n\x12UpdateEventRequest\x12\x1a\n\x08\x65vent_id\x18\x01 \x01(\tR\x08\x65vent_id\x12\x0f\n\x07project\x18\x02 \x01(\t\x12)\n\x08metadata\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12(\n\x07metrics\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12)\n\x08\x66\x65\x65\x64\x62\x61\x63k\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\'\n\x06\x63onfig\x18\x06 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x41\n\x0fuser_properties\x18\x07 \x01(\x0b\x32\x17.google.protobuf.StructR\x0fuser_properties\x12\'\n\x07outputs\x18\x08 \x01(\x0b\x32\x16.google.protobuf.Value\x12\'\n\x06inputs\x18\t \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x12\n\x05\x65rror\x18\n \x01(\tH\x00\x88\x01\x01\x12#\n\nevent_name\x18\x0b \x01(\tH\x01R\nevent_name\x88\x01\x01\x12#\n\nstart_time\x18\x0c \x01(\x01H\x02R\nstart_time\x88\x01\x01\x12\x1f\n\x08\x65nd_time\x18\r \x01(\x01H\x03R\x08\x65nd_time\x88\x01\x01\x12\x15\n\x08\x64uration\x18\x0e \x01(\x01H\x04\x88\x01\x01\x12\"\n\x0c\x63hildren_ids\x18\x0f \x03(\tR\x0c\x63hildren_ids\x12\x1a\n\x08trace_id\x18\x10 \x01(\tR\x08trace_idB\x08\n\x06_errorB\r\n\x0b_event_nameB\r\n\x0b_start_timeB\x0b\n\t_end_timeB\x0b\n\t_duration\"*\n\x13UpdateEventResponse\x12\x13\n\x07success\x18\x01 \x01(\x08\x42\x02\x18\x01\"L\n\x12\x44\x65leteEventRequest\x12\x1a\n\x08\x65vent_id\x18\x01 \x01(\tR\x08\x65vent_id\x12\x1a\n\x08trace_id\x18\x02 \x01(\tR\x08trace_id\";\n\x13\x44\x65leteEventResponse\x12\x13\n\x07success\x18\x01 \x01(\x08\x42\x02\x18\x01\x12\x0f\n\x07\x64\x65leted\x18\x02 \x01(\t\"\xe8\x01\n\x13SearchEventsRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12)\n\x07\x66ilters\x18\x02 \x03(\x0b\x32\x18.spanloom.v1.EventFilter\x12*\n\ndate_range\x18\x03 \x01(\x0b\x32\x16.spanloom.v1.DateRange\x12\r\n\x05limit\x18\x04 \x01(\x05\x12\x0c\n\x04page\x18\x05 \x01(\x05\x12&\n\x0cignore_order\x18\x06 \x01(\x08\x42\x02\x18\x01R\x0cignore_order\x12$\n\revaluation_id\x18\x07 \x01(\tR\revaluation_id\"I\n\x14SearchEventsResponse\x12\"\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x12.spanloom.v1.Event\x12\r\n\x05\x63ount\x18\x02 \x01(\x05\"\xe1\x01\n\x11ListEventsRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0f\n\x07\x66ilters\x18\x02 \x01(\t\x12*\n\ndate_range\x18\x03 \x01(\x0b\x32\x16.spanloom.v1.DateRange\x12\r\n\x05limit\x18\x04 \x01(\x05\x12\x0c\n\x04page\x18\x05 \x01(\x05\x12\x13\n\x0bprojections\x18\x06 \x03(\t\x12$\n\revaluation_id\x18\x07 \x01(\tR\revaluation_id\x12&\n\x0cignore_order\x18\x08 \x01(\x08\x42\x02\x18\x01R\x0cignore_order\"a\n\x12ListEventsResponse\x12\"\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x12.spanloom.v1.Event\x12\x14\n\x0ctotal_events\x18\x02 \x01(\x05\x12\x11\n\x05\x63ount\x18\x03 \x01(\x05\x42\x02\x18\x01\"\xb8\x01\n\x13StreamEventsRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12)\n\x07\x66ilters\x18\x02 \x03(\x0b\x32\x18.spanloom.v1.EventFilter\x12*\n\ndate_range\x18\x03 \x01(\x0b\x32\x16.spanloom.v1.DateRange\x12\x13\n\x0bprojections\x18\x04 \x03(\t\x12$\n\revaluation_id\x18\x05 \x01(\tR\revaluation_id\"9\n\x14StreamEventsResponse\x12!\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.spanloom.v1.Event\"{\n\x16GetEventsSchemaRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12*\n\ndate_range\x18\x02 \x01(\x0b\x32\x16.spanloom.v1.DateRange\x12$\n\revaluation_id\x18\x03 \x01(\tR\revaluation_id\"\x89\x01\n\x17GetEventsSchemaResponse\x12-\n\x06\x66ields\x18\x01 \x03(\x0b\x32\x1d.spanloom.v1.EventSchemaField\x12\x10\n\x08\x64\x61tasets\x18\x02 \x03(\t\x12-\n\x08mappings\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructB\x02\x18\x01\"@\n\x10\x45ventSchemaField\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1e\n\nevent_type\x18\x02 \x01(\tR\nevent_type\"\xfe\x01\n\x15GetEventsChartRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0f\n\x07\x66ilters\x18\x02 \x01(\t\x12*\n\ndate_range\x18\x03 \x01(\x0b\x32\x16.spanloom.v1.DateRange\x12\x0e\n\x06metric\x18\x04 \x01(\t\x12\x10\n\x08group_by\x18\x05 \x01(\t\x12\x0e\n\x06\x62ucket\x18\x06 \x01(\t\x12\x13\n\x0b\x61ggregation\x18\x07 \x01(\t\x12$\n\revaluation_id\x18\x08 \x01(\tR\revaluation_id\x12*\n\x10only_experiments\x18\t \x01(\x08R\x10only_experiments\"]\n\x16GetEventsChartResponse\x12-\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1d.spanloom.v1.EventsChartPoint\x12\x14\n\x0ctotal_events\x18\x02 \x01(\x05\"z\n\x10\x45ventsChartPoint\x12*\n\x06\x62ucket\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05group\x18\x02 \x01(\t\x12\x12\n\x05value\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\r\n\x05\x63ount\x18\x04 \x01(\x05\x42\x08\n\x06_value2\xe4\r\n\x0c\x45ventService\x12\x96\x01\n\x10\x43reateEventBatch\x12$.spanloom.v1.CreateEventBatchRequest\x1a%.spanloom.v1.CreateEventBatchResponse\"5\x82\xd3\xe4\x93\x02)\"\r/events/batch:\x01*Z\x15\"\x10/v1/events/batch:\x01*\xc8\xba\x85\xa5\n\x01\x12\x7f\n\x0b\x43reateEvent\x12\x1f.spanloom.v1.CreateEventRequest\x1a .spanloom.v1.CreateEventResponse\"-\x82\xd3\xe4\x93\x02!\"\x07/events:\x01*Z\x13\"\n/v1/events:\x05\x65vent\xc8\xba\x85\xa5\n\x01\x12\x7f\n\x10\x43reateModelEvent\x12$.spanloom.v1.CreateModelEventRequest\x1a%.spanloom.v1.CreateModelEventResponse\"\x1e\x82\xd3\xe4\x93\x02\x12\"\r/events/model:\x01*\xc8\xba\x85\xa5\n\x01\x12\x94\x01\n\x15\x43reateModelEventBatch\x12).spanloom.v1.CreateModelEventBatchRequest\x1a*.spanloom.v1.CreateModelEventBatchResponse\"$\x82\xd3\xe4\x93\x02\x18\"\x13/events/model/batch:\x01*\xc8\xba\x85\xa5\n\x01\x12\x89\x01\n\x0bUpdateEvent\x12\x1f.spanloom.v1.UpdateEventRequest\x1a .spanloom.v1.UpdateEventResponse\"7\x90\x02\x02\x82\xd3\xe4\x93\x02(\x1a\x07/events:\x01*Z\x1a\x1a\x15/v1/events/{event_id}:\x01*\xc8\xba\x85\xa5\n\x01\x12\x8e\x01\n\x0b\x44\x65leteEvent\x12\x1f.spanloom.v1.DeleteEventRequest\x1a .spanloom.v1.DeleteEventResponse\"<\x90\x02\x02\x82\xd3\xe4\x93\x02-*\x15/v1/events/{event_id}Z\x14*\x12/events/{event_id}\xc8\xba\x85\xa5\n\x03\x12o\n\x08GetEvent\x12\x1c.spanloom.v1.GetEventRequest\x1a\x1d.spanloom.v1.GetEventResponse\"&\x90\x02\x01\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/events/{event_id}\xc8\xba\x85\xa5\n\x02\x12\x8f\x01\n\x0c\x45xportEvents\x12 .spanloom.v1.ExportEventsRequest\x1a!.spanloom.v1.ExportEventsResponse\":\x90\x02\x01\x82\xd3\xe4\x93\x02+\"\x0e/events/export:\x01*Z\x16\"\x11/v1/events/export:\x01*\xc8\xba\x85\xa5\n\x02\x12z\n\x0cSearchEvents\x12 .spanloom.v1.SearchEventsRequest\x1a!.spanloom.v1.SearchEventsResponse\"%\x90\x02\x01\x82\xd3\xe4\x93\x02\x16\"\x11/v1/events/search:\x01*\xc8\xba\x85\xa5\n\x02\x12u\n\nListEvents\x12\x1e.spanloom.v1.ListEventsRequest\x1a\x1f.spanloom.v1.ListEventsResponse\"&\x90\x02\x01\x82\xd3\xe4\x93\x02\x17\x12\n/v1/eventsZ\t\x12\x07/events\xc8\xba\x85\xa5\n\x02\x12|\n\x0cStreamEvents\x12 .spanloom.v1.StreamEventsRequest\x1a!.spanloom.v1.StreamEventsResponse\"%\x90\x02\x01\x82\xd3\xe4\x93\x02\x16\"\x11/v1/events/stream:\x01*\xc8\xba\x85\xa5\n\x02\x30\x01\x12\x80\x01\n\x0fGetEventsSchema\x12#.spanloom.v1.GetEventsSchemaRequest\x1a$.spanloom.v1.GetEventsSchemaResponse\"\"\x90\x02\x01\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/events/schema\xc8\xba\x85\xa5\n\x02\x12\x8d\x01\n\x0eGetEventsChart\x12\".spanloom.v1.GetEventsChartRequest\x1a#.spanloom.v1.GetEventsChartResponse\"2\x90\x02\x01\x82\xd3\xe4\x93\x02#\x12\r/events/chartZ\x12\x12\x10/v1/events/chart\xc8\xba\x85\xa5\n\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fspanloom/v1/event_service.proto\x12\x0bspanloom.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18spanloom/v1/access.proto\x1a\x17spanloom/v1/event.proto\x1a\x1dspanloom/v1/model_event.proto\x1a\x19spanloom/v1/session.proto\"\xcf\x02\n\x17\x43reateEventBatchRequest\x12\"\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x12.spanloom.v1.Event\x12\x31\n\x11is_single_session\x18\x02 \x01(\x08H\x00R\x11is_single_session\x88\x01\x01\x12/\n\x0esingle_session\x18\x03 \x01(\x08\x42\x02\x18\x01H\x01R\x0esingle_session\x88\x01\x01\x12N\n\x12session_properties\x18\x04 \x01(\x0b\x32\x1e.spanloom.v1.SessionPropertiesR\x12session_properties\x12\x33\n\x07session\x18\x05 \x01(\x0b\x32\x1e.spanloom.v1.SessionPropertiesB\x02\x18\x01\x42\x14\n\x12_is_single_sessionB\x11\n\x0f_single_session\"m\n\x18\x43reateEventBatchResponse\x12\x1c\n\tevent_ids\x18\x01 \x03(\tR\tevent_ids\x12\x1e\n\nsession_id\x18\x02 \x01(\tR\nsession_id\x12\x13\n\x07success\x18\x03 \x01(\x08\x42\x02\x18\x01\"7\n\x12\x43reateEventRequest\x12!\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.spanloom.v1.Event\"F\n\x13\x43reateEventResponse\x12\x1a\n\x08\x65vent_id\x18\x01 \x01(\tR\x08\x65vent_id\x12\x13\n\x07success\x18\x02 \x01(\x08\x42\x02\x18\x01\"O\n\x0fGetEventRequest\x12\x1a\n\x08\x65vent_id\x18\x01 \x01(\tR\x08\x65vent_id\x12 \n\x08trace_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01R\x08trace_id\"5\n\x10GetEventResponse\x12!\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.spanloom.v1.Event\"\xfd\x01\n\x13\x45xportEventsRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12)\n\x07\x66ilters\x18\x02 \x03(\x0b\x32\x18.spanloom.v1.EventFilter\x12*\n\ndate_range\x18\x03 \x01(\x0b\x32\x16.spanloom.v1.DateRange\x12\r\n\x05limit\x18\x04 \x01(\x05\x12\x0c\n\x04page\x18\x05 \x01(\x05\x12\x13\n\x0bprojections\x18\x06 \x03(\t\x12$\n\revaluation_id\x18\x07 \x01(\tR\revaluation_id\x12&\n\x0cignore_order\x18\x08 \x01(\x08\x42\x02\x18\x01R\x0cignore_order\"c\n\x14\x45xportEventsResponse\x12\"\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x12.spanloom.v1.Event\x12\x14\n\x0ctotal_events\x18\x02 \x01(\x05\x12\x11\n\x05\x63ount\x18\x03 \x01(\x05\x42\x02\x18\x01\"T\n\x17\x43reateModelEventRequest\x12\x39\n\x0bmodel_event\x18\x01 \x01(\x0b\x32\x17.spanloom.v1.ModelEventR\x0bmodel_event\"K\n\x18\x43reateModelEventResponse\x12\x1a\n\x08\x65vent_id\x18\x01 \x01(\tR\x08\x65vent_id\x12\x13\n\x07success\x18\x02 \x01(\x08\x42\x02\x18\x01\"\xed\x02\n\x1c\x43reateModelEventBatchRequest\x12;\n\x0cmodel_events\x18\x01 \x03(\x0b\x32\x17.spanloom.v1.ModelEventR\x0cmodel_events\x12\x31\n\x11is_single_session\x18\x02 \x01(\x08H\x00R\x11is_single_session\x88\x01\x01\x12/\n\x0esingle_session\x18\x03 \x01(\x08\x42\x02\x18\x01H\x01R\x0esingle_session\x88\x01\x01\x12N\n\x12session_properties\x18\x04 \x01(\x0b\x32\x1e.spanloom.v1.SessionPropertiesR\x12session_properties\x12\x33\n\x07session\x18\x05 \x01(\x0b\x32\x1e.spanloom.v1.SessionPropertiesB\x02\x18\x01\x42\x14\n\x12_is_single_sessionB\x11\n\x0f_single_session\"r\n\x1d\x43reateModelEventBatchResponse\x12\x1c\n\tevent_ids\x18\x01 \x03(\tR\tevent_ids\x12\x1e\n\nsession_id\x18\x02 \x01(\tR\nsession_id\x12\x13\n\x07success\x18\x03 \x01(\x08\x42\x02\x18\x01\"\x9d\x05\n\x12UpdateEventRequest\x12\x1a\n\x08\x65vent_id\x18\x01 \x01(\tR\x08\x65vent_id\x12\x0f\n\x07project\x18\x02 \x01(\t\x12)\n\x08metadata\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12(\n\x07metrics\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12)\n\x08\x66\x65\x65\x64\x62\x61\x63k\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\'\n\x06\x63onfig\x18\x06 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x41\n\x0fuser_properties\x18\x07 \x01(\x0b\x32\x17.google.protobuf.StructR\x0fuser_properties\x12\'\n\x07outputs\x18\x08 \x01(\x0b\x32\x16.google.protobuf.Value\x12\'\n\x06inputs\x18\t \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x12\n\x05\x65rror\x18\n \x01(\tH\x00\x88\x01\x01\x12#\n\nevent_name\x18\x0b \x01(\tH\x01R\nevent_name\x88\x01\x01\x12#\n\nstart_time\x18\x0c \x01(\x01H\x02R\nstart_time\x88\x01\x01\x12\x1f\n\x08\x65nd_time\x18\r \x01(\x01H\x03R\x08\x65nd_time\x88\x01\x01\x12\x15\n\x08\x64uration\x18\x0e \x01(\x01H\x04\x88\x01\x01\x12\"\n\x0c\x63hildren_ids\x18\x0f \x03(\tR\x0c\x63hildren_ids\x12 \n\x08trace_id\x18\x10 \x01(\tB\x04\xe2\x41\x01\x01R\x08trace_idB\x08\n\x06_errorB\r\n\x0b_event_nameB\r\n\x0b_start_timeB\x0b\n\t_end_timeB\x0b\n\t_duration\"*\n\x13UpdateEventResponse\x12\x13\n\x07success\x18\x01 \x01(\x08\x42\x02\x18\x01\"R\n\x12\x44\x65leteEventRequest\x12\x1a\n\x08\x65vent_id\x18\x01 \x01(\tR\x08\x65vent_id\x12 \n\x08trace_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01R\x08trace_id\";\n\x13\x44\x65leteEventResponse\x12\x13\n\x07success\x18\x01 \x01(\x08\x42\x02\x18\x01\x12\x0f\n\x07\x64\x65leted\x18\x02 \x01(\t\"\xe8\x01\n\x13SearchEventsRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12)\n\x07\x66ilters\x18\x02 \x03(\x0b\x32\x18.spanloom.v1.EventFilter\x12*\n\ndate_range\x18\x03 \x01(\x0b\x32\x16.spanloom.v1.DateRange\x12\r\n\x05limit\x18\x04 \x01(\x05\x12\x0c\n\x04page\x18\x05 \x01(\x05\x12&\n\x0cignore_order\x18\x06 \x01(\x08\x42\x02\x18\x01R\x0cignore_order\x12$\n\revaluation_id\x18\x07 \x01(\tR\revaluation_id\"I\n\x14SearchEventsResponse\x12\"\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x12.spanloom.v1.Event\x12\r\n\x05\x63ount\x18\x02 \x01(\x05\"\xe1\x01\n\x11ListEventsRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0f\n\x07\x66ilters\x18\x02 \x01(\t\x12*\n\ndate_range\x18\x03 \x01(\x0b\x32\x16.spanloom.v1.DateRange\x12\r\n\x05limit\x18\x04 \x01(\x05\x12\x0c\n\x04page\x18\x05 \x01(\x05\x12\x13\n\x0bprojections\x18\x06 \x03(\t\x12$\n\revaluation_id\x18\x07 \x01(\tR\revaluation_id\x12&\n\x0cignore_order\x18\x08 \x01(\x08\x42\x02\x18\x01R\x0cignore_order\"a\n\x12ListEventsResponse\x12\"\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x12.spanloom.v1.Event\x12\x14\n\x0ctotal_events\x18\x02 \x01(\x05\x12\x11\n\x05\x63ount\x18\x03 \x01(\x05\x42\x02\x18\x01\"\xb8\x01\n\x13StreamEventsRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12)\n\x07\x66ilters\x18\x02 \x03(\x0b\x32\x18.spanloom.v1.EventFilter\x12*\n\ndate_range\x18\x03 \x01(\x0b\x32\x16.spanloom.v1.DateRange\x12\x13\n\x0bprojections\x18\x04 \x03(\t\x12$\n\revaluation_id\x18\x05 \x01(\tR\revaluation_id\"9\n\x14StreamEventsResponse\x12!\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.spanloom.v1.Event\"{\n\x16GetEventsSchemaRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12*\n\ndate_range\x18\x02 \x01(\x0b\x32\x16.spanloom.v1.DateRange\x12$\n\revaluation_id\x18\x03 \x01(\tR\revaluation_id\"\x89\x01\n\x17GetEventsSchemaResponse\x12-\n\x06\x66ields\x18\x01 \x03(\x0b\x32\x1d.spanloom.v1.EventSchemaField\x12\x10\n\x08\x64\x61tasets\x18\x02 \x03(\t\x12-\n\x08mappings\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructB\x02\x18\x01\"@\n\x10\x45ventSchemaField\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1e\n\nevent_type\x18\x02 \x01(\tR\nevent_type\"\xfe\x01\n\x15GetEventsChartRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0f\n\x07\x66ilters\x18\x02 \x01(\t\x12*\n\ndate_range\x18\x03 \x01(\x0b\x32\x16.spanloom.v1.DateRange\x12\x0e\n\x06metric\x18\x04 \x01(\t\x12\x10\n\x08group_by\x18\x05 \x01(\t\x12\x0e\n\x06\x62ucket\x18\x06 \x01(\t\x12\x13\n\x0b\x61ggregation\x18\x07 \x01(\t\x12$\n\revaluation_id\x18\x08 \x01(\tR\revaluation_id\x12*\n\x10only_experiments\x18\t \x01(\x08R\x10only_experiments\"]\n\x16GetEventsChartResponse\x12-\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1d.spanloom.v1.EventsChartPoint\x12\x14\n\x0ctotal_events\x18\x02 \x01(\x05\"z\n\x10\x45ventsChartPoint\x12*\n\x06\x62ucket\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05group\x18\x02 \x01(\t\x12\x12\n\x05value\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\r\n\x05\x63ount\x18\x04 \x01(\x05\x42\x08\n\x06_value2\xe4\r\n\x0c\x45ventService\x12\x96\x01\n\x10\x43reateEventBatch\x12$.spanloom.v1.CreateEventBatchRequest\x1a%.spanloom.v1.CreateEventBatchResponse\"5\x82\xd3\xe4\x93\x02)\"\r/events/batch:\x01*Z\x15\"\x10/v1/events/batch:\x01*\xc8\xba\x85\xa5\n\x01\x12\x7f\n\x0b\x43reateEvent\x12\x1f.spanloom.v1.CreateEventRequest\x1a .spanloom.v1.CreateEventResponse\"-\x82\xd3\xe4\x93\x02!\"\x07/events:\x01*Z\x13\"\n/v1/events:\x05\x65vent\xc8\xba\x85\xa5\n\x01\x12\x7f\n\x10\x43reateModelEvent\x12$.spanloom.v1.CreateModelEventRequest\x1a%.spanloom.v1.CreateModelEventResponse\"\x1e\x82\xd3\xe4\x93\x02\x12\"\r/events/model:\x01*\xc8\xba\x85\xa5\n\x01\x12\x94\x01\n\x15\x43reateModelEventBatch\x12).spanloom.v1.CreateModelEventBatchRequest\x1a*.spanloom.v1.CreateModelEventBatchResponse\"$\x82\xd3\xe4\x93\x02\x18\"\x13/events/model/batch:\x01*\xc8\xba\x85\xa5\n\x01\x12\x89\x01\n\x0bUpdateEvent\x12\x1f.spanloom.v1.UpdateEventRequest\x1a .spanloom.v1.UpdateEventResponse\"7\x90\x02\x02\x82\xd3\xe4\x93\x02(\x1a\x07/events:\x01*Z\x1a\x1a\x15/v1/events/{event_id}:\x01*\xc8\xba\x85\xa5\n\x01\x12\x8e\x01\n\x0b\x44\x65leteEvent\x12\x1f.spanloom.v1.DeleteEventRequest\x1a .spanloom.v1.DeleteEventResponse\"<\x90\x02\x02\x82\xd3\xe4\x93\x02-*\x15/v1/events/{event_id}Z\x14*\x12/events/{event_id}\xc8\xba\x85\xa5\n\x03\x12o\n\x08GetEvent\x12\x1c.spanloom.v1.GetEventRequest\x1a\x1d.spanloom.v1.GetEventResponse\"&\x90\x02\x01\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/events/{event_id}\xc8\xba\x85\xa5\n\x02\x12\x8f\x01\n\x0c\x45xportEvents\x12 .spanloom.v1.ExportEventsRequest\x1a!.spanloom.v1.ExportEventsResponse\":\x90\x02\x01\x82\xd3\xe4\x93\x02+\"\x0e/events/export:\x01*Z\x16\"\x11/v1/events/export:\x01*\xc8\xba\x85\xa5\n\x02\x12z\n\x0cSearchEvents\x12 .spanloom.v1.SearchEventsRequest\x1a!.spanloom.v1.SearchEventsResponse\"%\x90\x02\x01\x82\xd3\xe4\x93\x02\x16\"\x11/v1/events/search:\x01*\xc8\xba\x85\xa5\n\x02\x12u\n\nListEvents\x12\x1e.spanloom.v1.ListEventsRequest\x1a\x1f.spanloom.v1.ListEventsResponse\"&\x90\x02\x01\x82\xd3\xe4\x93\x02\x17\x12\n/v1/eventsZ\t\x12\x07/events\xc8\xba\x85\xa5\n\x02\x12|\n\x0cStreamEvents\x12 .spanloom.v1.StreamEventsRequest\x1a!.spanloom.v1.StreamEventsResponse\"%\x90\x02\x01\x82\xd3\xe4\x93\x02\x16\"\x11/v1/events/stream:\x01*\xc8\xba\x85\xa5\n\x02\x30\x01\x12\x80\x01\n\x0fGetEventsSchema\x12#.spanloom.v1.GetEventsSchemaRequest\x1a$.spanloom.v1.GetEventsSchemaResponse\"\"\x90\x02\x01\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/events/schema\xc8\xba\x85\xa5\n\x02\x12\x8d\x01\n\x0eGetEventsChart\x12\".spanloom.v1.GetEventsChartRequest\x1a#.spanloom.v1.GetEventsChartResponse\"2\x90\x02\x01\x82\xd3\xe4\x93\x02#\x12\r/events/chartZ\x12\x12\x10/v1/events/chart\xc8\xba\x85\xa5\n\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,6 +47,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEEVENTBATCHRESPONSE'].fields_by_name['success']._serialized_options = b'\030\001'
   _globals['_CREATEEVENTRESPONSE'].fields_by_name['success']._loaded_options = None
   _globals['_CREATEEVENTRESPONSE'].fields_by_name['success']._serialized_options = b'\030\001'
+  _globals['_GETEVENTREQUEST'].fields_by_name['trace_id']._loaded_options = None
+  _globals['_GETEVENTREQUEST'].fields_by_name['trace_id']._serialized_options = b'\342A\001\001'
   _globals['_EXPORTEVENTSREQUEST'].fields_by_name['ignore_order']._loaded_options = None
   _globals['_EXPORTEVENTSREQUEST'].fields_by_name['ignore_order']._serialized_options = b'\030\001'
   _globals['_EXPORTEVENTSRESPONSE'].fields_by_name['count']._loaded_options = None
@@ -58,8 +61,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEMODELEVENTBATCHREQUEST'].fields_by_name['session']._serialized_options = b'\030\001'
   _globals['_CREATEMODELEVENTBATCHRESPONSE'].fields_by_name['success']._loaded_options = None
   _globals['_CREATEMODELEVENTBATCHRESPONSE'].fields_by_name['success']._serialized_options = b'\030\001'
+  _globals['_UPDATEEVENTREQUEST'].fields_by_name['trace_id']._loaded_options = None
+  _globals['_UPDATEEVENTREQUEST'].fields_by_name['trace_id']._serialized_options = b'\342A\001\001'
   _globals['_UPDATEEVENTRESPONSE'].fields_by_name['success']._loaded_options = None
   _globals['_UPDATEEVENTRESPONSE'].fields_by_name['success']._serialized_options = b'\030\001'
+  _globals['_DELETEEVENTREQUEST'].fields_by_name['trace_id']._loaded_options = None
+  _globals['_DELETEEVENTREQUEST'].fields_by_name['trace_id']._serialized_options = b'\342A\001\001'
   _globals['_DELETEEVENTRESPONSE'].fields_by_name['success']._loaded_options = None
   _globals['_DELETEEVENTRESPONSE'].fields_by_name['success']._serialized_options = b'\030\001'
   _globals['_SEARCHEVENTSREQUEST'].fields_by_name['ignore_order']._loaded_options = None
@@ -96,62 +103,62 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EVENTSERVICE'].methods_by_name['GetEventsSchema']._serialized_options = b'\220\002\001\202\323\344\223\002\023\022\021/v1/events/schema\310\272\205\245\n\002'
   _globals['_EVENTSERVICE'].methods_by_name['GetEventsChart']._loaded_options = None
   _globals['_EVENTSERVICE'].methods_by_name['GetEventsChart']._serialized_options = b'\220\002\001\202\323\344\223\002#\022\r/events/chartZ\022\022\020/v1/events/chart\310\272\205\245\n\002'
-  _globals['_CREATEEVENTBATCHREQUEST']._serialized_start=251
-  _globals['_CREATEEVENTBATCHREQUEST']._serialized_end=586
-  _globals['_CREATEEVENTBATCHRESPONSE']._serialized_start=588
-  _globals['_CREATEEVENTBATCHRESPONSE']._serialized_end=697
-  _globals['_CREATEEVENTREQUEST']._serialized_start=699
-  _globals['_CREATEEVENTREQUEST']._serialized_end=754
-  _globals['_CREATEEVENTRESPONSE']._serialized_start=756
-  _globals['_CREATEEVENTRESPONSE']._serialized_end=826
-  _globals['_GETEVENTREQUEST']._serialized_start=828
-  _globals['_GETEVENTREQUEST']._serialized_end=901
-  _globals['_GETEVENTRESPONSE']._serialized_start=903
-  _globals['_GETEVENTRESPONSE']._serialized_end=956
-  _globals['_EXPORTEVENTSREQUEST']._serialized_start=959
-  _globals['_EXPORTEVENTSREQUEST']._serialized_end=1212
-  _globals['_EXPORTEVENTSRESPONSE']._serialized_start=1214
-  _globals['_EXPORTEVENTSRESPONSE']._serialized_end=1313
-  _globals['_CREATEMODELEVENTREQUEST']._serialized_start=1315
-  _globals['_CREATEMODELEVENTREQUEST']._serialized_end=1399
-  _globals['_CREATEMODELEVENTRESPONSE']._serialized_start=1401
-  _globals['_CREATEMODELEVENTRESPONSE']._serialized_end=1476
-  _globals['_CREATEMODELEVENTBATCHREQUEST']._serialized_start=1479
-  _globals['_CREATEMODELEVENTBATCHREQUEST']._serialized_end=1844
-  _globals['_CREATEMODELEVENTBATCHRESPONSE']._serialized_start=1846
-  _globals['_CREATEMODELEVENTBATCHRESPONSE']._serialized_end=1960
-  _globals['_UPDATEEVENTREQUEST']._serialized_start=1963
-  _globals['_UPDATEEVENTREQUEST']._serialized_end=2626
-  _globals['_UPDATEEVENTRESPONSE']._serialized_start=2628
-  _globals['_UPDATEEVENTRESPONSE']._serialized_end=2670
-  _globals['_DELETEEVENTREQUEST']._serialized_start=2672
-  _globals['_DELETEEVENTREQUEST']._serialized_end=2748
-  _globals['_DELETEEVENTRESPONSE']._serialized_start=2750
-  _globals['_DELETEEVENTRESPONSE']._serialized_end=2809
-  _globals['_SEARCHEVENTSREQUEST']._serialized_start=2812
-  _globals['_SEARCHEVENTSREQUEST']._serialized_end=3044
-  _globals['_SEARCHEVENTSRESPONSE']._serialized_start=3046
-  _globals['_SEARCHEVENTSRESPONSE']._serialized_end=3119
-  _globals['_LISTEVENTSREQUEST']._serialized_start=3122
-  _globals['_LISTEVENTSREQUEST']._serialized_end=3347
-  _globals['_LISTEVENTSRESPONSE']._serialized_start=3349
-  _globals['_LISTEVENTSRESPONSE']._serialized_end=3446
-  _globals['_STREAMEVENTSREQUEST']._serialized_start=3449
-  _globals['_STREAMEVENTSREQUEST']._serialized_end=3633
-  _globals['_STREAMEVENTSRESPONSE']._serialized_start=3635
-  _globals['_STREAMEVENTSRESPONSE']._serialized_end=3692
-  _globals['_GETEVENTSSCHEMAREQUEST']._serialized_start=3694
-  _globals['_GETEVENTSSCHEMAREQUEST']._serialized_end=3817
-  _globals['_GETEVENTSSCHEMARESPONSE']._serialized_start=3820
-  _globals['_GETEVENTSSCHEMARESPONSE']._serialized_end=3957
-  _globals['_EVENTSCHEMAFIELD']._serialized_start=3959
-  _globals['_EVENTSCHEMAFIELD']._serialized_end=4023
-  _globals['_GETEVENTSCHARTREQUEST']._serialized_start=4026
-  _globals['_GETEVENTSCHARTREQUEST']._serialized_end=4280
-  _globals['_GETEVENTSCHARTRESPONSE']._serialized_start=4282
-  _globals['_GETEVENTSCHARTRESPONSE']._serialized_end=4375
-  _globals['_EVENTSCHARTPOINT']._serialized_start=4377
-  _globals['_EVENTSCHARTPOINT']._serialized_end=4499
-  _globals['_EVENTSERVICE']._serialized_start=4502
-  _globals['_EVENTSERVICE']._serialized_end=6266
+  _globals['_CREATEEVENTBATCHREQUEST']._serialized_start=284
+  _globals['_CREATEEVENTBATCHREQUEST']._serialized_end=619
+  _globals['_CREATEEVENTBATCHRESPONSE']._serialized_start=621
+  _globals['_CREATEEVENTBATCHRESPONSE']._serialized_end=730
+  _globals['_CREATEEVENTREQUEST']._serialized_start=732
+  _globals['_CREATEEVENTREQUEST']._serialized_end=787
+  _globals['_CREATEEVENTRESPONSE']._serialized_start=789
+  _globals['_CREATEEVENTRESPONSE']._serialized_end=859
+  _globals['_GETEVENTREQUEST']._serialized_start=861
+  _globals['_GETEVENTREQUEST']._serialized_end=940
+  _globals['_GETEVENTRESPONSE']._serialized_start=942
+  _globals['_GETEVENTRESPONSE']._serialized_end=995
+  _globals['_EXPORTEVENTSREQUEST']._serialized_start=998
+  _globals['_EXPORTEVENTSREQUEST']._serialized_end=1251
+  _globals['_EXPORTEVENTSRESPONSE']._serialized_start=1253
+  _globals['_EXPORTEVENTSRESPONSE']._serialized_end=1352
+  _globals['_CREATEMODELEVENTREQUEST']._serialized_start=1354
+  _globals['_CREATEMODELEVENTREQUEST']._serialized_end=1438
+  _globals['_CREATEMODELEVENTRESPONSE']._serialized_start=1440
+  _globals['_CREATEMODELEVENTRESPONSE']._serialized_end=1515
+  _globals['_CREATEMODELEVENTBATCHREQUEST']._serialized_start=1518
+  _globals['_CREATEMODELEVENTBATCHREQUEST']._serialized_end=1883
+  _globals['_CREATEMODELEVENTBATCHRESPONSE']._serialized_start=1885
+  _globals['_CREATEMODELEVENTBATCHRESPONSE']._serialized_end=1999
+  _globals['_UPDATEEVENTREQUEST']._serialized_start=2002
+  _globals['_UPDATEEVENTREQUEST']._serialized_end=2671
+  _globals['_UPDATEEVENTRESPONSE']._serialized_start=2673
+  _globals['_UPDATEEVENTRESPONSE']._serialized_end=2715
+  _globals['_DELETEEVENTREQUEST']._serialized_start=2717
+  _globals['_DELETEEVENTREQUEST']._serialized_end=2799
+  _globals['_DELETEEVENTRESPONSE']._serialized_start=2801
+  _globals['_DELETEEVENTRESPONSE']._serialized_end=2860
+  _globals['_SEARCHEVENTSREQUEST']._serialized_start=2863
+  _globals['_SEARCHEVENTSREQUEST']._serialized_end=3095
+  _globals['_SEARCHEVENTSRESPONSE']._serialized_start=3097
+  _globals['_SEARCHEVENTSRESPONSE']._serialized_end=3170
+  _globals['_LISTEVENTSREQUEST']._serialized_start=3173
+  _globals['_LISTEVENTSREQUEST']._serialized_end=3398
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=3400
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=3497
+  _globals['_STREAMEVENTSREQUEST']._serialized_start=3500
+  _globals['_STREAMEVENTSREQUEST']._serialized_end=3684
+  _globals['_STREAMEVENTSRESPONSE']._serialized_start=3686
+  _globals['_STREAMEVENTSRESPONSE']._serialized_end=3743
+  _globals['_GETEVENTSSCHEMAREQUEST']._serialized_start=3745
+  _globals['_GETEVENTSSCHEMAREQUEST']._serialized_end=3868
+  _globals['_GETEVENTSSCHEMARESPONSE']._serialized_start=3871
+  _globals['_GETEVENTSSCHEMARESPONSE']._serialized_end=4008
+  _globals['_EVENTSCHEMAFIELD']._serialized_start=4010
+  _globals['_EVENTSCHEMAFIELD']._serialized_end=4074
+  _globals['_GETEVENTSCHARTREQUEST']._serialized_start=4077
+  _globals['_GETEVENTSCHARTREQUEST']._serialized_end=4331
+  _globals['_GETEVENTSCHARTRESPONSE']._serialized_start=4333
+  _globals['_GETEVENTSCHARTRESPONSE']._serialized_end=4426
+  _globals['_EVENTSCHARTPOINT']._serialized_start=4428
+  _globals['_EVENTSCHARTPOINT']._serialized_end=4550
+  _globals['_EVENTSERVICE']._serialized_start=4553
+  _globals['_EVENTSERVICE']._serialized_end=6317
 # @@protoc_insertion_point(module_scope)

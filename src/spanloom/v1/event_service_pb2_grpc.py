@@ -194,8 +194,8 @@ class EventServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetEvent(self, request, context):
-        """Gets an event. If several traces contain a span with this event id, and `trace_id` is unset, the
-        one that was written last is returned.
+        """Gets an event. If several traces contain a span with this event id, and `trace_id` is unset,
+        the one that was written last is returned.
 
         Returns NOT_FOUND (ERROR_REASON_EVENT_NOT_FOUND) if the project has no such event.
         """

@@ -93,8 +93,8 @@ class EventServiceStub:
     if several traces have an event with this id and `trace_id` is unset.
     """
     GetEvent: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.GetEventRequest, _event_service_pb2.GetEventResponse]
-    """Gets an event. If several traces contain a span with this event id, and `trace_id` is unset, the
-    one that was written last is returned.
+    """Gets an event. If several traces contain a span with this event id, and `trace_id` is unset,
+    the one that was written last is returned.
 
     Returns NOT_FOUND (ERROR_REASON_EVENT_NOT_FOUND) if the project has no such event.
     """
@@ -201,8 +201,8 @@ class EventServiceAsyncStub(EventServiceStub):
     if several traces have an event with this id and `trace_id` is unset.
     """
     GetEvent: _aio.UnaryUnaryMultiCallable[_event_service_pb2.GetEventRequest, _event_service_pb2.GetEventResponse]  # type: ignore[assignment]
-    """Gets an event. If several traces contain a span with this event id, and `trace_id` is unset, the
-    one that was written last is returned.
+    """Gets an event. If several traces contain a span with this event id, and `trace_id` is unset,
+    the one that was written last is returned.
 
     Returns NOT_FOUND (ERROR_REASON_EVENT_NOT_FOUND) if the project has no such event.
     """
@@ -348,8 +348,8 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _event_service_pb2.GetEventRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_event_service_pb2.GetEventResponse, _abc.Awaitable[_event_service_pb2.GetEventResponse]]:
-        """Gets an event. If several traces contain a span with this event id, and `trace_id` is unset, the
-        one that was written last is returned.
+        """Gets an event. If several traces contain a span with this event id, and `trace_id` is unset,
+        the one that was written last is returned.
 
         Returns NOT_FOUND (ERROR_REASON_EVENT_NOT_FOUND) if the project has no such event.
         """

@@ -23,37 +23,40 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from spanloom.v1 import access_pb2 as spanloom_dot_v1_dot_access__pb2
 from spanloom.v1 import experiment_pb2 as spanloom_dot_v1_dot_experiment__pb2
 from spanloom.v1 import trace_pb2 as spanloom_dot_v1_dot_trace__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$spanloom/v1/experiment_service.proto\x12\x0bspanloom.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18spanloom/v1/access.proto\x1a\x1cspanloom/v1/experiment.proto\x1a\x17spanloom/v1/trace.proto\"Q\n\x17\x43reateExperimentRequest\x12\x14\n\x0c\x66\x65\x61ture_slug\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"z\n\x18\x43reateExperimentResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x14\n\x0c\x66\x65\x61ture_slug\x18\x03 \x01(\t\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"U\n\x16ListExperimentsRequest\x12\x14\n\x0c\x66\x65\x61ture_slug\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"`\n\x17ListExperimentsResponse\x12,\n\x0b\x65xperiments\x18\x01 \x03(\x0b\x32\x17.spanloom.v1.Experiment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"T\n\x14GetExperimentRequest\x12\x15\n\rexperiment_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\xb6\x01\n\x15GetExperimentResponse\x12+\n\nexperiment\x18\x01 \x01(\x0b\x32\x17.spanloom.v1.Experiment\x12\"\n\x06traces\x18\x02 \x03(\x0b\x32\x12.spanloom.v1.Trace\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\x12\x33\n\x0b\x65valuations\x18\x04 \x03(\x0b\x32\x1e.spanloom.v1.EvaluationSummary2\xa7\x03\n\x11\x45xperimentService\x12\x86\x01\n\x10\x43reateExperiment\x12$.spanloom.v1.CreateExperimentRequest\x1a%.spanloom.v1.CreateExperimentResponse\"%\x82\xd3\xe4\x93\x02\x19\"\x14/monitor/experiments:\x01*\xc8\xba\x85\xa5\n\x01\x12~\n\x0fListExperiments\x12#.spanloom.v1.ListExperimentsRequest\x1a$.spanloom.v1.ListExperimentsResponse\" \x90\x02\x01\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/experiments\xc8\xba\x85\xa5\n\x02\x12\x88\x01\n\rGetExperiment\x12!.spanloom.v1.GetExperimentRequest\x1a\".spanloom.v1.GetExperimentResponse\"0\x90\x02\x01\x82\xd3\xe4\x93\x02!\x12\x1f/v1/experiments/{experiment_id}\xc8\xba\x85\xa5\n\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$spanloom/v1/experiment_service.proto\x12\x0bspanloom.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18spanloom/v1/access.proto\x1a\x1cspanloom/v1/experiment.proto\x1a\x17spanloom/v1/trace.proto\"W\n\x17\x43reateExperimentRequest\x12\x14\n\x0c\x66\x65\x61ture_slug\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x18\n\nrequest_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"z\n\x18\x43reateExperimentResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x14\n\x0c\x66\x65\x61ture_slug\x18\x03 \x01(\t\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"U\n\x16ListExperimentsRequest\x12\x14\n\x0c\x66\x65\x61ture_slug\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"`\n\x17ListExperimentsResponse\x12,\n\x0b\x65xperiments\x18\x01 \x03(\x0b\x32\x17.spanloom.v1.Experiment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"T\n\x14GetExperimentRequest\x12\x15\n\rexperiment_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\xb6\x01\n\x15GetExperimentResponse\x12+\n\nexperiment\x18\x01 \x01(\x0b\x32\x17.spanloom.v1.Experiment\x12\"\n\x06traces\x18\x02 \x03(\x0b\x32\x12.spanloom.v1.Trace\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\x12\x33\n\x0b\x65valuations\x18\x04 \x03(\x0b\x32\x1e.spanloom.v1.EvaluationSummary2\xa7\x03\n\x11\x45xperimentService\x12\x86\x01\n\x10\x43reateExperiment\x12$.spanloom.v1.CreateExperimentRequest\x1a%.spanloom.v1.CreateExperimentResponse\"%\x82\xd3\xe4\x93\x02\x19\"\x14/monitor/experiments:\x01*\xc8\xba\x85\xa5\n\x01\x12~\n\x0fListExperiments\x12#.spanloom.v1.ListExperimentsRequest\x1a$.spanloom.v1.ListExperimentsResponse\" \x90\x02\x01\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/experiments\xc8\xba\x85\xa5\n\x02\x12\x88\x01\n\rGetExperiment\x12!.spanloom.v1.GetExperimentRequest\x1a\".spanloom.v1.GetExperimentResponse\"0\x90\x02\x01\x82\xd3\xe4\x93\x02!\x12\x1f/v1/experiments/{experiment_id}\xc8\xba\x85\xa5\n\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'spanloom.v1.experiment_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_CREATEEXPERIMENTREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_CREATEEXPERIMENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001'
   _globals['_EXPERIMENTSERVICE'].methods_by_name['CreateExperiment']._loaded_options = None
   _globals['_EXPERIMENTSERVICE'].methods_by_name['CreateExperiment']._serialized_options = b'\202\323\344\223\002\031\"\024/monitor/experiments:\001*\310\272\205\245\n\001'
   _globals['_EXPERIMENTSERVICE'].methods_by_name['ListExperiments']._loaded_options = None
   _globals['_EXPERIMENTSERVICE'].methods_by_name['ListExperiments']._serialized_options = b'\220\002\001\202\323\344\223\002\021\022\017/v1/experiments\310\272\205\245\n\002'
   _globals['_EXPERIMENTSERVICE'].methods_by_name['GetExperiment']._loaded_options = None
   _globals['_EXPERIMENTSERVICE'].methods_by_name['GetExperiment']._serialized_options = b'\220\002\001\202\323\344\223\002!\022\037/v1/experiments/{experiment_id}\310\272\205\245\n\002'
-  _globals['_CREATEEXPERIMENTREQUEST']._serialized_start=197
-  _globals['_CREATEEXPERIMENTREQUEST']._serialized_end=278
-  _globals['_CREATEEXPERIMENTRESPONSE']._serialized_start=280
-  _globals['_CREATEEXPERIMENTRESPONSE']._serialized_end=402
-  _globals['_LISTEXPERIMENTSREQUEST']._serialized_start=404
-  _globals['_LISTEXPERIMENTSREQUEST']._serialized_end=489
-  _globals['_LISTEXPERIMENTSRESPONSE']._serialized_start=491
-  _globals['_LISTEXPERIMENTSRESPONSE']._serialized_end=587
-  _globals['_GETEXPERIMENTREQUEST']._serialized_start=589
-  _globals['_GETEXPERIMENTREQUEST']._serialized_end=673
-  _globals['_GETEXPERIMENTRESPONSE']._serialized_start=676
-  _globals['_GETEXPERIMENTRESPONSE']._serialized_end=858
-  _globals['_EXPERIMENTSERVICE']._serialized_start=861
-  _globals['_EXPERIMENTSERVICE']._serialized_end=1284
+  _globals['_CREATEEXPERIMENTREQUEST']._serialized_start=230
+  _globals['_CREATEEXPERIMENTREQUEST']._serialized_end=317
+  _globals['_CREATEEXPERIMENTRESPONSE']._serialized_start=319
+  _globals['_CREATEEXPERIMENTRESPONSE']._serialized_end=441
+  _globals['_LISTEXPERIMENTSREQUEST']._serialized_start=443
+  _globals['_LISTEXPERIMENTSREQUEST']._serialized_end=528
+  _globals['_LISTEXPERIMENTSRESPONSE']._serialized_start=530
+  _globals['_LISTEXPERIMENTSRESPONSE']._serialized_end=626
+  _globals['_GETEXPERIMENTREQUEST']._serialized_start=628
+  _globals['_GETEXPERIMENTREQUEST']._serialized_end=712
+  _globals['_GETEXPERIMENTRESPONSE']._serialized_start=715
+  _globals['_GETEXPERIMENTRESPONSE']._serialized_end=897
+  _globals['_EXPERIMENTSERVICE']._serialized_start=900
+  _globals['_EXPERIMENTSERVICE']._serialized_end=1323
 # @@protoc_insertion_point(module_scope)

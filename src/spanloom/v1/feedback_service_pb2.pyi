@@ -601,19 +601,19 @@ class ReplaceFeedbackRequest(_message.Message):
     FEEDBACK_ID_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
     """The name of the project, or `entity/project`, of which the whole or the last part is the name.
-    Required. A project key accepts only its own project; an instance key accepts any. If the
-    header `x-spanloom-project` is set, it must name the same project.
+    A project key accepts only its own project; an instance key accepts any. If the header
+    `x-spanloom-project` is set, it must name the same project.
     """
     id: _builtins.str
     """Ignored: the feedback keeps the id `feedback_id`."""
     feedback_type: _builtins.str
-    """The type of the feedback, 1 to 256 characters. Required. `wandb.reaction.1` and `wandb.note.1`
-    have a fixed payload. Any other type is allowed, for example `wandb.agent_user_feedback` or
+    """The type of the feedback, 1 to 256 characters. `wandb.reaction.1` and `wandb.note.1` have a
+    fixed payload. Any other type is allowed, for example `wandb.agent_user_feedback` or
     `wandb.agent_monitor`.
     """
     weave_ref: _builtins.str
-    """The target of the feedback. Required. One of `weave:///<entity>/<project>/agent_turn/<trace
-    id>`, `weave:///<entity>/<project>/agent_span/<span id>` and
+    """The target of the feedback. One of `weave:///<entity>/<project>/agent_turn/<trace id>`,
+    `weave:///<entity>/<project>/agent_span/<span id>` and
     `weave:///<entity>/<project>/agent_conversation/<session id>`, with the id percent-encoded.
     Other references are stored, but the feedback is not attached to anything.
     """
@@ -644,7 +644,7 @@ class ReplaceFeedbackRequest(_message.Message):
     span_status_code: _builtins.str
     """The status of the target span."""
     feedback_id: _builtins.str
-    """The id of the feedback to replace, 1 to 256 characters. Required."""
+    """The id of the feedback to replace, 1 to 256 characters."""
     @_builtins.property
     def payload(self) -> _struct_pb2.Struct:
         """The data of the feedback. `wandb.reaction.1` requires `{"emoji": ...}` (a string that is not
@@ -803,12 +803,12 @@ class PurgeFeedbackRequest(_message.Message):
     QUERY_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
     """The name of the project, or `entity/project`, of which the whole or the last part is the name.
-    Required. A project key accepts only its own project; an instance key accepts any. If the
-    header `x-spanloom-project` is set, it must name the same project.
+    A project key accepts only its own project; an instance key accepts any. If the header
+    `x-spanloom-project` is set, it must name the same project.
     """
     @_builtins.property
     def query(self) -> _struct_pb2.Struct:
-        """The condition, as in QueryFeedbackRequest. Required."""
+        """The condition, as in QueryFeedbackRequest."""
 
     def __init__(
         self,
@@ -858,7 +858,7 @@ class GetFeedbackStatsRequest(_message.Message):
         AGGREGATIONS_FIELD_NUMBER: _builtins.int
         PERCENTILES_FIELD_NUMBER: _builtins.int
         json_path: _builtins.str
-        """The dotted path of the value in the payload. Required."""
+        """The dotted path of the value in the payload."""
         value_type: _builtins.str
         """`numeric` (the default), `boolean` or `categorical`."""
         @_builtins.property
@@ -895,8 +895,8 @@ class GetFeedbackStatsRequest(_message.Message):
     METRICS_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
     """The name of the project, or `entity/project`, of which the whole or the last part is the name.
-    Required. A project key accepts only its own project; an instance key accepts any. If the
-    header `x-spanloom-project` is set, it must name the same project.
+    A project key accepts only its own project; an instance key accepts any. If the header
+    `x-spanloom-project` is set, it must name the same project.
     """
     feedback_type: _builtins.str
     """Aggregate only feedback of this type."""
@@ -908,7 +908,7 @@ class GetFeedbackStatsRequest(_message.Message):
     """Accepted for compatibility. Buckets are aligned to UTC."""
     @_builtins.property
     def start(self) -> _timestamp_pb2.Timestamp:
-        """The time from which feedback was stored. Required."""
+        """The time from which feedback was stored."""
 
     @_builtins.property
     def end(self) -> _timestamp_pb2.Timestamp:
@@ -1011,8 +1011,8 @@ class AggregateFeedbackRequest(_message.Message):
     RATING_MAX_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
     """The name of the project, or `entity/project`, of which the whole or the last part is the name.
-    Required. A project key accepts only its own project; an instance key accepts any. If the
-    header `x-spanloom-project` is set, it must name the same project.
+    A project key accepts only its own project; an instance key accepts any. If the header
+    `x-spanloom-project` is set, it must name the same project.
     """
     after_ms: _builtins.float
     """The time from which feedback was stored, in milliseconds since 1970 UTC."""
@@ -1272,8 +1272,8 @@ class GetFeedbackPayloadSchemaRequest(_message.Message):
     SAMPLE_LIMIT_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
     """The name of the project, or `entity/project`, of which the whole or the last part is the name.
-    Required. A project key accepts only its own project; an instance key accepts any. If the
-    header `x-spanloom-project` is set, it must name the same project.
+    A project key accepts only its own project; an instance key accepts any. If the header
+    `x-spanloom-project` is set, it must name the same project.
     """
     feedback_type: _builtins.str
     """Look only at feedback of this type."""
@@ -1283,7 +1283,7 @@ class GetFeedbackPayloadSchemaRequest(_message.Message):
     """The number of latest feedbacks to look at, up to 5,000. 0 means 2,000."""
     @_builtins.property
     def start(self) -> _timestamp_pb2.Timestamp:
-        """The time from which feedback was stored. Required."""
+        """The time from which feedback was stored."""
 
     @_builtins.property
     def end(self) -> _timestamp_pb2.Timestamp:

@@ -111,8 +111,8 @@ class FeedbackServiceServicer:
     def BatchCreateFeedback(self, request, context):
         """Stores several feedbacks of one project, atomically, each as CreateFeedback does.
 
-        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field of the first
-        feedback that is invalid, and if two of them name different projects; and
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field of the
+        first feedback that is invalid, and if two of them name different projects; and
         PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if they name another project than that of the
         key.
         """
@@ -121,8 +121,8 @@ class FeedbackServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReplaceFeedback(self, request, context):
-        """Replaces a feedback, atomically. The new one has the same id, and keeps the time of creation. If
-        the project has no feedback with this id, it is stored as CreateFeedback does.
+        """Replaces a feedback, atomically. The new one has the same id, and keeps the time of creation.
+        If the project has no feedback with this id, it is stored as CreateFeedback does.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, and
         PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is not the project of the

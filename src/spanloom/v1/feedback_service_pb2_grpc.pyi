@@ -55,14 +55,14 @@ class FeedbackServiceStub:
     BatchCreateFeedback: _grpc.UnaryUnaryMultiCallable[_feedback_service_pb2.BatchCreateFeedbackRequest, _feedback_service_pb2.BatchCreateFeedbackResponse]
     """Stores several feedbacks of one project, atomically, each as CreateFeedback does.
 
-    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field of the first
-    feedback that is invalid, and if two of them name different projects; and
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field of the
+    first feedback that is invalid, and if two of them name different projects; and
     PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if they name another project than that of the
     key.
     """
     ReplaceFeedback: _grpc.UnaryUnaryMultiCallable[_feedback_service_pb2.ReplaceFeedbackRequest, _feedback_service_pb2.ReplaceFeedbackResponse]
-    """Replaces a feedback, atomically. The new one has the same id, and keeps the time of creation. If
-    the project has no feedback with this id, it is stored as CreateFeedback does.
+    """Replaces a feedback, atomically. The new one has the same id, and keeps the time of creation.
+    If the project has no feedback with this id, it is stored as CreateFeedback does.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, and
     PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is not the project of the
@@ -124,14 +124,14 @@ class FeedbackServiceAsyncStub(FeedbackServiceStub):
     BatchCreateFeedback: _aio.UnaryUnaryMultiCallable[_feedback_service_pb2.BatchCreateFeedbackRequest, _feedback_service_pb2.BatchCreateFeedbackResponse]  # type: ignore[assignment]
     """Stores several feedbacks of one project, atomically, each as CreateFeedback does.
 
-    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field of the first
-    feedback that is invalid, and if two of them name different projects; and
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field of the
+    first feedback that is invalid, and if two of them name different projects; and
     PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if they name another project than that of the
     key.
     """
     ReplaceFeedback: _aio.UnaryUnaryMultiCallable[_feedback_service_pb2.ReplaceFeedbackRequest, _feedback_service_pb2.ReplaceFeedbackResponse]  # type: ignore[assignment]
-    """Replaces a feedback, atomically. The new one has the same id, and keeps the time of creation. If
-    the project has no feedback with this id, it is stored as CreateFeedback does.
+    """Replaces a feedback, atomically. The new one has the same id, and keeps the time of creation.
+    If the project has no feedback with this id, it is stored as CreateFeedback does.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, and
     PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is not the project of the
@@ -208,8 +208,8 @@ class FeedbackServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_feedback_service_pb2.BatchCreateFeedbackResponse, _abc.Awaitable[_feedback_service_pb2.BatchCreateFeedbackResponse]]:
         """Stores several feedbacks of one project, atomically, each as CreateFeedback does.
 
-        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field of the first
-        feedback that is invalid, and if two of them name different projects; and
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field of the
+        first feedback that is invalid, and if two of them name different projects; and
         PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if they name another project than that of the
         key.
         """
@@ -220,8 +220,8 @@ class FeedbackServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _feedback_service_pb2.ReplaceFeedbackRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_feedback_service_pb2.ReplaceFeedbackResponse, _abc.Awaitable[_feedback_service_pb2.ReplaceFeedbackResponse]]:
-        """Replaces a feedback, atomically. The new one has the same id, and keeps the time of creation. If
-        the project has no feedback with this id, it is stored as CreateFeedback does.
+        """Replaces a feedback, atomically. The new one has the same id, and keeps the time of creation.
+        If the project has no feedback with this id, it is stored as CreateFeedback does.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, and
         PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is not the project of the

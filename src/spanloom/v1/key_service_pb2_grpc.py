@@ -29,8 +29,8 @@ class KeyServiceStub:
     """Creates, lists and revokes API keys.
 
     A project key manages the keys of its own project. An instance key selects the project by the
-    header `x-spanloom-project`; without the header, it lists and revokes all keys, and creates keys of
-    the project `default`.
+    header `x-spanloom-project`; without the header, it lists and revokes all keys, and creates keys
+    of the project `default`.
     """
 
     def __init__(self, channel):
@@ -60,8 +60,8 @@ class KeyServiceServicer:
     """Creates, lists and revokes API keys.
 
     A project key manages the keys of its own project. An instance key selects the project by the
-    header `x-spanloom-project`; without the header, it lists and revokes all keys, and creates keys of
-    the project `default`.
+    header `x-spanloom-project`; without the header, it lists and revokes all keys, and creates keys
+    of the project `default`.
     """
 
     def CreateKey(self, request, context):
@@ -92,8 +92,8 @@ class KeyServiceServicer:
         """Revokes a key. Every server of the database refuses it within one second. The first of several
         revocations counts, so retries are safe. A key may revoke itself.
 
-        Returns NOT_FOUND (ERROR_REASON_KEY_NOT_FOUND) if there is no such key among those that ListKeys
-        lists.
+        Returns NOT_FOUND (ERROR_REASON_KEY_NOT_FOUND) if there is no such key among those that
+        ListKeys lists.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -129,8 +129,8 @@ class KeyService:
     """Creates, lists and revokes API keys.
 
     A project key manages the keys of its own project. An instance key selects the project by the
-    header `x-spanloom-project`; without the header, it lists and revokes all keys, and creates keys of
-    the project `default`.
+    header `x-spanloom-project`; without the header, it lists and revokes all keys, and creates keys
+    of the project `default`.
     """
 
     @staticmethod

@@ -30,8 +30,8 @@ class KeyServiceStub:
     """Creates, lists and revokes API keys.
 
     A project key manages the keys of its own project. An instance key selects the project by the
-    header `x-spanloom-project`; without the header, it lists and revokes all keys, and creates keys of
-    the project `default`.
+    header `x-spanloom-project`; without the header, it lists and revokes all keys, and creates keys
+    of the project `default`.
     """
 
     @_typing.overload
@@ -58,8 +58,8 @@ class KeyServiceStub:
     """Revokes a key. Every server of the database refuses it within one second. The first of several
     revocations counts, so retries are safe. A key may revoke itself.
 
-    Returns NOT_FOUND (ERROR_REASON_KEY_NOT_FOUND) if there is no such key among those that ListKeys
-    lists.
+    Returns NOT_FOUND (ERROR_REASON_KEY_NOT_FOUND) if there is no such key among those that
+    ListKeys lists.
     """
 
 @_typing.type_check_only
@@ -67,8 +67,8 @@ class KeyServiceAsyncStub(KeyServiceStub):
     """Creates, lists and revokes API keys.
 
     A project key manages the keys of its own project. An instance key selects the project by the
-    header `x-spanloom-project`; without the header, it lists and revokes all keys, and creates keys of
-    the project `default`.
+    header `x-spanloom-project`; without the header, it lists and revokes all keys, and creates keys
+    of the project `default`.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -92,16 +92,16 @@ class KeyServiceAsyncStub(KeyServiceStub):
     """Revokes a key. Every server of the database refuses it within one second. The first of several
     revocations counts, so retries are safe. A key may revoke itself.
 
-    Returns NOT_FOUND (ERROR_REASON_KEY_NOT_FOUND) if there is no such key among those that ListKeys
-    lists.
+    Returns NOT_FOUND (ERROR_REASON_KEY_NOT_FOUND) if there is no such key among those that
+    ListKeys lists.
     """
 
 class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
     """Creates, lists and revokes API keys.
 
     A project key manages the keys of its own project. An instance key selects the project by the
-    header `x-spanloom-project`; without the header, it lists and revokes all keys, and creates keys of
-    the project `default`.
+    header `x-spanloom-project`; without the header, it lists and revokes all keys, and creates keys
+    of the project `default`.
     """
 
     @_abc_1.abstractmethod
@@ -141,8 +141,8 @@ class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
         """Revokes a key. Every server of the database refuses it within one second. The first of several
         revocations counts, so retries are safe. A key may revoke itself.
 
-        Returns NOT_FOUND (ERROR_REASON_KEY_NOT_FOUND) if there is no such key among those that ListKeys
-        lists.
+        Returns NOT_FOUND (ERROR_REASON_KEY_NOT_FOUND) if there is no such key among those that
+        ListKeys lists.
         """
 
 def add_KeyServiceServicer_to_server(servicer: KeyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

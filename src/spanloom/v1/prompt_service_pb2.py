@@ -23,17 +23,20 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from spanloom.v1 import access_pb2 as spanloom_dot_v1_dot_access__pb2
 from spanloom.v1 import prompt_pb2 as spanloom_dot_v1_dot_prompt__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n spanloom/v1/prompt_service.proto\x12\x0bspanloom.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x18spanloom/v1/access.proto\x1a\x18spanloom/v1/prompt.proto\"\xdb\x01\n\x13\x43reatePromptRequest\x12\x0c\n\x04slug\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x13\n\x0bsystem_text\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\x12\x0c\n\x04tags\x18\x05 \x03(\t\x12\x0c\n\x04name\x18\x06 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x07 \x01(\t\x12\x14\n\x0c\x66\x65\x61ture_slug\x18\x08 \x01(\t\x12\'\n\x05model\x18\t \x01(\x0b\x32\x18.spanloom.v1.PromptModel\x12\x12\n\nrequest_id\x18\n \x01(\t\";\n\x14\x43reatePromptResponse\x12#\n\x06prompt\x18\x01 \x01(\x0b\x32\x13.spanloom.v1.Prompt\"*\n\x12ListPromptsRequest\x12\x14\n\x0c\x66\x65\x61ture_slug\x18\x01 \x01(\t\"B\n\x13ListPromptsResponse\x12+\n\x07prompts\x18\x01 \x03(\x0b\x32\x1a.spanloom.v1.PromptSummary\">\n\x10GetPromptRequest\x12\x0c\n\x04slug\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0b\n\x03tag\x18\x03 \x01(\t\"Z\n\x11GetPromptResponse\x12\x14\n\x07warning\x18\x01 \x01(\tH\x00\x88\x01\x01\x12#\n\x06prompt\x18\x02 \x01(\x0b\x32\x13.spanloom.v1.PromptB\n\n\x08_warning\"C\n\x15\x44\x65scribePromptRequest\x12\x0c\n\x04slug\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0b\n\x03tag\x18\x03 \x01(\t\"j\n\x16\x44\x65scribePromptResponse\x12\x14\n\x07warning\x18\x01 \x01(\tH\x00\x88\x01\x01\x12.\n\x06prompt\x18\x02 \x01(\x0b\x32\x1e.spanloom.v1.PromptDescriptionB\n\n\x08_warning\"S\n\x14PublishPromptRequest\x12\x0c\n\x04slug\x18\x01 \x01(\t\x12\x0f\n\x07new_tag\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0b\n\x03tag\x18\x04 \x01(\t\"K\n\x15PublishPromptResponse\x12\x32\n\x0e\x64\x65ployment_tag\x18\x01 \x01(\x0b\x32\x1a.spanloom.v1.DeploymentTag2\xd0\x05\n\rPromptService\x12q\n\x0c\x43reatePrompt\x12 .spanloom.v1.CreatePromptRequest\x1a!.spanloom.v1.CreatePromptResponse\"\x1c\x82\xd3\xe4\x93\x02\x10\"\x0b/v1/prompts:\x01*\xc8\xba\x85\xa5\n\x03\x12z\n\x0bListPrompts\x12\x1f.spanloom.v1.ListPromptsRequest\x1a .spanloom.v1.ListPromptsResponse\"(\x90\x02\x01\x82\xd3\xe4\x93\x02\x19\x12\x08/promptsZ\r\x12\x0b/v1/prompts\xc8\xba\x85\xa5\n\x02\x12\x82\x01\n\tGetPrompt\x12\x1d.spanloom.v1.GetPromptRequest\x1a\x1e.spanloom.v1.GetPromptResponse\"6\x90\x02\x01\x82\xd3\xe4\x93\x02\'\x12\x0f/prompts/{slug}Z\x14\x12\x12/v1/prompts/{slug}\xc8\xba\x85\xa5\n\x02\x12\xa3\x01\n\x0e\x44\x65scribePrompt\x12\".spanloom.v1.DescribePromptRequest\x1a#.spanloom.v1.DescribePromptResponse\"H\x90\x02\x01\x82\xd3\xe4\x93\x02\x39\x12\x18/prompts/{slug}/describeZ\x1d\x12\x1b/v1/prompts/{slug}/describe\xc8\xba\x85\xa5\n\x02\x12\xa4\x01\n\rPublishPrompt\x12!.spanloom.v1.PublishPromptRequest\x1a\".spanloom.v1.PublishPromptResponse\"L\x90\x02\x02\x82\xd3\xe4\x93\x02=\"\x17/prompts/{slug}/publish:\x01*Z\x1f\"\x1a/v1/prompts/{slug}/publish:\x01*\xc8\xba\x85\xa5\n\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n spanloom/v1/prompt_service.proto\x12\x0bspanloom.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x18spanloom/v1/access.proto\x1a\x18spanloom/v1/prompt.proto\"\xe1\x01\n\x13\x43reatePromptRequest\x12\x0c\n\x04slug\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x13\n\x0bsystem_text\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\x12\x0c\n\x04tags\x18\x05 \x03(\t\x12\x0c\n\x04name\x18\x06 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x07 \x01(\t\x12\x14\n\x0c\x66\x65\x61ture_slug\x18\x08 \x01(\t\x12\'\n\x05model\x18\t \x01(\x0b\x32\x18.spanloom.v1.PromptModel\x12\x18\n\nrequest_id\x18\n \x01(\tB\x04\xe2\x41\x01\x01\";\n\x14\x43reatePromptResponse\x12#\n\x06prompt\x18\x01 \x01(\x0b\x32\x13.spanloom.v1.Prompt\"*\n\x12ListPromptsRequest\x12\x14\n\x0c\x66\x65\x61ture_slug\x18\x01 \x01(\t\"B\n\x13ListPromptsResponse\x12+\n\x07prompts\x18\x01 \x03(\x0b\x32\x1a.spanloom.v1.PromptSummary\">\n\x10GetPromptRequest\x12\x0c\n\x04slug\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0b\n\x03tag\x18\x03 \x01(\t\"Z\n\x11GetPromptResponse\x12\x14\n\x07warning\x18\x01 \x01(\tH\x00\x88\x01\x01\x12#\n\x06prompt\x18\x02 \x01(\x0b\x32\x13.spanloom.v1.PromptB\n\n\x08_warning\"C\n\x15\x44\x65scribePromptRequest\x12\x0c\n\x04slug\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0b\n\x03tag\x18\x03 \x01(\t\"j\n\x16\x44\x65scribePromptResponse\x12\x14\n\x07warning\x18\x01 \x01(\tH\x00\x88\x01\x01\x12.\n\x06prompt\x18\x02 \x01(\x0b\x32\x1e.spanloom.v1.PromptDescriptionB\n\n\x08_warning\"S\n\x14PublishPromptRequest\x12\x0c\n\x04slug\x18\x01 \x01(\t\x12\x0f\n\x07new_tag\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0b\n\x03tag\x18\x04 \x01(\t\"K\n\x15PublishPromptResponse\x12\x32\n\x0e\x64\x65ployment_tag\x18\x01 \x01(\x0b\x32\x1a.spanloom.v1.DeploymentTag2\xd0\x05\n\rPromptService\x12q\n\x0c\x43reatePrompt\x12 .spanloom.v1.CreatePromptRequest\x1a!.spanloom.v1.CreatePromptResponse\"\x1c\x82\xd3\xe4\x93\x02\x10\"\x0b/v1/prompts:\x01*\xc8\xba\x85\xa5\n\x03\x12z\n\x0bListPrompts\x12\x1f.spanloom.v1.ListPromptsRequest\x1a .spanloom.v1.ListPromptsResponse\"(\x90\x02\x01\x82\xd3\xe4\x93\x02\x19\x12\x08/promptsZ\r\x12\x0b/v1/prompts\xc8\xba\x85\xa5\n\x02\x12\x82\x01\n\tGetPrompt\x12\x1d.spanloom.v1.GetPromptRequest\x1a\x1e.spanloom.v1.GetPromptResponse\"6\x90\x02\x01\x82\xd3\xe4\x93\x02\'\x12\x0f/prompts/{slug}Z\x14\x12\x12/v1/prompts/{slug}\xc8\xba\x85\xa5\n\x02\x12\xa3\x01\n\x0e\x44\x65scribePrompt\x12\".spanloom.v1.DescribePromptRequest\x1a#.spanloom.v1.DescribePromptResponse\"H\x90\x02\x01\x82\xd3\xe4\x93\x02\x39\x12\x18/prompts/{slug}/describeZ\x1d\x12\x1b/v1/prompts/{slug}/describe\xc8\xba\x85\xa5\n\x02\x12\xa4\x01\n\rPublishPrompt\x12!.spanloom.v1.PublishPromptRequest\x1a\".spanloom.v1.PublishPromptResponse\"L\x90\x02\x02\x82\xd3\xe4\x93\x02=\"\x17/prompts/{slug}/publish:\x01*Z\x1f\"\x1a/v1/prompts/{slug}/publish:\x01*\xc8\xba\x85\xa5\n\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'spanloom.v1.prompt_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_CREATEPROMPTREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_CREATEPROMPTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001'
   _globals['_PROMPTSERVICE'].methods_by_name['CreatePrompt']._loaded_options = None
   _globals['_PROMPTSERVICE'].methods_by_name['CreatePrompt']._serialized_options = b'\202\323\344\223\002\020\"\013/v1/prompts:\001*\310\272\205\245\n\003'
   _globals['_PROMPTSERVICE'].methods_by_name['ListPrompts']._loaded_options = None
@@ -44,26 +47,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROMPTSERVICE'].methods_by_name['DescribePrompt']._serialized_options = b'\220\002\001\202\323\344\223\0029\022\030/prompts/{slug}/describeZ\035\022\033/v1/prompts/{slug}/describe\310\272\205\245\n\002'
   _globals['_PROMPTSERVICE'].methods_by_name['PublishPrompt']._loaded_options = None
   _globals['_PROMPTSERVICE'].methods_by_name['PublishPrompt']._serialized_options = b'\220\002\002\202\323\344\223\002=\"\027/prompts/{slug}/publish:\001*Z\037\"\032/v1/prompts/{slug}/publish:\001*\310\272\205\245\n\003'
-  _globals['_CREATEPROMPTREQUEST']._serialized_start=132
-  _globals['_CREATEPROMPTREQUEST']._serialized_end=351
-  _globals['_CREATEPROMPTRESPONSE']._serialized_start=353
-  _globals['_CREATEPROMPTRESPONSE']._serialized_end=412
-  _globals['_LISTPROMPTSREQUEST']._serialized_start=414
-  _globals['_LISTPROMPTSREQUEST']._serialized_end=456
-  _globals['_LISTPROMPTSRESPONSE']._serialized_start=458
-  _globals['_LISTPROMPTSRESPONSE']._serialized_end=524
-  _globals['_GETPROMPTREQUEST']._serialized_start=526
-  _globals['_GETPROMPTREQUEST']._serialized_end=588
-  _globals['_GETPROMPTRESPONSE']._serialized_start=590
-  _globals['_GETPROMPTRESPONSE']._serialized_end=680
-  _globals['_DESCRIBEPROMPTREQUEST']._serialized_start=682
-  _globals['_DESCRIBEPROMPTREQUEST']._serialized_end=749
-  _globals['_DESCRIBEPROMPTRESPONSE']._serialized_start=751
-  _globals['_DESCRIBEPROMPTRESPONSE']._serialized_end=857
-  _globals['_PUBLISHPROMPTREQUEST']._serialized_start=859
-  _globals['_PUBLISHPROMPTREQUEST']._serialized_end=942
-  _globals['_PUBLISHPROMPTRESPONSE']._serialized_start=944
-  _globals['_PUBLISHPROMPTRESPONSE']._serialized_end=1019
-  _globals['_PROMPTSERVICE']._serialized_start=1022
-  _globals['_PROMPTSERVICE']._serialized_end=1742
+  _globals['_CREATEPROMPTREQUEST']._serialized_start=165
+  _globals['_CREATEPROMPTREQUEST']._serialized_end=390
+  _globals['_CREATEPROMPTRESPONSE']._serialized_start=392
+  _globals['_CREATEPROMPTRESPONSE']._serialized_end=451
+  _globals['_LISTPROMPTSREQUEST']._serialized_start=453
+  _globals['_LISTPROMPTSREQUEST']._serialized_end=495
+  _globals['_LISTPROMPTSRESPONSE']._serialized_start=497
+  _globals['_LISTPROMPTSRESPONSE']._serialized_end=563
+  _globals['_GETPROMPTREQUEST']._serialized_start=565
+  _globals['_GETPROMPTREQUEST']._serialized_end=627
+  _globals['_GETPROMPTRESPONSE']._serialized_start=629
+  _globals['_GETPROMPTRESPONSE']._serialized_end=719
+  _globals['_DESCRIBEPROMPTREQUEST']._serialized_start=721
+  _globals['_DESCRIBEPROMPTREQUEST']._serialized_end=788
+  _globals['_DESCRIBEPROMPTRESPONSE']._serialized_start=790
+  _globals['_DESCRIBEPROMPTRESPONSE']._serialized_end=896
+  _globals['_PUBLISHPROMPTREQUEST']._serialized_start=898
+  _globals['_PUBLISHPROMPTREQUEST']._serialized_end=981
+  _globals['_PUBLISHPROMPTRESPONSE']._serialized_start=983
+  _globals['_PUBLISHPROMPTRESPONSE']._serialized_end=1058
+  _globals['_PROMPTSERVICE']._serialized_start=1061
+  _globals['_PROMPTSERVICE']._serialized_end=1781
 # @@protoc_insertion_point(module_scope)

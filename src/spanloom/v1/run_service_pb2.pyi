@@ -303,7 +303,7 @@ class GetRunRequest(_message.Message):
 
     RUN_ID_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
-    """The run's id. Required."""
+    """The run's id."""
     def __init__(
         self,
         *,
@@ -360,7 +360,7 @@ class UpdateRunRequest(_message.Message):
     EVALUATORS_FIELD_NUMBER: _builtins.int
     PASSING_RANGES_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
-    """The run's id. Required."""
+    """The run's id."""
     name: _builtins.str
     """Replaces the name."""
     description: _builtins.str
@@ -472,7 +472,7 @@ class DeleteRunRequest(_message.Message):
 
     RUN_ID_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
-    """The run's id. Required."""
+    """The run's id."""
     def __init__(
         self,
         *,
@@ -529,7 +529,7 @@ class GetRunResultRequest(_message.Message):
     RUN_ID_FIELD_NUMBER: _builtins.int
     AGGREGATE_FUNCTION_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
-    """The run's id. Required."""
+    """The run's id."""
     aggregate_function: _builtins.str
     """How values are made one: `average` (the default), `sum`, `min`, `max` or `median`."""
     def __init__(
@@ -618,9 +618,9 @@ class CompareRunsRequest(_message.Message):
     OLD_RUN_ID_FIELD_NUMBER: _builtins.int
     AGGREGATE_FUNCTION_FIELD_NUMBER: _builtins.int
     new_run_id: _builtins.str
-    """The newer run. Required."""
+    """The newer run."""
     old_run_id: _builtins.str
-    """The older run. Required."""
+    """The older run."""
     aggregate_function: _builtins.str
     """How values are made one: `average` (the default), `sum`, `min`, `max` or `median`."""
     def __init__(

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class RunServiceStub:
-    """Manages runs of evaluations in the shape of HoneyHive's API. The sessions of a run are those whose
-    events have its id as `metadata.run_id`, and those that the run names.
+    """Manages runs of evaluations in the shape of HoneyHive's API. The sessions of a run are those
+    whose events have its id as `metadata.run_id`, and those that the run names.
 
     A project key reads and writes its own project. An instance key selects the project by the header
     `x-spanloom-project`, else by the field `project` of the request (default: `default`).
@@ -82,16 +82,16 @@ class RunServiceStub:
 
 
 class RunServiceServicer:
-    """Manages runs of evaluations in the shape of HoneyHive's API. The sessions of a run are those whose
-    events have its id as `metadata.run_id`, and those that the run names.
+    """Manages runs of evaluations in the shape of HoneyHive's API. The sessions of a run are those
+    whose events have its id as `metadata.run_id`, and those that the run names.
 
     A project key reads and writes its own project. An instance key selects the project by the header
     `x-spanloom-project`, else by the field `project` of the request (default: `default`).
     """
 
     def CreateRun(self, request, context):
-        """Creates a run, or replaces the run with this id. It is durable when the call returns. A retry is
-        safe if the run has an id.
+        """Creates a run, or replaces the run with this id. It is durable when the call returns. A retry
+        is safe if the run has an id.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
         """
@@ -131,8 +131,8 @@ class RunServiceServicer:
     def DeleteRun(self, request, context):
         """Deletes a run. Its sessions are kept.
 
-        Returns NOT_FOUND (ERROR_REASON_EXPERIMENT_NOT_FOUND) if the project has no such run. A repeated
-        delete therefore returns NOT_FOUND.
+        Returns NOT_FOUND (ERROR_REASON_EXPERIMENT_NOT_FOUND) if the project has no such run. A
+        repeated delete therefore returns NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -223,8 +223,8 @@ def add_RunServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RunService:
-    """Manages runs of evaluations in the shape of HoneyHive's API. The sessions of a run are those whose
-    events have its id as `metadata.run_id`, and those that the run names.
+    """Manages runs of evaluations in the shape of HoneyHive's API. The sessions of a run are those
+    whose events have its id as `metadata.run_id`, and those that the run names.
 
     A project key reads and writes its own project. An instance key selects the project by the header
     `x-spanloom-project`, else by the field `project` of the request (default: `default`).

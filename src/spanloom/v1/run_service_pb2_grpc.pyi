@@ -27,8 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RunServiceStub:
-    """Manages runs of evaluations in the shape of HoneyHive's API. The sessions of a run are those whose
-    events have its id as `metadata.run_id`, and those that the run names.
+    """Manages runs of evaluations in the shape of HoneyHive's API. The sessions of a run are those
+    whose events have its id as `metadata.run_id`, and those that the run names.
 
     A project key reads and writes its own project. An instance key selects the project by the header
     `x-spanloom-project`, else by the field `project` of the request (default: `default`).
@@ -39,8 +39,8 @@ class RunServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RunServiceAsyncStub: ...
     CreateRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.CreateRunRequest, _run_service_pb2.CreateRunResponse]
-    """Creates a run, or replaces the run with this id. It is durable when the call returns. A retry is
-    safe if the run has an id.
+    """Creates a run, or replaces the run with this id. It is durable when the call returns. A retry
+    is safe if the run has an id.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
     """
@@ -64,8 +64,8 @@ class RunServiceStub:
     DeleteRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.DeleteRunRequest, _run_service_pb2.DeleteRunResponse]
     """Deletes a run. Its sessions are kept.
 
-    Returns NOT_FOUND (ERROR_REASON_EXPERIMENT_NOT_FOUND) if the project has no such run. A repeated
-    delete therefore returns NOT_FOUND.
+    Returns NOT_FOUND (ERROR_REASON_EXPERIMENT_NOT_FOUND) if the project has no such run. A
+    repeated delete therefore returns NOT_FOUND.
     """
     GetRunResult: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.GetRunResultRequest, _run_service_pb2.GetRunResultResponse]
     """Gets the metrics of a run's events, up to 10,000 events, and which of its sessions passed.
@@ -91,8 +91,8 @@ class RunServiceStub:
 
 @_typing.type_check_only
 class RunServiceAsyncStub(RunServiceStub):
-    """Manages runs of evaluations in the shape of HoneyHive's API. The sessions of a run are those whose
-    events have its id as `metadata.run_id`, and those that the run names.
+    """Manages runs of evaluations in the shape of HoneyHive's API. The sessions of a run are those
+    whose events have its id as `metadata.run_id`, and those that the run names.
 
     A project key reads and writes its own project. An instance key selects the project by the header
     `x-spanloom-project`, else by the field `project` of the request (default: `default`).
@@ -100,8 +100,8 @@ class RunServiceAsyncStub(RunServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.CreateRunRequest, _run_service_pb2.CreateRunResponse]  # type: ignore[assignment]
-    """Creates a run, or replaces the run with this id. It is durable when the call returns. A retry is
-    safe if the run has an id.
+    """Creates a run, or replaces the run with this id. It is durable when the call returns. A retry
+    is safe if the run has an id.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
     """
@@ -125,8 +125,8 @@ class RunServiceAsyncStub(RunServiceStub):
     DeleteRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.DeleteRunRequest, _run_service_pb2.DeleteRunResponse]  # type: ignore[assignment]
     """Deletes a run. Its sessions are kept.
 
-    Returns NOT_FOUND (ERROR_REASON_EXPERIMENT_NOT_FOUND) if the project has no such run. A repeated
-    delete therefore returns NOT_FOUND.
+    Returns NOT_FOUND (ERROR_REASON_EXPERIMENT_NOT_FOUND) if the project has no such run. A
+    repeated delete therefore returns NOT_FOUND.
     """
     GetRunResult: _aio.UnaryUnaryMultiCallable[_run_service_pb2.GetRunResultRequest, _run_service_pb2.GetRunResultResponse]  # type: ignore[assignment]
     """Gets the metrics of a run's events, up to 10,000 events, and which of its sessions passed.
@@ -151,8 +151,8 @@ class RunServiceAsyncStub(RunServiceStub):
     """
 
 class RunServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Manages runs of evaluations in the shape of HoneyHive's API. The sessions of a run are those whose
-    events have its id as `metadata.run_id`, and those that the run names.
+    """Manages runs of evaluations in the shape of HoneyHive's API. The sessions of a run are those
+    whose events have its id as `metadata.run_id`, and those that the run names.
 
     A project key reads and writes its own project. An instance key selects the project by the header
     `x-spanloom-project`, else by the field `project` of the request (default: `default`).
@@ -164,8 +164,8 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _run_service_pb2.CreateRunRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_run_service_pb2.CreateRunResponse, _abc.Awaitable[_run_service_pb2.CreateRunResponse]]:
-        """Creates a run, or replaces the run with this id. It is durable when the call returns. A retry is
-        safe if the run has an id.
+        """Creates a run, or replaces the run with this id. It is durable when the call returns. A retry
+        is safe if the run has an id.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
         """
@@ -213,8 +213,8 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_run_service_pb2.DeleteRunResponse, _abc.Awaitable[_run_service_pb2.DeleteRunResponse]]:
         """Deletes a run. Its sessions are kept.
 
-        Returns NOT_FOUND (ERROR_REASON_EXPERIMENT_NOT_FOUND) if the project has no such run. A repeated
-        delete therefore returns NOT_FOUND.
+        Returns NOT_FOUND (ERROR_REASON_EXPERIMENT_NOT_FOUND) if the project has no such run. A
+        repeated delete therefore returns NOT_FOUND.
         """
 
     @_abc_1.abstractmethod

@@ -332,7 +332,9 @@ class ListSpansRequest(_message.Message):
     view: _span_pb2.SpanView.ValueType
     """How much of each span to return. Default: SPAN_VIEW_FULL."""
     text_limit: _builtins.int
-    """See GetSpanRequest."""
+    """The length above which a string is shortened to this length, in Unicode code points, 0 or more.
+    0 means that strings are shortened only to keep the response below 3 MiB.
+    """
     @_builtins.property
     def filter(self) -> _span_pb2.SpanFilter:
         """The conditions."""
@@ -403,7 +405,9 @@ class TailSpansRequest(_message.Message):
     view: _span_pb2.SpanView.ValueType
     """How much of each span to return. Default: SPAN_VIEW_FULL."""
     text_limit: _builtins.int
-    """See GetSpanRequest."""
+    """The length above which a string is shortened to this length, in Unicode code points, 0 or more.
+    0 means that strings are shortened only to keep the response below 3 MiB.
+    """
     @_builtins.property
     def filter(self) -> _span_pb2.SpanFilter:
         """The conditions."""

@@ -99,8 +99,8 @@ class SpanServiceStub:
 
     To get the next page, send `next_page_token` with the same other fields, until it is empty. A
     page may have fewer spans than `page_size` because it is at most 3 MiB large. No span is
-    returned twice, unless its start time changes. Spans that are written while a client reads the pages may be missing. A span
-    that alone is larger than a page is shortened as in GetSpan.
+    returned twice, unless its start time changes. Spans that are written while a client reads the
+    pages may be missing. A span that alone is larger than a page is shortened as in GetSpan.
 
     A page is searched for at most about one second, which only a condition that no index serves
     may need: the page then has what was found so far, which may be nothing, and a
@@ -236,8 +236,8 @@ class SpanServiceAsyncStub(SpanServiceStub):
 
     To get the next page, send `next_page_token` with the same other fields, until it is empty. A
     page may have fewer spans than `page_size` because it is at most 3 MiB large. No span is
-    returned twice, unless its start time changes. Spans that are written while a client reads the pages may be missing. A span
-    that alone is larger than a page is shortened as in GetSpan.
+    returned twice, unless its start time changes. Spans that are written while a client reads the
+    pages may be missing. A span that alone is larger than a page is shortened as in GetSpan.
 
     A page is searched for at most about one second, which only a condition that no index serves
     may need: the page then has what was found so far, which may be nothing, and a
@@ -400,8 +400,8 @@ class SpanServiceServicer(metaclass=_abc_1.ABCMeta):
 
         To get the next page, send `next_page_token` with the same other fields, until it is empty. A
         page may have fewer spans than `page_size` because it is at most 3 MiB large. No span is
-        returned twice, unless its start time changes. Spans that are written while a client reads the pages may be missing. A span
-        that alone is larger than a page is shortened as in GetSpan.
+        returned twice, unless its start time changes. Spans that are written while a client reads the
+        pages may be missing. A span that alone is larger than a page is shortened as in GetSpan.
 
         A page is searched for at most about one second, which only a condition that no index serves
         may need: the page then has what was found so far, which may be nothing, and a

@@ -23,19 +23,22 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from spanloom.v1 import access_pb2 as spanloom_dot_v1_dot_access__pb2
 from spanloom.v1 import trace_pb2 as spanloom_dot_v1_dot_trace__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fspanloom/v1/trace_service.proto\x12\x0bspanloom.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18spanloom/v1/access.proto\x1a\x17spanloom/v1/trace.proto\"7\n\x12\x43reateTraceRequest\x12!\n\x05trace\x18\x01 \x01(\x0b\x32\x12.spanloom.v1.Trace\"c\n\x13\x43reateTraceResponse\x12*\n\x05trace\x18\x01 \x01(\x0b\x32\x1b.spanloom.v1.TraceReference\x12\x14\n\x07warning\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\n\n\x08_warning\"\x1c\n\x0eTraceReference\x12\n\n\x02id\x18\x01 \x01(\t\"\x1a\n\x0cLogReference\x12\n\n\x02id\x18\x01 \x01(\t\"\x84\x05\n\x10\x43reateLogRequest\x12\x0c\n\x04slug\x18\x01 \x01(\t\x12&\n\x06output\x18\x02 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x11\n\x04name\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x14\n\x07version\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x10\n\x03tag\x18\x05 \x01(\tH\x02\x88\x01\x01\x12%\n\x05input\x18\x06 \x01(\x0b\x32\x16.google.protobuf.Value\x12,\n\x0cideal_output\x18\x07 \x01(\x0b\x32\x16.google.protobuf.Value\x12(\n\tvariables\x18\x08 \x03(\x0b\x32\x15.spanloom.v1.Variable\x12.\n\nstart_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x0cinput_tokens\x18\x0b \x01(\x05H\x03\x88\x01\x01\x12\x1a\n\routput_tokens\x18\x0c \x01(\x05H\x04\x88\x01\x01\x12\x11\n\x04\x63ost\x18\r \x01(\x01H\x05\x88\x01\x01\x12/\n\x0corganization\x18\x0e \x01(\x0b\x32\x19.spanloom.v1.Organization\x12\x1f\n\x04user\x18\x0f \x01(\x0b\x32\x11.spanloom.v1.User\x12)\n\x08metadata\x18\x10 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x12\n\nrequest_id\x18\x11 \x01(\tB\x07\n\x05_nameB\n\n\x08_versionB\x06\n\x04_tagB\x0f\n\r_input_tokensB\x10\n\x0e_output_tokensB\x07\n\x05_cost\"\x89\x01\n\x11\x43reateLogResponse\x12*\n\x05trace\x18\x01 \x01(\x0b\x32\x1b.spanloom.v1.TraceReference\x12&\n\x03log\x18\x02 \x01(\x0b\x32\x19.spanloom.v1.LogReference\x12\x14\n\x07warning\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\n\n\x08_warning\"#\n\x0fGetTraceRequest\x12\x10\n\x08trace_id\x18\x01 \x01(\t\"5\n\x10GetTraceResponse\x12!\n\x05trace\x18\x01 \x01(\x0b\x32\x12.spanloom.v1.Trace\"\xc2\x02\n\x11ListTracesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x33\n\x0fstart_time_from\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11start_time_before\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x66\x65\x61ture_slug\x18\x05 \x01(\t\x12\x0c\n\x04name\x18\x06 \x01(\t\x12\x0f\n\x07user_id\x18\x07 \x01(\t\x12\x17\n\x0forganization_id\x18\x08 \x01(\t\x12\x15\n\rexperiment_id\x18\t \x01(\t\x12\x0e\n\x06status\x18\n \x01(\t\x12\x17\n\x0fmin_duration_ms\x18\x0b \x01(\x01\x12\x0c\n\x04text\x18\x0c \x01(\t\"Q\n\x12ListTracesResponse\x12\"\n\x06traces\x18\x01 \x03(\x0b\x32\x12.spanloom.v1.Trace\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"&\n\x12\x44\x65leteTraceRequest\x12\x10\n\x08trace_id\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteTraceResponse2\xc7\x04\n\x0cTraceService\x12u\n\x0b\x43reateTrace\x12\x1f.spanloom.v1.CreateTraceRequest\x1a .spanloom.v1.CreateTraceResponse\"#\x82\xd3\xe4\x93\x02\x17\"\x0e/monitor/trace:\x05trace\xc8\xba\x85\xa5\n\x01\x12i\n\tCreateLog\x12\x1d.spanloom.v1.CreateLogRequest\x1a\x1e.spanloom.v1.CreateLogResponse\"\x1d\x82\xd3\xe4\x93\x02\x11\"\x0c/monitor/log:\x01*\xc8\xba\x85\xa5\n\x01\x12o\n\x08GetTrace\x12\x1c.spanloom.v1.GetTraceRequest\x1a\x1d.spanloom.v1.GetTraceResponse\"&\x90\x02\x01\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/traces/{trace_id}\xc8\xba\x85\xa5\n\x02\x12j\n\nListTraces\x12\x1e.spanloom.v1.ListTracesRequest\x1a\x1f.spanloom.v1.ListTracesResponse\"\x1b\x90\x02\x01\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/traces\xc8\xba\x85\xa5\n\x02\x12x\n\x0b\x44\x65leteTrace\x12\x1f.spanloom.v1.DeleteTraceRequest\x1a .spanloom.v1.DeleteTraceResponse\"&\x90\x02\x02\x82\xd3\xe4\x93\x02\x17*\x15/v1/traces/{trace_id}\xc8\xba\x85\xa5\n\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fspanloom/v1/trace_service.proto\x12\x0bspanloom.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18spanloom/v1/access.proto\x1a\x17spanloom/v1/trace.proto\"7\n\x12\x43reateTraceRequest\x12!\n\x05trace\x18\x01 \x01(\x0b\x32\x12.spanloom.v1.Trace\"c\n\x13\x43reateTraceResponse\x12*\n\x05trace\x18\x01 \x01(\x0b\x32\x1b.spanloom.v1.TraceReference\x12\x14\n\x07warning\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\n\n\x08_warning\"\x1c\n\x0eTraceReference\x12\n\n\x02id\x18\x01 \x01(\t\"\x1a\n\x0cLogReference\x12\n\n\x02id\x18\x01 \x01(\t\"\x8a\x05\n\x10\x43reateLogRequest\x12\x0c\n\x04slug\x18\x01 \x01(\t\x12&\n\x06output\x18\x02 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x11\n\x04name\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x14\n\x07version\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x10\n\x03tag\x18\x05 \x01(\tH\x02\x88\x01\x01\x12%\n\x05input\x18\x06 \x01(\x0b\x32\x16.google.protobuf.Value\x12,\n\x0cideal_output\x18\x07 \x01(\x0b\x32\x16.google.protobuf.Value\x12(\n\tvariables\x18\x08 \x03(\x0b\x32\x15.spanloom.v1.Variable\x12.\n\nstart_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x0cinput_tokens\x18\x0b \x01(\x05H\x03\x88\x01\x01\x12\x1a\n\routput_tokens\x18\x0c \x01(\x05H\x04\x88\x01\x01\x12\x11\n\x04\x63ost\x18\r \x01(\x01H\x05\x88\x01\x01\x12/\n\x0corganization\x18\x0e \x01(\x0b\x32\x19.spanloom.v1.Organization\x12\x1f\n\x04user\x18\x0f \x01(\x0b\x32\x11.spanloom.v1.User\x12)\n\x08metadata\x18\x10 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x18\n\nrequest_id\x18\x11 \x01(\tB\x04\xe2\x41\x01\x01\x42\x07\n\x05_nameB\n\n\x08_versionB\x06\n\x04_tagB\x0f\n\r_input_tokensB\x10\n\x0e_output_tokensB\x07\n\x05_cost\"\x89\x01\n\x11\x43reateLogResponse\x12*\n\x05trace\x18\x01 \x01(\x0b\x32\x1b.spanloom.v1.TraceReference\x12&\n\x03log\x18\x02 \x01(\x0b\x32\x19.spanloom.v1.LogReference\x12\x14\n\x07warning\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\n\n\x08_warning\"#\n\x0fGetTraceRequest\x12\x10\n\x08trace_id\x18\x01 \x01(\t\"5\n\x10GetTraceResponse\x12!\n\x05trace\x18\x01 \x01(\x0b\x32\x12.spanloom.v1.Trace\"\xc2\x02\n\x11ListTracesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x33\n\x0fstart_time_from\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11start_time_before\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x66\x65\x61ture_slug\x18\x05 \x01(\t\x12\x0c\n\x04name\x18\x06 \x01(\t\x12\x0f\n\x07user_id\x18\x07 \x01(\t\x12\x17\n\x0forganization_id\x18\x08 \x01(\t\x12\x15\n\rexperiment_id\x18\t \x01(\t\x12\x0e\n\x06status\x18\n \x01(\t\x12\x17\n\x0fmin_duration_ms\x18\x0b \x01(\x01\x12\x0c\n\x04text\x18\x0c \x01(\t\"Q\n\x12ListTracesResponse\x12\"\n\x06traces\x18\x01 \x03(\x0b\x32\x12.spanloom.v1.Trace\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"&\n\x12\x44\x65leteTraceRequest\x12\x10\n\x08trace_id\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteTraceResponse2\xc7\x04\n\x0cTraceService\x12u\n\x0b\x43reateTrace\x12\x1f.spanloom.v1.CreateTraceRequest\x1a .spanloom.v1.CreateTraceResponse\"#\x82\xd3\xe4\x93\x02\x17\"\x0e/monitor/trace:\x05trace\xc8\xba\x85\xa5\n\x01\x12i\n\tCreateLog\x12\x1d.spanloom.v1.CreateLogRequest\x1a\x1e.spanloom.v1.CreateLogResponse\"\x1d\x82\xd3\xe4\x93\x02\x11\"\x0c/monitor/log:\x01*\xc8\xba\x85\xa5\n\x01\x12o\n\x08GetTrace\x12\x1c.spanloom.v1.GetTraceRequest\x1a\x1d.spanloom.v1.GetTraceResponse\"&\x90\x02\x01\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/traces/{trace_id}\xc8\xba\x85\xa5\n\x02\x12j\n\nListTraces\x12\x1e.spanloom.v1.ListTracesRequest\x1a\x1f.spanloom.v1.ListTracesResponse\"\x1b\x90\x02\x01\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/traces\xc8\xba\x85\xa5\n\x02\x12x\n\x0b\x44\x65leteTrace\x12\x1f.spanloom.v1.DeleteTraceRequest\x1a .spanloom.v1.DeleteTraceResponse\"&\x90\x02\x02\x82\xd3\xe4\x93\x02\x17*\x15/v1/traces/{trace_id}\xc8\xba\x85\xa5\n\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'spanloom.v1.trace_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_CREATELOGREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_CREATELOGREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001'
   _globals['_TRACESERVICE'].methods_by_name['CreateTrace']._loaded_options = None
   _globals['_TRACESERVICE'].methods_by_name['CreateTrace']._serialized_options = b'\202\323\344\223\002\027\"\016/monitor/trace:\005trace\310\272\205\245\n\001'
   _globals['_TRACESERVICE'].methods_by_name['CreateLog']._loaded_options = None
@@ -46,30 +49,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRACESERVICE'].methods_by_name['ListTraces']._serialized_options = b'\220\002\001\202\323\344\223\002\014\022\n/v1/traces\310\272\205\245\n\002'
   _globals['_TRACESERVICE'].methods_by_name['DeleteTrace']._loaded_options = None
   _globals['_TRACESERVICE'].methods_by_name['DeleteTrace']._serialized_options = b'\220\002\002\202\323\344\223\002\027*\025/v1/traces/{trace_id}\310\272\205\245\n\003'
-  _globals['_CREATETRACEREQUEST']._serialized_start=192
-  _globals['_CREATETRACEREQUEST']._serialized_end=247
-  _globals['_CREATETRACERESPONSE']._serialized_start=249
-  _globals['_CREATETRACERESPONSE']._serialized_end=348
-  _globals['_TRACEREFERENCE']._serialized_start=350
-  _globals['_TRACEREFERENCE']._serialized_end=378
-  _globals['_LOGREFERENCE']._serialized_start=380
-  _globals['_LOGREFERENCE']._serialized_end=406
-  _globals['_CREATELOGREQUEST']._serialized_start=409
-  _globals['_CREATELOGREQUEST']._serialized_end=1053
-  _globals['_CREATELOGRESPONSE']._serialized_start=1056
-  _globals['_CREATELOGRESPONSE']._serialized_end=1193
-  _globals['_GETTRACEREQUEST']._serialized_start=1195
-  _globals['_GETTRACEREQUEST']._serialized_end=1230
-  _globals['_GETTRACERESPONSE']._serialized_start=1232
-  _globals['_GETTRACERESPONSE']._serialized_end=1285
-  _globals['_LISTTRACESREQUEST']._serialized_start=1288
-  _globals['_LISTTRACESREQUEST']._serialized_end=1610
-  _globals['_LISTTRACESRESPONSE']._serialized_start=1612
-  _globals['_LISTTRACESRESPONSE']._serialized_end=1693
-  _globals['_DELETETRACEREQUEST']._serialized_start=1695
-  _globals['_DELETETRACEREQUEST']._serialized_end=1733
-  _globals['_DELETETRACERESPONSE']._serialized_start=1735
-  _globals['_DELETETRACERESPONSE']._serialized_end=1756
-  _globals['_TRACESERVICE']._serialized_start=1759
-  _globals['_TRACESERVICE']._serialized_end=2342
+  _globals['_CREATETRACEREQUEST']._serialized_start=225
+  _globals['_CREATETRACEREQUEST']._serialized_end=280
+  _globals['_CREATETRACERESPONSE']._serialized_start=282
+  _globals['_CREATETRACERESPONSE']._serialized_end=381
+  _globals['_TRACEREFERENCE']._serialized_start=383
+  _globals['_TRACEREFERENCE']._serialized_end=411
+  _globals['_LOGREFERENCE']._serialized_start=413
+  _globals['_LOGREFERENCE']._serialized_end=439
+  _globals['_CREATELOGREQUEST']._serialized_start=442
+  _globals['_CREATELOGREQUEST']._serialized_end=1092
+  _globals['_CREATELOGRESPONSE']._serialized_start=1095
+  _globals['_CREATELOGRESPONSE']._serialized_end=1232
+  _globals['_GETTRACEREQUEST']._serialized_start=1234
+  _globals['_GETTRACEREQUEST']._serialized_end=1269
+  _globals['_GETTRACERESPONSE']._serialized_start=1271
+  _globals['_GETTRACERESPONSE']._serialized_end=1324
+  _globals['_LISTTRACESREQUEST']._serialized_start=1327
+  _globals['_LISTTRACESREQUEST']._serialized_end=1649
+  _globals['_LISTTRACESRESPONSE']._serialized_start=1651
+  _globals['_LISTTRACESRESPONSE']._serialized_end=1732
+  _globals['_DELETETRACEREQUEST']._serialized_start=1734
+  _globals['_DELETETRACEREQUEST']._serialized_end=1772
+  _globals['_DELETETRACERESPONSE']._serialized_start=1774
+  _globals['_DELETETRACERESPONSE']._serialized_end=1795
+  _globals['_TRACESERVICE']._serialized_start=1798
+  _globals['_TRACESERVICE']._serialized_end=2381
 # @@protoc_insertion_point(module_scope)

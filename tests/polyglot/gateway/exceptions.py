@@ -38,6 +38,9 @@ EXCEPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
             "a form",
             "a bad integer",
             "an empty integer",
+            "an integer with a blank",
+            "an integer with a fraction",
+            "an integer with an exponent",
             "a bad enum",
             "a bad time",
             "a message's name",
@@ -51,6 +54,8 @@ EXCEPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
             "int64 as a word",
             "NaN without quotes",
             "a string for a message",
+            "a text for a list",
+            "a list in a list",
             "a message for a list",
             "a time that is none",
             "a duration that is none",
@@ -68,6 +73,9 @@ EXCEPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
             "a form",
             "a bad integer",
             "an empty integer",
+            "an integer with a blank",
+            "an integer with a fraction",
+            "an integer with an exponent",
             "a bad enum",
             "a bad time",
             "a single value twice",
@@ -83,6 +91,7 @@ EXCEPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "Lenient values": {
         ENVOY: (
             "a number for a string",
+            "a boolean for a string",
             "a time without a zone",
             "a time as a number",
             "a time with ten digits of a second",
@@ -91,6 +100,7 @@ EXCEPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         GRPC_GATEWAY: (
             "a number for a string",
+            "a boolean for a string",
             "a boolean as a text",
             "a time without a zone",
             "a time as a number",
@@ -119,11 +129,25 @@ EXCEPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
             "the path's variable again",
         ),
     },
-    "Loose types": {ENVOY: ("a message for a list", "a boolean as yes")},
+    "Loose types": {
+        ENVOY: (
+            "a text for a list",
+            "a list in a list",
+            "a message for a list",
+            "a boolean as yes",
+        ),
+    },
     "Field masks": {GRPC_GATEWAY: ("update by a mask of JSON names",)},
     "Streams": {GRPC_GATEWAY: ("outline a trace", "stream events")},
     "Wrong methods": _both("GET for POST", "PUT for POST", "PATCH for GET", "HEAD", "OPTIONS"),
-    "Trailing slashes": {ENVOY: ("a trailing slash", "a trailing slash after an id")},
+    "Trailing slashes": {
+        ENVOY: (
+            "a trailing slash",
+            "a trailing slash before an id",
+            "a trailing slash after an id",
+        ),
+        GRPC_GATEWAY: ("a trailing slash before an id",),
+    },
     "Escapes in paths": {
         ENVOY: ("an encoded letter",),
         GRPC_GATEWAY: ("an encoded slash in an id", "an encoded letter", "a bad escape"),

@@ -90,6 +90,17 @@ def test_the_page_has_the_reason_for_every_exception() -> None:
     assert [kind for kind, _ in rows] == list(EXCEPTIONS)
 
 
+def test_the_go_program_serves_every_service_that_has_rest() -> None:
+    registered = re.findall(r"spanloom\.Register(\w+)Handler\b", MAIN.read_text())
+    served = {
+        method.descriptor.containing_service.name
+        for method in METHODS.values()
+        if has_http_rule(method.descriptor)
+        and method.descriptor.containing_service.full_name.startswith("spanloom.")
+    }
+    assert sorted(registered) == sorted(served)
+
+
 def test_the_go_program_of_the_page_is_the_one_that_is_tested() -> None:
     [shown] = re.findall(r"^```go\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     assert shown in MAIN.read_text()

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool
+from google.protobuf.descriptor import FileDescriptor
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from spanloom.errors import shutting_down
@@ -20,6 +21,22 @@ _PACKAGE: Final = "grpc.reflection.v1"
 _NAMES: Final = (f"{_PACKAGE}.ServerReflection", reflection.SERVICE_NAME)
 
 
+class _Pool:
+    """A pool that also knows the files of methods: a symbol may be one (reflection.proto)."""
+
+    def __init__(self, pool: descriptor_pool.DescriptorPool) -> None:
+        self._pool = pool
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pool, name)
+
+    def FindFileContainingSymbol(self, symbol: str) -> FileDescriptor:  # noqa: N802 - of the pool
+        try:
+            return self._pool.FindFileContainingSymbol(symbol)
+        except KeyError:
+            return self._pool.FindMethodByName(symbol).containing_service.file
+
+
 class Reflection:
     """Describes services by the default descriptor pool.
 
@@ -30,7 +47,8 @@ class Reflection:
     def __init__(self, services: Sequence[str]) -> None:
         pool = descriptor_pool.Default()
         _describe_v1(pool)
-        self._servicer: Any = reflection.aio.ReflectionServicer([*services, *_NAMES], pool=pool)
+        names = [*services, *_NAMES]
+        self._servicer: Any = reflection.aio.ReflectionServicer(names, pool=_Pool(pool))
         self._closed = asyncio.Event()
 
     def handlers(self) -> list[grpc.GenericRpcHandler]:

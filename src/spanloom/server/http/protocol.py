@@ -16,6 +16,7 @@ from spanloom.model import uuid7
 from spanloom.model.addresses import client_of, is_within
 from spanloom.server import status
 from spanloom.server.http.connections import Connections, HttpLimits
+from spanloom.server.http.joined import JoinedTransport
 from spanloom.server.http.rest import TRANSPORT
 from spanloom.server.middleware import REQUEST_ID, log_refusal
 
@@ -64,7 +65,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._stuck_since: float | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        joined = JoinedTransport(transport, self.loop)
+        super().connection_made(cast(asyncio.Transport, joined))
         self.address = self.client[0] if self.client else ""
         if is_within(self.address, self._open.limits.trusted_proxies):
             self.address = ""

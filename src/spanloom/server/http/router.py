@@ -7,6 +7,7 @@ fields, ignored = request_fields(match.binding, match.variables, query_pairs)
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -17,7 +18,7 @@ from google.api import annotations_pb2, http_pb2
 from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 
-from spanloom.codec.json_error import violation
+from spanloom.codec.json_error import describe, violation
 from spanloom.codec.json_parse import MOST_IGNORED, printable
 from spanloom.codec.json_shape import has_own_form, map_fields, spellings
 from spanloom.errors import SetupError
@@ -30,7 +31,14 @@ from spanloom.server.http.path_template import (
 )
 
 # What other transcoders read in a URL, too. A JSON body has true and false only.
-_BOOLS = {"1": "true", "0": "false"}
+_BOOLS = {"1": "true", "t": "true", "T": "true", "0": "false", "f": "false", "F": "false"}
+# And what they read: a JSON body may have 5.0 and 5e0.
+_INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
+_INTEGER_TYPES = (
+    FieldDescriptor.TYPE_INT32,
+    FieldDescriptor.TYPE_INT64,
+    FieldDescriptor.TYPE_UINT32,
+)
 _WITHOUT_BODY = ("GET", "DELETE")
 _STRUCTURED = ("google.protobuf.Struct", "google.protobuf.Value")
 
@@ -281,7 +289,7 @@ def request_fields(
     gives, and with `body: "*"` all.
 
     Raises:
-        JsonError: A singular field is given twice.
+        JsonError: A singular field is given twice, or an integer is not plain digits.
     """
     fields: dict[str, Any] = {}
     ignored: dict[str, None] = {}
@@ -334,11 +342,12 @@ def _put(fields: dict[str, Any], steps: list[FieldDescriptor], value: str) -> No
     for parent in parents:
         scope = scope.setdefault(parent.json_name, {}) if isinstance(scope, dict) else scope
     name = leaf.json_name
+    at = ".".join(step.json_name for step in steps)
     if not isinstance(scope, dict) or (name in scope and not leaf.is_repeated):
-        raise violation(
-            "is given more than once in the query string",
-            ".".join(step.json_name for step in steps),
-        )
+        raise violation("is given more than once in the query string", at)
+    if leaf.type in _INTEGER_TYPES and not _INTEGER.fullmatch(value):
+        place = f"[{len(scope.get(name, ()))}]" if leaf.is_repeated else ""
+        raise violation(f"must be an integer, not {describe(value)}", at + place)
     if leaf.type == FieldDescriptor.TYPE_BOOL:
         value = _BOOLS.get(value, value)
     if leaf.is_repeated:
