@@ -81,7 +81,7 @@ def run(
     """Work on a new database for about so many seconds, or until so many kills, and check it all;
     `directory` takes the servers' logs.
     """
-    kinds = (*_KILLS, "database") if database.startswith("postgresql") else _KILLS
+    kinds = kinds_of_kills(database)
     rng = random.Random(seed)
     report = Report(seed)
     servers = Servers(database, directory, rng, skew)
@@ -91,13 +91,10 @@ def run(
     try:
         servers.start()
         end = time.monotonic() + seconds
-        client = Client(key, rng)
-        call = Call("POST", "/v1/evaluators", EVALUATOR_BODY)
-        assert client.call(servers.all[0], call).outcome is Outcome.OK
-        client.close()
+        create_evaluator(servers.all[0], key)
         for number in itertools.count(1):
             one = Round(servers, key, f"{seed}-{number}", names, report)
-            kills = _kills(random.Random(f"{seed}-{number}-kills"), kinds, between_kills)
+            kills = kills_at_random(random.Random(f"{seed}-{number}-kills"), kinds, between_kills)
             one.work(min(ROUND_SECONDS, end - time.monotonic()), kills)
             servers.kill("all")
             servers.start()
@@ -115,6 +112,19 @@ def run(
         servers.kill("all")
     report.kills = servers.kills
     return report
+
+
+def kinds_of_kills(database: str) -> tuple[str, ...]:
+    """What can be killed, the more often the more likely it is."""
+    return (*_KILLS, "database") if database.startswith("postgresql") else _KILLS
+
+
+def create_evaluator(server: Server, key: str) -> None:
+    """The evaluator that the traces name."""
+    client = Client(key, random.Random(0))
+    call = Call("POST", "/v1/evaluators", EVALUATOR_BODY)
+    assert client.call(server, call).outcome is Outcome.OK
+    client.close()
 
 
 class Round:
@@ -265,7 +275,7 @@ def _action(step: Step, answer: Answer, report: Report) -> Action | None:
     return action
 
 
-def _kills(
+def kills_at_random(
     rng: random.Random, kinds: Sequence[str], between: tuple[float, float]
 ) -> Iterator[Kill]:
     """What to kill: a worker and all first, so that a short run has both."""

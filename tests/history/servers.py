@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -160,7 +161,13 @@ class Servers:
             Server(name, database, directory / f"server-{name}.log", count)
             for name, count in sorted(workers.items())
         ]
-        self.kills: Counter[str] = Counter()
+        # When (monotonic seconds) what was killed.
+        self.killed: list[tuple[float, str]] = []
+
+    @property
+    def kills(self) -> Counter[str]:
+        """How often what was killed."""
+        return Counter(kind for _, kind in self.killed)
 
     def up(self) -> list[Server]:
         """Those that can be called."""
@@ -196,4 +203,4 @@ class Servers:
                 thread.start()
             for thread in threads:
                 thread.join()
-        self.kills[kind] += 1
+        self.killed.append((time.monotonic(), kind))
