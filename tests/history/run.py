@@ -45,6 +45,8 @@ _SHORT = (0.001, 0.02)
 BETWEEN_KILLS = (1.5, 4.0)
 _KILLS = ("worker", "worker", "worker", "server", "all")
 _PAUSE = 0.02
+# Many operations without an answer on one object make its history hard to decide.
+_PAUSE_AFTER_UNKNOWN = 0.25
 _LONGEST_JUDGING = 4 * EVALUATION_LEASE
 _READ_AGAIN_OF_A_ROUND = 10
 
@@ -87,6 +89,7 @@ def run(
     servers = Servers(database, directory, rng, skew)
     key = new_key(database)
     read_last: list[tuple[Object, Last]] = []
+    shown = 0
     names = itertools.count(1)
     try:
         servers.start()
@@ -103,8 +106,12 @@ def run(
             one.check()
             progress(
                 f"round {number}: {report.operations} operations, {servers.kills.total()} kills, "
-                f"{report.violations.total()} violations"
+                f"{report.violations.total()} violations, {len(report.faults)} faults"
             )
+            # A long run may be interrupted before its report.
+            for example in report.examples[shown:]:
+                progress(example)
+            shown = len(report.examples)
             if time.monotonic() + ROUND_SECONDS / 2 > end or servers.kills.total() >= most_kills:
                 break
         read_again(servers, key, read_last, report)
@@ -189,7 +196,7 @@ class Round:
             self._load.observe(step, answer)
             if answer.outcome in (Outcome.NOT_SENT, Outcome.UNKNOWN):
                 client.close()
-                time.sleep(_PAUSE)
+                time.sleep(_PAUSE if answer.outcome is Outcome.NOT_SENT else _PAUSE_AFTER_UNKNOWN)
             self._record(target, step, answer, f"client {number}", server)
         client.close()
 

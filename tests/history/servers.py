@@ -109,7 +109,7 @@ class Server:
         """kill -9 of one worker, which the supervisor starts again; False where the server is one
         process.
         """
-        workers = self.children()
+        workers = self.children(recursive=False)
         if workers:
             with suppress(psutil.NoSuchProcess):
                 rng.choice(workers).kill()
@@ -120,12 +120,12 @@ class Server:
         """The process that was started, None while it is down."""
         return self._process.pid if self._process else None
 
-    def children(self) -> list[psutil.Process]:
-        """The workers, and what else the supervisor started."""
+    def children(self, *, recursive: bool = True) -> list[psutil.Process]:
+        """The workers, and what these started."""
         if self._process is None:
             return []
         try:
-            return list(psutil.Process(self._process.pid).children(recursive=True))
+            return list(psutil.Process(self._process.pid).children(recursive=recursive))
         except psutil.NoSuchProcess:
             return []
 

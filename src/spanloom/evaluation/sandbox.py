@@ -24,6 +24,8 @@ from spanloom.evaluation.subject import Subject
 from spanloom.model import Json
 
 LENGTH = struct.Struct(">Q")
+# The number of the first answer of a process, which says that it has started.
+STARTED = -1
 _IDLE_SECONDS = 60.0
 # An evaluator that ended its process so often is not run for a while.
 _MOST_KILLED = 3
@@ -100,6 +102,7 @@ class _Child:
         self._one_by_one = one_by_one
         self._starting = asyncio.Lock()
         self._process: asyncio.subprocess.Process | None = None
+        self._has_started = asyncio.Event()  # or has ended
         self._readings: set[asyncio.Task[None]] = set()  # each until its process has ended
         self._numbers = itertools.count()
         self._runs: dict[int, asyncio.Future[Any]] = {}
@@ -108,14 +111,19 @@ class _Child:
     async def run(self, job: tuple[Any, ...], seconds: float) -> object:
         async with contextlib.AsyncExitStack() as stack:
             try:
-                # A part of the time is for the runs before this one.
+                # A part of the time is for the runs before this one, and for the process to start,
+                # which takes long on a loaded machine.
                 async with asyncio.timeout(seconds / 2):
                     await stack.enter_async_context(self._turn)
+                    process = await self._started()
+                    await self._has_started.wait()
             except TimeoutError:
-                raise RunLostError("other evaluators took too long") from None
+                self._end_when_idle()
+                raise RunLostError("the process was busy, or started too slowly") from None
+            if self._process is not process:
+                raise RuntimeError("the process of the evaluators did not start")
             number = next(self._numbers)
             done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-            process = await self._started()
             self._runs[number] = done
             try:
                 await _send(process, (number, *job))
@@ -153,11 +161,12 @@ class _Child:
                 stdout=asyncio.subprocess.PIPE,
                 env=env,
             )
-            await _send(process, self._settings)
             self._process = process
+            self._has_started.clear()
             reading = asyncio.create_task(self._read(process))
             self._readings.add(reading)
             reading.add_done_callback(self._readings.discard)
+            await _send(process, self._settings)
             return process
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
@@ -168,12 +177,15 @@ class _Child:
                 length = LENGTH.unpack(await source.readexactly(LENGTH.size))[0]
                 answer = pickle.loads(await source.readexactly(length))  # noqa: S301 - our program
                 number, is_result, value = answer
+                if number == STARTED:
+                    self._has_started.set()
                 run = self._runs.get(number)
                 if run is not None and not run.done():
                     run.set_result((is_result, value))
         except Exception:  # noqa: BLE001 - also what cannot be unpickled
             if self._process is process:
                 self._process = None
+                self._has_started.set()
             for run in self._runs.values():
                 if not run.done():
                     run.set_exception(ConnectionError())
