@@ -7,16 +7,18 @@ from __future__ import annotations
 import argparse
 import random
 import sys
+from collections.abc import Mapping
 from functools import partial
 from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from tests.databases import DATABASES, new_url
-from tests.history.run import BETWEEN_KILLS, SKEW, run
+from tests.history.run import SKEW, run
 
-# The pauses of a run for kills: servers just come up (seconds).
-OFTEN = (0.3, 1.2)
+# A run for kills: servers just come up between them, and most of its time is not for reads.
+MANY_KILLS: Mapping[str, Any] = {"between_kills": (0.3, 1.2), "round_seconds": 120.0}
 
 
 def main() -> int:
@@ -43,7 +45,7 @@ def main() -> int:
                 seed=given.seed,
                 seconds=seconds,
                 most_kills=given.kills or inf,
-                between_kills=OFTEN if given.kills else BETWEEN_KILLS,
+                **(MANY_KILLS if given.kills else {}),
                 skew=given.skew,
                 progress=partial(print, f"{database}:", flush=True),
             )

@@ -77,6 +77,7 @@ def run(
     seconds: float,
     most_kills: float = float("inf"),
     between_kills: tuple[float, float] = BETWEEN_KILLS,
+    round_seconds: float = ROUND_SECONDS,
     skew: float = SKEW,
     progress: Callable[[str], None] = lambda line: None,
 ) -> Report:
@@ -98,7 +99,7 @@ def run(
         for number in itertools.count(1):
             one = Round(servers, key, f"{seed}-{number}", names, report)
             kills = kills_at_random(random.Random(f"{seed}-{number}-kills"), kinds, between_kills)
-            one.work(min(ROUND_SECONDS, end - time.monotonic()), kills)
+            one.work(min(round_seconds, end - time.monotonic()), kills)
             servers.kill("all")
             servers.start()
             found = one.read_all()
@@ -112,7 +113,7 @@ def run(
             for example in report.examples[shown:]:
                 progress(example)
             shown = len(report.examples)
-            if time.monotonic() + ROUND_SECONDS / 2 > end or servers.kills.total() >= most_kills:
+            if time.monotonic() + round_seconds / 2 > end or servers.kills.total() >= most_kills:
                 break
         read_again(servers, key, read_last, report)
     finally:

@@ -121,20 +121,46 @@ SHAPES: tuple[Callable[[int], Call], ...] = (_otlp, _events, _spans)
 
 
 @dataclass(frozen=True)
+class Compared:
+    """How many spans are not there, are listed twice, or are there though they were deleted."""
+
+    lost: int
+    doubled: int
+    returned: int
+
+
+def compared(
+    kept: Iterable[int], deleted: Iterable[int], listed: Iterable[Mapping[str, Any]]
+) -> Compared:
+    """The batches that must be there and that must be gone, beside all spans of the project."""
+    found: dict[int, int] = {}
+    doubled = 0
+    for span in listed:
+        place = _place(span)
+        if place is not None:
+            number, bit = place
+            doubled += bool(found.get(number, 0) & bit)
+            found[number] = found.get(number, 0) | bit
+    return Compared(
+        sum((_WHOLE & ~found.get(number, 0)).bit_count() for number in kept),
+        doubled,
+        sum(found.get(number, 0).bit_count() for number in deleted),
+    )
+
+
+@dataclass(frozen=True)
 class Verdict:
-    """What became of the spans that were acknowledged; `returned` were deleted, and are there."""
+    """What became of the spans that were acknowledged."""
 
     acknowledged: int
     deleted: int
     repeated_calls: int
-    lost: int
-    doubled: int
-    returned: int
+    found: Compared
     missing_in_tail: int
 
     @property
     def is_clean(self) -> bool:
-        return not (self.lost or self.doubled or self.returned or self.missing_in_tail)
+        return self.found == Compared(0, 0, 0) and not self.missing_in_tail
 
 
 class Ledger:
@@ -198,23 +224,11 @@ class Ledger:
 
     def verdict(self, listed: Iterable[Mapping[str, Any]]) -> Verdict:
         """Compare with all spans of the project, as the API lists them."""
-        found: dict[int, int] = {}
-        doubled = 0
-        for span in listed:
-            place = _place(span)
-            if place is not None:
-                number, bit = place
-                doubled += bool(found.get(number, 0) & bit)
-                found[number] = found.get(number, 0) | bit
-        lost = sum((_WHOLE & ~found.get(number, 0)).bit_count() for number in self._kept)
-        returned = sum(found.get(number, 0).bit_count() for number in self._deleted)
         return Verdict(
             SPANS * (len(self._kept) + len(self._deleted)),
             SPANS * len(self._deleted),
             self._repeated,
-            lost,
-            doubled,
-            returned,
+            compared(self._kept, self._deleted, listed),
             self._untailed(),
         )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 WIDTH, HEIGHT = 1100, 150
 _LEFT, _RIGHT, _GAP, _TOP = 70, 190, 44, 30
-_COLORS = ("#1f6feb", "#d1242f", "#1a7f37", "#9a6700", "#8250df", "#57606a", "#bf3989")
+_COLORS = ("#1f6feb", "#d1242f", "#1a7f37", "#9a6700", "#8250df", "#57606a", "#bf3989", "#0a7ea4")
 _MARK = "#d1242f"
 
 

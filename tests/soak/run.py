@@ -8,7 +8,7 @@ import itertools
 import random
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ from tests.soak.samples import Calls, Sample, Sampler
 ROUND_SECONDS = 60.0
 # A run has phases: calm, so that a leak shows, and with kills.
 _CYCLE_SECONDS = 1200.0
-_CALM_SHARE = 0.7
+CALM_SHARE = 0.7
 BETWEEN_KILLS = (1.0, 8.0)
 _READ_AGAIN_OF_A_ROUND = 5
 WRITERS = READERS = 2
@@ -67,11 +67,11 @@ class Result:
         return self.history.is_clean and self.verdict.is_clean and not self.calls.faults
 
 
-def phases(seconds: float) -> Iterator[tuple[float, bool]]:
-    """The rounds of a soak of this length: seconds, and whether there are kills in it."""
+def phases(seconds: float, calm_share: float) -> Iterator[tuple[float, bool]]:
+    """The rounds of a soak of this length: the seconds of each, and whether it has kills."""
     cycles = max(1, round(seconds / _CYCLE_SECONDS))
     for _ in range(cycles):
-        for share, has_kills in ((_CALM_SHARE, False), (1 - _CALM_SHARE, True)):
+        for share, has_kills in ((calm_share, False), (1 - calm_share, True)):
             left = seconds / cycles * share
             rounds = max(1, round(left / ROUND_SECONDS))
             yield from itertools.repeat((left / rounds, has_kills), rounds)
@@ -85,6 +85,7 @@ def run(
     seconds: float,
     rate: float,
     every: float,
+    calm_share: float = CALM_SHARE,
     progress: Callable[[str], None] = lambda line: None,
 ) -> Result:
     """Work on a new database; `directory` takes the server's log.
@@ -92,6 +93,7 @@ def run(
     Args:
         rate: Spans a second, of all writers.
         every: Seconds between two samples.
+        calm_share: How much of the time is without kills.
     """
     rng = random.Random(seed)
     servers = Servers(database, directory, rng, 0.0, {"A": 2})
@@ -117,7 +119,7 @@ def run(
         with _threads(reading):
             assert ledger.follows.wait(_LONGEST_TAIL), "the tail did not begin"
             with _threads([partial(ledger.write, n) for n in range(WRITERS)]):
-                _work(servers, key, seconds, load, history, progress)
+                _work(servers, key, phases(seconds, calm_share), load, history, progress)
             ledger.await_tail(_LONGEST_TAIL)
         verdict = ledger.verdict(all_spans(server, key))
     finally:
@@ -130,7 +132,7 @@ def run(
 def _work(
     servers: Servers,
     key: str,
-    seconds: float,
+    rounds: Iterable[tuple[float, bool]],
     load: Load,
     report: Report,
     progress: Callable[[str], None],
@@ -139,7 +141,7 @@ def _work(
     names = itertools.count(1)
     rng = random.Random(report.seed)
     read_last: list[tuple[Object, Last]] = []
-    for number, (length, has_kills) in enumerate(phases(seconds), 1):
+    for number, (length, has_kills) in enumerate(rounds, 1):
         one = Round(servers, key, f"{report.seed}-{number}", names, report, load)
         kinds = kinds_of_kills(servers.all[0].database)
         one.work(length, kills_at_random(rng, kinds, BETWEEN_KILLS) if has_kills else ())
