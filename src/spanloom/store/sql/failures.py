@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 
 from sqlalchemy.exc import (
     DataError,
@@ -21,6 +22,10 @@ log = logging.getLogger("spanloom.store")
 _VALUES = (DataError, OverflowError, UnicodeError)
 # A statement that no state of the database makes right: a mistake in the program.
 _MISTAKES = (IntegrityError, NotSupportedError, ProgrammingError)
+# Of SQLite: a page is malformed, or the file is no database.
+_DAMAGED_FILE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+# Of PostgreSQL: data_corrupted, index_corrupted.
+_DAMAGED_PAGE = ("XX001", "XX002")
 _UNREACHED = (DBAPIError, TimeoutError, OSError)
 
 
@@ -33,6 +38,12 @@ def public_error(error: Exception) -> Exception:
     """
     if isinstance(error, errors.SpanloomError):
         return error
+    if _is_damage(error):
+        log.error(
+            "the database is damaged; docs/deployment.md says how to restore a backup",
+            exc_info=error,
+        )
+        return errors.store_unavailable()
     if is_lost(error):
         log.error("the database is not available", exc_info=error)
         return errors.store_unavailable()
@@ -43,6 +54,13 @@ def public_error(error: Exception) -> Exception:
         log.error("the database is not available", exc_info=error)
         return errors.store_unavailable()
     return error
+
+
+def _is_damage(error: Exception) -> bool:
+    """Whether the database has read what it cannot have written."""
+    driver = getattr(error, "orig", None)
+    code = getattr(driver, "sqlite_errorcode", 0) & 0xFF
+    return code in _DAMAGED_FILE or getattr(driver, "sqlstate", None) in _DAMAGED_PAGE
 
 
 def is_lost(error: Exception) -> bool:
