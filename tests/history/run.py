@@ -43,8 +43,7 @@ _OPERATIONS_AN_OBJECT = 70
 _SHORT_DEADLINES = 0.04
 _SHORT = (0.001, 0.02)
 BETWEEN_KILLS = (1.5, 4.0)
-# How many kills are of workers for each one of what else there is.
-WORKERS_KILLED = 3
+_KILLS = ("worker", "worker", "worker", "server", "all")
 _PAUSE = 0.02
 # Many operations without an answer on one object make its history hard to decide.
 _PAUSE_AFTER_UNKNOWN = 0.25
@@ -79,7 +78,6 @@ def run(
     seconds: float,
     most_kills: float = float("inf"),
     between_kills: tuple[float, float] = BETWEEN_KILLS,
-    workers_killed: int = WORKERS_KILLED,
     round_seconds: float = ROUND_SECONDS,
     skew: float = SKEW,
     progress: Callable[[str], None] = lambda line: None,
@@ -87,7 +85,7 @@ def run(
     """Work on a new database for about so many seconds, or until so many kills, and check it all;
     `directory` takes the servers' logs.
     """
-    kinds = kinds_of_kills(database, workers_killed)
+    kinds = kinds_of_kills(database)
     rng = random.Random(seed)
     report = Report(seed)
     servers = Servers(database, directory, rng, skew)
@@ -125,10 +123,9 @@ def run(
     return report
 
 
-def kinds_of_kills(database: str, workers: int = WORKERS_KILLED) -> tuple[str, ...]:
+def kinds_of_kills(database: str) -> tuple[str, ...]:
     """What can be killed, the more often the more likely it is."""
-    kinds = (*["worker"] * workers, "server", "all")
-    return (*kinds, "database") if database.startswith("postgresql") else kinds
+    return (*_KILLS, "database") if database.startswith("postgresql") else _KILLS
 
 
 def create_evaluator(server: Server, key: str) -> None:

@@ -28,7 +28,7 @@ PROJECT = "history"
 WORKERS = {"A": 2, "B": 1}
 # Seconds after which another process judges what a killed one had taken.
 EVALUATION_LEASE = 5
-_LONGEST_START = 60.0
+_LONGEST_START = 180.0
 
 
 def new_key(database: str) -> str:

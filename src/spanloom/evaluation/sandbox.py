@@ -11,12 +11,14 @@ import asyncio
 import contextlib
 import inspect
 import itertools
+import math
 import os
 import pickle
 import struct
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
 from spanloom.evaluation.kinds import Kind, version
@@ -31,6 +33,8 @@ _IDLE_SECONDS = 60.0
 _MOST_KILLED = 3
 _SUSPENDED_SECONDS = 600.0
 _SECRETS = "SPANLOOM_"
+# A run that did not end in time is to blame for it if it used so much CPU time.
+_BUSY_SECONDS = 0.2
 
 
 class RunKilledError(Exception):
@@ -67,7 +71,8 @@ class Sandbox:
         """What the evaluator returns.
 
         Raises:
-            RunKilledError: It took longer than `seconds`, or ended its process.
+            RunKilledError: It computed for longer than `seconds`, or ended its process.
+            TimeoutError: It did not end in time, and did not compute either.
             RunLostError: It may be tried again.
             Exception: What the evaluator raised.
         """
@@ -125,6 +130,7 @@ class _Child:
             number = next(self._numbers)
             done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
             self._runs[number] = done
+            used_before = _cpu_seconds(process.pid)
             try:
                 await _send(process, (number, *job))
                 async with asyncio.timeout(seconds / 2 if self._one_by_one else seconds):
@@ -132,7 +138,10 @@ class _Child:
             except TimeoutError:
                 if not self._one_by_one:  # the model is slow, and the process serves others
                     raise
+                used = _cpu_seconds(process.pid) - used_before
                 await self.end()
+                if used < _BUSY_SECONDS:  # it waited, or the machine had no time for it
+                    raise
                 raise RunKilledError("it did not end in time") from None
             except (ConnectionError, EOFError):
                 if self._one_by_one or len(self._runs) == 1:
@@ -213,6 +222,17 @@ class _Child:
             _kill(process)
         if self._readings:
             await asyncio.wait(self._readings)
+
+
+def _cpu_seconds(pid: int) -> float:
+    """What a process has used; infinite where nobody can say, so that the difference of two is no
+    number and nothing is excused by it.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return math.inf
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:
