@@ -8,6 +8,7 @@ import itertools
 import random
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ from tests.soak.reads import all_spans, read
 from tests.soak.samples import Calls, Sample, Sampler
 
 ROUND_SECONDS = 60.0
+_LEAST_SECONDS = 5.0
 # A run has phases: calm, so that a leak shows, and with kills.
 _CYCLE_SECONDS = 1200.0
 CALM_SHARE = 0.7
@@ -67,14 +69,42 @@ class Result:
         return self.history.is_clean and self.verdict.is_clean and not self.calls.faults
 
 
-def phases(seconds: float, calm_share: float) -> Iterator[tuple[float, bool]]:
-    """The rounds of a soak of this length: the seconds of each, and whether it has kills."""
-    cycles = max(1, round(seconds / _CYCLE_SECONDS))
-    for _ in range(cycles):
-        for share, has_kills in ((calm_share, False), (1 - calm_share, True)):
-            left = seconds / cycles * share
-            rounds = max(1, round(left / ROUND_SECONDS))
-            yield from itertools.repeat((left / rounds, has_kills), rounds)
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A part of a soak, in seconds: how long it is, and when it ends."""
+
+    length: float
+    end: float
+    has_kills: bool
+
+
+def phases(seconds: float, calm_share: float) -> list[Phase]:
+    """The phases of a soak of this length."""
+    count = max(1, round(seconds / _CYCLE_SECONDS))
+    cycle = seconds / count
+    calm = cycle * calm_share
+    return [
+        phase
+        for begin in (number * cycle for number in range(count))
+        for phase in (
+            Phase(calm, begin + calm, has_kills=False),
+            Phase(cycle - calm, begin + cycle, has_kills=True),
+        )
+    ]
+
+
+def rounds(planned: Iterable[Phase]) -> Iterator[tuple[float, bool]]:
+    """The seconds of each round from now on, and whether it has kills: at least one a phase, and as
+    many as there is time for.
+    """
+    began = time.monotonic()
+    for phase in planned:
+        left = phase.length
+        while True:
+            yield min(ROUND_SECONDS, left), phase.has_kills
+            left = began + phase.end - time.monotonic()
+            if left < _LEAST_SECONDS:
+                break
 
 
 def run(
@@ -132,7 +162,7 @@ def run(
 def _work(
     servers: Servers,
     key: str,
-    rounds: Iterable[tuple[float, bool]],
+    planned: Iterable[Phase],
     load: Load,
     report: Report,
     progress: Callable[[str], None],
@@ -141,7 +171,7 @@ def _work(
     names = itertools.count(1)
     rng = random.Random(report.seed)
     read_last: list[tuple[Object, Last]] = []
-    for number, (length, has_kills) in enumerate(rounds, 1):
+    for number, (length, has_kills) in enumerate(rounds(planned), 1):
         one = Round(servers, key, f"{report.seed}-{number}", names, report, load)
         kinds = kinds_of_kills(servers.all[0].database)
         one.work(length, kills_at_random(rng, kinds, BETWEEN_KILLS) if has_kills else ())

@@ -12,7 +12,7 @@ from tests.history.client import Call
 from tests.soak import plot
 from tests.soak.ledger import SPANS, Compared, compared, span_ids, trace_id
 from tests.soak.report import growth, markdown, panels
-from tests.soak.run import phases, run
+from tests.soak.run import phases, rounds, run
 from tests.soak.samples import CLASSES, TAIL, Process, Sample, class_of, percentile
 
 
@@ -72,9 +72,11 @@ def test_percentiles_and_phases() -> None:
     assert percentile([3.0, 1.0, 2.0], 0.5) == 2.0
     assert percentile([3.0, 1.0, 2.0], 0.99) == 3.0
     assert percentile([], 0.5) == 0.0
-    hour = list(phases(3600, 0.7))
-    assert sum(seconds for seconds, _ in hour) == pytest.approx(3600)
-    assert sum(seconds for seconds, has_kills in hour if has_kills) == pytest.approx(1080)
+    hour = phases(3600, 0.7)
+    assert [phase.end for phase in hour] == pytest.approx([840, 1200, 2040, 2400, 3240, 3600])
+    assert [phase.has_kills for phase in hour] == [False, True] * 3
+    assert sum(phase.length for phase in hour) == pytest.approx(3600)
+    assert list(rounds(phases(4, 0.5))) == [(2, False), (2, True)]
 
 
 def test_growth_is_that_of_warm_processes() -> None:
