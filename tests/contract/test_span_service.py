@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from google.protobuf.json_format import ParseDict
 
+from spanloom.codec.list_token import list_name
+from spanloom.codec.opaque import sealed
 from spanloom.v1 import span_pb2
 from spanloom.v1 import span_service_pb2 as pb
 from tests.clients import CallError, until
@@ -251,7 +253,13 @@ def test_list_spans_of_a_trace_and_of_a_project(project: Project) -> None:
         with pytest.raises(CallError, match="INVALID_PAGE_TOKEN") as refused:
             project.send("SpanService/ListSpans", pageToken=first.next_page_token, **fields)
         assert set(refused.value.violations) == {"pageToken"}
-    for token in ("x", first.next_page_token[:-1], "ä"):
+    # Anybody can compute the digest of a token.
+    named = list_name("ListSpans", pb.ListSpansRequest())
+    forged = [
+        sealed(named, project.name, content)
+        for content in (b"5", b'[9223372036854775808,0,"",""]', b'[0,0,"\\u0000",""]')
+    ]
+    for token in ("x", first.next_page_token[:-1], "ä", *forged):
         with pytest.raises(CallError, match="INVALID_PAGE_TOKEN"):
             project.send("SpanService/ListSpans", pageToken=token)
     with pytest.raises(CallError, match="INVALID_PAGE_TOKEN"):

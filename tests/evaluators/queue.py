@@ -21,12 +21,17 @@ def waiting(url: str) -> int:
     return int(found)
 
 
-async def evaluate_all(url: str, store: Store, lease_seconds: float = runner.LEASE_SECONDS) -> None:
+async def evaluate_all(
+    url: str,
+    store: Store,
+    lease_seconds: float = runner.LEASE_SECONDS,
+    evaluate: runner.Evaluate = runner.in_this_process,
+) -> None:
     """Evaluate until nothing waits."""
     stop = asyncio.Event()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runner, "_POLL_SECONDS", 0.01)
-        task = asyncio.create_task(runner.evaluate_until(stop, store, lease_seconds))
+        task = asyncio.create_task(runner.evaluate_until(stop, store, lease_seconds, evaluate))
         async with asyncio.timeout(20):
             while await asyncio.to_thread(waiting, url):  # noqa: ASYNC110 - the loop reports nothing
                 await asyncio.sleep(0.01)

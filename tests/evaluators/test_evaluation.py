@@ -18,6 +18,7 @@ import pytest
 from spanloom.adapters.restore import restore
 from spanloom.evaluation import kinds, runner
 from spanloom.evaluation.kinds import Kind
+from spanloom.evaluation.sandbox import RunKilledError
 from spanloom.evaluation.subject import Result
 from spanloom.model import (
     EVALUATION,
@@ -170,7 +171,44 @@ def test_an_evaluator_that_fails_is_tried_again_then_told(
         (found,) = await results(store)
         assert found.body["payload"]["label"] == "error"
         assert "secret" not in str(found.body)
-        assert len(calls) == runner.MOST_ATTEMPTS
+        assert len(calls) == runner.MOST_FAILURES
+
+    on_store(url, work)
+
+
+def test_runs_that_killed_servers_left_behind_are_no_failures(url: str) -> None:
+    async def work(store: Store) -> None:
+        await write(store, 1)
+        for owner in ("killed", "killed too", "mine"):  # and the lease of each expires
+            (job,) = await store.evaluations.take(owner, lease_ns=0, limit=1)
+            assert job.failures == 0
+        failed = replace(job, failures=1)
+        await store.evaluations.finish("mine", results={}, later={failed: 0})
+        assert await store.evaluations.take("next", lease_ns=0, limit=1) == [failed]
+
+    on_store(url, work)
+
+
+def test_an_evaluator_that_ends_its_process_is_set_aside_the_second_time(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = []
+
+    async def killed(*_: Any) -> Result:
+        runs.append(1)
+        raise RunKilledError
+
+    monkeypatch.setattr(runner, "_SECOND_NS", 1_000_000)
+
+    async def work(store: Store) -> None:
+        await write(store, 1)
+        await store.catalog.register_evaluator(P, Evaluator(slug="e", kind="length"))
+        # A server that was killed had it before.
+        assert await store.evaluations.take("killed", lease_ns=0, limit=1)
+        await evaluate_all(url, store, evaluate=killed)
+        (found,) = await results(store)
+        assert "set aside" in found.body["payload"]["explanation"]
+        assert len(runs) == 2
 
     on_store(url, work)
 
@@ -222,7 +260,7 @@ def test_whatever_an_evaluator_gives_its_trace_gets_a_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: Any, stored: dict[str, Any]
 ) -> None:
     monkeypatch.setattr(runner, "kinds", lambda: {"odd": Kind(lambda *_: found)})
-    monkeypatch.setattr(runner, "MOST_ATTEMPTS", 1)
+    monkeypatch.setattr(runner, "MOST_FAILURES", 1)
 
     url = new_url("sqlite", tmp_path)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from spanloom.evaluation.kinds import BUILT_IN, Kind
-from spanloom.evaluation.sandbox import ChildSettings, RunKilledError, Sandbox
+from spanloom.evaluation.sandbox import ChildSettings, RunKilledError, RunLostError, Sandbox
 from spanloom.evaluation.subject import Result, Subject
 
 PLUG_IN = """
@@ -29,6 +29,7 @@ async def wait(subject, settings):
     return Result(0.5, os.environ.get("SPANLOOM_JUDGE_API_KEY"))
 
 spins, holds, waits = Kind(spin), Kind(hold), Kind(wait)
+sleeps = Kind(lambda subject, settings: time.sleep(600))
 dies = Kind(lambda subject, settings: os._exit(1))
 fails = Kind(lambda subject, settings: 1 / 0)
 prints = Kind(lambda subject, settings: print("x" * 100_000) or Result(1.0))
@@ -39,7 +40,7 @@ SUBJECT = Subject(output="x")
 @pytest.fixture
 def plug_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Kind]:
     """The kinds of a package that only the path of the process has."""
-    names = ("spins", "holds", "waits", "dies", "fails", "prints")
+    names = ("spins", "holds", "waits", "sleeps", "dies", "fails", "prints")
     info = tmp_path / "plugged-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: plugged\nVersion: 1.0\n")
@@ -89,6 +90,51 @@ def test_a_run_that_takes_too_much_ends_alone(plug_in: Callable[[str], Kind]) ->
             await sandbox("holds", plug_in("holds"), SUBJECT, {}, 60)
         found = await sandbox("length", BUILT_IN["length"], SUBJECT, {"max": 1}, 60)
         assert isinstance(found, Result)
+
+    in_sandbox(work)
+
+
+def test_a_process_that_starts_slowly_is_not_the_fault_of_the_run(
+    plug_in: Callable[[str], Kind], tmp_path: Path
+) -> None:
+    plug_in("spins")
+    gate = tmp_path / "gate"
+    waits = "import pathlib, time\n" + f"while not pathlib.Path({str(gate)!r}).exists():\n"
+    module = tmp_path / "sandbox_plugged.py"
+    module.write_text(waits + "    time.sleep(0.01)\n" + PLUG_IN)
+
+    async def work(sandbox: Sandbox) -> None:
+        length = BUILT_IN["length"]
+        with pytest.raises(RunLostError):
+            await sandbox("length", length, SUBJECT, {"max": 1}, 0.2)
+        gate.touch()
+        found = await sandbox("length", length, SUBJECT, {"max": 1}, 60)
+        assert isinstance(found, Result)
+
+    in_sandbox(work)
+
+
+def test_a_run_that_waits_for_too_long_fails_without_blame(plug_in: Callable[[str], Kind]) -> None:
+    async def work(sandbox: Sandbox) -> None:
+        found = await sandbox("length", BUILT_IN["length"], SUBJECT, {"max": 1}, 60)
+        assert isinstance(found, Result)  # the process has started
+        for _ in range(4):  # nor is the evaluator suspended
+            with pytest.raises((TimeoutError, RunLostError)):
+                await sandbox("sleeps", plug_in("sleeps"), SUBJECT, {}, 2)
+
+    in_sandbox(work)
+
+
+def test_a_process_that_does_not_start_is_a_failure(
+    plug_in: Callable[[str], Kind], tmp_path: Path
+) -> None:
+    plug_in("spins")
+    (tmp_path / "sandbox_plugged.py").write_text("import os; os._exit(1)")
+
+    async def work(sandbox: Sandbox) -> None:
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="did not start"):
+                await sandbox("length", BUILT_IN["length"], SUBJECT, {"max": 1}, 60)
 
     in_sandbox(work)
 

@@ -4,6 +4,7 @@ errors alone."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import orjson
@@ -16,7 +17,8 @@ from spanloom.adapters.honeyhive.read import read_batch
 from spanloom.adapters.otlp.read import briefs_from
 from spanloom.codec import json_codec, otlp_json
 from spanloom.codec.list_token import position_in
-from spanloom.codec.page_token import position_of
+from spanloom.codec.opaque import sealed
+from spanloom.codec.page_token import page_token, position_of
 from spanloom.codec.value_path import path_steps, path_text
 from spanloom.errors import SpanloomError
 from spanloom.server.admission import ByteBudget, Held
@@ -72,16 +74,17 @@ def _filters(data: bytes) -> None:
 
 
 def _tokens(data: bytes) -> None:
+    """As a token, and as the content of one: the digest of a token is no secret."""
     token = data.decode(errors="replace")
-    for read in (
-        lambda: position_of(token, "traces", "p", field="page_token"),
-        lambda: position_in(token, "ListSpans", "p", (int, str, str), "page_token"),
-    ):
-        try:
-            read()
-        except SpanloomError:
-            continue
-        assert not token
+    kinds = (int, str, str)
+    for text in (token, sealed("ListSpans", "p", data)):
+        with suppress(SpanloomError):
+            place = position_of(text, "ListSpans", "p", field="page_token")
+            again = position_of(page_token("ListSpans", "p", place), "ListSpans", "p", field="")
+            assert again == place
+        with suppress(SpanloomError):
+            position = position_in(text, "ListSpans", "p", kinds, "page_token")
+            assert position is None or tuple(map(type, position)) == kinds
 
 
 def _paths(data: bytes) -> None:

@@ -12,12 +12,12 @@ from tests.fuzz.targets import TARGETS, seeds
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_any_input_is_read_or_refused(name: str) -> None:
-    at_random = random.Random(name)
+    changes = random.Random(name)
     known = [*seeds(name), *corpus(name)]
     for data in known:
         assert not failure(name, data)
     for _ in range(200):
-        assert not failure(name, changed(at_random.choice(known), known, at_random))
+        assert not failure(name, changed(changes.choice(known), known, changes))
 
 
 @pytest.mark.parametrize("name", TARGETS)

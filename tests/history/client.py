@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as otlp
 
 from spanloom.v1 import event_service_pb2 as events
+from spanloom.v1 import span_service_pb2 as spans
 from spanloom.v1 import trace_service_pb2 as traces
 from tests.history.servers import Server
 
@@ -37,6 +38,7 @@ _METHODS: dict[str, tuple[type[Message], type[Message]]] = {
         events.ExportEventsRequest,
         events.ExportEventsResponse,
     ),
+    "spanloom.v1.SpanService/WriteSpans": (spans.WriteSpansRequest, spans.WriteSpansResponse),
     "spanloom.v1.TraceService/CreateTrace": (traces.CreateTraceRequest, traces.CreateTraceResponse),
     "spanloom.v1.TraceService/GetTrace": (traces.GetTraceRequest, traces.GetTraceResponse),
     "spanloom.v1.TraceService/DeleteTrace": (traces.DeleteTraceRequest, traces.DeleteTraceResponse),

@@ -8,7 +8,11 @@ from dataclasses import dataclass, field, replace
 
 from tests.history.checker import (
     DUPLICATE,
+    FEEDBACK,
+    LOST,
+    LOST_UPDATE,
     MIXTURE,
+    STALE,
     UNWRITTEN,
     UndecidedError,
     Violation,
@@ -21,6 +25,8 @@ from tests.history.model import Delete, Operation, Read, ReadFeedback, ReadItems
 _EXAMPLES_OF_A_KIND = 2
 # Kinds that are about several events or spans; other kinds are named by what a single one shows.
 _OF_SEVERAL = (DUPLICATE, MIXTURE, UNWRITTEN)
+# Kinds that say that an acknowledged write is not kept.
+LOSSES = (LOST, LOST_UPDATE, STALE, FEEDBACK)
 _STATES_SHOWN = 4
 _FAULTS_SHOWN = 10
 
@@ -35,6 +41,7 @@ class Report:
     objects: int = 0
     operations: int = 0
     reads: int = 0
+    acknowledged: int = 0
     unanswered: int = 0
     undecided: int = 0
     kills: Counter[str] = field(default_factory=Counter)
@@ -48,12 +55,25 @@ class Report:
         """Whether every history was explained, and every valid call accepted."""
         return not (self.violations or self.faults or self.undecided)
 
+    @property
+    def lost(self) -> int:
+        """Reads that miss an acknowledged write."""
+        return sum(self.violations[kind] for kind in LOSSES)
+
+    @property
+    def doubled(self) -> int:
+        """Reads that show an event twice."""
+        return self.violations[DUPLICATE]
+
     def add(self, name: str, history: Sequence[Operation]) -> None:
         """Check the history of one object."""
         self.objects += 1
         self.operations += len(history)
         self.reads += sum(isinstance(one.action, Read) for one in history)
         self.unanswered += sum(one.ended is None for one in history)
+        self.acknowledged += sum(
+            one.ended is not None and not isinstance(one.action, Read) for one in history
+        )
         try:
             found = check(history)
         except UndecidedError:
@@ -76,7 +96,8 @@ class Report:
             f"seed {self.seed}: {self.operations} operations on {self.objects} objects",
             f"  {self.reads} reads, {self.unanswered} operations without an answer, "
             f"{len(self.overloads)} refused for overload",
-            f"  kills: {kills or 'none'}",
+            f"  {self.acknowledged} writes acknowledged, {self.lost} lost, {self.doubled} doubled",
+            f"  kills: {self.kills.total()} ({kills or 'none'})",
             f"  objects too hard to decide: {self.undecided}",
             f"  valid calls refused: {len(self.faults)}",
             *(f"    {fault}" for fault in self.faults[:_FAULTS_SHOWN]),

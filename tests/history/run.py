@@ -13,8 +13,9 @@ import itertools
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.history.client import TIMEOUT, Answer, Call, Client, Outcome
@@ -28,7 +29,7 @@ from tests.history.objects import (
     SentTrace,
 )
 from tests.history.report import Report
-from tests.history.servers import EVALUATION_LEASE, Server, Servers, new_key
+from tests.history.servers import Server, Servers, new_key
 from tests.history.steps import Step
 
 CLIENTS = 8
@@ -41,16 +42,32 @@ _OPERATIONS_AN_OBJECT = 70
 # (seconds).
 _SHORT_DEADLINES = 0.04
 _SHORT = (0.001, 0.02)
-_BETWEEN_KILLS = (1.5, 4.0)
+BETWEEN_KILLS = (1.5, 4.0)
 _KILLS = ("worker", "worker", "worker", "server", "all")
 _PAUSE = 0.02
-_LONGEST_JUDGING = 4 * EVALUATION_LEASE
+# Many operations without an answer on one object make its history hard to decide.
+_PAUSE_AFTER_UNKNOWN = 0.25
+# Evaluators have a low priority: on a loaded machine a result comes late.
+_LONGEST_JUDGING = 180.0
 _READ_AGAIN_OF_A_ROUND = 10
 
 CHANGED = "what was read in an earlier round has changed since"
 
 # What was read of an object when nothing was written any more.
 Last = list[tuple[Step, Action]]
+# The pause before a kill (seconds), and what is killed.
+Kill = tuple[float, str]
+
+
+@dataclass(frozen=True)
+class Load:
+    """How the clients work. `rate`: calls a second of all of them, 0 for as many as they can;
+    `observe` is given each call with its answer.
+    """
+
+    clients: int = CLIENTS
+    rate: float = 0.0
+    observe: Callable[[Step, Answer], None] = lambda step, answer: None
 
 
 def run(
@@ -59,52 +76,79 @@ def run(
     *,
     seed: int,
     seconds: float,
+    most_kills: float = float("inf"),
+    between_kills: tuple[float, float] = BETWEEN_KILLS,
+    round_seconds: float = ROUND_SECONDS,
     skew: float = SKEW,
     progress: Callable[[str], None] = lambda line: None,
 ) -> Report:
-    """Work on a new database for about so many seconds, and check it all; `directory` takes the
-    servers' logs.
+    """Work on a new database for about so many seconds, or until so many kills, and check it all;
+    `directory` takes the servers' logs.
     """
+    kinds = kinds_of_kills(database)
     rng = random.Random(seed)
     report = Report(seed)
     servers = Servers(database, directory, rng, skew)
     key = new_key(database)
     read_last: list[tuple[Object, Last]] = []
+    shown = 0
     names = itertools.count(1)
     try:
         servers.start()
         end = time.monotonic() + seconds
-        client = Client(key, rng)
-        call = Call("POST", "/v1/evaluators", EVALUATOR_BODY)
-        assert client.call(servers.all[0], call).outcome is Outcome.OK
-        client.close()
+        create_evaluator(servers.all[0], key)
         for number in itertools.count(1):
-            one = _Round(servers, key, f"{seed}-{number}", names, report)
-            one.work(min(ROUND_SECONDS, end - time.monotonic()))
+            one = Round(servers, key, f"{seed}-{number}", names, report)
+            kills = kills_at_random(random.Random(f"{seed}-{number}-kills"), kinds, between_kills)
+            one.work(min(round_seconds, end - time.monotonic()), kills)
+            servers.kill("all")
+            servers.start()
             found = one.read_all()
             read_last += rng.sample(found, min(len(found), _READ_AGAIN_OF_A_ROUND))
-            for target in one.objects:
-                report.add(target.name, target.operations)
-                target.operations.clear()
+            one.check()
             progress(
-                f"round {number}: {report.operations} operations, "
-                f"{report.violations.total()} violations"
+                f"round {number}: {report.operations} operations, {servers.kills.total()} kills, "
+                f"{report.violations.total()} violations, {len(report.faults)} faults"
             )
-            if time.monotonic() + ROUND_SECONDS / 2 > end:
+            # A long run may be interrupted before its report.
+            for example in report.examples[shown:]:
+                progress(example)
+            shown = len(report.examples)
+            if time.monotonic() + round_seconds / 2 > end or servers.kills.total() >= most_kills:
                 break
-        _read_again(servers, key, read_last, report)
+        read_again(servers, key, read_last, report)
     finally:
         servers.kill("all")
     report.kills = servers.kills
     return report
 
 
-class _Round:
+def kinds_of_kills(database: str) -> tuple[str, ...]:
+    """What can be killed, the more often the more likely it is."""
+    return (*_KILLS, "database") if database.startswith("postgresql") else _KILLS
+
+
+def create_evaluator(server: Server, key: str) -> None:
+    """The evaluator that the traces name."""
+    client = Client(key, random.Random(0))
+    call = Call("POST", "/v1/evaluators", EVALUATOR_BODY)
+    assert client.call(server, call).outcome is Outcome.OK
+    client.close()
+
+
+class Round:
     """One round; `objects` are all that were worked on."""
 
     def __init__(
-        self, servers: Servers, key: str, seed: str, names: Iterator[int], report: Report
+        self,
+        servers: Servers,
+        key: str,
+        seed: str,
+        names: Iterator[int],
+        report: Report,
+        load: Load = Load(),
     ) -> None:
+        self._load = load
         self._servers = servers
         self._key = key
         self._seed = seed
@@ -120,14 +164,13 @@ class _Round:
         self.objects.append(made)
         return made
 
-    def work(self, seconds: float) -> None:
+    def work(self, seconds: float, kills: Iterable[Kill]) -> None:
         """Let the clients work so long, and kill servers meanwhile."""
-        rng = random.Random(f"{self._seed}-kills")
         end = time.monotonic() + seconds
-        with ThreadPoolExecutor(CLIENTS) as pool:
-            clients = [pool.submit(self._client, number, end) for number in range(CLIENTS)]
-            for kind in _kills(rng):
-                pause = rng.uniform(*_BETWEEN_KILLS)
+        count = self._load.clients
+        with ThreadPoolExecutor(count) as pool:
+            clients = [pool.submit(self._client, number, end) for number in range(count)]
+            for pause, kind in kills:
                 if time.monotonic() + pause > end:
                     break
                 time.sleep(pause)
@@ -139,7 +182,9 @@ class _Round:
     def _client(self, number: int, end: float) -> None:
         rng = random.Random(f"{self._seed}-client-{number}")
         client = Client(self._key, rng)
+        pace = self._load.clients / self._load.rate if self._load.rate else 0.0
         while time.monotonic() < end:
+            time.sleep(rng.uniform(0, 2 * pace))
             up = self._servers.up()
             if not up:
                 time.sleep(_PAUSE)
@@ -150,9 +195,10 @@ class _Round:
             timeout = rng.uniform(*_SHORT) if is_short else TIMEOUT
             server = rng.choice(up)
             answer = client.call(server, step.call, timeout=timeout)
+            self._load.observe(step, answer)
             if answer.outcome in (Outcome.NOT_SENT, Outcome.UNKNOWN):
                 client.close()
-                time.sleep(_PAUSE)
+                time.sleep(_PAUSE if answer.outcome is Outcome.NOT_SENT else _PAUSE_AFTER_UNKNOWN)
             self._record(target, step, answer, f"client {number}", server)
         client.close()
 
@@ -180,11 +226,15 @@ class _Round:
         return action
 
     def read_all(self) -> list[tuple[Object, Last]]:
-        """Kill all servers, start them again, and read every object whole; what each read gave."""
-        self._servers.kill("all")
-        self._servers.start()
+        """Read every object whole; what each read gave."""
         with ThreadPoolExecutor(CLIENTS) as pool:
             return list(zip(self.objects, pool.map(self._read_whole, self.objects), strict=True))
+
+    def check(self) -> None:
+        """Report what the histories of the objects show, and forget these."""
+        for target in self.objects:
+            self._report.add(target.name, target.operations)
+            target.operations.clear()
 
     def _read_whole(self, target: Object) -> Last:
         client = Client(self._key, random.Random(f"{self._seed}-{target.name}"))
@@ -234,14 +284,17 @@ def _action(step: Step, answer: Answer, report: Report) -> Action | None:
     return action
 
 
-def _kills(rng: random.Random) -> Iterator[str]:
+def kills_at_random(
+    rng: random.Random, kinds: Sequence[str], between: tuple[float, float]
+) -> Iterator[Kill]:
     """What to kill: a worker and all first, so that a short run has both."""
-    yield from ("worker", "all")
+    for kind in ("worker", "all"):
+        yield rng.uniform(*between), kind
     while True:
-        yield rng.choice(_KILLS)
+        yield rng.uniform(*between), rng.choice(kinds)
 
 
-def _read_again(
+def read_again(
     servers: Servers, key: str, read_last: Sequence[tuple[Object, Last]], report: Report
 ) -> None:
     """Read objects of earlier rounds, to which nobody has written since."""

@@ -10,12 +10,17 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+
+from tests.databases import kill_postgresql
 
 CLOCK = Path(__file__).parent / "clock"
 PROJECT = "history"
@@ -23,7 +28,7 @@ PROJECT = "history"
 WORKERS = {"A": 2, "B": 1}
 # Seconds after which another process judges what a killed one had taken.
 EVALUATION_LEASE = 5
-_LONGEST_START = 60.0
+_LONGEST_START = 180.0
 
 
 def new_key(database: str) -> str:
@@ -42,12 +47,14 @@ def new_key(database: str) -> str:
 @dataclass
 class Server:
     """One `spanloom serve`. While it is down, `http` is "". `clock`: by how many seconds its clock
-    is wrong.
+    is wrong. `metrics`: the address of its page of metrics, "" for none.
     """
 
     name: str
     database: str
     log: Path
+    workers: int
+    metrics: str = ""
     clock: float = 0.0
     http: str = ""
     grpc: str = ""
@@ -66,7 +73,7 @@ class Server:
             self._process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "spanloom", "serve"),
-                    *("--workers", str(WORKERS[self.name])),
+                    *("--workers", str(self.workers), "--metrics-address", self.metrics),
                     *("--database", self.database, "--log-level", "error"),
                     *("--grpc-address", "127.0.0.1:0", "--http-address", "127.0.0.1:0"),
                 ],
@@ -90,7 +97,7 @@ class Server:
         self.http = self.grpc = ""
         if self._process is None:
             return
-        workers = self._workers()
+        workers = self.children()
         for process in (self._process, *workers):
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGKILL)
@@ -102,17 +109,23 @@ class Server:
         """kill -9 of one worker, which the supervisor starts again; False where the server is one
         process.
         """
-        workers = self._workers()
+        workers = self.children(recursive=False)
         if workers:
             with suppress(psutil.NoSuchProcess):
                 rng.choice(workers).kill()
         return bool(workers)
 
-    def _workers(self) -> list[psutil.Process]:
+    @property
+    def pid(self) -> int | None:
+        """The process that was started, None while it is down."""
+        return self._process.pid if self._process else None
+
+    def children(self, *, recursive: bool = True) -> list[psutil.Process]:
+        """The workers, and what these started."""
         if self._process is None:
             return []
         try:
-            return list(psutil.Process(self._process.pid).children(recursive=True))
+            return list(psutil.Process(self._process.pid).children(recursive=recursive))
         except psutil.NoSuchProcess:
             return []
 
@@ -130,15 +143,31 @@ def _read(process: subprocess.Popen[str], listens: list[str], ready: threading.E
 
 
 class Servers:
-    """The servers of one database. The clock of one of them is `skew` seconds behind."""
+    """The servers of one database. The clock of one of them is `skew` seconds behind. `workers`:
+    how many each has.
+    """
 
-    def __init__(self, database: str, directory: Path, rng: random.Random, skew: float) -> None:
+    def __init__(
+        self,
+        database: str,
+        directory: Path,
+        rng: random.Random,
+        skew: float,
+        workers: Mapping[str, int] = WORKERS,
+    ) -> None:
         self._rng = rng
         self._skew = skew
         self.all = [
-            Server(name, database, directory / f"server-{name}.log") for name in sorted(WORKERS)
+            Server(name, database, directory / f"server-{name}.log", count)
+            for name, count in sorted(workers.items())
         ]
-        self.kills: Counter[str] = Counter()
+        # When (monotonic seconds) what was killed.
+        self.killed: list[tuple[float, str]] = []
+
+    @property
+    def kills(self) -> Counter[str]:
+        """How often what was killed."""
+        return Counter(kind for _, kind in self.killed)
 
     def up(self) -> list[Server]:
         """Those that can be called."""
@@ -149,17 +178,22 @@ class Servers:
         time goes back for it.
         """
         if not self.up():
-            clocks = [-self._skew, 0.0]
+            clocks = [-self._skew, *[0.0] * (len(self.all) - 1)]
             self._rng.shuffle(clocks)
             for server, clock in zip(self.all, clocks, strict=True):
                 server.clock = clock
-        for server in self.all:
-            if not server.http:
-                server.start()
+        down = [server for server in self.all if not server.http]
+        with ThreadPoolExecutor(len(self.all)) as pool:
+            list(pool.map(Server.start, down))
 
     def kill(self, kind: str) -> None:
-        """Kill one "worker", one "server" or "all"; only workers come back by themselves."""
-        if kind == "worker":
+        """Kill one "worker", one "server", "all" servers, or the "database" (PostgreSQL).
+
+        Workers and the database are up again afterwards.
+        """
+        if kind == "database":
+            kill_postgresql()
+        elif kind == "worker":
             if not any(server.kill_worker(self._rng) for server in self.up()):
                 return
         else:
@@ -169,4 +203,4 @@ class Servers:
                 thread.start()
             for thread in threads:
                 thread.join()
-        self.kills[kind] += 1
+        self.killed.append((time.monotonic(), kind))

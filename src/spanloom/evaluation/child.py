@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 
 from spanloom.evaluation import judge
 from spanloom.evaluation.kinds import kinds
-from spanloom.evaluation.sandbox import LENGTH, ChildSettings
+from spanloom.evaluation.sandbox import LENGTH, STARTED, ChildSettings
 from spanloom.evaluation.subject import Result
 
 _NICE = 10
@@ -79,6 +79,7 @@ async def _serve(source: BinaryIO, sink: BinaryIO, cpu_seconds: float) -> None:
                 os._exit(0)  # the server has ended, whatever is under way here
             loop.call_soon_threadsafe(start, job)
 
+    answer(STARTED, (True, None))
     threading.Thread(target=read, daemon=True).start()
     await asyncio.Event().wait()
 

@@ -17,6 +17,7 @@ import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 from urllib.parse import quote
@@ -36,7 +37,7 @@ from spanloom.store.store import Store
 
 log = structlog.get_logger("spanloom.evaluation")
 
-MOST_ATTEMPTS = 5
+MOST_FAILURES = 5
 _MOST_KILLS = 2
 _SECOND_NS = 1_000_000_000
 LEASE_SECONDS = 30.0
@@ -53,6 +54,14 @@ _WITHOUT_JUDGE_NS = 60 * _SECOND_NS
 # Runs an evaluator: the name of its kind, the kind, the subject, the settings, and how many seconds
 # it may take.
 Evaluate = Callable[[str, Kind, Subject, Mapping[str, Json], float], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Later:
+    """A run without a result, which is tried again after so many nanoseconds."""
+
+    ns: int
+    is_failure: bool = False
 
 
 async def in_this_process(
@@ -157,14 +166,15 @@ async def _judge(
     job: Evaluation,
     evaluator: Evaluator,
     judged: Subject | None,
-    run: Callable[[Evaluation, Evaluator, Subject | None], Awaitable[Result | int]],
+    run: Callable[[Evaluation, Evaluator, Subject | None], Awaitable[Result | _Later]],
 ) -> None:
     """Run one evaluation, and store what it gave."""
     async with _given_back(store, owner, [job]):
         outcome = await run(job, evaluator, judged)
         results, later = {}, {}
-        if isinstance(outcome, int):
-            later[job] = time.time_ns() + outcome
+        if isinstance(outcome, _Later):
+            failures = job.failures + outcome.is_failure
+            later[replace(job, failures=failures)] = time.time_ns() + outcome.ns
         else:
             results[job] = _feedback(job, evaluator, judged, outcome)
         await store.evaluations.finish(owner, results=results, later=later)
@@ -237,34 +247,35 @@ async def _run(
     *,
     longest_seconds: float,
     evaluate: Evaluate,
-) -> Result | int:
-    """The result, or after how many nanoseconds to try again."""
+) -> Result | _Later:
+    """The result, or when to try again."""
     kind = kinds().get(evaluator.kind)
     if kind is None:  # its plug-in is not installed here
-        return _WITHOUT_JUDGE_NS
+        return _Later(_WITHOUT_JUDGE_NS)
     if judged is None:
         return Result(None, "error", "the trace or log to evaluate does not exist")
+    failures = job.failures + 1
     try:
         found = await evaluate(evaluator.kind, kind, judged, evaluator.body, longest_seconds)
         if isinstance(found, Result):
             return _checked(found)
         raise TypeError(f"not a Result: {type(found).__name__}")
     except JudgeOffError:
-        return _WITHOUT_JUDGE_NS
+        return _Later(_WITHOUT_JUDGE_NS)
     except RunLostError:
-        return _SECOND_NS
+        return _Later(_SECOND_NS)
     except RunKilledError as error:
         log.error(
             "an evaluator ended its process",
             project=job.project,
             trace_id=job.trace_id,
             evaluator=job.evaluator,
-            attempt=job.attempts,
-            is_set_aside=job.attempts >= _MOST_KILLS,
+            failures=failures,
+            is_set_aside=failures >= _MOST_KILLS,
             cause=str(error),
         )
-        if job.attempts < _MOST_KILLS:
-            return _SECOND_NS
+        if failures < _MOST_KILLS:
+            return _Later(_SECOND_NS, is_failure=True)
         return Result(
             None,
             "error",
@@ -277,12 +288,12 @@ async def _run(
             project=job.project,
             trace_id=job.trace_id,
             evaluator=job.evaluator,
-            attempt=job.attempts,
+            failures=failures,
         )
-    if job.attempts < MOST_ATTEMPTS:
-        return _SECOND_NS << job.attempts
+    if failures < MOST_FAILURES:
+        return _Later(_SECOND_NS << failures, is_failure=True)
     return Result(
-        None, "error", f"the evaluator failed {job.attempts} times; the server's log has the cause"
+        None, "error", f"the evaluator failed {failures} times; the server's log has the cause"
     )
 
 

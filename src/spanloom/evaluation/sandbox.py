@@ -11,12 +11,14 @@ import asyncio
 import contextlib
 import inspect
 import itertools
+import math
 import os
 import pickle
 import struct
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
 from spanloom.evaluation.kinds import Kind, version
@@ -24,11 +26,15 @@ from spanloom.evaluation.subject import Subject
 from spanloom.model import Json
 
 LENGTH = struct.Struct(">Q")
+# The number of the first answer of a process, which says that it has started.
+STARTED = -1
 _IDLE_SECONDS = 60.0
 # An evaluator that ended its process so often is not run for a while.
 _MOST_KILLED = 3
 _SUSPENDED_SECONDS = 600.0
 _SECRETS = "SPANLOOM_"
+# A run that did not end in time is to blame for it if it used so much CPU time.
+_BUSY_SECONDS = 0.2
 
 
 class RunKilledError(Exception):
@@ -65,7 +71,8 @@ class Sandbox:
         """What the evaluator returns.
 
         Raises:
-            RunKilledError: It took longer than `seconds`, or ended its process.
+            RunKilledError: It computed for longer than `seconds`, or ended its process.
+            TimeoutError: It did not end in time, and did not compute either.
             RunLostError: It may be tried again.
             Exception: What the evaluator raised.
         """
@@ -100,6 +107,7 @@ class _Child:
         self._one_by_one = one_by_one
         self._starting = asyncio.Lock()
         self._process: asyncio.subprocess.Process | None = None
+        self._has_started = asyncio.Event()  # or has ended
         self._readings: set[asyncio.Task[None]] = set()  # each until its process has ended
         self._numbers = itertools.count()
         self._runs: dict[int, asyncio.Future[Any]] = {}
@@ -108,15 +116,21 @@ class _Child:
     async def run(self, job: tuple[Any, ...], seconds: float) -> object:
         async with contextlib.AsyncExitStack() as stack:
             try:
-                # A part of the time is for the runs before this one.
+                # A part of the time is for the runs before this one, and for the process to start,
+                # which takes long on a loaded machine.
                 async with asyncio.timeout(seconds / 2):
                     await stack.enter_async_context(self._turn)
+                    process = await self._started()
+                    await self._has_started.wait()
             except TimeoutError:
-                raise RunLostError("other evaluators took too long") from None
+                self._end_when_idle()
+                raise RunLostError("the process was busy, or started too slowly") from None
+            if self._process is not process:
+                raise RuntimeError("the process of the evaluators did not start")
             number = next(self._numbers)
             done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-            process = await self._started()
             self._runs[number] = done
+            used_before = _cpu_seconds(process.pid)
             try:
                 await _send(process, (number, *job))
                 async with asyncio.timeout(seconds / 2 if self._one_by_one else seconds):
@@ -124,7 +138,10 @@ class _Child:
             except TimeoutError:
                 if not self._one_by_one:  # the model is slow, and the process serves others
                     raise
+                used = _cpu_seconds(process.pid) - used_before
                 await self.end()
+                if used < _BUSY_SECONDS:  # it waited, or the machine had no time for it
+                    raise
                 raise RunKilledError("it did not end in time") from None
             except (ConnectionError, EOFError):
                 if self._one_by_one or len(self._runs) == 1:
@@ -153,11 +170,12 @@ class _Child:
                 stdout=asyncio.subprocess.PIPE,
                 env=env,
             )
-            await _send(process, self._settings)
             self._process = process
+            self._has_started.clear()
             reading = asyncio.create_task(self._read(process))
             self._readings.add(reading)
             reading.add_done_callback(self._readings.discard)
+            await _send(process, self._settings)
             return process
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
@@ -168,12 +186,15 @@ class _Child:
                 length = LENGTH.unpack(await source.readexactly(LENGTH.size))[0]
                 answer = pickle.loads(await source.readexactly(length))  # noqa: S301 - our program
                 number, is_result, value = answer
+                if number == STARTED:
+                    self._has_started.set()
                 run = self._runs.get(number)
                 if run is not None and not run.done():
                     run.set_result((is_result, value))
         except Exception:  # noqa: BLE001 - also what cannot be unpickled
             if self._process is process:
                 self._process = None
+                self._has_started.set()
             for run in self._runs.values():
                 if not run.done():
                     run.set_exception(ConnectionError())
@@ -201,6 +222,17 @@ class _Child:
             _kill(process)
         if self._readings:
             await asyncio.wait(self._readings)
+
+
+def _cpu_seconds(pid: int) -> float:
+    """What a process has used; infinite where nobody can say, so that the difference of two is no
+    number and nothing is excused by it.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return math.inf
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:

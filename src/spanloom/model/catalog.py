@@ -98,8 +98,8 @@ class Evaluator:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """One evaluator to be run on one thing: a trace (`span_id` "") or a span of it. `attempts`
-    counts the runs begun.
+    """One evaluator to be run on one thing: a trace (`span_id` "") or a span of it. `failures`
+    counts the runs that failed; a run that a killed server left behind did not fail.
 
     `evaluator` "" is a scan of a trace for evaluators to run.
     """
@@ -108,7 +108,7 @@ class Evaluation:
     span_id: str
     evaluator: str
     project: str = ""
-    attempts: int = 0
+    failures: int = 0
 
 
 def trace_scan(trace_id: str) -> Evaluation:

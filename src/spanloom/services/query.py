@@ -6,12 +6,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
-
 from spanloom import __version__
 from spanloom.codec.json_path import json_path
 from spanloom.codec.offload import run_in_thread_if_large
-from spanloom.codec.opaque import sealed
+from spanloom.codec.opaque import sealed_list
 from spanloom.codec.page_token import page_token, position_of
 from spanloom.codec.timestamps import duration_from_ns, timestamp_from_ns
 from spanloom.errors import Noun, invalid_field, not_found
@@ -82,8 +80,7 @@ class QueryService:
         named = list_name(request)
         after = None
         if request.page_token:
-            content = opened_token(request, named, project)
-            after = TracePosition(*orjson.loads(content))
+            after = TracePosition(*opened_token(request, named, project, (int, int, str)))
         page = await self._store.summaries.traces(project, query, limit=size, after=after)
         messages = await run_in_thread_if_large(
             len(page.rows), lambda: [trace_summary(row) for row in page.rows]
@@ -92,7 +89,7 @@ class QueryService:
         place = page.after if number == len(messages) else page.rows[number - 1].place
         response = pb.ListTraceSummariesResponse(trace_summaries=messages[:number])
         if place is not None:
-            response.next_page_token = sealed(named, project, orjson.dumps([*place]))
+            response.next_page_token = sealed_list(named, project, place)
         return response
 
     async def get_trace_summary(
@@ -194,8 +191,8 @@ class QueryService:
         named = list_name(request, "time_limit")
         after, done = None, 0
         if request.page_token:
-            *place, done = orjson.loads(opened_token(request, named, project))
-            after = SearchPlace(*place)
+            start_ns, version, done = opened_token(request, named, project, (int, int, int))
+            after = SearchPlace(start_ns, version)
         search = TraceSearch(
             request.text, match_case=request.match_case, limit=size, seconds=seconds, done=done
         )
@@ -209,7 +206,7 @@ class QueryService:
         )
         if search.after is not None:
             place, done = search.after
-            response.next_page_token = sealed(named, project, orjson.dumps([*place, done]))
+            response.next_page_token = sealed_list(named, project, [*place, done])
         return response
 
     # Conversations
@@ -276,7 +273,8 @@ class QueryService:
         named = list_name(request)
         after = None
         if request.page_token:
-            after = CaseKey(*orjson.loads(opened_token(request, named, project)))
+            kinds = (bool, float, int, str)
+            after = CaseKey(*opened_token(request, named, project, kinds))
         runs, baselines = [
             await self._store.summaries.experiment_traces(project, experiment_id)
             for experiment_id in ids
@@ -291,7 +289,7 @@ class QueryService:
         number = fitting(messages, size)
         response = pb.CompareExperimentsResponse(cases=messages[:number])
         if number < len(keys):
-            response.next_page_token = sealed(named, project, orjson.dumps([*keys[number - 1]]))
+            response.next_page_token = sealed_list(named, project, keys[number - 1])
         return response
 
     # The caller
@@ -324,7 +322,7 @@ class QueryService:
         own = "" if call.key_project == INSTANCE else project
         named, after = "projects", ""
         if request.page_token:
-            after = opened_token(request, named, call.key_project).decode()
+            (after,) = opened_token(request, named, call.key_project, (str,))
         found = await self._store.list_projects(name=own, after=after, limit=size + 1)
         response = pb.ListProjectsResponse(
             projects=[
@@ -335,8 +333,8 @@ class QueryService:
             ]
         )
         if len(found) > size:
-            last = found[size - 1][0].encode()
-            response.next_page_token = sealed(named, call.key_project, last)
+            last = [found[size - 1][0]]
+            response.next_page_token = sealed_list(named, call.key_project, last)
         return response
 
 

@@ -56,7 +56,8 @@ class EvaluationQueue(Protocol):
 
         Args:
             results: by evaluation, the result to store.
-            later: by evaluation, the time (ns since 1970) until which it is put back.
+            later: by evaluation, the time (ns since 1970) until which it is put back, with its
+                `failures`.
             more: by scan, the evaluations that it found.
         """
         ...

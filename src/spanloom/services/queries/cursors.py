@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-import orjson
-
-from spanloom.codec.opaque import opened, sealed
+from spanloom.codec.opaque import opened_list, sealed_list
 from spanloom.codec.timestamps import timestamp_from_ns
 from spanloom.errors import expired_cursor, invalid_cursor
 
@@ -21,7 +19,7 @@ def cursor(method: str, project: str, position: int, now_ns: int) -> str:
     Args:
         method: The method, and what of the request the cursor is for.
     """
-    return sealed(method, project, orjson.dumps([position, now_ns // _NS]))
+    return sealed_list(method, project, [position, now_ns // _NS])
 
 
 def position_of_cursor(text: str, method: str, project: str, now_ns: int) -> int:
@@ -31,10 +29,10 @@ def position_of_cursor(text: str, method: str, project: str, now_ns: int) -> int
         SpanloomError: INVALID_CURSOR for anything that `cursor` did not make for this method;
             EXPIRED_CURSOR if it is no longer valid.
     """
-    content = opened(text, method, project)
-    if content is None:
+    values = opened_list(text, method, project, (int, int))
+    if values is None:
         raise invalid_cursor("cursor")
-    position, issued = orjson.loads(content)
+    position, issued = values
     oldest = now_ns // _NS - VALID_SECONDS
     if issued < oldest:
         raise expired_cursor(timestamp_from_ns(oldest * _NS).ToJsonString())

@@ -7,7 +7,7 @@ from typing import Any, Final
 from google.protobuf.message import Message
 
 from spanloom.codec.json_path import json_path
-from spanloom.codec.opaque import opened
+from spanloom.codec.opaque import opened_list
 from spanloom.codec.page_token import invalid_page_token
 from spanloom.model.checks import Violations
 from spanloom.model.paging import clamped_page_size
@@ -44,9 +44,11 @@ def list_name(request: Any, *without: str) -> str:
     return f"{asked.DESCRIPTOR.name} {asked.SerializeToString(deterministic=True).hex()}"
 
 
-def opened_token(request: Any, named: str, project: str) -> bytes:
-    """The content of the request's page token. INVALID_PAGE_TOKEN for one of another list."""
-    content = opened(request.page_token, named, project)
-    if content is None:
+def opened_token(request: Any, named: str, project: str, kinds: tuple[type, ...]) -> list[Any]:
+    """The values of the request's page token, of these types. INVALID_PAGE_TOKEN for one of another
+    list.
+    """
+    values = opened_list(request.page_token, named, project, kinds)
+    if values is None:
         raise invalid_page_token(json_path(type(request))("page_token"))
-    return content
+    return values

@@ -48,18 +48,16 @@ class SqlEvaluationQueue(EvaluationQueue):
         def write(transaction: Transaction) -> list[Evaluation]:
             taken = []
             found = transaction.connection.execute(due).all()
-            for project, trace_id, span_id, evaluator, attempts in found:
+            for project, trace_id, span_id, evaluator, failures in found:
                 job = Evaluation(
                     project=project,
                     trace_id=trace_id,
                     span_id=span_id,
                     evaluator=evaluator,
-                    attempts=attempts + 1,
+                    failures=failures,
                 )
                 lease = (
-                    update(evaluations)
-                    .where(_is(job))
-                    .values(owner=owner, due_ns=now + lease_ns, attempts=job.attempts)
+                    update(evaluations).where(_is(job)).values(owner=owner, due_ns=now + lease_ns)
                 )
                 transaction.connection.execute(lease)
                 taken.append(job)
@@ -92,7 +90,7 @@ class SqlEvaluationQueue(EvaluationQueue):
                 connection.execute(
                     update(evaluations)
                     .where(_is(job), evaluations.c.owner == owner)
-                    .values(owner="", due_ns=due_ns)
+                    .values(owner="", due_ns=due_ns, attempts=job.failures)
                 )
 
         # Never refused by a full queue: the work is done, and may have cost a call of a model.

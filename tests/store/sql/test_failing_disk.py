@@ -1,0 +1,133 @@
+"""A disk that is full, or that lost what it had: what callers and operators see on SQLite."""
+
+from __future__ import annotations
+
+import logging
+import resource
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from spanloom.errors import Code, SpanloomError
+from spanloom.store.store import Store
+from tests.server.test_kill import Process
+from tests.store.conftest import Run
+from tests.store.samples import a_span
+
+WRITES = 5
+
+
+def test_a_full_disk_refuses_writes_until_there_is_space(tmp_path: Path) -> None:
+    server = Process(f"sqlite:///{tmp_path}/spanloom.db")
+    headers = {"authorization": f"Bearer {server.key}", "x-spanloom-project": "p"}
+    client = httpx.Client(
+        base_url=f"http://{server.http}", headers=headers, timeout=60, trust_env=False
+    )
+
+    def write(number: int) -> int:
+        events = [
+            {"event_id": f"{number}-{n}", "event_type": "tool", "session_id": f"s{number}"}
+            for n in range(500)
+        ]
+        return client.post("/events/batch", json={"events": events}).status_code
+
+    def stored(number: int) -> bool:
+        return client.get(f"/v1/events/{number}-0").status_code == 200
+
+    def limit_files(size: int) -> None:
+        """The size that no file of the server may outgrow; as a full disk, it cuts a write."""
+        process = psutil.Process(server.process.pid)
+        for each in (process, *process.children(recursive=True)):
+            each.rlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+    assert write(0) == 200
+    limit_files(max(file.stat().st_size for file in tmp_path.iterdir()) + 8192)
+    assert [write(number) for number in (1, 2)] == [503, 503]
+    assert stored(0)
+    limit_files(resource.RLIM_INFINITY)
+    assert write(3) == 200
+    assert [stored(number) for number in range(4)] == [True, False, False, True]
+    assert server.stop() == 0
+    client.close()
+
+
+def open_store(run: Run[Any], file: Path) -> Store:
+    store: Store = run(Store.open(f"sqlite:///{file}"))
+    return store
+
+
+def test_a_damaged_log_is_reported_when_the_database_is_opened(
+    tmp_path: Path, run: Run[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "spanloom.db"
+    store = open_store(run, file)
+    for number in range(WRITES):
+        run(store.write_spans("p", [a_span(trace_id=f"t{number}")]))
+    copies = {name: tmp_path / f"{name}.db" for name in ("whole", "damaged")}
+    for copy in copies.values():  # as a crash leaves the files
+        for end in ("", "-wal"):
+            shutil.copy(f"{file}{end}", f"{copy}{end}")
+    run(store.close())
+    # In the last page of the last transaction but one.
+    ahead = Path(f"{copies['damaged']}-wal")
+    data = bytearray(ahead.read_bytes())
+    frame = 24 + int.from_bytes(data[8:12])
+    frames = range(32, len(data), frame)
+    commits = [place for place in frames if int.from_bytes(data[place + 4 : place + 8])]
+    data[commits[-2] + frame - 1] ^= 1
+    ahead.write_bytes(data)
+    for name, copy in copies.items():
+        with caplog.at_level(logging.ERROR, "spanloom.store"):
+            store = open_store(run, copy)
+        lost = 2 if name == "damaged" else 0
+        assert [f"dropped {lost} transactions" in text for text in caplog.messages] == [True] * (
+            lost > 0
+        )
+        found = [bool(run(store.trace_spans("p", f"t{n}"))) for n in range(WRITES)]
+        assert found == [n < WRITES - lost for n in range(WRITES)]
+        run(store.close())
+        caplog.clear()
+
+
+def overwrite_pages(file: Path) -> None:
+    """The pages of the table of spans, but not the schema."""
+    connection = sqlite3.connect(file)
+    (size,) = connection.execute("PRAGMA page_size").fetchone()
+    roots = connection.execute("SELECT rootpage FROM sqlite_master WHERE tbl_name = 'spans'")
+    places = [size * (root - 1) for (root,) in roots if root]
+    connection.close()
+    with file.open("r+b") as open_file:
+        for place in places:
+            open_file.seek(place)
+            open_file.write(b"\xff" * size)
+
+
+def overwrite_all(file: Path) -> None:
+    file.write_bytes(b"\xff" * file.stat().st_size)
+
+
+@pytest.mark.parametrize("damage", [overwrite_pages, overwrite_all])
+def test_a_damaged_file_names_the_way_to_restore(
+    damage: Callable[[Path], None],
+    tmp_path: Path,
+    run: Run[Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    file = tmp_path / "spanloom.db"
+    store = open_store(run, file)
+    run(store.write_spans("p", [a_span()]))
+    run(store.close())
+    store = open_store(run, file)
+    damage(file)
+    caplog.set_level(logging.ERROR, "spanloom.store")
+    with pytest.raises(SpanloomError) as failed:
+        run(store.trace_spans("p", "t"))
+    assert failed.value.code is Code.UNAVAILABLE
+    assert any("damaged" in text and "restore" in text for text in caplog.messages)
+    run(store.close())
