@@ -11,8 +11,7 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	$$python -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$python && break; done)
 
-.PHONY: help install run ui bench-ui test test-again test-conformance test-history test-polyglot fuzz check generate format lint bench bench-quick lock docs-page dist clean
-.PHONY: help install run ui bench-ui test test-conformance test-history test-polyglot fuzz soak check generate format lint bench bench-quick lock docs-page dist clean
+.PHONY: help install run ui bench-ui test test-again test-conformance test-history test-polyglot fuzz soak check generate format lint bench bench-quick lock docs-page dist clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -314,8 +314,8 @@ class QueryAgentSpansRequest(_message.Message):
     @_builtins.property
     def measures(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Struct]:
         """What is computed of each group: `alias`, `aggregation` (`sum`, `avg`, `min`, `max`, `count`,
-        `count_distinct`, `count_true` or `count_false`), `value` (as in `group_by`; `count` needs none)
-        and `filter`, a condition on spans as `query`.
+        `count_distinct`, `count_true` or `count_false`), `value` (as in `group_by`; `count` needs
+        none) and `filter`, a condition on spans as `query`.
         """
 
     @_builtins.property
@@ -437,8 +437,8 @@ class GetAgentSpanStatsRequest(_message.Message):
     TIMEZONE_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
     """The name of the project, or `entity/project`, of which the whole or the last part is the name.
-    Required. A project key accepts only its own project; an instance key accepts any. If the
-    header `x-spanloom-project` is set, it must name the same project.
+    A project key accepts only its own project; an instance key accepts any. If the header
+    `x-spanloom-project` is set, it must name the same project.
     """
     granularity: _builtins.int
     """The length of a bucket of time in seconds. 0 means a length that gives at most 100 buckets."""
@@ -448,7 +448,7 @@ class GetAgentSpanStatsRequest(_message.Message):
     """Accepted for compatibility. Buckets are aligned to UTC."""
     @_builtins.property
     def start(self) -> _timestamp_pb2.Timestamp:
-        """The time from which spans started. Required."""
+        """The time from which spans started."""
 
     @_builtins.property
     def end(self) -> _timestamp_pb2.Timestamp:

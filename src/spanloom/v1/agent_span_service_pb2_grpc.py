@@ -87,8 +87,8 @@ class AgentSpanServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetAgentSpanStats(self, request, context):
-        """Aggregates the spans that meet the conditions by time or by ranges of a number. The server looks
-        at spans as QueryAgentSpans does.
+        """Aggregates the spans that meet the conditions by time or by ranges of a number. The server
+        looks at spans as QueryAgentSpans does.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, also for
         more than 10,000 buckets; and PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id`
@@ -99,8 +99,8 @@ class AgentSpanServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetCustomAttributesSchema(self, request, context):
-        """Lists the keys of the custom attributes of the latest spans that meet the conditions, ordered by
-        key. The server looks at spans as QueryAgentSpans does.
+        """Lists the keys of the custom attributes of the latest spans that meet the conditions, ordered
+        by key. The server looks at spans as QueryAgentSpans does.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for an invalid `query` and a negative
         `limit` or `offset`, and PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is

@@ -51,16 +51,16 @@ class AgentSpanServiceStub:
     key.
     """
     GetAgentSpanStats: _grpc.UnaryUnaryMultiCallable[_agent_span_service_pb2.GetAgentSpanStatsRequest, _agent_span_service_pb2.GetAgentSpanStatsResponse]
-    """Aggregates the spans that meet the conditions by time or by ranges of a number. The server looks
-    at spans as QueryAgentSpans does.
+    """Aggregates the spans that meet the conditions by time or by ranges of a number. The server
+    looks at spans as QueryAgentSpans does.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, also for
     more than 10,000 buckets; and PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id`
     is not the project of the key.
     """
     GetCustomAttributesSchema: _grpc.UnaryUnaryMultiCallable[_agent_span_service_pb2.GetCustomAttributesSchemaRequest, _agent_span_service_pb2.GetCustomAttributesSchemaResponse]
-    """Lists the keys of the custom attributes of the latest spans that meet the conditions, ordered by
-    key. The server looks at spans as QueryAgentSpans does.
+    """Lists the keys of the custom attributes of the latest spans that meet the conditions, ordered
+    by key. The server looks at spans as QueryAgentSpans does.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for an invalid `query` and a negative
     `limit` or `offset`, and PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is
@@ -90,16 +90,16 @@ class AgentSpanServiceAsyncStub(AgentSpanServiceStub):
     key.
     """
     GetAgentSpanStats: _aio.UnaryUnaryMultiCallable[_agent_span_service_pb2.GetAgentSpanStatsRequest, _agent_span_service_pb2.GetAgentSpanStatsResponse]  # type: ignore[assignment]
-    """Aggregates the spans that meet the conditions by time or by ranges of a number. The server looks
-    at spans as QueryAgentSpans does.
+    """Aggregates the spans that meet the conditions by time or by ranges of a number. The server
+    looks at spans as QueryAgentSpans does.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, also for
     more than 10,000 buckets; and PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id`
     is not the project of the key.
     """
     GetCustomAttributesSchema: _aio.UnaryUnaryMultiCallable[_agent_span_service_pb2.GetCustomAttributesSchemaRequest, _agent_span_service_pb2.GetCustomAttributesSchemaResponse]  # type: ignore[assignment]
-    """Lists the keys of the custom attributes of the latest spans that meet the conditions, ordered by
-    key. The server looks at spans as QueryAgentSpans does.
+    """Lists the keys of the custom attributes of the latest spans that meet the conditions, ordered
+    by key. The server looks at spans as QueryAgentSpans does.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for an invalid `query` and a negative
     `limit` or `offset`, and PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is
@@ -144,8 +144,8 @@ class AgentSpanServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _agent_span_service_pb2.GetAgentSpanStatsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_agent_span_service_pb2.GetAgentSpanStatsResponse, _abc.Awaitable[_agent_span_service_pb2.GetAgentSpanStatsResponse]]:
-        """Aggregates the spans that meet the conditions by time or by ranges of a number. The server looks
-        at spans as QueryAgentSpans does.
+        """Aggregates the spans that meet the conditions by time or by ranges of a number. The server
+        looks at spans as QueryAgentSpans does.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, also for
         more than 10,000 buckets; and PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id`
@@ -158,8 +158,8 @@ class AgentSpanServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _agent_span_service_pb2.GetCustomAttributesSchemaRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_agent_span_service_pb2.GetCustomAttributesSchemaResponse, _abc.Awaitable[_agent_span_service_pb2.GetCustomAttributesSchemaResponse]]:
-        """Lists the keys of the custom attributes of the latest spans that meet the conditions, ordered by
-        key. The server looks at spans as QueryAgentSpans does.
+        """Lists the keys of the custom attributes of the latest spans that meet the conditions, ordered
+        by key. The server looks at spans as QueryAgentSpans does.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for an invalid `query` and a negative
         `limit` or `offset`, and PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if `project_id` is

@@ -28,7 +28,7 @@ class GetAttachmentRequest(_message.Message):
     OFFSET_FIELD_NUMBER: _builtins.int
     MAX_BYTES_FIELD_NUMBER: _builtins.int
     digest: _builtins.str
-    """The SHA-256 of the content, in lower-case hexadecimal. Required."""
+    """The SHA-256 of the content, in lower-case hexadecimal."""
     project: _builtins.str
     """The project. Only for an instance key that does not name it by the header `x-spanloom-project`:
     an address in a web page cannot. If unset, "default".

@@ -23,17 +23,30 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from spanloom.v1 import access_pb2 as spanloom_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'spanloom/v1/catalog_array_service.proto\x12\x0bspanloom.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x18spanloom/v1/access.proto\"&\n\x13GetToolArrayRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\">\n\x14GetToolArrayResponse\x12&\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"J\n\x1cGetConfigurationArrayRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0b\n\x03\x65nv\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\"G\n\x1dGetConfigurationArrayResponse\x12&\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\";\n\x15GetMetricArrayRequest\x12\"\n\x0cproject_name\x18\x01 \x01(\tR\x0cproject_name\"@\n\x16GetMetricArrayResponse\x12&\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"&\n\x16GetProjectArrayRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"A\n\x17GetProjectArrayResponse\x12&\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody2\xaf\x04\n\x13\x43\x61talogArrayService\x12v\n\x0cGetToolArray\x12 .spanloom.v1.GetToolArrayRequest\x1a!.spanloom.v1.GetToolArrayResponse\"!\x90\x02\x01\x82\xd3\xe4\x93\x02\x12\x12\x06/toolsb\x08\x64ocument\xc8\xba\x85\xa5\n\x02\x12\x9a\x01\n\x15GetConfigurationArray\x12).spanloom.v1.GetConfigurationArrayRequest\x1a*.spanloom.v1.GetConfigurationArrayResponse\"*\x90\x02\x01\x82\xd3\xe4\x93\x02\x1b\x12\x0f/configurationsb\x08\x64ocument\xc8\xba\x85\xa5\n\x02\x12~\n\x0eGetMetricArray\x12\".spanloom.v1.GetMetricArrayRequest\x1a#.spanloom.v1.GetMetricArrayResponse\"#\x90\x02\x01\x82\xd3\xe4\x93\x02\x14\x12\x08/metricsb\x08\x64ocument\xc8\xba\x85\xa5\n\x02\x12\x82\x01\n\x0fGetProjectArray\x12#.spanloom.v1.GetProjectArrayRequest\x1a$.spanloom.v1.GetProjectArrayResponse\"$\x90\x02\x01\x82\xd3\xe4\x93\x02\x15\x12\t/projectsb\x08\x64ocument\xc8\xba\x85\xa5\n\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'spanloom/v1/catalog_array_service.proto\x12\x0bspanloom.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a\x18spanloom/v1/access.proto\",\n\x13GetToolArrayRequest\x12\x15\n\x07project\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\">\n\x14GetToolArrayResponse\x12&\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"\\\n\x1cGetConfigurationArrayRequest\x12\x15\n\x07project\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x11\n\x03\x65nv\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"G\n\x1dGetConfigurationArrayResponse\x12&\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"A\n\x15GetMetricArrayRequest\x12(\n\x0cproject_name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01R\x0cproject_name\"@\n\x16GetMetricArrayResponse\x12&\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\",\n\x16GetProjectArrayRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\"A\n\x17GetProjectArrayResponse\x12&\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody2\xaf\x04\n\x13\x43\x61talogArrayService\x12v\n\x0cGetToolArray\x12 .spanloom.v1.GetToolArrayRequest\x1a!.spanloom.v1.GetToolArrayResponse\"!\x90\x02\x01\x82\xd3\xe4\x93\x02\x12\x12\x06/toolsb\x08\x64ocument\xc8\xba\x85\xa5\n\x02\x12\x9a\x01\n\x15GetConfigurationArray\x12).spanloom.v1.GetConfigurationArrayRequest\x1a*.spanloom.v1.GetConfigurationArrayResponse\"*\x90\x02\x01\x82\xd3\xe4\x93\x02\x1b\x12\x0f/configurationsb\x08\x64ocument\xc8\xba\x85\xa5\n\x02\x12~\n\x0eGetMetricArray\x12\".spanloom.v1.GetMetricArrayRequest\x1a#.spanloom.v1.GetMetricArrayResponse\"#\x90\x02\x01\x82\xd3\xe4\x93\x02\x14\x12\x08/metricsb\x08\x64ocument\xc8\xba\x85\xa5\n\x02\x12\x82\x01\n\x0fGetProjectArray\x12#.spanloom.v1.GetProjectArrayRequest\x1a$.spanloom.v1.GetProjectArrayResponse\"$\x90\x02\x01\x82\xd3\xe4\x93\x02\x15\x12\t/projectsb\x08\x64ocument\xc8\xba\x85\xa5\n\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'spanloom.v1.catalog_array_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_GETTOOLARRAYREQUEST'].fields_by_name['project']._loaded_options = None
+  _globals['_GETTOOLARRAYREQUEST'].fields_by_name['project']._serialized_options = b'\342A\001\001'
+  _globals['_GETCONFIGURATIONARRAYREQUEST'].fields_by_name['project']._loaded_options = None
+  _globals['_GETCONFIGURATIONARRAYREQUEST'].fields_by_name['project']._serialized_options = b'\342A\001\001'
+  _globals['_GETCONFIGURATIONARRAYREQUEST'].fields_by_name['env']._loaded_options = None
+  _globals['_GETCONFIGURATIONARRAYREQUEST'].fields_by_name['env']._serialized_options = b'\342A\001\001'
+  _globals['_GETCONFIGURATIONARRAYREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_GETCONFIGURATIONARRAYREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\001'
+  _globals['_GETMETRICARRAYREQUEST'].fields_by_name['project_name']._loaded_options = None
+  _globals['_GETMETRICARRAYREQUEST'].fields_by_name['project_name']._serialized_options = b'\342A\001\001'
+  _globals['_GETPROJECTARRAYREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_GETPROJECTARRAYREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\001'
   _globals['_CATALOGARRAYSERVICE'].methods_by_name['GetToolArray']._loaded_options = None
   _globals['_CATALOGARRAYSERVICE'].methods_by_name['GetToolArray']._serialized_options = b'\220\002\001\202\323\344\223\002\022\022\006/toolsb\010document\310\272\205\245\n\002'
   _globals['_CATALOGARRAYSERVICE'].methods_by_name['GetConfigurationArray']._loaded_options = None
@@ -42,22 +55,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CATALOGARRAYSERVICE'].methods_by_name['GetMetricArray']._serialized_options = b'\220\002\001\202\323\344\223\002\024\022\010/metricsb\010document\310\272\205\245\n\002'
   _globals['_CATALOGARRAYSERVICE'].methods_by_name['GetProjectArray']._loaded_options = None
   _globals['_CATALOGARRAYSERVICE'].methods_by_name['GetProjectArray']._serialized_options = b'\220\002\001\202\323\344\223\002\025\022\t/projectsb\010document\310\272\205\245\n\002'
-  _globals['_GETTOOLARRAYREQUEST']._serialized_start=139
-  _globals['_GETTOOLARRAYREQUEST']._serialized_end=177
-  _globals['_GETTOOLARRAYRESPONSE']._serialized_start=179
-  _globals['_GETTOOLARRAYRESPONSE']._serialized_end=241
-  _globals['_GETCONFIGURATIONARRAYREQUEST']._serialized_start=243
-  _globals['_GETCONFIGURATIONARRAYREQUEST']._serialized_end=317
-  _globals['_GETCONFIGURATIONARRAYRESPONSE']._serialized_start=319
-  _globals['_GETCONFIGURATIONARRAYRESPONSE']._serialized_end=390
-  _globals['_GETMETRICARRAYREQUEST']._serialized_start=392
-  _globals['_GETMETRICARRAYREQUEST']._serialized_end=451
-  _globals['_GETMETRICARRAYRESPONSE']._serialized_start=453
-  _globals['_GETMETRICARRAYRESPONSE']._serialized_end=517
-  _globals['_GETPROJECTARRAYREQUEST']._serialized_start=519
-  _globals['_GETPROJECTARRAYREQUEST']._serialized_end=557
-  _globals['_GETPROJECTARRAYRESPONSE']._serialized_start=559
-  _globals['_GETPROJECTARRAYRESPONSE']._serialized_end=624
-  _globals['_CATALOGARRAYSERVICE']._serialized_start=627
-  _globals['_CATALOGARRAYSERVICE']._serialized_end=1186
+  _globals['_GETTOOLARRAYREQUEST']._serialized_start=172
+  _globals['_GETTOOLARRAYREQUEST']._serialized_end=216
+  _globals['_GETTOOLARRAYRESPONSE']._serialized_start=218
+  _globals['_GETTOOLARRAYRESPONSE']._serialized_end=280
+  _globals['_GETCONFIGURATIONARRAYREQUEST']._serialized_start=282
+  _globals['_GETCONFIGURATIONARRAYREQUEST']._serialized_end=374
+  _globals['_GETCONFIGURATIONARRAYRESPONSE']._serialized_start=376
+  _globals['_GETCONFIGURATIONARRAYRESPONSE']._serialized_end=447
+  _globals['_GETMETRICARRAYREQUEST']._serialized_start=449
+  _globals['_GETMETRICARRAYREQUEST']._serialized_end=514
+  _globals['_GETMETRICARRAYRESPONSE']._serialized_start=516
+  _globals['_GETMETRICARRAYRESPONSE']._serialized_end=580
+  _globals['_GETPROJECTARRAYREQUEST']._serialized_start=582
+  _globals['_GETPROJECTARRAYREQUEST']._serialized_end=626
+  _globals['_GETPROJECTARRAYRESPONSE']._serialized_start=628
+  _globals['_GETPROJECTARRAYRESPONSE']._serialized_end=693
+  _globals['_CATALOGARRAYSERVICE']._serialized_start=696
+  _globals['_CATALOGARRAYSERVICE']._serialized_end=1255
 # @@protoc_insertion_point(module_scope)

@@ -33,8 +33,8 @@ class CreateToolRequest(_message.Message):
     TOOL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def tool(self) -> _struct_pb2.Struct:
-        """The tool. Required. `name` and the object `parameters` are required; `description` and `task`
-        are text; `type` is `function` (the default) or `tool`.
+        """The tool. `name` and the object `parameters` are required; `description` and `task` are text;
+        `type` is `function` (the default) or `tool`.
         """
 
     def __init__(
@@ -204,7 +204,7 @@ class DeleteToolRequest(_message.Message):
 
     FUNCTION_ID_FIELD_NUMBER: _builtins.int
     function_id: _builtins.str
-    """The tool's id. Required."""
+    """The tool's id."""
     def __init__(
         self,
         *,
@@ -257,9 +257,9 @@ class CreateConfigurationRequest(_message.Message):
     CONFIGURATION_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def configuration(self) -> _struct_pb2.Struct:
-        """The configuration. Required. `name`, `provider` and the object `parameters` with `call_type`
-        (`chat` or `completion`) and `model` are required. `type` is `LLM` (the default) or `pipeline`;
-        `env` lists `dev`, `staging` and `prod`; `tags` lists texts; `user_properties` is an object.
+        """The configuration. `name`, `provider` and the object `parameters` with `call_type` (`chat` or
+        `completion`) and `model` are required. `type` is `LLM` (the default) or `pipeline`; `env`
+        lists `dev`, `staging` and `prod`; `tags` lists texts; `user_properties` is an object.
         """
 
     def __init__(
@@ -374,10 +374,10 @@ class UpdateConfigurationRequest(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     CONFIGURATION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """The configuration's id. Required."""
+    """The configuration's id."""
     @_builtins.property
     def configuration(self) -> _struct_pb2.Struct:
-        """What replaces the fields of the configuration. Required."""
+        """What replaces the fields of the configuration."""
 
     def __init__(
         self,
@@ -449,7 +449,7 @@ class DeleteConfigurationRequest(_message.Message):
 
     ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """The configuration's id. Required."""
+    """The configuration's id."""
     def __init__(
         self,
         *,
@@ -506,9 +506,9 @@ class CreateMetricRequest(_message.Message):
     METRIC_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def metric(self) -> _struct_pb2.Struct:
-        """The metric. Required. `name` and `type` are required; `type` is `PYTHON`, `LLM`, `HUMAN` or
-        `COMPOSITE`, or of older clients `custom`, `model`, `human` or `composite`; `return_type` is
-        `float` (the default), `boolean`, `string` or `categorical`.
+        """The metric. `name` and `type` are required; `type` is `PYTHON`, `LLM`, `HUMAN` or `COMPOSITE`,
+        or of older clients `custom`, `model`, `human` or `composite`; `return_type` is `float` (the
+        default), `boolean`, `string` or `categorical`.
         """
 
     def __init__(
@@ -626,7 +626,7 @@ class UpdateMetricRequest(_message.Message):
     """The metric's id. Required, unless `metric` has it as `id` or `metric_id`."""
     @_builtins.property
     def metric(self) -> _struct_pb2.Struct:
-        """What replaces the fields of the metric. Required."""
+        """What replaces the fields of the metric."""
 
     def __init__(
         self,
@@ -680,7 +680,7 @@ class DeleteMetricRequest(_message.Message):
 
     METRIC_ID_FIELD_NUMBER: _builtins.int
     metric_id: _builtins.str
-    """The metric's id. Required."""
+    """The metric's id."""
     def __init__(
         self,
         *,
@@ -732,7 +732,7 @@ class ListMetricVersionsRequest(_message.Message):
 
     METRIC_ID_FIELD_NUMBER: _builtins.int
     metric_id: _builtins.str
-    """The metric's id. Required."""
+    """The metric's id."""
     def __init__(
         self,
         *,
@@ -793,14 +793,14 @@ class CreateMetricVersionRequest(_message.Message):
     CONTENT_FIELD_NUMBER: _builtins.int
     DEPLOY_IMMEDIATELY_FIELD_NUMBER: _builtins.int
     metric_id: _builtins.str
-    """The metric's id. Required."""
+    """The metric's id."""
     message: _builtins.str
     """What the version changes, in words."""
     deploy_immediately: _builtins.bool
     """Whether the version is deployed at once."""
     @_builtins.property
     def content(self) -> _struct_pb2.Struct:
-        """The metric as of the version, with the fields that CreateMetric takes. Required."""
+        """The metric as of the version, with the fields that CreateMetric takes."""
 
     def __init__(
         self,
@@ -863,9 +863,9 @@ class DeployMetricVersionRequest(_message.Message):
     METRIC_ID_FIELD_NUMBER: _builtins.int
     VERSION_NAME_FIELD_NUMBER: _builtins.int
     metric_id: _builtins.str
-    """The metric's id. Required."""
+    """The metric's id."""
     version_name: _builtins.str
-    """The version's name, such as `v2`. Required."""
+    """The version's name, such as `v2`."""
     def __init__(
         self,
         *,
@@ -925,8 +925,8 @@ class CreateChartRequest(_message.Message):
     CHART_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def chart(self) -> _struct_pb2.Struct:
-        """The chart. Required. `name` and `metric` are required; `description`, `func`, `groupBy`,
-        `bucketing` (default: `hour`) and `owner_id` are text, `dateRange` an object, `query` a list.
+        """The chart. `name` and `metric` are required; `description`, `func`, `groupBy`, `bucketing`
+        (default: `hour`) and `owner_id` are text, `dateRange` an object, `query` a list.
         """
 
     def __init__(
@@ -1046,7 +1046,7 @@ class GetChartRequest(_message.Message):
 
     CHART_ID_FIELD_NUMBER: _builtins.int
     chart_id: _builtins.str
-    """The chart's id. Required."""
+    """The chart's id."""
     def __init__(
         self,
         *,
@@ -1105,10 +1105,10 @@ class UpdateChartRequest(_message.Message):
     CHART_ID_FIELD_NUMBER: _builtins.int
     CHART_FIELD_NUMBER: _builtins.int
     chart_id: _builtins.str
-    """The chart's id. Required."""
+    """The chart's id."""
     @_builtins.property
     def chart(self) -> _struct_pb2.Struct:
-        """What replaces the fields of the chart. Required."""
+        """What replaces the fields of the chart."""
 
     def __init__(
         self,
@@ -1168,7 +1168,7 @@ class DeleteChartRequest(_message.Message):
 
     CHART_ID_FIELD_NUMBER: _builtins.int
     chart_id: _builtins.str
-    """The chart's id. Required."""
+    """The chart's id."""
     def __init__(
         self,
         *,
@@ -1255,7 +1255,7 @@ class CreateProjectRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """The name, 1 to 128 printable characters. Required."""
+    """The name, 1 to 128 printable characters."""
     description: _builtins.str
     """A description, at most 4,096 characters."""
     def __init__(
@@ -1312,7 +1312,7 @@ class UpdateProjectRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
-    """The project's name, which is its id. Required."""
+    """The project's name, which is its id."""
     name: _builtins.str
     """The project's name again, or empty."""
     description: _builtins.str
@@ -1372,7 +1372,7 @@ class DeleteEmptyProjectRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """The project's name. Required."""
+    """The project's name."""
     def __init__(
         self,
         *,

@@ -29,8 +29,8 @@ class CatalogServiceStub:
     """Manages catalogs in the shape of HoneyHive's API: tools, configurations, metrics, charts and
     projects. Each entry is a JSON object, and is shown as it was sent, with `id`, `_id`, `project`,
     `created_at` and `updated_at`, and with the defaults of its kind. Without an `id`, 1 to 256
-    characters, it gets a UUID from the server. These definitions are kept for clients: Spanloom itself
-    does not act on them.
+    characters, it gets a UUID from the server. These definitions are kept for clients: Spanloom
+    itself does not act on them.
 
     An entry has at most 64 KiB of JSON. A project has at most 1,000 entries of each kind, of 16 MiB
     in all.
@@ -172,8 +172,8 @@ class CatalogServiceServicer:
     """Manages catalogs in the shape of HoneyHive's API: tools, configurations, metrics, charts and
     projects. Each entry is a JSON object, and is shown as it was sent, with `id`, `_id`, `project`,
     `created_at` and `updated_at`, and with the defaults of its kind. Without an `id`, 1 to 256
-    characters, it gets a UUID from the server. These definitions are kept for clients: Spanloom itself
-    does not act on them.
+    characters, it gets a UUID from the server. These definitions are kept for clients: Spanloom
+    itself does not act on them.
 
     An entry has at most 64 KiB of JSON. A project has at most 1,000 entries of each kind, of 16 MiB
     in all.
@@ -223,8 +223,8 @@ class CatalogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateConfiguration(self, request, context):
-        """Creates a configuration, or replaces the configuration with this `id`. It is durable when the call returns. A
-        retry is safe if the configuration has an `id`.
+        """Creates a configuration, or replaces the configuration with this `id`. It is durable when the
+        call returns. A retry is safe if the configuration has an `id`.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, or if the
         project has too many entries.
@@ -234,16 +234,16 @@ class CatalogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListConfigurations(self, request, context):
-        """Lists the configurations of the project that meet all conditions, latest first, in one response.
-        `GET /configurations` is GetConfigurationArray.
+        """Lists the configurations of the project that meet all conditions, latest first, in one
+        response. `GET /configurations` is GetConfigurationArray.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateConfiguration(self, request, context):
-        """Updates a configuration. Fields that are unset keep their values, and the others are replaced. The
-        update is durable when the call returns.
+        """Updates a configuration. Fields that are unset keep their values, and the others are replaced.
+        The update is durable when the call returns.
 
         Returns NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) if the project has no such configuration, and
         INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
@@ -269,8 +269,8 @@ class CatalogServiceServicer:
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, or if the
         project has too many entries.
 
-        In REST, `POST /v1/metrics` also is OpenTelemetry's receiver: a JSON body with a `name` and without
-        `resourceMetrics` creates a metric.
+        In REST, `POST /v1/metrics` also is OpenTelemetry's receiver: a JSON body with a `name` and
+        without `resourceMetrics` creates a metric.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -319,11 +319,11 @@ class CatalogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateMetricVersion(self, request, context):
-        """Adds a version to a metric. It is durable when the call returns. Each call adds a version: a retry
-        is not safe. A metric keeps the 20 latest versions, and the deployed one.
+        """Adds a version to a metric. It is durable when the call returns. Each call adds a version: a
+        retry is not safe. A metric keeps the 20 latest versions, and the deployed one.
 
-        Returns NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) if the project has no such metric,
-        and INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
+        Returns NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) if the project has no such metric, and
+        INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -332,8 +332,8 @@ class CatalogServiceServicer:
     def DeployMetricVersion(self, request, context):
         """Makes a version of a metric the one that the metric shows.
 
-        Returns NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) if the project has no such metric, or the metric
-        no such version.
+        Returns NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) if the project has no such metric, or the
+        metric no such version.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -388,11 +388,11 @@ class CatalogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateProject(self, request, context):
-        """Creates a project, or replaces the description of the project with this name. It is durable when
-        the call returns. Retries are safe.
+        """Creates a project, or replaces the description of the project with this name. It is durable
+        when the call returns. Retries are safe.
 
-        Returns PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if the key is that of another project, and
-        INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
+        Returns PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if the key is that of another
+        project, and INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -407,25 +407,25 @@ class CatalogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateProject(self, request, context):
-        """Updates the description of a project. A project's name never changes. The update is durable when
-        the call returns.
+        """Updates the description of a project. A project's name never changes. The update is durable
+        when the call returns.
 
-        Returns PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if the key is that of another project,
-        NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) if there is no such project, and INVALID_ARGUMENT
-        (ERROR_REASON_INVALID_FIELD) for another `name`.
+        Returns PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if the key is that of another
+        project, NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) if there is no such project, and
+        INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for another `name`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteEmptyProject(self, request, context):
-        """Deletes a project that is empty: no data of any kind, and no key that is not revoked. A key of the
-        project can therefore never delete it, and an instance key can. A write to the name creates the
-        project again.
+        """Deletes a project that is empty: no data of any kind, and no key that is not revoked. A key of
+        the project can therefore never delete it, and an instance key can. A write to the name creates
+        the project again.
 
-        Returns PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if the key is that of another project,
-        NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) if there is no such project, and FAILED_PRECONDITION
-        (ERROR_REASON_PROJECT_NOT_EMPTY) if it is not empty.
+        Returns PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if the key is that of another
+        project, NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) if there is no such project, and
+        FAILED_PRECONDITION (ERROR_REASON_PROJECT_NOT_EMPTY) if it is not empty.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -566,8 +566,8 @@ class CatalogService:
     """Manages catalogs in the shape of HoneyHive's API: tools, configurations, metrics, charts and
     projects. Each entry is a JSON object, and is shown as it was sent, with `id`, `_id`, `project`,
     `created_at` and `updated_at`, and with the defaults of its kind. Without an `id`, 1 to 256
-    characters, it gets a UUID from the server. These definitions are kept for clients: Spanloom itself
-    does not act on them.
+    characters, it gets a UUID from the server. These definitions are kept for clients: Spanloom
+    itself does not act on them.
 
     An entry has at most 64 KiB of JSON. A project has at most 1,000 entries of each kind, of 16 MiB
     in all.

@@ -30,8 +30,8 @@ class CatalogServiceStub:
     """Manages catalogs in the shape of HoneyHive's API: tools, configurations, metrics, charts and
     projects. Each entry is a JSON object, and is shown as it was sent, with `id`, `_id`, `project`,
     `created_at` and `updated_at`, and with the defaults of its kind. Without an `id`, 1 to 256
-    characters, it gets a UUID from the server. These definitions are kept for clients: Spanloom itself
-    does not act on them.
+    characters, it gets a UUID from the server. These definitions are kept for clients: Spanloom
+    itself does not act on them.
 
     An entry has at most 64 KiB of JSON. A project has at most 1,000 entries of each kind, of 16 MiB
     in all.
@@ -68,19 +68,19 @@ class CatalogServiceStub:
     repeated delete therefore returns NOT_FOUND.
     """
     CreateConfiguration: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.CreateConfigurationRequest, _catalog_service_pb2.CreateConfigurationResponse]
-    """Creates a configuration, or replaces the configuration with this `id`. It is durable when the call returns. A
-    retry is safe if the configuration has an `id`.
+    """Creates a configuration, or replaces the configuration with this `id`. It is durable when the
+    call returns. A retry is safe if the configuration has an `id`.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, or if the
     project has too many entries.
     """
     ListConfigurations: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.ListConfigurationsRequest, _catalog_service_pb2.ListConfigurationsResponse]
-    """Lists the configurations of the project that meet all conditions, latest first, in one response.
-    `GET /configurations` is GetConfigurationArray.
+    """Lists the configurations of the project that meet all conditions, latest first, in one
+    response. `GET /configurations` is GetConfigurationArray.
     """
     UpdateConfiguration: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.UpdateConfigurationRequest, _catalog_service_pb2.UpdateConfigurationResponse]
-    """Updates a configuration. Fields that are unset keep their values, and the others are replaced. The
-    update is durable when the call returns.
+    """Updates a configuration. Fields that are unset keep their values, and the others are replaced.
+    The update is durable when the call returns.
 
     Returns NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) if the project has no such configuration, and
     INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
@@ -98,8 +98,8 @@ class CatalogServiceStub:
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, or if the
     project has too many entries.
 
-    In REST, `POST /v1/metrics` also is OpenTelemetry's receiver: a JSON body with a `name` and without
-    `resourceMetrics` creates a metric.
+    In REST, `POST /v1/metrics` also is OpenTelemetry's receiver: a JSON body with a `name` and
+    without `resourceMetrics` creates a metric.
     """
     ListMetrics: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.ListMetricsRequest, _catalog_service_pb2.ListMetricsResponse]
     """Lists the metrics of the project that meet all conditions, latest first, in one response.
@@ -128,17 +128,17 @@ class CatalogServiceStub:
     Returns NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) if the project has no such metric.
     """
     CreateMetricVersion: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.CreateMetricVersionRequest, _catalog_service_pb2.CreateMetricVersionResponse]
-    """Adds a version to a metric. It is durable when the call returns. Each call adds a version: a retry
-    is not safe. A metric keeps the 20 latest versions, and the deployed one.
+    """Adds a version to a metric. It is durable when the call returns. Each call adds a version: a
+    retry is not safe. A metric keeps the 20 latest versions, and the deployed one.
 
-    Returns NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) if the project has no such metric,
-    and INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
+    Returns NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) if the project has no such metric, and
+    INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
     """
     DeployMetricVersion: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.DeployMetricVersionRequest, _catalog_service_pb2.DeployMetricVersionResponse]
     """Makes a version of a metric the one that the metric shows.
 
-    Returns NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) if the project has no such metric, or the metric
-    no such version.
+    Returns NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) if the project has no such metric, or the
+    metric no such version.
     """
     CreateChart: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.CreateChartRequest, _catalog_service_pb2.CreateChartResponse]
     """Creates a chart, or replaces the chart with this `id`. It is durable when the call returns. A
@@ -168,32 +168,32 @@ class CatalogServiceStub:
     repeated delete therefore returns NOT_FOUND.
     """
     CreateProject: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.CreateProjectRequest, _catalog_service_pb2.CreateProjectResponse]
-    """Creates a project, or replaces the description of the project with this name. It is durable when
-    the call returns. Retries are safe.
+    """Creates a project, or replaces the description of the project with this name. It is durable
+    when the call returns. Retries are safe.
 
-    Returns PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if the key is that of another project, and
-    INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
+    Returns PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if the key is that of another
+    project, and INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
     """
     ListCatalogProjects: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.ListCatalogProjectsRequest, _catalog_service_pb2.ListCatalogProjectsResponse]
     """Lists the project of the key, or, for an instance key, the first 1,000 projects by name, in one
     response. `GET /projects` is GetProjectArray.
     """
     UpdateProject: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.UpdateProjectRequest, _catalog_service_pb2.UpdateProjectResponse]
-    """Updates the description of a project. A project's name never changes. The update is durable when
-    the call returns.
+    """Updates the description of a project. A project's name never changes. The update is durable
+    when the call returns.
 
-    Returns PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if the key is that of another project,
-    NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) if there is no such project, and INVALID_ARGUMENT
-    (ERROR_REASON_INVALID_FIELD) for another `name`.
+    Returns PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if the key is that of another
+    project, NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) if there is no such project, and
+    INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for another `name`.
     """
     DeleteEmptyProject: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.DeleteEmptyProjectRequest, _catalog_service_pb2.DeleteEmptyProjectResponse]
-    """Deletes a project that is empty: no data of any kind, and no key that is not revoked. A key of the
-    project can therefore never delete it, and an instance key can. A write to the name creates the
-    project again.
+    """Deletes a project that is empty: no data of any kind, and no key that is not revoked. A key of
+    the project can therefore never delete it, and an instance key can. A write to the name creates
+    the project again.
 
-    Returns PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if the key is that of another project,
-    NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) if there is no such project, and FAILED_PRECONDITION
-    (ERROR_REASON_PROJECT_NOT_EMPTY) if it is not empty.
+    Returns PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if the key is that of another
+    project, NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) if there is no such project, and
+    FAILED_PRECONDITION (ERROR_REASON_PROJECT_NOT_EMPTY) if it is not empty.
     """
 
 @_typing.type_check_only
@@ -201,8 +201,8 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     """Manages catalogs in the shape of HoneyHive's API: tools, configurations, metrics, charts and
     projects. Each entry is a JSON object, and is shown as it was sent, with `id`, `_id`, `project`,
     `created_at` and `updated_at`, and with the defaults of its kind. Without an `id`, 1 to 256
-    characters, it gets a UUID from the server. These definitions are kept for clients: Spanloom itself
-    does not act on them.
+    characters, it gets a UUID from the server. These definitions are kept for clients: Spanloom
+    itself does not act on them.
 
     An entry has at most 64 KiB of JSON. A project has at most 1,000 entries of each kind, of 16 MiB
     in all.
@@ -236,19 +236,19 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     repeated delete therefore returns NOT_FOUND.
     """
     CreateConfiguration: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.CreateConfigurationRequest, _catalog_service_pb2.CreateConfigurationResponse]  # type: ignore[assignment]
-    """Creates a configuration, or replaces the configuration with this `id`. It is durable when the call returns. A
-    retry is safe if the configuration has an `id`.
+    """Creates a configuration, or replaces the configuration with this `id`. It is durable when the
+    call returns. A retry is safe if the configuration has an `id`.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, or if the
     project has too many entries.
     """
     ListConfigurations: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.ListConfigurationsRequest, _catalog_service_pb2.ListConfigurationsResponse]  # type: ignore[assignment]
-    """Lists the configurations of the project that meet all conditions, latest first, in one response.
-    `GET /configurations` is GetConfigurationArray.
+    """Lists the configurations of the project that meet all conditions, latest first, in one
+    response. `GET /configurations` is GetConfigurationArray.
     """
     UpdateConfiguration: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.UpdateConfigurationRequest, _catalog_service_pb2.UpdateConfigurationResponse]  # type: ignore[assignment]
-    """Updates a configuration. Fields that are unset keep their values, and the others are replaced. The
-    update is durable when the call returns.
+    """Updates a configuration. Fields that are unset keep their values, and the others are replaced.
+    The update is durable when the call returns.
 
     Returns NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) if the project has no such configuration, and
     INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
@@ -266,8 +266,8 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, or if the
     project has too many entries.
 
-    In REST, `POST /v1/metrics` also is OpenTelemetry's receiver: a JSON body with a `name` and without
-    `resourceMetrics` creates a metric.
+    In REST, `POST /v1/metrics` also is OpenTelemetry's receiver: a JSON body with a `name` and
+    without `resourceMetrics` creates a metric.
     """
     ListMetrics: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.ListMetricsRequest, _catalog_service_pb2.ListMetricsResponse]  # type: ignore[assignment]
     """Lists the metrics of the project that meet all conditions, latest first, in one response.
@@ -296,17 +296,17 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     Returns NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) if the project has no such metric.
     """
     CreateMetricVersion: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.CreateMetricVersionRequest, _catalog_service_pb2.CreateMetricVersionResponse]  # type: ignore[assignment]
-    """Adds a version to a metric. It is durable when the call returns. Each call adds a version: a retry
-    is not safe. A metric keeps the 20 latest versions, and the deployed one.
+    """Adds a version to a metric. It is durable when the call returns. Each call adds a version: a
+    retry is not safe. A metric keeps the 20 latest versions, and the deployed one.
 
-    Returns NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) if the project has no such metric,
-    and INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
+    Returns NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) if the project has no such metric, and
+    INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
     """
     DeployMetricVersion: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.DeployMetricVersionRequest, _catalog_service_pb2.DeployMetricVersionResponse]  # type: ignore[assignment]
     """Makes a version of a metric the one that the metric shows.
 
-    Returns NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) if the project has no such metric, or the metric
-    no such version.
+    Returns NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) if the project has no such metric, or the
+    metric no such version.
     """
     CreateChart: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.CreateChartRequest, _catalog_service_pb2.CreateChartResponse]  # type: ignore[assignment]
     """Creates a chart, or replaces the chart with this `id`. It is durable when the call returns. A
@@ -336,40 +336,40 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     repeated delete therefore returns NOT_FOUND.
     """
     CreateProject: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.CreateProjectRequest, _catalog_service_pb2.CreateProjectResponse]  # type: ignore[assignment]
-    """Creates a project, or replaces the description of the project with this name. It is durable when
-    the call returns. Retries are safe.
+    """Creates a project, or replaces the description of the project with this name. It is durable
+    when the call returns. Retries are safe.
 
-    Returns PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if the key is that of another project, and
-    INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
+    Returns PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if the key is that of another
+    project, and INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
     """
     ListCatalogProjects: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.ListCatalogProjectsRequest, _catalog_service_pb2.ListCatalogProjectsResponse]  # type: ignore[assignment]
     """Lists the project of the key, or, for an instance key, the first 1,000 projects by name, in one
     response. `GET /projects` is GetProjectArray.
     """
     UpdateProject: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.UpdateProjectRequest, _catalog_service_pb2.UpdateProjectResponse]  # type: ignore[assignment]
-    """Updates the description of a project. A project's name never changes. The update is durable when
-    the call returns.
+    """Updates the description of a project. A project's name never changes. The update is durable
+    when the call returns.
 
-    Returns PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if the key is that of another project,
-    NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) if there is no such project, and INVALID_ARGUMENT
-    (ERROR_REASON_INVALID_FIELD) for another `name`.
+    Returns PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if the key is that of another
+    project, NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) if there is no such project, and
+    INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for another `name`.
     """
     DeleteEmptyProject: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.DeleteEmptyProjectRequest, _catalog_service_pb2.DeleteEmptyProjectResponse]  # type: ignore[assignment]
-    """Deletes a project that is empty: no data of any kind, and no key that is not revoked. A key of the
-    project can therefore never delete it, and an instance key can. A write to the name creates the
-    project again.
+    """Deletes a project that is empty: no data of any kind, and no key that is not revoked. A key of
+    the project can therefore never delete it, and an instance key can. A write to the name creates
+    the project again.
 
-    Returns PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if the key is that of another project,
-    NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) if there is no such project, and FAILED_PRECONDITION
-    (ERROR_REASON_PROJECT_NOT_EMPTY) if it is not empty.
+    Returns PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if the key is that of another
+    project, NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) if there is no such project, and
+    FAILED_PRECONDITION (ERROR_REASON_PROJECT_NOT_EMPTY) if it is not empty.
     """
 
 class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
     """Manages catalogs in the shape of HoneyHive's API: tools, configurations, metrics, charts and
     projects. Each entry is a JSON object, and is shown as it was sent, with `id`, `_id`, `project`,
     `created_at` and `updated_at`, and with the defaults of its kind. Without an `id`, 1 to 256
-    characters, it gets a UUID from the server. These definitions are kept for clients: Spanloom itself
-    does not act on them.
+    characters, it gets a UUID from the server. These definitions are kept for clients: Spanloom
+    itself does not act on them.
 
     An entry has at most 64 KiB of JSON. A project has at most 1,000 entries of each kind, of 16 MiB
     in all.
@@ -431,8 +431,8 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.CreateConfigurationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.CreateConfigurationResponse, _abc.Awaitable[_catalog_service_pb2.CreateConfigurationResponse]]:
-        """Creates a configuration, or replaces the configuration with this `id`. It is durable when the call returns. A
-        retry is safe if the configuration has an `id`.
+        """Creates a configuration, or replaces the configuration with this `id`. It is durable when the
+        call returns. A retry is safe if the configuration has an `id`.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, or if the
         project has too many entries.
@@ -444,8 +444,8 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.ListConfigurationsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.ListConfigurationsResponse, _abc.Awaitable[_catalog_service_pb2.ListConfigurationsResponse]]:
-        """Lists the configurations of the project that meet all conditions, latest first, in one response.
-        `GET /configurations` is GetConfigurationArray.
+        """Lists the configurations of the project that meet all conditions, latest first, in one
+        response. `GET /configurations` is GetConfigurationArray.
         """
 
     @_abc_1.abstractmethod
@@ -454,8 +454,8 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.UpdateConfigurationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.UpdateConfigurationResponse, _abc.Awaitable[_catalog_service_pb2.UpdateConfigurationResponse]]:
-        """Updates a configuration. Fields that are unset keep their values, and the others are replaced. The
-        update is durable when the call returns.
+        """Updates a configuration. Fields that are unset keep their values, and the others are replaced.
+        The update is durable when the call returns.
 
         Returns NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) if the project has no such configuration, and
         INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
@@ -485,8 +485,8 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, or if the
         project has too many entries.
 
-        In REST, `POST /v1/metrics` also is OpenTelemetry's receiver: a JSON body with a `name` and without
-        `resourceMetrics` creates a metric.
+        In REST, `POST /v1/metrics` also is OpenTelemetry's receiver: a JSON body with a `name` and
+        without `resourceMetrics` creates a metric.
         """
 
     @_abc_1.abstractmethod
@@ -545,11 +545,11 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.CreateMetricVersionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.CreateMetricVersionResponse, _abc.Awaitable[_catalog_service_pb2.CreateMetricVersionResponse]]:
-        """Adds a version to a metric. It is durable when the call returns. Each call adds a version: a retry
-        is not safe. A metric keeps the 20 latest versions, and the deployed one.
+        """Adds a version to a metric. It is durable when the call returns. Each call adds a version: a
+        retry is not safe. A metric keeps the 20 latest versions, and the deployed one.
 
-        Returns NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) if the project has no such metric,
-        and INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
+        Returns NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) if the project has no such metric, and
+        INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
         """
 
     @_abc_1.abstractmethod
@@ -560,8 +560,8 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_catalog_service_pb2.DeployMetricVersionResponse, _abc.Awaitable[_catalog_service_pb2.DeployMetricVersionResponse]]:
         """Makes a version of a metric the one that the metric shows.
 
-        Returns NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) if the project has no such metric, or the metric
-        no such version.
+        Returns NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) if the project has no such metric, or the
+        metric no such version.
         """
 
     @_abc_1.abstractmethod
@@ -627,11 +627,11 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.CreateProjectRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.CreateProjectResponse, _abc.Awaitable[_catalog_service_pb2.CreateProjectResponse]]:
-        """Creates a project, or replaces the description of the project with this name. It is durable when
-        the call returns. Retries are safe.
+        """Creates a project, or replaces the description of the project with this name. It is durable
+        when the call returns. Retries are safe.
 
-        Returns PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if the key is that of another project, and
-        INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
+        Returns PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if the key is that of another
+        project, and INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
         """
 
     @_abc_1.abstractmethod
@@ -650,12 +650,12 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.UpdateProjectRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.UpdateProjectResponse, _abc.Awaitable[_catalog_service_pb2.UpdateProjectResponse]]:
-        """Updates the description of a project. A project's name never changes. The update is durable when
-        the call returns.
+        """Updates the description of a project. A project's name never changes. The update is durable
+        when the call returns.
 
-        Returns PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if the key is that of another project,
-        NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) if there is no such project, and INVALID_ARGUMENT
-        (ERROR_REASON_INVALID_FIELD) for another `name`.
+        Returns PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if the key is that of another
+        project, NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) if there is no such project, and
+        INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for another `name`.
         """
 
     @_abc_1.abstractmethod
@@ -664,13 +664,13 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.DeleteEmptyProjectRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.DeleteEmptyProjectResponse, _abc.Awaitable[_catalog_service_pb2.DeleteEmptyProjectResponse]]:
-        """Deletes a project that is empty: no data of any kind, and no key that is not revoked. A key of the
-        project can therefore never delete it, and an instance key can. A write to the name creates the
-        project again.
+        """Deletes a project that is empty: no data of any kind, and no key that is not revoked. A key of
+        the project can therefore never delete it, and an instance key can. A write to the name creates
+        the project again.
 
-        Returns PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if the key is that of another project,
-        NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) if there is no such project, and FAILED_PRECONDITION
-        (ERROR_REASON_PROJECT_NOT_EMPTY) if it is not empty.
+        Returns PERMISSION_DENIED (ERROR_REASON_PROJECT_MISMATCH) if the key is that of another
+        project, NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) if there is no such project, and
+        FAILED_PRECONDITION (ERROR_REASON_PROJECT_NOT_EMPTY) if it is not empty.
         """
 
 def add_CatalogServiceServicer_to_server(servicer: CatalogServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -23,6 +23,7 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from spanloom.v1 import access_pb2 as spanloom_dot_v1_dot_access__pb2
@@ -30,7 +31,7 @@ from spanloom.v1 import dataset_pb2 as spanloom_dot_v1_dot_dataset__pb2
 from spanloom.v1 import event_pb2 as spanloom_dot_v1_dot_event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#spanloom/v1/datapoint_service.proto\x12\x0bspanloom.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18spanloom/v1/access.proto\x1a\x19spanloom/v1/dataset.proto\x1a\x17spanloom/v1/event.proto\"\xed\x03\n\tDatapoint\x12\n\n\x02id\x18\x01 \x01(\t\x12\x19\n\x08mongo_id\x18\x02 \x01(\tB\x02\x18\x01R\x03_id\x12\'\n\x06inputs\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12(\n\x07history\x18\x04 \x03(\x0b\x32\x17.google.protobuf.Struct\x12;\n\x0cground_truth\x18\x05 \x01(\x0b\x32\x17.google.protobuf.StructR\x0cground_truth\x12)\n\x08metadata\x18\x06 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\'\n\x0clinked_event\x18\x07 \x01(\tH\x00R\x0clinked_event\x88\x01\x01\x12(\n\x0flinked_datasets\x18\x08 \x03(\tR\x0flinked_datasets\x12\"\n\x0clinked_evals\x18\t \x03(\tR\x0clinked_evals\x12:\n\ncreated_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreated_at\x12:\n\nupdated_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdated_atB\x0f\n\r_linked_event\"\xe0\x02\n\x16\x43reateDatapointRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\'\n\x06inputs\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12(\n\x07history\x18\x03 \x03(\x0b\x32\x17.google.protobuf.Struct\x12;\n\x0cground_truth\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructR\x0cground_truth\x12)\n\x08metadata\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\'\n\x0clinked_event\x18\x06 \x01(\tH\x00R\x0clinked_event\x88\x01\x01\x12(\n\x0flinked_datasets\x18\x07 \x03(\tR\x0flinked_datasets\x12\x0f\n\x02id\x18\x08 \x01(\tH\x01\x88\x01\x01\x42\x0f\n\r_linked_eventB\x05\n\x03_id\"\xa1\x01\n\x17\x43reateDatapointResponse\x12\x14\n\x08inserted\x18\x01 \x01(\x08\x42\x02\x18\x01\x12;\n\x06result\x18\x02 \x01(\x0b\x32+.spanloom.v1.CreateDatapointResponse.Result\x1a\x33\n\x06Result\x12\x13\n\x0binserted_id\x18\x01 \x01(\t\x12\x14\n\x0cinserted_ids\x18\x02 \x03(\t\"\xfa\x01\n\x1c\x42\x61tchCreateDatapointsRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x65vents\x18\x02 \x03(\t\x12.\n\x07mapping\x18\x03 \x01(\x0b\x32\x1d.spanloom.v1.DatapointMapping\x12)\n\x07\x66ilters\x18\x04 \x03(\x0b\x32\x18.spanloom.v1.EventFilter\x12*\n\ndate_range\x18\x05 \x01(\x0b\x32\x16.spanloom.v1.DateRange\x12\x12\n\nselect_all\x18\x06 \x01(\x08\x12\x1e\n\ndataset_id\x18\x07 \x01(\tR\ndataset_id\"K\n\x1d\x42\x61tchCreateDatapointsResponse\x12\x14\n\x08inserted\x18\x01 \x01(\x08\x42\x02\x18\x01\x12\x14\n\x0cinserted_ids\x18\x02 \x03(\t\"\x92\x01\n\x15ListDatapointsRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12$\n\rdatapoint_ids\x18\x02 \x03(\tR\rdatapoint_ids\x12\x1e\n\ndataset_id\x18\x03 \x01(\tR\ndataset_id\x12\"\n\x0c\x64\x61taset_name\x18\x04 \x01(\tR\x0c\x64\x61taset_name\"D\n\x16ListDatapointsResponse\x12*\n\ndatapoints\x18\x01 \x03(\x0b\x32\x16.spanloom.v1.Datapoint\"!\n\x13GetDatapointRequest\x12\n\n\x02id\x18\x01 \x01(\t\"A\n\x14GetDatapointResponse\x12)\n\tdatapoint\x18\x01 \x03(\x0b\x32\x16.spanloom.v1.Datapoint\"\xe7\x02\n\x16UpdateDatapointRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\'\n\x06inputs\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12(\n\x07history\x18\x03 \x03(\x0b\x32\x17.google.protobuf.Struct\x12;\n\x0cground_truth\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructR\x0cground_truth\x12)\n\x08metadata\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\'\n\x0clinked_event\x18\x06 \x01(\tH\x00R\x0clinked_event\x88\x01\x01\x12(\n\x0flinked_datasets\x18\x07 \x03(\tR\x0flinked_datasets\x12\"\n\x0clinked_evals\x18\x08 \x03(\tR\x0clinked_evalsB\x0f\n\r_linked_event\"\x8d\x01\n\x17UpdateDatapointResponse\x12\x13\n\x07updated\x18\x01 \x01(\x08\x42\x02\x18\x01\x12;\n\x06result\x18\x02 \x01(\x0b\x32+.spanloom.v1.UpdateDatapointResponse.Result\x1a \n\x06Result\x12\x16\n\x0emodified_count\x18\x01 \x01(\x05\"$\n\x16\x44\x65leteDatapointRequest\x12\n\n\x02id\x18\x01 \x01(\t\".\n\x17\x44\x65leteDatapointResponse\x12\x13\n\x07\x64\x65leted\x18\x01 \x01(\x08\x42\x02\x18\x01\x32\xa8\x07\n\x10\x44\x61tapointService\x12\x8f\x01\n\x0f\x43reateDatapoint\x12#.spanloom.v1.CreateDatapointRequest\x1a$.spanloom.v1.CreateDatapointResponse\"1\x82\xd3\xe4\x93\x02%\"\x0b/datapoints:\x01*Z\x13\"\x0e/v1/datapoints:\x01*\xc8\xba\x85\xa5\n\x01\x12\xad\x01\n\x15\x42\x61tchCreateDatapoints\x12).spanloom.v1.BatchCreateDatapointsRequest\x1a*.spanloom.v1.BatchCreateDatapointsResponse\"=\x82\xd3\xe4\x93\x02\x31\"\x11/datapoints/batch:\x01*Z\x19\"\x14/v1/datapoints/batch:\x01*\xc8\xba\x85\xa5\n\x03\x12\x89\x01\n\x0eListDatapoints\x12\".spanloom.v1.ListDatapointsRequest\x1a#.spanloom.v1.ListDatapointsResponse\".\x90\x02\x01\x82\xd3\xe4\x93\x02\x1f\x12\x0b/datapointsZ\x10\x12\x0e/v1/datapoints\xc8\xba\x85\xa5\n\x02\x12\x8d\x01\n\x0cGetDatapoint\x12 .spanloom.v1.GetDatapointRequest\x1a!.spanloom.v1.GetDatapointResponse\"8\x90\x02\x01\x82\xd3\xe4\x93\x02)\x12\x10/datapoints/{id}Z\x15\x12\x13/v1/datapoints/{id}\xc8\xba\x85\xa5\n\x02\x12\x9c\x01\n\x0fUpdateDatapoint\x12#.spanloom.v1.UpdateDatapointRequest\x1a$.spanloom.v1.UpdateDatapointResponse\">\x90\x02\x02\x82\xd3\xe4\x93\x02/\x1a\x10/datapoints/{id}:\x01*Z\x18\x1a\x13/v1/datapoints/{id}:\x01*\xc8\xba\x85\xa5\n\x03\x12\x96\x01\n\x0f\x44\x65leteDatapoint\x12#.spanloom.v1.DeleteDatapointRequest\x1a$.spanloom.v1.DeleteDatapointResponse\"8\x90\x02\x02\x82\xd3\xe4\x93\x02)*\x10/datapoints/{id}Z\x15*\x13/v1/datapoints/{id}\xc8\xba\x85\xa5\n\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#spanloom/v1/datapoint_service.proto\x12\x0bspanloom.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18spanloom/v1/access.proto\x1a\x19spanloom/v1/dataset.proto\x1a\x17spanloom/v1/event.proto\"\xed\x03\n\tDatapoint\x12\n\n\x02id\x18\x01 \x01(\t\x12\x19\n\x08mongo_id\x18\x02 \x01(\tB\x02\x18\x01R\x03_id\x12\'\n\x06inputs\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12(\n\x07history\x18\x04 \x03(\x0b\x32\x17.google.protobuf.Struct\x12;\n\x0cground_truth\x18\x05 \x01(\x0b\x32\x17.google.protobuf.StructR\x0cground_truth\x12)\n\x08metadata\x18\x06 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\'\n\x0clinked_event\x18\x07 \x01(\tH\x00R\x0clinked_event\x88\x01\x01\x12(\n\x0flinked_datasets\x18\x08 \x03(\tR\x0flinked_datasets\x12\"\n\x0clinked_evals\x18\t \x03(\tR\x0clinked_evals\x12:\n\ncreated_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreated_at\x12:\n\nupdated_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdated_atB\x0f\n\r_linked_event\"\x90\x03\n\x16\x43reateDatapointRequest\x12\x15\n\x07project\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12-\n\x06inputs\x18\x02 \x01(\x0b\x32\x17.google.protobuf.StructB\x04\xe2\x41\x01\x01\x12.\n\x07history\x18\x03 \x03(\x0b\x32\x17.google.protobuf.StructB\x04\xe2\x41\x01\x01\x12\x41\n\x0cground_truth\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructB\x04\xe2\x41\x01\x01R\x0cground_truth\x12/\n\x08metadata\x18\x05 \x01(\x0b\x32\x17.google.protobuf.StructB\x04\xe2\x41\x01\x01\x12-\n\x0clinked_event\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01H\x00R\x0clinked_event\x88\x01\x01\x12.\n\x0flinked_datasets\x18\x07 \x03(\tB\x04\xe2\x41\x01\x01R\x0flinked_datasets\x12\x15\n\x02id\x18\x08 \x01(\tB\x04\xe2\x41\x01\x01H\x01\x88\x01\x01\x42\x0f\n\r_linked_eventB\x05\n\x03_id\"\xa1\x01\n\x17\x43reateDatapointResponse\x12\x14\n\x08inserted\x18\x01 \x01(\x08\x42\x02\x18\x01\x12;\n\x06result\x18\x02 \x01(\x0b\x32+.spanloom.v1.CreateDatapointResponse.Result\x1a\x33\n\x06Result\x12\x13\n\x0binserted_id\x18\x01 \x01(\t\x12\x14\n\x0cinserted_ids\x18\x02 \x03(\t\"\xa4\x02\n\x1c\x42\x61tchCreateDatapointsRequest\x12\x15\n\x07project\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x65vents\x18\x02 \x03(\tB\x04\xe2\x41\x01\x01\x12\x34\n\x07mapping\x18\x03 \x01(\x0b\x32\x1d.spanloom.v1.DatapointMappingB\x04\xe2\x41\x01\x01\x12/\n\x07\x66ilters\x18\x04 \x03(\x0b\x32\x18.spanloom.v1.EventFilterB\x04\xe2\x41\x01\x01\x12\x30\n\ndate_range\x18\x05 \x01(\x0b\x32\x16.spanloom.v1.DateRangeB\x04\xe2\x41\x01\x01\x12\x18\n\nselect_all\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12$\n\ndataset_id\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01R\ndataset_id\"K\n\x1d\x42\x61tchCreateDatapointsResponse\x12\x14\n\x08inserted\x18\x01 \x01(\x08\x42\x02\x18\x01\x12\x14\n\x0cinserted_ids\x18\x02 \x03(\t\"\xaa\x01\n\x15ListDatapointsRequest\x12\x15\n\x07project\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12*\n\rdatapoint_ids\x18\x02 \x03(\tB\x04\xe2\x41\x01\x01R\rdatapoint_ids\x12$\n\ndataset_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01R\ndataset_id\x12(\n\x0c\x64\x61taset_name\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01R\x0c\x64\x61taset_name\"D\n\x16ListDatapointsResponse\x12*\n\ndatapoints\x18\x01 \x03(\x0b\x32\x16.spanloom.v1.Datapoint\"\'\n\x13GetDatapointRequest\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"A\n\x14GetDatapointResponse\x12)\n\tdatapoint\x18\x01 \x03(\x0b\x32\x16.spanloom.v1.Datapoint\"\x97\x03\n\x16UpdateDatapointRequest\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12-\n\x06inputs\x18\x02 \x01(\x0b\x32\x17.google.protobuf.StructB\x04\xe2\x41\x01\x01\x12.\n\x07history\x18\x03 \x03(\x0b\x32\x17.google.protobuf.StructB\x04\xe2\x41\x01\x01\x12\x41\n\x0cground_truth\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructB\x04\xe2\x41\x01\x01R\x0cground_truth\x12/\n\x08metadata\x18\x05 \x01(\x0b\x32\x17.google.protobuf.StructB\x04\xe2\x41\x01\x01\x12-\n\x0clinked_event\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01H\x00R\x0clinked_event\x88\x01\x01\x12.\n\x0flinked_datasets\x18\x07 \x03(\tB\x04\xe2\x41\x01\x01R\x0flinked_datasets\x12(\n\x0clinked_evals\x18\x08 \x03(\tB\x04\xe2\x41\x01\x01R\x0clinked_evalsB\x0f\n\r_linked_event\"\x8d\x01\n\x17UpdateDatapointResponse\x12\x13\n\x07updated\x18\x01 \x01(\x08\x42\x02\x18\x01\x12;\n\x06result\x18\x02 \x01(\x0b\x32+.spanloom.v1.UpdateDatapointResponse.Result\x1a \n\x06Result\x12\x16\n\x0emodified_count\x18\x01 \x01(\x05\"*\n\x16\x44\x65leteDatapointRequest\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\".\n\x17\x44\x65leteDatapointResponse\x12\x13\n\x07\x64\x65leted\x18\x01 \x01(\x08\x42\x02\x18\x01\x32\xa8\x07\n\x10\x44\x61tapointService\x12\x8f\x01\n\x0f\x43reateDatapoint\x12#.spanloom.v1.CreateDatapointRequest\x1a$.spanloom.v1.CreateDatapointResponse\"1\x82\xd3\xe4\x93\x02%\"\x0b/datapoints:\x01*Z\x13\"\x0e/v1/datapoints:\x01*\xc8\xba\x85\xa5\n\x01\x12\xad\x01\n\x15\x42\x61tchCreateDatapoints\x12).spanloom.v1.BatchCreateDatapointsRequest\x1a*.spanloom.v1.BatchCreateDatapointsResponse\"=\x82\xd3\xe4\x93\x02\x31\"\x11/datapoints/batch:\x01*Z\x19\"\x14/v1/datapoints/batch:\x01*\xc8\xba\x85\xa5\n\x03\x12\x89\x01\n\x0eListDatapoints\x12\".spanloom.v1.ListDatapointsRequest\x1a#.spanloom.v1.ListDatapointsResponse\".\x90\x02\x01\x82\xd3\xe4\x93\x02\x1f\x12\x0b/datapointsZ\x10\x12\x0e/v1/datapoints\xc8\xba\x85\xa5\n\x02\x12\x8d\x01\n\x0cGetDatapoint\x12 .spanloom.v1.GetDatapointRequest\x1a!.spanloom.v1.GetDatapointResponse\"8\x90\x02\x01\x82\xd3\xe4\x93\x02)\x12\x10/datapoints/{id}Z\x15\x12\x13/v1/datapoints/{id}\xc8\xba\x85\xa5\n\x02\x12\x9c\x01\n\x0fUpdateDatapoint\x12#.spanloom.v1.UpdateDatapointRequest\x1a$.spanloom.v1.UpdateDatapointResponse\">\x90\x02\x02\x82\xd3\xe4\x93\x02/\x1a\x10/datapoints/{id}:\x01*Z\x18\x1a\x13/v1/datapoints/{id}:\x01*\xc8\xba\x85\xa5\n\x03\x12\x96\x01\n\x0f\x44\x65leteDatapoint\x12#.spanloom.v1.DeleteDatapointRequest\x1a$.spanloom.v1.DeleteDatapointResponse\"8\x90\x02\x02\x82\xd3\xe4\x93\x02)*\x10/datapoints/{id}Z\x15*\x13/v1/datapoints/{id}\xc8\xba\x85\xa5\n\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,12 +40,70 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_DATAPOINT'].fields_by_name['mongo_id']._loaded_options = None
   _globals['_DATAPOINT'].fields_by_name['mongo_id']._serialized_options = b'\030\001'
+  _globals['_CREATEDATAPOINTREQUEST'].fields_by_name['project']._loaded_options = None
+  _globals['_CREATEDATAPOINTREQUEST'].fields_by_name['project']._serialized_options = b'\342A\001\001'
+  _globals['_CREATEDATAPOINTREQUEST'].fields_by_name['inputs']._loaded_options = None
+  _globals['_CREATEDATAPOINTREQUEST'].fields_by_name['inputs']._serialized_options = b'\342A\001\001'
+  _globals['_CREATEDATAPOINTREQUEST'].fields_by_name['history']._loaded_options = None
+  _globals['_CREATEDATAPOINTREQUEST'].fields_by_name['history']._serialized_options = b'\342A\001\001'
+  _globals['_CREATEDATAPOINTREQUEST'].fields_by_name['ground_truth']._loaded_options = None
+  _globals['_CREATEDATAPOINTREQUEST'].fields_by_name['ground_truth']._serialized_options = b'\342A\001\001'
+  _globals['_CREATEDATAPOINTREQUEST'].fields_by_name['metadata']._loaded_options = None
+  _globals['_CREATEDATAPOINTREQUEST'].fields_by_name['metadata']._serialized_options = b'\342A\001\001'
+  _globals['_CREATEDATAPOINTREQUEST'].fields_by_name['linked_event']._loaded_options = None
+  _globals['_CREATEDATAPOINTREQUEST'].fields_by_name['linked_event']._serialized_options = b'\342A\001\001'
+  _globals['_CREATEDATAPOINTREQUEST'].fields_by_name['linked_datasets']._loaded_options = None
+  _globals['_CREATEDATAPOINTREQUEST'].fields_by_name['linked_datasets']._serialized_options = b'\342A\001\001'
+  _globals['_CREATEDATAPOINTREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_CREATEDATAPOINTREQUEST'].fields_by_name['id']._serialized_options = b'\342A\001\001'
   _globals['_CREATEDATAPOINTRESPONSE'].fields_by_name['inserted']._loaded_options = None
   _globals['_CREATEDATAPOINTRESPONSE'].fields_by_name['inserted']._serialized_options = b'\030\001'
+  _globals['_BATCHCREATEDATAPOINTSREQUEST'].fields_by_name['project']._loaded_options = None
+  _globals['_BATCHCREATEDATAPOINTSREQUEST'].fields_by_name['project']._serialized_options = b'\342A\001\001'
+  _globals['_BATCHCREATEDATAPOINTSREQUEST'].fields_by_name['events']._loaded_options = None
+  _globals['_BATCHCREATEDATAPOINTSREQUEST'].fields_by_name['events']._serialized_options = b'\342A\001\001'
+  _globals['_BATCHCREATEDATAPOINTSREQUEST'].fields_by_name['mapping']._loaded_options = None
+  _globals['_BATCHCREATEDATAPOINTSREQUEST'].fields_by_name['mapping']._serialized_options = b'\342A\001\001'
+  _globals['_BATCHCREATEDATAPOINTSREQUEST'].fields_by_name['filters']._loaded_options = None
+  _globals['_BATCHCREATEDATAPOINTSREQUEST'].fields_by_name['filters']._serialized_options = b'\342A\001\001'
+  _globals['_BATCHCREATEDATAPOINTSREQUEST'].fields_by_name['date_range']._loaded_options = None
+  _globals['_BATCHCREATEDATAPOINTSREQUEST'].fields_by_name['date_range']._serialized_options = b'\342A\001\001'
+  _globals['_BATCHCREATEDATAPOINTSREQUEST'].fields_by_name['select_all']._loaded_options = None
+  _globals['_BATCHCREATEDATAPOINTSREQUEST'].fields_by_name['select_all']._serialized_options = b'\342A\001\001'
+  _globals['_BATCHCREATEDATAPOINTSREQUEST'].fields_by_name['dataset_id']._loaded_options = None
+  _globals['_BATCHCREATEDATAPOINTSREQUEST'].fields_by_name['dataset_id']._serialized_options = b'\342A\001\001'
   _globals['_BATCHCREATEDATAPOINTSRESPONSE'].fields_by_name['inserted']._loaded_options = None
   _globals['_BATCHCREATEDATAPOINTSRESPONSE'].fields_by_name['inserted']._serialized_options = b'\030\001'
+  _globals['_LISTDATAPOINTSREQUEST'].fields_by_name['project']._loaded_options = None
+  _globals['_LISTDATAPOINTSREQUEST'].fields_by_name['project']._serialized_options = b'\342A\001\001'
+  _globals['_LISTDATAPOINTSREQUEST'].fields_by_name['datapoint_ids']._loaded_options = None
+  _globals['_LISTDATAPOINTSREQUEST'].fields_by_name['datapoint_ids']._serialized_options = b'\342A\001\001'
+  _globals['_LISTDATAPOINTSREQUEST'].fields_by_name['dataset_id']._loaded_options = None
+  _globals['_LISTDATAPOINTSREQUEST'].fields_by_name['dataset_id']._serialized_options = b'\342A\001\001'
+  _globals['_LISTDATAPOINTSREQUEST'].fields_by_name['dataset_name']._loaded_options = None
+  _globals['_LISTDATAPOINTSREQUEST'].fields_by_name['dataset_name']._serialized_options = b'\342A\001\001'
+  _globals['_GETDATAPOINTREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_GETDATAPOINTREQUEST'].fields_by_name['id']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATEDATAPOINTREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_UPDATEDATAPOINTREQUEST'].fields_by_name['id']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATEDATAPOINTREQUEST'].fields_by_name['inputs']._loaded_options = None
+  _globals['_UPDATEDATAPOINTREQUEST'].fields_by_name['inputs']._serialized_options = b'\342A\001\001'
+  _globals['_UPDATEDATAPOINTREQUEST'].fields_by_name['history']._loaded_options = None
+  _globals['_UPDATEDATAPOINTREQUEST'].fields_by_name['history']._serialized_options = b'\342A\001\001'
+  _globals['_UPDATEDATAPOINTREQUEST'].fields_by_name['ground_truth']._loaded_options = None
+  _globals['_UPDATEDATAPOINTREQUEST'].fields_by_name['ground_truth']._serialized_options = b'\342A\001\001'
+  _globals['_UPDATEDATAPOINTREQUEST'].fields_by_name['metadata']._loaded_options = None
+  _globals['_UPDATEDATAPOINTREQUEST'].fields_by_name['metadata']._serialized_options = b'\342A\001\001'
+  _globals['_UPDATEDATAPOINTREQUEST'].fields_by_name['linked_event']._loaded_options = None
+  _globals['_UPDATEDATAPOINTREQUEST'].fields_by_name['linked_event']._serialized_options = b'\342A\001\001'
+  _globals['_UPDATEDATAPOINTREQUEST'].fields_by_name['linked_datasets']._loaded_options = None
+  _globals['_UPDATEDATAPOINTREQUEST'].fields_by_name['linked_datasets']._serialized_options = b'\342A\001\001'
+  _globals['_UPDATEDATAPOINTREQUEST'].fields_by_name['linked_evals']._loaded_options = None
+  _globals['_UPDATEDATAPOINTREQUEST'].fields_by_name['linked_evals']._serialized_options = b'\342A\001\001'
   _globals['_UPDATEDATAPOINTRESPONSE'].fields_by_name['updated']._loaded_options = None
   _globals['_UPDATEDATAPOINTRESPONSE'].fields_by_name['updated']._serialized_options = b'\030\001'
+  _globals['_DELETEDATAPOINTREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_DELETEDATAPOINTREQUEST'].fields_by_name['id']._serialized_options = b'\342A\001\002'
   _globals['_DELETEDATAPOINTRESPONSE'].fields_by_name['deleted']._loaded_options = None
   _globals['_DELETEDATAPOINTRESPONSE'].fields_by_name['deleted']._serialized_options = b'\030\001'
   _globals['_DATAPOINTSERVICE'].methods_by_name['CreateDatapoint']._loaded_options = None
@@ -59,36 +118,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DATAPOINTSERVICE'].methods_by_name['UpdateDatapoint']._serialized_options = b'\220\002\002\202\323\344\223\002/\032\020/datapoints/{id}:\001*Z\030\032\023/v1/datapoints/{id}:\001*\310\272\205\245\n\003'
   _globals['_DATAPOINTSERVICE'].methods_by_name['DeleteDatapoint']._loaded_options = None
   _globals['_DATAPOINTSERVICE'].methods_by_name['DeleteDatapoint']._serialized_options = b'\220\002\002\202\323\344\223\002)*\020/datapoints/{id}Z\025*\023/v1/datapoints/{id}\310\272\205\245\n\003'
-  _globals['_DATAPOINT']._serialized_start=224
-  _globals['_DATAPOINT']._serialized_end=717
-  _globals['_CREATEDATAPOINTREQUEST']._serialized_start=720
-  _globals['_CREATEDATAPOINTREQUEST']._serialized_end=1072
-  _globals['_CREATEDATAPOINTRESPONSE']._serialized_start=1075
-  _globals['_CREATEDATAPOINTRESPONSE']._serialized_end=1236
-  _globals['_CREATEDATAPOINTRESPONSE_RESULT']._serialized_start=1185
-  _globals['_CREATEDATAPOINTRESPONSE_RESULT']._serialized_end=1236
-  _globals['_BATCHCREATEDATAPOINTSREQUEST']._serialized_start=1239
-  _globals['_BATCHCREATEDATAPOINTSREQUEST']._serialized_end=1489
-  _globals['_BATCHCREATEDATAPOINTSRESPONSE']._serialized_start=1491
-  _globals['_BATCHCREATEDATAPOINTSRESPONSE']._serialized_end=1566
-  _globals['_LISTDATAPOINTSREQUEST']._serialized_start=1569
-  _globals['_LISTDATAPOINTSREQUEST']._serialized_end=1715
-  _globals['_LISTDATAPOINTSRESPONSE']._serialized_start=1717
-  _globals['_LISTDATAPOINTSRESPONSE']._serialized_end=1785
-  _globals['_GETDATAPOINTREQUEST']._serialized_start=1787
-  _globals['_GETDATAPOINTREQUEST']._serialized_end=1820
-  _globals['_GETDATAPOINTRESPONSE']._serialized_start=1822
-  _globals['_GETDATAPOINTRESPONSE']._serialized_end=1887
-  _globals['_UPDATEDATAPOINTREQUEST']._serialized_start=1890
-  _globals['_UPDATEDATAPOINTREQUEST']._serialized_end=2249
-  _globals['_UPDATEDATAPOINTRESPONSE']._serialized_start=2252
-  _globals['_UPDATEDATAPOINTRESPONSE']._serialized_end=2393
-  _globals['_UPDATEDATAPOINTRESPONSE_RESULT']._serialized_start=2361
-  _globals['_UPDATEDATAPOINTRESPONSE_RESULT']._serialized_end=2393
-  _globals['_DELETEDATAPOINTREQUEST']._serialized_start=2395
-  _globals['_DELETEDATAPOINTREQUEST']._serialized_end=2431
-  _globals['_DELETEDATAPOINTRESPONSE']._serialized_start=2433
-  _globals['_DELETEDATAPOINTRESPONSE']._serialized_end=2479
-  _globals['_DATAPOINTSERVICE']._serialized_start=2482
-  _globals['_DATAPOINTSERVICE']._serialized_end=3418
+  _globals['_DATAPOINT']._serialized_start=257
+  _globals['_DATAPOINT']._serialized_end=750
+  _globals['_CREATEDATAPOINTREQUEST']._serialized_start=753
+  _globals['_CREATEDATAPOINTREQUEST']._serialized_end=1153
+  _globals['_CREATEDATAPOINTRESPONSE']._serialized_start=1156
+  _globals['_CREATEDATAPOINTRESPONSE']._serialized_end=1317
+  _globals['_CREATEDATAPOINTRESPONSE_RESULT']._serialized_start=1266
+  _globals['_CREATEDATAPOINTRESPONSE_RESULT']._serialized_end=1317
+  _globals['_BATCHCREATEDATAPOINTSREQUEST']._serialized_start=1320
+  _globals['_BATCHCREATEDATAPOINTSREQUEST']._serialized_end=1612
+  _globals['_BATCHCREATEDATAPOINTSRESPONSE']._serialized_start=1614
+  _globals['_BATCHCREATEDATAPOINTSRESPONSE']._serialized_end=1689
+  _globals['_LISTDATAPOINTSREQUEST']._serialized_start=1692
+  _globals['_LISTDATAPOINTSREQUEST']._serialized_end=1862
+  _globals['_LISTDATAPOINTSRESPONSE']._serialized_start=1864
+  _globals['_LISTDATAPOINTSRESPONSE']._serialized_end=1932
+  _globals['_GETDATAPOINTREQUEST']._serialized_start=1934
+  _globals['_GETDATAPOINTREQUEST']._serialized_end=1973
+  _globals['_GETDATAPOINTRESPONSE']._serialized_start=1975
+  _globals['_GETDATAPOINTRESPONSE']._serialized_end=2040
+  _globals['_UPDATEDATAPOINTREQUEST']._serialized_start=2043
+  _globals['_UPDATEDATAPOINTREQUEST']._serialized_end=2450
+  _globals['_UPDATEDATAPOINTRESPONSE']._serialized_start=2453
+  _globals['_UPDATEDATAPOINTRESPONSE']._serialized_end=2594
+  _globals['_UPDATEDATAPOINTRESPONSE_RESULT']._serialized_start=2562
+  _globals['_UPDATEDATAPOINTRESPONSE_RESULT']._serialized_end=2594
+  _globals['_DELETEDATAPOINTREQUEST']._serialized_start=2596
+  _globals['_DELETEDATAPOINTREQUEST']._serialized_end=2638
+  _globals['_DELETEDATAPOINTRESPONSE']._serialized_start=2640
+  _globals['_DELETEDATAPOINTRESPONSE']._serialized_end=2686
+  _globals['_DATAPOINTSERVICE']._serialized_start=2689
+  _globals['_DATAPOINTSERVICE']._serialized_end=3625
 # @@protoc_insertion_point(module_scope)

@@ -93,7 +93,8 @@ class DatapointServiceServicer:
         """Creates datapoints from events, atomically. They are durable when the call returns. Each call
         creates datapoints: a retry is not safe.
 
-        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, NOT_FOUND (ERROR_REASON_EVENT_NOT_FOUND) if the project has no such event, and NOT_FOUND
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, NOT_FOUND
+        (ERROR_REASON_EVENT_NOT_FOUND) if the project has no such event, and NOT_FOUND
         (ERROR_REASON_DATASET_NOT_FOUND) if it has no such dataset.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

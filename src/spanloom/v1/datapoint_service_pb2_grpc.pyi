@@ -48,7 +48,8 @@ class DatapointServiceStub:
     """Creates datapoints from events, atomically. They are durable when the call returns. Each call
     creates datapoints: a retry is not safe.
 
-    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, NOT_FOUND (ERROR_REASON_EVENT_NOT_FOUND) if the project has no such event, and NOT_FOUND
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, NOT_FOUND
+    (ERROR_REASON_EVENT_NOT_FOUND) if the project has no such event, and NOT_FOUND
     (ERROR_REASON_DATASET_NOT_FOUND) if it has no such dataset.
     """
     ListDatapoints: _grpc.UnaryUnaryMultiCallable[_datapoint_service_pb2.ListDatapointsRequest, _datapoint_service_pb2.ListDatapointsResponse]
@@ -92,7 +93,8 @@ class DatapointServiceAsyncStub(DatapointServiceStub):
     """Creates datapoints from events, atomically. They are durable when the call returns. Each call
     creates datapoints: a retry is not safe.
 
-    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, NOT_FOUND (ERROR_REASON_EVENT_NOT_FOUND) if the project has no such event, and NOT_FOUND
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, NOT_FOUND
+    (ERROR_REASON_EVENT_NOT_FOUND) if the project has no such event, and NOT_FOUND
     (ERROR_REASON_DATASET_NOT_FOUND) if it has no such dataset.
     """
     ListDatapoints: _aio.UnaryUnaryMultiCallable[_datapoint_service_pb2.ListDatapointsRequest, _datapoint_service_pb2.ListDatapointsResponse]  # type: ignore[assignment]
@@ -145,7 +147,8 @@ class DatapointServiceServicer(metaclass=_abc_1.ABCMeta):
         """Creates datapoints from events, atomically. They are durable when the call returns. Each call
         creates datapoints: a retry is not safe.
 
-        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, NOT_FOUND (ERROR_REASON_EVENT_NOT_FOUND) if the project has no such event, and NOT_FOUND
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, NOT_FOUND
+        (ERROR_REASON_EVENT_NOT_FOUND) if the project has no such event, and NOT_FOUND
         (ERROR_REASON_DATASET_NOT_FOUND) if it has no such dataset.
         """
 

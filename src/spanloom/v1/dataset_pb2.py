@@ -22,27 +22,34 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19spanloom/v1/dataset.proto\x12\x0bspanloom.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"]\n\x07\x44\x61taset\x12\x0c\n\x04slug\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x63olumns\x18\x03 \x03(\t\x12%\n\x04rows\x18\x04 \x03(\x0b\x32\x17.spanloom.v1.DatasetRow\"\xf6\x03\n\x0e\x44\x61tasetSummary\x12\x0c\n\x04slug\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x63olumns\x18\x03 \x03(\t\x12\n\n\x02id\x18\x04 \x01(\t\x12\x18\n\x0b\x64\x65scription\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x12\n\ndatapoints\x18\x06 \x03(\t\x12\x1e\n\nnum_points\x18\x07 \x01(\x05R\nnum_points\x12\x11\n\x04type\x18\x08 \x01(\tH\x01\x88\x01\x01\x12)\n\rpipeline_type\x18\t \x01(\tH\x02R\rpipeline_type\x88\x01\x01\x12\"\n\x0clinked_evals\x18\n \x03(\tR\x0clinked_evals\x12\x12\n\x05saved\x18\x0b \x01(\x08H\x03\x88\x01\x01\x12)\n\x08metadata\x18\x0c \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0f\n\x07project\x18\r \x01(\t\x12:\n\ncreated_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreated_at\x12:\n\nupdated_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdated_atB\x0e\n\x0c_descriptionB\x07\n\x05_typeB\x10\n\x0e_pipeline_typeB\x08\n\x06_saved\"W\n\x10\x44\x61tapointMapping\x12\x0e\n\x06inputs\x18\x01 \x03(\t\x12\x0f\n\x07history\x18\x02 \x03(\t\x12\"\n\x0cground_truth\x18\x03 \x03(\tR\x0cground_truth\"\xe3\x01\n\nDatasetRow\x12\x33\n\x06values\x18\x01 \x03(\x0b\x32#.spanloom.v1.DatasetRow.ValuesEntry\x12\x11\n\x04name\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x19\n\x0cideal_output\x18\x03 \x01(\tH\x01\x88\x01\x01\x12)\n\x08metadata\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x1a-\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x07\n\x05_nameB\x0f\n\r_ideal_outputb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19spanloom/v1/dataset.proto\x12\x0bspanloom.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"]\n\x07\x44\x61taset\x12\x0c\n\x04slug\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x63olumns\x18\x03 \x03(\t\x12%\n\x04rows\x18\x04 \x03(\x0b\x32\x17.spanloom.v1.DatasetRow\"\xf6\x03\n\x0e\x44\x61tasetSummary\x12\x0c\n\x04slug\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x63olumns\x18\x03 \x03(\t\x12\n\n\x02id\x18\x04 \x01(\t\x12\x18\n\x0b\x64\x65scription\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x12\n\ndatapoints\x18\x06 \x03(\t\x12\x1e\n\nnum_points\x18\x07 \x01(\x05R\nnum_points\x12\x11\n\x04type\x18\x08 \x01(\tH\x01\x88\x01\x01\x12)\n\rpipeline_type\x18\t \x01(\tH\x02R\rpipeline_type\x88\x01\x01\x12\"\n\x0clinked_evals\x18\n \x03(\tR\x0clinked_evals\x12\x12\n\x05saved\x18\x0b \x01(\x08H\x03\x88\x01\x01\x12)\n\x08metadata\x18\x0c \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0f\n\x07project\x18\r \x01(\t\x12:\n\ncreated_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreated_at\x12:\n\nupdated_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdated_atB\x0e\n\x0c_descriptionB\x07\n\x05_typeB\x10\n\x0e_pipeline_typeB\x08\n\x06_saved\"i\n\x10\x44\x61tapointMapping\x12\x14\n\x06inputs\x18\x01 \x03(\tB\x04\xe2\x41\x01\x01\x12\x15\n\x07history\x18\x02 \x03(\tB\x04\xe2\x41\x01\x01\x12(\n\x0cground_truth\x18\x03 \x03(\tB\x04\xe2\x41\x01\x01R\x0cground_truth\"\xe3\x01\n\nDatasetRow\x12\x33\n\x06values\x18\x01 \x03(\x0b\x32#.spanloom.v1.DatasetRow.ValuesEntry\x12\x11\n\x04name\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x19\n\x0cideal_output\x18\x03 \x01(\tH\x01\x88\x01\x01\x12)\n\x08metadata\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x1a-\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x07\n\x05_nameB\x0f\n\r_ideal_outputb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'spanloom.v1.dataset_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_DATAPOINTMAPPING'].fields_by_name['inputs']._loaded_options = None
+  _globals['_DATAPOINTMAPPING'].fields_by_name['inputs']._serialized_options = b'\342A\001\001'
+  _globals['_DATAPOINTMAPPING'].fields_by_name['history']._loaded_options = None
+  _globals['_DATAPOINTMAPPING'].fields_by_name['history']._serialized_options = b'\342A\001\001'
+  _globals['_DATAPOINTMAPPING'].fields_by_name['ground_truth']._loaded_options = None
+  _globals['_DATAPOINTMAPPING'].fields_by_name['ground_truth']._serialized_options = b'\342A\001\001'
   _globals['_DATASETROW_VALUESENTRY']._loaded_options = None
   _globals['_DATASETROW_VALUESENTRY']._serialized_options = b'8\001'
-  _globals['_DATASET']._serialized_start=105
-  _globals['_DATASET']._serialized_end=198
-  _globals['_DATASETSUMMARY']._serialized_start=201
-  _globals['_DATASETSUMMARY']._serialized_end=703
-  _globals['_DATAPOINTMAPPING']._serialized_start=705
-  _globals['_DATAPOINTMAPPING']._serialized_end=792
-  _globals['_DATASETROW']._serialized_start=795
-  _globals['_DATASETROW']._serialized_end=1022
-  _globals['_DATASETROW_VALUESENTRY']._serialized_start=951
-  _globals['_DATASETROW_VALUESENTRY']._serialized_end=996
+  _globals['_DATASET']._serialized_start=138
+  _globals['_DATASET']._serialized_end=231
+  _globals['_DATASETSUMMARY']._serialized_start=234
+  _globals['_DATASETSUMMARY']._serialized_end=736
+  _globals['_DATAPOINTMAPPING']._serialized_start=738
+  _globals['_DATAPOINTMAPPING']._serialized_end=843
+  _globals['_DATASETROW']._serialized_start=846
+  _globals['_DATASETROW']._serialized_end=1073
+  _globals['_DATASETROW_VALUESENTRY']._serialized_start=1002
+  _globals['_DATASETROW_VALUESENTRY']._serialized_end=1047
 # @@protoc_insertion_point(module_scope)

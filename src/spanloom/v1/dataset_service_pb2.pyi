@@ -66,8 +66,8 @@ class CreateDatasetRequest(_message.Message):
 
     @_builtins.property
     def datapoints(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The ids of datapoints to link to the dataset, in place of those that are linked, at most 10,000.
-        Empty keeps those.
+        """The ids of datapoints to link to the dataset, in place of those that are linked, at most
+        10,000. Empty keeps those.
         """
 
     @_builtins.property
@@ -341,7 +341,7 @@ class AddDatapointsRequest(_message.Message):
     DATA_FIELD_NUMBER: _builtins.int
     MAPPING_FIELD_NUMBER: _builtins.int
     dataset_id: _builtins.str
-    """The dataset's slug. Required."""
+    """The dataset's slug."""
     @_builtins.property
     def data(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Struct]:
         """One object for each datapoint. Required, 1 to 10,000."""
@@ -410,9 +410,9 @@ class RemoveDatapointRequest(_message.Message):
     DATASET_ID_FIELD_NUMBER: _builtins.int
     DATAPOINT_ID_FIELD_NUMBER: _builtins.int
     dataset_id: _builtins.str
-    """The dataset's slug. Required."""
+    """The dataset's slug."""
     datapoint_id: _builtins.str
-    """The datapoint's id. Required."""
+    """The datapoint's id."""
     def __init__(
         self,
         *,

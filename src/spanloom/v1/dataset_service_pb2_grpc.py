@@ -95,9 +95,9 @@ class DatasetServiceServicer:
 
     def CreateDataset(self, request, context):
         """Creates a dataset, or, if the project has one with the same slug, replaces all but its rows,
-        datapoints and time of creation. Without a slug, the dataset with the same name is replaced, and
-        a new one gets a slug from the server. Values of columns that no longer exist are kept in the
-        rows. The dataset is durable when the call returns. Retries are safe.
+        datapoints and time of creation. Without a slug, the dataset with the same name is replaced,
+        and a new one gets a slug from the server. Values of columns that no longer exist are kept in
+        the rows. The dataset is durable when the call returns. Retries are safe.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, and each
         datapoint that does not exist.
@@ -150,8 +150,8 @@ class DatasetServiceServicer:
     def RemoveDatapoint(self, request, context):
         """Removes a datapoint from a dataset. The datapoint itself is kept.
 
-        Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the datapoint is not linked to the dataset.
-        A repeated call therefore returns NOT_FOUND.
+        Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the datapoint is not linked to the
+        dataset. A repeated call therefore returns NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -172,8 +172,8 @@ class DatasetServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteDataset(self, request, context):
-        """Deletes a dataset with its rows, atomically and permanently. Its datapoints are kept, and are no
-        longer linked to it.
+        """Deletes a dataset with its rows, atomically and permanently. Its datapoints are kept, and are
+        no longer linked to it.
 
         Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the project has no dataset with this
         slug. A repeated delete therefore returns NOT_FOUND.

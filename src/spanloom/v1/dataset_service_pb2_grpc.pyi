@@ -42,9 +42,9 @@ class DatasetServiceStub:
     def __new__(cls, channel: _aio.Channel) -> DatasetServiceAsyncStub: ...
     CreateDataset: _grpc.UnaryUnaryMultiCallable[_dataset_service_pb2.CreateDatasetRequest, _dataset_service_pb2.CreateDatasetResponse]
     """Creates a dataset, or, if the project has one with the same slug, replaces all but its rows,
-    datapoints and time of creation. Without a slug, the dataset with the same name is replaced, and
-    a new one gets a slug from the server. Values of columns that no longer exist are kept in the
-    rows. The dataset is durable when the call returns. Retries are safe.
+    datapoints and time of creation. Without a slug, the dataset with the same name is replaced,
+    and a new one gets a slug from the server. Values of columns that no longer exist are kept in
+    the rows. The dataset is durable when the call returns. Retries are safe.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, and each
     datapoint that does not exist.
@@ -77,8 +77,8 @@ class DatasetServiceStub:
     RemoveDatapoint: _grpc.UnaryUnaryMultiCallable[_dataset_service_pb2.RemoveDatapointRequest, _dataset_service_pb2.RemoveDatapointResponse]
     """Removes a datapoint from a dataset. The datapoint itself is kept.
 
-    Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the datapoint is not linked to the dataset.
-    A repeated call therefore returns NOT_FOUND.
+    Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the datapoint is not linked to the
+    dataset. A repeated call therefore returns NOT_FOUND.
     """
     CreateDatasetItem: _grpc.UnaryUnaryMultiCallable[_dataset_service_pb2.CreateDatasetItemRequest, _dataset_service_pb2.CreateDatasetItemResponse]
     """Adds a row to the end of a dataset. The row is durable when the call returns. Each call adds a
@@ -91,8 +91,8 @@ class DatasetServiceStub:
     content.
     """
     DeleteDataset: _grpc.UnaryUnaryMultiCallable[_dataset_service_pb2.DeleteDatasetRequest, _dataset_service_pb2.DeleteDatasetResponse]
-    """Deletes a dataset with its rows, atomically and permanently. Its datapoints are kept, and are no
-    longer linked to it.
+    """Deletes a dataset with its rows, atomically and permanently. Its datapoints are kept, and are
+    no longer linked to it.
 
     Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the project has no dataset with this
     slug. A repeated delete therefore returns NOT_FOUND.
@@ -112,9 +112,9 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateDataset: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.CreateDatasetRequest, _dataset_service_pb2.CreateDatasetResponse]  # type: ignore[assignment]
     """Creates a dataset, or, if the project has one with the same slug, replaces all but its rows,
-    datapoints and time of creation. Without a slug, the dataset with the same name is replaced, and
-    a new one gets a slug from the server. Values of columns that no longer exist are kept in the
-    rows. The dataset is durable when the call returns. Retries are safe.
+    datapoints and time of creation. Without a slug, the dataset with the same name is replaced,
+    and a new one gets a slug from the server. Values of columns that no longer exist are kept in
+    the rows. The dataset is durable when the call returns. Retries are safe.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, and each
     datapoint that does not exist.
@@ -147,8 +147,8 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     RemoveDatapoint: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.RemoveDatapointRequest, _dataset_service_pb2.RemoveDatapointResponse]  # type: ignore[assignment]
     """Removes a datapoint from a dataset. The datapoint itself is kept.
 
-    Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the datapoint is not linked to the dataset.
-    A repeated call therefore returns NOT_FOUND.
+    Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the datapoint is not linked to the
+    dataset. A repeated call therefore returns NOT_FOUND.
     """
     CreateDatasetItem: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.CreateDatasetItemRequest, _dataset_service_pb2.CreateDatasetItemResponse]  # type: ignore[assignment]
     """Adds a row to the end of a dataset. The row is durable when the call returns. Each call adds a
@@ -161,8 +161,8 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     content.
     """
     DeleteDataset: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.DeleteDatasetRequest, _dataset_service_pb2.DeleteDatasetResponse]  # type: ignore[assignment]
-    """Deletes a dataset with its rows, atomically and permanently. Its datapoints are kept, and are no
-    longer linked to it.
+    """Deletes a dataset with its rows, atomically and permanently. Its datapoints are kept, and are
+    no longer linked to it.
 
     Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the project has no dataset with this
     slug. A repeated delete therefore returns NOT_FOUND.
@@ -185,9 +185,9 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_dataset_service_pb2.CreateDatasetResponse, _abc.Awaitable[_dataset_service_pb2.CreateDatasetResponse]]:
         """Creates a dataset, or, if the project has one with the same slug, replaces all but its rows,
-        datapoints and time of creation. Without a slug, the dataset with the same name is replaced, and
-        a new one gets a slug from the server. Values of columns that no longer exist are kept in the
-        rows. The dataset is durable when the call returns. Retries are safe.
+        datapoints and time of creation. Without a slug, the dataset with the same name is replaced,
+        and a new one gets a slug from the server. Values of columns that no longer exist are kept in
+        the rows. The dataset is durable when the call returns. Retries are safe.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, and each
         datapoint that does not exist.
@@ -250,8 +250,8 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_dataset_service_pb2.RemoveDatapointResponse, _abc.Awaitable[_dataset_service_pb2.RemoveDatapointResponse]]:
         """Removes a datapoint from a dataset. The datapoint itself is kept.
 
-        Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the datapoint is not linked to the dataset.
-        A repeated call therefore returns NOT_FOUND.
+        Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the datapoint is not linked to the
+        dataset. A repeated call therefore returns NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
@@ -276,8 +276,8 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_service_pb2.DeleteDatasetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dataset_service_pb2.DeleteDatasetResponse, _abc.Awaitable[_dataset_service_pb2.DeleteDatasetResponse]]:
-        """Deletes a dataset with its rows, atomically and permanently. Its datapoints are kept, and are no
-        longer linked to it.
+        """Deletes a dataset with its rows, atomically and permanently. Its datapoints are kept, and are
+        no longer linked to it.
 
         Returns NOT_FOUND (ERROR_REASON_DATASET_NOT_FOUND) if the project has no dataset with this
         slug. A repeated delete therefore returns NOT_FOUND.

@@ -267,16 +267,16 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         ErrorInfo.metadata: { "project": "support", "found": "spans" }
     """
-    ERROR_REASON_PROJECT_BEING_DELETED: _ErrorReason.ValueType  # 49
+    ERROR_REASON_PRICE_NOT_FOUND: _ErrorReason.ValueType  # 45
+    """The project has no price with this id (NOT_FOUND).
+
+        ErrorInfo.metadata: { "resource": "price", "name": "llama-3-own" }
+    """
+    ERROR_REASON_PROJECT_BEING_DELETED: _ErrorReason.ValueType  # 46
     """The project is being deleted (FAILED_PRECONDITION). The call was not done. A write that is
     repeated after the deletion creates a new project.
 
         ErrorInfo.metadata: { "project": "my-app" }
-    """
-    ERROR_REASON_PRICE_NOT_FOUND: _ErrorReason.ValueType  # 51
-    """The project has no price with this id (NOT_FOUND).
-
-        ErrorInfo.metadata: { "resource": "price", "name": "llama-3-own" }
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
@@ -540,15 +540,15 @@ deleted.
 
     ErrorInfo.metadata: { "project": "support", "found": "spans" }
 """
-ERROR_REASON_PROJECT_BEING_DELETED: ErrorReason.ValueType  # 49
+ERROR_REASON_PRICE_NOT_FOUND: ErrorReason.ValueType  # 45
+"""The project has no price with this id (NOT_FOUND).
+
+    ErrorInfo.metadata: { "resource": "price", "name": "llama-3-own" }
+"""
+ERROR_REASON_PROJECT_BEING_DELETED: ErrorReason.ValueType  # 46
 """The project is being deleted (FAILED_PRECONDITION). The call was not done. A write that is
 repeated after the deletion creates a new project.
 
     ErrorInfo.metadata: { "project": "my-app" }
-"""
-ERROR_REASON_PRICE_NOT_FOUND: ErrorReason.ValueType  # 51
-"""The project has no price with this id (NOT_FOUND).
-
-    ErrorInfo.metadata: { "resource": "price", "name": "llama-3-own" }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

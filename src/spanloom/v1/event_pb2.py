@@ -22,25 +22,28 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17spanloom/v1/event.proto\x12\x0bspanloom.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf4\x06\n\x05\x45vent\x12\x1f\n\x08\x65vent_id\x18\x01 \x01(\tH\x00R\x08\x65vent_id\x88\x01\x01\x12#\n\nevent_type\x18\x02 \x01(\tH\x01R\nevent_type\x88\x01\x01\x12#\n\nevent_name\x18\x03 \x01(\tH\x02R\nevent_name\x88\x01\x01\x12\x13\n\x06source\x18\x04 \x01(\tH\x03\x88\x01\x01\x12\x14\n\x07project\x18\x05 \x01(\tH\x04\x88\x01\x01\x12#\n\nsession_id\x18\x06 \x01(\tH\x05R\nsession_id\x88\x01\x01\x12!\n\tparent_id\x18\x07 \x01(\tH\x06R\tparent_id\x88\x01\x01\x12\"\n\x0c\x63hildren_ids\x18\x08 \x03(\tR\x0c\x63hildren_ids\x12\'\n\x06\x63onfig\x18\t \x01(\x0b\x32\x17.google.protobuf.Struct\x12\'\n\x06inputs\x18\n \x01(\x0b\x32\x17.google.protobuf.Struct\x12\'\n\x07outputs\x18\x0b \x01(\x0b\x32\x16.google.protobuf.Value\x12\x12\n\x05\x65rror\x18\x0c \x01(\tH\x07\x88\x01\x01\x12#\n\nstart_time\x18\r \x01(\x01H\x08R\nstart_time\x88\x01\x01\x12\x1f\n\x08\x65nd_time\x18\x0e \x01(\x01H\tR\x08\x65nd_time\x88\x01\x01\x12\x15\n\x08\x64uration\x18\x0f \x01(\x01H\n\x88\x01\x01\x12)\n\x08metadata\x18\x10 \x01(\x0b\x32\x17.google.protobuf.Struct\x12(\n\x07metrics\x18\x11 \x01(\x0b\x32\x17.google.protobuf.Struct\x12)\n\x08\x66\x65\x65\x64\x62\x61\x63k\x18\x12 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x41\n\x0fuser_properties\x18\x13 \x01(\x0b\x32\x17.google.protobuf.StructR\x0fuser_properties\x12(\n\x08\x63hildren\x18\x14 \x01(\x0b\x32\x16.google.protobuf.ValueB\x0b\n\t_event_idB\r\n\x0b_event_typeB\r\n\x0b_event_nameB\t\n\x07_sourceB\n\n\x08_projectB\r\n\x0b_session_idB\x0c\n\n_parent_idB\x08\n\x06_errorB\r\n\x0b_start_timeB\x0b\n\t_end_timeB\x0b\n\t_duration\"c\n\x0b\x45ventFilter\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x10\n\x08operator\x18\x02 \x01(\t\x12%\n\x05value\x18\x03 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x0c\n\x04type\x18\x04 \x01(\t\"\xf7\x01\n\tDateRange\x12-\n\x03gte\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04$gte\x12-\n\x03lte\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04$lte\x12>\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x02\x18\x01R\nstart_time\x12:\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x02\x18\x01R\x08\x65nd_time\x12\x10\n\x08relative\x18\x05 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17spanloom/v1/event.proto\x12\x0bspanloom.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfa\x06\n\x05\x45vent\x12\x1f\n\x08\x65vent_id\x18\x01 \x01(\tH\x00R\x08\x65vent_id\x88\x01\x01\x12#\n\nevent_type\x18\x02 \x01(\tH\x01R\nevent_type\x88\x01\x01\x12#\n\nevent_name\x18\x03 \x01(\tH\x02R\nevent_name\x88\x01\x01\x12\x13\n\x06source\x18\x04 \x01(\tH\x03\x88\x01\x01\x12\x14\n\x07project\x18\x05 \x01(\tH\x04\x88\x01\x01\x12#\n\nsession_id\x18\x06 \x01(\tH\x05R\nsession_id\x88\x01\x01\x12!\n\tparent_id\x18\x07 \x01(\tH\x06R\tparent_id\x88\x01\x01\x12\"\n\x0c\x63hildren_ids\x18\x08 \x03(\tR\x0c\x63hildren_ids\x12\'\n\x06\x63onfig\x18\t \x01(\x0b\x32\x17.google.protobuf.Struct\x12\'\n\x06inputs\x18\n \x01(\x0b\x32\x17.google.protobuf.Struct\x12\'\n\x07outputs\x18\x0b \x01(\x0b\x32\x16.google.protobuf.Value\x12\x12\n\x05\x65rror\x18\x0c \x01(\tH\x07\x88\x01\x01\x12#\n\nstart_time\x18\r \x01(\x01H\x08R\nstart_time\x88\x01\x01\x12\x1f\n\x08\x65nd_time\x18\x0e \x01(\x01H\tR\x08\x65nd_time\x88\x01\x01\x12\x15\n\x08\x64uration\x18\x0f \x01(\x01H\n\x88\x01\x01\x12)\n\x08metadata\x18\x10 \x01(\x0b\x32\x17.google.protobuf.Struct\x12(\n\x07metrics\x18\x11 \x01(\x0b\x32\x17.google.protobuf.Struct\x12)\n\x08\x66\x65\x65\x64\x62\x61\x63k\x18\x12 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x41\n\x0fuser_properties\x18\x13 \x01(\x0b\x32\x17.google.protobuf.StructR\x0fuser_properties\x12.\n\x08\x63hildren\x18\x14 \x01(\x0b\x32\x16.google.protobuf.ValueB\x04\xe2\x41\x01\x01\x42\x0b\n\t_event_idB\r\n\x0b_event_typeB\r\n\x0b_event_nameB\t\n\x07_sourceB\n\n\x08_projectB\r\n\x0b_session_idB\x0c\n\n_parent_idB\x08\n\x06_errorB\r\n\x0b_start_timeB\x0b\n\t_end_timeB\x0b\n\t_duration\"c\n\x0b\x45ventFilter\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x10\n\x08operator\x18\x02 \x01(\t\x12%\n\x05value\x18\x03 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x0c\n\x04type\x18\x04 \x01(\t\"\xf7\x01\n\tDateRange\x12-\n\x03gte\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04$gte\x12-\n\x03lte\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04$lte\x12>\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x02\x18\x01R\nstart_time\x12:\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x02\x18\x01R\x08\x65nd_time\x12\x10\n\x08relative\x18\x05 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'spanloom.v1.event_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_EVENT'].fields_by_name['children']._loaded_options = None
+  _globals['_EVENT'].fields_by_name['children']._serialized_options = b'\342A\001\001'
   _globals['_DATERANGE'].fields_by_name['start_time']._loaded_options = None
   _globals['_DATERANGE'].fields_by_name['start_time']._serialized_options = b'\030\001'
   _globals['_DATERANGE'].fields_by_name['end_time']._loaded_options = None
   _globals['_DATERANGE'].fields_by_name['end_time']._serialized_options = b'\030\001'
-  _globals['_EVENT']._serialized_start=104
-  _globals['_EVENT']._serialized_end=988
-  _globals['_EVENTFILTER']._serialized_start=990
-  _globals['_EVENTFILTER']._serialized_end=1089
-  _globals['_DATERANGE']._serialized_start=1092
-  _globals['_DATERANGE']._serialized_end=1339
+  _globals['_EVENT']._serialized_start=137
+  _globals['_EVENT']._serialized_end=1027
+  _globals['_EVENTFILTER']._serialized_start=1029
+  _globals['_EVENTFILTER']._serialized_end=1128
+  _globals['_DATERANGE']._serialized_start=1131
+  _globals['_DATERANGE']._serialized_end=1378
 # @@protoc_insertion_point(module_scope)

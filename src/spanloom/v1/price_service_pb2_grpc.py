@@ -63,9 +63,9 @@ class PriceServiceServicer:
     """
 
     def WritePrice(self, request, context):
-        """Stores a price. It is durable when the call returns OK, and every server of the database uses it
-        within five seconds. A price replaces the stored price with the same id, so retries are safe. A
-        project has at most 1,000 prices.
+        """Stores a price. It is durable when the call returns OK, and every server of the database uses
+        it within five seconds. A price replaces the stored price with the same id, so retries are
+        safe. A project has at most 1,000 prices.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
         """

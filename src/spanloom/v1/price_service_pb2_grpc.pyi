@@ -38,9 +38,9 @@ class PriceServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> PriceServiceAsyncStub: ...
     WritePrice: _grpc.UnaryUnaryMultiCallable[_price_service_pb2.WritePriceRequest, _price_service_pb2.WritePriceResponse]
-    """Stores a price. It is durable when the call returns OK, and every server of the database uses it
-    within five seconds. A price replaces the stored price with the same id, so retries are safe. A
-    project has at most 1,000 prices.
+    """Stores a price. It is durable when the call returns OK, and every server of the database uses
+    it within five seconds. A price replaces the stored price with the same id, so retries are
+    safe. A project has at most 1,000 prices.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
     """
@@ -69,9 +69,9 @@ class PriceServiceAsyncStub(PriceServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     WritePrice: _aio.UnaryUnaryMultiCallable[_price_service_pb2.WritePriceRequest, _price_service_pb2.WritePriceResponse]  # type: ignore[assignment]
-    """Stores a price. It is durable when the call returns OK, and every server of the database uses it
-    within five seconds. A price replaces the stored price with the same id, so retries are safe. A
-    project has at most 1,000 prices.
+    """Stores a price. It is durable when the call returns OK, and every server of the database uses
+    it within five seconds. A price replaces the stored price with the same id, so retries are
+    safe. A project has at most 1,000 prices.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
     """
@@ -103,9 +103,9 @@ class PriceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _price_service_pb2.WritePriceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_price_service_pb2.WritePriceResponse, _abc.Awaitable[_price_service_pb2.WritePriceResponse]]:
-        """Stores a price. It is durable when the call returns OK, and every server of the database uses it
-        within five seconds. A price replaces the stored price with the same id, so retries are safe. A
-        project has at most 1,000 prices.
+        """Stores a price. It is durable when the call returns OK, and every server of the database uses
+        it within five seconds. A price replaces the stored price with the same id, so retries are
+        safe. A project has at most 1,000 prices.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
         """

@@ -64,23 +64,23 @@ class ProjectServiceServicer:
 
     def DeleteUserData(self, request, context):
         """Deletes all data of a user permanently: the spans that belong to the user, their updates and
-        reviews and the results of evaluators, the updates that name the user, and the items of datasets
-        and the datapoints that name the user or were made from one of these spans.
+        reviews and the results of evaluators, the updates that name the user, and the items of
+        datasets and the datapoints that name the user or were made from one of these spans.
 
-        A span belongs to the users that it names: `user.id` of its trace or of the span, and `user_id`,
-        `user` or `id` in its user properties. A span that names no user belongs to the user of the
-        nearest span above it that names one, or else to the user of the trace, or else to the only user
-        that the spans of the trace name. Spans of other users in the same trace are kept.
+        A span belongs to the users that it names: `user.id` of its trace or of the span, and
+        `user_id`, `user` or `id` in its user properties. A span that names no user belongs to the user
+        of the nearest span above it that names one, or else to the user of the trace, or else to the
+        only user that the spans of the trace name. Spans of other users in the same trace are kept.
 
         When the call returns OK, no method of any server returns anything that was stored before the
         call. What is written during the call is either deleted or kept as it was written. While the
         call runs, a reader sees a trace of up to 1,000 spans either completely or not at all. A call
-        that is interrupted is completed by the server, and may be repeated. The data is erased from the
-        disk later, as docs/deployment.md describes.
+        that is interrupted is completed by the server, and may be repeated. The data is erased from
+        the disk later, as docs/deployment.md describes.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, and
-        DEADLINE_EXCEEDED (ERROR_REASON_DEADLINE_EXCEEDED) if there is more than can be deleted in time;
-        repeat the call then.
+        DEADLINE_EXCEEDED (ERROR_REASON_DEADLINE_EXCEEDED) if there is more than can be deleted in
+        time; repeat the call then.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -99,7 +99,8 @@ class ProjectServiceServicer:
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) without a `project_id`, PERMISSION_DENIED
         (ERROR_REASON_PROJECT_MISMATCH) if it is not the project of the key or of the header, and
-        DEADLINE_EXCEEDED (ERROR_REASON_DEADLINE_EXCEEDED) if there is more than can be deleted in time.
+        DEADLINE_EXCEEDED (ERROR_REASON_DEADLINE_EXCEEDED) if there is more than can be deleted in
+        time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -39,23 +39,23 @@ class ProjectServiceStub:
     def __new__(cls, channel: _aio.Channel) -> ProjectServiceAsyncStub: ...
     DeleteUserData: _grpc.UnaryUnaryMultiCallable[_project_service_pb2.DeleteUserDataRequest, _project_service_pb2.DeleteUserDataResponse]
     """Deletes all data of a user permanently: the spans that belong to the user, their updates and
-    reviews and the results of evaluators, the updates that name the user, and the items of datasets
-    and the datapoints that name the user or were made from one of these spans.
+    reviews and the results of evaluators, the updates that name the user, and the items of
+    datasets and the datapoints that name the user or were made from one of these spans.
 
-    A span belongs to the users that it names: `user.id` of its trace or of the span, and `user_id`,
-    `user` or `id` in its user properties. A span that names no user belongs to the user of the
-    nearest span above it that names one, or else to the user of the trace, or else to the only user
-    that the spans of the trace name. Spans of other users in the same trace are kept.
+    A span belongs to the users that it names: `user.id` of its trace or of the span, and
+    `user_id`, `user` or `id` in its user properties. A span that names no user belongs to the user
+    of the nearest span above it that names one, or else to the user of the trace, or else to the
+    only user that the spans of the trace name. Spans of other users in the same trace are kept.
 
     When the call returns OK, no method of any server returns anything that was stored before the
     call. What is written during the call is either deleted or kept as it was written. While the
     call runs, a reader sees a trace of up to 1,000 spans either completely or not at all. A call
-    that is interrupted is completed by the server, and may be repeated. The data is erased from the
-    disk later, as docs/deployment.md describes.
+    that is interrupted is completed by the server, and may be repeated. The data is erased from
+    the disk later, as docs/deployment.md describes.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, and
-    DEADLINE_EXCEEDED (ERROR_REASON_DEADLINE_EXCEEDED) if there is more than can be deleted in time;
-    repeat the call then.
+    DEADLINE_EXCEEDED (ERROR_REASON_DEADLINE_EXCEEDED) if there is more than can be deleted in
+    time; repeat the call then.
     """
     DeleteProject: _grpc.UnaryUnaryMultiCallable[_project_service_pb2.DeleteProjectRequest, _project_service_pb2.DeleteProjectResponse]
     """Deletes a project permanently, with everything that it contains: spans, reviews, prompts,
@@ -70,7 +70,8 @@ class ProjectServiceStub:
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) without a `project_id`, PERMISSION_DENIED
     (ERROR_REASON_PROJECT_MISMATCH) if it is not the project of the key or of the header, and
-    DEADLINE_EXCEEDED (ERROR_REASON_DEADLINE_EXCEEDED) if there is more than can be deleted in time.
+    DEADLINE_EXCEEDED (ERROR_REASON_DEADLINE_EXCEEDED) if there is more than can be deleted in
+    time.
     """
     UpdateRetention: _grpc.UnaryUnaryMultiCallable[_project_service_pb2.UpdateRetentionRequest, _project_service_pb2.UpdateRetentionResponse]
     """Sets how long the traces of the project are kept. A trace is deleted as a whole when its newest
@@ -91,23 +92,23 @@ class ProjectServiceAsyncStub(ProjectServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     DeleteUserData: _aio.UnaryUnaryMultiCallable[_project_service_pb2.DeleteUserDataRequest, _project_service_pb2.DeleteUserDataResponse]  # type: ignore[assignment]
     """Deletes all data of a user permanently: the spans that belong to the user, their updates and
-    reviews and the results of evaluators, the updates that name the user, and the items of datasets
-    and the datapoints that name the user or were made from one of these spans.
+    reviews and the results of evaluators, the updates that name the user, and the items of
+    datasets and the datapoints that name the user or were made from one of these spans.
 
-    A span belongs to the users that it names: `user.id` of its trace or of the span, and `user_id`,
-    `user` or `id` in its user properties. A span that names no user belongs to the user of the
-    nearest span above it that names one, or else to the user of the trace, or else to the only user
-    that the spans of the trace name. Spans of other users in the same trace are kept.
+    A span belongs to the users that it names: `user.id` of its trace or of the span, and
+    `user_id`, `user` or `id` in its user properties. A span that names no user belongs to the user
+    of the nearest span above it that names one, or else to the user of the trace, or else to the
+    only user that the spans of the trace name. Spans of other users in the same trace are kept.
 
     When the call returns OK, no method of any server returns anything that was stored before the
     call. What is written during the call is either deleted or kept as it was written. While the
     call runs, a reader sees a trace of up to 1,000 spans either completely or not at all. A call
-    that is interrupted is completed by the server, and may be repeated. The data is erased from the
-    disk later, as docs/deployment.md describes.
+    that is interrupted is completed by the server, and may be repeated. The data is erased from
+    the disk later, as docs/deployment.md describes.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, and
-    DEADLINE_EXCEEDED (ERROR_REASON_DEADLINE_EXCEEDED) if there is more than can be deleted in time;
-    repeat the call then.
+    DEADLINE_EXCEEDED (ERROR_REASON_DEADLINE_EXCEEDED) if there is more than can be deleted in
+    time; repeat the call then.
     """
     DeleteProject: _aio.UnaryUnaryMultiCallable[_project_service_pb2.DeleteProjectRequest, _project_service_pb2.DeleteProjectResponse]  # type: ignore[assignment]
     """Deletes a project permanently, with everything that it contains: spans, reviews, prompts,
@@ -122,7 +123,8 @@ class ProjectServiceAsyncStub(ProjectServiceStub):
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) without a `project_id`, PERMISSION_DENIED
     (ERROR_REASON_PROJECT_MISMATCH) if it is not the project of the key or of the header, and
-    DEADLINE_EXCEEDED (ERROR_REASON_DEADLINE_EXCEEDED) if there is more than can be deleted in time.
+    DEADLINE_EXCEEDED (ERROR_REASON_DEADLINE_EXCEEDED) if there is more than can be deleted in
+    time.
     """
     UpdateRetention: _aio.UnaryUnaryMultiCallable[_project_service_pb2.UpdateRetentionRequest, _project_service_pb2.UpdateRetentionResponse]  # type: ignore[assignment]
     """Sets how long the traces of the project are kept. A trace is deleted as a whole when its newest
@@ -146,23 +148,23 @@ class ProjectServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_project_service_pb2.DeleteUserDataResponse, _abc.Awaitable[_project_service_pb2.DeleteUserDataResponse]]:
         """Deletes all data of a user permanently: the spans that belong to the user, their updates and
-        reviews and the results of evaluators, the updates that name the user, and the items of datasets
-        and the datapoints that name the user or were made from one of these spans.
+        reviews and the results of evaluators, the updates that name the user, and the items of
+        datasets and the datapoints that name the user or were made from one of these spans.
 
-        A span belongs to the users that it names: `user.id` of its trace or of the span, and `user_id`,
-        `user` or `id` in its user properties. A span that names no user belongs to the user of the
-        nearest span above it that names one, or else to the user of the trace, or else to the only user
-        that the spans of the trace name. Spans of other users in the same trace are kept.
+        A span belongs to the users that it names: `user.id` of its trace or of the span, and
+        `user_id`, `user` or `id` in its user properties. A span that names no user belongs to the user
+        of the nearest span above it that names one, or else to the user of the trace, or else to the
+        only user that the spans of the trace name. Spans of other users in the same trace are kept.
 
         When the call returns OK, no method of any server returns anything that was stored before the
         call. What is written during the call is either deleted or kept as it was written. While the
         call runs, a reader sees a trace of up to 1,000 spans either completely or not at all. A call
-        that is interrupted is completed by the server, and may be repeated. The data is erased from the
-        disk later, as docs/deployment.md describes.
+        that is interrupted is completed by the server, and may be repeated. The data is erased from
+        the disk later, as docs/deployment.md describes.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field, and
-        DEADLINE_EXCEEDED (ERROR_REASON_DEADLINE_EXCEEDED) if there is more than can be deleted in time;
-        repeat the call then.
+        DEADLINE_EXCEEDED (ERROR_REASON_DEADLINE_EXCEEDED) if there is more than can be deleted in
+        time; repeat the call then.
         """
 
     @_abc_1.abstractmethod
@@ -183,7 +185,8 @@ class ProjectServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) without a `project_id`, PERMISSION_DENIED
         (ERROR_REASON_PROJECT_MISMATCH) if it is not the project of the key or of the header, and
-        DEADLINE_EXCEEDED (ERROR_REASON_DEADLINE_EXCEEDED) if there is more than can be deleted in time.
+        DEADLINE_EXCEEDED (ERROR_REASON_DEADLINE_EXCEEDED) if there is more than can be deleted in
+        time.
         """
 
     @_abc_1.abstractmethod

@@ -651,9 +651,9 @@ class CompareRunEventsRequest(_message.Message):
     LIMIT_FIELD_NUMBER: _builtins.int
     PAGE_FIELD_NUMBER: _builtins.int
     run_id_1: _builtins.str
-    """The first run. Required."""
+    """The first run."""
     run_id_2: _builtins.str
-    """The second run. Required."""
+    """The second run."""
     event_name: _builtins.str
     """Return only events with this name."""
     event_type: _builtins.str

@@ -151,8 +151,8 @@ class RunServiceServicer:
     def CompareRunEvents(self, request, context):
         """Lists pairs of events of two runs: each event of the first run with that of the second run on
         the same datapoint with the same name and type, and of several the one at the same place in the
-        order of their starts. Events without such a partner, and sessions without a datapoint, are left
-        out. Of each run, up to 10,000 events are read.
+        order of their starts. Events without such a partner, and sessions without a datapoint, are
+        left out. Of each run, up to 10,000 events are read.
 
         Returns NOT_FOUND (ERROR_REASON_EXPERIMENT_NOT_FOUND) if the project has not both runs, and
         INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) for a negative `limit` or `page`.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import resource
-import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -19,8 +18,6 @@ from spanloom.store.store import Store
 from tests.server.test_kill import Process
 from tests.store.conftest import Run
 from tests.store.samples import a_span
-
-WRITES = 5
 
 
 def test_a_full_disk_refuses_writes_until_there_is_space(tmp_path: Path) -> None:
@@ -60,39 +57,6 @@ def test_a_full_disk_refuses_writes_until_there_is_space(tmp_path: Path) -> None
 def open_store(run: Run[Any], file: Path) -> Store:
     store: Store = run(Store.open(f"sqlite:///{file}"))
     return store
-
-
-def test_a_damaged_log_is_reported_when_the_database_is_opened(
-    tmp_path: Path, run: Run[Any], caplog: pytest.LogCaptureFixture
-) -> None:
-    file = tmp_path / "spanloom.db"
-    store = open_store(run, file)
-    for number in range(WRITES):
-        run(store.write_spans("p", [a_span(trace_id=f"t{number}")]))
-    copies = {name: tmp_path / f"{name}.db" for name in ("whole", "damaged")}
-    for copy in copies.values():  # as a crash leaves the files
-        for end in ("", "-wal"):
-            shutil.copy(f"{file}{end}", f"{copy}{end}")
-    run(store.close())
-    # In the last page of the last transaction but one.
-    ahead = Path(f"{copies['damaged']}-wal")
-    data = bytearray(ahead.read_bytes())
-    frame = 24 + int.from_bytes(data[8:12])
-    frames = range(32, len(data), frame)
-    commits = [place for place in frames if int.from_bytes(data[place + 4 : place + 8])]
-    data[commits[-2] + frame - 1] ^= 1
-    ahead.write_bytes(data)
-    for name, copy in copies.items():
-        with caplog.at_level(logging.ERROR, "spanloom.store"):
-            store = open_store(run, copy)
-        lost = 2 if name == "damaged" else 0
-        assert [f"dropped {lost} transactions" in text for text in caplog.messages] == [True] * (
-            lost > 0
-        )
-        found = [bool(run(store.trace_spans("p", f"t{n}"))) for n in range(WRITES)]
-        assert found == [n < WRITES - lost for n in range(WRITES)]
-        run(store.close())
-        caplog.clear()
 
 
 def overwrite_pages(file: Path) -> None:

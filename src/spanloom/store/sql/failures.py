@@ -25,10 +25,6 @@ _MISTAKES = (IntegrityError, NotSupportedError, ProgrammingError)
 _QUERY_CANCELED = "57014"  # of SQL
 _SQLITE_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _SQL_DAMAGE = ("XX001", "XX002")  # data_corrupted and index_corrupted of PostgreSQL
-# Of SQLite: a page is malformed, or the file is no database.
-_DAMAGED_FILE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-# Of PostgreSQL: data_corrupted, index_corrupted.
-_DAMAGED_PAGE = ("XX001", "XX002")
 _UNREACHED = (DBAPIError, TimeoutError, OSError)
 
 
@@ -45,7 +41,6 @@ def public_error(error: Exception) -> Exception:
         log.error(
             "the database is damaged: stop the server and restore a backup"
             ' (docs/deployment.md, "Backup while running")',
-            "the database is damaged; docs/deployment.md says how to restore a backup",
             exc_info=error,
         )
         return errors.store_unavailable()
@@ -59,13 +54,6 @@ def public_error(error: Exception) -> Exception:
         log.error("the database is not available", exc_info=error)
         return errors.store_unavailable()
     return error
-
-
-def _is_damage(error: Exception) -> bool:
-    """Whether the database has read what it cannot have written."""
-    driver = getattr(error, "orig", None)
-    code = getattr(driver, "sqlite_errorcode", 0) & 0xFF
-    return code in _DAMAGED_FILE or getattr(driver, "sqlstate", None) in _DAMAGED_PAGE
 
 
 def is_lost(error: Exception) -> bool:

@@ -36,7 +36,6 @@ from spanloom.errors import SetupError
 from spanloom.store.sql import database, write_ahead_log
 from spanloom.store.sql.database import VERSIONS, Database, JsonValue, Row, into, on_conflict
 from spanloom.store.sql.tables import spans
-from spanloom.store.sql.wal import report_dropped
 
 _LOCKS = Path("/proc/locks")
 _PAGE_SIZE = 8192
@@ -87,7 +86,6 @@ class SQLite(Database):
     def create(self) -> None:
         file = Path(str(self.url.database))
         file.parent.mkdir(parents=True, exist_ok=True)
-        report_dropped(file)
 
     def must_exist(self) -> None:
         # Connecting would create the file.
