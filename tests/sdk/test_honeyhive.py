@@ -152,7 +152,7 @@ def test_the_old_client_reads_back_what_it_wrote(team: Team) -> None:
     assert got["session"]["event_name"] == "old"
 
 
-def test_evaluate_runs_on_a_dataset_in_place(team: Team) -> None:
+def test_evaluate_runs_on_datasets_in_place_and_on_the_server(team: Team) -> None:
     got = team.run(NEW, "honeyhive_evaluate.py")
     run = got["run"]["evaluation"]
     assert (run["name"], run["status"], len(run["event_ids"])) == ("doubles", "completed", 2)
@@ -162,6 +162,10 @@ def test_evaluate_runs_on_a_dataset_in_place(team: Team) -> None:
     assert {each["datapoint_id"] for each in got["result"]["datapoints"]} == {"EXT-1", "EXT-2"}
     assert sorted(got["compared"]["commonDatapoints"]) == ["EXT-1", "EXT-2"]
     assert got["deleted"] == {"id": run["run_id"], "deleted": True}
+    stored, dataset = got["stored"]["run"]["evaluation"], got["stored"]["dataset"]
+    assert (stored["status"], stored["dataset_id"]) == ("completed", dataset["id"])
+    assert sorted(stored["datapoint_ids"]) == sorted(dataset["datapoints"])
+    assert sorted(got["stored"]["passed"]) == sorted(dataset["datapoints"])
 
 
 def test_every_method_of_the_client_is_answered_as_it_demands(team: Team) -> None:
