@@ -31,7 +31,10 @@ from spanloom.v1 import access_pb2
 PACKAGE = "spanloom.v1"
 WIDTH = 100
 # Spanloom's own API. The other services have the shapes of other products.
-NATIVE = ("SpanService", "ChatService", "QueryService", "ReviewService", "KeyService")
+NATIVE = (
+    *("SpanService", "ChatService", "QueryService", "ReviewService", "KeyService"),
+    "AttachmentService",
+)
 INTRODUCTION = f"""\
 # API reference
 
