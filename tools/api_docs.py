@@ -40,6 +40,8 @@ NATIVE = (
     "AttachmentService",
     "PriceService",
     "ProjectService",
+    *("SpanService", "ChatService", "QueryService", "ReviewService", "KeyService"),
+    "AttachmentService",
 )
 INTRODUCTION = f"""\
 # API reference

@@ -149,7 +149,7 @@ def test_media_of_the_native_api_are_attachments(project: Project) -> None:
 def test_a_log_event_brings_an_attachment(project: Project) -> None:
     picture = {"content": [SHAPES["openai"]]}
     send(project, record("gen_ai.user.message", json.dumps(picture), gen_ai__system="openai"))
-    assert is_gone(project)
+    assert get(project).content.data == IMAGE  # its span has not come yet
     project(EXPORT, request({**MODEL, "parent": 0}))
     assert get(project).content.data == IMAGE
     project.send("TraceService/DeleteTrace", traceId=TRACE_ID)
@@ -171,6 +171,12 @@ def test_an_attachment_is_deleted_with_its_last_span(project: Project) -> None:
     create_events(project, {"event_id": "f", "session_id": "s", "inputs": {"image": PICTURE}})
     assert get(project).content.data == IMAGE
     project.send("SessionService/DeleteSession", session_id="s")
+    assert is_gone(project)
+    create_events(project, {"event_id": "g", "inputs": {"image": "none"}})
+    update_event(project, "g", outputs={"image": PICTURE})
+    assert get_event(project, "g")["outputs"] == {"image": PICTURE}
+    assert get(project).content.data == IMAGE
+    project.send("EventService/DeleteEvent", event_id="g")
     assert is_gone(project)
 
 

@@ -202,6 +202,6 @@ def test_messages_are_unpacked_as_they_were_packed() -> None:
     }
     assert packing.unpacked(short, lambda: by_digest) == raw
     assert len(short) < 200
-    assert attachments.attached_rows([["p"]], [[7, "x", sent[3]]]) == [
+    assert attachments.attached_rows([["p"]], [[7, "x", sent[3], None, None]]) == [
         [7, sha256(SOUND).digest(), "p"]
     ]

@@ -62,10 +62,12 @@ def read_from(connection: Connection) -> Iterator[None]:
 
 def message(sent: bytes, version: int) -> bytes:
     """What was sent whole, from `bodies.sent` and `bodies.span_version`. Whatever a decoder raises,
-    or KeyError, where it is damaged."""
+    or KeyError, where it is damaged; NotImplementedError outside of `read_from`."""
 
     def contents() -> dict[bytes, bytes]:
-        connection: Connection = _of_thread.connection
+        connection: Connection | None = getattr(_of_thread, "connection", None)
+        if connection is None:
+            raise NotImplementedError("a body is read outside of a read or a write of the store")
         found = connection.execute(_OF_SPAN, {"version": version})
         return {bytes(digest): bytes(content) for digest, content in found}
 
@@ -84,11 +86,12 @@ def content_rows(project: str, contents: packing.Contents) -> list[Row]:
 
 
 def attached_rows(spans: Sequence[Row], bodies: Sequence[Row]) -> list[Row]:
-    """Rows of `attached`, from rows of spans and of their bodies, in the same order."""
+    """Rows of `attached`, from rows of spans and of their bodies, in the same order. Updates have
+    their texts whole, and their contents are found by their digests all the same."""
     return [
         [version, digest, span[0]]
-        for span, (version, _, sent, *_) in zip(spans, bodies, strict=True)
-        for digest in packing.digests(sent)
+        for span, (version, _, sent, _, updates) in zip(spans, bodies, strict=True)
+        for digest in packing.digests(sent) | packing.contents_in(updates or "").keys()
     ]
 
 

@@ -82,7 +82,7 @@ def _without(message: bytes, runs: Sequence[Run], contents: Contents) -> tuple[b
     marks: list[bytes] = []
     done = offset = 0
     for run in runs:
-        digest = hashlib.sha256(run.content).digest()
+        digest = _digest(run.content)
         contents.setdefault(digest, (run.media_type, run.content))
         parts.append(message[done : run.start])
         offset += run.start - done
@@ -90,6 +90,14 @@ def _without(message: bytes, runs: Sequence[Run], contents: Contents) -> tuple[b
         marks.append(_MARK.pack(offset, run.end - run.start, run.form, digest))
     parts.append(message[done:])
     return b"".join(parts), b"".join((_NUMBER.pack(_MARKED, len(marks)), *marks))
+
+
+def contents_in(text: str) -> Contents:
+    """The long contents in base64 in a text that is kept whole."""
+    if len(text) < LEAST_CONTENT:
+        return {}
+    runs = find_runs(text.encode())
+    return {_digest(run.content): (run.media_type, run.content) for run in runs}
 
 
 def unpacked(sent: bytes, contents: Callable[[], Mapping[bytes, bytes]]) -> bytes:
@@ -128,6 +136,10 @@ def length(sent: bytes | None) -> int:
     if not sent or sent[0] != _MARKED:
         return compression.length(sent)
     return compression.length(_frame(sent)) + sum(mark.length for mark in _marks(sent))
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()
 
 
 def _marks(sent: bytes) -> Iterator[_Mark]:

@@ -22,7 +22,7 @@ from spanloom.store.sql import rows
 from spanloom.store.sql.attachments import content_rows
 from spanloom.store.sql.database import Database, Row
 from spanloom.store.sql.event_ids import of_events
-from spanloom.store.sql.packing import Contents
+from spanloom.store.sql.packing import Contents, contents_in
 from spanloom.store.sql.pieces import mark_of, with_pieces
 from spanloom.store.sql.reading import Updates, select_whole
 from spanloom.store.sql.tables import attachments, bodies, patches, spans, traces
@@ -265,8 +265,9 @@ def _rewrite(transaction: Transaction, project: str, found: Iterable[Any], known
             else:
                 base, kept = transaction.reader.to_base(row), row[-3:]
             whole = patched(base, patch)
-            updates = Updates.between(base, whole, patch)
-            made = rows.updated_rows(project, kept, whole, updates.text())
+            updates = Updates.between(base, whole, patch).text()
+            made = rows.updated_rows(project, kept, whole, updates)
+            contents |= contents_in(updates)
         except Exception:
             log.exception(_CANNOT, row.event_id, project)
             continue

@@ -39,7 +39,7 @@ def upgrade() -> None:
         Column("project", TEXT, nullable=False),
         Column("digest", LargeBinary, nullable=False),
     )
-    # The first byte of a body that has attachments is 1.
+    # The first byte of a body that has attachments is 1; long updates may have some, too.
     if op.get_bind().dialect.name == "postgresql":
         op.execute(
             "CREATE FUNCTION release_attachments() RETURNS trigger LANGUAGE plpgsql AS "
@@ -47,10 +47,12 @@ def upgrade() -> None:
         )
         op.execute(
             "CREATE TRIGGER bodies_deleted AFTER DELETE ON bodies FOR EACH ROW "
-            "WHEN (get_byte(OLD.sent, 0) = 1) EXECUTE FUNCTION release_attachments()"
+            "WHEN (get_byte(OLD.sent, 0) = 1 OR length(OLD.updates) >= 4096) "
+            "EXECUTE FUNCTION release_attachments()"
         )
     else:
         op.execute(
             "CREATE TRIGGER bodies_deleted AFTER DELETE ON bodies "
-            f"WHEN substr(OLD.sent, 1, 1) = x'01' BEGIN {_RELEASE} END"
+            "WHEN substr(OLD.sent, 1, 1) = x'01' OR length(OLD.updates) >= 4096 "
+            f"BEGIN {_RELEASE} END"
         )
