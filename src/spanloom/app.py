@@ -172,6 +172,7 @@ async def open_store(settings: Settings, *, migrate: bool = True, durable: bool 
         durable=durable,
         queue_rows=settings.queue_rows,
         queue_bytes=settings.queue_bytes,
+        max_event_bytes=settings.max_event_bytes,
     )
 
 

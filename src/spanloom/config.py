@@ -54,6 +54,7 @@ class Settings:
     workers: int = CORES
     no_auth: bool = False
     max_request_bytes: int = 64 * 1024 * 1024
+    max_event_bytes: int = 64 * 1024 * 1024  # of one event or span with its updates
     request_timeout: float = 60.0
     max_in_flight: int = 1024
     max_streams: int = 4096  # streams are not among the calls in flight, for they may be idle
@@ -126,6 +127,7 @@ class Settings:
         for name in (
             "workers",
             "max_request_bytes",
+            "max_event_bytes",
             "request_timeout",
             "evaluation_lease",
             "evaluator_cpu_seconds",

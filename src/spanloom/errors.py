@@ -341,11 +341,11 @@ def page_too_large(limit_bytes: int) -> SpanloomError:
 
 
 def event_too_large(limit_bytes: int) -> SpanloomError:
-    """INVALID_ARGUMENT: the updates of an event are more than the server keeps of one."""
+    """INVALID_ARGUMENT: an event and its updates are more than the server keeps of one."""
     return SpanloomError(
         Code.INVALID_ARGUMENT,
         Reason.INVALID_FIELD,
-        f"the updates of one event have at most {limit_bytes} bytes; this one was not stored",
+        f"one event with its updates has at most {limit_bytes} bytes; this one was not stored",
         metadata={"limit_event_bytes": str(limit_bytes)},
     )
 

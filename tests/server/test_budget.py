@@ -257,3 +257,20 @@ def test_a_page_has_a_largest_size(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             return budget._taken
 
         assert server.run(read()) == 1 << 20
+
+
+def test_an_event_with_its_updates_has_a_largest_size(tmp_path: Path) -> None:
+    settings = {"max_event_bytes": 50_000, "log_level": "error"}
+    with LiveServer(database=f"sqlite:///{tmp_path}/x.db", **settings) as server:
+        key = {"Authorization": f"Bearer {server.key('p')}"}
+        url = f"http://{server.running.http_address}"
+        with httpx.Client(base_url=url, headers=key, trust_env=False) as client:
+            sent = {"event_id": "e", "event_type": "tool", "inputs": {"q": "a" * 30_000}}
+            client.post("/v1/events", json=sent).raise_for_status()
+            updates = [{"event_id": "e", "metadata": {f"k{n}": "b" * 8000}} for n in range(3)]
+            answers = [client.put("/events", json=update) for update in updates]
+            assert [answer.status_code for answer in answers] == [200, 200, 400]
+            assert "limit_event_bytes" in answers[-1].text
+            stored = client.get("/v1/events/e").json()
+            assert set(stored.get("event", stored)["metadata"]) >= {"k0", "k1"}
+            assert "k2" not in json.dumps(stored)

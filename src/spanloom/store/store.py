@@ -67,6 +67,7 @@ class Store(SqlSpans, SqlControl, SqlCursors):
         durable: bool = True,
         queue_rows: int = 50_000,
         queue_bytes: int = 64 << 20,
+        max_event_bytes: int = 64 << 20,
     ) -> Self:
         """Open the database of a URL: `sqlite:///FILE` (created when absent) or
         `postgresql+psycopg://...`.
@@ -83,6 +84,7 @@ class Store(SqlSpans, SqlControl, SqlCursors):
                 terms: a crash of the machine may undo the last of it, and no commit waits for the
                 disk.
             queue_rows, queue_bytes: the bounds of the queue before the writer.
+            max_event_bytes: of one event or span with its updates; an update beyond is refused.
 
         Raises:
             SetupError: a URL names no database that can be used; or, without `migrate`, the file or
@@ -102,6 +104,7 @@ class Store(SqlSpans, SqlControl, SqlCursors):
             durable=durable,
             queue_rows=queue_rows,
             queue_bytes=queue_bytes,
+            max_event_bytes=max_event_bytes,
         )
         return cls(connections)
 

@@ -56,6 +56,7 @@ class Connections:
         durable: bool,
         queue_rows: int,
         queue_bytes: int,
+        max_event_bytes: int,
     ) -> Self:
         """As `Store.open`."""
         target = database(url)
@@ -68,7 +69,7 @@ class Connections:
             raise errors.store_unavailable() from error
         return cls(
             target,
-            SpanReader(restore, reread),
+            SpanReader(restore, reread, max_event_bytes),
             durable=durable,
             queue_rows=queue_rows,
             queue_bytes=queue_bytes,

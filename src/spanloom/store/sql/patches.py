@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -26,6 +27,8 @@ from spanloom.store.sql.packing import Contents, contents_in
 from spanloom.store.sql.pieces import mark_of, with_pieces
 from spanloom.store.sql.reading import Updates, select_whole
 from spanloom.store.sql.tables import attachments, bodies, patches, spans, traces
+from spanloom.store.sql.reading import Updates, message_of, select_whole
+from spanloom.store.sql.tables import bodies, patches, spans, traces
 from spanloom.store.sql.transaction import Transaction
 
 log = logging.getLogger("spanloom.store")
@@ -144,6 +147,7 @@ def apply(transaction: Transaction, project: str, ids: Collection[str]) -> None:
     # A span that was found by one of its ids may have updates under the other.
     known.look_up({each for row in found.values() for each in (row.event_id, row.span_id)})
     known.bind(found.values())
+    known.check_whole_size(found.values(), transaction.reader.most_bytes)
     _rewrite(transaction, project, found.values(), known)
     known.merge(found.values())
 
@@ -178,6 +182,21 @@ class _Patches:
             if is_new and sum(len(row.body) for row in found) > MOST_BYTES:
                 raise errors.event_too_large(MOST_BYTES)
 
+    def check_whole_size(self, found: Iterable[Any], most: int) -> None:
+        """Refuse an update with which an event, with what was sent, is too large."""
+        for row in found:
+            sent = 0
+            updates = self._of_span(row)
+            if any(self._transaction.is_own(patch.sequence) for patch in updates):
+                with suppress(errors.SpanloomError):  # what is damaged has no size
+                    sent = len(message_of(row))
+                if sent + sum(len(patch.body) for patch in updates) > most:
+                    raise errors.event_too_large(most)
+
+    def _of_span(self, row: Any) -> list[Any]:
+        ids = {row.event_id, row.span_id}
+        return [patch for one in ids for patch in self.of.get((row.trace_id, one), ())]
+
     def bind(self, found: Iterable[Any]) -> None:
         """Make the patches that waited for an event, and may be applied to it, those of the trace
         that has got it first."""
@@ -202,8 +221,7 @@ class _Patches:
 
     def for_span(self, row: Any) -> dict[str, Any]:
         """What all patches of a span do, one after the other, as one patch; {} for none."""
-        ids = {row.event_id, row.span_id}
-        both = [patch for one in ids for patch in self.of.get((row.trace_id, one), ())]
+        both = self._of_span(row)
         both.sort(key=lambda each: (each.sequence, each.id))
         each = [orjson.loads(patch.body) for patch in both]
         return joined(_without_adapter(patch) for patch in each if self._applies(patch, row))

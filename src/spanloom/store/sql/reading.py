@@ -82,9 +82,13 @@ class SpanReader:
 
     Args:
         restore, reread: as of `Store.open`.
+        most_bytes: of a span with its updates; a writer refuses more.
     """
 
-    def __init__(self, restore: Restore, reread: Restore | None = None) -> None:
+    def __init__(
+        self, restore: Restore, reread: Restore | None = None, most_bytes: int = 64 << 20
+    ) -> None:
+        self.most_bytes = most_bytes
         self._restore = restore
         self.reread = reread or no_adapter
 
