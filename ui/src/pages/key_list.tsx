@@ -20,7 +20,7 @@ const KEYS: [string, [string, string][]][] = [
     ["/ then n N", "find; next, previous hit"],
     ["o", "fold or unfold all"],
     [".", "only errors"],
-    ["z", "time axis: whole trace, selection"],
+    ["z", "time axis: whole trace, selected span, rows in view"],
     ["c w d", "chat, waterfall, details on or off"],
     ["r", "text or Markdown"],
     ["y", "copy a link"],

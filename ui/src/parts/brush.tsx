@@ -1,0 +1,69 @@
+/** Choosing a range by dragging a pointer. What uses it also has inputs that do the same. */
+import { useEffect, useRef, useState } from "preact/hooks";
+import type { PointerEventHandler } from "preact";
+
+// A shorter way of the pointer, in pixels, is a click.
+const CLICK = 4;
+
+interface Brush {
+  /** The range while it is dragged, as shares of the width, 0 to 1. */
+  range: [number, number] | null;
+  handlers: Record<"onPointerDown" | "onPointerMove" | "onPointerUp" | "onPointerCancel",
+    PointerEventHandler<HTMLElement>>;
+}
+
+/** Handlers for the element over which the pointer is dragged. Escape ends a drag without effect. */
+export function useBrush(done: (from: number, to: number) => void): Brush {
+  const start = useRef<number | null>(null);
+  const [range, setRange] = useState<[number, number] | null>(null);
+  const end = () => {
+    start.current = null;
+    setRange(null);
+  };
+  useEffect(() => {
+    if (!range) return;
+    const cancel = (event: KeyboardEvent) => {
+      if (event.key !== "Escape") return;
+      event.stopPropagation();
+      end();
+    };
+    addEventListener("keydown", cancel, true);
+    return () => removeEventListener("keydown", cancel, true);
+  }, [range !== null]);
+  return {
+    range,
+    handlers: {
+      onPointerDown: (event) => {
+        if (event.button === 0) start.current = share(event);
+      },
+      onPointerMove: (event) => {
+        const from = start.current;
+        if (from === null) return;
+        const to = share(event);
+        if (!range) {
+          if (Math.abs(to - from) * event.currentTarget.clientWidth < CLICK) return;
+          // From here on, it is no click on what is below the pointer.
+          event.currentTarget.setPointerCapture(event.pointerId);
+        }
+        setRange(to < from ? [to, from] : [from, to]);
+      },
+      onPointerUp: () => {
+        end();
+        if (range) done(...range);
+      },
+      onPointerCancel: end,
+    },
+  };
+}
+
+function share(event: PointerEvent & { currentTarget: HTMLElement }): number {
+  const box = event.currentTarget.getBoundingClientRect();
+  return Math.max(0, Math.min(1, (event.clientX - box.left) / Math.max(1, box.width)));
+}
+
+/** What is chosen, drawn over the element, which has a position. */
+export function Brushed({ range }: { range: readonly [number, number] | null }) {
+  if (!range) return null;
+  const [from, to] = range;
+  return <span class="brushed" style={{ left: `${from * 100}%`, width: `${(to - from) * 100}%` }} />;
+}
