@@ -9,6 +9,7 @@ const KEYS: [string, [string, string][]][] = [
   ["Lists", [
     ["j k ↓ ↑", "next, previous row"],
     ["Enter", "open"],
+    ["Space", "show the trace beside the list, or close it; Escape closes"],
     ["x", "take for a comparison"],
     ["/", "search"],
   ]],
