@@ -14,42 +14,44 @@ interface Brush {
 
 /** Handlers for the element over which the pointer is dragged. Escape ends a drag without effect. */
 export function useBrush(done: (from: number, to: number) => void): Brush {
-  const start = useRef<number | null>(null);
+  // The pointer may move and be released before the state is drawn.
+  const drag = useRef<{ start: number; range: [number, number] | null } | null>(null);
   const [range, setRange] = useState<[number, number] | null>(null);
   const end = () => {
-    start.current = null;
+    drag.current = null;
     setRange(null);
   };
   useEffect(() => {
-    if (!range) return;
     const cancel = (event: KeyboardEvent) => {
-      if (event.key !== "Escape") return;
+      if (event.key !== "Escape" || !drag.current?.range) return;
       event.stopPropagation();
       end();
     };
     addEventListener("keydown", cancel, true);
     return () => removeEventListener("keydown", cancel, true);
-  }, [range !== null]);
+  }, []);
   return {
     range,
     handlers: {
       onPointerDown: (event) => {
-        if (event.button === 0) start.current = share(event);
+        if (event.button === 0) drag.current = { start: share(event), range: null };
       },
       onPointerMove: (event) => {
-        const from = start.current;
-        if (from === null) return;
-        const to = share(event);
-        if (!range) {
-          if (Math.abs(to - from) * event.currentTarget.clientWidth < CLICK) return;
+        if (!drag.current) return;
+        const { start } = drag.current;
+        const at = share(event);
+        if (!drag.current.range) {
+          if (Math.abs(at - start) * event.currentTarget.clientWidth < CLICK) return;
           // From here on, it is no click on what is below the pointer.
           event.currentTarget.setPointerCapture(event.pointerId);
         }
-        setRange(to < from ? [to, from] : [from, to]);
+        drag.current.range = at < start ? [at, start] : [start, at];
+        setRange(drag.current.range);
       },
       onPointerUp: () => {
+        const chosen = drag.current?.range;
         end();
-        if (range) done(...range);
+        if (chosen) done(...chosen);
       },
       onPointerCancel: end,
     },
