@@ -1,5 +1,5 @@
 /** All spans of a trace on a small map, on which the range of the time axis is chosen. */
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { rangeText, type Axis } from "../model/axis";
 import { duration } from "../model/format";
 import type { Outline } from "../model/outline";
@@ -82,9 +82,11 @@ function Drawn({ outline, tree, axis }: { outline: Outline; tree: Tree; axis: Ax
   const canvas = useRef<HTMLCanvasElement>(null);
   const [width, setWidth] = useState(0);
   const [, redraw] = useState(0);
-  useEffect(() => {
-    const observer = new ResizeObserver(() => setWidth(canvas.current!.clientWidth));
-    observer.observe(canvas.current!);
+  // In the layout's turn, so that it ends before the element is removed.
+  useLayoutEffect(() => {
+    const element = canvas.current!;
+    const observer = new ResizeObserver(() => setWidth(element.clientWidth));
+    observer.observe(element);
     const again = () => redraw((n) => n + 1);
     for (const query of SCHEMES) query.addEventListener("change", again);
     return () => {
