@@ -4,6 +4,7 @@ import { defineConfig, type Plugin } from "vite";
 // The licences of what the bundle holds, for the package.
 const LIBRARIES = [
   ...["preact", "@preact/signals", "@preact/signals-core", "markdown-it", "diff"],
+  ...["hyparquet", "hyparquet-writer"],
   ...["entities", "linkify-it", "mdurl", "uc.micro", "punycode.js"],
 ];
 
@@ -43,9 +44,9 @@ export default defineConfig({
       output: {
         // Libraries are files of their own: they change less often than the page.
         codeSplitting: {
-          groups: ["preact", "markdown-it", "diff"].map((name) => ({
+          groups: ["preact", "markdown-it", "diff", "hyparquet"].map((name) => ({
             name: `library-${name}`,
-            test: new RegExp(`node_modules/@?${name}(/|$)`),
+            test: new RegExp(`node_modules/@?${name}[/-]`),
           })),
         },
       },

@@ -35,7 +35,7 @@ def test_it_holds_the_page_and_the_licences_of_its_libraries(wheel: Path) -> Non
         notices = archive.read("spanloom/server/ui/static/THIRD-PARTY-NOTICES.txt").decode()
     assert "spanloom/server/ui/static/index.html" in names
     assert [name for name in names if re.search(r"/a/index-.+\.js$", name)]
-    for library in ("preact", "@preact/signals", "markdown-it", "diff"):
+    for library in ("preact", "@preact/signals", "markdown-it", "diff", "hyparquet-writer"):
         assert re.search(rf"^{library} \d", notices, re.MULTILINE), library
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from spanloom.operations.demo import fill
 from spanloom.server import sign_in
 from spanloom.server.ui.files import is_built
+from tests.databases import new_url
 from tests.servers import LiveServer
 
 CHROMIUM = next(
@@ -44,17 +46,22 @@ def chromium(request: pytest.FixtureRequest) -> Iterator[Any]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
-def web_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
-    """A server with an invented week in the project `demo`."""
-    database = f"sqlite:///{tmp_path_factory.mktemp('ui')}/spanloom.db"
-    with LiveServer(database=database, log_level="error") as server:
+@contextmanager
+def demo_server(kind: str, directory: Path) -> Iterator[LiveServer]:
+    with LiveServer(database=new_url(kind, directory), log_level="error") as server:
 
         async def write() -> None:
             async for _ in fill(server.running.store, "demo", traces_per_day=TRACES_PER_DAY):
                 pass
 
         server.run(write())
+        yield server
+
+
+@pytest.fixture(scope="session")
+def web_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    """A server with an invented week in the project `demo`."""
+    with demo_server("sqlite", tmp_path_factory.mktemp("ui")) as server:
         yield server
 
 

@@ -46,6 +46,7 @@ def pages(api: httpx.Client) -> dict[str, tuple[str, str]]:
     return {
         "traces": ("p/demo/traces", "shop-support"),
         "traces-filtered": ("p/demo/traces?error=1&agent=shop-support&last=30d", "Remove all"),
+        "traces-peek": (f"p/demo/traces?peek={failed}", "Failed spans"),
         "traces-none": ("p/demo/traces?name=nothing", "No trace meets all conditions"),
         "traces-empty": ("p/default/traces", "Nothing has arrived yet"),
         "trace": (f"p/demo/traces/{trace}", "Assistant"),

@@ -27,6 +27,8 @@ export const zone = kept<string>("zone", "local");
 export const markdown = kept<boolean>("markdown", false);
 export const reveal = kept<boolean>("reveal", false);
 export const keysOn = kept<boolean>("keys", true);
+/** The columns of the list of traces; "" for those shown until somebody chooses. */
+export const columns = kept<string>("columns", "");
 
 export const zoneNow = (): Zone => (zone.value === "utc" ? "utc" : "local");
 

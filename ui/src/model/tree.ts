@@ -1,4 +1,5 @@
 /** The tree of an outline, as arrays: the order of depth-first reading, depths and subtree sums. */
+import { isCritical, type CriticalPath } from "./critical";
 import { ERROR, KIND_MODEL, KIND_TOOL, type Outline } from "./outline";
 
 export interface Tree {
@@ -103,13 +104,20 @@ export interface Shown {
   context: Uint8Array;
 }
 
-export type Only = "errors" | "models" | "tools" | "agents" | "found";
+export type Only = "errors" | "models" | "tools" | "agents" | "found" | "critical";
 
-/** The rows to draw. `only`: the kinds to keep; their ancestors stay. `found`: rows that a search
- * found, for the kind `found`. */
+/** What is known of the rows besides the outline, for the kinds of the same names. */
+export interface Marks {
+  found: ReadonlySet<number>;
+  critical: CriticalPath | null;
+}
+
+const NO_MARKS: Marks = { found: new Set(), critical: null };
+
+/** The rows to draw. `only`: the kinds to keep; their ancestors stay. */
 export function shownOf(
   outline: Outline, tree: Tree, folded: ReadonlySet<string>,
-  only: readonly Only[] = [], found: ReadonlySet<number> = new Set(),
+  only: readonly Only[] = [], marks = NO_MARKS,
 ): Shown {
   const n = tree.order.length;
   let keep: Uint8Array | null = null;
@@ -120,7 +128,7 @@ export function shownOf(
       const depth = tree.depth[at]!;
       path.length = Math.min(path.length, depth);
       path.push(at);
-      if (!only.some((kind) => matches(outline, tree.order[at]!, kind, found))) continue;
+      if (!only.some((kind) => matches(outline, tree.order[at]!, kind, marks))) continue;
       for (let up = path.length - 1; up >= 0 && !keep[path[up]!]; up--) keep[path[up]!] = 1;
       keep[at] = 2;
     }
@@ -141,14 +149,15 @@ export function shownOf(
 }
 
 function matches(
-  outline: Outline, row: number, only: Only, found: ReadonlySet<number>,
+  outline: Outline, row: number, only: Only, marks: Marks,
 ): boolean {
   switch (only) {
     case "errors": return outline.status[row] === ERROR;
     case "models": return outline.kind[row] === KIND_MODEL;
     case "tools": return outline.kind[row] === KIND_TOOL || outline.kind[row] === 5;
     case "agents": return outline.kind[row] === 4;
-    case "found": return found.has(row);
+    case "found": return marks.found.has(row);
+    case "critical": return marks.critical !== null && isCritical(marks.critical, row);
   }
 }
 

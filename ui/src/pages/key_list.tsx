@@ -9,6 +9,7 @@ const KEYS: [string, [string, string][]][] = [
   ["Lists", [
     ["j k ↓ ↑", "next, previous row"],
     ["Enter", "open"],
+    ["Space", "show the trace beside the list, or close it; Escape closes"],
     ["x", "take for a comparison"],
     ["/", "search"],
   ]],
@@ -20,7 +21,7 @@ const KEYS: [string, [string, string][]][] = [
     ["/ then n N", "find; next, previous hit"],
     ["o", "fold or unfold all"],
     [".", "only errors"],
-    ["z", "time axis: whole trace, selection"],
+    ["z", "time axis: whole trace, selected span, rows in view"],
     ["c w d", "chat, waterfall, details on or off"],
     ["r", "text or Markdown"],
     ["y", "copy a link"],

@@ -3,6 +3,8 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { GetTraceOutlineResponseJson, GetTraceSummaryResponseJson } from "#api/query_service_pb";
 import { ApiError, call, lines, path, project, useLoad, usePoll } from "../api";
 import { useKeys } from "../keys";
+import { gapsOf } from "../model/axis";
+import { criticalPath } from "../model/critical";
 import { ERROR, merged, Outline } from "../model/outline";
 import { namesWith, nextOf, parents, shownOf, treeOf, type Only, type Tree } from "../model/tree";
 import { Failed, say, Sent, stateOf, title, Waiting } from "../parts/small";
@@ -14,7 +16,8 @@ import { SpanView } from "./span";
 import { Find, useFind } from "./trace_find";
 import { copyLink, Head } from "./trace_head";
 import { lastList, take } from "./traces";
-import { Waterfall, type Zoom } from "./waterfall";
+import { AXES } from "./minimap";
+import { Waterfall } from "./waterfall";
 
 const VIEWS = ["chat", "spans", "detail"] as const;
 type View = (typeof VIEWS)[number];
@@ -41,7 +44,6 @@ export function TracePage() {
   const outline = changes.outline ?? shape?.outline ?? null;
   const tree = useMemo(() => (outline ? treeOf(outline) : null), [outline, outline?.size]);
   const [folded, setFolded] = useState<ReadonlySet<string>>(new Set());
-  const [zoom, setZoom] = useState<Zoom>("whole");
   const [noteOpen, setNoteOpen] = useState(false);
   useEffect(() => setFolded(new Set()), [key]);
 
@@ -54,10 +56,17 @@ export function TracePage() {
     rows.delete(-1);
     return rows;
   }, [outline, outline?.size, find, search.spanIds]);
+  const nowMs = isRunning && outline ? Date.now() - outline.baseMs : null;
+  const end = outline ? Math.max(outline.end(), nowMs ?? 0) : 0;
+  const gaps = useMemo(
+    () => (outline && complete ? gapsOf(outline, end, isRunning) : []), [tree, complete, isRunning]);
+  const critical = useMemo(
+    () => (outline && tree && complete ? criticalPath(outline, tree, nowMs) : null),
+    [tree, complete, isRunning]);
   const only = (query.get("only") ?? "").split(",").filter(Boolean) as Only[];
   const shown = useMemo(
-    () => (outline && tree ? shownOf(outline, tree, folded, only, found) : null),
-    [outline, tree, folded, only.join(), found],
+    () => (outline && tree ? shownOf(outline, tree, folded, only, { found, critical }) : null),
+    [outline, tree, folded, only.join(), found, critical],
   );
 
   const spanId = query.get("span") ?? "";
@@ -131,7 +140,13 @@ export function TracePage() {
     "/": () => document.getElementById("find")?.focus(),
     o: () => setFolded(folded.size ? new Set() : allIds()),
     ".": () => change({ only: only.includes("errors") ? null : "errors" }),
-    z: () => setZoom(zoom === "whole" ? "selection" : "whole"),
+    z: () => {
+      const axes = AXES.filter(([range]) => range !== "span" || row >= 0);
+      const now = axes.findIndex(([range]) => range === (query.get("range") ?? ""));
+      const [range, name] = axes[(now + 1) % axes.length]!;
+      change({ range });
+      say(`time axis: ${name}`);
+    },
     c: () => toggleView("chat"), w: () => toggleView("spans"), d: () => toggleView("detail"),
     r: () => { markdown.value = !markdown.value; },
     y: () => void copyLink(),
@@ -183,8 +198,8 @@ export function TracePage() {
           <section class="pane spans-pane" aria-label="Spans">
             {outline && tree && shown ? (
               <Waterfall outline={outline} tree={tree} shown={shown} folded={folded} row={row}
-                active={index} found={found} only={only} zoom={zoom} setZoom={setZoom}
-                select={select} toggle={toggle} running={isRunning}
+                active={index} found={found} only={only} critical={critical} gaps={gaps}
+                end={end} select={select} toggle={toggle} running={isRunning}
                 foldAll={() => setFolded(folded.size ? new Set() : allIds())} complete={complete} />
             ) : !failure && <Waiting lines={12} />}
           </section>

@@ -5,6 +5,7 @@ import type { CountTracesResponseJson } from "#api/query_service_pb";
 import { call, project, useLoad } from "../api";
 import { withCondition } from "../model/filters";
 import { count, brief } from "../model/format";
+import { Brushed, useBrush } from "../parts/brush";
 import { Sent } from "../parts/small";
 import { setQuery } from "../place";
 import { zoneNow } from "../settings";
@@ -85,9 +86,22 @@ function Histogram(
   const total = Number(counts?.traceCount ?? 0);
   const width = buckets.length > 1
     ? Date.parse(buckets[1]!.startTime!) - Date.parse(buckets[0]!.startTime!) : 0;
+  /** Sets the range of time to that of some buckets. */
+  const choose = (first: number, last: number) => {
+    if (!buckets[first] || !buckets[last]) return;
+    const next = new URLSearchParams(query);
+    next.delete("last");
+    next.set("from", new Date(buckets[first].startTime!).toISOString());
+    next.set("to", new Date(Date.parse(buckets[last].startTime!) + width).toISOString());
+    setQuery(next);
+  };
+  const bucketAt = (share: number) => Math.min(BUCKETS - 1, Math.floor(share * BUCKETS));
+  const brush = useBrush((from, to) => choose(bucketAt(from), bucketAt(to)));
+  const chosen = brush.range && [
+    bucketAt(brush.range[0]) / BUCKETS, (bucketAt(brush.range[1]) + 1) / BUCKETS] as const;
   return (
     <div class="histogram">
-      <div class="bars">
+      <div class="bars" {...brush.handlers}>
         {Array.from({ length: BUCKETS }, (_, at) => {
           const bucket = buckets[at];
           const all = Number(bucket?.traceCount ?? 0);
@@ -96,18 +110,13 @@ function Histogram(
             ? `${brief(bucket.startTime, zoneNow())}: ${count(all)} traces, ${count(failed)} failed` : "";
           return (
             <button key={at} type="button" class="bucket" title={label} aria-label={label}
-              tabIndex={-1} disabled={!all} onClick={() => {
-                const next = new URLSearchParams(query);
-                next.delete("last");
-                next.set("from", new Date(bucket!.startTime!).toISOString());
-                next.set("to", new Date(Date.parse(bucket!.startTime!) + width).toISOString());
-                setQuery(next);
-              }}>
+              tabIndex={-1} disabled={!all} onClick={() => choose(at, at)}>
               <span class="all" style={{ height: `${((all - failed) / most) * 100}%` }} />
               <span class="failed-part" style={{ height: `${(failed / most) * 100}%` }} />
             </button>
           );
         })}
+        <Brushed range={chosen} />
       </div>
       <div class="axis dim">
         <span>{buckets[0] && brief(buckets[0].startTime, zoneNow())}</span>

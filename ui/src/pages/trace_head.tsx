@@ -32,14 +32,8 @@ export async function copyLink(): Promise<void> {
 
 export function Head(props: Props) {
   const { trace, outline } = props;
-  const figures = trace.figures ?? {};
   const state = stateOf(trace);
-  const length = state === "running"
-    ? Date.now() - Date.parse(trace.startTime ?? "") : ms(trace.duration);
-  const errors = Number(figures.errorCount ?? 0);
-  const calls = Number(figures.modelCallCount ?? 0);
-  const priced = Number(figures.pricedModelCallCount ?? 0);
-  const traces = (name: string, value: string) => to(["p", project(), "traces"], { [name]: value });
+  const errors = Number(trace.figures?.errorCount ?? 0);
   return (
     <header class="trace-head">
       <div class="head-line">
@@ -55,41 +49,7 @@ export function Head(props: Props) {
         <Actions {...props} />
       </div>
       {trace.status?.message && <p class="bad error-text"><Sent text={trace.status.message} /></p>}
-      <dl class="facts-list">
-        <Fact name="start"><Time at={trace.startTime} full /></Fact>
-        <Fact name={state === "running" ? "running for" : "duration"}>{duration(length)}</Fact>
-        {figures.costUsd !== undefined && (
-          <Fact name="cost">
-            {trace.figuresAreLowerBounds && "≥"}{cost(Number(figures.costUsd))}
-            {priced < calls && <span class="dim"> ({priced} of {calls} calls priced)</span>}
-          </Fact>
-        )}
-        <Fact name="tokens">{short(figures.inputTokens)} in, {short(figures.outputTokens)} out</Fact>
-        <Fact name="calls">
-          {count(calls)} model, {count(figures.toolCallCount)} tool, {count(outline?.size ?? figures.spanCount)} spans
-        </Fact>
-        {trace.models?.length && (
-          <Fact name="model">{trace.models.map((model, at) => (
-            <>{at > 0 && ", "}<a href={traces("model", model)}><Sent text={model} /></a></>
-          ))}</Fact>
-        )}
-        {trace.agentNames?.length && (
-          <Fact name="agent">{trace.agentNames.map((agent, at) => (
-            <>{at > 0 && ", "}<a href={traces("agent", agent)}><Sent text={agent} /></a></>
-          ))}</Fact>
-        )}
-        {trace.user?.id && (
-          <Fact name="user"><a href={traces("user", trace.user.id)}><Sent text={trace.user.name || trace.user.id} /></a></Fact>
-        )}
-        {trace.conversationId && trace.conversationId !== trace.traceId && (
-          <Fact name="session">
-            <a href={to(["p", project(), "sessions", trace.conversationId])}><Sent text={trace.conversationId} /></a>
-          </Fact>
-        )}
-        {trace.feature && <Fact name="feature"><a href={traces("feature", trace.feature)}><Sent text={trace.feature} /></a></Fact>}
-        {trace.experimentId && <Fact name="experiment"><a href={traces("experiment", trace.experimentId)}><Sent text={trace.experimentId} /></a></Fact>}
-        <Fact name="trace"><code><Sent text={trace.traceId} /></code></Fact>
-      </dl>
+      <Facts trace={trace} outline={outline} />
       {state === "running" && (
         <p class="dim" role="status">
           {props.changedAt === null
@@ -104,6 +64,54 @@ export function Head(props: Props) {
         }} />
       )}
     </header>
+  );
+}
+
+/** The figures of a trace, and links to traces with the same values. */
+export function Facts({ trace, outline }: { trace: TraceSummaryJson; outline?: Outline | null }) {
+  const figures = trace.figures ?? {};
+  const state = stateOf(trace);
+  const length = state === "running"
+    ? Date.now() - Date.parse(trace.startTime ?? "") : ms(trace.duration);
+  const calls = Number(figures.modelCallCount ?? 0);
+  const priced = Number(figures.pricedModelCallCount ?? 0);
+  const traces = (name: string, value: string) => to(["p", project(), "traces"], { [name]: value });
+  return (
+    <dl class="facts-list">
+      <Fact name="start"><Time at={trace.startTime} full /></Fact>
+      <Fact name={state === "running" ? "running for" : "duration"}>{duration(length)}</Fact>
+      {figures.costUsd !== undefined && (
+        <Fact name="cost">
+          {trace.figuresAreLowerBounds && "≥"}{cost(Number(figures.costUsd))}
+          {priced < calls && <span class="dim"> ({priced} of {calls} calls priced)</span>}
+        </Fact>
+      )}
+      <Fact name="tokens">{short(figures.inputTokens)} in, {short(figures.outputTokens)} out</Fact>
+      <Fact name="calls">
+        {count(calls)} model, {count(figures.toolCallCount)} tool, {count(outline?.size ?? figures.spanCount)} spans
+      </Fact>
+      {Boolean(trace.models?.length) && (
+        <Fact name="model">{trace.models!.map((model, at) => (
+          <>{at > 0 && ", "}<a href={traces("model", model)}><Sent text={model} /></a></>
+        ))}</Fact>
+      )}
+      {Boolean(trace.agentNames?.length) && (
+        <Fact name="agent">{trace.agentNames!.map((agent, at) => (
+          <>{at > 0 && ", "}<a href={traces("agent", agent)}><Sent text={agent} /></a></>
+        ))}</Fact>
+      )}
+      {trace.user?.id && (
+        <Fact name="user"><a href={traces("user", trace.user.id)}><Sent text={trace.user.name || trace.user.id} /></a></Fact>
+      )}
+      {trace.conversationId && trace.conversationId !== trace.traceId && (
+        <Fact name="session">
+          <a href={to(["p", project(), "sessions", trace.conversationId])}><Sent text={trace.conversationId} /></a>
+        </Fact>
+      )}
+      {trace.feature && <Fact name="feature"><a href={traces("feature", trace.feature)}><Sent text={trace.feature} /></a></Fact>}
+      {trace.experimentId && <Fact name="experiment"><a href={traces("experiment", trace.experimentId)}><Sent text={trace.experimentId} /></a></Fact>}
+      <Fact name="trace"><code><Sent text={trace.traceId} /></code></Fact>
+    </dl>
   );
 }
 

@@ -1,5 +1,6 @@
 /** The list of traces: filters, counts over time and by value, and rows that appear by themselves. */
 import { signal } from "@preact/signals";
+import type { ComponentType } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { TraceFilterJson, TraceOrderJson, TraceSummaryJson } from "#api/query_pb";
 import type {
@@ -7,18 +8,24 @@ import type {
 } from "#api/query_service_pb";
 import { ApiError, call, path, project, useLoad, usePoll } from "../api";
 import { useKeys } from "../keys";
+import { columnsText, layoutOf } from "../model/columns";
 import { chipsOf, filterOf, isFlag, LABELS, withCondition, withoutCondition } from "../model/filters";
 import { count } from "../model/format";
 import { Pool } from "../parts/pool";
-import { copy, Empty, Failed, save, say, title, Waiting } from "../parts/small";
-import { go, place, setQuery, to } from "../place";
-import { Counts } from "./trace_counts";
+import { copy, Empty, Failed, say, title, Waiting } from "../parts/small";
+import { change, go, place, setQuery, to } from "../place";
+import { Downloads } from "./downloads";
 import { FirstSteps } from "./first_steps";
+import type { PeekProps } from "./peek";
+import { ColumnMenu, shownColumns } from "./trace_columns";
+import { Counts } from "./trace_counts";
 import { Filters } from "./trace_filters";
-import { COLUMNS, TraceRow } from "./trace_row";
+import { TraceRow } from "./trace_row";
 
 const PAGE = 100;
 const MOST_RENEWED = 10;
+// Parameters of the address that change how the list looks, and not what is in it.
+const LOOKS = ["cols", "peek"];
 /** The ids of the list that was shown last, for "next trace" on the page of one. */
 export const lastList = signal<{ ids: string[]; search: string }>({ ids: [], search: "" });
 /** The traces that were taken for a comparison. */
@@ -40,7 +47,8 @@ const ORDERS: [string, TraceOrderJson, string][] = [
 
 export function Traces() {
   const { query } = place.value;
-  const key = `${project()}?${query}`;
+  const conditions = new URLSearchParams([...query].filter(([name]) => !LOOKS.includes(name)));
+  const key = `${project()}?${conditions}`;
   // The range "last 24 hours" is that of the moment at which the list was opened.
   const filter = useMemo(() => filterOf(query, Date.now()), [key]);
   const order = ORDERS.find(([name]) => name === (query.get("order") ?? "")) ?? ORDERS[0]!;
@@ -50,7 +58,8 @@ export function Traces() {
   const [token, setToken] = useState<string | null>(null);
   const [failure, setFailure] = useState<ApiError | null>(null);
   const [loading, setLoading] = useState(true);
-  const [active, setActive] = useState(-1);
+  // An id, because new traces change the number of each row.
+  const [selected, setSelected] = useState("");
   const [fresh, setFresh] = useState(0);
   const [turn, setTurn] = useState(0);
   const generation = useRef(0);
@@ -74,7 +83,7 @@ export function Traces() {
     const mine = ++generation.current;
     setRows([]);
     setToken(null);
-    setActive(-1);
+    setSelected("");
     setFresh(0);
     void page("", mine);
   }, [key, turn]);
@@ -90,16 +99,44 @@ export function Traces() {
   const isLive = query.get("live") !== "0" && order[0] === "" && !query.has("to");
   useLive(`${key}#${turn}`, isLive && !failure, filter, rows, setRows, () => setFresh((n) => n + 1));
 
+  const peeked = query.get("peek") ?? "";
+  const list = useRef<HTMLDivElement>(null);
+  const Peek = usePeek(peeked !== "");
+  const current = peeked || selected;
+  const active = useMemo(() => rows.findIndex((row) => row.traceId === current), [rows, current]);
+  const activate = (index: number) => {
+    const id = rows[index]?.traceId;
+    if (!id) return;
+    setSelected(id);
+    if (peeked) change({ peek: id });
+  };
+  const move = (step: number) => activate(Math.max(0, Math.min(rows.length - 1, active + step)));
+  const peek = () => {
+    const id = rows[Math.max(0, active)]?.traceId;
+    if (peeked) closePeek();
+    else if (id) change({ peek: id });
+  };
+  const closePeek = () => {
+    const focused = document.activeElement;
+    const pool = list.current?.querySelector<HTMLElement>(".trace-list");
+    setSelected(peeked);
+    change({ peek: null });
+    // What has the focus is about to be removed.
+    if (focused?.closest(".peek")) pool?.focus();
+  };
+  const columns = shownColumns(query);
+  const layout = layoutOf(columns);
+
   const counts = <Counts key={project()} query={query} filter={filter} />;
   const href = (row: TraceSummaryJson) => to(["p", project(), "traces", row.traceId ?? ""]);
+  const copyThis = () => void copyLink(query, filter, columnsText(columns));
   useKeys({
-    j: () => setActive(Math.min(rows.length - 1, active + 1)),
-    ArrowDown: () => setActive(Math.min(rows.length - 1, active + 1)),
-    k: () => setActive(Math.max(0, active - 1)),
-    ArrowUp: () => setActive(Math.max(0, active - 1)),
+    j: () => move(1), ArrowDown: () => move(1), k: () => move(-1), ArrowUp: () => move(-1),
+    " ": peek,
+    ...(peeked ? { Escape: closePeek } : {}),
     Enter: () => rows[active] && go(href(rows[active])),
     x: () => rows[active]?.traceId && take(rows[active].traceId!),
-    y: () => void copyLink(query, filter),
+    y: copyThis,
     "/": () => document.getElementById("text")?.focus(),
   });
   const only = (name: string, value: string) => setQuery(withCondition(query, name, value));
@@ -137,8 +174,12 @@ export function Traces() {
           <a class="button" href={to(["p", project(), "compare"],
             { a: `trace:${taken.value[0]}`, b: `trace:${taken.value[1]}` })}>Compare</a>
         )}
-        <button type="button" class="small" onClick={() => void copyLink(query, filter)}>Copy link</button>
-        <Downloads rows={rows} filter={filter} />
+        <button type="button" class="toggle small" aria-pressed={peeked !== ""}
+          disabled={!rows.length} title="The selected trace beside the list (Space)"
+          onClick={peek}>Peek</button>
+        <ColumnMenu shown={columns} />
+        <button type="button" class="small" onClick={copyThis}>Copy link</button>
+        <Downloads filter={filter} disabled={!rows.length} />
       </div>
       {failure && <Failed error={failure} retry={() => setTurn(turn + 1)} />}
       {!failure && !rows.length && (loading || token
@@ -146,36 +187,59 @@ export function Traces() {
         : chips.length || query.has("last") || query.has("from")
           ? <NoneMatch query={query} />
           : <NoneAtAll />)}
-      {rows.length > 0 && (
-        <Pool
-          count={rows.length} rowHeight={32} role="grid" label="Traces" columns={COLUMNS.length}
-          className="trace-list" active={active}
-          activeId={rows[active] ? `row-${active}` : undefined}
-          header={<div class="trace-row head" role="row">
-            {COLUMNS.map(([name, label]) => (
-              <span key={name} role="columnheader" class={name}>{label}</span>
-            ))}
-          </div>}
-          row={(index) => (
-            <TraceRow key={rows[index]!.traceId} trace={rows[index]!} index={index}
-              isActive={index === active} href={href(rows[index]!)} only={only} />
+      {(rows.length > 0 || peeked) && (
+        <div ref={list} class={`beside${peeked ? " with-peek" : ""}`}
+          style={{ "--columns": layout.columns, "--row-width": layout.width }}>
+          {rows.length > 0 && (
+            <Pool
+              count={rows.length} rowHeight={32} role="grid" label="Traces" columns={columns.length}
+              className="trace-list" active={active}
+              activeId={rows[active] ? `row-${active}` : undefined}
+              header={<div class="trace-row head" role="row">
+                {columns.map(({ name, label }) => (
+                  <span key={name} role="columnheader" class={`c-${name}`}>{label}</span>
+                ))}
+              </div>}
+              row={(index) => (
+                <TraceRow key={rows[index]!.traceId} trace={rows[index]!} index={index}
+                  columns={columns} isActive={index === active} href={href(rows[index]!)} only={only}
+                  activate={activate} />
+              )}
+              onEnd={() => {
+                if (token && !loading && !failure) void page(token, generation.current);
+              }}
+            />
           )}
-          onEnd={() => {
-            if (token && !loading && !failure) void page(token, generation.current);
-          }}
-        />
+          {peeked && Peek && (
+            <Peek traceId={peeked} row={rows[active]} close={closePeek} />
+          )}
+        </div>
       )}
     </div>
   );
 }
 
 /** Copies the address with the range as times, so that the link shows the same another day. */
-async function copyLink(query: URLSearchParams, filter: TraceFilterJson): Promise<void> {
+async function copyLink(
+  query: URLSearchParams, filter: TraceFilterJson, columns: string,
+): Promise<void> {
   const fixed = new URLSearchParams(query);
   fixed.delete("last");
+  if (columns) fixed.set("cols", columns);
   if (filter.startTimeFrom) fixed.set("from", filter.startTimeFrom);
   if (filter.startTimeFrom) fixed.set("to", filter.startTimeBefore ?? new Date().toISOString());
   await copy(`${location.origin}${location.pathname}?${fixed}`, "link");
+}
+
+/** The component that shows a trace beside the list, loaded when it is first needed. */
+function usePeek(isNeeded: boolean): ComponentType<PeekProps> | null {
+  const [known, setKnown] = useState<ComponentType<PeekProps> | null>(null);
+  useEffect(() => {
+    if (!isNeeded || known) return;
+    // A server that was upgraded has other files than this page knows.
+    import("./peek").then(({ Peek }) => setKnown(() => Peek), () => location.reload());
+  }, [isNeeded]);
+  return known;
 }
 
 /** Adds traces as they are written, and renews those in the list, without moving the rest. */
@@ -248,33 +312,4 @@ function NoneAtAll() {
   if (any.loading) return <Waiting lines={8} />;
   return any.data?.traceSummaries?.length
     ? <NoneMatch query={new URLSearchParams()} /> : <FirstSteps />;
-}
-
-function Downloads({ rows, filter }: { rows: TraceSummaryJson[]; filter: object }) {
-  const [busy, setBusy] = useState(false);
-  const all = async () => {
-    setBusy(true);
-    const lines: string[] = [];
-    let pageToken: string | undefined;
-    try {
-      do {
-        const found: ListTraceSummariesResponseJson = await call("/v1/traceSummaries", {
-          filter, pageSize: 1000, pageToken,
-        });
-        for (const row of found.traceSummaries ?? []) lines.push(`${JSON.stringify(row)}\n`);
-        pageToken = found.nextPageToken || undefined;
-        say(`${count(lines.length)} traces`);
-      } while (pageToken && lines.length < 100_000);
-      save(`traces-${project()}.jsonl`, "application/x-ndjson", lines);
-      if (pageToken) say("The file has the first 100,000 traces.");
-    } catch (error) {
-      say(`The download failed: ${error instanceof Error ? error.message : String(error)}`);
-    }
-    setBusy(false);
-  };
-  return (
-    <button type="button" class="small" disabled={busy || !rows.length} onClick={() => void all()}>
-      Download JSONL
-    </button>
-  );
 }

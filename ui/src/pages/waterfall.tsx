@@ -1,16 +1,18 @@
 /** The spans of a trace as a tree beside a time axis; only rows in view are drawn. */
+import { useRef, useState } from "preact/hooks";
+import { axisOf, rangeIn, type Span } from "../model/axis";
+import { isCritical, type CriticalPath } from "../model/critical";
 import type { Outline } from "../model/outline";
 import type { Only, Shown, Tree } from "../model/tree";
 import { cost, count, duration, short } from "../model/format";
 import { Pool } from "../parts/pool";
 import { Sent } from "../parts/small";
-import { change } from "../place";
-
-export type Zoom = "whole" | "selection";
+import { change, place } from "../place";
+import { Minimap } from "./minimap";
 
 const ONLY: [Only, string][] = [
   ["errors", "errors"], ["models", "models"], ["tools", "tools"], ["agents", "agents"],
-  ["found", "found"],
+  ["critical", "critical path"], ["found", "found"],
 ];
 const ICONS: Record<string, string> = {
   model: "◆", tool: "▸", agent: "●", retrieval: "⌕", conversation: "≡", function: "ƒ", event: "·",
@@ -26,8 +28,12 @@ interface Props {
   active: number;
   found: ReadonlySet<number>;
   only: Only[];
-  zoom: Zoom;
-  setZoom: (zoom: Zoom) => void;
+  /** The critical path; null until the outline is complete. */
+  critical: CriticalPath | null;
+  /** Times in which no span ran, long enough to be folded. */
+  gaps: readonly Span[];
+  /** The end of the trace, in milliseconds after the base. */
+  end: number;
   select: (row: number) => void;
   toggle: (id: string) => void;
   foldAll: () => void;
@@ -36,10 +42,14 @@ interface Props {
 }
 
 export function Waterfall(props: Props) {
-  const { outline, tree, shown, folded, only } = props;
-  const [from, to] = axis(props);
-  const scale = 100 / Math.max(to - from, 0.001);
-  const nowMs = Date.now() - outline.baseMs;
+  const { outline, tree, shown, folded, only, critical, end: traceEnd } = props;
+  const { query } = place.value;
+  const range = query.get("range") ?? "";
+  const inView = useRef<Span>([0, 0]);
+  const [, redraw] = useState(0);
+  const gaps = query.get("gaps") === "1" ? [] : props.gaps;
+  const whole = axisOf(0, traceEnd, gaps);
+  const axis = range ? axisOf(...rangeOf(props, range, inView.current), gaps) : whole;
 
   const row = (index: number) => {
     const at = shown.positions[index]!;
@@ -53,14 +63,16 @@ export function Waterfall(props: Props) {
     const length = outline.duration[span]!;
     const isOpen = length < 0 && kind !== "event";
     const start = outline.start[span]!;
-    const end = isOpen ? (props.running ? Math.max(start, nowMs) : start) : start + Math.max(0, length);
-    const left = Math.max(0, Math.min(100, (start - from) * scale));
-    const width = Math.max(0, Math.min(100, (end - from) * scale) - left);
+    const end = endOf(props, span);
+    const left = axis.at(start) * 100;
+    const width = axis.at(end) * 100 - left;
+    const isOnPath = critical !== null && isCritical(critical, span);
     const name = outline.nameOf(span) || "unnamed";
     const tokens = isFolded ? tree.tokens[at]! : own(outline, span);
     const spent = isFolded ? tree.cost[at]! : Math.max(0, outline.cost[span]!);
     const below = tree.errors[at]! - (isError ? 1 : 0);
-    const words = [kind, name, isError ? "error" : "", isOpen ? "open" : duration(length)];
+    const words = [kind, name, isError ? "error" : "", isOpen ? "open" : duration(length),
+      isOnPath ? `on the critical path, ${duration(critical.own[span]!) || "0 ms"} of its own` : ""];
     return (
       <div
         key={id} role="row" id={`span-${index}`} aria-rowindex={index + 2} aria-level={depth + 1}
@@ -90,6 +102,10 @@ export function Waterfall(props: Props) {
         <span role="gridcell" class="w-bar">
           <span class={`bar-of ${kind}${isError ? " error" : ""}${isOpen ? " open" : ""}`}
             style={{ left: `${left}%`, width: `${width}%` }} />
+          {isOnPath && <span class="critical" style={{
+            left: `${axis.at(critical.from[span]!) * 100}%`,
+            width: `${(axis.at(critical.to[span]!) - axis.at(critical.from[span]!)) * 100}%`,
+          }} />}
           <span class={left + width > 80 && left <= 20 ? "w-time inside" : "w-time"}
             style={left + width <= 80 ? { left: `${left + width}%` }
               : left > 20 ? { right: `${100 - left}%` } : { right: `${100 - left - width}%` }}>
@@ -105,7 +121,7 @@ export function Waterfall(props: Props) {
     change({ only: next.join(",") || null });
   };
   return (
-    <div class="waterfall">
+    <div class="waterfall" style={{ "--gaps": stripes(axis) }}>
       <div class="bar" role="toolbar" aria-label="Spans">
         <span class="dim">
           {count(shown.positions.length)}
@@ -114,16 +130,15 @@ export function Waterfall(props: Props) {
         </span>
         <span class="grow" />
         {ONLY.map(([kind, label]) => (kind !== "found" || props.found.size > 0) && (
-          <button key={kind} type="button" class="toggle small" aria-pressed={only.includes(kind)}
+          <button key={kind} type="button" class={`toggle small only-${kind}`} aria-pressed={only.includes(kind)}
             onClick={() => setOnly(kind)}>{label}</button>
         ))}
         <button type="button" class="small" onClick={props.foldAll}>
           {folded.size ? "Unfold all" : "Fold all"}
         </button>
-        <button type="button" class="small" onClick={() => {
-          props.setZoom(props.zoom === "whole" ? "selection" : "whole");
-        }}>{props.zoom === "whole" ? "Zoom to span" : "Whole time"}</button>
       </div>
+      <Minimap outline={outline} tree={tree} whole={whole} shown={axis} range={range}
+        gaps={props.gaps.map(([from, to]) => to - from)} />
       <Pool
         count={shown.positions.length} rowHeight={26} role="treegrid" label="Spans" columns={4}
         className="span-list" active={props.active}
@@ -135,12 +150,20 @@ export function Waterfall(props: Props) {
           <span role="columnheader" class="w-bar axis-row" aria-label="Time">
             {[0, 25, 50, 75].map((at) => (
               <span key={at} class="tick" style={{ left: `${at}%` }}>
-                {duration(from + ((to - from) * at) / 100) || "0"}
+                {duration(axis.ms(at / 100)) || "0"}
               </span>
+            ))}
+            {axis.gaps.map(([from, to]) => (
+              <span key={from} class="gap" style={{ left: `${axis.at(from) * 100}%` }}
+                title={`no span ran for ${duration(to - from)}`}>⋯</span>
             ))}
           </span>
         </div>}
         row={row}
+        onView={(first, last) => {
+          inView.current = [first, last];
+          if (range === "rows") redraw((n) => n + 1);
+        }}
       />
     </div>
   );
@@ -155,12 +178,40 @@ function own(outline: Outline, row: number): number {
   return Math.max(0, outline.input[row]!) + Math.max(0, outline.output[row]!);
 }
 
-/** The range of time that the axis has, in milliseconds after the base. */
-function axis({ outline, zoom, row, running }: Props): [number, number] {
-  const end = running ? Math.max(outline.end(), Date.now() - outline.baseMs) : outline.end();
-  if (zoom === "whole" || row < 0) return [0, end];
-  const length = Math.max(0, outline.duration[row]!);
-  const margin = Math.max(length * 0.05, 0.5);
+/** The end of a span as it is drawn, in milliseconds after the base. */
+function endOf({ outline, running, end }: Props, row: number): number {
   const start = outline.start[row]!;
-  return [Math.max(0, start - margin), start + length + margin];
+  const length = outline.duration[row]!;
+  if (length >= 0) return start + length;
+  return running && outline.kindOf(row) !== "event" ? Math.max(start, end) : start;
+}
+
+/** The range of time that the address names, in milliseconds after the base. */
+function rangeOf(props: Props, range: string, [first, last]: Span): Span {
+  const { outline, tree, shown, row, end } = props;
+  let rows: number[] = [];
+  if (range === "span" && row >= 0) rows = [row];
+  if (range === "rows") {
+    // Not those that contain the row after them: they may be as long as the trace.
+    const depth = (index: number) => tree.depth[shown.positions[index]!]!;
+    for (let index = first; index < Math.min(last, shown.positions.length); index++) {
+      if (index + 1 < shown.positions.length && depth(index + 1) > depth(index)) continue;
+      rows.push(tree.order[shown.positions[index]!]!);
+    }
+  }
+  if (!rows.length) return rangeIn(range) ?? [0, end];
+  const from = Math.min(...rows.map((one) => outline.start[one]!));
+  const to = Math.max(...rows.map((one) => endOf(props, one)));
+  const margin = Math.max((to - from) * 0.05, 0.5);
+  return [Math.max(0, from - margin), to + margin];
+}
+
+/** The background of the bars, which marks where a gap is folded. */
+function stripes({ gaps, at }: ReturnType<typeof axisOf>): string {
+  const images = gaps.map(([from, to]) => {
+    const [left, right] = [`${at(from) * 100}%`, `${at(to) * 100}%`];
+    return `linear-gradient(to right, transparent ${left}, var(--back-3) ${left} ${right}, `
+      + `transparent ${right})`;
+  });
+  return images.join(", ") || "none";
 }
