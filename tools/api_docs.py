@@ -32,16 +32,8 @@ PACKAGE = "spanloom.v1"
 WIDTH = 100
 # Spanloom's own API. The other services have the shapes of other products.
 NATIVE = (
-    "SpanService",
-    "ChatService",
-    "QueryService",
-    "ReviewService",
-    "KeyService",
-    "AttachmentService",
-    "PriceService",
-    "ProjectService",
     *("SpanService", "ChatService", "QueryService", "ReviewService", "KeyService"),
-    "AttachmentService",
+    *("AttachmentService", "PriceService", "ProjectService"),
 )
 INTRODUCTION = f"""\
 # API reference

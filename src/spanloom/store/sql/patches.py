@@ -25,10 +25,8 @@ from spanloom.store.sql.database import Database, Row
 from spanloom.store.sql.event_ids import of_events
 from spanloom.store.sql.packing import Contents, contents_in
 from spanloom.store.sql.pieces import mark_of, with_pieces
-from spanloom.store.sql.reading import Updates, select_whole
-from spanloom.store.sql.tables import attachments, bodies, patches, spans, traces
 from spanloom.store.sql.reading import Updates, message_of, select_whole
-from spanloom.store.sql.tables import bodies, patches, spans, traces
+from spanloom.store.sql.tables import attachments, bodies, patches, spans, traces
 from spanloom.store.sql.transaction import Transaction
 
 log = logging.getLogger("spanloom.store")
