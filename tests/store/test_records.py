@@ -153,4 +153,4 @@ def test_a_process_soon_notices_that_another_deleted_a_project(
         await store.ensure_project(project)
         return await store.list_projects(name=project, limit=1)
 
-    assert [name for name, _ in run(steps())] == [project]
+    assert [name for name, *_ in run(steps())] == [project]
