@@ -28,7 +28,7 @@ DROPPED = re.compile(
     r"|hidden_params$|metadata\.requester|thread\.|busy_ns|idle_ns|auth\.|target$|level$"
 )
 LOCAL = re.compile(r"127\.0\.0\.1:\d+")
-PATHS = re.compile(r"/(?:tmp|work)/[\w./\-]+")
+PATHS = re.compile(r"/(?:tmp|home|root)/[\w./\-]+")
 LONGEST, CUT, MOST_TOOLS = 1500, 120, 1
 TOOL_LISTS = ("tools", "definitions", "functions", "functionDeclarations")
 
