@@ -100,6 +100,8 @@ def reduced(item: dict[str, Any]) -> dict[str, Any]:
         made["attributes"] = attributes(made["attributes"])
     if "events" in made:
         made["events"] = [reduced(event) for event in made["events"]]
+    if "traceState" in made:
+        made["traceState"] = plain(made["traceState"])
     if "stringValue" in made.get("body", {}):
         made["body"] = {"stringValue": shortened(plain(made["body"]["stringValue"]))}
     return made
