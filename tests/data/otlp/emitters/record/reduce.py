@@ -28,7 +28,7 @@ DROPPED = re.compile(
     r"|hidden_params$|metadata\.requester|thread\.|busy_ns|idle_ns|auth\.|target$|level$"
 )
 LOCAL = re.compile(r"127\.0\.0\.1:\d+")
-PATHS = re.compile(r"/(?:tmp|work)/[\w./\-]+")
+PATHS = re.compile(r"/(?:tmp|home|root)/[\w./\-]+")
 LONGEST, CUT, MOST_TOOLS = 1500, 120, 1
 TOOL_LISTS = ("tools", "definitions", "functions", "functionDeclarations")
 
@@ -100,6 +100,8 @@ def reduced(item: dict[str, Any]) -> dict[str, Any]:
         made["attributes"] = attributes(made["attributes"])
     if "events" in made:
         made["events"] = [reduced(event) for event in made["events"]]
+    if "traceState" in made:
+        made["traceState"] = plain(made["traceState"])
     if "stringValue" in made.get("body", {}):
         made["body"] = {"stringValue": shortened(plain(made["body"]["stringValue"]))}
     return made
