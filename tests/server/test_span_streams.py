@@ -156,15 +156,29 @@ def test_requests_are_recorded_over_connect(caller: Caller) -> None:
 def test_streams_have_a_limit_of_their_own(caller: Caller) -> None:
     request = pb.TailSpansRequest()
     with ExitStack() as stack:
-        opened = [
-            stack.enter_context(stream(caller.rpc, TAIL, request, key=caller.key)) for _ in range(8)
-        ]
-        for responses in opened:
-            next(responses)
-        refused = stack.enter_context(stream(caller.rpc, TAIL, request, key=caller.key))
-        with pytest.raises(CallError) as error:
-            next(refused)
-        assert (error.value.code, error.value.reason) == ("RESOURCE_EXHAUSTED", "QUEUE_FULL")
+
+        def tail(key: str) -> Any:
+            return stack.enter_context(stream(caller.rpc, TAIL, request, key=key))
+
+        others = [caller.server.key("p", "review") for _ in range(2)]
+        opened = []
+
+        def open_four(key: str) -> None:
+            mine = [tail(key) for _ in range(4)]
+            for responses in mine:
+                next(responses)
+            opened.extend(mine)
+
+        def limit(key: str) -> str:
+            with pytest.raises(CallError) as error:
+                next(tail(key))
+            assert (error.value.code, error.value.reason) == ("RESOURCE_EXHAUSTED", "QUEUE_FULL")
+            return error.value.message
+
+        open_four(caller.key)  # a key has half of the places
+        assert "streams of this key" in limit(caller.key)
+        open_four(others[0])
+        assert "too many streams in progress" in limit(others[1])
         caller.write("meanwhile")
         for responses in opened:
             assert [span.span_id for span in next(responses).spans] == ["meanwhile"]

@@ -106,7 +106,9 @@ class EventServiceStub:
     events to other pages.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names an invalid filter
-    (`filters[1].operator`), a negative `limit` or `page`, or an invalid `dateRange.relative`.
+    (`filters[1].operator`), a negative `limit` or `page`, or an invalid `dateRange.relative`. It
+    names `limit`, with `limit_page_bytes` in the metadata, if a page of several events has more than
+    32 MiB: ask for fewer.
     """
     SearchEvents: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.SearchEventsRequest, _event_service_pb2.SearchEventsResponse]
     """Behaves like ExportEvents, with smaller pages and without projections."""
@@ -214,7 +216,9 @@ class EventServiceAsyncStub(EventServiceStub):
     events to other pages.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names an invalid filter
-    (`filters[1].operator`), a negative `limit` or `page`, or an invalid `dateRange.relative`.
+    (`filters[1].operator`), a negative `limit` or `page`, or an invalid `dateRange.relative`. It
+    names `limit`, with `limit_page_bytes` in the metadata, if a page of several events has more than
+    32 MiB: ask for fewer.
     """
     SearchEvents: _aio.UnaryUnaryMultiCallable[_event_service_pb2.SearchEventsRequest, _event_service_pb2.SearchEventsResponse]  # type: ignore[assignment]
     """Behaves like ExportEvents, with smaller pages and without projections."""
@@ -367,7 +371,9 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         events to other pages.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names an invalid filter
-        (`filters[1].operator`), a negative `limit` or `page`, or an invalid `dateRange.relative`.
+        (`filters[1].operator`), a negative `limit` or `page`, or an invalid `dateRange.relative`. It
+        names `limit`, with `limit_page_bytes` in the metadata, if a page of several events has more than
+        32 MiB: ask for fewer.
         """
 
     @_abc_1.abstractmethod
