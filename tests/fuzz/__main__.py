@@ -2,14 +2,15 @@
 
 Where atheris is installed, it follows the branches that input takes, and keeps what took new ones
 in build/fuzz for the next run; elsewhere input is changed at random. tests/data/fuzz has a
-directory for each target, with input that takes many branches, and every input that once failed.
-What fails is written there, and ends the turn of its target; `tests/fuzz/test_fuzz.py` tries all of
-it, and some new input, in each run.
+file for each target with input that takes many branches (`--keep` makes it), and a directory with
+every input that once failed. What fails is written there, and ends the turn of its target;
+`tests/fuzz/test_fuzz.py` tries all of it, and some new input, in each run.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import hashlib
 import importlib.util
 import random
@@ -30,10 +31,30 @@ _LONGEST: Final = 1 << 16
 # What one input may take, of time and in memory with the program.
 _LONGEST_SECONDS: Final = 20
 _MOST_MB: Final = 1024
+_MOST_KEPT: Final = 100
 
 
 def corpus(name: str) -> list[bytes]:
-    return [path.read_bytes() for path in sorted((CORPUS / name).glob("*"))]
+    kept = _kept(name)
+    lines = kept.read_text().split() if kept.exists() else []
+    failed = [path.read_bytes() for path in sorted((CORPUS / name).glob("*"))]
+    return [*failed, *map(base64.b64decode, lines)]
+
+
+def keep(name: str) -> int:
+    """Keep in tests/data/fuzz the shortest input of build/fuzz, all of which took new branches when
+    it was found; how many inputs.
+    """
+    found = {path.read_bytes() for path in (BUILD / name).iterdir()}
+    shortest = sorted(found, key=lambda data: (len(data), data))[:_MOST_KEPT]
+    lines = [base64.b64encode(data).decode() for data in shortest if data]
+    _kept(name).write_text("".join(f"{line}\n" for line in lines))
+    return len(lines)
+
+
+def _kept(name: str) -> Path:
+    """The file of a target, an input a line in base64."""
+    return CORPUS / f"{name}.base64"
 
 
 def changed(data: bytes, others: list[bytes], changes: random.Random) -> bytes:
@@ -122,8 +143,13 @@ def main() -> int:
     options.add_argument("--minutes", type=float, default=1.0, help="for all targets together")
     options.add_argument("--seed", type=int, default=time.time_ns(), help="of changes at random")
     options.add_argument("--target", choices=TARGETS, help="only this one")
+    options.add_argument("--keep", action="store_true", help="keep what build/fuzz has instead")
     given = options.parse_args()
     names = [given.target] if given.target else list(TARGETS)
+    if given.keep:
+        for name in names:
+            print(f"{name:16} {keep(name):6} inputs", flush=True)
+        return 0
     seconds = 60 * given.minutes / len(names)
     has_atheris = importlib.util.find_spec("atheris") is not None
     changes = random.Random(given.seed)
