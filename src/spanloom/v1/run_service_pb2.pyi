@@ -658,12 +658,12 @@ class CompareRunsResponse(_message.Message):
         DIFFERENCE_FIELD_NUMBER: _builtins.int
         PERCENTAGE_CHANGE_FIELD_NUMBER: _builtins.int
         FOUND_COUNT_FIELD_NUMBER: _builtins.int
-        IMPROVED_COUNT_FIELD_NUMBER: _builtins.int
-        DEGRADED_COUNT_FIELD_NUMBER: _builtins.int
-        SAME_COUNT_FIELD_NUMBER: _builtins.int
-        IMPROVED_DATAPOINTS_FIELD_NUMBER: _builtins.int
-        DEGRADED_DATAPOINTS_FIELD_NUMBER: _builtins.int
-        SAME_DATAPOINTS_FIELD_NUMBER: _builtins.int
+        IMPROVED_TOTAL_FIELD_NUMBER: _builtins.int
+        DEGRADED_TOTAL_FIELD_NUMBER: _builtins.int
+        SAME_TOTAL_FIELD_NUMBER: _builtins.int
+        IMPROVED_FIELD_NUMBER: _builtins.int
+        DEGRADED_FIELD_NUMBER: _builtins.int
+        SAME_FIELD_NUMBER: _builtins.int
         OLD_VALUES_FIELD_NUMBER: _builtins.int
         NEW_VALUES_FIELD_NUMBER: _builtins.int
         metric_name: _builtins.str
@@ -684,22 +684,22 @@ class CompareRunsResponse(_message.Message):
         """The difference in percent of the older value. Unset without both, or if the older one is 0."""
         found_count: _builtins.int
         """The number of datapoints that both runs have a value of."""
-        improved_count: _builtins.int
+        improved_total: _builtins.int
         """The number of those whose value is higher in the newer run."""
-        degraded_count: _builtins.int
+        degraded_total: _builtins.int
         """The number of those whose value is lower in the newer run."""
-        same_count: _builtins.int
+        same_total: _builtins.int
         """The number of those whose value is the same."""
         @_builtins.property
-        def improved_datapoints(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        def improved(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
             """The datapoints whose value is higher in the newer run."""
 
         @_builtins.property
-        def degraded_datapoints(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        def degraded(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
             """The datapoints whose value is lower in the newer run."""
 
         @_builtins.property
-        def same_datapoints(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        def same(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
             """The datapoints whose value is the same."""
 
         @_builtins.property
@@ -722,18 +722,18 @@ class CompareRunsResponse(_message.Message):
             difference: _builtins.float | None = ...,
             percentage_change: _builtins.float | None = ...,
             found_count: _builtins.int = ...,
-            improved_count: _builtins.int = ...,
-            degraded_count: _builtins.int = ...,
-            same_count: _builtins.int = ...,
-            improved_datapoints: _abc.Iterable[_builtins.str] | None = ...,
-            degraded_datapoints: _abc.Iterable[_builtins.str] | None = ...,
-            same_datapoints: _abc.Iterable[_builtins.str] | None = ...,
+            improved_total: _builtins.int = ...,
+            degraded_total: _builtins.int = ...,
+            same_total: _builtins.int = ...,
+            improved: _abc.Iterable[_builtins.str] | None = ...,
+            degraded: _abc.Iterable[_builtins.str] | None = ...,
+            same: _abc.Iterable[_builtins.str] | None = ...,
             old_values: _abc.Iterable[_builtins.float] | None = ...,
             new_values: _abc.Iterable[_builtins.float] | None = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["_difference", b"_difference", "_new_aggregate", b"_new_aggregate", "_old_aggregate", b"_old_aggregate", "_percentage_change", b"_percentage_change", "difference", b"difference", "new_aggregate", b"new_aggregate", "old_aggregate", b"old_aggregate", "percentage_change", b"percentage_change"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["_difference", b"_difference", "_new_aggregate", b"_new_aggregate", "_old_aggregate", b"_old_aggregate", "_percentage_change", b"_percentage_change", "degraded_count", b"degraded_count", "degraded_datapoints", b"degraded_datapoints", "difference", b"difference", "event_name", b"event_name", "event_type", b"event_type", "found_count", b"found_count", "improved_count", b"improved_count", "improved_datapoints", b"improved_datapoints", "metric_name", b"metric_name", "metric_type", b"metric_type", "new_aggregate", b"new_aggregate", "new_values", b"new_values", "old_aggregate", b"old_aggregate", "old_values", b"old_values", "percentage_change", b"percentage_change", "same_count", b"same_count", "same_datapoints", b"same_datapoints"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_difference", b"_difference", "_new_aggregate", b"_new_aggregate", "_old_aggregate", b"_old_aggregate", "_percentage_change", b"_percentage_change", "degraded", b"degraded", "degraded_total", b"degraded_total", "difference", b"difference", "event_name", b"event_name", "event_type", b"event_type", "found_count", b"found_count", "improved", b"improved", "improved_total", b"improved_total", "metric_name", b"metric_name", "metric_type", b"metric_type", "new_aggregate", b"new_aggregate", "new_values", b"new_values", "old_aggregate", b"old_aggregate", "old_values", b"old_values", "percentage_change", b"percentage_change", "same", b"same", "same_total", b"same_total"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         _WhichOneofReturnType__difference: _TypeAlias = _typing.Literal["difference"]  # noqa: Y015
         _WhichOneofArgType__difference: _TypeAlias = _typing.Literal["_difference", b"_difference"]  # noqa: Y015

@@ -182,11 +182,10 @@ def _compare(
         if example in before:
             change = value - before[example]
             kind = "improved" if change > 0 else "degraded" if change < 0 else "same"
-            getattr(metric, f"{kind}_datapoints").append(example)
-    metric.improved_count = len(metric.improved_datapoints)
-    metric.degraded_count = len(metric.degraded_datapoints)
-    metric.same_count = len(metric.same_datapoints)
-    metric.found_count = metric.improved_count + metric.degraded_count + metric.same_count
+            getattr(metric, kind).append(example)
+    counts = [len(getattr(metric, kind)) for kind in ("improved", "degraded", "same")]
+    metric.improved_total, metric.degraded_total, metric.same_total = counts
+    metric.found_count = sum(counts)
 
 
 def _by_metric(values: Iterable[Value]) -> list[tuple[tuple[str, str, str], list[Value]]]:
