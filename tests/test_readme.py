@@ -19,6 +19,7 @@ import pytest
 from spanloom import config
 from spanloom.commands.serve import serve
 from tests.servers import LiveServer
+from tools import contract
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -168,6 +169,7 @@ def test_every_node_block_runs(reader: Reader, block: Block) -> None:
     app = reader.home / "app"
     app.mkdir()
     (app / "proto").symlink_to(ROOT / "proto")
+    contract.googleapis(app)
     (app / "package.json").write_text("{}")
     install = ["npm", "install", "--silent", "--no-audit", "--no-fund", *NODE_PACKAGES]
     subprocess.run(install, cwd=app, check=True, capture_output=True, timeout=170)

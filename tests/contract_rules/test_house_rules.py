@@ -153,10 +153,6 @@ def _text(comment: str) -> str:
     return " ".join(comment.split())
 
 
-def _behaviors(field: Field) -> list[FieldBehavior.ValueType]:
-    return list(field.options.Extensions[field_behavior])
-
-
 def _short(full_name: str) -> str:
     return full_name.removeprefix(f".{PACKAGE}.")
 
@@ -176,7 +172,7 @@ def test_the_native_services_are_there(contract: Contract) -> None:
 def test_every_field_of_a_request_says_whether_it_is_required(contract: Contract) -> None:
     requests = (method.proto.input_type for method in contract.native)
     for name, field in contract.reachable(*requests):
-        behaviors = _behaviors(field)
+        behaviors = field.options.Extensions[field_behavior]
         assert len(BEHAVIORS.intersection(behaviors)) == 1, f"{name}.{field.name}"
         assert not (FieldBehavior.REQUIRED in behaviors and field.proto3_optional)
 
@@ -191,7 +187,7 @@ def test_every_new_field_of_a_request_says_whether_it_is_required(contract: Cont
     ]
     assert "CreateLogRequest.request_id" in {path for path, _ in new}
     for path, field in new:
-        assert len(BEHAVIORS.intersection(_behaviors(field))) == 1, path
+        assert len(BEHAVIORS.intersection(field.options.Extensions[field_behavior])) == 1, path
         assert not re.search(r"\bRequired\.|Optional\.", contract.comments[path]), path
 
 
@@ -371,6 +367,13 @@ def test_skipped_numbers_are_reserved(contract: Contract) -> None:
         assert numbers | reserved == set(range(max(numbers) + 1)) | reserved, name
 
 
+def test_java_has_a_name_of_its_own_for_each_field(contract: Contract) -> None:
+    for name, message in contract.messages.items():  # docs/adr/0067
+        fields = {field.name for field in message.field}
+        lists = {f"{f.name}_count" for f in message.field if f.label == Field.LABEL_REPEATED}
+        assert not lists & fields, name
+
+
 def test_comments_name_reasons_that_exist(contract: Contract) -> None:
     known = set(error_reason_pb2.ErrorReason.keys())
     for method in contract.methods:
@@ -387,7 +390,6 @@ def test_comments_have_at_most_100_columns() -> None:
     comments = re.findall(
         r"^ *//.*", "\n".join(f.read_text() for f in PROTO.rglob("*.proto")), re.M
     )
-    assert comments
     assert [comment for comment in comments if len(comment) > 100] == []
 
 

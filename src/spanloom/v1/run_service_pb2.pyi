@@ -761,9 +761,9 @@ class CompareRunsResponse(_message.Message):
         DIFFERENCE_FIELD_NUMBER: _builtins.int
         PERCENTAGE_CHANGE_FIELD_NUMBER: _builtins.int
         FOUND_COUNT_FIELD_NUMBER: _builtins.int
-        IMPROVED_COUNT_FIELD_NUMBER: _builtins.int
-        DEGRADED_COUNT_FIELD_NUMBER: _builtins.int
-        SAME_COUNT_FIELD_NUMBER: _builtins.int
+        IMPROVED_TOTAL_FIELD_NUMBER: _builtins.int
+        DEGRADED_TOTAL_FIELD_NUMBER: _builtins.int
+        SAME_TOTAL_FIELD_NUMBER: _builtins.int
         IMPROVED_FIELD_NUMBER: _builtins.int
         DEGRADED_FIELD_NUMBER: _builtins.int
         SAME_FIELD_NUMBER: _builtins.int
@@ -787,11 +787,11 @@ class CompareRunsResponse(_message.Message):
         """The difference in percent of the older value. Unset without both, or if the older one is 0."""
         found_count: _builtins.int
         """The number of datapoints that both runs have a value of."""
-        improved_count: _builtins.int
+        improved_total: _builtins.int
         """The number of those whose value is higher in the newer run."""
-        degraded_count: _builtins.int
+        degraded_total: _builtins.int
         """The number of those whose value is lower in the newer run."""
-        same_count: _builtins.int
+        same_total: _builtins.int
         """The number of those whose value is the same."""
         @_builtins.property
         def improved(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -825,9 +825,9 @@ class CompareRunsResponse(_message.Message):
             difference: _builtins.float | None = ...,
             percentage_change: _builtins.float | None = ...,
             found_count: _builtins.int = ...,
-            improved_count: _builtins.int = ...,
-            degraded_count: _builtins.int = ...,
-            same_count: _builtins.int = ...,
+            improved_total: _builtins.int = ...,
+            degraded_total: _builtins.int = ...,
+            same_total: _builtins.int = ...,
             improved: _abc.Iterable[_builtins.str] | None = ...,
             degraded: _abc.Iterable[_builtins.str] | None = ...,
             same: _abc.Iterable[_builtins.str] | None = ...,
@@ -836,7 +836,7 @@ class CompareRunsResponse(_message.Message):
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["_difference", b"_difference", "_new_aggregate", b"_new_aggregate", "_old_aggregate", b"_old_aggregate", "_percentage_change", b"_percentage_change", "difference", b"difference", "new_aggregate", b"new_aggregate", "old_aggregate", b"old_aggregate", "percentage_change", b"percentage_change"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["_difference", b"_difference", "_new_aggregate", b"_new_aggregate", "_old_aggregate", b"_old_aggregate", "_percentage_change", b"_percentage_change", "degraded", b"degraded", "degraded_count", b"degraded_count", "difference", b"difference", "event_name", b"event_name", "event_type", b"event_type", "found_count", b"found_count", "improved", b"improved", "improved_count", b"improved_count", "metric_name", b"metric_name", "metric_type", b"metric_type", "new_aggregate", b"new_aggregate", "new_values", b"new_values", "old_aggregate", b"old_aggregate", "old_values", b"old_values", "percentage_change", b"percentage_change", "same", b"same", "same_count", b"same_count"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_difference", b"_difference", "_new_aggregate", b"_new_aggregate", "_old_aggregate", b"_old_aggregate", "_percentage_change", b"_percentage_change", "degraded", b"degraded", "degraded_total", b"degraded_total", "difference", b"difference", "event_name", b"event_name", "event_type", b"event_type", "found_count", b"found_count", "improved", b"improved", "improved_total", b"improved_total", "metric_name", b"metric_name", "metric_type", b"metric_type", "new_aggregate", b"new_aggregate", "new_values", b"new_values", "old_aggregate", b"old_aggregate", "old_values", b"old_values", "percentage_change", b"percentage_change", "same", b"same", "same_total", b"same_total"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         _WhichOneofReturnType__difference: _TypeAlias = _typing.Literal["difference"]  # noqa: Y015
         _WhichOneofArgType__difference: _TypeAlias = _typing.Literal["_difference", b"_difference"]  # noqa: Y015

@@ -216,7 +216,7 @@ def _compare(
             kind = "improved" if change > 0 else "degraded" if change < 0 else "same"
             getattr(metric, kind).append(example)
     counts = [len(getattr(metric, kind)) for kind in ("improved", "degraded", "same")]
-    metric.improved_count, metric.degraded_count, metric.same_count = counts
+    metric.improved_total, metric.degraded_total, metric.same_total = counts
     metric.found_count = sum(counts)
 
 
