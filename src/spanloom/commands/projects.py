@@ -39,9 +39,7 @@ class Days(click.ParamType[Any]):
 @output_options
 @connection_options
 @click.pass_context
-def projects(
-    context: click.Context, output: Output, project: str | None, **where: str | None
-) -> None:
+def projects(context: click.Context, /, output: Output, project: str | None, **where: Any) -> None:
     """List the projects that the key may read; or set or delete one."""
     if context.invoked_subcommand is None:
         with connected(project=project, **where) as client:
@@ -57,9 +55,7 @@ def projects(
     help="For how many days traces are kept: DAYS, forever, or default (the server's setting).",
 )
 @connection_options
-def set_project(
-    name: str, retention: tuple[int | None], project: str | None, **where: str | None
-) -> None:
+def set_project(name: str, retention: tuple[int | None], project: str | None, **where: Any) -> None:
     """Set for how long the project NAME keeps its traces.
 
     A trace is deleted as a whole, within an hour after its newest span is older than this.
@@ -80,7 +76,7 @@ def set_project(
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @connection_options
-def delete_project(name: str, yes: bool, project: str | None, **where: str | None) -> None:
+def delete_project(name: str, yes: bool, project: str | None, **where: Any) -> None:
     """Delete the project NAME for ever, with all that is in it and its keys."""
     from spanloom.v1.project_service_pb2 import DeleteProjectRequest
     from spanloom.v1.project_service_pb2_grpc import ProjectServiceStub
