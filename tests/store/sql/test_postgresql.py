@@ -78,7 +78,7 @@ def test_a_write_in_doubt_is_not_acknowledged(
 
             def cut(transaction: Transaction) -> None:
                 tries.append(transaction)
-                transaction.write({tables.projects: [["p", 1]]})
+                transaction.write({tables.projects: [["p", 1, None]]})
                 transaction.flush()
                 disconnect(server, server_url)  # so that nothing answers to COMMIT
 

@@ -63,6 +63,8 @@ class Recorder:
     async def record(self, spans: Sequence[Span]) -> None:
         """Store spans atomically."""
         certain, possible = traces_requesting_evaluation(spans)
+        # Each time: the project may have been deleted since the stream began.
+        await self.store.ensure_project(self.project)
         await self.store.record_spans(
             self.project,
             spans,
