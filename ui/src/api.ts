@@ -1,6 +1,6 @@
 /** Calls of the API under /ui/api/, in canonical protobuf JSON. */
 import { effect, signal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import type { GetCallerResponseJson } from "#api/query_service_pb";
 import { parameters } from "./model/filters";
 import { go, place, ROOT, to } from "./place";
@@ -135,7 +135,8 @@ export function useLoad<T>(key: string | null, load: (signal: AbortSignal) => Pr
   const state = useRef(signal<{ key: string | null; data: T | null; error: ApiError | null;
     loading: boolean; turn: number }>({ key, data: null, error: null, loading: true, turn: 0 }));
   const { turn } = state.current.value;
-  useEffect(() => {
+  // Before the paint, so that the request is not behind it.
+  useLayoutEffect(() => {
     if (key === null) return;
     const abort = new AbortController();
     const before = state.current.peek();

@@ -1,6 +1,6 @@
 /** The frame of all pages: navigation, project, and the page that the address names. */
 import type { ComponentType } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 import type { ListProjectsResponseJson } from "#api/query_service_pb";
 import { call, caller, project } from "./api";
 import { useKeys } from "./keys";
@@ -53,7 +53,8 @@ export function Frame() {
   const [help, setHelp] = useState(false);
   const Known = loaded.get(name);
 
-  useEffect(() => {
+  // Before the paint, so that the request is not behind it.
+  useLayoutEffect(() => {
     const load = LATER[name];
     if (Known || !load) return;
     load().then((page) => {

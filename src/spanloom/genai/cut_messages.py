@@ -19,9 +19,10 @@ _SPOKEN: Final = frozenset({"content", "parts", "tool_calls"})
 
 def cut_messages(value: str, role: str) -> Json:
     """Messages as JSON of which the end is missing; None for any other text."""
-    if not any(key in value for key in _KEYS):
-        return None
+    # The beginning first: the keys are searched for in all of a text, which may have megabytes.
     if value.lstrip()[:1] not in ("[", "{"):
+        return None
+    if not any(key in value for key in _KEYS):
         return None
     cut = cut_json(value)
     if isinstance(cut, list) and cut:

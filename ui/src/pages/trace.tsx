@@ -1,5 +1,5 @@
 /** One trace: chat, waterfall and span, side by side and linked. */
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { GetTraceOutlineResponseJson, GetTraceSummaryResponseJson } from "#api/query_service_pb";
 import { ApiError, call, lines, path, project, useLoad, usePoll } from "../api";
 import { useKeys } from "../keys";
@@ -247,7 +247,7 @@ function useOutline(key: string, traceId: string) {
   const [state, setState] = useState<{ key: string; shape: Shape | null; complete: boolean;
     failure: ApiError | null }>({ key: "", shape: null, complete: false, failure: null });
   const [turn, setTurn] = useState(0);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const abort = new AbortController();
     setState({ key, shape: null, complete: false, failure: null });
     void (async () => {

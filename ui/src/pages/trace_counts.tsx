@@ -22,11 +22,13 @@ const FACETS: [TraceFacetJson, string, string][] = [
 ];
 const BUCKETS = 60;
 
-export function Counts({ query, filter }: { query: URLSearchParams; filter: TraceFilterJson }) {
+export function Counts(
+  { query, filter, wait }: { query: URLSearchParams; filter: TraceFilterJson; wait: boolean },
+) {
   const [limit, setLimit] = useState("0.2s");
   const hasRange = filter.startTimeFrom !== undefined;
   const key = `${project()} ${JSON.stringify({ ...filter, startTimeFrom: undefined })} ${query.get("last")} ${limit}`;
-  const counts = useLoad(key, (signal) => call<CountTracesResponseJson>(
+  const counts = useLoad(wait ? null : key, (signal) => call<CountTracesResponseJson>(
     "/v1/traceSummaries:count", {
       filter: hasRange
         ? { ...filter, startTimeBefore: filter.startTimeBefore ?? new Date().toISOString() } : filter,

@@ -1,7 +1,7 @@
 /** The list of traces: filters, counts over time and by value, and rows that appear by themselves. */
 import { signal } from "@preact/signals";
 import type { ComponentType } from "preact";
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { TraceFilterJson, TraceOrderJson, TraceSummaryJson } from "#api/query_pb";
 import type {
   GetTraceSummaryResponseJson, ListTraceSummariesResponseJson, PollTraceChangesResponseJson,
@@ -79,7 +79,7 @@ export function Traces() {
     }
     if (generation.current === mine) setLoading(false);
   };
-  useEffect(() => {
+  useLayoutEffect(() => {
     const mine = ++generation.current;
     setRows([]);
     setToken(null);
@@ -127,7 +127,10 @@ export function Traces() {
   const columns = shownColumns(query);
   const layout = layoutOf(columns);
 
-  const counts = <Counts key={project()} query={query} filter={filter} />;
+  // After the rows: counting takes longer, and a reader waits for the rows.
+  const counts = (
+    <Counts key={project()} query={query} filter={filter} wait={loading && !rows.length} />
+  );
   const href = (row: TraceSummaryJson) => to(["p", project(), "traces", row.traceId ?? ""]);
   const copyThis = () => void copyLink(query, filter, columnsText(columns));
   useKeys({
