@@ -49,7 +49,7 @@ class SpanService:
     async def write_spans(
         self, request: pb.WriteSpansRequest, call: CallContext
     ) -> pb.WriteSpansResponse:
-        recorder = self._recorder(call)
+        recorder = await self._recorder(call)
         size = request.ByteSize()
         spans = await read_request(request.spans, type(request), size, call.received_ns)
         await recorder.record(spans)
@@ -58,7 +58,7 @@ class SpanService:
     async def import_spans(
         self, requests: AsyncIterator[pb.ImportSpansRequest | SpanloomError], call: CallContext
     ) -> pb.ImportSpansResponse:
-        imported = Import(self._recorder(call))
+        imported = Import(await self._recorder(call))
         await imported.read(requests)
         return imported.response
 
@@ -67,7 +67,7 @@ class SpanService:
     async def record_spans(
         self, requests: AsyncIterator[pb.RecordSpansRequest], call: CallContext
     ) -> AsyncIterator[pb.RecordSpansResponse]:
-        recorder = self._recorder(call)
+        recorder = await self._recorder(call)
         async with aclosing(record(recorder, requests, call.is_draining)) as responses:
             async for response in responses:
                 yield response
@@ -216,11 +216,8 @@ class SpanService:
 
     async def _recorder(self, call: CallContext) -> Recorder:
         project = call.project()
-        await self._store.ensure_project(project)
         await self._prices.use(project)
         return Recorder(self._store, project, call.only_ingests)
-    def _recorder(self, call: CallContext) -> Recorder:
-        return Recorder(self._store, call.project(), call.only_ingests)
 
     async def _span(
         self, request: pb.GetSpanRequest | pb.ReadSpanTextRequest, call: CallContext
