@@ -79,6 +79,7 @@ def run(
     most_kills: float = float("inf"),
     between_kills: tuple[float, float] = BETWEEN_KILLS,
     round_seconds: float = ROUND_SECONDS,
+    clients: int = CLIENTS,
     skew: float = SKEW,
     progress: Callable[[str], None] = lambda line: None,
 ) -> Report:
@@ -98,7 +99,7 @@ def run(
         end = time.monotonic() + seconds
         create_evaluator(servers.all[0], key)
         for number in itertools.count(1):
-            one = Round(servers, key, f"{seed}-{number}", names, report)
+            one = Round(servers, key, f"{seed}-{number}", names, report, Load(clients))
             kills = kills_at_random(random.Random(f"{seed}-{number}-kills"), kinds, between_kills)
             one.work(min(round_seconds, end - time.monotonic()), kills)
             servers.kill("all")
@@ -108,7 +109,8 @@ def run(
             one.check()
             progress(
                 f"round {number}: {report.operations} operations, {servers.kills.total()} kills, "
-                f"{report.violations.total()} violations, {len(report.faults)} faults"
+                f"{report.violations.total()} violations, {len(report.faults)} faults, "
+                f"{report.undecided} undecided"
             )
             # A long run may be interrupted before its report.
             for example in report.examples[shown:]:

@@ -18,6 +18,6 @@ def test_every_read_is_explained_by_the_writes(database: str, tmp_path: Path) ->
     assert found.is_clean, str(found)
     assert found.kills["worker"] >= 1
     assert found.kills["all"] >= 2
-    # A loaded machine does a fifth of what a quiet one does.
-    assert found.reads >= 50
-    assert found.operations - found.reads >= 50
+    # A loaded machine does a tenth of what a quiet one does.
+    assert found.reads >= 10
+    assert found.operations - found.reads >= 10

@@ -162,5 +162,6 @@ def _processes(server: Server) -> tuple[Process, ...]:
                 age = time.time() - process.create_time()
                 rss = process.memory_info().rss
                 threads = process.num_threads()
-                found.append(Process(process.pid, age, rss, process.num_fds(), threads))
+                if rss:  # else it has ended, and nobody has asked yet how
+                    found.append(Process(process.pid, age, rss, process.num_fds(), threads))
     return tuple(found)
