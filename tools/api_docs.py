@@ -31,7 +31,14 @@ from spanloom.v1 import access_pb2
 PACKAGE = "spanloom.v1"
 WIDTH = 100
 # Spanloom's own API. The other services have the shapes of other products.
-NATIVE = ("SpanService", "ChatService", "QueryService", "ReviewService", "KeyService", "ProjectService")
+NATIVE = (
+    "SpanService",
+    "ChatService",
+    "QueryService",
+    "ReviewService",
+    "KeyService",
+    "ProjectService",
+)
 INTRODUCTION = f"""\
 # API reference
 
