@@ -34,6 +34,12 @@ WIDTH = 100
 NATIVE = (
     *("SpanService", "ChatService", "QueryService", "ReviewService", "KeyService"),
     *("AttachmentService", "PriceService", "ProjectService"),
+    "SpanService",
+    "ChatService",
+    "QueryService",
+    "ReviewService",
+    "KeyService",
+    "ProjectService",
 )
 INTRODUCTION = f"""\
 # API reference
