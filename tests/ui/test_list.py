@@ -142,3 +142,27 @@ def test_the_list_is_downloaded_in_each_format(open_page: Open) -> None:
         assert row["start_time"].isoformat()[:23] == one["startTime"][:23]
         assert row["input_tokens"] == int(one["figures"]["inputTokens"])
         assert json.loads(row["models"]) == one["models"]
+
+
+def test_the_rows_stay_where_they_are_when_the_counts_arrive(open_page: Open) -> None:
+    page = open_page("settings")
+    held: list[Any] = []
+    may_go = False
+
+    def hold(route: Any) -> None:
+        if may_go:
+            route.continue_()
+        else:
+            held.append(route)
+
+    page.route("**/v1/traceSummaries:count*", hold)
+    page.goto(page.url.replace("settings", "p/demo/traces"))
+    row = page.get_by_role("grid", name="Traces").get_by_role("row").nth(1)
+    expect(row).to_be_visible()
+    before = row.bounding_box()
+    expect(page.locator(".facet")).to_have_count(0)
+    may_go = True
+    for route in held:
+        route.continue_()
+    expect(page.locator(".facet").first).to_be_visible()
+    assert row.bounding_box() == before

@@ -122,3 +122,15 @@ def test_the_map_shows_a_span_where_it_ran(open_page: Open, timed: str) -> None:
     rows, is_lower = page.locator(".map canvas").evaluate(drawn)
     assert rows >= len(SPANS)
     assert is_lower
+
+
+def test_a_trace_without_models_and_agents_shows_only_its_facts(
+    open_page: Open, timed: str
+) -> None:
+    """Each fact is an element: an empty list was a zero between them."""
+    page = open_page(timed)
+    facts = page.locator(".facts-list")
+    expect(facts).to_contain_text("tokens")
+    between = """list => [...list.childNodes]
+      .filter(node => node.nodeType === Node.TEXT_NODE).map(node => node.data).join("")"""
+    assert facts.evaluate(between) == ""
