@@ -34,12 +34,6 @@ WIDTH = 100
 NATIVE = (
     *("SpanService", "ChatService", "QueryService", "ReviewService", "KeyService"),
     *("AttachmentService", "PriceService", "ProjectService"),
-    "SpanService",
-    "ChatService",
-    "QueryService",
-    "ReviewService",
-    "KeyService",
-    "ProjectService",
 )
 INTRODUCTION = f"""\
 # API reference
@@ -47,9 +41,10 @@ INTRODUCTION = f"""\
 This page is generated from the comments of the [proto files](../proto/spanloom/v1) by
 `make generate`; do not edit it. [Stability](stability.md) states what may change.
 
-{", ".join(NATIVE[:-1])} and {NATIVE[-1]} are Spanloom's own
-API. The other services have the shapes of other products, for programs that were written for these.
-In JSON, names of fields are in lowerCamelCase (`traceId`), unless stated otherwise."""
+{textwrap.fill(f"{', '.join(NATIVE[:-1])} and {NATIVE[-1]} are Spanloom's own API.", WIDTH)}
+
+The other services have the shapes of other products, for programs that were written for these. In
+JSON, names of fields are in lowerCamelCase (`traceId`), unless stated otherwise."""
 
 T = TypeVar("T")
 Path_ = tuple[int, ...]  # where an element is in its file, as in SourceCodeInfo

@@ -331,7 +331,7 @@ def requests(first: str, experiment_id: str = "", text: str = "") -> dict[str, d
         "KeyService/ListKeys": {},
         "PriceService/WritePrice": {"price": {"priceId": "p", "model": text}},
         "PriceService/ListPrices": {},
-        "PriceService/DeletePrice": {"priceId": "p", "allowMissing": True},
+        "PriceService/DeletePrice": {"priceId": "p"},
         REVOKE_KEY: {"keyId": "00"},
         "ProjectService/UpdateRetention": {"retentionDays": 0},
         DELETE_USER_DATA: {"userId": "u"},

@@ -94,6 +94,7 @@ class CatalogService:
     ) -> pb.UpdateConfigurationResponse:
         if not request.id:
             raise invalid_field("id", "is required")
+        _given(request, "configuration")
         await self._update(CONFIGURATION, request.id, request.configuration, call)
         return pb.UpdateConfigurationResponse(
             acknowledged=True,
@@ -130,6 +131,7 @@ class CatalogService:
     async def update_metric(
         self, request: pb.UpdateMetricRequest, call: CallContext
     ) -> pb.UpdateMetricResponse:
+        _given(request, "metric")
         await self._update(METRIC, request.metric_id, request.metric, call)
         return pb.UpdateMetricResponse(updated=True)
 
@@ -165,6 +167,8 @@ class CatalogService:
         self, request: pb.DeployMetricVersionRequest, call: CallContext
     ) -> pb.DeployMetricVersionResponse:
         name = request.version_name
+        if not name:
+            raise invalid_field("version_name", "is required")
 
         def change(stored: Mapping[str, Json]) -> Json | SpanloomError:
             return deployed(stored, name) or not_found("entry", name[:64])
@@ -201,6 +205,7 @@ class CatalogService:
     ) -> pb.UpdateChartResponse:
         if not request.chart_id:
             raise invalid_field("chart_id", "is required")
+        _given(request, "chart")
         record = await self._update(CHART, request.chart_id, request.chart, call)
         project = call.project(project_of(struct_object(request.chart)))
         data = CHART.shown(project, record)
@@ -389,3 +394,8 @@ def _filled(response: M, field: str, entries: Iterable[Mapping[str, Json]]) -> M
     for entry in entries:
         put_json(response, {field: entry})
     return response
+
+
+def _given(request: Message, field: str) -> None:
+    if not request.HasField(field):
+        raise invalid_field(field, "is required")

@@ -143,6 +143,8 @@ class RunService:
         project = call.project()
         limit = clamped_page_size("limit", request.limit, default=_DEFAULT_PAGE, maximum=_MOST_RUNS)
         page = not_negative("page", request.page) or 1
+        if not request.run_id_2:
+            raise invalid_field("run_id_2", "is required")
         first = await self._found(project, "run_id_1", request.run_id_1)
         second = await self._found(project, "run_id_2", request.run_id_2)
         of_both = [await self._events(project, run) for run in (first, second)]
