@@ -37,6 +37,7 @@ from spanloom.server.health import Health
 from spanloom.server.http.app import http_app
 from spanloom.server.http.connections import HttpLimits
 from spanloom.server.http.server import HttpServer
+from spanloom.server.http.uploads import upload_routes
 from spanloom.server.listener import listen, reserve, with_port
 from spanloom.server.mcp.endpoint import McpEndpoint
 from spanloom.server.methods import Method, method_table
@@ -56,6 +57,7 @@ from spanloom.services.evaluators import EvaluatorService
 from spanloom.services.events import EventService
 from spanloom.services.experiments import ExperimentService
 from spanloom.services.feedback import FeedbackService
+from spanloom.services.files import FileService
 from spanloom.services.keys import KeyService
 from spanloom.services.otlp import OTLP_SERVICE, OtlpTraceService
 from spanloom.services.otlp_logs import LOGS_SERVICE, OtlpLogsService
@@ -121,11 +123,13 @@ def methods(
     limits: Limits = Limits(),  # noqa: B008 - frozen
     *,
     logs_and_metrics: bool = True,
+    public_url: str = "",
 ) -> list[Method]:
     """All methods of the contract, answered from one store.
 
     Args:
         logs_and_metrics: Whether OpenTelemetry's logs and metrics are served.
+        public_url: As of Settings.
     """
     follower = Follower(store)
     catalog = CatalogService(store)
@@ -153,6 +157,7 @@ def methods(
             "spanloom.v1.AgentSpanService": AgentSpanService(store),
             "spanloom.v1.DatapointService": DatapointService(store),
             "spanloom.v1.PriceService": PriceService(store),
+            "spanloom.v1.FileService": FileService(store, public_url),
             "spanloom.v1.CatalogService": catalog,
             "spanloom.v1.CatalogArrayService": CatalogArrayService(catalog),
             OTLP_SERVICE: OtlpTraceService(store),
@@ -206,6 +211,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             store,
             Limits(settings.max_request_bytes, settings.request_timeout),
             logs_and_metrics=settings.accept_logs_and_metrics,
+            public_url=settings.public_url,
         )
         grpc_server = GrpcServer(
             table,
@@ -225,7 +231,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
                 health=health,
                 max_request_bytes=settings.max_request_bytes,
                 cors_origins=cors_origins,
-                routes=mcp.routes(),
+                routes=[*mcp.routes(), *upload_routes(store.files)],
                 ui=pages,
             ),
             _http_limits(settings),

@@ -68,6 +68,8 @@ class Reason(StrEnum):
     REVIEW_NOT_FOUND = "REVIEW_NOT_FOUND"
     KEY_NOT_FOUND = "KEY_NOT_FOUND"
     PRICE_NOT_FOUND = "PRICE_NOT_FOUND"
+    FILE_NOT_FOUND = "FILE_NOT_FOUND"
+    NO_PUBLIC_URL = "NO_PUBLIC_URL"
     EXPIRED_CURSOR = "EXPIRED_CURSOR"
     INVALID_CURSOR = "INVALID_CURSOR"
     READER_TOO_SLOW = "READER_TOO_SLOW"
@@ -96,6 +98,7 @@ Noun = Literal[
     "review",
     "key",
     "price",
+    "file",
     "entry",
     "attachment",
 ]
@@ -114,6 +117,7 @@ _NOT_FOUND: dict[Noun, Reason] = {
     "review": Reason.REVIEW_NOT_FOUND,
     "key": Reason.KEY_NOT_FOUND,
     "price": Reason.PRICE_NOT_FOUND,
+    "file": Reason.FILE_NOT_FOUND,
     "entry": Reason.ENTRY_NOT_FOUND,
     "attachment": Reason.ATTACHMENT_NOT_FOUND,
 }

@@ -53,6 +53,7 @@ def attacks(name: str, trace_id: str, span_id: str) -> dict[str, list[dict[str, 
     span = {"traceId": trace_id, "spanId": span_id, "kind": "SPAN_KIND_TOOL", "name": "x"}
     feedback = {"project_id": name, "weave_ref": f"weave:///e/{name}/agent_turn/{trace_id}"}
     return {
+        "FileService/GenerateUploadUrl": [{"file_name": span_id, "content_type": "image/png"}],
         "TraceService/CreateTrace": [{"trace": {"id": trace_id}}],
         "EventService/CreateEvent": [{"event": there}, {"event": elsewhere}],
         "EventService/CreateEventBatch": [{"events": [there]}, {"events": [elsewhere]}],

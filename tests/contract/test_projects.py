@@ -39,6 +39,8 @@ WITHOUT_CONTENTS = [
     *("AgentSpanService/GetCustomAttributesSchema", "AgentSpanService/GetAgentSpanStats"),
     # A name that nobody can guess: tests/contract/test_attachment_service.py has the contents.
     "AttachmentService/GetAttachment",
+    # tests/contract/test_file_service.py has the contents.
+    "FileService/GetFile",
 ]
 # The project that they name is the one that they are for.
 OF_PROJECTS = ("CatalogService/CreateProject", "CatalogService/DeleteEmptyProject")
@@ -237,6 +239,8 @@ def requests(first: str, experiment_id: str = "", text: str = "") -> dict[str, d
         "TraceService/DeleteTrace": {"traceId": "t"},
         "TraceExportService/ExportTrace": {"traceId": "t"},
         "AttachmentService/GetAttachment": {"digest": "0" * 64},
+        "FileService/GenerateUploadUrl": {"file_name": "f", "content_type": "image/png"},
+        "FileService/GetFile": {"file_key": "f"},
         "opentelemetry.proto.collector.trace.v1.TraceService/Export": as_dict(
             otlp_request(
                 {

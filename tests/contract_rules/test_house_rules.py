@@ -56,6 +56,7 @@ NOT_REPEATABLE = {
     *("CatalogService/CreateTool", "CatalogService/CreateConfiguration"),
     *("CatalogService/CreateMetric", "CatalogService/CreateMetricVersion"),
     "CatalogService/CreateChart",
+    "FileService/GenerateUploadUrl",
     # Its secret is in one response only.
     "KeyService/CreateKey",
 }

@@ -8,6 +8,7 @@ import os
 import sys
 
 from basalt import Basalt
+from basalt.datasets import FileAttachment
 from basalt.observability import EvaluationConfig, ObserveKind, observe, start_observe
 
 os.environ["BASALT_OTEL_EXPORTER_OTLP_ENDPOINT"] = os.environ["BASALT_URL"] + "/v1/traces"
@@ -31,6 +32,10 @@ said = {
     "variables": [variable["label"] for variable in described.variables],
     "prompts": [[p.slug, p.status] for p in basalt.prompts.list_sync()],
     "tag": tag.label,
+    "file": basalt.datasets.add_row_sync(
+        "qa-set",
+        {"q": FileAttachment(source=b"\x89PNG", filename="a.png", content_type="image/png")},
+    ).values["q"],
 }
 with start_observe(
     feature_slug="qa-chatbot",

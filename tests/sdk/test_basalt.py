@@ -206,6 +206,12 @@ def test_older_clients_work_unchanged(rest: Rest, version: str, has_experiments:
 def test_the_new_client_works_unchanged(rest: Rest) -> None:
     said = rest.run("basalt-sdk==1.1.10", "basalt_otlp.py")
     experiment = said.pop("experiment")
+    file_key = said.pop("file")
+    (row,) = rest("GET", "/v1/datasets/qa-set")["dataset"]["rows"]
+    assert row["values"] == {"q": file_key}
+    headers = {"authorization": f"Bearer {rest.key}"}
+    read = httpx.get(f"{rest.url}/v1/files/{file_key}", headers=headers, trust_env=False)
+    assert (read.content, read.headers["content-type"]) == (b"\x89PNG", "image/png")
     assert said == {
         "prompt": PROMPT,
         "variables": ["name"],

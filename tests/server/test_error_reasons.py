@@ -247,6 +247,10 @@ FAILURES: dict[str, Callable[[Caller], Any]] = {
     "AMBIGUOUS_EVENT": _ambiguous_event,
     "PROJECT_BEING_DELETED": _project_being_deleted,
     "KEY_NOT_FOUND": _not_found("KEY_NOT_FOUND", "POST", "/v1/keys/{}:revoke"),
+    "FILE_NOT_FOUND": _not_found("FILE_NOT_FOUND", "GET", "/v1/files/{}"),
+    "NO_PUBLIC_URL": lambda _: _body(
+        errors.SpanloomError(errors.Code.FAILED_PRECONDITION, errors.Reason.NO_PUBLIC_URL, "")
+    ),
     "PRICE_NOT_FOUND": _not_found("PRICE_NOT_FOUND", "DELETE", "/v1/prices/{}"),
     "ENTRY_NOT_FOUND": _not_found("ENTRY_NOT_FOUND", "DELETE", "/v1/charts/{}"),
     "PROJECT_NOT_EMPTY": _project_not_empty,

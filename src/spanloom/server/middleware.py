@@ -322,6 +322,7 @@ class Middleware:
             header_project=metadata.get("x-spanloom-project", ""),
             header_hint=metadata.get("project_id", "").rpartition("/")[2]
             or metadata.get("x-phoenix-project-name", ""),
+            header_host=metadata.get("host", ""),
             notes=notes,
             is_draining=lambda: self.draining,
             is_deleting=self._is_deleting,

@@ -15,7 +15,7 @@ from spanloom.v1 import attachment_service_pb2
 
 _DIGEST = re.compile("[0-9a-f]{64}")
 # Strangers sent the contents: a browser saves them, and runs nothing of them.
-_HEADERS = {
+DOWNLOAD_HEADERS = {
     "x-content-type-options": "nosniff",
     "content-disposition": "attachment",
     "content-security-policy": "default-src 'none'; sandbox",
@@ -48,7 +48,7 @@ class AttachmentService:
         found = await self._store.find_attachment(project, bytes.fromhex(digest))
         if found is None:
             raise not_found("attachment", digest)
-        call.notes.headers.update(_HEADERS, etag=f'"{digest}"')
+        call.notes.headers.update(DOWNLOAD_HEADERS, etag=f'"{digest}"')
         end = request.offset + request.max_bytes if request.max_bytes else None
         part = found.content[request.offset : end]
         return attachment_service_pb2.GetAttachmentResponse(

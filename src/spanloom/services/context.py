@@ -43,6 +43,7 @@ class CallContext:
         header_project: The header `x-spanloom-project`, "" if there is none.
         header_hint: The last part of the header `project_id` (`entity/project`), else the header
             `x-phoenix-project-name`, or "".
+        header_host: The header `host`, "" over gRPC.
         notes: What goes with the response.
         is_draining: Whether the server ends its streams.
         is_deleting: Whether a project is being deleted.
@@ -55,6 +56,7 @@ class CallContext:
     key_id: str = ""
     header_project: str = ""
     header_hint: str = ""
+    header_host: str = ""
     notes: Notes = field(default_factory=Notes)
     is_draining: Callable[[], bool] = lambda: False
     is_deleting: Callable[[str], bool] = lambda _: False

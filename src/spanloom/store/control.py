@@ -11,6 +11,7 @@ from spanloom.model.patch import Patch
 from spanloom.store.catalog import Catalog, Datasets, Records
 from spanloom.store.erasure import Erasure
 from spanloom.store.evaluations import EvaluationQueue
+from spanloom.store.files import Files
 from spanloom.store.once import Once
 
 
@@ -33,6 +34,7 @@ class ControlStore(Protocol):
     catalog: Catalog
     datasets: Datasets
     records: Records
+    files: Files
     evaluations: EvaluationQueue
     erasure: Erasure
 

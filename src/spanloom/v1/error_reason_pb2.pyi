@@ -278,6 +278,17 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         ErrorInfo.metadata: { "project": "my-app" }
     """
+    ERROR_REASON_FILE_NOT_FOUND: _ErrorReason.ValueType  # 47
+    """The project has no file with this key, or its content was not uploaded (NOT_FOUND).
+
+        ErrorInfo.metadata: { "resource": "file", "name": "file-01a2" }
+    """
+    ERROR_REASON_NO_PUBLIC_URL: _ErrorReason.ValueType  # 48
+    """The server cannot say at which URL it takes an upload, because a call over gRPC names no host
+    and its operator has set none (FAILED_PRECONDITION).
+
+        "the server does not know its address: set SPANLOOM_PUBLIC_URL"
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason for an error, for programs. Every error that Spanloom itself returns carries one
@@ -550,5 +561,16 @@ ERROR_REASON_PROJECT_BEING_DELETED: ErrorReason.ValueType  # 46
 repeated after the deletion creates a new project.
 
     ErrorInfo.metadata: { "project": "my-app" }
+"""
+ERROR_REASON_FILE_NOT_FOUND: ErrorReason.ValueType  # 47
+"""The project has no file with this key, or its content was not uploaded (NOT_FOUND).
+
+    ErrorInfo.metadata: { "resource": "file", "name": "file-01a2" }
+"""
+ERROR_REASON_NO_PUBLIC_URL: ErrorReason.ValueType  # 48
+"""The server cannot say at which URL it takes an upload, because a call over gRPC names no host
+and its operator has set none (FAILED_PRECONDITION).
+
+    "the server does not know its address: set SPANLOOM_PUBLIC_URL"
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -36,6 +36,7 @@ var services = []register{
 	spanloom.RegisterEventServiceHandler,
 	spanloom.RegisterExperimentServiceHandler,
 	spanloom.RegisterFeedbackServiceHandler,
+	spanloom.RegisterFileServiceHandler,
 	spanloom.RegisterKeyServiceHandler,
 	spanloom.RegisterPromptServiceHandler,
 	spanloom.RegisterQueryServiceHandler,

@@ -30,6 +30,7 @@ from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.database import Row
 from spanloom.store.sql.datasets import SqlDatasets
 from spanloom.store.sql.evaluation_queue import SqlEvaluationQueue
+from spanloom.store.sql.files import SqlFiles
 from spanloom.store.sql.follow_up import follow_up
 from spanloom.store.sql.records import SqlRecords
 from spanloom.store.sql.rows import checked
@@ -53,6 +54,7 @@ class SqlControl(ControlStore):
         self.catalog = SqlCatalog(connections)
         self.datasets = SqlDatasets(connections)
         self.records = SqlRecords(connections)
+        self.files = SqlFiles(connections)
         self.evaluations = SqlEvaluationQueue(connections)
 
     async def earlier_answer(self, project: str, once: Once) -> bytes | None:

@@ -485,6 +485,19 @@ erasures = Table(
 # Which process does the work of a name, and until when no other one may.
 leases = Table("leases", metadata, _key("name"), _text("owner"), _whole("lease_ns"))
 
+files = Table(
+    "files",
+    metadata,
+    *(_key(name) for name in ("project", "key")),
+    _text("name"),
+    _text("content_type"),
+    _whole("created_ns"),
+    _text("upload"),
+    _whole("expires_ns"),
+    Column("content", LargeBinary, nullable=False),
+    Index("files_upload", "upload"),
+)
+
 cursors = Table(
     "cursors",
     metadata,

@@ -27,6 +27,7 @@ OF_PROJECT: Final[dict[Table, str]] = {
     tables.prompt_versions: "prompt_versions",
     tables.evaluators: "evaluators",
     tables.records: "records",
+    tables.files: "",
     tables.keys: "keys",
 }
 # The follower of the sums takes what it has summed up of deleted spans from the cells.
