@@ -27,7 +27,6 @@ FOREIGN = [
     *(("GET", path) for path in ("/v1/runs", "/v1/runs/x", "/v1/runs/x/result", "/v1/charts")),
     *(("GET", path) for path in ("/v1/runs/x/compare-with/y", "/v1/projects/x/datapoints")),
     *(("GET", path) for path in ("/v1/events", "/v1/events/x", "/v1/sessions", "/v1/sessions/x")),
-    ("GET", "/v1/attachments/x"),
 ]
 
 

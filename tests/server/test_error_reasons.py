@@ -249,7 +249,11 @@ FAILURES: dict[str, Callable[[Caller], Any]] = {
     "KEY_NOT_FOUND": _not_found("KEY_NOT_FOUND", "POST", "/v1/keys/{}:revoke"),
     "FILE_NOT_FOUND": _not_found("FILE_NOT_FOUND", "GET", "/v1/files/{}"),
     "NO_PUBLIC_URL": lambda _: _body(
-        errors.SpanloomError(errors.Code.FAILED_PRECONDITION, errors.Reason.NO_PUBLIC_URL, "")
+        errors.SpanloomError(
+            errors.Code.FAILED_PRECONDITION,
+            errors.Reason.NO_PUBLIC_URL,
+            "the server does not know its address: set SPANLOOM_PUBLIC_URL",
+        )
     ),
     "PRICE_NOT_FOUND": _not_found("PRICE_NOT_FOUND", "DELETE", "/v1/prices/{}"),
     "ENTRY_NOT_FOUND": _not_found("ENTRY_NOT_FOUND", "DELETE", "/v1/charts/{}"),

@@ -24,6 +24,7 @@ from spanloom.model import (
 )
 from spanloom.model.api_keys import new_key
 from spanloom.model.catalog import DATAPOINT
+from spanloom.model.files import Upload
 from spanloom.model.usage import UsageQuery
 from spanloom.store.once import Once
 from spanloom.store.sql.erasure import owned, parts
@@ -83,7 +84,7 @@ def rows_with(url: str, project: str) -> dict[str, int]:
 
 def test_every_table_with_rows_of_projects_is_known() -> None:
     found = {table for table in metadata.tables.values() if "project" in table.c}
-    own = {metadata.tables["usage_cells"], *owned.OF_FOLLOWER, erasures}
+    own = {metadata.tables["usage_cells"], *owned.OF_FOLLOWER, *owned.OF_SPANS, erasures}
     assert found == {*owned.OF_PROJECT, *own}
     fields = project_service_pb2.DeletedCounts.DESCRIPTOR.fields_by_name
     counted = set(owned.OF_PROJECT.values()) - {""}
@@ -232,6 +233,8 @@ def test_what_is_written_meanwhile_is_deleted_or_kept(
 
 
 async def fill(store: Store, project: str) -> None:
+    upload = Upload(f"file-{project}", "a.png", "image/png", 1, project, 2)
+    await store.files.add(project, upload, most=10)
     """Something of each kind."""
     await store.ensure_project(project)
     spans = a_trace("t", ADA)
@@ -267,6 +270,7 @@ def test_a_project_is_gone_with_all_that_is_in_it(
         before = rows_with(url, other)
         # What triggers and envelopes leave has no row here; everything else has one.
         absent = {"usage_retired", "usage_moved", "erasures", "envelopes"}
+        absent |= {table.name for table in owned.OF_SPANS}
         tables = {table.name for table in metadata.tables.values() if "project" in table.c}
         assert tables - absent <= rows_with(url, project).keys()
         counts = await store.erasure.delete_project(project, settle_seconds=0.0)

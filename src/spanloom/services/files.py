@@ -11,6 +11,7 @@ from typing import Final
 
 from google.api.httpbody_pb2 import HttpBody
 
+from spanloom.codec.json_path import json_path
 from spanloom.errors import Code, Reason, SpanloomError, invalid_field, not_found
 from spanloom.model import uuid7
 from spanloom.model.checks import Violations, possible_id
@@ -79,7 +80,7 @@ class FileService:
     async def get_file(self, request: pb.GetFileRequest, call: CallContext) -> pb.GetFileResponse:
         project = call.project()
         if not request.file_key:
-            raise invalid_field("fileKey", "is required")
+            raise invalid_field(json_path(type(request))("file_key"), "is required")
         key = request.file_key
         found = await self._store.files.find(project, key) if possible_id(key) else None
         if found is None:
@@ -95,10 +96,10 @@ def upload_digest(secret: str) -> str:
 
 
 def _check(request: pb.GenerateUploadUrlRequest) -> None:
-    violations = Violations()
+    violations = Violations(spelled=json_path(type(request)))
     for field, text, most in (
-        ("fileName", request.file_name, _LONGEST_NAME),
-        ("contentType", request.content_type, _LONGEST_TYPE),
+        ("file_name", request.file_name, _LONGEST_NAME),
+        ("content_type", request.content_type, _LONGEST_TYPE),
     ):
         if not text:
             violations.add(field, "is required")
@@ -106,5 +107,5 @@ def _check(request: pb.GenerateUploadUrlRequest) -> None:
             violations.add(field, f"must have at most {most} characters")
         violations.check_text(field, text)
     if request.content_type and not _MEDIA_TYPE.fullmatch(request.content_type):
-        violations.add("contentType", "must be a media type such as image/png")
+        violations.add("content_type", "must be a media type such as image/png")
     violations.refuse()

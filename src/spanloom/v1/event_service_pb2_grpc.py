@@ -212,8 +212,8 @@ class EventServiceServicer:
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names an invalid filter
         (`filters[1].operator`), a negative `limit` or `page`, or an invalid `dateRange.relative`. It
-        names `limit`, with `limit_page_bytes` in the metadata, if a page of several events has more than
-        32 MiB: ask for fewer.
+        names `limit`, with `limit_page_bytes` in the metadata, if a page of several events has more
+        than 32 MiB: ask for fewer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

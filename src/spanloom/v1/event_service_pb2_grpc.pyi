@@ -107,8 +107,8 @@ class EventServiceStub:
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names an invalid filter
     (`filters[1].operator`), a negative `limit` or `page`, or an invalid `dateRange.relative`. It
-    names `limit`, with `limit_page_bytes` in the metadata, if a page of several events has more than
-    32 MiB: ask for fewer.
+    names `limit`, with `limit_page_bytes` in the metadata, if a page of several events has more
+    than 32 MiB: ask for fewer.
     """
     SearchEvents: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.SearchEventsRequest, _event_service_pb2.SearchEventsResponse]
     """Behaves like ExportEvents, with smaller pages and without projections."""
@@ -217,8 +217,8 @@ class EventServiceAsyncStub(EventServiceStub):
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names an invalid filter
     (`filters[1].operator`), a negative `limit` or `page`, or an invalid `dateRange.relative`. It
-    names `limit`, with `limit_page_bytes` in the metadata, if a page of several events has more than
-    32 MiB: ask for fewer.
+    names `limit`, with `limit_page_bytes` in the metadata, if a page of several events has more
+    than 32 MiB: ask for fewer.
     """
     SearchEvents: _aio.UnaryUnaryMultiCallable[_event_service_pb2.SearchEventsRequest, _event_service_pb2.SearchEventsResponse]  # type: ignore[assignment]
     """Behaves like ExportEvents, with smaller pages and without projections."""
@@ -372,8 +372,8 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names an invalid filter
         (`filters[1].operator`), a negative `limit` or `page`, or an invalid `dateRange.relative`. It
-        names `limit`, with `limit_page_bytes` in the metadata, if a page of several events has more than
-        32 MiB: ask for fewer.
+        names `limit`, with `limit_page_bytes` in the metadata, if a page of several events has more
+        than 32 MiB: ask for fewer.
         """
 
     @_abc_1.abstractmethod

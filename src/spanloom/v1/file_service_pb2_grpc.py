@@ -66,8 +66,8 @@ class FileServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetFile(self, request, context):
-        """Returns a file. In REST, its content is the whole body, with its media type, and with headers by
-        which a browser saves it and never runs it.
+        """Returns a file. In REST, its content is the whole body, with its media type, and with headers
+        by which a browser saves it and never runs it.
 
         Returns NOT_FOUND (ERROR_REASON_FILE_NOT_FOUND) if the project has no such file, or its content
         was not uploaded.

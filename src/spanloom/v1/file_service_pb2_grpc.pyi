@@ -44,8 +44,8 @@ class FileServiceStub:
     does not know its address.
     """
     GetFile: _grpc.UnaryUnaryMultiCallable[_file_service_pb2.GetFileRequest, _file_service_pb2.GetFileResponse]
-    """Returns a file. In REST, its content is the whole body, with its media type, and with headers by
-    which a browser saves it and never runs it.
+    """Returns a file. In REST, its content is the whole body, with its media type, and with headers
+    by which a browser saves it and never runs it.
 
     Returns NOT_FOUND (ERROR_REASON_FILE_NOT_FOUND) if the project has no such file, or its content
     was not uploaded.
@@ -67,8 +67,8 @@ class FileServiceAsyncStub(FileServiceStub):
     does not know its address.
     """
     GetFile: _aio.UnaryUnaryMultiCallable[_file_service_pb2.GetFileRequest, _file_service_pb2.GetFileResponse]  # type: ignore[assignment]
-    """Returns a file. In REST, its content is the whole body, with its media type, and with headers by
-    which a browser saves it and never runs it.
+    """Returns a file. In REST, its content is the whole body, with its media type, and with headers
+    by which a browser saves it and never runs it.
 
     Returns NOT_FOUND (ERROR_REASON_FILE_NOT_FOUND) if the project has no such file, or its content
     was not uploaded.
@@ -99,8 +99,8 @@ class FileServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _file_service_pb2.GetFileRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_file_service_pb2.GetFileResponse, _abc.Awaitable[_file_service_pb2.GetFileResponse]]:
-        """Returns a file. In REST, its content is the whole body, with its media type, and with headers by
-        which a browser saves it and never runs it.
+        """Returns a file. In REST, its content is the whole body, with its media type, and with headers
+        by which a browser saves it and never runs it.
 
         Returns NOT_FOUND (ERROR_REASON_FILE_NOT_FOUND) if the project has no such file, or its content
         was not uploaded.

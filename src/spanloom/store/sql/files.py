@@ -21,7 +21,7 @@ class SqlFiles(Files):
     async def add(self, project: str, upload: Upload, *, most: int) -> bool:
         checked(project=project, key=upload.key, name=upload.name)
         checked(content_type=upload.content_type)
-        expired = delete(files).where(files.c.upload != "", files.c.expires_ns <= upload.created_ns)
+        expired = delete(files).where(files.c.upload > "", files.c.expires_ns <= upload.created_ns)
         number = select(func.count()).where(files.c.project == project)
         row = {
             "project": project,

@@ -30,6 +30,8 @@ OF_PROJECT: Final[dict[Table, str]] = {
     tables.files: "",
     tables.keys: "keys",
 }
+# Triggers delete these with the spans, or note what is to be deleted of them (ADR 0062).
+OF_SPANS: Final = (tables.attachments, tables.attached, tables.released_attachments)
 # The follower of the sums takes what it has summed up of deleted spans from the cells.
 OF_FOLLOWER: Final = (tables.usage_retired, tables.usage_moved)
 
