@@ -41,7 +41,7 @@ export function Counts(
   const facets = (found?.facets ?? []).filter((facet) =>
     (facet.values ?? []).some((one) => one.value));
   return (
-    <div class="counts">
+    <div class="counts" aria-busy={counts.loading}>
       {hasRange && <Histogram counts={found} query={query} />}
       <div class="facets">
         {facets.map((facet) => <Facet key={facet.facet} facet={facet} query={query} />)}
