@@ -66,9 +66,8 @@ class FileService:
         )
         await self._store.ensure_project(project)
         if not await self._store.files.add(project, upload, most=_MOST_FILES):
-            raise invalid_field(
-                "fileName", f"the project has {_MOST_FILES} files, which is the limit"
-            )
+            why = f"the project has {_MOST_FILES} files, which is the limit"
+            raise invalid_field(json_path(type(request))("file_name"), why)
         expires = datetime.fromtimestamp(upload.expires_ns / 1e9, UTC)
         return pb.GenerateUploadUrlResponse(
             upload_url=f"{base}{UPLOADS}{secret}",
