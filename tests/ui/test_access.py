@@ -35,7 +35,7 @@ def pages(api: httpx.Client) -> dict[str, tuple[str, str]]:
         return str(first(api, path, kind, query)[key])
 
     failed = of("traceSummaries", "/v1/traceSummaries", "traceId", **{"filter.hasError": "true"})
-    research = {"filter.agentName": "researcher"}
+    research = {"filter.agentName": "researcher", "filter.minTokens": "1"}
     trace = of("traceSummaries", "/v1/traceSummaries", "traceId", **research)
     several = {"filter.minTraceCount": "2"}
     session = of("conversations", "/v1/conversations", "conversationId", **several)

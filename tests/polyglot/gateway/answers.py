@@ -12,7 +12,15 @@ from typing import Any, NamedTuple
 from tests.polyglot.gateway.cases import Case, Request
 
 # What differs from call to call.
-_CHANGING = ("createTime", "updateTime", "createdAt", "created_at", "cursor", "start_time")
+_CHANGING = (
+    "createTime",
+    "updateTime",
+    "createdAt",
+    "created_at",
+    "updated_at",
+    "cursor",
+    "start_time",
+)
 _CHANGING_PART = re.compile(
     r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<=update_ns\":)\d+"
 )

@@ -27,8 +27,10 @@ type register func(context.Context, *runtime.ServeMux, *grpc.ClientConn) error
 
 var services = []register{
 	spanloom.RegisterAgentChatServiceHandler,
-	spanloom.RegisterAttachmentServiceHandler,
 	spanloom.RegisterAgentSpanServiceHandler,
+	spanloom.RegisterAttachmentServiceHandler,
+	spanloom.RegisterCatalogArrayServiceHandler,
+	spanloom.RegisterCatalogServiceHandler,
 	spanloom.RegisterChatServiceHandler,
 	spanloom.RegisterDatapointServiceHandler,
 	spanloom.RegisterDatasetServiceHandler,
@@ -38,6 +40,8 @@ var services = []register{
 	spanloom.RegisterFeedbackServiceHandler,
 	spanloom.RegisterFileServiceHandler,
 	spanloom.RegisterKeyServiceHandler,
+	spanloom.RegisterPriceServiceHandler,
+	spanloom.RegisterProjectServiceHandler,
 	spanloom.RegisterPromptServiceHandler,
 	spanloom.RegisterQueryServiceHandler,
 	spanloom.RegisterReviewServiceHandler,
