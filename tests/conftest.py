@@ -9,7 +9,7 @@ import pytest
 from tests import grpc_gateway
 from tests.contract_rules.conftest import copy_of_workspace
 from tests.databases import DATABASES, new_url
-from tests.servers import LiveServer
+from tests.servers import PUBLIC_URL, LiveServer
 from tests.toolchains import need
 
 # No test is timed, nor the making of its input: machines differ, and bench/ measures. What passes,
@@ -68,5 +68,5 @@ def server(
 ) -> Iterator[LiveServer]:
     """One server a database for the whole run; tests keep apart by projects of their own."""
     url = new_url(request.param, tmp_path_factory.mktemp("database"))
-    with LiveServer(database=url, log_level="error") as live:
+    with LiveServer(database=url, public_url=PUBLIC_URL, log_level="error") as live:
         yield live

@@ -19,6 +19,10 @@ T = TypeVar("T")
 ANY_PORT = "127.0.0.1:0"
 
 
+# Where uploads go, as the server of the tests of the public API says.
+PUBLIC_URL = "http://upload.example"
+
+
 class LiveServer:
     """`with LiveServer(database=...) as server:` listens when the block begins, and has drained
     when it ends."""
@@ -73,4 +77,5 @@ class LiveServer:
         """A client that calls the services in this process."""
         store = self.running.store
         middleware = Middleware(ApiKeyAuthenticator(store), is_deleting=store.erasure.is_deleting)
-        return DirectClient(app.methods(store), middleware, self.loop)
+        methods = app.methods(store, public_url=self._settings.public_url)
+        return DirectClient(methods, middleware, self.loop)

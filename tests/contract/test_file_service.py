@@ -9,7 +9,7 @@ import pytest
 
 from tests.clients import CallError
 from tests.contract.conftest import Project, request_of
-from tests.servers import LiveServer
+from tests.servers import PUBLIC_URL, LiveServer
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(5000)
 
@@ -101,7 +101,16 @@ def test_a_project_has_a_most_of_files(live: LiveServer, monkeypatch: pytest.Mon
     assert http.call("POST", "/files/generate-upload-url", "ingest", json=body).status_code == 400
 
 
-def test_over_grpc_the_address_is_a_setting(project: Project) -> None:
-    project = project.direct()  # which names no host, as gRPC
+def test_without_a_host_the_address_is_a_setting(live: LiveServer) -> None:
+    fields = {"fileName": "a.png", "contentType": "image/png"}
+    asked = request_of("FileService/GenerateUploadUrl", fields)
     with pytest.raises(CallError, match="NO_PUBLIC_URL"):
-        project.send("FileService/GenerateUploadUrl", fileName="a", contentType="image/png")
+        live.direct().call("FileService/GenerateUploadUrl", asked, key=live.key("files"))
+
+
+def test_generate_upload_url_begins_with_the_setting(project: Project) -> None:
+    prepared = project.send(
+        "FileService/GenerateUploadUrl", fileName="a.png", contentType="image/png"
+    )
+    assert prepared.upload_url.startswith(f"{PUBLIC_URL}/files/upload/")
+    assert prepared.file_key
