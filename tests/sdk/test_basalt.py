@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from tests.clients import until
+from tests.databases import DATABASES, new_url
 from tests.servers import LiveServer
 
 HERE = Path(__file__).parent
@@ -36,6 +37,16 @@ def python_with(package: str) -> Path:
         subprocess.run(install, check=True, timeout=300)
         ready.touch()
     return venv / "bin/python"
+
+
+@pytest.fixture(scope="module", params=DATABASES)
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LiveServer]:
+    """One that the client's uploads find by the host of its requests."""
+    url = new_url(request.param, tmp_path_factory.mktemp("database"))
+    with LiveServer(database=url, log_level="error") as live:
+        yield live
 
 
 class Rest:

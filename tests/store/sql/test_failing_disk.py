@@ -45,11 +45,16 @@ def test_a_full_disk_refuses_writes_until_there_is_space(tmp_path: Path) -> None
 
     assert write(0) == 200
     limit_files(max(file.stat().st_size for file in tmp_path.iterdir()) + 8192)
-    assert [write(number) for number in (1, 2)] == [503, 503]
+    # Some writes may still fit into the log.
+    answers = [write(0)]
+    while answers[-1] == 200 and len(answers) < 50:
+        answers.append(write(len(answers)))
+    assert answers[-1] == 503
     assert stored(0)
     limit_files(resource.RLIM_INFINITY)
-    assert write(3) == 200
-    assert [stored(number) for number in range(4)] == [True, False, False, True]
+    answers.append(write(len(answers)))
+    assert answers[-1] == 200
+    assert [stored(n) for n, _ in enumerate(answers)] == [code == 200 for code in answers]
     assert server.stop() == 0
     client.close()
 
