@@ -231,7 +231,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
                 health=health,
                 max_request_bytes=settings.max_request_bytes,
                 cors_origins=cors_origins,
-                routes=[*mcp.routes(), *upload_routes(store.files)],
+                routes=[*mcp.routes(), *upload_routes(store.files, middleware)],
                 ui=pages,
             ),
             _http_limits(settings),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import socket
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
@@ -232,10 +233,24 @@ def test_only_keys_that_may_read_may_call(server: LiveServer, role: str, method:
     params = {"name": "read_trace", "arguments": {"trace_id": "t-1"}}
     status, body, headers = post(server, request(method, **params), key)
     assert status == (401 if role == "none" else 403)
-    assert body["id"] == 7
+    assert body["id"] is None  # the body is not read before the key is known
     assert body["error"]["code"] == protocol.NOT_ALLOWED
     assert ("www-authenticate" in headers) == (role == "none")
     assert "get_weather" not in json.dumps(body)
+
+
+def test_a_body_is_not_read_before_the_key_is_known(server: LiveServer) -> None:
+    for path in ("/mcp", "/files/upload/guessed"):
+        method = "POST" if path == "/mcp" else "PUT"
+        head = (
+            f"{method} {path} HTTP/1.1\r\nhost: {server.running.http_address}\r\n"
+            "content-type: image/png\r\ncontent-length: 1000000\r\n\r\n"
+        )
+        host, _, port = server.running.http_address.partition(":")
+        with socket.create_connection((host, int(port)), timeout=20) as connection:
+            connection.sendall(head.encode())  # and nothing of the body
+            status = connection.recv(100).split(b" ")[1]
+        assert status == (b"401" if path == "/mcp" else b"404")
 
 
 def test_a_key_of_another_project_reads_nothing(server: LiveServer) -> None:

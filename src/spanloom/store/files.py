@@ -15,6 +15,10 @@ class Files(Protocol):
         have expired are deleted."""
         ...
 
+    async def waits(self, digest: str, content_type: str, now_ns: int) -> bool:
+        """Whether `fill` would store a content now."""
+        ...
+
     async def fill(self, digest: str, content_type: str, content: bytes, now_ns: int) -> bool:
         """Store the content of the upload with this digest; False if there is none of this type
         that is valid, or its content is there."""

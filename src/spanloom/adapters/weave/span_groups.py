@@ -147,7 +147,7 @@ def group_row(
     *,
     with_messages: bool,
 ) -> dict[str, Json]:
-    """What is told of a group."""
+    """The fields of a group in an answer."""
     times = sorted(str(facts["started_at"]) for facts in spans)
     of = {name: [facts.get(field) for facts in spans] for name, field in _LISTS.items()}
     totals = {

@@ -44,7 +44,7 @@ _GROUP_TYPES: Final = {
 
 
 class Metric(NamedTuple):
-    """What is told of a value of spans."""
+    """What a request asks of a value of spans."""
 
     alias: str
     value: Value

@@ -10,30 +10,38 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from spanloom.errors import SpanloomError
+from spanloom.errors import shutting_down
 from spanloom.server import status
-from spanloom.server.http.request import media_type_of, metadata_of, read_body
+from spanloom.server.http.request import ClientGoneError, media_type_of, metadata_of, read_body
 from spanloom.server.http.transcode import JSON
-from spanloom.server.middleware import REQUEST_ID, as_error, log_refusal, request_id_of
+from spanloom.server.middleware import REQUEST_ID, Middleware, as_error, log_refusal, request_id_of
 from spanloom.services.files import MOST_BYTES, UPLOADS, upload_digest
 from spanloom.store.files import Files
 
 _TRANSPORT: Final = "upload"
 
 
-def upload_routes(files: Files) -> list[BaseRoute]:
-    """The route. The secret in the path is the caller's only credential, and is not logged."""
+def upload_routes(files: Files, middleware: Middleware) -> list[BaseRoute]:
+    """The route. The secret in the path is the caller's only credential: it is checked before the
+    body is read, and it is not logged."""
 
     async def put(request: Request) -> Response:
         metadata = metadata_of(request.scope)
         headers = {REQUEST_ID: request_id_of(metadata)}
-        digest = upload_digest(request.path_params["secret"])
+        upload = upload_digest(request.path_params["secret"]), media_type_of(metadata)
         try:
-            content = await read_body(metadata, request.receive, MOST_BYTES)
-            kind = media_type_of(metadata)
-            if not content or not await files.fill(digest, kind, content, time.time_ns()):
-                return _refused(404, _NOTHING, headers)
-        except SpanloomError as error:
+            if middleware.draining:
+                raise shutting_down()
+            with middleware.budget.held() as held:
+                is_known = await files.waits(*upload, time.time_ns())
+                content = b""
+                if is_known:
+                    content = await read_body(metadata, request.receive, MOST_BYTES, held)
+                if not content or not await files.fill(*upload, content, time.time_ns()):
+                    return _refused(404, _NOTHING, headers)
+        except ClientGoneError:
+            return Response(status_code=400)  # nobody takes it
+        except Exception as error:  # noqa: BLE001 - the funnel
             refusal = as_error(error, headers[REQUEST_ID], UPLOADS)
             target = f"PUT {UPLOADS}"
             log_refusal(refusal, headers[REQUEST_ID], transport=_TRANSPORT, target=target)

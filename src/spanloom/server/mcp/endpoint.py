@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Route
 from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.model import Json
 from spanloom.server.auth import without_port
-from spanloom.server.http.request import metadata_of, read_body
+from spanloom.server.http.request import ClientGoneError, metadata_of, read_body
 from spanloom.server.http.response import error_headers
 from spanloom.server.http.transcode import JSON
 from spanloom.server.mcp import protocol
@@ -78,18 +78,22 @@ class McpEndpoint:
         status, headers = 200, dict[str, str]()
         asked: Request | None = None
         try:
-            sent = await read_body(metadata, request.receive, _MOST_BYTES)
+            page = f"{request.url.scheme}://{metadata.get('host', '')}" if self._has_page else ""
+            calls = Calls(self._methods, self._middleware, metadata, request_id, page)
+            await _check(calls)  # before the body is read
+            with self._middleware.budget.held() as held:
+                sent = await read_body(metadata, request.receive, _MOST_BYTES, held)
             asked = protocol.request_in(_parsed(sent), metadata)
             if asked is None or asked.id is None:
                 return Response(status_code=202, headers={REQUEST_ID: request_id})
-            page = f"{request.url.scheme}://{metadata.get('host', '')}" if self._has_page else ""
-            calls = Calls(self._methods, self._middleware, metadata, request_id, page)
             result = await self._answer(asked, calls)
             body = protocol.result_of(asked, result, self._server)
         except ProtocolError as error:
             if asked:
                 error.request_id = asked.id
             status, body = protocol.STATUS.get(error.code, 400), protocol.error_of(error)
+        except ClientGoneError:
+            return Response(status_code=400)  # nobody takes it
         except Exception as error:  # noqa: BLE001 - the funnel
             status, body, headers = self._failed(error, asked, request_id)
         return _json(status, body, request_id, headers)
@@ -112,15 +116,8 @@ class McpEndpoint:
 
         Raises:
             ProtocolError: The request is wrong.
-            SpanloomError: The caller may not read, or a call failed.
+            SpanloomError: A call failed.
         """
-        caller = await calls.caller()
-        if not _READERS & set(caller.roles):
-            raise SpanloomError(
-                Code.PERMISSION_DENIED,
-                Reason.ROLE_NOT_ALLOWED,
-                "the key needs the role read",
-            )
         match asked.method:
             case "server/discover":
                 return {
@@ -173,6 +170,18 @@ class McpEndpoint:
         if origin and not own and not self._origins & {origin, "*"}:
             return f"web pages of {origin[:100]!r} may not call"
         return ""
+
+
+async def _check(calls: Calls) -> None:
+    """
+    Raises:
+        SpanloomError: The caller may not read.
+    """
+    caller = await calls.caller()
+    if not _READERS & set(caller.roles):
+        raise SpanloomError(
+            Code.PERMISSION_DENIED, Reason.ROLE_NOT_ALLOWED, "the key needs the role read"
+        )
 
 
 _KEPT: Final = {"ttlMs": _LIST_MILLISECONDS, "cacheScope": "private"}

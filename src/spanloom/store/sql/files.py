@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
 from spanloom.model.files import File, Upload
 from spanloom.store.files import Files
@@ -44,16 +44,13 @@ class SqlFiles(Files):
 
         return bool(await self._write(write))
 
+    async def waits(self, digest: str, content_type: str, now_ns: int) -> bool:
+        found = select(files.c.key).where(*_waiting(digest, content_type, now_ns))
+        return await self._read(lambda c: c.execute(found).first()) is not None
+
     async def fill(self, digest: str, content_type: str, content: bytes, now_ns: int) -> bool:
-        filled = (
-            update(files)
-            .where(
-                files.c.upload == digest,
-                files.c.content_type == content_type,
-                files.c.expires_ns > now_ns,
-            )
-            .values(upload="", content=content)
-        )
+        filled = update(files).where(*_waiting(digest, content_type, now_ns))
+        filled = filled.values(upload="", content=content)
         return bool(
             await self._write(lambda t: t.connection.execute(filled).rowcount, size=len(content))
         )
@@ -69,3 +66,11 @@ class SqlFiles(Files):
             return File(row.name, row.content_type, bytes(row.content)) if row else None
 
         return await self._read(read)
+
+
+def _waiting(digest: str, content_type: str, now_ns: int) -> tuple[ColumnElement[bool], ...]:
+    return (
+        files.c.upload == digest,
+        files.c.content_type == content_type,
+        files.c.expires_ns > now_ns,
+    )
