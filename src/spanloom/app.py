@@ -344,7 +344,7 @@ def _http_limits(settings: Settings) -> HttpLimits:
 
 
 def serve(settings: Settings, started: Callable[[Started], None]) -> bool:
-    """Run until SIGINT or SIGTERM; False if a worker could not start (the log says why).
+    """Run until SIGINT or SIGTERM; False if it could not start or go on (the log says why).
 
     Args:
         started: Is called when both addresses answer.
@@ -357,8 +357,7 @@ def serve(settings: Settings, started: Callable[[Started], None]) -> bool:
     sys.setswitchinterval(_SWITCH_INTERVAL)
     listener = metrics_page.listening(settings.metrics_address)
     if settings.workers == 1:
-        asyncio.run(_serve(settings, started, listener=listener))
-        return True
+        return asyncio.run(_serve(settings, started, listener=listener))
     # Bound and prepared once, before the workers: there is one port, one schema, one first key.
     with reserve(settings.grpc_address) as grpc, reserve(settings.http_address) as http:
         asyncio.run(_with_store(settings, _only_open))
@@ -391,19 +390,23 @@ async def _serve(
     started: Callable[[Running], None],
     sockets: Sockets | None = None,
     listener: socket.socket | None = None,
-) -> None:
+) -> bool:
+    """Serve until a signal; False if the process cannot go on."""
     stop = _stop_at_signals(settings.drain_timeout + _GRACE_SECONDS)
     async with running(settings, sockets) as server:
         with metrics_page.served(listener, server.store.figures):
+            server.store.when_writer_dies(_terminate)
             started(server)
             await stop.wait()
+    return not server.store.has_dead_writer
 
 
 async def _beside(
     settings: Settings, ready: Callable[[], None], listener: socket.socket | None
-) -> None:
+) -> bool:
     """What one process does for all workers until a signal: fill the index of terms and the sums
-    over spans, when the workers leave time for it, forward spans, and show the metrics."""
+    over spans, when the workers leave time for it, forward spans, and show the metrics. The answer
+    is that of `_serve`."""
     stop = _stop_at_signals(settings.drain_timeout + _GRACE_SECONDS)
     store = await open_store(settings, migrate=False, durable=False)
     # This thread and those that it starts, of which most of the work is. The store's writer is
@@ -411,12 +414,14 @@ async def _beside(
     os.nice(_INDEXER_NICE)
     try:
         with metrics_page.served(listener, store.figures):
+            store.when_writer_dies(_terminate)
             ready()
             forwarding = _forwarding(settings)
             sending = forward_until(stop, store, forwarding) if forwarding else stop.wait()
             await asyncio.gather(store.follow_until(stop, settings.retention_days), sending)
     finally:
         await store.close()
+    return not store.has_dead_writer
 
 
 def _stop_at_signals(most_seconds: float) -> asyncio.Event:
@@ -441,6 +446,13 @@ def _stop_at_signals(most_seconds: float) -> asyncio.Event:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, handle)
     return stop
+
+
+def _terminate() -> None:
+    """Drain and end this process as a signal from outside does. From any thread."""
+    log.error("nothing can be written any more: the process ends")
+    # The main thread may sleep in a system call, which another thread's signal does not interrupt.
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
 
 async def _with_store(

@@ -344,3 +344,36 @@ def test_a_project_that_exists_is_not_written_again(
         return len(seen)
 
     assert run(ensure()) == 1
+
+
+def test_a_writer_that_dies_leaves_nobody_waiting(
+    empty_url: str, run: Run[Any], project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = run(Store.open(empty_url))
+    writer, died = store._write, threading.Event()
+
+    def fail(_: object) -> Any:
+        raise MemoryError("a fault that nobody expected")
+
+    async def work() -> None:
+        store.when_writer_dies(died.set)
+        async with held(store):
+            calls = await waiting(
+                store, *(store.write_spans(project, [a_span(str(n))]) for n in range(3))
+            )
+            monkeypatch.setattr(writer, "_commit", fail)
+        for answer in await asyncio.gather(*calls, return_exceptions=True):
+            assert isinstance(answer, SpanloomError)
+            assert answer.code == "UNAVAILABLE"
+        assert await asyncio.to_thread(died.wait, SOON)
+        assert store.has_dead_writer
+        assert not await store.ready()
+        with pytest.raises(SpanloomError, match="not available"):
+            await store.write_spans(project, [a_span("later")])
+        assert await store.trace_spans(project, "t") == []  # reads go on
+        at_once: list[None] = []
+        store.when_writer_dies(lambda: at_once.append(None))
+        assert at_once == [None]
+
+    run(work())
+    run(store.close())
