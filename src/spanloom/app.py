@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.metadata import version
 from urllib.parse import urlsplit
 
 import structlog
@@ -25,7 +26,8 @@ from spanloom.evaluation import judge
 from spanloom.evaluation.runner import evaluate_until
 from spanloom.evaluation.sandbox import ChildSettings, Sandbox
 from spanloom.forwarding.forwarder import Forwarding, forward_until
-from spanloom.forwarding.receiver import receiver
+from spanloom.forwarding.own_spans import send_own_spans_until
+from spanloom.forwarding.receiver import Receiver, receiver
 from spanloom.genai.own_prices import EVERY_PROJECT, set_prices
 from spanloom.model import api_keys
 from spanloom.model.addresses import is_loopback, networks
@@ -75,6 +77,7 @@ from spanloom.services.tails.follower import Follower
 from spanloom.services.trace_export import TraceExportService
 from spanloom.services.traces import TraceService
 from spanloom.store.store import Store
+from spanloom.tracing import Recorder
 
 log = structlog.get_logger("spanloom")
 
@@ -193,6 +196,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
     store = await open_store(settings, migrate=sockets is None)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
+        recorder = Recorder(settings.tracing_ratio) if settings.tracing_url else None
         cors_origins = [o.strip() for o in settings.cors_origins.split(",") if o.strip()]
         middleware = Middleware(
             NoAuth(cors_origins)
@@ -205,6 +209,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             max_bytes_in_flight=settings.max_bytes_in_flight,
             target_latency=settings.target_latency,
             is_deleting=store.erasure.is_deleting,
+            recorder=recorder,
         )
         health = Health()
         table = methods(
@@ -271,6 +276,11 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             sending = asyncio.create_task(forward_until(stop, store, forwarding))
             background.append(sending)
             stack.push_async_callback(_stopped, sending)
+        if recorder:
+            to = _receiver(settings, "tracing")
+            own_spans = send_own_spans_until(stop, recorder, to, version("spanloom"))
+            background.append(asyncio.create_task(own_spans))
+            stack.push_async_callback(_stopped, background[-1])
         if settings.evaluate:
             sandbox = Sandbox(_evaluators(settings))
             stack.push_async_callback(sandbox.close)
@@ -316,10 +326,16 @@ def _forwarding(settings: Settings) -> Forwarding | None:
     if not settings.forward_url:
         return None
     projects = {name.strip() for name in settings.forward_projects.split(",")} - {""}
-    to = receiver(settings.forward_url, settings.forward_headers)
+    return Forwarding(_receiver(settings, "forward"), frozenset(projects) or None)
+
+
+def _receiver(settings: Settings, name: str) -> Receiver:
+    """The receiver of the settings NAME_url and NAME_headers."""
+    url, headers = (getattr(settings, f"{name}_{part}") for part in ("url", "headers"))
+    to = receiver(url, headers, name)
     if urlsplit(to.url).netloc == settings.http_address:
-        raise SetupError("forward_url is the address of this server itself")
-    return Forwarding(to, frozenset(projects) or None)
+        raise SetupError(f"{name}_url is the address of this server itself")
+    return to
 
 
 def _evaluators(settings: Settings) -> ChildSettings:
@@ -351,6 +367,8 @@ def serve(settings: Settings, started: Callable[[Started], None]) -> bool:
     """
     gc_tuning.tune_gc()
     _forwarding(settings)  # a wrong setting ends the start
+    if settings.tracing_url:
+        _receiver(settings, "tracing")
     read_prices(settings.prices)
     memory.tune()
     _open_many_files()

@@ -23,6 +23,7 @@ from spanloom.store.sql.follow_up import follow_up
 from spanloom.store.sql.own_writes import OwnWrites
 from spanloom.store.sql.reading import SpanReader
 from spanloom.store.sql.transaction import RowsOnlyError, Transaction
+from spanloom.tracing import SPAN, OwnSpan
 
 log = logging.getLogger("spanloom.store")
 
@@ -46,6 +47,7 @@ class _PendingWrite:
     size: int
     future: asyncio.Future[Any]
     loop: asyncio.AbstractEventLoop
+    span: OwnSpan | None
 
 
 class Writer:
@@ -123,7 +125,7 @@ class Writer:
                 committed or not.
         """
         loop = asyncio.get_running_loop()
-        call = _PendingWrite(work, rows_only, rows, size, loop.create_future(), loop)
+        call = _PendingWrite(work, rows_only, rows, size, loop.create_future(), loop, SPAN.get())
         with self._wake:
             if not self.alive:
                 raise errors.store_unavailable()
@@ -198,10 +200,11 @@ class Writer:
                 with self._database.write_lock():
                     # Only now: what came while another process wrote is committed along.
                     group = self._take()
-                    began = time.perf_counter()
+                    began, began_ns = time.perf_counter(), time.time_ns()
                     results = self._commit(group)
                     metrics.COMMIT_SECONDS.observe(time.perf_counter() - began)
                     metrics.COMMIT_ROWS.observe(sum(call.rows for call in group))
+                    _record(group, began_ns)
                     self._answer(group, results)
                     self._upkeep(self._database.after_commit)
             except OSError as error:
@@ -300,6 +303,14 @@ class Writer:
                     "%d writes were committed after their callers disconnected", len(answers)
                 )
         self._group = []
+
+
+def _record(group: Sequence[_PendingWrite], began_ns: int) -> None:
+    """Record the commit for the calls that are recorded."""
+    spans = [call.span for call in group if call.span]
+    if spans:
+        rows = sum(call.rows for call in group)
+        spans[0].recorder.end_commit(spans, began_ns, rows, len(group))
 
 
 def _together(transaction: Transaction, group: Sequence[_PendingWrite]) -> list[Any]:
