@@ -170,13 +170,17 @@ def methods(
     )
 
 
-async def open_store(settings: Settings, *, migrate: bool = True, durable: bool = True) -> Store:
+async def open_store(
+    settings: Settings, *, migrate: bool = True, newer: bool = False, durable: bool = True
+) -> Store:
+    """The store of the settings; the others as of `Store.open`."""
     return await Store.open(
         settings.database,
         control_url=settings.control_database,
         restore=restore,
         reread=reread,
         migrate=migrate,
+        newer=newer,
         durable=durable,
         queue_rows=settings.queue_rows,
         queue_bytes=settings.queue_bytes,
@@ -193,7 +197,8 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
     """
     set_prices(EVERY_PROJECT, read_prices(settings.prices))
     judge.configure(settings.judge_base_url, settings.judge_api_key, settings.judge_model)
-    store = await open_store(settings, migrate=sockets is None)
+    # A worker that is started again works beside a newer schema as those do that live on.
+    store = await open_store(settings, migrate=sockets is None, newer=True)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
         recorder = Recorder(settings.tracing_ratio) if settings.tracing_url else None
@@ -426,7 +431,7 @@ async def _beside(
     over spans, when the workers leave time for it, forward spans, and show the metrics. The answer
     is that of `_serve`."""
     stop = _stop_at_signals(settings.drain_timeout + _GRACE_SECONDS)
-    store = await open_store(settings, migrate=False, durable=False)
+    store = await open_store(settings, migrate=False, newer=True, durable=False)
     # This thread and those that it starts, of which most of the work is. The store's writer is
     # there already: while it has the lock, the workers wait for it.
     os.nice(_INDEXER_NICE)

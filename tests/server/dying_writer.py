@@ -10,14 +10,13 @@ from typing import Any
 
 from spanloom.cli import main
 from spanloom.store.sql.writer import Writer
+from tests.processes import EVENTS
 
-# More than any other write of a server has.
-EVENTS = 10
 _commit = Writer._commit
 
 
 def commit(self: Writer, group: Sequence[Any]) -> list[Any]:
-    if sum(call.rows for call in group) < EVENTS:
+    if sum(call.rows for call in group) < EVENTS:  # no batch of a test
         return _commit(self, group)
     try:
         Path(os.environ["DYING_WRITER"]).unlink()

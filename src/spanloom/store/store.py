@@ -64,6 +64,7 @@ class Store(SqlSpans, SqlControl, SqlCursors):
         restore: Restore = no_adapter,
         reread: Restore = no_adapter,
         migrate: bool = True,
+        newer: bool = False,
         durable: bool = True,
         queue_rows: int = 50_000,
         queue_bytes: int = 64 << 20,
@@ -80,6 +81,7 @@ class Store(SqlSpans, SqlControl, SqlCursors):
             reread: as `restore`, but derives the columns as well, for spans whose messages came in
                 pieces (`ControlStore.append_to_spans`).
             migrate: create the tables or take them to the newest schema first.
+            newer: without `migrate`, open also a database that a newer version has upgraded.
             durable: False for a process that writes only what can be made again, the index of
                 terms: a crash of the machine may undo the last of it, and no commit waits for the
                 disk.
@@ -101,6 +103,7 @@ class Store(SqlSpans, SqlControl, SqlCursors):
             restore=restore,
             reread=reread,
             migrate=migrate,
+            newer=newer,
             durable=durable,
             queue_rows=queue_rows,
             queue_bytes=queue_bytes,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Self
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -53,6 +54,7 @@ class Connections:
         restore: Restore,
         reread: Restore,
         migrate: bool,
+        newer: bool,
         durable: bool,
         queue_rows: int,
         queue_bytes: int,
@@ -60,7 +62,8 @@ class Connections:
     ) -> Self:
         """As `Store.open`."""
         target = database(url)
-        prepare = migrations.migrate_database if migrate else migrations.check_database
+        check = partial(migrations.check_database, newer=newer)
+        prepare = migrations.migrate_database if migrate else check
         try:
             if migrate:
                 await asyncio.to_thread(target.report_damage)
