@@ -199,7 +199,7 @@ import asyncio, sys, time
 from spanloom import app
 
 async def main():
-    stop = app._stop_at_signals(1.0)
+    stop = serving._stop_at_signals(1.0)
     print("ready", flush=True)
     await stop.wait()
     print("stopping", flush=True)

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DataError, IntegrityError, OperationalError, Programm
 
 from spanloom.errors import SpanloomError
 from spanloom.model import Feedback, Key, Span
-from spanloom.store.sql import rows, tables
+from spanloom.store.sql import rows, tables, writer
 from spanloom.store.sql.transaction import Transaction
 from spanloom.store.sql.writer import Work
 from spanloom.store.store import Store
@@ -350,7 +350,7 @@ def test_a_writer_that_dies_leaves_nobody_waiting(
     empty_url: str, run: Run[Any], project: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = run(Store.open(empty_url))
-    writer, died = store._write, threading.Event()
+    died = threading.Event()
 
     def fail(_: object) -> Any:
         raise MemoryError("a fault that nobody expected")
@@ -361,7 +361,7 @@ def test_a_writer_that_dies_leaves_nobody_waiting(
             calls = await waiting(
                 store, *(store.write_spans(project, [a_span(str(n))]) for n in range(3))
             )
-            monkeypatch.setattr(writer, "_commit", fail)
+            monkeypatch.setattr(store._write, "_commit", fail)
         for answer in await asyncio.gather(*calls, return_exceptions=True):
             assert isinstance(answer, SpanloomError)
             assert answer.code == "UNAVAILABLE"
@@ -377,3 +377,24 @@ def test_a_writer_that_dies_leaves_nobody_waiting(
 
     run(work())
     run(store.close())
+
+
+def test_calls_whose_commit_cannot_be_counted_are_answered_and_not_repeated(
+    store: Store, run: Run[Any], project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    class Full:  # each of several processes counts in a file
+        def observe(self, _: float) -> None:
+            raise OSError(28, "No space left on device")
+
+    async def work() -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(writer.metrics, "COMMIT_SECONDS", Full())
+            with pytest.raises(SpanloomError, match="not available"):
+                await store._write(lambda _: done.append("first"))
+        await store._write(lambda _: done.append("second"))
+
+    run(work())
+    assert done == ["first", "second"]
+    assert store._write._rows == 0

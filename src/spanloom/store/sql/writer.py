@@ -208,11 +208,10 @@ class Writer:
                     self._answer(group, results)
                     self._upkeep(self._database.after_commit)
             except OSError as error:
-                if group:
-                    log.exception("the lock of the writers cannot be released")
-                    continue
-                group = self._take()
-                self._answer(group, [public_error(error)] * len(group))
+                if not group:  # the lock cannot be taken
+                    self._take()
+                left = self._group  # none where the lock cannot be released
+                self._answer(left, [public_error(error)] * len(left))
             finally:
                 self._waits_since = None
             self._has_upkeep = True
@@ -232,7 +231,8 @@ class Writer:
 
     def _take(self) -> list[_PendingWrite]:
         """The calls that wait, up to a group's size."""
-        group = self._group
+        group: list[_PendingWrite] = []
+        self._group = group
         rows = 0
         with self._wake:
             while self._queue and (not group or rows + self._queue[0].rows <= _GROUP_ROWS):
@@ -241,12 +241,12 @@ class Writer:
         return group
 
     def _upkeep(self, work: Callable[[Engine], bool]) -> bool:
-        """Whether the database has done all of it."""
+        """Whether there is nothing left to do before the next commit."""
         try:
             return work(self._engine)
         except Exception:  # the thread must live, and the calls are answered
             log.exception("the maintenance of the database failed")
-            return False
+            return True
 
     def _commit(self, group: Sequence[_PendingWrite]) -> list[Any]:
         """Write a group in one transaction. What each call gets: a result, or the error to
