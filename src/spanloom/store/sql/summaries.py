@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from sqlalchemy import BigInteger, Connection, literal, select, tuple_
 
 from spanloom.model import Span
 from spanloom.model.changes import Changes, StoredSpans
-from spanloom.model.outline import OutlineRead, OutlineSpan
+from spanloom.model.outline import OutlineColumns, OutlineRead, OutlineSpan
 from spanloom.model.summaries import (
     ConversationQuery,
     ConversationRow,
@@ -27,7 +27,7 @@ from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.conversations import ConversationList
 from spanloom.store.sql.database import MAX_VERSION
 from spanloom.store.sql.index.search import Watch, read_until_cancelled
-from spanloom.store.sql.reading import SPAN_NAMES, from_columns, select_whole
+from spanloom.store.sql.reading import select_whole
 from spanloom.store.sql.rows import checked, storable
 from spanloom.store.sql.tables import deleted_spans, feedback, spans
 from spanloom.store.sql.trace_counts import TraceCounter
@@ -42,6 +42,8 @@ _TEXTS = (
 )
 # Whole spans that are read at once.
 _SEARCHED = 100
+# Rows of an outline that are read at once.
+_OUTLINED = 1_000
 _CONVERSATION_TEXTS = ("user_id", "agent_name", "model", "feature_slug")
 
 
@@ -156,7 +158,7 @@ class SqlSummaries(Summaries):
         of_trace = (spans.c.project == project, spans.c.trace_id == trace_id)
         place = (spans.c.start_ns, spans.c.sequence, spans.c.version)
         first = select(*(spans.c[name] for name in OutlineSpan._fields))
-        columns = (spans.c[name] for name in SPAN_NAMES)
+        columns = (spans.c[name] for name in OutlineColumns._fields)
         rest = select(*columns).where(*of_trace, spans.c.version > after).order_by(*place)
         judged = select(feedback.c.target_id).where(
             feedback.c.project == project,
@@ -191,10 +193,10 @@ class SqlSummaries(Summaries):
             reviewed = frozenset(connection.execute(judged.union(unplaced)).scalars())
             with connection.execute(rest, execution_options={"stream_results": True}) as streamed:
 
-                def each() -> Any:
-                    for row in streamed:
+                def each() -> Iterator[OutlineColumns]:
+                    for rows in streamed.partitions(_OUTLINED):
                         watch.check()
-                        yield from_columns(row)
+                        yield from map(OutlineColumns._make, rows)
 
                 return make(OutlineRead(order, each(), reviewed, deleted, newest))
 
