@@ -104,16 +104,17 @@ def _client(
     project: str | None = None,
     *,
     url: str | None,
-    key: str | None,
     profile: str | None,
     database: str | None,
+    **more: Any,
 ) -> Iterator[Client]:
     """As of other commands, but without any word of a server the database is opened: the first
     keys are made where there is none yet to call a server with."""
     if not (url or profile or database or os.environ.get("SPANLOOM_URL")):
         database = config.load({}).database
     project = project or os.environ.get("SPANLOOM_PROJECT")
-    with connected(url, key, project, profile, database, default_project="") as client:
+    where: dict[str, Any] = {"url": url, "profile": profile, "database": database, **more}
+    with connected(project=project, default_project="", **where) as client:
         yield client
 
 
