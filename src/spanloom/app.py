@@ -39,6 +39,7 @@ from spanloom.server.http.app import http_app
 from spanloom.server.http.connections import HttpLimits
 from spanloom.server.http.server import HttpServer
 from spanloom.server.http.uploads import upload_routes
+from spanloom.server.key_uses import KeyUses
 from spanloom.server.listener import listen, reserve, with_port
 from spanloom.server.mcp.endpoint import McpEndpoint
 from spanloom.server.methods import Method, method_table
@@ -197,11 +198,13 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
     store = await open_store(settings, migrate=sockets is None)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
+        uses = KeyUses(store)
+        stack.push_async_callback(uses.write)
         cors_origins = [o.strip() for o in settings.cors_origins.split(",") if o.strip()]
         middleware = Middleware(
             NoAuth(cors_origins)
             if settings.no_auth
-            else ApiKeyAuthenticator(store, settings.max_failed_keys),
+            else ApiKeyAuthenticator(store, settings.max_failed_keys, uses.note),
             timeout=settings.request_timeout,
             max_in_flight=settings.max_in_flight,
             max_streams=settings.max_streams,
@@ -262,7 +265,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
         # Created last: it is printed once, and a failed start must not consume it.
         first_key = None if settings.no_auth or sockets else await _first_key(store)
         link = None if sockets else await _link(settings, store)
-        for watch in (health.watch(store.ready), _report(health, grpc_server)):
+        for watch in (health.watch(store.ready), _report(health, grpc_server), uses.watch()):
             stack.callback(asyncio.create_task(watch).cancel)
         stop, background = asyncio.Event(), []
         deletions = asyncio.create_task(store.erasure.watch_until(stop))

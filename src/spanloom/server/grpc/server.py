@@ -16,6 +16,7 @@ from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.model.held import HELD
 from spanloom.server.admission import Held
+from spanloom.server.call_log import log_refusal
 from spanloom.server.certificates import Certificates, Identity
 from spanloom.server.compression import WORTH_COMPRESSING, is_packed, unpacked_message
 from spanloom.server.grpc.call import Context, begin, metadata_of, refuse, succeed
@@ -25,7 +26,7 @@ from spanloom.server.grpc.reflection import Reflection
 from spanloom.server.listener import listen
 from spanloom.server.messages import message_of, not_one_message
 from spanloom.server.methods import Method
-from spanloom.server.middleware import REQUEST_ID, Middleware, log_refusal
+from spanloom.server.middleware import REQUEST_ID, Middleware
 from spanloom.services.context import Notes
 
 TRANSPORT = "grpc"

@@ -15,10 +15,11 @@ from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.model import uuid7
 from spanloom.model.addresses import client_of, is_within
 from spanloom.server import status
+from spanloom.server.call_log import log_refusal
 from spanloom.server.http.connections import Connections, HttpLimits
 from spanloom.server.http.joined import JoinedTransport
 from spanloom.server.http.rest import TRANSPORT
-from spanloom.server.middleware import REQUEST_ID, log_refusal
+from spanloom.server.middleware import REQUEST_ID
 
 log = structlog.get_logger("spanloom.http")
 
