@@ -336,7 +336,7 @@ def requests(first: str, experiment_id: str = "", text: str = "") -> dict[str, d
         "PriceService/WritePrice": {"price": {"priceId": "p", "model": text}},
         "PriceService/ListPrices": {},
         "PriceService/DeletePrice": {"priceId": "p"},
-        **dict.fromkeys(OF_KEYS, {"keyId": "00"}),
+        **{key: {"keyId": "00"} for key in OF_KEYS},
         "ProjectService/UpdateRetention": {"retentionDays": 0},
         DELETE_USER_DATA: {"userId": "u"},
         "ReviewService/DeleteReview": {"reviewId": "r"},
