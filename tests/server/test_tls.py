@@ -255,3 +255,27 @@ def test_a_client_without_a_certificate_gets_health_only(
             with pytest.raises(grpc.RpcError) as failure:
                 keys_by_grpc(server, authority.credentials(certificate), key)
             assert failure.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+def test_new_authorities_of_clients_are_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(certificates, "_LOOK_SECONDS", 0.0)
+    authority, others = Authority(tmp_path / "ours"), Authority(tmp_path / "others")
+    clients = tmp_path / "clients.pem"
+    clients.write_text(Path(authority.ca).read_text())
+    with serving(tmp_path, authority, tls_client_ca=str(clients)) as server:
+        key = server.key("tls")
+        own, foreign = (a.issue("client", "someone@example.org") for a in (authority, others))
+        for accepted, refused in ((own, foreign), (foreign, own)):
+            with client(server, authority.context(accepted), key) as made:
+                assert made.get("/v1/keys").status_code == 200
+            assert len(keys_by_grpc(server, authority.credentials(accepted), key)) == 1
+            with (
+                client(server, authority.context(refused), key) as made,
+                pytest.raises(httpx.TransportError),
+            ):
+                made.get("/v1/keys")
+            with pytest.raises(grpc.RpcError):
+                keys_by_grpc(server, authority.credentials(refused), key)
+            clients.write_text(Path(others.ca).read_text())
