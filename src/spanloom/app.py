@@ -32,12 +32,14 @@ from spanloom.model.addresses import is_loopback, networks
 from spanloom.model.projects import DEFAULT_PROJECT, INSTANCE
 from spanloom.server import gc_tuning, memory, metrics_page
 from spanloom.server.auth import ApiKeyAuthenticator, NoAuth
+from spanloom.server.certificates import Certificates, TlsFiles
 from spanloom.server.grpc.server import GrpcServer
 from spanloom.server.health import Health
 from spanloom.server.http.app import http_app
 from spanloom.server.http.connections import HttpLimits
 from spanloom.server.http.server import HttpServer
 from spanloom.server.http.uploads import upload_routes
+from spanloom.server.key_uses import KeyUses
 from spanloom.server.listener import listen, reserve, with_port
 from spanloom.server.mcp.endpoint import McpEndpoint
 from spanloom.server.methods import Method, method_table
@@ -124,12 +126,14 @@ def methods(
     *,
     logs_and_metrics: bool = True,
     public_url: str = "",
+    scheme: str = "http",
 ) -> list[Method]:
     """All methods of the contract, answered from one store.
 
     Args:
         logs_and_metrics: Whether OpenTelemetry's logs and metrics are served.
         public_url: As of Settings.
+        scheme: Of the HTTP port.
     """
     follower = Follower(store)
     catalog = CatalogService(store)
@@ -157,7 +161,7 @@ def methods(
             "spanloom.v1.AgentSpanService": AgentSpanService(store),
             "spanloom.v1.DatapointService": DatapointService(store),
             "spanloom.v1.PriceService": PriceService(store),
-            "spanloom.v1.FileService": FileService(store, public_url),
+            "spanloom.v1.FileService": FileService(store, public_url, scheme),
             "spanloom.v1.CatalogService": catalog,
             "spanloom.v1.CatalogArrayService": CatalogArrayService(catalog),
             OTLP_SERVICE: OtlpTraceService(store),
@@ -188,16 +192,19 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
     Args:
         sockets: Given to one of several workers, for which the store was prepared before.
     """
+    certificates = _certificates(settings)
     set_prices(EVERY_PROJECT, read_prices(settings.prices))
     judge.configure(settings.judge_base_url, settings.judge_api_key, settings.judge_model)
     store = await open_store(settings, migrate=sockets is None)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
+        uses = KeyUses(store)
+        stack.push_async_callback(uses.write)
         cors_origins = [o.strip() for o in settings.cors_origins.split(",") if o.strip()]
         middleware = Middleware(
             NoAuth(cors_origins)
             if settings.no_auth
-            else ApiKeyAuthenticator(store, settings.max_failed_keys),
+            else ApiKeyAuthenticator(store, settings.max_failed_keys, uses.note),
             timeout=settings.request_timeout,
             max_in_flight=settings.max_in_flight,
             max_streams=settings.max_streams,
@@ -212,6 +219,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             Limits(settings.max_request_bytes, settings.request_timeout),
             logs_and_metrics=settings.accept_logs_and_metrics,
             public_url=settings.public_url,
+            scheme="https" if settings.tls_certificate else "http",
         )
         grpc_server = GrpcServer(
             table,
@@ -219,6 +227,8 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             max_request_bytes=settings.max_request_bytes,
             shared_port=sockets is not None,
             max_connection_age=settings.max_connection_age,
+            certificates=certificates,
+            handshake_seconds=settings.header_timeout,
         )
         pages = _pages(settings, store)
         mcp = McpEndpoint(
@@ -236,6 +246,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             ),
             _http_limits(settings),
             health,
+            certificates,
         )
         grpc_address, http_address = settings.grpc_address, settings.http_address
         if sockets:
@@ -254,7 +265,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
         # Created last: it is printed once, and a failed start must not consume it.
         first_key = None if settings.no_auth or sockets else await _first_key(store)
         link = None if sockets else await _link(settings, store)
-        for watch in (health.watch(store.ready), _report(health, grpc_server)):
+        for watch in (health.watch(store.ready), _report(health, grpc_server), uses.watch()):
             stack.callback(asyncio.create_task(watch).cancel)
         stop, background = asyncio.Event(), []
         deletions = asyncio.create_task(store.erasure.watch_until(stop))
@@ -322,6 +333,13 @@ def _forwarding(settings: Settings) -> Forwarding | None:
     return Forwarding(to, frozenset(projects) or None)
 
 
+def _certificates(settings: Settings) -> Certificates | None:
+    if not settings.tls_certificate:
+        return None
+    files = TlsFiles(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
+    return Certificates(files)
+
+
 def _evaluators(settings: Settings) -> ChildSettings:
     return ChildSettings(
         judge=(settings.judge_base_url, settings.judge_api_key, settings.judge_model),
@@ -351,6 +369,7 @@ def serve(settings: Settings, started: Callable[[Started], None]) -> bool:
     """
     gc_tuning.tune_gc()
     _forwarding(settings)  # a wrong setting ends the start
+    _certificates(settings)
     read_prices(settings.prices)
     memory.tune()
     _open_many_files()

@@ -70,6 +70,7 @@ class Reason(StrEnum):
     PRICE_NOT_FOUND = "PRICE_NOT_FOUND"
     FILE_NOT_FOUND = "FILE_NOT_FOUND"
     NO_PUBLIC_URL = "NO_PUBLIC_URL"
+    KEY_NOT_ROTATABLE = "KEY_NOT_ROTATABLE"
     EXPIRED_CURSOR = "EXPIRED_CURSOR"
     INVALID_CURSOR = "INVALID_CURSOR"
     READER_TOO_SLOW = "READER_TOO_SLOW"
@@ -237,6 +238,16 @@ def project_being_deleted(project: str) -> SpanloomError:
         Reason.PROJECT_BEING_DELETED,
         "the project is being deleted",
         metadata={"project": project},
+    )
+
+
+def key_not_rotatable(key_id: str) -> SpanloomError:
+    """FAILED_PRECONDITION: the key has ended, or another one replaces it already."""
+    return SpanloomError(
+        Code.FAILED_PRECONDITION,
+        Reason.KEY_NOT_ROTATABLE,
+        "the key is revoked, has expired, or was rotated before",
+        metadata={"resource": "key", "name": key_id},
     )
 
 

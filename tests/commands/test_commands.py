@@ -217,8 +217,14 @@ def test_keys_are_managed_through_the_server(place: Place) -> None:
     rows = {row["key id"]: row for row in place.rows("keys", "list")}
     assert (rows[key_id]["name"], rows[key_id]["role"]) == ("Grafana", "read")
     assert place.run("projects", SPANLOOM_KEY=key).returncode == 0
+    rotated = place.run("keys", "rotate", key_id, "--overlap", "30m")
+    assert rotated.stdout.startswith("sl_")
+    assert f"{key_id} is valid until " in rotated.stderr
+    assert place.run("projects", SPANLOOM_KEY=rotated.stdout.strip()).returncode == 0
+    assert "was rotated before" in place.refused("keys", "rotate", key_id)
     assert place.ok("keys", "revoke", key_id) == f"revoked {key_id}\n"
     rows = {row["key id"]: row for row in place.rows("keys", "list")}
+    assert rows[rotated.stdout.split("_")[1]]["name"] == "Grafana"
     assert rows[key_id]["state"].startswith("revoked ")
     assert "instance key" in place.refused("keys", "create", "--project", "*", "--role", "admin")
     assert "project" in place.refused("keys", "create", "--project", "other", "--role", "read")

@@ -15,8 +15,8 @@ from tests.otlp.requests import request as otlp_request
 
 SECRET = "what only the first project may read"
 CREATE_EXPERIMENT = "ExperimentService/CreateExperiment"
-# The server chooses the ids of keys: tests/contract/test_key_service.py revokes them.
-REVOKE_KEY = "KeyService/RevokeKey"
+# The server chooses the ids of keys: tests/contract/test_key_service.py revokes and rotates them.
+OF_KEYS = ("KeyService/RevokeKey", "KeyService/RotateKey")
 DELETE_USER_DATA = "ProjectService/DeleteUserData"
 # Streams without an end, and those of requests: tests/contract/test_tails.py and
 # test_span_streams.py have them.
@@ -336,7 +336,7 @@ def requests(first: str, experiment_id: str = "", text: str = "") -> dict[str, d
         "PriceService/WritePrice": {"price": {"priceId": "p", "model": text}},
         "PriceService/ListPrices": {},
         "PriceService/DeletePrice": {"priceId": "p"},
-        REVOKE_KEY: {"keyId": "00"},
+        **{key: {"keyId": "00"} for key in OF_KEYS},
         "ProjectService/UpdateRetention": {"retentionDays": 0},
         DELETE_USER_DATA: {"userId": "u"},
         "ReviewService/DeleteReview": {"reviewId": "r"},
@@ -367,7 +367,7 @@ def fill(project: Project, first: str, text: str) -> str:
     """Make every write, and answer the id of the experiment, which is the server's choice."""
     experiment = project.send(CREATE_EXPERIMENT, **requests(first, text=text)[CREATE_EXPERIMENT])
     for method, fields in requests(first, experiment.id, text).items():
-        if method in WRITES and method not in (CREATE_EXPERIMENT, REVOKE_KEY, *OF_PROJECTS):
+        if method in WRITES and method not in (CREATE_EXPERIMENT, *OF_KEYS, *OF_PROJECTS):
             project.send(method, **request_to(project, fields))
     return str(experiment.id)
 

@@ -59,6 +59,7 @@ NOT_REPEATABLE = {
     "FileService/GenerateUploadUrl",
     # Its secret is in one response only.
     "KeyService/CreateKey",
+    "KeyService/RotateKey",
 }
 # Reads that the role read is not enough for.
 ADMIN_READS = {"KeyService/ListKeys"}

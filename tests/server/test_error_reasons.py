@@ -246,6 +246,7 @@ FAILURES: dict[str, Callable[[Caller], Any]] = {
     "REQUEST_ID_REUSED": _request_id_reused,
     "AMBIGUOUS_EVENT": _ambiguous_event,
     "PROJECT_BEING_DELETED": _project_being_deleted,
+    "KEY_NOT_ROTATABLE": lambda _: _body(errors.key_not_rotatable(_name("KEY_NOT_ROTATABLE"))),
     "KEY_NOT_FOUND": _not_found("KEY_NOT_FOUND", "POST", "/v1/keys/{}:revoke"),
     "FILE_NOT_FOUND": _not_found("FILE_NOT_FOUND", "GET", "/v1/files/{}"),
     "NO_PUBLIC_URL": lambda _: _body(

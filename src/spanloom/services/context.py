@@ -38,6 +38,8 @@ class CallContext:
 
     Attributes:
         key_id: The id of the caller's key, "" without authentication.
+        proof: Bytes that follow from the caller's key, which only its callers have; b"" without
+            authentication.
         key_project: The project of the caller's key, "*" for an instance key.
         received_ns: When the call arrived, in nanoseconds since 1970.
         header_project: The header `x-spanloom-project`, "" if there is none.
@@ -54,6 +56,7 @@ class CallContext:
     role: str
     received_ns: int
     key_id: str = ""
+    proof: bytes = field(default=b"", repr=False)
     header_project: str = ""
     header_hint: str = ""
     header_host: str = ""

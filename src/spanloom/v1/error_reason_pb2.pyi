@@ -289,6 +289,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         "the server does not know its address: set SPANLOOM_PUBLIC_URL"
     """
+    ERROR_REASON_KEY_NOT_ROTATABLE: _ErrorReason.ValueType  # 49
+    """The key to rotate is revoked, has expired, or was rotated before (FAILED_PRECONDITION). ListKeys
+    shows which.
+
+        ErrorInfo.metadata: { "resource": "key", "name": "4be0db0c1f3d4a1e" }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason for an error, for programs. Every error that Spanloom itself returns carries one
@@ -572,5 +578,11 @@ ERROR_REASON_NO_PUBLIC_URL: ErrorReason.ValueType  # 48
 and its operator has set none (FAILED_PRECONDITION).
 
     "the server does not know its address: set SPANLOOM_PUBLIC_URL"
+"""
+ERROR_REASON_KEY_NOT_ROTATABLE: ErrorReason.ValueType  # 49
+"""The key to rotate is revoked, has expired, or was rotated before (FAILED_PRECONDITION). ListKeys
+shows which.
+
+    ErrorInfo.metadata: { "resource": "key", "name": "4be0db0c1f3d4a1e" }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

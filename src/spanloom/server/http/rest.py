@@ -15,6 +15,7 @@ from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.errors import SpanloomError, unsupported_encoding
 from spanloom.server import status
 from spanloom.server.admission import Held
+from spanloom.server.call_log import log_refusal
 from spanloom.server.http.exchange import pack
 from spanloom.server.http.request import (
     ClientGoneError,
@@ -28,7 +29,7 @@ from spanloom.server.http.response import ignored_fields, noted, send_body, send
 from spanloom.server.http.server_sent import EVENT_STREAM, accepts_events, event, set_cursor
 from spanloom.server.http.transcode import JSON, PROTOBUF, Route, RouteError, Transcoder
 from spanloom.server.methods import Method, Request
-from spanloom.server.middleware import Middleware, as_error, log_refusal, request_id_of
+from spanloom.server.middleware import Middleware, as_error, request_id_of
 from spanloom.services.context import Notes
 
 TRANSPORT = "rest"
