@@ -68,8 +68,6 @@ _SKIPPED: Final = frozenset(
     f"google.protobuf.{name}" for name in ("Timestamp", "Duration", "FieldMask")
 )
 _OF_A_USER: Final = "User"
-# An element of a list from so many bytes on is looked at as bytes first.
-_WORTH_A_LOOK: Final = 256
 _F = FieldDescriptor
 
 
@@ -139,9 +137,7 @@ _CHILDREN: Final = "children"
 
 def _is_worth(rules: Compiled, item: Message) -> bool:
     """Whether an element may hold something that is redacted."""
-    if rules.has_rules or item.ByteSize() < _WORTH_A_LOOK:
-        return True
-    return may_have_credentials(item.SerializeToString())
+    return rules.has_rules or may_have_credentials(item.SerializeToString())
 
 
 def _redact_map(rules: Compiled, members: Any, entry: Descriptor, trail: Trail) -> None:

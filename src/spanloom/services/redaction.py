@@ -229,7 +229,8 @@ def _named(request: Any) -> Iterator[str]:
 
 
 def _is_map(field: FieldDescriptor) -> bool:
-    return bool(field.message_type.GetOptions().map_entry)
+    inner = field.message_type
+    return inner is not None and bool(inner.GetOptions().map_entry)
 
 
 def _names_of(message: Any) -> Iterator[str]:
