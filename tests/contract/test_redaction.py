@@ -123,7 +123,10 @@ def native_span() -> dict[str, Any]:
     fill_value(attributes.resource["host"], PROSE)
     return {
         **json_format.MessageToDict(attributes),
-        "traceId": "native", "spanId": "n", "name": PROSE, "kind": "SPAN_KIND_MODEL",
+        "traceId": "native",
+        "spanId": "n",
+        "name": PROSE,
+        "kind": "SPAN_KIND_MODEL",
         "inputMessages": [{"role": "user", "parts": parts}],
         "outputMessages": [{"role": "assistant", "parts": [{"text": TEXT}]}],
         "metadata": CONTENT,
@@ -164,8 +167,14 @@ def any_value(value: Any) -> dict[str, Any]:
 
 def writes(project: Project) -> Iterator[tuple[str, dict[str, Any]]]:
     event = {
-        "event_name": PROSE, "inputs": CONTENT, "outputs": {"o": TEXT}, "config": CONTENT,
-        "metadata": CONTENT, "user_properties": CONTENT, "error": PROSE, "session_id": "s",
+        "event_name": PROSE,
+        "inputs": CONTENT,
+        "outputs": {"o": TEXT},
+        "config": CONTENT,
+        "metadata": CONTENT,
+        "user_properties": CONTENT,
+        "error": PROSE,
+        "session_id": "s",
     }
     typed = {**event, "event_type": "tool"}
     log = {"id": "l", "type": "generation", "input": PROSE, "output": TEXT, "metadata": CONTENT}
@@ -201,14 +210,13 @@ def writes(project: Project) -> Iterator[tuple[str, dict[str, Any]]]:
         "TraceService/CreateTrace",
         {
             "trace": {
-
-                    "id": "basalt",
-                    "name": PROSE,
-                    "input": TEXT,
-                    "output": PROSE,
-                    "featureSlug": "f"
-                ,
-                "metadata": CONTENT, "user": {"id": "corpusada@example.org", "name": PROSE},
+                "id": "basalt",
+                "name": PROSE,
+                "input": TEXT,
+                "output": PROSE,
+                "featureSlug": "f",
+                "metadata": CONTENT,
+                "user": {"id": "corpusada@example.org", "name": PROSE},
                 "logs": [log],
             }
         },
@@ -235,7 +243,10 @@ def writes(project: Project) -> Iterator[tuple[str, dict[str, Any]]]:
     yield (
         "FeedbackService/CreateFeedback",
         {
-            "project_id": project.name, "id": "f", "feedback_type": "x", "payload": CONTENT,
+            "project_id": project.name,
+            "id": "f",
+            "feedback_type": "x",
+            "payload": CONTENT,
             "weave_ref": f"weave:///e/{project.name}/agent_turn/t",
         },
     )
@@ -243,8 +254,11 @@ def writes(project: Project) -> Iterator[tuple[str, dict[str, Any]]]:
         "ReviewService/WriteReview",
         {
             "review": {
-                "reviewId": "r", "target": {"conversationId": "c"}, "name": "n",
-                "comment": PROSE, "textValue": "x",
+                "reviewId": "r",
+                "target": {"conversationId": "c"},
+                "name": "n",
+                "comment": PROSE,
+                "textValue": "x",
             }
         },
     )
