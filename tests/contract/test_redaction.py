@@ -115,7 +115,7 @@ def values_of(project: Project) -> Iterator[bytes]:
 def native_span() -> dict[str, Any]:
     parts = [
         {"text": PROSE},
-        {"toolRequest": {"toolCallId": "1", "name": "f", "arguments": CONTENT}},
+        {"toolRequest": {"callId": "1", "name": "f", "arguments": CONTENT}},
     ]
     attributes = request_of("SpanService/WriteSpans", {"spans": [{"spanId": "x"}]}).spans[0]  # type: ignore[attr-defined]
     fill_value(attributes.attributes["whole"], CONTENT)
@@ -258,7 +258,7 @@ def writes(project: Project) -> Iterator[tuple[str, dict[str, Any]]]:
                 "target": {"conversationId": "c"},
                 "name": "n",
                 "comment": PROSE,
-                "textValue": "x",
+                "metadata": CONTENT,
             }
         },
     )

@@ -12,7 +12,7 @@ Check = Callable[[str], tuple[int, int] | None]
 _DIGITS: Final = re.compile(r"\d+")
 _CARD_DIGITS: Final = range(13, 20)
 _CARD_BEGINNINGS: Final = "23456"
-_PHONE_DIGITS: Final = range(7, 16)
+_PHONE_DIGITS: Final = range(9, 16)
 _SHORTEST_IBAN: Final = 15
 
 
@@ -72,7 +72,7 @@ def _address(text: str) -> tuple[int, int] | None:
 _PHONE: Final = (
     r"\+[1-9]\d{0,2}(?:[ ./()-]{0,3}\d){6,13}"
     r"|\(\d{3}\) ?\d{3}[ .-]\d{4}|\d{3}[ .-]\d{3}[ .-]\d{4}"
-    r"|0[1-9]\d{1,4}[ /-]\d{3,}(?:[ -]\d{2,}){0,4}"
+    r"|0[1-9]\d{1,4}[ /-]\d{2,}(?:[ -]\d{2,}){0,4}"
 )
 _KNOWN_SHAPES: Final = (
     r"(?:sk|pk|rk)[-_][0-9A-Za-z_-]{16,}|gh[opsur]_[0-9A-Za-z]{30,}|github_pat_[0-9A-Za-z_]{30,}"
