@@ -35,19 +35,19 @@ def test_update_redaction_replaces_the_rules_and_get_redaction_gives_them(
     assert as_dict(set_rules(project, **rules)) == rules
     assert as_dict(project.send("ProjectService/GetRedaction").rules) == rules
     write(project, "1")
-    assert name_of(project, "1") == "[REDACTED:email] has [REDACTED:nr] and +49 30 1234567"
+    assert name_of(project, "1") == "[REDACTED:email] has [REDACTED:nr] and +49 30 7654321"
     neighbour = project.neighbour()
     set_rules(neighbour, presets=["phone"])
     write(neighbour, "1")
     assert name_of(neighbour, "1") == "ada@example.org has N1234 and [REDACTED:phone]"
     set_rules(project)
     write(project, "2")
-    assert name_of(project, "2") == "ada@example.org has N1234 and +49 30 1234567"
+    assert name_of(project, "2") == "ada@example.org has N1234 and +49 30 7654321"
     assert name_of(project, "1").startswith("[REDACTED:email]")
 
 
 def write(project: Project, span_id: str) -> None:
-    name = "ada@example.org has N1234 and +49 30 1234567"
+    name = "ada@example.org has N1234 and +49 30 7654321"
     span = {"traceId": "t", "spanId": span_id, "name": name}
     project.send("SpanService/WriteSpans", spans=[span])
 
