@@ -10,17 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf import json_format
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spanloom.errors import SetupError, SpanloomError
-from spanloom.redaction.documents import redacted, redacted_text
+from spanloom.redaction.documents import redacted, redacted_fields, redacted_text
+from spanloom.redaction.messages import redact_message
 from spanloom.redaction.paths import parsed, reaches
 from spanloom.redaction.presets import PRESETS
 from spanloom.redaction.rules import Rules, compile_rules, faults
 from spanloom.redaction.rules_file import read_rules
 from spanloom.services.redaction import Redaction
-from spanloom.v1 import span_service_pb2
+from spanloom.v1 import event_pb2, span_pb2, span_service_pb2
 from tests.clients import until
 from tests.databases import new_url
 from tests.redaction.test_requests import CALL, stored
@@ -101,13 +103,13 @@ def test_hostile_patterns_and_texts_take_linear_time() -> None:
     [
         ("$.a.b", ("a", "b"), True),
         ("$.a.b", ("a",), False),
-        ("$.a.b", ("a", "b", "c"), False),
+        ("$.a.b", ("a", "b", "c"), True),
         ("$..b", ("b",), True),
         ("$..b", ("x", "y", "b"), True),
         ("$.a..b", ("a", "x", "b"), True),
         ("$.a..b", ("x", "b"), False),
         ("$.a.*", ("a", "x"), True),
-        ("$.*", ("a", "x"), False),
+        ("$.*", ("a", "x"), True),
         ("$.a[*].b", ("a", "b"), True),
         ("$['a.b'].c", ("a.b", "c"), True),
         ('$["a b"]', ("a b",), True),
@@ -133,6 +135,24 @@ def test_paths_reach_into_texts_of_json() -> None:
         "a": {"text": '{"ssn": "[REDACTED]", "n": 2}'},
         "list": [{"x": "[REDACTED]"}, {"x": None, "y": 1}],
     }
+
+
+def test_a_path_of_a_whole_field_reaches_all_in_it() -> None:
+    rules = compile_rules(Rules(paths=("$.inputs", "$.outputs", "$.input_messages")))
+    fields = {"inputs": {"a": {"b": 1}, "c": None}, "outputs": [1], "event_name": "x"}
+    assert redacted_fields(rules, fields) == {
+        "inputs": {"a": "[REDACTED]", "c": None},
+        "outputs": "[REDACTED]",
+        "event_name": "x",
+    }
+    event = event_pb2.Event(event_name="x")
+    event.inputs.update({"a": {"b": 1}})
+    span = span_pb2.Span(name="x")
+    span.input_messages.add(role="user").parts.add(text="secret")
+    for message in (event, span):
+        redact_message(rules, message)
+    assert json_format.MessageToDict(event.inputs) == {"a": "[REDACTED]"}
+    assert (span.name, span.input_messages[0].parts[0].text) == ("x", "[REDACTED]")
 
 
 def test_the_file_of_the_page_is_read(tmp_path: Path) -> None:

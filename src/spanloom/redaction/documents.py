@@ -112,12 +112,17 @@ def redacted_fields(rules: Compiled, fields: dict[str, Any]) -> dict[str, Any]:
     """An event of JSON; its ids and its own numbers stay. The same dict if nothing is redacted."""
     return _changed(
         fields,
-        lambda name, value: (
-            value
-            if is_id(name) or not isinstance(value, str | dict | list)
-            else redacted_member(rules, name, value, _NO_TRAIL)
-        ),
+        lambda name, value: _redacted_field(rules, name, value),
     )
+
+
+def _redacted_field(rules: Compiled, name: str, value: Any) -> Any:
+    """The value of a field of an event, of the same type of JSON, or a text."""
+    if is_id(name) or not isinstance(value, str | dict | list):
+        return value
+    if isinstance(value, dict):
+        return redacted(rules, value, (name,))
+    return redacted_member(rules, name, value, _NO_TRAIL)
 
 
 def _object(rules: Compiled, value: dict[str, Any], trail: Trail) -> dict[str, Any]:

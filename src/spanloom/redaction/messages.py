@@ -63,6 +63,8 @@ _ROOTS: Final = frozenset(
         *("spanloom.v1.SessionProperties", "opentelemetry.proto.resource.v1.Resource"),
     )
 )
+# Of these there are many: their bytes say whether to look into one.
+_LOOKED_AT: Final = _ROOTS | {_PAIR}
 # Nothing in them is content.
 _SKIPPED: Final = frozenset(
     f"google.protobuf.{name}" for name in ("Timestamp", "Duration", "FieldMask")
@@ -114,8 +116,9 @@ def _redact_field(rules: Compiled, message: Any, field: FieldDescriptor, trail: 
         _redact_map(rules, getattr(message, name), inner, _below(trail, inner, name))
     elif field.is_repeated:
         below = _below(trail, inner, name)
+        is_looked_at = not rules.has_rules and inner.full_name in _LOOKED_AT
         for item in getattr(message, name):
-            if _is_worth(rules, item):
+            if not is_looked_at or may_have_credentials(item.SerializeToString()):
                 redact_message(rules, item, below)
     elif message.HasField(name):
         redact_message(rules, getattr(message, name), _below(trail, inner, name))
@@ -133,11 +136,6 @@ _HOLDING: Final = frozenset(("fields", "values"))
 _STRUCT: Final = "google.protobuf.Struct"
 # Events inside of an event are events themselves.
 _CHILDREN: Final = "children"
-
-
-def _is_worth(rules: Compiled, item: Message) -> bool:
-    """Whether an element may hold something that is redacted."""
-    return rules.has_rules or may_have_credentials(item.SerializeToString())
 
 
 def _redact_map(rules: Compiled, members: Any, entry: Descriptor, trail: Trail) -> None:

@@ -45,7 +45,8 @@ def parsed(text: str) -> tuple[Step, ...]:
 
 
 def reaches(steps: tuple[Step, ...], trail: Sequence[str]) -> bool:
-    """Whether a path is that of a value, by the names from the root to it."""
+    """Whether a path is that of a value, or of what the value is in, by the names from the root to
+    it."""
     states = {0}
     for name in trail:
         after: set[int] = set()
@@ -57,8 +58,10 @@ def reaches(steps: tuple[Step, ...], trail: Sequence[str]) -> bool:
                 after.add(state)
             elif step in (_ANY, name):
                 after.add(state + 1)
+        if len(steps) in after:
+            return True
         states = after
-    return len(steps) in states
+    return False
 
 
 def _with_deep(steps: tuple[Step, ...], states: set[int]) -> set[int]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -66,7 +67,7 @@ class Redaction:
         self._records = store.records
         self._credentials, self._server_rules, self._timeout = credentials, rules, timeout
         self._known: dict[str, tuple[float, Rules, Compiled]] = {}
-        self._threads: ThreadPoolExecutor | None = None
+        self._places = asyncio.Semaphore(_THREADS)
 
     async def read(self, project: str) -> Rules:
         """The rules of a project's own."""
@@ -135,11 +136,31 @@ class Redaction:
             log.error("a request was refused: it could not be redacted", exc_info=error)
             raise redaction_failed() from error
 
-    async def _in_time(self, work: Any) -> Any:
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(_THREADS, "redactor")
-        running = asyncio.get_running_loop().run_in_executor(self._threads, work)
-        return await asyncio.wait_for(running, self._timeout)
+    async def _in_time(self, work: Callable[[], Any]) -> Any:
+        """The result of work in a thread that may hang: then it ends with the process."""
+        async with asyncio.timeout(self._timeout):
+            await self._places.acquire()
+            loop = asyncio.get_running_loop()
+            done: asyncio.Future[Any] = loop.create_future()
+
+            def settle(result: Any, error: Exception | None) -> None:
+                self._places.release()
+                if error is not None and not done.done():
+                    done.set_exception(error)
+                elif not done.done():
+                    done.set_result(result)
+
+            def run() -> None:
+                result = error = None
+                try:
+                    result = work()
+                except Exception as raised:  # noqa: BLE001 - for whoever waits
+                    error = raised
+                with contextlib.suppress(RuntimeError):  # the server has ended
+                    loop.call_soon_threadsafe(settle, result, error)
+
+            threading.Thread(target=run, name="redactor", daemon=True).start()
+            return await done
 
     async def _rules(self, names: Iterable[str]) -> Compiled:
         """The rules for what is stored in one of these projects."""
@@ -176,7 +197,7 @@ def _redact(request: Any, todo: Sequence[tuple[Compiled, Any]]) -> Any:
     """Redact the parts of a request; the request, or what is in its place."""
     for rules, part in todo:
         if isinstance(part, SentEvent):
-            return changed_event(part, partial(redacted_fields, rules))
+            return _redact_event(rules, part, partial(redacted_fields, rules))
         if isinstance(part, EventBatch):
             _redact(None, [(rules, part.request)])
             change = partial(redacted_fields, rules)
