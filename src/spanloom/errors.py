@@ -318,8 +318,7 @@ def redaction_failed() -> SpanloomError:
     return SpanloomError(
         Code.UNAVAILABLE,
         Reason.REDACTION_FAILED,
-        "the request could not be redacted, so nothing of it was stored; the server's log has the"
-        " cause",
+        "the request could not be redacted, so nothing was stored; the server's log has the cause",
         retry_after=5.0,
     )
 

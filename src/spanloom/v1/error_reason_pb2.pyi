@@ -294,7 +294,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     that the operator has installed failed or took too long. The server's log has the cause. Retry
     the request after `RetryInfo.retry_delay`.
 
-        "the request could not be redacted, so nothing of it was stored"
+        "the request could not be redacted, so nothing was stored; the server's log has the cause"
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
@@ -585,6 +585,6 @@ ERROR_REASON_REDACTION_FAILED: ErrorReason.ValueType  # 50
 that the operator has installed failed or took too long. The server's log has the cause. Retry
 the request after `RetryInfo.retry_delay`.
 
-    "the request could not be redacted, so nothing of it was stored"
+    "the request could not be redacted, so nothing was stored; the server's log has the cause"
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
