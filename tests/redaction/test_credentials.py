@@ -64,6 +64,10 @@ def test_other_names(name: str) -> None:
         '{"properties": {"password": {"type": "string"}, "api_key": {"$ref": "#/a"}}}',
         "{'properties': {'password': {'type': 'string'}}} and more",
         '{"required": ["password", "name"]}',
+        '{"credentials": [], "secrets": {}} {"secrets": { }}',
+        'client = OpenAI(api_key=os.environ["OPENAI_API_KEY"])',
+        'headers["Authorization"] = f"Bearer {key}"; Authorization: Bearer $TOKEN',
+        "https://a.b/?page_token=12&max_tokens=3",
         "[" * 3000 + '"password"',
     ],
 )
@@ -85,6 +89,9 @@ def test_what_is_no_credential_stays(text: str) -> None:
         (r'x {"a": "{\"api_key\": \"cut', r'x {"a": "{\"api_key\": \"[REDACTED]'),
         ('x {"name": "Cookie", "value": "a=b"}', 'x {"name": "Cookie", "value": "[REDACTED]"}'),
         ('x ["Cookie", "value"]: 1', 'x ["Cookie", "value"]: 1'),
+        ("https://a.b/?a=1&api_key=s-k%20&b=2#c", "https://a.b/?a=1&api_key=[REDACTED]&b=2#c"),
+        ("curl -H 'Authorization: Bearer s-k.1234'", "curl -H 'Authorization: Bearer [REDACTED]'"),
+        ("authorization=basic dTpwYXNz done", "authorization=basic [REDACTED] done"),
     ],
 )
 def test_texts_that_are_not_json(before: str, after: str) -> None:

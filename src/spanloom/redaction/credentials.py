@@ -33,7 +33,8 @@ _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 # The bytes of a message without a match have no value under a credential's name: neither a member
 # of a map (A, B), nor one of a JSON or Python text inside a text, at any depth of escaping (C), nor
-# a name whose letters JSON has escaped (D).
+# a parameter of a URL (D), nor a header in a text (E), nor a name whose letters JSON has escaped
+# (F).
 _ANY_NAME: Final = "|".join(
     sorted({r"[^a-z\x00-\x1f\"'\\]{0,4}".join(name.split()) for name in _NAMES})
 )
@@ -42,6 +43,8 @@ _MAY_HAVE: Final = (
     rf"[\x0a\x1a][\x03-\xff][\x01-\x03]?[{_KEY}]*(?:{_ANY_NAME})"
     rf"|\x0a[\x03-\xff][\x01-\x03]?[^\x00-\x1f]*(?:{_ANY_NAME})[^a-z]{{0,4}}\x12"
     rf"|[\"'\\][{_KEY} ]*(?:{_ANY_NAME})[^a-z\x00-\x1f\"'\\]{{0,4}}[\"'\\]"
+    rf"|[?&][0-9a-z_.\-]*(?:{_ANY_NAME})="
+    r"|authorization[^a-z]{1,8}(?:bearer|basic|token)\s"
     r"|\\u00(?:[46][1-9a-f]|[57][0-9a]|2d|5f)"
 )
 

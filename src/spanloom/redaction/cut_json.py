@@ -1,7 +1,8 @@
-"""Credentials in texts that hold JSON, or what Python prints of its objects, but are not JSON.
+"""Credentials in texts that are not JSON, but hold some, or what Python prints of its objects.
 
-Such as a text that was cut, or that has JSON within prose. A member is found by its quoted name
-with a colon behind it; within texts inside of texts, a quote has backslashes before it.
+Such as a text that was cut, or that has JSON within prose; also URLs and headers in texts. A member
+is found by its quoted name with a colon behind it; within texts inside of texts, a quote has
+backslashes before it.
 """
 
 from __future__ import annotations
@@ -31,8 +32,27 @@ _KEPT: Final = frozenset(("", "true", "false", "null", "True", "False", "None"))
 _OPENING: Final = "[{"
 
 
+_PARAMETER: Final = re.compile(
+    r"""(?<=[?&])(?P<name>[0-9A-Za-z_.-]{1,60})=(?P<value>[^\s&#"'\\<>]+)"""
+)
+_HEADER: Final = re.compile(
+    r"""(?P<head>authorization["'\\]{0,3}\s{0,3}[:=]\s{0,3}["'\\]{0,3}(?:bearer|basic|token)\s{1,3})"""
+    r"""[0-9A-Za-z._~+/=-]{6,}""",
+    re.IGNORECASE,
+)
+
+
 def redacted(text: str) -> str:
     """The text with a mark in place of each value under the name of a credential."""
+    text = _PARAMETER.sub(_parameter, _members_redacted(text))
+    return _HEADER.sub(rf"\g<head>{MARK}", text)
+
+
+def _parameter(found: re.Match[str]) -> str:
+    return f"{found['name']}={MARK}" if is_credential(found["name"]) else found[0]
+
+
+def _members_redacted(text: str) -> str:
     out: list[str] = []
     done = 0
     at = 0
@@ -62,7 +82,8 @@ def _value(text: str, at: int) -> tuple[int, int]:
         return opening.end(), _end_of_text(text, opening.end(), opening)
     if text[at : at + 1] and text[at] in _OPENING:
         end = _end_of_block(text, at)
-        return at, at if _SCHEMA.search(text, at, end) else end
+        is_empty = not text[at + 1 : end - 1].strip()
+        return at, at if is_empty or _SCHEMA.search(text, at, end) else end
     plain = _PLAIN.match(text, at)
     end = plain.end() if plain else at
     return at, at if text[at:end] in _KEPT else end

@@ -38,11 +38,13 @@ _ROW_NAMES: Final = frozenset(
 
 
 def is_value(value: Any) -> bool:
-    """Whether a value under the name of a credential can be one. A truth value, null, an empty
-    text and a mark are none."""
+    """Whether a value under the name of a credential can be one. A truth value, null, what is empty
+    and a mark are none."""
     if isinstance(value, str):
         return bool(value) and not value.startswith(MARK[:-1])
-    return value is not None and not isinstance(value, bool) and not is_schema(value)
+    if isinstance(value, dict | list):
+        return bool(value) and not is_schema(value)
+    return value is not None and not isinstance(value, bool)
 
 
 def is_schema(value: Any) -> bool:

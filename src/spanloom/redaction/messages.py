@@ -256,8 +256,12 @@ def _is_value(value: Any) -> bool:
         return False
     if isinstance(content, str):
         return bool(content) and not _is_marked(content)
+    if field.message_type is None:
+        return True
     members = _VALUES[value.DESCRIPTOR.full_name](value)
-    return members is None or not is_schema(_types(members))
+    if members is None:  # a list
+        return bool(content.values)
+    return bool(members) and not is_schema(_types(members))
 
 
 def _types(members: Members) -> dict[str, str]:
