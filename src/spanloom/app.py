@@ -12,8 +12,8 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import partial, wraps
 from urllib.parse import urlsplit
 
 import structlog
@@ -30,6 +30,7 @@ from spanloom.genai.own_prices import EVERY_PROJECT, set_prices
 from spanloom.model import api_keys
 from spanloom.model.addresses import is_loopback, networks
 from spanloom.model.projects import DEFAULT_PROJECT, INSTANCE
+from spanloom.redaction.rules_file import read_rules
 from spanloom.server import gc_tuning, memory, metrics_page
 from spanloom.server.auth import ApiKeyAuthenticator, NoAuth
 from spanloom.server.certificates import Certificates, TlsFiles
@@ -69,6 +70,7 @@ from spanloom.services.prices import PriceService
 from spanloom.services.projects import ProjectService
 from spanloom.services.prompts import PromptService
 from spanloom.services.query import Limits, QueryService
+from spanloom.services.redaction import Redaction
 from spanloom.services.reviews import ReviewService
 from spanloom.services.runs import RunService
 from spanloom.services.sessions import SessionService
@@ -87,6 +89,8 @@ _SWITCH_INTERVAL = 0.001
 _INDEXER_NICE = 10
 # Beyond the drain: for the writer's queue, and to close the database.
 _GRACE_SECONDS = 1.5
+# Services whose calls bring no content: what they store are settings of operators.
+_NO_CONTENT = frozenset(("KeyService", "PriceService", "ProjectService"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,18 +131,21 @@ def methods(
     logs_and_metrics: bool = True,
     public_url: str = "",
     scheme: str = "http",
+    redaction: Redaction | None = None,
 ) -> list[Method]:
-    """All methods of the contract, answered from one store.
+    """All methods of the contract, answered from one store. What they store is redacted before.
 
     Args:
+        redaction: As the settings say; None for that of the default settings.
         logs_and_metrics: Whether OpenTelemetry's logs and metrics are served.
         public_url: As of Settings.
         scheme: Of the HTTP port.
     """
+    redaction = redaction or Redaction(store)
     follower = Follower(store)
     catalog = CatalogService(store)
     signals = {LOGS_SERVICE: OtlpLogsService(store), METRICS_SERVICE: OtlpMetricsService(catalog)}
-    return method_table(
+    table = method_table(
         {
             "spanloom.v1.TraceExportService": TraceExportService(store),
             "spanloom.v1.TraceService": TraceService(store),
@@ -156,7 +163,7 @@ def methods(
             "spanloom.v1.ReviewService": ReviewService(store),
             "spanloom.v1.KeyService": KeyService(store),
             "spanloom.v1.AttachmentService": AttachmentService(store),
-            "spanloom.v1.ProjectService": ProjectService(store),
+            "spanloom.v1.ProjectService": ProjectService(store, redaction),
             "spanloom.v1.RunService": RunService(store),
             "spanloom.v1.AgentSpanService": AgentSpanService(store),
             "spanloom.v1.DatapointService": DatapointService(store),
@@ -169,6 +176,26 @@ def methods(
         },
         roles=dict.fromkeys((OTLP_SERVICE, *signals), "ingest"),
     )
+    return [_redacting(method, redaction) for method in table]
+
+
+def _redacting(method: Method, redaction: Redaction) -> Method:
+    """The method with its requests redacted, if it stores content."""
+    service = method.descriptor.containing_service.name
+    if method.is_read or service in _NO_CONTENT:
+        return method
+    guard = redaction.guarded_stream if method.takes_many else redaction.guarded
+    return replace(method, answer=wraps(method.answer)(guard(method.answer)))
+
+
+def redaction_of(settings: Settings, store: Store) -> Redaction:
+    """What is redacted of requests, as the settings say.
+
+    Raises:
+        SetupError: The file of rules is wrong.
+    """
+    rules = read_rules(settings.redaction)
+    return Redaction(store, credentials=settings.redact_credentials, rules=rules)
 
 
 async def open_store(settings: Settings, *, migrate: bool = True, durable: bool = True) -> Store:
@@ -220,6 +247,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             logs_and_metrics=settings.accept_logs_and_metrics,
             public_url=settings.public_url,
             scheme="https" if settings.tls_certificate else "http",
+            redaction=redaction_of(settings, store),
         )
         grpc_server = GrpcServer(
             table,

@@ -88,6 +88,8 @@ class Settings:
     ui_hosts: str = ""  # comma-separated host names of the page, where a proxy gives others
     accept_logs_and_metrics: bool = True  # else they are not served
     public_url: str = ""  # of the HTTP port, for uploads; "" for the host of the request
+    redact_credentials: bool = True  # values under names such as api_key, before they are stored
+    redaction: str = ""  # a TOML file of rules for all projects
     prices: str = ""  # a TOML file of prices for all projects
     # A receiver of OTLP over HTTP that gets what is stored; "" for none.
     forward_url: str = ""

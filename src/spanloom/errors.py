@@ -71,6 +71,7 @@ class Reason(StrEnum):
     FILE_NOT_FOUND = "FILE_NOT_FOUND"
     NO_PUBLIC_URL = "NO_PUBLIC_URL"
     KEY_NOT_ROTATABLE = "KEY_NOT_ROTATABLE"
+    REDACTION_FAILED = "REDACTION_FAILED"
     EXPIRED_CURSOR = "EXPIRED_CURSOR"
     INVALID_CURSOR = "INVALID_CURSOR"
     READER_TOO_SLOW = "READER_TOO_SLOW"
@@ -320,6 +321,16 @@ def store_unavailable(retry_after: float = 1.0) -> SpanloomError:
         Reason.STORE_UNAVAILABLE,
         "the database is not available",
         retry_after=retry_after,
+    )
+
+
+def redaction_failed() -> SpanloomError:
+    """UNAVAILABLE: a request could not be redacted, so nothing of it was stored."""
+    return SpanloomError(
+        Code.UNAVAILABLE,
+        Reason.REDACTION_FAILED,
+        "the request could not be redacted, so nothing was stored; the server's log has the cause",
+        retry_after=5.0,
     )
 
 

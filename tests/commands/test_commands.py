@@ -272,6 +272,13 @@ def test_a_project_is_set_and_deleted(place: Place, server: LiveServer) -> None:
         assert ok("set", "old", "--retention", given) == f"old keeps traces: {told}\n"
         assert told in ok()
     assert place.run("projects", "set", "old", "--retention", "0", **mine).returncode == 2
+    rules = ("--redact", "email", "--redact-pattern", "nr=N[0-9]+", "--redact-path", "$..ssn")
+    assert ok("set", "old", *rules) == "old redacts: email, nr, $..ssn\n"
+    assert ok("set", "old", "--redact", "none") == "old redacts: nothing of its own\n"
+    for wrong in ((), ("--redact", "none", "--redact", "ip"), ("--redact-pattern", "N")):
+        assert place.run("projects", "set", "old", *wrong, **mine).returncode == 2
+    refused = place.refused("projects", "set", "old", "--redact", "mail", **mine)
+    assert "presets[0]" in refused
     missing = place.refused("projects", "delete", "older", "--yes", **mine)
     assert "there is no project 'older'; did you mean 'old'?" in missing
     assert place.run("projects", "delete", "old", **mine).returncode == 130

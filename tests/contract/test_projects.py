@@ -338,6 +338,8 @@ def requests(first: str, experiment_id: str = "", text: str = "") -> dict[str, d
         "PriceService/DeletePrice": {"priceId": "p"},
         **{key: {"keyId": "00"} for key in OF_KEYS},
         "ProjectService/UpdateRetention": {"retentionDays": 0},
+        "ProjectService/UpdateRedaction": {"rules": {"paths": ["$..nothing"]}},
+        "ProjectService/GetRedaction": {},
         DELETE_USER_DATA: {"userId": "u"},
         "ReviewService/DeleteReview": {"reviewId": "r"},
         "AgentChatService/GetTraceChat": {

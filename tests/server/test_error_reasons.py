@@ -256,6 +256,7 @@ FAILURES: dict[str, Callable[[Caller], Any]] = {
             "the server does not know its address: set SPANLOOM_PUBLIC_URL",
         )
     ),
+    "REDACTION_FAILED": lambda _: _body(errors.redaction_failed()),
     "PRICE_NOT_FOUND": _not_found("PRICE_NOT_FOUND", "DELETE", "/v1/prices/{}"),
     "ENTRY_NOT_FOUND": _not_found("ENTRY_NOT_FOUND", "DELETE", "/v1/charts/{}"),
     "PROJECT_NOT_EMPTY": _project_not_empty,

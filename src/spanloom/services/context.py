@@ -49,6 +49,8 @@ class CallContext:
         notes: What goes with the response.
         is_draining: Whether the server ends its streams.
         is_deleting: Whether a project is being deleted.
+        redacted_for: The projects by whose rules the request was redacted. No other may be stored
+            in; None if the call stores no content.
     """
 
     request_id: str
@@ -63,6 +65,7 @@ class CallContext:
     notes: Notes = field(default_factory=Notes)
     is_draining: Callable[[], bool] = lambda: False
     is_deleting: Callable[[str], bool] = lambda _: False
+    redacted_for: frozenset[str] | None = None
 
     @property
     def only_ingests(self) -> bool:
@@ -82,8 +85,8 @@ class CallContext:
         """
         if self.key_project != INSTANCE:
             self._header_must_be(self.key_project)
-            return self._not_deleting(self.key_project)
-        return self._not_deleting(checked_project(self.header_project or hint or DEFAULT_PROJECT))
+            return self._usable(self.key_project)
+        return self._usable(checked_project(self.header_project or hint or DEFAULT_PROJECT))
 
     def project_of_parts(self, named: Iterable[tuple[str, str]]) -> str:
         """The project of a request whose parts may name one each; it is stored in one project.
@@ -112,7 +115,7 @@ class CallContext:
         Raises:
             SpanloomError: FAILED_PRECONDITION if the project is being deleted.
         """
-        return self._not_deleting(self.project_to_delete(project_id))
+        return self._usable(self.project_to_delete(project_id))
 
     def project_to_delete(self, project_id: str) -> str:
         """The project that a request names, also if its deletion has begun.
@@ -138,9 +141,11 @@ class CallContext:
             raise _mismatch(project_id, _NOT_OF_THE_HEADER)
         return checked_project(names[1] or project_id)
 
-    def _not_deleting(self, project: str) -> str:
+    def _usable(self, project: str) -> str:
         if self.is_deleting(project):
             raise project_being_deleted(project)
+        if self.redacted_for is not None and project not in self.redacted_for:
+            raise RuntimeError("the request was redacted by the rules of another project")
         return project
 
     def own_project(self, name: str) -> str:

@@ -135,7 +135,7 @@ def _path(group: int, scope: int, index: int) -> str:
 def _brief(span: trace_pb2.Span, around: Around, envelope: bytes, received_ns: int) -> Span:
     message = span.SerializeToString()
     # A value could nest deeper than JSON can be stored: the store decides by the whole.
-    may_nest = message.count(b"[") + message.count(b"{") > _MOST_NESTED
+    may_nest = len(message) - len(message.translate(None, b"[{")) > _MOST_NESTED
     found = None if may_nest else _columns(span, around, received_ns)
     if found is None:
         found = _span(span, around, received_ns)
