@@ -61,6 +61,8 @@ from spanloom.services.events import EventService
 from spanloom.services.experiments import ExperimentService
 from spanloom.services.feedback import FeedbackService
 from spanloom.services.files import FileService
+from spanloom.services.jaeger import JaegerService
+from spanloom.services.jaeger_v3 import JaegerV3Service
 from spanloom.services.keys import KeyService
 from spanloom.services.otlp import OTLP_SERVICE, OtlpTraceService
 from spanloom.services.otlp_logs import LOGS_SERVICE, OtlpLogsService
@@ -169,6 +171,9 @@ def methods(
             "spanloom.v1.DatapointService": DatapointService(store),
             "spanloom.v1.PriceService": PriceService(store),
             "spanloom.v1.FileService": FileService(store, public_url, scheme),
+            "spanloom.v1.FileService": FileService(store, public_url),
+            "spanloom.v1.JaegerService": JaegerService(store),
+            "spanloom.v1.JaegerV3Service": JaegerV3Service(store),
             "spanloom.v1.CatalogService": catalog,
             "spanloom.v1.CatalogArrayService": CatalogArrayService(catalog),
             OTLP_SERVICE: OtlpTraceService(store),

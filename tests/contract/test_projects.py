@@ -35,6 +35,8 @@ READS = [name for name, method in METHODS.items() if method.role == "read"]
 # These tell ids, times and numbers.
 WITHOUT_CONTENTS = [
     *("QueryService/PollTraceChanges", "QueryService/ListProjects"),
+    *("JaegerService/ListJaegerServices", "JaegerService/GetJaegerDependencies"),
+    *("JaegerV3Service/ListJaegerV3Services", "JaegerV3Service/GetJaegerV3Dependencies"),
     *("FeedbackService/GetFeedbackStats", "AgentSpanService/GetConversationSpans"),
     *("AgentSpanService/GetCustomAttributesSchema", "AgentSpanService/GetAgentSpanStats"),
     # A name that nobody can guess: tests/contract/test_attachment_service.py has the contents.
@@ -85,6 +87,29 @@ def catalog_requests(first: str, text: str) -> dict[str, dict[str, Any]]:
         "CatalogArrayService/GetConfigurationArray": {"project": first},
         "CatalogArrayService/GetMetricArray": {"project_name": first},
         "CatalogArrayService/GetProjectArray": {"name": first},
+    }
+
+
+def jaeger_requests() -> dict[str, dict[str, Any]]:
+    """Of JaegerService and JaegerV3Service."""
+    query = {"startTimeMin": "2020-01-01T00:00:00Z", "startTimeMax": "2200-01-01T00:00:00Z"}
+    of_bot = {"service": "bot"}
+    return {
+        "JaegerService/ListJaegerServices": {},
+        "JaegerService/ListJaegerOperationNames": of_bot,
+        "JaegerService/ListJaegerOperations": of_bot,
+        "JaegerService/FindJaegerTraces": {"traceID": ["t"]},
+        "JaegerService/GetJaegerTrace": {"traceID": "t"},
+        "JaegerService/GetJaegerDependencies": {},
+        "JaegerV3Service/ListJaegerV3Services": {},
+        "JaegerV3Service/ListJaegerV3Operations": of_bot,
+        "JaegerV3Service/FindJaegerV3Traces": {"query": query},
+        "JaegerV3Service/GetJaegerV3Trace": {"traceId": "t"},
+        "JaegerV3Service/FindJaegerV3TraceSummaries": {"query": query},
+        "JaegerV3Service/GetJaegerV3Dependencies": {
+            "startTime": "2020-01-01T00:00:00Z",
+            "endTime": "2200-01-01T00:00:00Z",
+        },
     }
 
 
@@ -322,6 +347,7 @@ def requests(first: str, experiment_id: str = "", text: str = "") -> dict[str, d
         },
         "QueryService/GetCaller": {},
         "QueryService/ListProjects": {},
+        **jaeger_requests(),
         "ReviewService/WriteReview": {
             "review": {
                 "reviewId": "r",

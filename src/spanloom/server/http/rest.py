@@ -82,6 +82,7 @@ class RestApp:
         request_id = request_id_of(metadata)
         media_type = media_type_of(metadata)
         form = _form(media_type)
+        service = route.method.descriptor.containing_service.full_name
         ignored: list[str] = []
 
         is_sse = route.method.gives_many and accepts_events(metadata.get("accept", ""))
@@ -149,7 +150,8 @@ class RestApp:
                 notes=notes,
             )
         if isinstance(result, SpanloomError):
-            await send_error(send, self._transcoder.refusal(route, result), request_id, form)
+            refusal = self._transcoder.refusal(route, result)
+            await send_error(send, refusal, request_id, form, service)
             return
         try:
             body, content_type = await run_in_thread_if_large(
@@ -157,12 +159,12 @@ class RestApp:
             )
         except Exception as error:  # noqa: BLE001 - the funnel
             refusal = as_error(error, request_id, route.method.full_name)
-            await send_error(send, refusal, request_id, form)
+            await send_error(send, refusal, request_id, form, service)
             return
         try:
             held.keep(len(body))  # until the client has taken it
         except SpanloomError as refusal:
-            await send_error(send, refusal, request_id, form)
+            await send_error(send, refusal, request_id, form, service)
             return
         del result
         body, is_packed = await pack(body, metadata.get("accept-encoding", ""))

@@ -10,6 +10,8 @@ from sqlalchemy import BigInteger, Connection, literal, select, tuple_
 from spanloom.model import Span
 from spanloom.model.changes import Changes, StoredSpans
 from spanloom.model.outline import OutlineColumns, OutlineRead, OutlineSpan
+from spanloom.model.outline import OutlineRead, OutlineSpan
+from spanloom.model.placed import Placed
 from spanloom.model.summaries import (
     ConversationQuery,
     ConversationRow,
@@ -23,6 +25,7 @@ from spanloom.model.summaries import (
     TraceRows,
 )
 from spanloom.store.sql import changes
+from spanloom.store.sql import placed as placing
 from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.conversations import ConversationList
 from spanloom.store.sql.database import MAX_VERSION
@@ -244,6 +247,27 @@ class SqlSummaries(Summaries):
         among = self._database.among(spans.c.trace_id, trace_ids)
         found = select(spans.c.trace_id).where(spans.c.project == project, among).distinct()
         return await self._read_once(lambda c: set(c.execute(found).scalars()))
+
+    async def placed(
+        self,
+        project: str,
+        *,
+        trace_id: str = "",
+        since_ns: int | None = None,
+        before_ns: int | None = None,
+        limit: int,
+    ) -> Placed:
+        checked(project=project, trace_id=trace_id)
+        where = [spans.c.trace_id == trace_id] if trace_id else []
+        if since_ns is not None:
+            where.append(spans.c.start_ns >= since_ns)
+        if before_ns is not None:
+            where.append(spans.c.start_ns < before_ns)
+        return await self._read(lambda c, _: placing.placed(c, project, where, limit))
+
+    async def shared(self, project: str, *, limit: int) -> Sequence[bytes]:
+        checked(project=project)
+        return await self._read_once(lambda c: placing.shared(c, project, limit))
 
     def own_writes(self) -> int:
         return self._committed.number
