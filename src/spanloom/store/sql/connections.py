@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from spanloom import errors
 from spanloom.store.spans import Restore
 from spanloom.store.sql import migrations, queries
+from spanloom.store.sql.copying.journal import refuse_unfinished
 from spanloom.store.sql.database import Database
 from spanloom.store.sql.readers import Readers
 from spanloom.store.sql.reading import SpanReader
@@ -65,6 +66,7 @@ class Connections:
             if migrate:
                 await asyncio.to_thread(target.report_damage)
             await asyncio.to_thread(prepare, target)
+            await asyncio.to_thread(refuse_unfinished, target)
         except (SQLAlchemyError, OSError) as error:
             raise errors.store_unavailable() from error
         return cls(
