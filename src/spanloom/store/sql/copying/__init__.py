@@ -9,12 +9,15 @@ the spans: the servers of the new database make them anew.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
 
+from spanloom.errors import SetupError
 from spanloom.store.sql import migrations
 from spanloom.store.sql.copying.journal import Journal, refuse_unfinished
 from spanloom.store.sql.copying.rows import synchronize
@@ -31,6 +34,16 @@ Progress = Callable[[int, int], None]
 __all__: Final = ["Progress", "copy", "refuse_unfinished", "verify"]
 
 
+@contextmanager
+def _told() -> Iterator[None]:
+    """Failures of a database as SetupError: whoever runs the command sees the cause."""
+    try:
+        yield
+    except (SQLAlchemyError, OSError) as error:
+        raise SetupError("a database has failed: run the command again to go on") from error
+
+
+@_told()
 def copy(source_url: str, target_url: str, project: str, progress: Progress) -> int:
     """Make a database equal to another one; how many spans it has. Blocks.
 
@@ -41,8 +54,7 @@ def copy(source_url: str, target_url: str, project: str, progress: Progress) -> 
         project: Copies what is of this project alone; "" for everything.
 
     Raises:
-        SetupError: A database cannot be used, or the target has data of its own.
-        sqlalchemy.exc.SQLAlchemyError, OSError: A database failed. Run it again.
+        SetupError: A database cannot be used or has failed, or the target has data of its own.
     """
     migrations.check_database(database(source_url))
     refuse_unfinished(database(source_url))
@@ -69,6 +81,7 @@ def copy(source_url: str, target_url: str, project: str, progress: Progress) -> 
         return count(into, project)
 
 
+@_told()
 def verify(source_url: str, target_url: str, project: str, progress: Progress) -> list[str]:
     """Compare two databases; a line for each difference. Blocks.
 
@@ -76,8 +89,7 @@ def verify(source_url: str, target_url: str, project: str, progress: Progress) -
         project: As of `copy`.
 
     Raises:
-        SetupError: A database cannot be used.
-        sqlalchemy.exc.SQLAlchemyError, OSError: A database failed.
+        SetupError: A database cannot be used, or has failed.
     """
     found = []
     with Side.open(source_url, writer=False) as source, Side.open(target_url, writer=False) as into:

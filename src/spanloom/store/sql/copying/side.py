@@ -59,7 +59,7 @@ def parts(side: Side, connection: Connection, wanted: Sequence[int]) -> Iterator
     found = select(bodies.c.span_version, size_of(bodies)).where(
         side.database.among_numbers(bodies.c.span_version, wanted)
     )
-    sizes: dict[int, int] = dict(connection.execute(found).tuples().all())
+    sizes = {row.span_version: row[1] for row in connection.execute(found)}
     yield from cut(wanted, [sizes.get(version, 0) for version in wanted])
 
 
