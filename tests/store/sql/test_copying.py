@@ -11,8 +11,10 @@ from typing import Any
 
 import httpx
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import Engine, Table, event, select, text
 
+from spanloom.cli import cli
 from spanloom.errors import SetupError
 from spanloom.operations import demo
 from spanloom.store.sql import copying
@@ -296,6 +298,20 @@ def test_verification_finds_what_differs(tmp_path: Path, of: str, into: str) -> 
         execute(target, damage)
         found = set(verify(source, target))
         assert [line for line in found if line.startswith(place)], damage
+
+
+def test_the_command_says_whether_both_are_equal(tmp_path: Path, run: Run[Any]) -> None:
+    source, target = new_url("sqlite", tmp_path), new_url("sqlite", tmp_path)
+    command = ["migrate-data", source, target]
+    store(run, source, lambda store: store.write_spans("p", [a_span()]))
+    done = CliRunner().invoke(cli, [*command, "--verify"])
+    assert done.exit_code == 0, done.output
+    assert f"{target} has 1 span; " in done.output
+    assert "verified: both databases are equal" in done.output
+    execute(target, "UPDATE spans SET name = 'other'")
+    done = CliRunner().invoke(cli, [*command, "--verify", "--project", "p"])
+    assert done.exit_code == 1
+    assert "project 'p', spans of 1970-01-01: 1 rows here, 1 there, of other content" in done.output
 
 
 def test_every_table_is_copied_or_left_out_with_a_reason() -> None:
