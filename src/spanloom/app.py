@@ -214,6 +214,8 @@ async def open_store(settings: Settings, *, migrate: bool = True, durable: bool 
         queue_rows=settings.queue_rows,
         queue_bytes=settings.queue_bytes,
         max_event_bytes=settings.max_event_bytes,
+        read_url=settings.read_database,
+        stale_reads=settings.stale_reads,
     )
 
 

@@ -48,6 +48,8 @@ class Settings:
     control_database: str = (
         ""  # keys, projects and all that is not spans; "" for that of `database`
     )
+    read_database: str = ""  # a standby of `database` for exports, searches and charts; "" for none
+    stale_reads: bool = False  # these may miss what was acknowledged a moment before
     grpc_address: str = "127.0.0.1:4317"
     http_address: str = "127.0.0.1:4318"
     metrics_address: str = "127.0.0.1:9464"  # of the page for Prometheus; "" for none

@@ -25,6 +25,7 @@ KUBERNETES = "1.34"
 NOT_SETTINGS = {
     "database",
     "control_database",
+    "read_database",
     "grpc_address",
     "http_address",
     "no_auth",

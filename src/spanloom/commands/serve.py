@@ -25,6 +25,17 @@ from spanloom.commands.stores import database_option, without_password
 )
 @database_option
 @click.option(
+    "--read-database",
+    metavar="URL",
+    help="A standby of the PostgreSQL database, for exports, searches and charts.",
+)
+@click.option(
+    "--stale-reads",
+    is_flag=True,
+    default=None,
+    help="Reads of the standby may miss what was acknowledged a moment before.",
+)
+@click.option(
     "--control-database",
     metavar="URL",
     help="The database of keys, projects and the like [default: that of --database].",
