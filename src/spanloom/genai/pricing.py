@@ -101,17 +101,25 @@ def cost_of(
         if len(_models) >= _MOST_MODELS:
             _models.clear()
         found = _found(provider, model)
-        has_one_price = found is not None and not isinstance(found.prices, list)
-        _models[key] = _Rates.on_the_list(found.prices) if has_one_price else found
+        _models[key] = (
+            found
+            if found is None or isinstance(found.prices, list)
+            else _Rates.on_the_list(found.prices)
+        )
     info = _models[key]
     if info is None:
         return None
-    if type(info) is not _Rates:  # prices that change with the time
-        price: Any = info.get_prices(datetime.fromtimestamp(at_ns / 1e9, UTC))
-        info = _rates.get(id(price))
-        if info is None:
-            info = _rates[id(price)] = _Rates.on_the_list(price)
-    return info.cost(input_tokens, output_tokens, cache_read, cache_written)
+    rates = info if isinstance(info, _Rates) else _rates_at(info, at_ns)
+    return rates.cost(input_tokens, output_tokens, cache_read, cache_written)
+
+
+def _rates_at(info: ModelInfo, at_ns: int) -> _Rates:
+    """Those of a model whose prices change with the time."""
+    price = info.get_prices(datetime.fromtimestamp(at_ns / 1e9, UTC))
+    rates = _rates.get(id(price))
+    if rates is None:
+        rates = _rates[id(price)] = _Rates.on_the_list(price)
+    return rates
 
 
 def _found(provider: str, model: str) -> ModelInfo | None:
