@@ -26,6 +26,7 @@ from spanloom.evaluation.runner import evaluate_until
 from spanloom.evaluation.sandbox import ChildSettings, Sandbox
 from spanloom.forwarding.forwarder import Forwarding, forward_until
 from spanloom.forwarding.receiver import receiver
+from spanloom.genai import pricing
 from spanloom.genai.own_prices import EVERY_PROJECT, set_prices
 from spanloom.model import api_keys
 from spanloom.model.addresses import is_loopback, networks
@@ -402,6 +403,7 @@ def serve(settings: Settings, started: Callable[[Started], None]) -> bool:
     Args:
         started: Is called when both addresses answer.
     """
+    pricing.load()  # once: workers share its memory
     gc_tuning.tune_gc()
     _forwarding(settings)  # a wrong setting ends the start
     _certificates(settings)
