@@ -172,7 +172,6 @@ def methods(
             "spanloom.v1.DatapointService": DatapointService(store),
             "spanloom.v1.PriceService": PriceService(store),
             "spanloom.v1.FileService": FileService(store, public_url, scheme),
-            "spanloom.v1.FileService": FileService(store, public_url),
             "spanloom.v1.JaegerService": JaegerService(store),
             "spanloom.v1.JaegerV3Service": JaegerV3Service(store),
             "spanloom.v1.CatalogService": catalog,

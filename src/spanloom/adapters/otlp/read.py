@@ -141,8 +141,6 @@ def _brief(span: trace_pb2.Span, around: Around, envelope: bytes, received_ns: i
     pairs = [*span.attributes]
     plan = plan_of(pairs)
     # A value could nest deeper than JSON can be stored: the store decides by the whole.
-    may_nest = len(message) - len(message.translate(None, b"[{")) > _MOST_NESTED
-    found = None if may_nest else _columns(span, around, received_ns)
     may_nest = may_nest_deeply(message)
     found = None if may_nest else _columns(span, pairs, plan, around, received_ns)
     if found is None:

@@ -25,10 +25,8 @@ _LOCKED_SECONDS = 5.0
 class Connections:
     """An open database. `write` runs work in a transaction, the others run a query: `look_up` one
     of keys, names, single records or health, `scan` one that may read all spans of a project, and
-    `read` any other. So none waits for slower ones. All are safe from any event loop."""
-    of keys, names or health, `scan` one that may read all spans of a project, and `read` any other.
-    So none waits for slower ones. `scan_copy` is `scan` on the copy for reads, if there is one. All
-    are safe from any event loop."""
+    `read` any other. So none waits for slower ones. `scan_copy` is `scan` on the copy for reads, if
+    there is one. All are safe from any event loop."""
 
     def __init__(
         self,

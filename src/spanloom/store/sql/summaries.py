@@ -10,7 +10,6 @@ from sqlalchemy import BigInteger, Connection, literal, select, tuple_
 from spanloom.model import Span
 from spanloom.model.changes import Changes, StoredSpans
 from spanloom.model.outline import OutlineColumns, OutlineRead, OutlineSpan
-from spanloom.model.outline import OutlineRead, OutlineSpan
 from spanloom.model.placed import Placed
 from spanloom.model.summaries import (
     ConversationQuery,
