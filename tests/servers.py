@@ -30,6 +30,7 @@ class LiveServer:
     def __init__(self, **settings: Any) -> None:
         given = {"lame_duck": 0.0, **settings}
         self._settings = Settings(grpc_address=ANY_PORT, http_address=ANY_PORT, **given)
+        self.database = self._settings.database
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), daemon=True)
         self._started = threading.Event()
         self._failure: BaseException | None = None

@@ -135,7 +135,18 @@ def test_the_version_is_the_package_s(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["", "serve", "migrate", "keys", "keys create", "keys list", "keys revoke", "chat"]
+    "command",
+    [
+        "",
+        "serve",
+        "migrate",
+        "keys",
+        "keys create",
+        "keys list",
+        "keys rotate",
+        "keys revoke",
+        "chat",
+    ],
 )
 def test_every_command_explains_itself(command: str, tmp_path: Path) -> None:
     for option in ("--help", "-h"):
@@ -158,7 +169,7 @@ def test_a_key_is_made_listed_and_revoked(database: str, tmp_path: Path) -> None
         return done.stdout
 
     minute = r"[-0-9]{10} [:0-9]{8}"
-    line = rf"{key_id}\tingest\t{minute}\tvalid until {minute}\tmy app\tthe app"
+    line = rf"{key_id}\tingest\t{minute}\tvalid until {minute}\tmy app\t\tthe app"
     assert re.fullmatch(line, listed().splitlines()[1])
     assert key not in listed()
     shown = json.loads(ok("keys", "list", "--jsonl", cwd=tmp_path, **settings))
@@ -175,7 +186,7 @@ def test_a_key_is_made_listed_and_revoked(database: str, tmp_path: Path) -> None
 def test_an_instance_key_is_admin_in_every_project(tmp_path: Path) -> None:
     ok("migrate", cwd=tmp_path)
     assert KEY.fullmatch(ok("keys", "create", "--project", "*", "--role", "admin", cwd=tmp_path))
-    assert re.search(r"\tadmin\t.*\tvalid\t\*\t\n", spanloom("keys", "list", cwd=tmp_path).stdout)
+    assert re.search(r"\tadmin\t.*\tvalid\t\*\t\t\n", spanloom("keys", "list", cwd=tmp_path).stdout)
     assert "must be admin for an instance key" in refused(
         "keys", "create", "--project", "*", "--role", "read", cwd=tmp_path
     )

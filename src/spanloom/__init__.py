@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from spanloom.client import AsyncClient as AsyncClient
     from spanloom.client import Client as Client
+    from spanloom.client import tls as tls
 
 # Read when they are asked for: the server and most commands need none of them.
-_CLIENT = ("AsyncClient", "Client")
+_CLIENT = ("AsyncClient", "Client", "tls")
 
 
 def __getattr__(name: str) -> Any:

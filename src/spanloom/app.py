@@ -7,7 +7,8 @@ import contextlib
 import socket
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import wraps
 from importlib.metadata import version
 from urllib.parse import urlsplit
 
@@ -26,14 +27,17 @@ from spanloom.genai.own_prices import EVERY_PROJECT, set_prices
 from spanloom.model import api_keys
 from spanloom.model.addresses import is_loopback, networks
 from spanloom.model.projects import DEFAULT_PROJECT, INSTANCE
+from spanloom.redaction.rules_file import read_rules
 from spanloom.server import gc_tuning
 from spanloom.server.auth import ApiKeyAuthenticator, NoAuth
+from spanloom.server.certificates import Certificates, TlsFiles
 from spanloom.server.grpc.server import GrpcServer
 from spanloom.server.health import Health
 from spanloom.server.http.app import http_app
 from spanloom.server.http.connections import HttpLimits
 from spanloom.server.http.server import HttpServer
 from spanloom.server.http.uploads import upload_routes
+from spanloom.server.key_uses import KeyUses
 from spanloom.server.listener import listen, with_port
 from spanloom.server.mcp.endpoint import McpEndpoint
 from spanloom.server.methods import Method, method_table
@@ -53,6 +57,8 @@ from spanloom.services.events import EventService
 from spanloom.services.experiments import ExperimentService
 from spanloom.services.feedback import FeedbackService
 from spanloom.services.files import FileService
+from spanloom.services.jaeger import JaegerService
+from spanloom.services.jaeger_v3 import JaegerV3Service
 from spanloom.services.keys import KeyService
 from spanloom.services.otlp import OTLP_SERVICE, OtlpTraceService
 from spanloom.services.otlp_logs import LOGS_SERVICE, OtlpLogsService
@@ -62,6 +68,7 @@ from spanloom.services.prices import PriceService
 from spanloom.services.projects import ProjectService
 from spanloom.services.prompts import PromptService
 from spanloom.services.query import Limits, QueryService
+from spanloom.services.redaction import Redaction
 from spanloom.services.reviews import ReviewService
 from spanloom.services.runs import RunService
 from spanloom.services.sessions import SessionService
@@ -75,6 +82,8 @@ from spanloom.tracing import Recorder
 log = structlog.get_logger("spanloom")
 
 _REPORT_SECONDS = 0.5
+# Services whose calls bring no content: what they store are settings of operators.
+_NO_CONTENT = frozenset(("KeyService", "PriceService", "ProjectService"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,17 +123,22 @@ def methods(
     *,
     logs_and_metrics: bool = True,
     public_url: str = "",
+    scheme: str = "http",
+    redaction: Redaction | None = None,
 ) -> list[Method]:
-    """All methods of the contract, answered from one store.
+    """All methods of the contract, answered from one store. What they store is redacted before.
 
     Args:
+        redaction: As the settings say; None for that of the default settings.
         logs_and_metrics: Whether OpenTelemetry's logs and metrics are served.
         public_url: As of Settings.
+        scheme: Of the HTTP port.
     """
+    redaction = redaction or Redaction(store)
     follower = Follower(store)
     catalog = CatalogService(store)
     signals = {LOGS_SERVICE: OtlpLogsService(store), METRICS_SERVICE: OtlpMetricsService(catalog)}
-    return method_table(
+    table = method_table(
         {
             "spanloom.v1.TraceExportService": TraceExportService(store),
             "spanloom.v1.TraceService": TraceService(store),
@@ -142,12 +156,14 @@ def methods(
             "spanloom.v1.ReviewService": ReviewService(store),
             "spanloom.v1.KeyService": KeyService(store),
             "spanloom.v1.AttachmentService": AttachmentService(store),
-            "spanloom.v1.ProjectService": ProjectService(store),
+            "spanloom.v1.ProjectService": ProjectService(store, redaction),
             "spanloom.v1.RunService": RunService(store),
             "spanloom.v1.AgentSpanService": AgentSpanService(store),
             "spanloom.v1.DatapointService": DatapointService(store),
             "spanloom.v1.PriceService": PriceService(store),
-            "spanloom.v1.FileService": FileService(store, public_url),
+            "spanloom.v1.FileService": FileService(store, public_url, scheme),
+            "spanloom.v1.JaegerService": JaegerService(store),
+            "spanloom.v1.JaegerV3Service": JaegerV3Service(store),
             "spanloom.v1.CatalogService": catalog,
             "spanloom.v1.CatalogArrayService": CatalogArrayService(catalog),
             OTLP_SERVICE: OtlpTraceService(store),
@@ -155,6 +171,26 @@ def methods(
         },
         roles=dict.fromkeys((OTLP_SERVICE, *signals), "ingest"),
     )
+    return [_redacting(method, redaction) for method in table]
+
+
+def _redacting(method: Method, redaction: Redaction) -> Method:
+    """The method with its requests redacted, if it stores content."""
+    service = method.descriptor.containing_service.name
+    if method.is_read or service in _NO_CONTENT:
+        return method
+    guard = redaction.guarded_stream if method.takes_many else redaction.guarded
+    return replace(method, answer=wraps(method.answer)(guard(method.answer)))
+
+
+def redaction_of(settings: Settings, store: Store) -> Redaction:
+    """What is redacted of requests, as the settings say.
+
+    Raises:
+        SetupError: The file of rules is wrong.
+    """
+    rules = read_rules(settings.redaction)
+    return Redaction(store, credentials=settings.redact_credentials, rules=rules)
 
 
 async def open_store(
@@ -172,6 +208,8 @@ async def open_store(
         queue_rows=settings.queue_rows,
         queue_bytes=settings.queue_bytes,
         max_event_bytes=settings.max_event_bytes,
+        read_url=settings.read_database,
+        stale_reads=settings.stale_reads,
     )
 
 
@@ -182,6 +220,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
     Args:
         sockets: Given to one of several workers, for which the store was prepared before.
     """
+    certificates = _certificates(settings)
     set_prices(EVERY_PROJECT, read_prices(settings.prices))
     judge.configure(settings.judge_base_url, settings.judge_api_key, settings.judge_model)
     # A worker that is started again works beside a newer schema as those do that live on.
@@ -189,11 +228,13 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
         recorder = Recorder(settings.tracing_ratio) if settings.tracing_url else None
+        uses = KeyUses(store)
+        stack.push_async_callback(uses.write)
         cors_origins = [o.strip() for o in settings.cors_origins.split(",") if o.strip()]
         middleware = Middleware(
             NoAuth(cors_origins)
             if settings.no_auth
-            else ApiKeyAuthenticator(store, settings.max_failed_keys),
+            else ApiKeyAuthenticator(store, settings.max_failed_keys, uses.note),
             timeout=settings.request_timeout,
             max_in_flight=settings.max_in_flight,
             max_streams=settings.max_streams,
@@ -209,6 +250,8 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             Limits(settings.max_request_bytes, settings.request_timeout),
             logs_and_metrics=settings.accept_logs_and_metrics,
             public_url=settings.public_url,
+            scheme="https" if settings.tls_certificate else "http",
+            redaction=redaction_of(settings, store),
         )
         grpc_server = GrpcServer(
             table,
@@ -216,6 +259,8 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             max_request_bytes=settings.max_request_bytes,
             shared_port=sockets is not None,
             max_connection_age=settings.max_connection_age,
+            certificates=certificates,
+            handshake_seconds=settings.header_timeout,
         )
         pages = _pages(settings, store)
         mcp = McpEndpoint(
@@ -233,6 +278,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             ),
             _http_limits(settings),
             health,
+            certificates,
         )
         grpc_address, http_address = settings.grpc_address, settings.http_address
         if sockets:
@@ -251,7 +297,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
         # Created last: it is printed once, and a failed start must not consume it.
         new_key = None if settings.no_auth or sockets else await first_key(store)
         link = None if sockets else await sign_in_link(settings, store)
-        for watch in (health.watch(store.ready), _report(health, grpc_server)):
+        for watch in (health.watch(store.ready), _report(health, grpc_server), uses.watch()):
             stack.callback(asyncio.create_task(watch).cancel)
         stop, background = asyncio.Event(), []
         deletions = asyncio.create_task(store.erasure.watch_until(stop))
@@ -323,6 +369,7 @@ def check(settings: Settings) -> None:
     forwarding_of(settings)
     if settings.tracing_url:
         _receiver(settings, "tracing")
+    _certificates(settings)
     read_prices(settings.prices)
 
 
@@ -341,6 +388,13 @@ def _receiver(settings: Settings, name: str) -> Receiver:
     if urlsplit(to.url).netloc == settings.http_address:
         raise SetupError(f"{name}_url is the address of this server itself")
     return to
+
+
+def _certificates(settings: Settings) -> Certificates | None:
+    if not settings.tls_certificate:
+        return None
+    files = TlsFiles(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
+    return Certificates(files)
 
 
 def _evaluators(settings: Settings) -> ChildSettings:

@@ -38,6 +38,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "projects": "projects",
         "keys": "keys",
         "migrate": "database",
+        "migrate-data": "migrate_data",
         "demo": "demo",
         "backup": "backup",
         "restore": "backup",
@@ -47,7 +48,11 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "skill": "skill",
     }
 )
-_FUNCTIONS: Final = {"export": "export_spans", "import": "import_spans"}
+_FUNCTIONS: Final = {
+    "export": "export_spans",
+    "import": "import_spans",
+    "migrate-data": "migrate_data",
+}
 
 
 class _Commands(click.Group):

@@ -48,9 +48,16 @@ class Settings:
     control_database: str = (
         ""  # keys, projects and all that is not spans; "" for that of `database`
     )
+    read_database: str = ""  # a standby of `database` for exports, searches and charts; "" for none
+    stale_reads: bool = False  # these may miss what was acknowledged a moment before
     grpc_address: str = "127.0.0.1:4317"
     http_address: str = "127.0.0.1:4318"
     metrics_address: str = "127.0.0.1:9464"  # of the page for Prometheus; "" for none
+    # Files in PEM, for TLS on both ports; "" for none.
+    tls_certificate: str = ""  # of the server, and behind it those of its issuers
+    tls_key: str = ""  # without a password
+    tls_client_ca: str = ""  # authorities: each client must have a certificate of one of them
+    require_tls: bool = False  # start with TLS only
     workers: int = CORES
     no_auth: bool = False
     max_request_bytes: int = 64 * 1024 * 1024
@@ -83,6 +90,8 @@ class Settings:
     ui_hosts: str = ""  # comma-separated host names of the page, where a proxy gives others
     accept_logs_and_metrics: bool = True  # else they are not served
     public_url: str = ""  # of the HTTP port, for uploads; "" for the host of the request
+    redact_credentials: bool = True  # values under names such as api_key, before they are stored
+    redaction: str = ""  # a TOML file of rules for all projects
     prices: str = ""  # a TOML file of prices for all projects
     # A receiver of OTLP over HTTP that gets what is stored; "" for none.
     forward_url: str = ""
@@ -114,6 +123,11 @@ class Settings:
                         f"--no-auth requires loopback addresses,"
                         f" but {name} is {getattr(self, name)}"
                     )
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise SetupError("tls_certificate and tls_key belong together: give both or none")
+        for name in ("tls_client_ca", "require_tls"):
+            if getattr(self, name) and not self.tls_certificate:
+                raise SetupError(f"{name} requires tls_certificate and tls_key")
         try:
             networks(self.trusted_proxies)
         except ValueError as error:
@@ -176,7 +190,7 @@ def load(given: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> S
 
 
 # Settings of the commands and of the client.
-_OF_CLIENTS = ("URL", "KEY", "PROJECT", "CONFIG")
+_OF_CLIENTS = ("URL", "KEY", "PROJECT", "CONFIG", "CA", "CLIENT_CERTIFICATE", "CLIENT_KEY")
 # Kubernetes sets these for a service of the name spanloom.
 _OF_KUBERNETES = re.compile(rf"{PREFIX}(SERVICE|PORT)(_.*)?")
 

@@ -70,6 +70,8 @@ class Reason(StrEnum):
     PRICE_NOT_FOUND = "PRICE_NOT_FOUND"
     FILE_NOT_FOUND = "FILE_NOT_FOUND"
     NO_PUBLIC_URL = "NO_PUBLIC_URL"
+    KEY_NOT_ROTATABLE = "KEY_NOT_ROTATABLE"
+    REDACTION_FAILED = "REDACTION_FAILED"
     EXPIRED_CURSOR = "EXPIRED_CURSOR"
     INVALID_CURSOR = "INVALID_CURSOR"
     READER_TOO_SLOW = "READER_TOO_SLOW"
@@ -240,6 +242,16 @@ def project_being_deleted(project: str) -> SpanloomError:
     )
 
 
+def key_not_rotatable(key_id: str) -> SpanloomError:
+    """FAILED_PRECONDITION: the key has ended, or another one replaces it already."""
+    return SpanloomError(
+        Code.FAILED_PRECONDITION,
+        Reason.KEY_NOT_ROTATABLE,
+        "the key is revoked, has expired, or was rotated before",
+        metadata={"resource": "key", "name": key_id},
+    )
+
+
 def written_by_another_api(fields: Sequence[str]) -> SpanloomError:
     """PERMISSION_DENIED: a key may not replace or update what these fields name."""
     violations = [Violation(field, "was written through another API") for field in fields[:100]]
@@ -309,6 +321,16 @@ def store_unavailable(retry_after: float = 1.0) -> SpanloomError:
         Reason.STORE_UNAVAILABLE,
         "the database is not available",
         retry_after=retry_after,
+    )
+
+
+def redaction_failed() -> SpanloomError:
+    """UNAVAILABLE: a request could not be redacted, so nothing of it was stored."""
+    return SpanloomError(
+        Code.UNAVAILABLE,
+        Reason.REDACTION_FAILED,
+        "the request could not be redacted, so nothing was stored; the server's log has the cause",
+        retry_after=5.0,
     )
 
 

@@ -29,6 +29,7 @@ from spanloom.app import (
 )
 from spanloom.config import Settings
 from spanloom.forwarding.forwarder import forward_until
+from spanloom.genai import pricing
 from spanloom.server import gc_tuning, memory, metrics_page
 from spanloom.server.listener import reserve, with_port
 from spanloom.server.supervisor import Supervisor
@@ -50,6 +51,7 @@ def serve(settings: Settings, started: Callable[[Started], None]) -> bool:
     Args:
         started: Is called when both addresses answer.
     """
+    pricing.load()  # once: workers share its memory
     gc_tuning.tune_gc()
     check(settings)
     memory.tune()

@@ -217,8 +217,14 @@ def test_keys_are_managed_through_the_server(place: Place) -> None:
     rows = {row["key id"]: row for row in place.rows("keys", "list")}
     assert (rows[key_id]["name"], rows[key_id]["role"]) == ("Grafana", "read")
     assert place.run("projects", SPANLOOM_KEY=key).returncode == 0
+    rotated = place.run("keys", "rotate", key_id, "--overlap", "30m")
+    assert rotated.stdout.startswith("sl_")
+    assert f"{key_id} is valid until " in rotated.stderr
+    assert place.run("projects", SPANLOOM_KEY=rotated.stdout.strip()).returncode == 0
+    assert "was rotated before" in place.refused("keys", "rotate", key_id)
     assert place.ok("keys", "revoke", key_id) == f"revoked {key_id}\n"
     rows = {row["key id"]: row for row in place.rows("keys", "list")}
+    assert rows[rotated.stdout.split("_")[1]]["name"] == "Grafana"
     assert rows[key_id]["state"].startswith("revoked ")
     assert "instance key" in place.refused("keys", "create", "--project", "*", "--role", "admin")
     assert "project" in place.refused("keys", "create", "--project", "other", "--role", "read")
@@ -266,6 +272,13 @@ def test_a_project_is_set_and_deleted(place: Place, server: LiveServer) -> None:
         assert ok("set", "old", "--retention", given) == f"old keeps traces: {told}\n"
         assert told in ok()
     assert place.run("projects", "set", "old", "--retention", "0", **mine).returncode == 2
+    rules = ("--redact", "email", "--redact-pattern", "nr=N[0-9]+", "--redact-path", "$..ssn")
+    assert ok("set", "old", *rules) == "old redacts: email, nr, $..ssn\n"
+    assert ok("set", "old", "--redact", "none") == "old redacts: nothing of its own\n"
+    for wrong in ((), ("--redact", "none", "--redact", "ip"), ("--redact-pattern", "N")):
+        assert place.run("projects", "set", "old", *wrong, **mine).returncode == 2
+    refused = place.refused("projects", "set", "old", "--redact", "mail", **mine)
+    assert "presets[0]" in refused
     missing = place.refused("projects", "delete", "older", "--yes", **mine)
     assert "there is no project 'older'; did you mean 'old'?" in missing
     assert place.run("projects", "delete", "old", **mine).returncode == 130

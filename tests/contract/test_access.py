@@ -14,7 +14,7 @@ from tests.contract.conftest import METHODS, Project
 NAMES = (
     *("trace_id", "span_id", "event_id", "session_id", "experiment_id", "slug"),
     *("conversation_id", "review_id", "key_id", "run_id", "new_run_id", "old_run_id", "id"),
-    *("price_id", "file_key", "digest"),
+    *("price_id", "file_key", "digest", "service"),
     *("dataset_id", "datapoint_id", "metric_id", "version_name", "chart_id"),
 )
 

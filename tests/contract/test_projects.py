@@ -15,8 +15,8 @@ from tests.otlp.requests import request as otlp_request
 
 SECRET = "what only the first project may read"
 CREATE_EXPERIMENT = "ExperimentService/CreateExperiment"
-# The server chooses the ids of keys: tests/contract/test_key_service.py revokes them.
-REVOKE_KEY = "KeyService/RevokeKey"
+# The server chooses the ids of keys: tests/contract/test_key_service.py revokes and rotates them.
+OF_KEYS = ("KeyService/RevokeKey", "KeyService/RotateKey")
 DELETE_USER_DATA = "ProjectService/DeleteUserData"
 # Streams without an end, and those of requests: tests/contract/test_tails.py and
 # test_span_streams.py have them.
@@ -35,6 +35,8 @@ READS = [name for name, method in METHODS.items() if method.role == "read"]
 # These tell ids, times and numbers.
 WITHOUT_CONTENTS = [
     *("QueryService/PollTraceChanges", "QueryService/ListProjects"),
+    *("JaegerService/ListJaegerServices", "JaegerService/GetJaegerDependencies"),
+    *("JaegerV3Service/ListJaegerV3Services", "JaegerV3Service/GetJaegerV3Dependencies"),
     *("FeedbackService/GetFeedbackStats", "AgentSpanService/GetConversationSpans"),
     *("AgentSpanService/GetCustomAttributesSchema", "AgentSpanService/GetAgentSpanStats"),
     # A name that nobody can guess: tests/contract/test_attachment_service.py has the contents.
@@ -85,6 +87,29 @@ def catalog_requests(first: str, text: str) -> dict[str, dict[str, Any]]:
         "CatalogArrayService/GetConfigurationArray": {"project": first},
         "CatalogArrayService/GetMetricArray": {"project_name": first},
         "CatalogArrayService/GetProjectArray": {"name": first},
+    }
+
+
+def jaeger_requests() -> dict[str, dict[str, Any]]:
+    """Of JaegerService and JaegerV3Service."""
+    query = {"startTimeMin": "2020-01-01T00:00:00Z", "startTimeMax": "2200-01-01T00:00:00Z"}
+    of_bot = {"service": "bot"}
+    return {
+        "JaegerService/ListJaegerServices": {},
+        "JaegerService/ListJaegerOperationNames": of_bot,
+        "JaegerService/ListJaegerOperations": of_bot,
+        "JaegerService/FindJaegerTraces": {"traceID": ["t"]},
+        "JaegerService/GetJaegerTrace": {"traceID": "t"},
+        "JaegerService/GetJaegerDependencies": {},
+        "JaegerV3Service/ListJaegerV3Services": {},
+        "JaegerV3Service/ListJaegerV3Operations": of_bot,
+        "JaegerV3Service/FindJaegerV3Traces": {"query": query},
+        "JaegerV3Service/GetJaegerV3Trace": {"traceId": "t"},
+        "JaegerV3Service/FindJaegerV3TraceSummaries": {"query": query},
+        "JaegerV3Service/GetJaegerV3Dependencies": {
+            "startTime": "2020-01-01T00:00:00Z",
+            "endTime": "2200-01-01T00:00:00Z",
+        },
     }
 
 
@@ -322,6 +347,7 @@ def requests(first: str, experiment_id: str = "", text: str = "") -> dict[str, d
         },
         "QueryService/GetCaller": {},
         "QueryService/ListProjects": {},
+        **jaeger_requests(),
         "ReviewService/WriteReview": {
             "review": {
                 "reviewId": "r",
@@ -336,8 +362,10 @@ def requests(first: str, experiment_id: str = "", text: str = "") -> dict[str, d
         "PriceService/WritePrice": {"price": {"priceId": "p", "model": text}},
         "PriceService/ListPrices": {},
         "PriceService/DeletePrice": {"priceId": "p"},
-        REVOKE_KEY: {"keyId": "00"},
+        **{key: {"keyId": "00"} for key in OF_KEYS},
         "ProjectService/UpdateRetention": {"retentionDays": 0},
+        "ProjectService/UpdateRedaction": {"rules": {"paths": ["$..nothing"]}},
+        "ProjectService/GetRedaction": {},
         DELETE_USER_DATA: {"userId": "u"},
         "ReviewService/DeleteReview": {"reviewId": "r"},
         "AgentChatService/GetTraceChat": {
@@ -367,7 +395,7 @@ def fill(project: Project, first: str, text: str) -> str:
     """Make every write, and answer the id of the experiment, which is the server's choice."""
     experiment = project.send(CREATE_EXPERIMENT, **requests(first, text=text)[CREATE_EXPERIMENT])
     for method, fields in requests(first, experiment.id, text).items():
-        if method in WRITES and method not in (CREATE_EXPERIMENT, REVOKE_KEY, *OF_PROJECTS):
+        if method in WRITES and method not in (CREATE_EXPERIMENT, *OF_KEYS, *OF_PROJECTS):
             project.send(method, **request_to(project, fields))
     return str(experiment.id)
 

@@ -25,6 +25,7 @@ KUBERNETES = "1.34"
 NOT_SETTINGS = {
     "database",
     "control_database",
+    "read_database",
     "grpc_address",
     "http_address",
     "no_auth",
@@ -32,6 +33,7 @@ NOT_SETTINGS = {
 }
 SCHEMA = jsonschema_rs.validator_for(json.loads((CHART / "values.schema.json").read_text()))
 JUDGE = {"judge_base_url", "judge_api_key", "judge_model"}
+TLS = {"tls_certificate", "tls_key", "tls_client_ca"}
 
 
 def template(values: str | Path) -> list[str]:
@@ -119,7 +121,7 @@ def test_every_setting_of_the_server_has_a_value() -> None:
     schema = json.loads((CHART / "values.schema.json").read_text())
     settings = set(schema["properties"]["settings"]["properties"])
     real = {field.name for field in dataclasses.fields(config.Settings)}
-    assert settings == real - NOT_SETTINGS - JUDGE
+    assert settings == real - NOT_SETTINGS - JUDGE - TLS
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -157,6 +159,22 @@ def test_a_pod_has_the_time_to_leave_and_to_drain(name: str) -> None:
     ready = container(name)["readinessProbe"]
     assert ready["httpGet"]["path"] == "/readyz"
     assert container(name)["livenessProbe"]["httpGet"]["path"] == "/healthz"
+    probes = ("startupProbe", "livenessProbe", "readinessProbe")
+    schemes = {container(name)[probe]["httpGet"].get("scheme", "HTTP") for probe in probes}
+    assert schemes == {"HTTPS" if "SPANLOOM_TLS_CERTIFICATE" in environ else "HTTP"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_files_of_tls_are_those_of_a_secret_that_is_mounted(name: str) -> None:
+    (deployment,) = of_kind(name, "Deployment")
+    volumes = {v["name"]: v for v in deployment["spec"]["template"]["spec"]["volumes"]}
+    mounts = {m["name"]: m["mountPath"] for m in container(name)["volumeMounts"]}
+    settings = config.load({}, {e["name"]: e.get("value", "x") for e in container(name)["env"]})
+    files = [settings.tls_certificate, settings.tls_key, settings.tls_client_ca]
+    assert any(files) == all(files) == ("tls" in mounts) == (name == "full")
+    for file in filter(None, files):
+        assert file.rpartition("/")[0] == mounts["tls"]
+        assert set(volumes["tls"]) == {"name", "secret"}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -11,7 +11,7 @@ import grpc
 
 
 class _Proxy(grpc.GenericRpcHandler):
-    """Passes unary calls on as bytes, with the key, and their errors back with all details."""
+    """Passes unary calls and tails on as bytes, with the key, and errors back with all details."""
 
     def __init__(self, channel: grpc.Channel) -> None:
         self._channel = channel
@@ -21,11 +21,15 @@ class _Proxy(grpc.GenericRpcHandler):
         method = details.method
         key = [(k, v) for k, v in details.invocation_metadata or () if k == "authorization"]
         call: Any = self._channel.unary_unary(method)
+        tail: Any = self._channel.unary_stream(method)
 
-        def handle(request: bytes, context: grpc.ServicerContext) -> Any:
+        def is_first(context: grpc.ServicerContext) -> None:
             if method not in self._seen:
                 self._seen.add(method)
                 context.abort(grpc.StatusCode.UNAVAILABLE, "call again")
+
+        def handle(request: bytes, context: grpc.ServicerContext) -> Any:
+            is_first(context)
             assert context.time_remaining() is not None, "the call has no deadline"
             try:
                 return call(request, metadata=key, timeout=10)
@@ -34,6 +38,14 @@ class _Proxy(grpc.GenericRpcHandler):
                 context.set_trailing_metadata(failed.trailing_metadata())
                 context.abort(failed.code(), failed.details())
 
+        def follow(request: bytes, context: grpc.ServicerContext) -> Iterator[Any]:
+            is_first(context)
+            responses = tail(request, metadata=key, timeout=20)
+            context.add_callback(responses.cancel)
+            yield from responses
+
+        if "/Tail" in method:
+            return grpc.unary_stream_rpc_method_handler(follow)
         return grpc.unary_unary_rpc_method_handler(handle)
 
 

@@ -74,19 +74,21 @@ def run(blocks: list[Block], app: Path, clone: Path, server: LiveServer, grpc_ad
         "no_proxy": "127.0.0.1",
     }
     environment.pop("PYTHONPATH", None)
-    done = subprocess.run(
-        ("bash", "-c", "\n".join(steps)),
-        cwd=app,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-    )
+    # A file, for a tail that is left alone would hold a pipe open until its deadline.
+    with (app / ".output").open("w") as output_file:
+        done = subprocess.run(
+            ("bash", "-c", "\n".join(steps)),
+            cwd=app,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output_file,
+            stderr=subprocess.STDOUT,
+            timeout=SECONDS,
+        )
     said = app / ".printed"
     # Maven sets colours back even where it uses none.
     output = re.sub(r"\x1b\[\d*m", "", said.read_text()) if said.exists() else ""
-    assert done.returncode == 0, f"{output}\n{done.stdout}\n{done.stderr}"
+    assert done.returncode == 0, f"{output}\n{(app / '.output').read_text()}"
     return output
 
 

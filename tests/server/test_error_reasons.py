@@ -246,6 +246,7 @@ FAILURES: dict[str, Callable[[Caller], Any]] = {
     "REQUEST_ID_REUSED": _request_id_reused,
     "AMBIGUOUS_EVENT": _ambiguous_event,
     "PROJECT_BEING_DELETED": _project_being_deleted,
+    "KEY_NOT_ROTATABLE": lambda _: _body(errors.key_not_rotatable(_name("KEY_NOT_ROTATABLE"))),
     "KEY_NOT_FOUND": _not_found("KEY_NOT_FOUND", "POST", "/v1/keys/{}:revoke"),
     "FILE_NOT_FOUND": _not_found("FILE_NOT_FOUND", "GET", "/v1/files/{}"),
     "NO_PUBLIC_URL": lambda _: _body(
@@ -255,6 +256,7 @@ FAILURES: dict[str, Callable[[Caller], Any]] = {
             "the server does not know its address: set SPANLOOM_PUBLIC_URL",
         )
     ),
+    "REDACTION_FAILED": lambda _: _body(errors.redaction_failed()),
     "PRICE_NOT_FOUND": _not_found("PRICE_NOT_FOUND", "DELETE", "/v1/prices/{}"),
     "ENTRY_NOT_FOUND": _not_found("ENTRY_NOT_FOUND", "DELETE", "/v1/charts/{}"),
     "PROJECT_NOT_EMPTY": _project_not_empty,

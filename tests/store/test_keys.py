@@ -61,6 +61,48 @@ def test_the_first_revocation_counts(store: Store, run: Run[Any], project: str) 
     assert run(store.revoke_key(f"{project}-unknown", 7)) is False
 
 
+def test_a_key_is_replaced_once(store: Store, run: Run[Any], project: str) -> None:
+    old = replace(a_key(project), expires_ns=2**61)
+    run(store.create_key(old))
+
+    async def all_at_once() -> list[object]:
+        made = [replace(a_key(project, number), created_ns=50) for number in (2, 3, 4)]
+        calls = (store.rotate_key(project, old.id, one, 100) for one in made)
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    failures = [one for one in run(all_at_once()) if one is not None]
+    assert [getattr(one, "reason", one) for one in failures] == ["KEY_NOT_ROTATABLE"] * 2
+    [made] = [key for key in run(store.list_keys()) if key.project == project and key != old][1:]
+    assert run(store.find_key(old.id)) == replace(old, expires_ns=100, replaced_by=made.id)
+
+
+def test_a_key_that_has_ended_is_not_replaced(store: Store, run: Run[Any], project: str) -> None:
+    expired, revoked = replace(a_key(project), expires_ns=50), a_key(project, 2)
+    for one in (expired, revoked):
+        run(store.create_key(one))
+    run(store.revoke_key(revoked.id, 5))
+    successor = replace(a_key(project, 3), created_ns=50)
+    for key_id in (expired.id, revoked.id, "none"):
+        with pytest.raises(SpanloomError, match="has expired"):
+            run(store.rotate_key(project, key_id, successor, 100))
+    assert run(store.find_key(successor.id)) is None
+
+
+def test_the_latest_use_of_a_key_counts(store: Store, run: Run[Any], project: str) -> None:
+    keys = [a_key(project, number) for number in (1, 2)]
+    for one in keys:
+        run(store.create_key(one))
+
+    async def from_two_processes() -> None:
+        uses = ({keys[0].id: 2**62 + 1, keys[1].id: 7}, {keys[1].id: 9, keys[0].id: 2**62})
+        await asyncio.gather(*(store.note_key_uses(one) for one in uses))
+
+    run(from_two_processes())
+    run(store.note_key_uses({keys[0].id: 5, "none": 5}))
+    used = [run(store.find_key(key.id)).last_used_ns for key in keys]
+    assert used == [2**62 + 1, 9]
+
+
 @pytest.mark.parametrize("name", ["a\0b", "\ud800", "x" * 257])
 def test_a_project_needs_a_name_that_can_be_stored(store: Store, run: Run[Any], name: str) -> None:
     with pytest.raises(SpanloomError) as refused:
@@ -96,12 +138,14 @@ def test_a_link_that_expired_or_whose_key_was_revoked_gives_nothing(
     store: Store, run: Run[Any], project: str
 ) -> None:
     key, revoked = a_key(project), a_key(project, 2)
-    for one in (key, revoked):
+    expired = replace(a_key(project, 3), expires_ns=10)
+    for one in (key, revoked, expired):
         run(store.create_key(one))
     run(store.revoke_key(revoked.id, 5))
     for name, key_id, expires_ns in (
         ("expired", key.id, 10),
         ("revoked", revoked.id, 2**62),
+        ("of an expired key", expired.id, 2**62),
         ("unknown", "none", 2**62),
     ):
         link = SignInLink(digest=project + name, key_id=key_id, expires_ns=expires_ns)

@@ -60,7 +60,7 @@ def pages(api: httpx.Client) -> dict[str, tuple[str, str]]:
         "trace-missing": ("p/demo/traces/none", "Try again"),
         "sessions": ("p/demo/sessions", "shop-support"),
         "session": (f"p/demo/sessions/{session}", "Feedback on the session"),
-        "search": ("p/demo/search?q=refund&last=all", "found in"),
+        "search": ("p/demo/search?q=refund&last=all", "I want a refund"),
         "overview": ("p/demo/overview", "claude-sonnet-4-5"),
         "experiments": ("p/demo/experiments", "prompt 1.3 (demo)"),
         "experiment": (f"p/demo/experiments/{experiments[0]}", "Show the traces"),

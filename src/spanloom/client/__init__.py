@@ -3,6 +3,7 @@
 from spanloom.client.asynchronous import AsyncClient
 from spanloom.client.batches import LostSpansError
 from spanloom.client.blocking import Client
+from spanloom.client.connection import tls
 from spanloom.client.errors import CallError
 from spanloom.client.recording import Facts, RecordedSpan, current_span
 
@@ -14,4 +15,5 @@ __all__ = [
     "LostSpansError",
     "RecordedSpan",
     "current_span",
+    "tls",
 ]

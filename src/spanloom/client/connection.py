@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import grpc
@@ -23,6 +24,8 @@ _OPTIONS = (
     # The client itself repeats calls.
     ("grpc.enable_retries", 0),
 )
+# By scheme, whether it has TLS.
+_HAS_TLS = {"http": False, "grpc": False, "https": True, "grpcs": True}
 Option = tuple[str, int]
 
 
@@ -46,6 +49,43 @@ class Connection:
         return _OPTIONS
 
 
+def has_tls(url: str) -> bool:
+    """Whether the URL asks for TLS."""
+    return _HAS_TLS.get(url.partition("://")[0], False)
+
+
+def tls(
+    *, ca: str | None = None, certificate: str | None = None, key: str | None = None
+) -> grpc.ChannelCredentials:
+    """The credentials of TLS, of files in PEM.
+
+    Args:
+        ca: The authorities that may have issued the server's certificate. Default: `SPANLOOM_CA`,
+            else those that gRPC brings.
+        certificate: The client's certificate, and behind it those of its issuers, for a server that
+            asks for one. Default: `SPANLOOM_CLIENT_CERTIFICATE`.
+        key: Its private key. Default: `SPANLOOM_CLIENT_KEY`.
+
+    Raises:
+        ValueError: A file cannot be read, or one of certificate and key is missing.
+    """
+    named = {
+        "SPANLOOM_CA": ca,
+        "SPANLOOM_CLIENT_KEY": key,
+        "SPANLOOM_CLIENT_CERTIFICATE": certificate,
+    }
+    read: list[bytes | None] = []
+    for variable, given in named.items():
+        path = given or os.environ.get(variable)
+        try:
+            read.append(Path(path).read_bytes() if path else None)
+        except OSError as error:
+            raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    if (read[1] is None) != (read[2] is None):
+        raise ValueError("a client's certificate and its key belong together: give both or none")
+    return grpc.ssl_channel_credentials(*read)
+
+
 def connection(
     url: str | None,
     key: str | None,
@@ -55,9 +95,10 @@ def connection(
     """A connection by what is given, else by `SPANLOOM_URL`, `SPANLOOM_KEY`, `SPANLOOM_PROJECT`.
 
     Args:
-        url: `http://HOST:PORT`, `https://HOST:PORT` or `HOST:PORT`, the address of gRPC.
+        url: `http://HOST:PORT`, `https://HOST:PORT` or `HOST:PORT`, the address of gRPC. `grpc` and
+            `grpcs` mean the same as `http` and `https`.
         project: The project of an instance key's calls.
-        credentials: Those of TLS, if they are not the defaults that `https` has.
+        credentials: Those of TLS. Default: with `https`, those of `tls()`.
 
     Raises:
         ValueError: The URL is none, or the key or the project cannot be sent.
@@ -68,10 +109,10 @@ def connection(
         has_port = parts.port is not None
     except ValueError:
         has_port = False
-    if parts.scheme not in ("http", "https") or not has_port or parts.path.strip("/"):
+    if parts.scheme not in _HAS_TLS or not has_port or parts.path.strip("/"):
         raise ValueError(f"the URL must be http://HOST:PORT or https://HOST:PORT, not {given!r}")
-    if parts.scheme == "https" and credentials is None:
-        credentials = grpc.ssl_channel_credentials()
+    if has_tls(given) and credentials is None:
+        credentials = tls()
     metadata: list[tuple[str, str | bytes]] = []
     if key := key if key is not None else os.environ.get("SPANLOOM_KEY"):
         if not (key.isascii() and key.isprintable()):

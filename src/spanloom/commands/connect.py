@@ -33,6 +33,22 @@ _OPTIONS = (
     ),
     click.option("--profile", metavar="NAME", help="A profile of the configuration file."),
     click.option(
+        "--ca",
+        metavar="FILE",
+        help="Authorities in PEM for an https:// URL [default: SPANLOOM_CA, else well-known ones].",
+    ),
+    click.option(
+        "--client-certificate",
+        metavar="FILE",
+        help="A certificate in PEM, if the server asks for one"
+        " [default: SPANLOOM_CLIENT_CERTIFICATE].",
+    ),
+    click.option(
+        "--client-key",
+        metavar="FILE",
+        help="The private key of this certificate [default: SPANLOOM_CLIENT_KEY].",
+    ),
+    click.option(
         "--database",
         metavar="URL",
         help="Use this database and no server [default: SPANLOOM_DATABASE, if there is no URL].",
@@ -55,10 +71,14 @@ def connects(command: Command, *, create: bool = False) -> Command:
         project: str | None,
         profile: str | None,
         database: str | None,
+        ca: str | None,
+        client_certificate: str | None,
+        client_key: str | None,
         **given: Any,
     ) -> None:
         project = project or os.environ.get("SPANLOOM_PROJECT")
-        with connected(url, key, project, profile, database, create=create) as client:
+        files = (ca, client_certificate, client_key)
+        with connected(url, key, project, profile, database, *files, create=create) as client:
             command(client, **given)
 
     return connection_options(run)
@@ -85,6 +105,9 @@ def connected(
     project: str | None,
     profile: str | None,
     database: str | None,
+    ca: str | None = None,
+    client_certificate: str | None = None,
+    client_key: str | None = None,
     *,
     create: bool = False,
     default_project: str | None = None,
@@ -94,7 +117,7 @@ def connected(
     Args:
         default_project: That of calls without a server, "" for all; by default `default`.
 
-    The key of a profile is sent to the server of this profile only.
+    The key and the certificate of a profile are for the server of this profile only.
     """
     if database and (url or profile):
         raise click.UsageError(
@@ -103,6 +126,7 @@ def connected(
     given = url or (None if profile else os.environ.get("SPANLOOM_URL"))
     offline = database or (None if given or profile else os.environ.get("SPANLOOM_DATABASE"))
     from spanloom.client.blocking import Client
+    from spanloom.client.connection import has_tls, tls
 
     if offline:
         from spanloom.model.projects import DEFAULT_PROJECT
@@ -118,11 +142,21 @@ def connected(
     chosen = profile_of(profile)
     if given and given != chosen.url:
         chosen = Profile()
+    environ = os.environ.get
+    files = {
+        "ca": ca or environ("SPANLOOM_CA") or chosen.ca,
+        "certificate": client_certificate
+        or environ("SPANLOOM_CLIENT_CERTIFICATE")
+        or chosen.client_certificate,
+        "key": client_key or environ("SPANLOOM_CLIENT_KEY") or chosen.client_key,
+    }
+    address = given or chosen.url
     try:
         client = Client(
-            given or chosen.url or None,
-            key=key or os.environ.get("SPANLOOM_KEY") or chosen.key or None,
+            address or None,
+            key=key or environ("SPANLOOM_KEY") or chosen.key or None,
             project=project or chosen.project or None,
+            credentials=tls(**files) if has_tls(address) else None,
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +13,7 @@ import click
 from spanloom import config
 from spanloom.commands.connect import connected, connection_options
 from spanloom.commands.output import Column, Output, output_options, time_text
-from spanloom.commands.times import EXPIRY
+from spanloom.commands.times import DURATION, EXPIRY
 
 if TYPE_CHECKING:
     from spanloom.client import Client
@@ -24,7 +24,7 @@ _INSTANCE = "*"
 
 @click.group()
 def keys() -> None:
-    """Create, list and revoke API keys, through a server or in its database.
+    """Create, list, rotate and revoke API keys, through a server or in its database.
 
     Without --url, --profile or SPANLOOM_URL, the commands work on the database of
     SPANLOOM_DATABASE, else on spanloom.db in this directory.
@@ -68,6 +68,7 @@ COLUMNS = (
     Column("created (UTC)", lambda key: time_text(key.create_time)),
     Column("state", lambda key: _state(key)),
     Column("project", lambda key: _INSTANCE if key.instance_key else key.project_id),
+    Column("last used (UTC)", lambda key: _last_use(key)),
     Column("name", lambda key: key.name),
 )
 
@@ -76,12 +77,39 @@ COLUMNS = (
 @output_options
 @connection_options
 def list_keys(output: Output, **where: str | None) -> None:
-    """List keys: id, role, when created, state, project, name."""
+    """List keys: id, role, when created, state, project, last use, name."""
     from spanloom.v1.key_service_pb2 import ListKeysRequest
 
     with _client(**where) as client:
         found = client.list_pages(_stub(client).ListKeys, ListKeysRequest(), "keys")
         output.rows(found, COLUMNS, "key")
+
+
+@keys.command("rotate")
+@click.argument("key_id", metavar="ID")
+@click.option(
+    "--overlap",
+    type=DURATION,
+    default="1h",
+    show_default=True,
+    help="For how long the old key stays valid, such as 30m or 2d.",
+)
+@connection_options
+def rotate_key(key_id: str, overlap: timedelta, **where: str | None) -> None:
+    """Replace the key with this ID, and print the new one, alone, on standard output.
+
+    The new key has the project, the role and the name of the old one. It is not shown again.
+    """
+    from spanloom.model import uuid7
+    from spanloom.v1.key_service_pb2 import RotateKeyRequest
+
+    # With a request id, so that a repeat after a lost answer makes no second key.
+    request = RotateKeyRequest(key_id=key_id, request_id=uuid7())
+    request.overlap.FromTimedelta(overlap)
+    with _client(**where) as client:
+        made = client.call(_stub(client).RotateKey, request)
+    click.echo(made.text)
+    click.echo(f"{key_id} is valid until {time_text(made.old_key_expire_time)}", err=True)
 
 
 @keys.command("revoke")
@@ -104,16 +132,17 @@ def _client(
     project: str | None = None,
     *,
     url: str | None,
-    key: str | None,
     profile: str | None,
     database: str | None,
+    **more: Any,
 ) -> Iterator[Client]:
     """As of other commands, but without any word of a server the database is opened: the first
     keys are made where there is none yet to call a server with."""
     if not (url or profile or database or os.environ.get("SPANLOOM_URL")):
         database = config.load({}).database
     project = project or os.environ.get("SPANLOOM_PROJECT")
-    with connected(url, key, project, profile, database, default_project="") as client:
+    where: dict[str, Any] = {"url": url, "profile": profile, "database": database, **more}
+    with connected(project=project, default_project="", **where) as client:
         yield client
 
 
@@ -129,6 +158,10 @@ def _roles(key: Any) -> str:
     names = {number: name for name, number in Role.items()}
     words = (names.get(role, str(role)).removeprefix("ROLE_").lower() for role in key.roles)
     return ",".join(words)
+
+
+def _last_use(key: Any) -> str:
+    return time_text(key.last_use_time) if key.HasField("last_use_time") else ""
 
 
 def _state(key: Any) -> str:

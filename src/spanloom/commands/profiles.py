@@ -6,6 +6,7 @@
     url = "https://spanloom.example:4317"
     key = "sl_..."
     project = "my-app"
+    ca = "/etc/spanloom/ca.pem"
 """
 
 from __future__ import annotations
@@ -24,11 +25,14 @@ DEFAULT = "default"
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Where a server is, and with which key; "" for what is not given."""
+    """Where a server is, with which key, and files for TLS; "" for what is not given."""
 
     url: str = ""
     key: str = field(default="", repr=False)
     project: str = ""
+    ca: str = ""
+    client_certificate: str = ""
+    client_key: str = ""
 
 
 def config_file(environ: Mapping[str, str] = os.environ) -> Path:

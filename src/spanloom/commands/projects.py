@@ -1,4 +1,4 @@
-"""`spanloom projects`: lists projects, sets how long they keep traces, and deletes them."""
+"""`spanloom projects`: lists projects, sets what they keep and redact, and deletes them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from spanloom.commands.output import Column, Output, count, output_options, time
 if TYPE_CHECKING:
     from spanloom.client import Client
 
+NOTHING = "none"
 COLUMNS = (
     Column("project", lambda p: p.project_id),
     Column("created (UTC)", lambda p: time_text(p.create_time)),
@@ -35,6 +36,20 @@ class Days(click.ParamType[Any]):
         return (int(value),)
 
 
+class Pattern(click.ParamType[Any]):
+    """A name and a regular expression."""
+
+    name = "NAME=PATTERN"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        name, equals, pattern = value.partition("=")
+        if not equals:
+            self.fail("give a name, `=` and a pattern", param, ctx)
+        return name, pattern
+
+
 @click.group(invoke_without_command=True)
 @output_options
 @connection_options
@@ -51,25 +66,79 @@ def projects(context: click.Context, /, output: Output, project: str | None, **w
 @click.option(
     "--retention",
     type=Days(),
-    required=True,
     help="For how many days traces are kept: DAYS, forever, or default (the server's setting).",
 )
+@click.option(
+    "--redact",
+    "presets",
+    multiple=True,
+    help="What is redacted: card, email, iban, ip, phone, ssn or token; or none, alone.",
+)
+@click.option(
+    "--redact-pattern",
+    "patterns",
+    multiple=True,
+    type=Pattern(),
+    help="What is redacted, by a regular expression of RE2.",
+)
+@click.option(
+    "--redact-path",
+    "paths",
+    multiple=True,
+    help="What is redacted, as `$..ssn` or `$.inputs.user`.",
+)
+@click.option(
+    "--redactor", "redactors", multiple=True, help="A function that is installed on the servers."
+)
 @connection_options
-def set_project(name: str, retention: tuple[int | None], project: str | None, **where: Any) -> None:
-    """Set for how long the project NAME keeps its traces.
+def set_project(
+    name: str, retention: tuple[int | None] | None, project: str | None, **options: Any
+) -> None:
+    """Set for how long the project NAME keeps its traces, and what is redacted before it is stored.
 
-    A trace is deleted as a whole, within an hour after its newest span is older than this.
+    A trace is deleted as a whole, within an hour after its newest span is older than the retention.
+    Rules of redaction replace all earlier ones of the project, and may be given several times.
     """
     from spanloom.v1.project_service_pb2 import UpdateRetentionRequest
     from spanloom.v1.project_service_pb2_grpc import ProjectServiceStub
 
-    with connected(project=name, **where) as client:
+    given = {each: options.pop(each) for each in ("presets", "patterns", "paths", "redactors")}
+    if retention is None and not any(given.values()):
+        raise click.UsageError("give --retention or something to redact")
+    if NOTHING in given["presets"]:
+        if sum(map(len, given.values())) > 1:
+            raise click.UsageError("--redact none must be the only rule")
+        given["presets"] = ()
+        has_rules = True
+    else:
+        has_rules = any(given.values())
+    with connected(project=name, **options) as client:
         check_project(client)
-        [days] = retention
-        request = UpdateRetentionRequest(retention_days=days)
-        client.call(ProjectServiceStub(client.channel).UpdateRetention, request)
-        [found] = [each for each in client.list_projects() if each.project_id == name]
-        click.echo(f"{name} keeps traces: {_kept(found)}")
+        if retention is not None:
+            [days] = retention
+            request = UpdateRetentionRequest(retention_days=days)
+            client.call(ProjectServiceStub(client.channel).UpdateRetention, request)
+            [found] = [each for each in client.list_projects() if each.project_id == name]
+            click.echo(f"{name} keeps traces: {_kept(found)}")
+        if has_rules:
+            click.echo(f"{name} redacts: {_redacted(client, given)}")
+
+
+def _redacted(client: Client, given: dict[str, Any]) -> str:
+    """Store rules of redaction; what they are."""
+    from spanloom.v1 import project_service_pb2 as pb
+    from spanloom.v1.project_service_pb2_grpc import ProjectServiceStub
+
+    patterns = [pb.RedactionPattern(name=n, pattern=p) for n, p in given.pop("patterns")]
+    request = pb.UpdateRedactionRequest(rules=pb.RedactionRules(**given, patterns=patterns))
+    rules = client.call(ProjectServiceStub(client.channel).UpdateRedaction, request).rules
+    names = [
+        *rules.presets,
+        *(each.name for each in rules.patterns),
+        *rules.paths,
+        *rules.redactors,
+    ]
+    return ", ".join(names) or "nothing of its own"
 
 
 @projects.command("delete")

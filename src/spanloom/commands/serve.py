@@ -25,6 +25,17 @@ from spanloom.commands.stores import database_option, without_password
 )
 @database_option
 @click.option(
+    "--read-database",
+    metavar="URL",
+    help="A standby of the PostgreSQL database, for exports, searches and charts.",
+)
+@click.option(
+    "--stale-reads",
+    is_flag=True,
+    default=None,
+    help="Reads of the standby may miss what was acknowledged a moment before.",
+)
+@click.option(
     "--control-database",
     metavar="URL",
     help="The database of keys, projects and the like [default: that of --database].",
@@ -41,6 +52,14 @@ from spanloom.commands.stores import database_option, without_password
     default=None,
     help="Accept calls without an API key. Requires loopback addresses.",
 )
+@click.option("--tls-certificate", metavar="FILE", help="The certificate in PEM, for TLS.")
+@click.option("--tls-key", metavar="FILE", help="The private key of the certificate in PEM.")
+@click.option(
+    "--tls-client-ca",
+    metavar="FILE",
+    help="Authorities in PEM: each client must have a certificate of one of them (mTLS).",
+)
+@click.option("--require-tls", is_flag=True, default=None, help="Do not start without TLS.")
 @click.option(
     "--retention",
     "retention_days",
@@ -89,35 +108,40 @@ def _serve(settings: config.Settings) -> bool:
     logs.configure_logging(settings)
 
     def started(server: app.Started) -> None:
+        scheme = "https" if settings.tls_certificate else "http"
+        url = f"{scheme}://{server.http_address}"
         click.echo(f"spanloom listens: gRPC {server.grpc_address}, HTTP {server.http_address}")
+        if settings.tls_certificate:
+            clients = "with certificates only" if settings.tls_client_ca else "any"
+            click.echo(f"TLS: {settings.tls_certificate}, clients: {clients}")
         click.echo(f"database: {without_password(settings.database)}")
-        click.echo(f"web page: {_page(server)}")
+        click.echo(f"web page: {_page(server, url)}")
         if settings.no_auth:
             click.echo(
                 "authentication is off (--no-auth): every process on this machine has full access"
             )
-            click.echo(_TRY.format(http=server.http_address, key=""))
+            click.echo(_TRY.format(url=url, key=""))
         if server.first_key:
             header = f" -H 'Authorization: Bearer {server.first_key}'"
             click.echo(f"first key (instance, admin), shown this once: {server.first_key}")
-            click.echo(_TRY.format(http=server.http_address, key=header))
+            click.echo(_TRY.format(url=url, key=header))
         sys.stdout.flush()
 
     return serving.serve(settings, started)
 
 
-def _page(server: Any) -> str:
+def _page(server: Any, url: str) -> str:
     """The page's address; with a link token, what signs a person in once, within ten minutes."""
     from spanloom.server.ui.files import is_built
 
     if not is_built():
         return "not built; `make ui` builds it"
     signed_in = f"login#{server.link_token}" if server.link_token else ""
-    return f"http://{server.http_address}/ui/{signed_in}"
+    return f"{url}/ui/{signed_in}"
 
 
 _TRY = """\
 try it:
-  curl http://{http}/monitor/trace{key} \\
+  curl {url}/monitor/trace{key} \\
     -H 'Content-Type: application/json' \\
     -d '{{"featureSlug": "qa-chatbot", "input": "Hi", "output": "Hello"}}'"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -10,12 +11,13 @@ import click
 
 from spanloom.commands.conditions import attribute_option, condition_options, span_filter
 from spanloom.commands.connect import check_project, connects, connects_and_creates
-from spanloom.commands.output import count, progress
+from spanloom.commands.output import count, one_line, progress
 from spanloom.commands.times import since_and_until
 
 if TYPE_CHECKING:
     from spanloom.client import Client
 
+_KEYS = ("LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY", "PHOENIX_API_KEY")
 _BATCH_SPANS = 500
 _BATCH_BYTES = 8 << 20
 
@@ -119,14 +121,34 @@ def _export_events(
 
 
 @click.command("import")
-@click.argument("file", type=click.File("rb"))
+@click.argument("source", metavar="FILE|URL")
+@click.option(
+    "--from",
+    "product",
+    type=click.Choice(["langfuse", "phoenix"]),
+    help="FILE is an export of this product, or URL its API.",
+)
 @_file_options
 @connects_and_creates
-def import_spans(client: Client, *, file: Any, format: str | None, shape: str) -> None:
+def import_spans(
+    client: Client, *, source: str, product: str | None, format: str | None, shape: str
+) -> None:
     """Store the spans of FILE, which `export` wrote ("-" for standard input).
+
+    With --from, FILE was written by another product: JSON lines, JSON or Parquet. A URL is read
+    page by page, with the key in LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY, or PHOENIX_API_KEY.
 
     Importing the same file again changes nothing.
     """
+    if product and source.startswith(("http://", "https://")):
+        _import_records(client, product, _pages(product, source))
+        return
+    file: Any = click.File("rb").convert(source, None, click.get_current_context())
+    if product:
+        from spanloom.operations.imports.records import records_of
+
+        _import_records(client, product, records_of(file))
+        return
     if shape == "events":
         number, rejected = _import_events(client, file, _format_of(file, format)), 0
     else:
@@ -134,6 +156,31 @@ def import_spans(client: Client, *, file: Any, format: str | None, shape: str) -
     click.echo(f"imported {count(number, shape.removesuffix('s'))}", err=True)
     if rejected:
         raise click.ClickException(f"{count(rejected, 'span')} could not be stored")
+
+
+def _pages(product: str, url: str) -> Iterator[Any]:
+    from spanloom.operations.imports.pages import langfuse_pages, phoenix_pages
+
+    key = {name: os.environ.get(name, "") for name in _KEYS}
+    if product == "langfuse":
+        return langfuse_pages(url, key["LANGFUSE_PUBLIC_KEY"], key["LANGFUSE_SECRET_KEY"])
+    return phoenix_pages(url, key["PHOENIX_API_KEY"])
+
+
+def _import_records(client: Client, product: str, records: Iterator[Any]) -> None:
+    from spanloom.operations.imports.store import MAKERS, Import
+
+    def report(place: str, why: str) -> None:
+        click.echo(f"spanloom: {place}: {one_line(why)}", err=True)
+
+    with progress("records") as bar:
+        task = bar.add_task("records", total=None)
+        run = Import(client, report, lambda number: bar.advance(task, number))
+        run.run(records, MAKERS[product])
+    reviews = f" and {count(run.reviews, 'review')}" if run.reviews else ""
+    click.echo(f"imported {count(run.spans, 'span')}{reviews}", err=True)
+    if run.rejected:
+        raise click.ClickException(f"{count(run.rejected, 'record')} could not be stored")
 
 
 def _import_spans(client: Client, file: Any, format: str) -> tuple[int, int]:

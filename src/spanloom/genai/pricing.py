@@ -1,10 +1,11 @@
 """What a call of a model costs, by own prices (`own_prices`), else by the price list of the
 genai-prices package.
 
-The list is loaded by the first call that needs it, never at import, and never from the network. The
-package's own arithmetic is exact but slow (a third of a millisecond a call), so only the price of a
-model is taken from it, and the cost is computed here: tokens read from a cache or written to one
-have their own prices if the model has such prices, all other input tokens have the input's price.
+The list is loaded by `load` or by the first call that needs it, never at import, and never from the
+network. The package's own arithmetic is exact but slow (a third of a millisecond a call), so only
+the price of a model is taken from it, and the cost is computed here: tokens read from a cache or
+written to one have their own prices if the model has such prices, all other input tokens have the
+input's price.
 """
 
 from __future__ import annotations
@@ -41,19 +42,39 @@ _PROVIDERS: Final = {
     "x_ai": "x-ai",
     "xai": "x-ai",
 }
-_models: dict[tuple[str, str], ModelInfo | None] = {}
+# By provider and model: what has one price at all times has its rates here.
+_models: dict[tuple[str, str], ModelInfo | _Rates | None] = {}
 _rates: dict[int, _Rates] = {}
 
 
 class Cost(NamedTuple):
-    """US dollars."""
+    """Its parts, in millionths of US dollars."""
 
-    input: float
-    output: float
+    entered: float
+    left: float
+
+    @property
+    def input(self) -> float:
+        """US dollars."""
+        return round(self.entered / _MTOK, _DIGITS)
+
+    @property
+    def output(self) -> float:
+        """US dollars."""
+        return round(self.left / _MTOK, _DIGITS)
 
     @property
     def total(self) -> float:
-        return round(self.input + self.output, _DIGITS)
+        """US dollars."""
+        return round((self.entered + self.left) / _MTOK, _DIGITS)
+
+
+def load() -> None:
+    """Load the price list now. The first call that needs it would wait for a tenth of a second, and
+    so would all other calls of its process."""
+    from genai_prices.data_snapshot import get_snapshot
+
+    get_snapshot()
 
 
 def cost_of(
@@ -79,17 +100,26 @@ def cost_of(
     if key not in _models:
         if len(_models) >= _MOST_MODELS:
             _models.clear()
-        _models[key] = _found(provider, model)
+        found = _found(provider, model)
+        _models[key] = (
+            found
+            if found is None or isinstance(found.prices, list)
+            else _Rates.on_the_list(found.prices)
+        )
     info = _models[key]
     if info is None:
         return None
-    price: Any = info.prices
-    if isinstance(price, list):  # prices that change with the time
-        price = info.get_prices(datetime.fromtimestamp(at_ns / 1e9, UTC))
+    rates = info if isinstance(info, _Rates) else _rates_at(info, at_ns)
+    return rates.cost(input_tokens, output_tokens, cache_read, cache_written)
+
+
+def _rates_at(info: ModelInfo, at_ns: int) -> _Rates:
+    """Those of a model whose prices change with the time."""
+    price = info.get_prices(datetime.fromtimestamp(at_ns / 1e9, UTC))
     rates = _rates.get(id(price))
     if rates is None:
         rates = _rates[id(price)] = _Rates.on_the_list(price)
-    return rates.cost(input_tokens, output_tokens, cache_read, cache_written)
+    return rates
 
 
 def _found(provider: str, model: str) -> ModelInfo | None:
@@ -164,7 +194,7 @@ class _Rates:
         if cache_written:
             entered += _rate(self.cache_written, input_tokens) * cache_written
         left = _rate(self.output, input_tokens) * output_tokens
-        return Cost(round(entered / _MTOK, _DIGITS), round(left / _MTOK, _DIGITS))
+        return Cost(entered, left)
 
 
 _Tiers = tuple[float, tuple[tuple[int, float], ...]]

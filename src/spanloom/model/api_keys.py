@@ -7,6 +7,7 @@ opens nothing; a plain digest is enough because the secret is random, not chosen
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import re
@@ -59,6 +60,39 @@ def new_key(
     return key, text
 
 
+def successor(key: Key, salt: str, proof: bytes) -> tuple[Key, str]:
+    """A new key with the project, the role and the name of another, and its text.
+
+    The text follows from the new id, the salt and the proof (`text_of`). The new key is valid for
+    as long as the other one was made for.
+    """
+    now = time.time_ns()
+    key_id = secrets.token_hex(8)
+    text = text_of(key_id, salt, proof)
+    lifetime = None if key.expires_ns is None else key.expires_ns - key.created_ns
+    made = Key(
+        id=key_id,
+        project=key.project,
+        role=key.role,
+        digest=_digest(text),
+        created_ns=now,
+        name=key.name,
+        expires_ns=None if lifetime is None else now + lifetime,
+    )
+    return made, text
+
+
+def text_of(key_id: str, salt: str, proof: bytes) -> str:
+    """The text of a key whose secret follows from a salt and from what its maker alone has."""
+    secret = hmac.digest(proof, f"{key_id}.{salt}".encode(), "sha256")
+    return f"sl_{key_id}_{base64.urlsafe_b64encode(secret).decode().rstrip('=')}"
+
+
+def is_text_of(key: Key, text: str) -> bool:
+    """Whether the text is this key, valid or not. The time does not depend on where they differ."""
+    return hmac.compare_digest(key.digest, _digest(text))
+
+
 def key_id(text: str) -> str | None:
     """The id in a key's text; None if the text cannot be a key."""
     match = _KEY.fullmatch(text)
@@ -66,12 +100,8 @@ def key_id(text: str) -> str | None:
 
 
 def opens(key: Key, text: str) -> bool:
-    """Whether the text is this key, and the key is neither revoked nor expired.
-
-    The comparison takes the same time wherever the two differ.
-    """
-    is_this = hmac.compare_digest(key.digest, _digest(text))
-    return is_this and key.revoked_ns is None and not is_expired(key)
+    """Whether the text is this key, and the key is neither revoked nor expired."""
+    return is_text_of(key, text) and key.revoked_ns is None and not is_expired(key)
 
 
 def is_expired(key: Key) -> bool:

@@ -16,7 +16,9 @@ DATAPOINT = "datapoint"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
     """An API key without its secret. `project` "*" is an instance key. Roles: ingest, read, review,
-    admin. `name` is for people. From `expires_ns` on the key is not valid; None is never."""
+    admin. `name` is for people. From `expires_ns` on the key is not valid; None is never.
+    `last_used_ns` may be a minute behind. `replaced_by` is the id of the key that took its place,
+    "" for none."""
 
     id: str
     project: str
@@ -26,6 +28,8 @@ class Key:
     revoked_ns: int | None = None
     name: str = ""
     expires_ns: int | None = None
+    last_used_ns: int | None = None
+    replaced_by: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

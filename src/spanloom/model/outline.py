@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from spanloom.model.span import Span
-
 
 class OutlineSpan(NamedTuple):
     """What is read first of every span of a trace, in the order of the outline."""
@@ -22,13 +20,23 @@ class OutlineSpan(NamedTuple):
     cost: float | None
 
 
+class OutlineColumns(NamedTuple):
+    """What an outline shows of a span beside `OutlineSpan`."""
+
+    name: str
+    status: str
+    end_ns: int | None
+    duration_ms: float | None
+    agent_name: str
+    model: str
+
+
 class OutlineRead(NamedTuple):
     """One state of a trace, while it is read.
 
     Attributes:
         order: All spans by start, then in the order in which they were stored.
-        spans: Those that were stored after the asked position, in the same order, with their
-            columns alone.
+        shown: Of each span of `order` that was stored after the asked position, in the same order.
         reviewed: The ids of the spans that have feedback.
         deleted: The ids of the spans that were deleted after the asked position; some may have been
             stored again.
@@ -36,7 +44,7 @@ class OutlineRead(NamedTuple):
     """
 
     order: Sequence[OutlineSpan]
-    spans: Iterator[Span]
+    shown: Iterator[OutlineColumns]
     reviewed: frozenset[str]
     deleted: Sequence[str]
     reached: int

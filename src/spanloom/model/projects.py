@@ -10,13 +10,18 @@ DEFAULT_PROJECT = "default"
 MAX_PROJECT_LENGTH = 128
 
 
+def is_project(name: str) -> bool:
+    """Whether a project can have a name."""
+    return 0 < len(name) <= MAX_PROJECT_LENGTH and name.isprintable() and name != INSTANCE
+
+
 def checked_project(name: str) -> str:
     """The name, if a project can have it: 1 to 128 printable characters, and not "*".
 
     Raises:
         SpanloomError: INVALID_ARGUMENT for any other name.
     """
-    if not 0 < len(name) <= MAX_PROJECT_LENGTH or not name.isprintable() or name == INSTANCE:
+    if not is_project(name):
         raise invalid_field(
             "project", f"must have 1 to {MAX_PROJECT_LENGTH} printable characters and must not be *"
         )

@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any, Self
 
-from spanloom.app import methods, open_store
+from spanloom.app import methods, open_store, redaction_of
 from spanloom.config import Settings
 from spanloom.model import uuid7
 from spanloom.model.projects import DEFAULT_PROJECT, INSTANCE
@@ -44,7 +44,8 @@ class LocalChannel:
         except BaseException:
             self._stop()
             raise
-        self._methods = {method.full_name: method for method in methods(self._store)}
+        table = methods(self._store, redaction=redaction_of(self._settings, self._store))
+        self._methods = {method.full_name: method for method in table}
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import re
 import time
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from spanloom.errors import Code, Reason, SpanloomError
@@ -21,17 +22,19 @@ from spanloom.server.sign_in import ticket_key_id, ticket_opens
 CACHE_SECONDS = 1.0
 _CACHE_SIZE = 10_000
 _MINUTE = 60.0
+_PURPOSE = b"spanloom proof 1"
 _HOST = re.compile(r"(?:\[([^\]]*)\]|([^:@]*))(?::\d*)?")
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
     """An authenticated caller: the project of its key ("*" for an instance key), its role, and
-    the id of the key ("" without authentication)."""
+    without `--no-auth` the id of the key, and bytes that follow from the key alone."""
 
     project: str
     role: str
     key_id: str = ""
+    proof: bytes = field(default=b"", repr=False)
 
 
 class Authenticator(Protocol):
@@ -102,12 +105,22 @@ class ApiKeyAuthenticator:
 
     It is read from `Authorization: Bearer <key>`, `Authorization: Basic base64(<any user>:<key>)`
     or `wandb-api-key: <key>`. A ticket (`sign_in`) may take the place of the key.
+
+    Args:
+        max_failed_keys: Of one address in a minute.
+        used: Is called with the id of a key whenever it is used.
     """
 
     needs_no_key = False
 
-    def __init__(self, store: KeyStore, max_failed_keys: int = 1000) -> None:
+    def __init__(
+        self,
+        store: KeyStore,
+        max_failed_keys: int = 1000,
+        used: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._store = store
+        self._used = used
         self._guesses = Guesses(max_failed_keys)
         self._known: dict[str, tuple[float, Principal]] = {}
 
@@ -116,6 +129,7 @@ class ApiKeyAuthenticator:
         now = time.monotonic()
         known = self._known.get(text)
         if known and known[0] > now:
+            self._used(known[1].key_id)
             return known[1]
         # Whoever guesses keys takes turns with other addresses, and no turn of a key that was
         # valid before.
@@ -136,7 +150,9 @@ class ApiKeyAuthenticator:
             )
         if len(self._known) >= _CACHE_SIZE:
             self._known.clear()
-        principal = Principal(key.project, key.role, key.id)
+        proof = hmac.digest(text.encode(), _PURPOSE, "sha256")
+        principal = Principal(key.project, key.role, key.id, proof)
+        self._used(key.id)
         self._known[text] = (now + CACHE_SECONDS, principal)
         return principal
 

@@ -18,6 +18,7 @@ from spanloom.errors import (
     malformed_message,
     request_too_large,
 )
+from spanloom.redaction.credentials import CLEAN, may_have_credentials
 
 # SDKs cut attributes by bytes: one text that ends within a character must not cost all spans.
 _MENDED: Final = (ExportTraceServiceRequest.DESCRIPTOR.full_name,)
@@ -33,10 +34,20 @@ async def message_of(message_class: type[Message], data: bytes, limit: int) -> M
         raise request_too_large(limit)
     message = message_class()
     try:
-        await run_in_thread_if_large(len(data) // 1024, partial(merge_request, message, data))
+        has_credentials = await run_in_thread_if_large(
+            len(data) // 1024, partial(_read, message, data)
+        )
     except DecodeError:
         raise malformed_message(message.DESCRIPTOR.full_name) from None
+    if not has_credentials:
+        CLEAN.set(message)
     return message
+
+
+def _read(message: Message, data: bytes) -> bool:
+    """Read `data` into a message; whether it may have credentials."""
+    merge_request(message, data)
+    return may_have_credentials(data)
 
 
 def merge_request(message: Message, data: bytes) -> None:

@@ -25,6 +25,7 @@ from spanloom.model.held import HELD
 from spanloom.model.projects import INSTANCE
 from spanloom.server.admission import ByteBudget, Pace, Places, too_many
 from spanloom.server.auth import Authenticator
+from spanloom.server.call_log import CallLine
 from spanloom.server.methods import Method, Request
 from spanloom.services.context import CallContext, Notes
 from spanloom.tracing import SPAN, OwnSpan, Recorder
@@ -145,6 +146,7 @@ class Middleware:
         """
         started = time.perf_counter()
         project, code, reason, key_id = "", "CANCELLED", "", ""
+        logged = CallLine(method, request_id, transport, started)
         notes = Notes() if notes is None else notes
         span = self._begin_span(method, metadata)
         places = self._streams if method.takes_many else self._calls
@@ -160,10 +162,11 @@ class Middleware:
                 limit = self._timeout if time_left is None else min(time_left, self._timeout)
                 DEADLINE.set(time.monotonic() + limit)
             async with asyncio.timeout(limit):
-                call = await self._admit(method, metadata, request_id, notes, places)
+                call = await self._admit(method, metadata, request_id, notes, places, logged)
                 project = call.key_project
                 key_id = self._take_of_key(places, call.key_id)
                 request: Any = await read()
+                logged.request = request
                 read_at = time.perf_counter()
                 if span and (held := HELD.get()) and held.size:
                     span.attributes["spanloom.request_bytes"] = held.size
@@ -172,6 +175,7 @@ class Middleware:
                     result = await self._step(method.answer(self._in_time(request), call))
                 else:
                     result = await method.answer(request, call)
+            logged.answer = result
             code = "OK"
             if span:
                 span.attributes["spanloom.response_bytes"] = result.ByteSize()
@@ -187,7 +191,7 @@ class Middleware:
             seconds = None if method.takes_many else time.perf_counter() - started
             metrics.called(method.full_name, code, reason, project, seconds)
             self._end_span(span, code, reason, project, request_id, transport)
-            _log(method.full_name, request_id, started, transport, project, code, reason)
+            logged.write(code, reason)
         return result
 
     async def stream(
@@ -207,10 +211,11 @@ class Middleware:
         started = time.perf_counter()
         project, code, reason, key_id = "", "CANCELLED", "", ""
         span = self._begin_span(method, metadata)
+        logged = CallLine(method, request_id, transport, started)
         deadline = None if time_left is None else asyncio.get_running_loop().time() + time_left
         self._streams.taken += 1
         try:
-            call = await self._admit(method, metadata, request_id, Notes(), self._streams)
+            call = await self._admit(method, metadata, request_id, Notes(), self._streams, logged)
             project, checked = call.key_project, time.monotonic()
             key_id = self._take_of_key(self._streams, call.key_id)
             request = await self._step(read(), deadline)
@@ -229,7 +234,7 @@ class Middleware:
             self._streams.leave(key_id)
             metrics.called(method.full_name, code, reason, project, None)
             self._end_span(span, code, reason, project, request_id, transport)
-            _log(method.full_name, request_id, started, transport, project, code, reason)
+            logged.write(code, reason)
 
     def _begin_span(self, method: Method, metadata: Mapping[str, str]) -> OwnSpan | None:
         if self._recorder is None:
@@ -306,6 +311,7 @@ class Middleware:
         request_id: str,
         notes: Notes,
         places: Places,
+        logged: CallLine,
     ) -> CallContext:
         received_ns = time.time_ns()
         self._last_call = time.monotonic()
@@ -315,6 +321,7 @@ class Middleware:
             raise too_many(places.of, places.of, places.most)
         principal = await self._authenticator.authenticate(metadata)
         role = principal.role
+        logged.caller(principal, metadata.get("x-spanloom-project", ""))
         if role not in _ALLOWED[method.role]:
             raise role_not_allowed(role, method.role)
         CALLER.set(principal.key_id if principal.project == INSTANCE else principal.project)
@@ -323,6 +330,7 @@ class Middleware:
             key_project=principal.project,
             role=role,
             key_id=principal.key_id,
+            proof=principal.proof,
             received_ns=received_ns,
             header_project=metadata.get("x-spanloom-project", ""),
             header_hint=metadata.get("project_id", "").rpartition("/")[2]
@@ -332,39 +340,6 @@ class Middleware:
             is_draining=lambda: self.draining,
             is_deleting=self._is_deleting,
         )
-
-
-def log_refusal(error: SpanloomError, request_id: str, *, transport: str, target: str) -> None:
-    """The log line of a request that is no call: an unknown path, or no HTTP at all.
-
-    Args:
-        target: What it was for, like `GET /nowhere`, in place of the method's name.
-    """
-    metrics.REFUSALS.labels(error.reason).inc()
-    _log(target, request_id, time.perf_counter(), transport, "", error.code, error.reason)
-
-
-def _log(
-    method: str,
-    request_id: str,
-    started: float,
-    transport: str,
-    project: str,
-    code: str,
-    reason: str,
-) -> None:
-    facts: dict[str, Any] = {
-        "method": method,
-        "transport": transport,
-        "code": code,
-        "ms": round((time.perf_counter() - started) * 1000, 3),
-        "request_id": request_id,
-    }
-    if project:
-        facts["key_project"] = project
-    if reason:
-        facts["reason"] = reason
-    log.info("call", **facts)
 
 
 def as_error(

@@ -15,6 +15,7 @@ import time
 from typing import Final, Protocol
 
 from spanloom.model import Key, SignInLink
+from spanloom.model.api_keys import is_expired
 from spanloom.model.projects import INSTANCE
 
 TICKET_SECONDS: Final = 7 * 24 * 3600
@@ -36,10 +37,9 @@ def ticket_key_id(text: str) -> str | None:
 
 
 def ticket_opens(key: Key, text: str, now: float) -> bool:
-    """Whether the text is a ticket of this key that has not expired, and the key is not
-    revoked."""
+    """Whether the text is a ticket of this key, and neither it nor the key has ended."""
     match = _TICKET.fullmatch(text)
-    if match is None or match[1] != key.id or key.revoked_ns is not None:
+    if match is None or match[1] != key.id or key.revoked_ns is not None or is_expired(key):
         return False
     expiry = int(match[2])
     return hmac.compare_digest(match[3], _signature(key, expiry)) and now < expiry
@@ -60,7 +60,11 @@ class LinkStore(Protocol):
 
 async def link_token(store: LinkStore) -> str | None:
     """The token of a new link for the newest valid instance key, if there is one."""
-    keys = [k for k in await store.list_keys() if k.project == INSTANCE and k.revoked_ns is None]
+    keys = [
+        key
+        for key in await store.list_keys()
+        if key.project == INSTANCE and key.revoked_ns is None and not is_expired(key)
+    ]
     if not keys:
         return None
     link, token = new_link(keys[-1].id, time.time())

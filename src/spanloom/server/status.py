@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -83,8 +84,12 @@ def rpc_status(error: SpanloomError, request_id: str) -> status_pb2.Status:
     return status
 
 
-def rest_body(error: SpanloomError, request_id: str) -> bytes:
-    """One JSON object for every SDK: google.rpc.Status, and the fields that vendors' SDKs read."""
+def rest_body(error: SpanloomError, request_id: str, service: str = "") -> bytes:
+    """One JSON object for every SDK: google.rpc.Status, and the fields that vendors' SDKs read.
+
+    Args:
+        service: The full name of the service that was called, "" for none.
+    """
     reason = REASON_PREFIX + error.reason
     message = _cut(error.message, _MAX_REST_MESSAGE_BYTES)
     details = [_detail_json(detail) for detail in _details(error, request_id)]
@@ -98,8 +103,24 @@ def rest_body(error: SpanloomError, request_id: str) -> bytes:
             "success": False,
             "statusCode": http_status(error),
             "errorCode": reason,
+            **_FIELDS_OF.get(service, _no_fields)(http_status(error), message),
         }
     )
+
+
+def _no_fields(_status: int, _message: str) -> dict[str, Any]:
+    return {}
+
+
+# What services have in addition whose clients read other fields.
+_FIELDS_OF: dict[str, Callable[[int, str], dict[str, Any]]] = {
+    "spanloom.v1.JaegerService": lambda status, message: {
+        "errors": [{"code": status, "msg": message}]
+    },
+    "spanloom.v1.JaegerV3Service": lambda status, message: {
+        "error": {"httpCode": status, "message": message}
+    },
+}
 
 
 def _cut(text: str, most: int) -> str:

@@ -38,6 +38,8 @@ class CallContext:
 
     Attributes:
         key_id: The id of the caller's key, "" without authentication.
+        proof: Bytes that follow from the caller's key, which only its callers have; b"" without
+            authentication.
         key_project: The project of the caller's key, "*" for an instance key.
         received_ns: When the call arrived, in nanoseconds since 1970.
         header_project: The header `x-spanloom-project`, "" if there is none.
@@ -47,6 +49,8 @@ class CallContext:
         notes: What goes with the response.
         is_draining: Whether the server ends its streams.
         is_deleting: Whether a project is being deleted.
+        redacted_for: The projects by whose rules the request was redacted. No other may be stored
+            in; None if the call stores no content.
     """
 
     request_id: str
@@ -54,12 +58,14 @@ class CallContext:
     role: str
     received_ns: int
     key_id: str = ""
+    proof: bytes = field(default=b"", repr=False)
     header_project: str = ""
     header_hint: str = ""
     header_host: str = ""
     notes: Notes = field(default_factory=Notes)
     is_draining: Callable[[], bool] = lambda: False
     is_deleting: Callable[[str], bool] = lambda _: False
+    redacted_for: frozenset[str] | None = None
 
     @property
     def only_ingests(self) -> bool:
@@ -79,8 +85,8 @@ class CallContext:
         """
         if self.key_project != INSTANCE:
             self._header_must_be(self.key_project)
-            return self._not_deleting(self.key_project)
-        return self._not_deleting(checked_project(self.header_project or hint or DEFAULT_PROJECT))
+            return self._usable(self.key_project)
+        return self._usable(checked_project(self.header_project or hint or DEFAULT_PROJECT))
 
     def project_of_parts(self, named: Iterable[tuple[str, str]]) -> str:
         """The project of a request whose parts may name one each; it is stored in one project.
@@ -109,7 +115,7 @@ class CallContext:
         Raises:
             SpanloomError: FAILED_PRECONDITION if the project is being deleted.
         """
-        return self._not_deleting(self.project_to_delete(project_id))
+        return self._usable(self.project_to_delete(project_id))
 
     def project_to_delete(self, project_id: str) -> str:
         """The project that a request names, also if its deletion has begun.
@@ -135,9 +141,11 @@ class CallContext:
             raise _mismatch(project_id, _NOT_OF_THE_HEADER)
         return checked_project(names[1] or project_id)
 
-    def _not_deleting(self, project: str) -> str:
+    def _usable(self, project: str) -> str:
         if self.is_deleting(project):
             raise project_being_deleted(project)
+        if self.redacted_for is not None and project not in self.redacted_for:
+            raise RuntimeError("the request was redacted by the rules of another project")
         return project
 
     def own_project(self, name: str) -> str:

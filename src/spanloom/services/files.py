@@ -36,18 +36,20 @@ class FileService:
 
     Args:
         public_url: The base of the URLs for uploads, "" for the host of the request.
+        scheme: That of URLs with the host of the request.
     """
 
-    def __init__(self, store: ControlStore, public_url: str = "") -> None:
+    def __init__(self, store: ControlStore, public_url: str = "", scheme: str = "http") -> None:
         self._store = store
         self._public_url = public_url.rstrip("/")
+        self._scheme = scheme
 
     async def generate_upload_url(
         self, request: pb.GenerateUploadUrlRequest, call: CallContext
     ) -> pb.GenerateUploadUrlResponse:
         project = call.project()
         _check(request)
-        base = self._public_url or (call.header_host and f"http://{call.header_host}")
+        base = self._public_url or (call.header_host and f"{self._scheme}://{call.header_host}")
         if not base:
             raise SpanloomError(
                 Code.FAILED_PRECONDITION,

@@ -5,21 +5,26 @@ from __future__ import annotations
 from typing import Final
 
 from spanloom.codec.json_path import json_path
+from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.errors import invalid_field
 from spanloom.model.checks import Violations
+from spanloom.redaction.rules import Rules, faults
 from spanloom.services.context import CallContext
+from spanloom.services.redaction import Redaction
 from spanloom.store.control import ControlStore
 from spanloom.store.erasure import Counts
 from spanloom.v1 import project_service_pb2 as pb
 
 _MOST_DAYS: Final = 36_500
+# Patterns are compiled in a thread.
+_MUCH: Final = 1000
 
 
 class ProjectService:
-    """Erasure of users and projects, and retention."""
+    """Erasure of users and projects, retention, and what is redacted."""
 
-    def __init__(self, store: ControlStore) -> None:
-        self._store = store
+    def __init__(self, store: ControlStore, redaction: Redaction) -> None:
+        self._store, self._redaction = store, redaction
 
     async def delete_user_data(
         self, request: pb.DeleteUserDataRequest, call: CallContext
@@ -51,6 +56,43 @@ class ProjectService:
         await self._store.ensure_project(project)
         await self._store.erasure.set_retention(project, days)
         return pb.UpdateRetentionResponse(retention_days=days)
+
+    async def update_redaction(
+        self, request: pb.UpdateRedactionRequest, call: CallContext
+    ) -> pb.UpdateRedactionResponse:
+        project = call.project()
+        rules = _rules(request.rules)
+        violations = Violations(spelled=json_path(type(request)))
+        for path, why in await run_in_thread_if_large(_MUCH, lambda: faults(rules)):
+            violations.add(f"rules.{path}", why)
+        violations.refuse()
+        await self._store.ensure_project(project)
+        await self._redaction.write(project, rules, call.received_ns)
+        return pb.UpdateRedactionResponse(rules=_rules_message(rules))
+
+    async def get_redaction(
+        self, request: pb.GetRedactionRequest, call: CallContext
+    ) -> pb.GetRedactionResponse:
+        rules = await self._redaction.read(call.project())
+        return pb.GetRedactionResponse(rules=_rules_message(rules))
+
+
+def _rules(message: pb.RedactionRules) -> Rules:
+    return Rules(
+        tuple(message.presets),
+        tuple((each.name, each.pattern) for each in message.patterns),
+        tuple(message.paths),
+        tuple(message.redactors),
+    )
+
+
+def _rules_message(rules: Rules) -> pb.RedactionRules:
+    return pb.RedactionRules(
+        presets=rules.presets,
+        patterns=[pb.RedactionPattern(name=n, pattern=p) for n, p in rules.patterns],
+        paths=rules.paths,
+        redactors=rules.redactors,
+    )
 
 
 def _message(counts: Counts) -> pb.DeletedCounts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -156,18 +157,16 @@ class QueryService:
         after = 0
         if request.cursor:
             after = position_of_cursor(request.cursor, method, project, now)
-        made = await self._store.summaries.outline(
-            project, trace_id, after=after, make=lambda read: outline(read, after)
-        )
-        if not made.exists:
-            raise not_found("trace", trace_id)
-        last = len(made.chunks) - 1
-        for place, chunk in enumerate(made.chunks):
-            response = pb.GetTraceOutlineResponse(chunk=chunk, span_count=made.span_count)
-            if place == last:
-                response.cursor = cursor(method, project, made.reached, now)
-                response.deleted_span_ids.extend(made.deleted)
-            yield response
+        parts = outline(self._store.summaries, project, trace_id, after)
+        async with contextlib.aclosing(parts):
+            async for of, chunk, is_last in parts:
+                if not of.exists:
+                    raise not_found("trace", trace_id)
+                response = pb.GetTraceOutlineResponse(chunk=chunk, span_count=of.span_count)
+                if is_last:
+                    response.cursor = cursor(method, project, of.reached, now)
+                    response.deleted_span_ids.extend(of.deleted)
+                yield response
 
     async def search_trace(
         self, request: pb.SearchTraceRequest, call: CallContext

@@ -12,7 +12,7 @@ from spanloom.store.catalog import Catalog, Datasets, Records
 from spanloom.store.erasure import Erasure
 from spanloom.store.evaluations import EvaluationQueue
 from spanloom.store.files import Files
-from spanloom.store.once import Once
+from spanloom.store.once import EACH_TIME, Once
 
 
 class ControlStore(Protocol):
@@ -210,6 +210,24 @@ class ControlStore(Protocol):
     async def use_sign_in_link(self, digest: str, now_ns: int) -> Key | None:
         """Delete the link with this digest; its key, unless the link has expired or the key is
         revoked. Of several calls at once, one gets the key."""
+        ...
+
+    async def rotate_key(
+        self, project: str, key_id: str, successor: Key, expires_ns: int, once: Once = EACH_TIME
+    ) -> None:
+        """Store a new key in the place of one that is valid and was not rotated. That one expires
+        at this time.
+
+        Args:
+            project: that of `once`.
+
+        Raises:
+            FAILED_PRECONDITION: there is no such key.
+        """
+        ...
+
+    async def note_key_uses(self, uses: Mapping[str, int]) -> None:
+        """Store when keys were used, in nanoseconds since 1970, by id. Later uses count."""
         ...
 
     async def revoke_key(self, key_id: str, revoked_ns: int) -> bool:

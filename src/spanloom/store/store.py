@@ -69,6 +69,8 @@ class Store(SqlSpans, SqlControl, SqlCursors):
         queue_rows: int = 50_000,
         queue_bytes: int = 64 << 20,
         max_event_bytes: int = 64 << 20,
+        read_url: str = "",
+        stale_reads: bool = False,
     ) -> Self:
         """Open the database of a URL: `sqlite:///FILE` (created when absent) or
         `postgresql+psycopg://...`.
@@ -87,6 +89,9 @@ class Store(SqlSpans, SqlControl, SqlCursors):
                 disk.
             queue_rows, queue_bytes: the bounds of the queue before the writer.
             max_event_bytes: of one event or span with its updates; an update beyond is refused.
+            read_url: a standby of the database, which answers exports, lists of spans and events,
+                searches of messages, charts and sums; "" for none.
+            stale_reads: these may miss what was acknowledged a moment before.
 
         Raises:
             SetupError: a URL names no database that can be used; or, without `migrate`, the file or
@@ -108,6 +113,8 @@ class Store(SqlSpans, SqlControl, SqlCursors):
             queue_rows=queue_rows,
             queue_bytes=queue_bytes,
             max_event_bytes=max_event_bytes,
+            read_url=read_url,
+            stale_reads=stale_reads,
         )
         return cls(connections)
 

@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 
 from spanloom.model.changes import Changes, StoredSpans
 from spanloom.model.outline import OutlineRead
+from spanloom.model.placed import Placed
 from spanloom.model.span import Span
 from spanloom.model.summaries import (
     ConversationQuery,
@@ -124,6 +125,23 @@ class Summaries(Protocol):
 
     async def existing(self, project: str, trace_ids: Sequence[str]) -> set[str]:
         """Those of the traces that have spans."""
+        ...
+
+    async def placed(
+        self,
+        project: str,
+        *,
+        trace_id: str = "",
+        since_ns: int | None = None,
+        before_ns: int | None = None,
+        limit: int,
+    ) -> Placed:
+        """The latest spans, of a trace or of a range of starts, without their contents."""
+        ...
+
+    async def shared(self, project: str, *, limit: int) -> Sequence[bytes]:
+        """What spans of the project share with others, as their adapter wrote it, at most `limit`.
+        What only deleted spans had may be among it."""
         ...
 
     def own_writes(self) -> int:

@@ -289,6 +289,19 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         "the server does not know its address: set SPANLOOM_PUBLIC_URL"
     """
+    ERROR_REASON_KEY_NOT_ROTATABLE: _ErrorReason.ValueType  # 49
+    """The key to rotate is revoked, has expired, or was rotated before (FAILED_PRECONDITION). ListKeys
+    shows which.
+
+        ErrorInfo.metadata: { "resource": "key", "name": "4be0db0c1f3d4a1e" }
+    """
+    ERROR_REASON_REDACTION_FAILED: _ErrorReason.ValueType  # 50
+    """The server could not redact the request, so nothing of it was stored (UNAVAILABLE): a function
+    that the operator has installed failed or took too long. The server's log has the cause. Retry
+    the request after `RetryInfo.retry_delay`.
+
+        "the request could not be redacted, so nothing was stored; the server's log has the cause"
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason for an error, for programs. Every error that Spanloom itself returns carries one
@@ -572,5 +585,18 @@ ERROR_REASON_NO_PUBLIC_URL: ErrorReason.ValueType  # 48
 and its operator has set none (FAILED_PRECONDITION).
 
     "the server does not know its address: set SPANLOOM_PUBLIC_URL"
+"""
+ERROR_REASON_KEY_NOT_ROTATABLE: ErrorReason.ValueType  # 49
+"""The key to rotate is revoked, has expired, or was rotated before (FAILED_PRECONDITION). ListKeys
+shows which.
+
+    ErrorInfo.metadata: { "resource": "key", "name": "4be0db0c1f3d4a1e" }
+"""
+ERROR_REASON_REDACTION_FAILED: ErrorReason.ValueType  # 50
+"""The server could not redact the request, so nothing of it was stored (UNAVAILABLE): a function
+that the operator has installed failed or took too long. The server's log has the cause. Retry
+the request after `RetryInfo.retry_delay`.
+
+    "the request could not be redacted, so nothing was stored; the server's log has the cause"
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -34,6 +34,8 @@ class Key(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     REVOKE_TIME_FIELD_NUMBER: _builtins.int
+    LAST_USE_TIME_FIELD_NUMBER: _builtins.int
+    REPLACED_BY_FIELD_NUMBER: _builtins.int
     key_id: _builtins.str
     """The key's id, 16 hex digits. It is the second part of the key's text, `sl_<id>_<secret>`."""
     project_id: _builtins.str
@@ -42,6 +44,8 @@ class Key(_message.Message):
     """Whether the key is an instance key, which may call every method in every project."""
     name: _builtins.str
     """What the key is for, as its creator named it."""
+    replaced_by: _builtins.str
+    """The id of the key that replaces this one since it was rotated. Empty if it was not."""
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[_access_pb2.Role.ValueType]:
         """What the key may do."""
@@ -58,6 +62,13 @@ class Key(_message.Message):
     def revoke_time(self) -> _timestamp_pb2.Timestamp:
         """The time when the key was revoked. Unset if it was not."""
 
+    @_builtins.property
+    def last_use_time(self) -> _timestamp_pb2.Timestamp:
+        """The time of the key's last use, which the server knows at most a minute late. A use is a call
+        that was authenticated with the key, or with a sign-in to the web page by it. Unset if there was
+        none.
+        """
+
     def __init__(
         self,
         *,
@@ -69,10 +80,12 @@ class Key(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         revoke_time: _timestamp_pb2.Timestamp | None = ...,
+        last_use_time: _timestamp_pb2.Timestamp | None = ...,
+        replaced_by: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "revoke_time", b"revoke_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "last_use_time", b"last_use_time", "revoke_time", b"revoke_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "instance_key", b"instance_key", "key_id", b"key_id", "name", b"name", "project_id", b"project_id", "revoke_time", b"revoke_time", "roles", b"roles"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "instance_key", b"instance_key", "key_id", b"key_id", "last_use_time", b"last_use_time", "name", b"name", "project_id", b"project_id", "replaced_by", b"replaced_by", "revoke_time", b"revoke_time", "roles", b"roles"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -24,12 +24,13 @@ _sym_db = _symbol_database.Default()
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from spanloom.v1 import access_pb2 as spanloom_dot_v1_dot_access__pb2
 from spanloom.v1 import key_pb2 as spanloom_dot_v1_dot_key__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dspanloom/v1/key_service.proto\x12\x0bspanloom.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18spanloom/v1/access.proto\x1a\x15spanloom/v1/key.proto\"\xa1\x01\n\x10\x43reateKeyRequest\x12&\n\x05roles\x18\x01 \x03(\x0e\x32\x11.spanloom.v1.RoleB\x04\xe2\x41\x01\x02\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x1a\n\x0cinstance_key\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\"@\n\x11\x43reateKeyResponse\x12\x1d\n\x03key\x18\x01 \x01(\x0b\x32\x10.spanloom.v1.Key\x12\x0c\n\x04text\x18\x02 \x01(\t\"D\n\x0fListKeysRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"K\n\x10ListKeysResponse\x12\x1e\n\x04keys\x18\x01 \x03(\x0b\x32\x10.spanloom.v1.Key\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"(\n\x10RevokeKeyRequest\x12\x14\n\x06key_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"2\n\x11RevokeKeyResponse\x12\x1d\n\x03key\x18\x01 \x01(\x0b\x32\x10.spanloom.v1.Key2\xd1\x02\n\nKeyService\x12\x65\n\tCreateKey\x12\x1d.spanloom.v1.CreateKeyRequest\x1a\x1e.spanloom.v1.CreateKeyResponse\"\x19\x82\xd3\xe4\x93\x02\r\"\x08/v1/keys:\x01*\xc8\xba\x85\xa5\n\x03\x12\x62\n\x08ListKeys\x12\x1c.spanloom.v1.ListKeysRequest\x1a\x1d.spanloom.v1.ListKeysResponse\"\x19\x90\x02\x01\x82\xd3\xe4\x93\x02\n\x12\x08/v1/keys\xc8\xba\x85\xa5\n\x03\x12x\n\tRevokeKey\x12\x1d.spanloom.v1.RevokeKeyRequest\x1a\x1e.spanloom.v1.RevokeKeyResponse\",\x90\x02\x02\x82\xd3\xe4\x93\x02\x1d\"\x18/v1/keys/{key_id}:revoke:\x01*\xc8\xba\x85\xa5\n\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dspanloom/v1/key_service.proto\x12\x0bspanloom.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18spanloom/v1/access.proto\x1a\x15spanloom/v1/key.proto\"\xa1\x01\n\x10\x43reateKeyRequest\x12&\n\x05roles\x18\x01 \x03(\x0e\x32\x11.spanloom.v1.RoleB\x04\xe2\x41\x01\x02\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x1a\n\x0cinstance_key\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\"@\n\x11\x43reateKeyResponse\x12\x1d\n\x03key\x18\x01 \x01(\x0b\x32\x10.spanloom.v1.Key\x12\x0c\n\x04text\x18\x02 \x01(\t\"D\n\x0fListKeysRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"K\n\x10ListKeysResponse\x12\x1e\n\x04keys\x18\x01 \x03(\x0b\x32\x10.spanloom.v1.Key\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"t\n\x10RotateKeyRequest\x12\x14\n\x06key_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x30\n\x07overlap\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01\x12\x18\n\nrequest_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"y\n\x11RotateKeyResponse\x12\x1d\n\x03key\x18\x01 \x01(\x0b\x32\x10.spanloom.v1.Key\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x37\n\x13old_key_expire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"(\n\x10RevokeKeyRequest\x12\x14\n\x06key_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"2\n\x11RevokeKeyResponse\x12\x1d\n\x03key\x18\x01 \x01(\x0b\x32\x10.spanloom.v1.Key2\xc8\x03\n\nKeyService\x12\x65\n\tCreateKey\x12\x1d.spanloom.v1.CreateKeyRequest\x1a\x1e.spanloom.v1.CreateKeyResponse\"\x19\x82\xd3\xe4\x93\x02\r\"\x08/v1/keys:\x01*\xc8\xba\x85\xa5\n\x03\x12\x62\n\x08ListKeys\x12\x1c.spanloom.v1.ListKeysRequest\x1a\x1d.spanloom.v1.ListKeysResponse\"\x19\x90\x02\x01\x82\xd3\xe4\x93\x02\n\x12\x08/v1/keys\xc8\xba\x85\xa5\n\x03\x12u\n\tRotateKey\x12\x1d.spanloom.v1.RotateKeyRequest\x1a\x1e.spanloom.v1.RotateKeyResponse\")\x82\xd3\xe4\x93\x02\x1d\"\x18/v1/keys/{key_id}:rotate:\x01*\xc8\xba\x85\xa5\n\x03\x12x\n\tRevokeKey\x12\x1d.spanloom.v1.RevokeKeyRequest\x1a\x1e.spanloom.v1.RevokeKeyResponse\",\x90\x02\x02\x82\xd3\xe4\x93\x02\x1d\"\x18/v1/keys/{key_id}:revoke:\x01*\xc8\xba\x85\xa5\n\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,26 +49,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTKEYSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
   _globals['_LISTKEYSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTKEYSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
+  _globals['_ROTATEKEYREQUEST'].fields_by_name['key_id']._loaded_options = None
+  _globals['_ROTATEKEYREQUEST'].fields_by_name['key_id']._serialized_options = b'\342A\001\002'
+  _globals['_ROTATEKEYREQUEST'].fields_by_name['overlap']._loaded_options = None
+  _globals['_ROTATEKEYREQUEST'].fields_by_name['overlap']._serialized_options = b'\342A\001\001'
+  _globals['_ROTATEKEYREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_ROTATEKEYREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001'
   _globals['_REVOKEKEYREQUEST'].fields_by_name['key_id']._loaded_options = None
   _globals['_REVOKEKEYREQUEST'].fields_by_name['key_id']._serialized_options = b'\342A\001\002'
   _globals['_KEYSERVICE'].methods_by_name['CreateKey']._loaded_options = None
   _globals['_KEYSERVICE'].methods_by_name['CreateKey']._serialized_options = b'\202\323\344\223\002\r\"\010/v1/keys:\001*\310\272\205\245\n\003'
   _globals['_KEYSERVICE'].methods_by_name['ListKeys']._loaded_options = None
   _globals['_KEYSERVICE'].methods_by_name['ListKeys']._serialized_options = b'\220\002\001\202\323\344\223\002\n\022\010/v1/keys\310\272\205\245\n\003'
+  _globals['_KEYSERVICE'].methods_by_name['RotateKey']._loaded_options = None
+  _globals['_KEYSERVICE'].methods_by_name['RotateKey']._serialized_options = b'\202\323\344\223\002\035\"\030/v1/keys/{key_id}:rotate:\001*\310\272\205\245\n\003'
   _globals['_KEYSERVICE'].methods_by_name['RevokeKey']._loaded_options = None
   _globals['_KEYSERVICE'].methods_by_name['RevokeKey']._serialized_options = b'\220\002\002\202\323\344\223\002\035\"\030/v1/keys/{key_id}:revoke:\001*\310\272\205\245\n\003'
-  _globals['_CREATEKEYREQUEST']._serialized_start=192
-  _globals['_CREATEKEYREQUEST']._serialized_end=353
-  _globals['_CREATEKEYRESPONSE']._serialized_start=355
-  _globals['_CREATEKEYRESPONSE']._serialized_end=419
-  _globals['_LISTKEYSREQUEST']._serialized_start=421
-  _globals['_LISTKEYSREQUEST']._serialized_end=489
-  _globals['_LISTKEYSRESPONSE']._serialized_start=491
-  _globals['_LISTKEYSRESPONSE']._serialized_end=566
-  _globals['_REVOKEKEYREQUEST']._serialized_start=568
-  _globals['_REVOKEKEYREQUEST']._serialized_end=608
-  _globals['_REVOKEKEYRESPONSE']._serialized_start=610
-  _globals['_REVOKEKEYRESPONSE']._serialized_end=660
-  _globals['_KEYSERVICE']._serialized_start=663
-  _globals['_KEYSERVICE']._serialized_end=1000
+  _globals['_CREATEKEYREQUEST']._serialized_start=224
+  _globals['_CREATEKEYREQUEST']._serialized_end=385
+  _globals['_CREATEKEYRESPONSE']._serialized_start=387
+  _globals['_CREATEKEYRESPONSE']._serialized_end=451
+  _globals['_LISTKEYSREQUEST']._serialized_start=453
+  _globals['_LISTKEYSREQUEST']._serialized_end=521
+  _globals['_LISTKEYSRESPONSE']._serialized_start=523
+  _globals['_LISTKEYSRESPONSE']._serialized_end=598
+  _globals['_ROTATEKEYREQUEST']._serialized_start=600
+  _globals['_ROTATEKEYREQUEST']._serialized_end=716
+  _globals['_ROTATEKEYRESPONSE']._serialized_start=718
+  _globals['_ROTATEKEYRESPONSE']._serialized_end=839
+  _globals['_REVOKEKEYREQUEST']._serialized_start=841
+  _globals['_REVOKEKEYREQUEST']._serialized_end=881
+  _globals['_REVOKEKEYRESPONSE']._serialized_start=883
+  _globals['_REVOKEKEYRESPONSE']._serialized_end=933
+  _globals['_KEYSERVICE']._serialized_start=936
+  _globals['_KEYSERVICE']._serialized_end=1392
 # @@protoc_insertion_point(module_scope)

@@ -26,11 +26,11 @@ if _version_not_supported:
 
 
 class KeyServiceStub:
-    """Creates, lists and revokes API keys.
+    """Creates, lists, rotates and revokes API keys.
 
     A project key manages the keys of its own project. An instance key selects the project by the
-    header `x-spanloom-project`; without the header, it lists and revokes all keys, and creates keys
-    of the project `default`.
+    header `x-spanloom-project`; without the header, it lists, rotates and revokes all keys, and creates
+    keys of the project `default`.
     """
 
     def __init__(self, channel):
@@ -49,6 +49,11 @@ class KeyServiceStub:
                 request_serializer=spanloom_dot_v1_dot_key__service__pb2.ListKeysRequest.SerializeToString,
                 response_deserializer=spanloom_dot_v1_dot_key__service__pb2.ListKeysResponse.FromString,
                 _registered_method=True)
+        self.RotateKey = channel.unary_unary(
+                '/spanloom.v1.KeyService/RotateKey',
+                request_serializer=spanloom_dot_v1_dot_key__service__pb2.RotateKeyRequest.SerializeToString,
+                response_deserializer=spanloom_dot_v1_dot_key__service__pb2.RotateKeyResponse.FromString,
+                _registered_method=True)
         self.RevokeKey = channel.unary_unary(
                 '/spanloom.v1.KeyService/RevokeKey',
                 request_serializer=spanloom_dot_v1_dot_key__service__pb2.RevokeKeyRequest.SerializeToString,
@@ -57,11 +62,11 @@ class KeyServiceStub:
 
 
 class KeyServiceServicer:
-    """Creates, lists and revokes API keys.
+    """Creates, lists, rotates and revokes API keys.
 
     A project key manages the keys of its own project. An instance key selects the project by the
-    header `x-spanloom-project`; without the header, it lists and revokes all keys, and creates keys
-    of the project `default`.
+    header `x-spanloom-project`; without the header, it lists, rotates and revokes all keys, and creates
+    keys of the project `default`.
     """
 
     def CreateKey(self, request, context):
@@ -83,6 +88,25 @@ class KeyServiceServicer:
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_PAGE_TOKEN) for a token of another list, and
         INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotateKey(self, request, context):
+        """Replaces a key by a new one with the same project, roles and name. The old key expires after the
+        overlap, in which callers are given the new key. Both is durable when the call returns. If the
+        old key had a time of expiry, the new one is valid for as long as the old one was made for.
+
+        Only this response contains the text of the new key. Calls with the same `request_id` and the
+        same content, made with the same key, get the same response for 24 hours. A caller that rotates
+        its own key can repeat the call during the overlap.
+
+        Returns NOT_FOUND (ERROR_REASON_KEY_NOT_FOUND) if there is no such key among those that
+        ListKeys lists, FAILED_PRECONDITION (ERROR_REASON_KEY_NOT_ROTATABLE) if the key is revoked, has
+        expired or was rotated before, INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each
+        invalid field, and INVALID_ARGUMENT (ERROR_REASON_REQUEST_ID_REUSED) if an earlier call had the
+        same `request_id` and a different content, or was made with another key.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -112,6 +136,11 @@ def add_KeyServiceServicer_to_server(servicer, server):
                     request_deserializer=spanloom_dot_v1_dot_key__service__pb2.ListKeysRequest.FromString,
                     response_serializer=spanloom_dot_v1_dot_key__service__pb2.ListKeysResponse.SerializeToString,
             ),
+            'RotateKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateKey,
+                    request_deserializer=spanloom_dot_v1_dot_key__service__pb2.RotateKeyRequest.FromString,
+                    response_serializer=spanloom_dot_v1_dot_key__service__pb2.RotateKeyResponse.SerializeToString,
+            ),
             'RevokeKey': grpc.unary_unary_rpc_method_handler(
                     servicer.RevokeKey,
                     request_deserializer=spanloom_dot_v1_dot_key__service__pb2.RevokeKeyRequest.FromString,
@@ -126,11 +155,11 @@ def add_KeyServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class KeyService:
-    """Creates, lists and revokes API keys.
+    """Creates, lists, rotates and revokes API keys.
 
     A project key manages the keys of its own project. An instance key selects the project by the
-    header `x-spanloom-project`; without the header, it lists and revokes all keys, and creates keys
-    of the project `default`.
+    header `x-spanloom-project`; without the header, it lists, rotates and revokes all keys, and creates
+    keys of the project `default`.
     """
 
     @staticmethod
@@ -177,6 +206,33 @@ class KeyService:
             '/spanloom.v1.KeyService/ListKeys',
             spanloom_dot_v1_dot_key__service__pb2.ListKeysRequest.SerializeToString,
             spanloom_dot_v1_dot_key__service__pb2.ListKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/spanloom.v1.KeyService/RotateKey',
+            spanloom_dot_v1_dot_key__service__pb2.RotateKeyRequest.SerializeToString,
+            spanloom_dot_v1_dot_key__service__pb2.RotateKeyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,11 +27,11 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class KeyServiceStub:
-    """Creates, lists and revokes API keys.
+    """Creates, lists, rotates and revokes API keys.
 
     A project key manages the keys of its own project. An instance key selects the project by the
-    header `x-spanloom-project`; without the header, it lists and revokes all keys, and creates keys
-    of the project `default`.
+    header `x-spanloom-project`; without the header, it lists, rotates and revokes all keys, and creates
+    keys of the project `default`.
     """
 
     @_typing.overload
@@ -54,6 +54,21 @@ class KeyServiceStub:
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_PAGE_TOKEN) for a token of another list, and
     INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
     """
+    RotateKey: _grpc.UnaryUnaryMultiCallable[_key_service_pb2.RotateKeyRequest, _key_service_pb2.RotateKeyResponse]
+    """Replaces a key by a new one with the same project, roles and name. The old key expires after the
+    overlap, in which callers are given the new key. Both is durable when the call returns. If the
+    old key had a time of expiry, the new one is valid for as long as the old one was made for.
+
+    Only this response contains the text of the new key. Calls with the same `request_id` and the
+    same content, made with the same key, get the same response for 24 hours. A caller that rotates
+    its own key can repeat the call during the overlap.
+
+    Returns NOT_FOUND (ERROR_REASON_KEY_NOT_FOUND) if there is no such key among those that
+    ListKeys lists, FAILED_PRECONDITION (ERROR_REASON_KEY_NOT_ROTATABLE) if the key is revoked, has
+    expired or was rotated before, INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each
+    invalid field, and INVALID_ARGUMENT (ERROR_REASON_REQUEST_ID_REUSED) if an earlier call had the
+    same `request_id` and a different content, or was made with another key.
+    """
     RevokeKey: _grpc.UnaryUnaryMultiCallable[_key_service_pb2.RevokeKeyRequest, _key_service_pb2.RevokeKeyResponse]
     """Revokes a key. Every server of the database refuses it within one second. The first of several
     revocations counts, so retries are safe. A key may revoke itself.
@@ -64,11 +79,11 @@ class KeyServiceStub:
 
 @_typing.type_check_only
 class KeyServiceAsyncStub(KeyServiceStub):
-    """Creates, lists and revokes API keys.
+    """Creates, lists, rotates and revokes API keys.
 
     A project key manages the keys of its own project. An instance key selects the project by the
-    header `x-spanloom-project`; without the header, it lists and revokes all keys, and creates keys
-    of the project `default`.
+    header `x-spanloom-project`; without the header, it lists, rotates and revokes all keys, and creates
+    keys of the project `default`.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -88,6 +103,21 @@ class KeyServiceAsyncStub(KeyServiceStub):
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_PAGE_TOKEN) for a token of another list, and
     INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
     """
+    RotateKey: _aio.UnaryUnaryMultiCallable[_key_service_pb2.RotateKeyRequest, _key_service_pb2.RotateKeyResponse]  # type: ignore[assignment]
+    """Replaces a key by a new one with the same project, roles and name. The old key expires after the
+    overlap, in which callers are given the new key. Both is durable when the call returns. If the
+    old key had a time of expiry, the new one is valid for as long as the old one was made for.
+
+    Only this response contains the text of the new key. Calls with the same `request_id` and the
+    same content, made with the same key, get the same response for 24 hours. A caller that rotates
+    its own key can repeat the call during the overlap.
+
+    Returns NOT_FOUND (ERROR_REASON_KEY_NOT_FOUND) if there is no such key among those that
+    ListKeys lists, FAILED_PRECONDITION (ERROR_REASON_KEY_NOT_ROTATABLE) if the key is revoked, has
+    expired or was rotated before, INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each
+    invalid field, and INVALID_ARGUMENT (ERROR_REASON_REQUEST_ID_REUSED) if an earlier call had the
+    same `request_id` and a different content, or was made with another key.
+    """
     RevokeKey: _aio.UnaryUnaryMultiCallable[_key_service_pb2.RevokeKeyRequest, _key_service_pb2.RevokeKeyResponse]  # type: ignore[assignment]
     """Revokes a key. Every server of the database refuses it within one second. The first of several
     revocations counts, so retries are safe. A key may revoke itself.
@@ -97,11 +127,11 @@ class KeyServiceAsyncStub(KeyServiceStub):
     """
 
 class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Creates, lists and revokes API keys.
+    """Creates, lists, rotates and revokes API keys.
 
     A project key manages the keys of its own project. An instance key selects the project by the
-    header `x-spanloom-project`; without the header, it lists and revokes all keys, and creates keys
-    of the project `default`.
+    header `x-spanloom-project`; without the header, it lists, rotates and revokes all keys, and creates
+    keys of the project `default`.
     """
 
     @_abc_1.abstractmethod
@@ -130,6 +160,27 @@ class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_PAGE_TOKEN) for a token of another list, and
         INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
+        """
+
+    @_abc_1.abstractmethod
+    def RotateKey(
+        self,
+        request: _key_service_pb2.RotateKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_key_service_pb2.RotateKeyResponse, _abc.Awaitable[_key_service_pb2.RotateKeyResponse]]:
+        """Replaces a key by a new one with the same project, roles and name. The old key expires after the
+        overlap, in which callers are given the new key. Both is durable when the call returns. If the
+        old key had a time of expiry, the new one is valid for as long as the old one was made for.
+
+        Only this response contains the text of the new key. Calls with the same `request_id` and the
+        same content, made with the same key, get the same response for 24 hours. A caller that rotates
+        its own key can repeat the call during the overlap.
+
+        Returns NOT_FOUND (ERROR_REASON_KEY_NOT_FOUND) if there is no such key among those that
+        ListKeys lists, FAILED_PRECONDITION (ERROR_REASON_KEY_NOT_ROTATABLE) if the key is revoked, has
+        expired or was rotated before, INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each
+        invalid field, and INVALID_ARGUMENT (ERROR_REASON_REQUEST_ID_REUSED) if an earlier call had the
+        same `request_id` and a different content, or was made with another key.
         """
 
     @_abc_1.abstractmethod

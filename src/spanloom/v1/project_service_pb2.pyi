@@ -3,8 +3,10 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -219,3 +221,171 @@ class UpdateRetentionResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__retention_days) -> _WhichOneofReturnType__retention_days | None: ...
 
 Global___UpdateRetentionResponse: _TypeAlias = UpdateRetentionResponse  # noqa: Y015
+
+@_typing.final
+class RedactionPattern(_message.Message):
+    """A pattern of text that is redacted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PATTERN_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The name in the mark that replaces a match: `[REDACTED:<name>]`. 1 to 32 letters a to z, digits,
+    `-` and `_`.
+    """
+    pattern: _builtins.str
+    """A regular expression of RE2, 1 to 1,000 characters. It must not match the empty text. The whole
+    match is replaced. Letters are compared exactly, unless the pattern begins with `(?i)`.
+    """
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        pattern: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "pattern", b"pattern"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RedactionPattern: _TypeAlias = RedactionPattern  # noqa: Y015
+
+@_typing.final
+class RedactionRules(_message.Message):
+    """What is redacted in the requests of a project. Each list has at most 50 elements."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRESETS_FIELD_NUMBER: _builtins.int
+    PATTERNS_FIELD_NUMBER: _builtins.int
+    PATHS_FIELD_NUMBER: _builtins.int
+    REDACTORS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def presets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Patterns that are built in, by name: `card`, `email`, `iban`, `ip`, `phone`, `ssn`, `token`.
+        The mark is `[REDACTED:<name>]`.
+        """
+
+    @_builtins.property
+    def patterns(self) -> _containers.RepeatedCompositeFieldContainer[Global___RedactionPattern]:
+        """Patterns of the project's own."""
+
+    @_builtins.property
+    def paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """JSON paths of values that are replaced as a whole by `[REDACTED]`, such as
+        `$.attributes['user.email']`, `$.inputs.user.*` or `$..ssn`. A path begins at the span, event,
+        log record or log; in all other requests at the request.
+        """
+
+    @_builtins.property
+    def redactors(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The names of functions that the operator has installed on every server, as entry points of the
+        group `spanloom.redactors`. Each gets every text.
+        """
+
+    def __init__(
+        self,
+        *,
+        presets: _abc.Iterable[_builtins.str] | None = ...,
+        patterns: _abc.Iterable[Global___RedactionPattern] | None = ...,
+        paths: _abc.Iterable[_builtins.str] | None = ...,
+        redactors: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["paths", b"paths", "patterns", b"patterns", "presets", b"presets", "redactors", b"redactors"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RedactionRules: _TypeAlias = RedactionRules  # noqa: Y015
+
+@_typing.final
+class UpdateRedactionRequest(_message.Message):
+    """The new rules of the project."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rules(self) -> Global___RedactionRules:
+        """The rules. Unset or empty: the project has no rules of its own."""
+
+    def __init__(
+        self,
+        *,
+        rules: Global___RedactionRules | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rules", b"rules"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rules", b"rules"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateRedactionRequest: _TypeAlias = UpdateRedactionRequest  # noqa: Y015
+
+@_typing.final
+class UpdateRedactionResponse(_message.Message):
+    """The stored rules."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rules(self) -> Global___RedactionRules:
+        """The rules."""
+
+    def __init__(
+        self,
+        *,
+        rules: Global___RedactionRules | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rules", b"rules"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rules", b"rules"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateRedactionResponse: _TypeAlias = UpdateRedactionResponse  # noqa: Y015
+
+@_typing.final
+class GetRedactionRequest(_message.Message):
+    """The request has no fields: the key, or the header, selects the project."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRedactionRequest: _TypeAlias = GetRedactionRequest  # noqa: Y015
+
+@_typing.final
+class GetRedactionResponse(_message.Message):
+    """The rules of the project."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rules(self) -> Global___RedactionRules:
+        """The rules that UpdateRedaction has set."""
+
+    def __init__(
+        self,
+        *,
+        rules: Global___RedactionRules | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rules", b"rules"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rules", b"rules"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRedactionResponse: _TypeAlias = GetRedactionResponse  # noqa: Y015

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class ProjectServiceStub:
-    """Deletes what belongs to a user or to a project, and sets how long traces are kept.
+    """Deletes what belongs to a user or to a project, and sets how long traces are kept and what is
+    redacted.
 
     A project key works in its own project. An instance key selects the project by the header
     `x-spanloom-project` (default: `default`).
@@ -53,10 +54,21 @@ class ProjectServiceStub:
                 request_serializer=spanloom_dot_v1_dot_project__service__pb2.UpdateRetentionRequest.SerializeToString,
                 response_deserializer=spanloom_dot_v1_dot_project__service__pb2.UpdateRetentionResponse.FromString,
                 _registered_method=True)
+        self.UpdateRedaction = channel.unary_unary(
+                '/spanloom.v1.ProjectService/UpdateRedaction',
+                request_serializer=spanloom_dot_v1_dot_project__service__pb2.UpdateRedactionRequest.SerializeToString,
+                response_deserializer=spanloom_dot_v1_dot_project__service__pb2.UpdateRedactionResponse.FromString,
+                _registered_method=True)
+        self.GetRedaction = channel.unary_unary(
+                '/spanloom.v1.ProjectService/GetRedaction',
+                request_serializer=spanloom_dot_v1_dot_project__service__pb2.GetRedactionRequest.SerializeToString,
+                response_deserializer=spanloom_dot_v1_dot_project__service__pb2.GetRedactionResponse.FromString,
+                _registered_method=True)
 
 
 class ProjectServiceServicer:
-    """Deletes what belongs to a user or to a project, and sets how long traces are kept.
+    """Deletes what belongs to a user or to a project, and sets how long traces are kept and what is
+    redacted.
 
     A project key works in its own project. An instance key selects the project by the header
     `x-spanloom-project` (default: `default`).
@@ -117,6 +129,27 @@ class ProjectServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateRedaction(self, request, context):
+        """Sets the rules by which the content of requests is redacted before it is stored, in place of
+        the earlier rules of the project. Every server of the database uses them within one second.
+        What was stored before stays as it is.
+
+        They are in addition to the rules of the server, which apply to all projects, and to the names
+        of credentials. docs/redaction.md describes what is redacted and how it is marked.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid rule.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRedaction(self, request, context):
+        """Gets the rules that UpdateRedaction has set; empty ones if it never has.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ProjectServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -135,6 +168,16 @@ def add_ProjectServiceServicer_to_server(servicer, server):
                     request_deserializer=spanloom_dot_v1_dot_project__service__pb2.UpdateRetentionRequest.FromString,
                     response_serializer=spanloom_dot_v1_dot_project__service__pb2.UpdateRetentionResponse.SerializeToString,
             ),
+            'UpdateRedaction': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateRedaction,
+                    request_deserializer=spanloom_dot_v1_dot_project__service__pb2.UpdateRedactionRequest.FromString,
+                    response_serializer=spanloom_dot_v1_dot_project__service__pb2.UpdateRedactionResponse.SerializeToString,
+            ),
+            'GetRedaction': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRedaction,
+                    request_deserializer=spanloom_dot_v1_dot_project__service__pb2.GetRedactionRequest.FromString,
+                    response_serializer=spanloom_dot_v1_dot_project__service__pb2.GetRedactionResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'spanloom.v1.ProjectService', rpc_method_handlers)
@@ -144,7 +187,8 @@ def add_ProjectServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ProjectService:
-    """Deletes what belongs to a user or to a project, and sets how long traces are kept.
+    """Deletes what belongs to a user or to a project, and sets how long traces are kept and what is
+    redacted.
 
     A project key works in its own project. An instance key selects the project by the header
     `x-spanloom-project` (default: `default`).
@@ -221,6 +265,60 @@ class ProjectService:
             '/spanloom.v1.ProjectService/UpdateRetention',
             spanloom_dot_v1_dot_project__service__pb2.UpdateRetentionRequest.SerializeToString,
             spanloom_dot_v1_dot_project__service__pb2.UpdateRetentionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateRedaction(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/spanloom.v1.ProjectService/UpdateRedaction',
+            spanloom_dot_v1_dot_project__service__pb2.UpdateRedactionRequest.SerializeToString,
+            spanloom_dot_v1_dot_project__service__pb2.UpdateRedactionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRedaction(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/spanloom.v1.ProjectService/GetRedaction',
+            spanloom_dot_v1_dot_project__service__pb2.GetRedactionRequest.SerializeToString,
+            spanloom_dot_v1_dot_project__service__pb2.GetRedactionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,7 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ProjectServiceStub:
-    """Deletes what belongs to a user or to a project, and sets how long traces are kept.
+    """Deletes what belongs to a user or to a project, and sets how long traces are kept and what is
+    redacted.
 
     A project key works in its own project. An instance key selects the project by the header
     `x-spanloom-project` (default: `default`).
@@ -80,10 +81,23 @@ class ProjectServiceStub:
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) if `retention_days` is out of range.
     """
+    UpdateRedaction: _grpc.UnaryUnaryMultiCallable[_project_service_pb2.UpdateRedactionRequest, _project_service_pb2.UpdateRedactionResponse]
+    """Sets the rules by which the content of requests is redacted before it is stored, in place of
+    the earlier rules of the project. Every server of the database uses them within one second.
+    What was stored before stays as it is.
+
+    They are in addition to the rules of the server, which apply to all projects, and to the names
+    of credentials. docs/redaction.md describes what is redacted and how it is marked.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid rule.
+    """
+    GetRedaction: _grpc.UnaryUnaryMultiCallable[_project_service_pb2.GetRedactionRequest, _project_service_pb2.GetRedactionResponse]
+    """Gets the rules that UpdateRedaction has set; empty ones if it never has."""
 
 @_typing.type_check_only
 class ProjectServiceAsyncStub(ProjectServiceStub):
-    """Deletes what belongs to a user or to a project, and sets how long traces are kept.
+    """Deletes what belongs to a user or to a project, and sets how long traces are kept and what is
+    redacted.
 
     A project key works in its own project. An instance key selects the project by the header
     `x-spanloom-project` (default: `default`).
@@ -133,9 +147,22 @@ class ProjectServiceAsyncStub(ProjectServiceStub):
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) if `retention_days` is out of range.
     """
+    UpdateRedaction: _aio.UnaryUnaryMultiCallable[_project_service_pb2.UpdateRedactionRequest, _project_service_pb2.UpdateRedactionResponse]  # type: ignore[assignment]
+    """Sets the rules by which the content of requests is redacted before it is stored, in place of
+    the earlier rules of the project. Every server of the database uses them within one second.
+    What was stored before stays as it is.
+
+    They are in addition to the rules of the server, which apply to all projects, and to the names
+    of credentials. docs/redaction.md describes what is redacted and how it is marked.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid rule.
+    """
+    GetRedaction: _aio.UnaryUnaryMultiCallable[_project_service_pb2.GetRedactionRequest, _project_service_pb2.GetRedactionResponse]  # type: ignore[assignment]
+    """Gets the rules that UpdateRedaction has set; empty ones if it never has."""
 
 class ProjectServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Deletes what belongs to a user or to a project, and sets how long traces are kept.
+    """Deletes what belongs to a user or to a project, and sets how long traces are kept and what is
+    redacted.
 
     A project key works in its own project. An instance key selects the project by the header
     `x-spanloom-project` (default: `default`).
@@ -201,5 +228,29 @@ class ProjectServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) if `retention_days` is out of range.
         """
+
+    @_abc_1.abstractmethod
+    def UpdateRedaction(
+        self,
+        request: _project_service_pb2.UpdateRedactionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_project_service_pb2.UpdateRedactionResponse, _abc.Awaitable[_project_service_pb2.UpdateRedactionResponse]]:
+        """Sets the rules by which the content of requests is redacted before it is stored, in place of
+        the earlier rules of the project. Every server of the database uses them within one second.
+        What was stored before stays as it is.
+
+        They are in addition to the rules of the server, which apply to all projects, and to the names
+        of credentials. docs/redaction.md describes what is redacted and how it is marked.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid rule.
+        """
+
+    @_abc_1.abstractmethod
+    def GetRedaction(
+        self,
+        request: _project_service_pb2.GetRedactionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_project_service_pb2.GetRedactionResponse, _abc.Awaitable[_project_service_pb2.GetRedactionResponse]]:
+        """Gets the rules that UpdateRedaction has set; empty ones if it never has."""
 
 def add_ProjectServiceServicer_to_server(servicer: ProjectServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -147,6 +147,7 @@ KEYS = st.sampled_from(
         *("openinference.span.kind", "llm.input_messages.0.message.content", "group_id", "name"),
         *("langsmith.metadata.usage_metadata", "mlflow.chat.tokenUsage", "input.value"),
         *("langfuse.observation.usage_details", "llamaindex.step.input_summary", "koog.node.id"),
+        *("basalt.meta.cost", "traceloop.association.properties.total_tokens", "metadata"),
     ]
 )
 TEXTS = st.sampled_from(
@@ -257,6 +258,20 @@ def test_what_an_older_reader_stored_is_read_by_the_one_of_today(
     [read_now] = as_read(stored)
     assert read_now.io.outputs == {"result": "found"}
     assert tool_of(read_now).result == "found"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("basalt.meta.cost", "langfuse.trace.metadata.cost", "honeyhive_metadata.total_tokens"),
+        *("traceloop.association.properties.cost", "ai.telemetry.metadata.agent_name"),
+        "honeyhive_config.model",
+    ],
+)
+def test_a_span_that_tells_a_value_beside_its_columns_is_marked(key: str) -> None:
+    check(request := r.request_of(r.span_message("call", {key: "x"})))
+    [span] = briefs(request).spans
+    assert span.sent.apart
 
 
 def test_of_most_recorded_spans_columns_tell_what_they_show() -> None:

@@ -19,6 +19,7 @@ _CHANGING = (
     "created_at",
     "updated_at",
     "cursor",
+    "nextPageToken",
     "start_time",
 )
 _CHANGING_PART = re.compile(

@@ -12,11 +12,13 @@ import (
 	"os"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/genproto/googleapis/api/httpbody"
 	// Only error details whose types are linked in can be written as JSON.
 	_ "google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 
 	spanloom "example.com/gateway/spanloom/v1"
 )
@@ -72,6 +74,14 @@ func returned(name string) (string, bool) {
 	return "", false
 }
 
+// The media type of an attachment, which the mux looks for in whole messages only.
+func mediaType(_ context.Context, answer http.ResponseWriter, message proto.Message) error {
+	if whole, ok := message.(interface{ GetContent() *httpbody.HttpBody }); ok {
+		answer.Header().Set("Content-Type", whole.GetContent().GetContentType())
+	}
+	return nil
+}
+
 func main() {
 	mux := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, &runtime.HTTPBodyMarshaler{
@@ -83,6 +93,7 @@ func main() {
 		runtime.WithUnescapingMode(runtime.UnescapingModeAllCharacters),
 		runtime.WithIncomingHeaderMatcher(forwarded),
 		runtime.WithOutgoingHeaderMatcher(returned),
+		runtime.WithForwardResponseOption(mediaType),
 	)
 	upstream, err := grpc.NewClient(
 		os.Args[1],

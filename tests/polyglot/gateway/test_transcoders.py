@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.clients import has_http_rule
 from tests.contract.conftest import METHODS
-from tests.envoy import Envoy, descriptor_set
-from tests.grpc_gateway import MAIN, GrpcGateway
+from tests.grpc_gateway import MAIN
 from tests.polyglot.gateway.answers import ask
 from tests.polyglot.gateway.cases import CASES, Case
 from tests.polyglot.gateway.exceptions import ENVOY, EXCEPTIONS, GRPC_GATEWAY
@@ -21,27 +18,6 @@ from tools import contract
 
 PAGE = contract.ROOT / "docs" / "gateways.md"
 _ids = (f"id{number:06}" for number in itertools.count(1))
-
-
-@pytest.fixture(scope="module")
-def envoy(live: LiveServer) -> Iterator[str]:
-    methods = [method.descriptor for method in METHODS.values()]
-    services = {method.containing_service for method in methods if has_http_rule(method)}
-    descriptors = descriptor_set(*{service.file for service in services})
-    names = [service.full_name for service in services]
-    with Envoy(descriptors, names, live.running.grpc_address) as running:
-        yield running.address
-
-
-@pytest.fixture(scope="module")
-def grpc_gateway(live: LiveServer, grpc_gateway_program: Path) -> Iterator[str]:
-    with GrpcGateway(grpc_gateway_program, live.running.grpc_address) as running:
-        yield running.address
-
-
-@pytest.fixture(scope="module")
-def key(live: LiveServer) -> str:
-    return live.key("default")
 
 
 def compare(transcoder: str, address: str, case: Case, live: LiveServer, key: str) -> None:

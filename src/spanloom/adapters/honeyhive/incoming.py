@@ -11,7 +11,7 @@ names what is wrong.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -167,6 +167,27 @@ def json_event(document: object) -> tuple[SentEvent, list[str]] | None:
         return None
     made = _json_event(document["event"])
     return made and (made, [])
+
+
+def changed_event(
+    event: SentEvent, change: Callable[[dict[str, Any]], dict[str, Any]]
+) -> SentEvent:
+    """A JSON event with its fields changed.
+
+    Args:
+        change: Gives the same dict if nothing changes. A value keeps its type of JSON.
+
+    Raises:
+        ValueError: The event is not plain any more.
+    """
+    fields = orjson.loads(event.kept or b"{}")
+    changed = change(fields)
+    if changed is fields:
+        return event
+    made = _json_event(changed)
+    if made is None:
+        raise ValueError("the changed event is not plain")
+    return made
 
 
 def event_fields(kept: bytes) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def span_query(sent: pb.SpanFilter, trace_id: str, bad: Violations) -> tuple[Spa
         since_ns=since,
         before_ns=before,
         text=sent.text,
-        texts=tuple(value for _, value in attributes if _is_only_text(value)),
+        texts=tuple(value for _, value in attributes if is_only_text(value)),
     )
     return query, lambda span: all(holds(span) for holds in conditions)
 
@@ -126,7 +126,7 @@ _TEXTS: Final[dict[str, Callable[[Span], tuple[str | None, ...]]]] = {
 }
 
 
-def _is_only_text(value: str) -> bool:
+def is_only_text(value: str) -> bool:
     """Whether the value can be that of a text alone: numbers, truths and objects are spelled in
     another way in what was sent, and are no words of the index."""
     try:

@@ -55,10 +55,15 @@ def kind_of(span: Span) -> int:
     """The kind of a span, whatever adapter wrote it."""
     if span.log_type in _OF_LOG_TYPES:
         return _OF_LOG_TYPES[span.log_type]
-    by_operation = kind_of_operation(span.operation)
+    return kind_of_columns(span.kind, span.operation)
+
+
+def kind_of_columns(kind: str, operation: str) -> int:
+    """The kind of a span of which only the columns are read."""
+    by_operation = kind_of_operation(operation)
     # The root of a trace that came as one, which is an agent's work.
-    if by_operation == pb.SPAN_KIND_AGENT and span.kind in ("chain", "session"):
+    if by_operation == pb.SPAN_KIND_AGENT and kind in ("chain", "session"):
         return by_operation
-    if by_operation == pb.SPAN_KIND_RETRIEVAL and span.kind == "tool":
+    if by_operation == pb.SPAN_KIND_RETRIEVAL and kind == "tool":
         return by_operation
-    return _OF_COLUMNS.get(span.kind, int(pb.SPAN_KIND_STEP))
+    return _OF_COLUMNS.get(kind, int(pb.SPAN_KIND_STEP))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -14,6 +15,8 @@ from spanloom.model import Json
 
 # What a resource says of all its spans.
 _OF_RESOURCE: Final = ("session_id", "user_id")
+# The service of a resource that names none.
+UNKNOWN_SERVICE: Final = "unknown_service"
 
 
 class Around(NamedTuple):
@@ -54,6 +57,23 @@ def opened(envelope: bytes) -> Around:
     group = trace_pb2.ResourceSpans.FromString(envelope)
     [scoped] = group.scope_spans
     return around_of(group, scoped)
+
+
+@lru_cache(maxsize=10_000)
+def service_in(envelope: bytes) -> str:
+    """The name of the service in the bytes of `envelope_of`."""
+    group = trace_pb2.ResourceSpans.FromString(envelope)
+    return _service(attributes_json(group.resource.attributes))
+
+
+def service_of(sent: Mapping[str, Json]) -> str:
+    """The name of the service in what `sent` holds of a span."""
+    return _service((sent.get("resource") or {}).get("attributes", {}))
+
+
+def _service(attributes: Json) -> str:
+    name = dict(attributes).get("service.name")
+    return name if isinstance(name, str) and name else UNKNOWN_SERVICE
 
 
 def resource_json(group: trace_pb2.ResourceSpans) -> dict[str, Json] | None:

@@ -24,6 +24,7 @@ from spanloom.adapters.otlp.draft import (
 )
 from spanloom.genai.reading import Reader
 from spanloom.model import Json
+from spanloom.model.span import EVERY_KEY, SHOWN_KEYS
 
 
 class WholeNeededError(Exception):
@@ -98,14 +99,17 @@ class BriefDraft(dict[str, Any]):
         return default
 
 
-class _Plan(NamedTuple):
+class Plan(NamedTuple):
     """What the keys of a span's attributes lead to, by the positions of the attributes."""
 
-    at: dict[str, int]  # fewer than there are keys where one is there twice
-    columns: tuple[tuple[int, Ranked], ...]  # the first line of a table for each column
-    others: tuple[tuple[int, Ranked], ...]  # further lines for the same columns, or for no columns
+    at: dict[str, int]
+    is_readable: bool  # without the whole: no key is there twice, and none may be an index
+    # The first line of a table for each column: where to read it, its name, and its reader.
+    columns: tuple[tuple[int, str, Reader], ...]
+    offers: tuple[tuple[int, Ranked], ...]  # all lines of tables
     owners: frozenset[int]  # the conventions that want an attribute
     is_contested: bool  # several lines may tell a column
+    has_objects: bool  # conventions may make a `config` or `metadata` of the attributes
 
 
 # Spans of one instrumentation have the same keys in the same order, so a plan is kept for each
@@ -113,10 +117,21 @@ class _Plan(NamedTuple):
 # are too many, all are dropped.
 _MOST_PLANS: Final = 2_000
 _MOST_CHARACTERS: Final = 2_000
-_plans: dict[tuple[str, ...], _Plan] = {}
+_plans: dict[tuple[str, ...], Plan] = {}
+# What the keys have in them of which any convention makes a `config` or `metadata`.
+_OBJECTS: Final = ("honeyhive_config", "meta", "properties")
+_KEYS_OF_METADATA: Final = tuple(key.encode() for head, key in SHOWN_KEYS if head == "metadata")
+# Below so many brackets nothing in a message nests too deep for JSON that is stored.
+_MOST_NESTED: Final = 200
 
 
-def _plan(keys: tuple[str, ...]) -> _Plan:
+def plan_of(pairs: Iterable[KeyValue]) -> Plan:
+    """The plan for a span with these attributes."""
+    keys = tuple([pair.key for pair in pairs])
+    return _plans.get(keys) or _plan(keys)
+
+
+def _plan(keys: tuple[str, ...]) -> Plan:
     columns: dict[str, tuple[int, Ranked]] = {}
     others: list[tuple[int, Ranked]] = []
     wanted_by: set[int] = set()
@@ -133,7 +148,16 @@ def _plan(keys: tuple[str, ...]) -> _Plan:
             else:
                 columns[rule[1]] = position, rule
     at = {key: position for position, key in enumerate(keys)}
-    plan = _Plan(at, (*columns.values(),), (*others,), frozenset(wanted_by), is_contested)
+    plan = Plan(
+        at,
+        # An empty key may be an index into a table of strings.
+        len(at) == len(keys) and "" not in at,
+        tuple((position, field, reader) for position, (_, field, reader) in columns.values()),
+        (*columns.values(), *others),
+        frozenset(wanted_by),
+        is_contested,
+        any(word in key for word in _OBJECTS for key in keys),
+    )
     if len(keys) + sum(map(len, keys)) <= _MOST_CHARACTERS:
         if len(_plans) >= _MOST_PLANS:
             _plans.clear()
@@ -141,40 +165,59 @@ def _plan(keys: tuple[str, ...]) -> _Plan:
     return plan
 
 
+def may_nest_deeply(message: bytes) -> bool:
+    """Whether a value in a span's bytes could nest too deep for JSON that is stored."""
+    # `bytes.count` looks at each byte, where `replace` leaps from one bracket to the next.
+    left = len(message.replace(b"[", b"")) + len(message.replace(b"{", b""))
+    return 2 * len(message) - left > _MOST_NESTED
+
+
+def apart_of(message: bytes) -> int:
+    """The bits of `Sent.apart` of a span with objects, from the last keys of their values."""
+    is_told = b"honeyhive_config" in message or any(key in message for key in _KEYS_OF_METADATA)
+    return EVERY_KEY if is_told else 0
+
+
 def brief_draft_of(
-    span: trace_pb2.Span, scope: str, *, failed: bool, is_root: bool
+    span: trace_pb2.Span,
+    pairs: Sequence[KeyValue],
+    plan: Plan,
+    scope: str,
+    *,
+    failed: bool,
+    is_root: bool,
 ) -> tuple[SpanSource, Draft]:
     """What conventions read of a span, and the fields of it that columns need.
+
+    Args:
+        pairs: Its attributes.
+        plan: That of its attributes.
 
     Raises:
         WholeNeededError: Only `draft_of` can tell them.
     """
-    pairs = [*span.attributes]
-    keys = tuple([pair.key for pair in pairs])
-    at, columns, others, owners, is_contested = _plans.get(keys) or _plan(keys)
-    # An empty key may be an index into a table of strings.
-    if len(at) < len(keys) or "" in at:
+    if not plan.is_readable:
         raise WholeNeededError
-    source = SpanSource(
-        span.name,
-        scope,
-        LazyAttributes(at, pairs),
-        [(event.name, _attributes(event.attributes)) for event in span.events],
-        failed,
-        is_root,
+    events = (
+        [(event.name, _attributes(event.attributes)) for event in span.events]
+        if span.events
+        else ()
     )
+    source = SpanSource(span.name, scope, LazyAttributes(plan.at, pairs), events, failed, is_root)
     by_source = owners_of(source)
-    if not (owners or by_source or is_contested):
-        draft = {
-            rule[1]: value
-            for position, rule in columns
-            if (value := rule[2](_plain(pairs[position]))) is not None
-        }
+    if not (plan.owners or by_source or plan.is_contested):
+        draft = {}
+        for position, field, reader in plan.columns:
+            value = pairs[position].value
+            # As `_plain`, of which the calls would take as long as all else here.
+            told = value.string_value or value.int_value or plain_value(value_json(value))
+            if (found := reader(told)) is not None:
+                draft[field] = found
         # Where the operation is said, nobody asks for fields that are no columns.
         if draft.get("operation", "chain") != "chain":
             return source, draft
-    offers: list[Any] = [(rule, pairs[position]) for position, rule in (*columns, *others)]
-    offers += [((rank, "", None), None) for rank in owners.union(by_source)]
+    offers: list[Any] = [(rule, pairs[position]) for position, rule in plan.offers]
+    offers += [((rank, "", None), None) for rank in plan.owners.union(by_source)]
     offers.sort(key=rank_of)
     return source, _taken(source, offers)
 

@@ -18,15 +18,23 @@ Sources: opentelemetry/proto/trace/v1/trace.proto; docs/contracts/agent_chat.md,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1 import trace_pb2
 
 from spanloom.adapters.otlp.around import Around, around_of, envelope_of, opened, put_attributes
 from spanloom.adapters.otlp.attributes import attributes_json, plain_attributes
-from spanloom.adapters.otlp.brief import WholeNeededError, brief_draft_of
+from spanloom.adapters.otlp.brief import (
+    Plan,
+    WholeNeededError,
+    apart_of,
+    brief_draft_of,
+    may_nest_deeply,
+    plan_of,
+)
 from spanloom.adapters.otlp.convention import Draft, SpanSource
 from spanloom.adapters.otlp.draft import draft_of
 from spanloom.adapters.otlp.span import complete, complete_columns, parts_of, trace_facts
@@ -34,15 +42,13 @@ from spanloom.codec.otlp_parse import refusal_of
 from spanloom.model import MAX_TIME_NS, GenAi, Io, Json, Sent, Span, TraceFacts
 from spanloom.model.genai import Agent
 from spanloom.model.sampling import sampling_decision
-from spanloom.model.span import EVERY_KEY, NO_GENAI, NO_IO, SHOWN_KEYS
+from spanloom.model.span import NO_GENAI, NO_IO, NO_TRACE
 
 ADAPTER: Final = "otlp"
 STATUS_CODES: Final = ("UNSET", "OK", "ERROR")
 _NO_TRACE: Final = bytes(16)
 _NO_SPAN: Final = bytes(8)
-# Below so many brackets nothing in a message nests too deep for JSON that is stored.
-_MOST_NESTED: Final = 200
-_KEYS_OF_METADATA: Final = tuple(key.encode() for head, key in SHOWN_KEYS if head == "metadata")
+_LONGEST_PARENT: Final = 128
 _CONVERSATION_NAME: Final = "gen_ai.conversation.name"
 KINDS: Final = dict(
     zip(trace_pb2.Span.SpanKind.values(), trace_pb2.Span.SpanKind.keys(), strict=True)
@@ -103,10 +109,8 @@ def restore(message: bytes, envelope: bytes, columns: Span) -> Span:
     derived again."""
     span = trace_pb2.Span.FromString(message)
     source, found, sent = _draft(span, opened(envelope), columns.start_ns)
-    _put_parts(columns, span, source, found, parts_of(found), sent)
-    name = _stored_name(found, source)
-    if name != source.name:
-        sent["name"] = source.name
+    _put_parts(columns, span, source, found, parts_of(found))
+    columns.sent = _sent(sent, found, source)
     return columns
 
 
@@ -134,35 +138,30 @@ def _path(group: int, scope: int, index: int) -> str:
 
 def _brief(span: trace_pb2.Span, around: Around, envelope: bytes, received_ns: int) -> Span:
     message = span.SerializeToString()
+    pairs = [*span.attributes]
+    plan = plan_of(pairs)
     # A value could nest deeper than JSON can be stored: the store decides by the whole.
-    may_nest = message.count(b"[") + message.count(b"{") > _MOST_NESTED
-    found = None if may_nest else _columns(span, around, received_ns)
+    may_nest = may_nest_deeply(message)
+    found = None if may_nest else _columns(span, pairs, plan, around, received_ns)
     if found is None:
         found = _span(span, around, received_ns)
     if not may_nest:
         found.io = NO_IO
-    found.sent = Sent(ADAPTER, message=message, envelope=envelope, apart=_apart(message))
+    apart = apart_of(message) if plan.has_objects else 0
+    found.sent = Sent(ADAPTER, {}, message, envelope, apart)
     return found
 
 
-def _apart(message: bytes) -> int:
-    """The bits of `Sent.apart`, from the names that any convention has for the objects of an event,
-    and from the last keys of its values."""
-    if b"honeyhive_config" in message:
-        return EVERY_KEY
-    if b"etadata" not in message and b"properties" not in message:
-        return 0
-    return EVERY_KEY if any(key in message for key in _KEYS_OF_METADATA) else 0
-
-
-def _columns(span: trace_pb2.Span, around: Around, received_ns: int) -> Span | None:
+def _columns(
+    span: trace_pb2.Span, pairs: Sequence[KeyValue], plan: Plan, around: Around, received_ns: int
+) -> Span | None:
     """A span of its columns alone; None where only the whole read can tell them."""
     status, _ = _status(span, {})
     start_ns = _start(span, received_ns)
     is_root = not any(span.parent_span_id)
     try:
         source, draft = brief_draft_of(
-            span, around.scope, failed=status == "ERROR", is_root=is_root
+            span, pairs, plan, around.scope, failed=status == "ERROR", is_root=is_root
         )
         _take_shared(draft, around)
         complete_columns(draft, source, start_ns)
@@ -171,16 +170,25 @@ def _columns(span: trace_pb2.Span, around: Around, received_ns: int) -> Span | N
     version = draft.get("agent_version")
     genai = GenAi(agent=Agent(version=version)) if version else NO_GENAI
     io = Io(error=draft["error"]) if "error" in draft else NO_IO
-    return _made(span, source, draft, (io, genai, trace_facts(draft)), {}, status, start_ns)
+    return _made(span, source, draft, (io, genai, trace_facts(draft)), status, start_ns)
 
 
 def _refusal(span: trace_pb2.Span) -> str | None:
     """Why a span cannot be stored."""
+    trace_id, span_id = span.trace_id, span.span_id
+    if (
+        (len(trace_id) == len(_NO_TRACE) and trace_id != _NO_TRACE)
+        and (len(span_id) == len(_NO_SPAN) and span_id != _NO_SPAN)
+        and span.start_time_unix_nano <= MAX_TIME_NS
+        and span.end_time_unix_nano <= MAX_TIME_NS
+        and len(span.parent_span_id) <= _LONGEST_PARENT
+    ):
+        return None
     if (unread := refusal_of(span)) is not None:
         return unread
     for name, value, zeros in (
-        ("trace_id", span.trace_id, _NO_TRACE),
-        ("span_id", span.span_id, _NO_SPAN),
+        ("trace_id", trace_id, _NO_TRACE),
+        ("span_id", span_id, _NO_SPAN),
     ):
         size = len(zeros)
         if len(value) != size:
@@ -193,9 +201,7 @@ def _refusal(span: trace_pb2.Span) -> str | None:
         return "start_time_unix_nano is past the year 2262"
     if span.end_time_unix_nano > MAX_TIME_NS:
         return "end_time_unix_nano is past the year 2262"
-    if len(span.parent_span_id) > 128:
-        return f"parent_span_id must be 8 bytes, is {len(span.parent_span_id)}"
-    return None
+    return f"parent_span_id must be 8 bytes, is {len(span.parent_span_id)}"
 
 
 def _start(span: trace_pb2.Span, received_ns: int) -> int:
@@ -205,7 +211,9 @@ def _start(span: trace_pb2.Span, received_ns: int) -> int:
 def _span(span: trace_pb2.Span, around: Around, received_ns: int) -> Span:
     source, found, sent = _draft(span, around, received_ns)
     status, start_ns = _status(span, {})[0], _start(span, received_ns)
-    return _made(span, source, found, parts_of(found), sent, status, start_ns)
+    made = _made(span, source, found, parts_of(found), status, start_ns)
+    made.sent = _sent(sent, found, source)
+    return made
 
 
 def _draft(
@@ -257,11 +265,10 @@ def _made(
     source: SpanSource,
     found: Draft,
     parts: tuple[Io, GenAi, TraceFacts],
-    sent: dict[str, Json],
     status: str,
     start_ns: int,
 ) -> Span:
-    """The span of a complete draft and of its parts."""
+    """The span of a complete draft and of its parts, without what was sent."""
     trace_id, span_id = span.trace_id.hex(), span.span_id.hex()
     end_ns = span.end_time_unix_nano or None
     get = found.get
@@ -280,8 +287,6 @@ def _made(
     if "\0" in "".join(texts):
         texts = tuple(text.replace("\0", "\ufffd") for text in texts)
     name, event_id, session_id, operation, agent_name, provider, model = texts
-    if name != source.name:
-        sent["name"] = source.name
     made = Span(
         trace_id=trace_id,
         span_id=span_id,
@@ -302,7 +307,7 @@ def _made(
         output_tokens=get("output_tokens"),
         cost=get("cost"),
     )
-    _put_parts(made, span, source, found, parts, sent)
+    _put_parts(made, span, source, found, parts)
     return made
 
 
@@ -312,14 +317,14 @@ def _put_parts(
     source: SpanSource,
     found: Draft,
     parts: tuple[Io, GenAi, TraceFacts],
-    sent: dict[str, Json],
 ) -> None:
-    """Put what is no column into a span that has its columns."""
+    """Put what is no column, but for what was sent, into a span that has its columns."""
     made.io, made.genai, trace = parts
     made.trace = trace
-    sampled = sampling_decision(made.trace_id, trace, is_root=source.is_root)
-    if sampled is not None:
-        trace.sampled = sampled
+    if trace is not NO_TRACE:
+        sampled = sampling_decision(made.trace_id, trace, is_root=source.is_root)
+        if sampled is not None:
+            trace.sampled = sampled
     get = found.get
     made.status_message = get("status_message", "")
     made.error_type = get("error_type", "")
@@ -329,12 +334,13 @@ def _put_parts(
         name = source.attributes.get(_CONVERSATION_NAME, "")
         made.conversation_name = name if isinstance(name, str) else ""
     made.start_unknown = not span.start_time_unix_nano
-    made.sent = Sent(ADAPTER, sent)
 
 
-def _stored_name(found: Draft, source: SpanSource) -> str:
+def _sent(sent: dict[str, Json], found: Draft, source: SpanSource) -> Sent:
     name: str = found.get("name", source.name)
-    return name.replace("\0", "\ufffd") if "\0" in name else name
+    if name != source.name or "\0" in name:
+        sent["name"] = source.name
+    return Sent(ADAPTER, sent)
 
 
 def _model(found: Draft) -> str:

@@ -17,7 +17,7 @@ from spanloom.adapters.otlp.convention import Draft, SpanSource
 from spanloom.genai.chat_history import inputs_of, outputs_of
 from spanloom.genai.conventional import Conventional
 from spanloom.genai.operations import CONVENTIONAL, MODEL_OPERATIONS, TALKS
-from spanloom.genai.pricing import cost_of
+from spanloom.genai.pricing import Cost, cost_of
 from spanloom.genai.read import after_last_question, messages_of, received
 from spanloom.genai.reading import structured
 from spanloom.genai.roles import ASSISTANT, USER
@@ -105,6 +105,9 @@ _PLACES: Final[dict[str, _Place]] = {
     "handoff_to": ("handoff", "to_agent", None),
 }
 _OF_TRACE: Final = ("feature_slug", "sample_rate", "sampled")
+_ON_TRACE: Final = frozenset(_OF_TRACE) | {
+    *("user", "user_id", "organization", "experiment", "evaluators", "evaluation_config")
+}
 _GENAI_PARTS: Final = {
     "tool": Tool,
     "agent": Agent,
@@ -116,7 +119,8 @@ _GENAI_PARTS: Final = {
 
 def complete(draft: Draft, source: SpanSource, start_ns: int) -> None:
     """Fill in the draft what follows from the rest of it."""
-    complete_columns(draft, source, start_ns)
+    if cost := complete_columns(draft, source, start_ns):
+        draft["input_cost"], draft["output_cost"] = cost.input, cost.output
     operation = draft["operation"]
     if operation in TOOL_OPERATIONS:
         _complete_tool(draft, source, operation)
@@ -132,8 +136,8 @@ def complete(draft: Draft, source: SpanSource, start_ns: int) -> None:
         draft["outputs"] = value
 
 
-def complete_columns(draft: Draft, source: SpanSource, start_ns: int) -> None:
-    """The part of it that columns need."""
+def complete_columns(draft: Draft, source: SpanSource, start_ns: int) -> Cost | None:
+    """The part of it that columns need; the cost that the price list tells."""
     operation = draft["operation"] = _operation(draft, source)
     if (
         operation == "invoke_agent"
@@ -143,8 +147,9 @@ def complete_columns(draft: Draft, source: SpanSource, start_ns: int) -> None:
         draft["agent_name"] = source.name[len(_AGENT_NAME) :]
     if "\0" in (version := draft.get("agent_version", "")):
         draft["agent_version"] = version.replace("\0", "\ufffd")
-    draft.setdefault("kind", _kind(operation, draft))
-    _complete_cost(draft, operation, start_ns)
+    if "kind" not in draft:
+        draft["kind"] = _kind(operation, draft)
+    return _complete_cost(draft, operation, start_ns)
 
 
 def parts_of(draft: Draft) -> tuple[Io, GenAi, TraceFacts]:
@@ -178,6 +183,8 @@ def parts_of(draft: Draft) -> tuple[Io, GenAi, TraceFacts]:
 
 def trace_facts(draft: Draft) -> TraceFacts:
     """What a draft says of the trace."""
+    if _ON_TRACE.isdisjoint(draft):
+        return NO_TRACE
     facts: dict[str, Any] = {name: draft[name] for name in _OF_TRACE if name in draft}
     for name in ("user", "organization"):
         if name in draft:
@@ -190,7 +197,7 @@ def trace_facts(draft: Draft) -> TraceFacts:
         facts["evaluators"] = tuple(evaluator["slug"] for evaluator in draft["evaluators"])
     if "evaluation_config" in draft:
         facts["evaluation_rate"] = draft["evaluation_config"].get("sample_rate")
-    return TraceFacts(**facts) if facts else NO_TRACE
+    return TraceFacts(**facts)
 
 
 def _operation(draft: Draft, source: SpanSource) -> str:
@@ -325,22 +332,22 @@ def _complete_error(draft: Draft, events: Sequence[tuple[str, Mapping[str, Json]
             return
 
 
-def _complete_cost(draft: Draft, operation: str, start_ns: int) -> None:
-    """The cost that was given, else that of a model's call by the price list. An agent's tokens are
-    those of its models."""
+def _complete_cost(draft: Draft, operation: str, start_ns: int) -> Cost | None:
+    """The cost that was given, else that of a model's call by the price list, which is returned. An
+    agent's tokens are those of its models."""
     if "cost" not in draft and "input_cost" in draft and "output_cost" in draft:
         draft["cost"] = draft["input_cost"] + draft["output_cost"]
     if "cost" in draft:
         draft["cost_source"] = "given"
-        return
+        return None
     # One half of a cost says nothing.
     draft.pop("input_cost", None)
     draft.pop("output_cost", None)
     model = draft.get("response_model") or draft.get("model")
     if (operation not in MODEL_OPERATIONS and draft["kind"] != "model") or not model:
-        return
+        return None
     if "input_tokens" not in draft and "output_tokens" not in draft:
-        return
+        return None
     provider = draft.get("provider", "")
     for name in (model, draft.get("model")):
         cost = name and cost_of(
@@ -356,7 +363,7 @@ def _complete_cost(draft: Draft, operation: str, start_ns: int) -> None:
             break
     if cost:
         draft["cost"], draft["cost_source"] = cost.total, "computed"
-        draft["input_cost"], draft["output_cost"] = cost.input, cost.output
+    return cost or None
 
 
 def _inputs(draft: Draft, operation: str) -> Json:

@@ -19,6 +19,7 @@ import orjson
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1 import trace_pb2
 
+from spanloom.adapters.otlp.around import UNKNOWN_SERVICE
 from spanloom.adapters.otlp.attributes import attribute_messages
 from spanloom.adapters.otlp.read import ADAPTER, STATUS_CODES
 from spanloom.adapters.recorded import RECORDED, recorded
@@ -57,16 +58,20 @@ _USAGE: Final = (
 )
 
 
-def traces_data(spans: Iterable[Span]) -> trace_pb2.TracesData:
+def traces_data(spans: Iterable[Span], service: str = "") -> trace_pb2.TracesData:
     """The spans as one message, grouped by resource and scope in the order in which these first
-    come."""
+    come.
+
+    Args:
+        service: The `service.name` of spans that did not come by OTLP, "" for that of each.
+    """
     data = trace_pb2.TracesData()
     resources: dict[bytes, trace_pb2.ResourceSpans] = {}
     scopes: dict[tuple[bytes, bytes], trace_pb2.ScopeSpans] = {}
     for span in spans:
         is_otlp = span.sent.adapter == ADAPTER
         kept = recorded(span)
-        resource = kept.get("resource") if is_otlp else kept.get("resource") or _resource(span)
+        resource = kept.get("resource") if is_otlp else _resource(span, kept, service)
         scope = kept.get("scope") if is_otlp else kept.get("scope") or _SCOPE
         key = orjson.dumps(resource), orjson.dumps(scope)
         group = scopes.get(key)
@@ -216,8 +221,13 @@ def _linked(of_span: Callable[[str], bytes]) -> Callable[[str], bytes]:
 _LINKED: Final = {"trace_id": _linked(trace_id_bytes), "span_id": _linked(span_id_bytes)}
 
 
-def _resource(span: Span) -> Json:
-    return {"attributes": {"service.name": span.io.source or "unknown_service"}}
+def _resource(span: Span, kept: Mapping[str, Json], service: str) -> Json:
+    found = kept.get("resource")
+    if found and not service:
+        return found
+    name = service or span.io.source or UNKNOWN_SERVICE
+    around = found or {}
+    return {**around, "attributes": {**dict(around.get("attributes", {})), "service.name": name}}
 
 
 def _rendered(span: Span) -> Iterator[tuple[str, Json]]:

@@ -16,6 +16,8 @@ from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.model.held import HELD
 from spanloom.server.admission import Held
+from spanloom.server.call_log import log_refusal
+from spanloom.server.certificates import Certificates, Identity
 from spanloom.server.compression import WORTH_COMPRESSING, is_packed, unpacked_message
 from spanloom.server.grpc.call import Context, begin, metadata_of, refuse, succeed
 from spanloom.server.grpc.health import HealthServicer
@@ -24,7 +26,7 @@ from spanloom.server.grpc.reflection import Reflection
 from spanloom.server.listener import listen
 from spanloom.server.messages import message_of, not_one_message
 from spanloom.server.methods import Method
-from spanloom.server.middleware import REQUEST_ID, Middleware, log_refusal
+from spanloom.server.middleware import REQUEST_ID, Middleware
 from spanloom.services.context import Notes
 
 TRANSPORT = "grpc"
@@ -62,6 +64,8 @@ class GrpcServer:
     Args:
         max_request_bytes: Larger messages are refused with REQUEST_TOO_LARGE.
         shared_port: Other processes may listen on the same port.
+        certificates: For TLS; None for plain text.
+        handshake_seconds: How long a new connection may take until it can be called.
         max_connection_age: After so many seconds, a tenth more or less, a connection takes no new
             calls, and its client connects again; 0 for never.
     """
@@ -74,14 +78,18 @@ class GrpcServer:
         max_request_bytes: int,
         shared_port: bool = False,
         max_connection_age: float = 0,
+        certificates: Certificates | None = None,
+        handshake_seconds: float = 10.0,
     ) -> None:
         self._shared_port = shared_port
+        self._certificates = certificates
         options = [
             *_OPTIONS,
             # Up to twice the limit is received, so that the refusal can say why; gRPC itself
             # refuses what is larger.
             ("grpc.max_receive_message_length", 2 * max_request_bytes),
             ("grpc.so_reuseport", int(shared_port)),
+            ("grpc.server_handshake_timeout_ms", max(1, int(handshake_seconds * 1000))),
         ]
         if max_connection_age:
             options.append(("grpc.max_connection_age_ms", int(max_connection_age * 1000)))
@@ -103,7 +111,10 @@ class GrpcServer:
         # gRPC says only on standard error why it cannot listen: find out first.
         if not self._shared_port:
             listen(address).close()
-        port = self._server.add_insecure_port(address)
+        if self._certificates:
+            port = self._server.add_secure_port(address, _credentials(self._certificates))
+        else:
+            port = self._server.add_insecure_port(address)
         await self._server.start()
         return f"{address.rpartition(':')[0]}:{port}"
 
@@ -221,6 +232,29 @@ class _Handlers(grpc.GenericRpcHandler):
                 unpack = partial(unpacked_message, data, limit, held)
                 data = await run_in_thread_if_large(units, unpack)
             yield await message_of(method.request_class, data, limit)
+
+
+def _credentials(certificates: Certificates) -> grpc.ServerCredentials:
+    """Those of the files as they are at each handshake."""
+
+    def configuration(identity: Identity) -> grpc.ServerCertificateConfiguration:
+        pair = (identity.key, identity.certificate)
+        return grpc.ssl_server_certificate_configuration([pair], identity.client_ca or None)
+
+    given = certificates.latest()
+
+    def newer() -> grpc.ServerCertificateConfiguration | None:
+        nonlocal given
+        if (latest := certificates.latest()) is given:
+            return None
+        given = latest
+        return configuration(latest)
+
+    return grpc.dynamic_ssl_server_credentials(
+        configuration(given),
+        newer,  # type: ignore[arg-type] # None means that nothing is new
+        require_client_authentication=certificates.needs_client,
+    )
 
 
 def _unknown(path: str) -> grpc.RpcMethodHandler[Any, Any]:

@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from spanloom.server import status
+from spanloom.server.call_log import log_refusal
 from spanloom.server.health import Health
 from spanloom.server.http.contract_pages import contract_routes
 from spanloom.server.http.docs_page import docs_routes
@@ -22,7 +23,7 @@ from spanloom.server.http.rest import TRANSPORT, RestApp, target_of
 from spanloom.server.http.transcode import JSON, RouteError
 from spanloom.server.http.web_rpc import EXPOSED_HEADERS, WebRpcApp
 from spanloom.server.methods import Method
-from spanloom.server.middleware import REQUEST_ID, Middleware, log_refusal, request_id_of
+from spanloom.server.middleware import REQUEST_ID, Middleware, request_id_of
 from spanloom.server.ui.pages import Pages, not_stored
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import selectors
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -13,13 +15,18 @@ from typing import Final, NamedTuple
 
 import structlog
 
+from spanloom.server.certificates import Certificates
 from spanloom.server.health import Health
+from spanloom.server.http.tls import Tls
 from spanloom.server.middleware import REQUEST_ID, request_id_of
 
 log = structlog.get_logger("spanloom.http")
 
 # How long the first request of a new connection may take to come. Later it is the event loop's.
 _FIRST_SECONDS: Final = 0.1
+# The same with TLS, whose handshake comes before it, and of how many connections at once.
+_FIRST_TLS_SECONDS: Final = 1.0
+_MOST_NEW: Final = 512
 _KEPT_SECONDS: Final = 75.0
 # Connections that ask for health and are kept for more of it; further ones are closed.
 _MOST_KEPT: Final = 128
@@ -27,6 +34,7 @@ _ACCEPTED_AT_ONCE: Final = 64
 _RETRY_SECONDS: Final = 1.0
 _LOG_SECONDS: Final = 60.0
 _MOST_HEAD: Final = 2048
+_MOST_SEALED: Final = 16_384
 _HEAD: Final = re.compile(
     rb"(GET|HEAD) /(healthz|readyz) HTTP/1\.1\r\n((?:[A-Za-z0-9-]+:[\t -~]*\r\n)*)\r\n"
 )
@@ -64,6 +72,63 @@ def asked(data: bytes) -> _Asked | None:
     )
 
 
+class _Plain:
+    """What a connection sends and is sent, as it is.
+
+    Its methods raise BlockingIOError where nothing has come, another OSError where nothing will.
+    """
+
+    tls: Tls | None = None
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    def peek(self) -> bytes:
+        """The first bytes that were not taken, without taking them."""
+        return self._connection.recv(_MOST_HEAD, socket.MSG_PEEK)
+
+    def take(self, size: int) -> None:
+        self._connection.recv(size)
+
+    def send(self, data: bytes) -> bool:
+        """Whether all could be sent at once."""
+        return self._connection.send(data) == len(data)
+
+
+class _Sealed(_Plain):
+    """The same within TLS."""
+
+    def __init__(self, connection: socket.socket, tls: Tls) -> None:
+        super().__init__(connection)
+        self.tls: Tls = tls
+
+    def peek(self) -> bytes:
+        while not self.tls.plain and not self.tls.is_ended:
+            received = self._connection.recv(_MOST_SEALED)
+            if not received:
+                raise ConnectionResetError
+            try:
+                self.tls.feed(received)
+            except ssl.SSLError as error:
+                with contextlib.suppress(BlockingIOError):
+                    self._connection.send(self.tls.last_words(error))
+                raise ConnectionResetError from None
+            if sealed := self.tls.sealed():
+                self._send_sealed(sealed)
+        return self.tls.plain
+
+    def take(self, size: int) -> None:
+        self.tls.plain = self.tls.plain[size:]
+
+    def send(self, data: bytes) -> bool:
+        sealed = self.tls.sealed(data)
+        return self._connection.send(sealed) == len(sealed)
+
+    def _send_sealed(self, sealed: bytes) -> None:
+        if self._connection.send(sealed) < len(sealed):
+            raise ConnectionResetError  # a handshake fits into the buffer of a new connection
+
+
 class Door:
     """Accepts connections in a thread, which waits neither for the event loop nor for the store.
 
@@ -71,19 +136,23 @@ class Door:
     has sent.
 
     Args:
-        hand_over: Takes a connection; is called in this thread.
+        hand_over: Takes a connection, and its TLS; is called in this thread.
         most_waiting: While so many connections were handed over and not taken, none is accepted.
+        certificates: For TLS; None for plain HTTP.
     """
 
     def __init__(
         self,
         listener: socket.socket,
         health: Health,
-        hand_over: Callable[[socket.socket], None],
+        hand_over: Callable[[socket.socket, Tls | None], None],
         most_waiting: int,
+        certificates: Certificates | None = None,
     ) -> None:
         self._listener, self._health, self._hand_over = listener, health, hand_over
         self._most_waiting = most_waiting
+        self._certificates = certificates
+        self._first_seconds = _FIRST_TLS_SECONDS if certificates else _FIRST_SECONDS
         self._handed = self._taken = 0
         # By connection, longest first: those that have sent nothing, and those that were answered.
         # The value is when that was.
@@ -142,7 +211,9 @@ class Door:
             self._selector.unregister(self._listener)
 
     def _expire(self, now: float) -> None:
-        while (new := next(iter(self._new), None)) and self._new[new] < now - _FIRST_SECONDS:
+        while (new := next(iter(self._new), None)) and (
+            self._new[new] < now - self._first_seconds or len(self._new) > _MOST_NEW
+        ):
             self._pass(new)
         while (kept := next(iter(self._kept), None)) and self._kept[kept] < now - _KEPT_SECONDS:
             self._forget(kept)
@@ -162,22 +233,24 @@ class Door:
                 return
             connection.setblocking(False)
             self._new[connection] = time.monotonic()
-            self._selector.register(connection, selectors.EVENT_READ)
+            wire = _Plain(connection)
+            if self._certificates:
+                wire = _Sealed(connection, Tls(self._certificates))
+            self._selector.register(connection, selectors.EVENT_READ, wire)
             self._answer(connection)
 
     def _answer(self, connection: socket.socket) -> None:
         """Answer the requests that have come, or hand the connection over."""
+        wire = self._wire(connection)
         try:
             while True:
-                data = connection.recv(_MOST_HEAD, socket.MSG_PEEK)
-                request = asked(data)
+                request = asked(wire.peek())
                 if request is None:
                     self._pass(connection)
                     return
-                connection.recv(request.size)
+                wire.take(request.size)
                 closes = request.closes or len(self._kept) >= _MOST_KEPT
-                answer = self._health_as_http(request, closes)
-                if connection.send(answer) < len(answer) or closes:
+                if not wire.send(self._health_as_http(request, closes)) or closes:
                     self._forget(connection)
                     connection.close()
                     return
@@ -205,9 +278,14 @@ class Door:
         return head.encode() + (b"" if request.is_head else body)
 
     def _pass(self, connection: socket.socket) -> None:
+        tls = self._wire(connection).tls
         self._forget(connection)
         self._handed += 1
-        self._hand_over(connection)
+        self._hand_over(connection, tls)
+
+    def _wire(self, connection: socket.socket) -> _Plain:
+        wire: _Plain = self._selector.get_key(connection).data
+        return wire
 
     def _forget(self, connection: socket.socket) -> None:
         self._selector.unregister(connection)

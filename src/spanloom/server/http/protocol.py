@@ -15,10 +15,11 @@ from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.model import uuid7
 from spanloom.model.addresses import client_of, is_within
 from spanloom.server import status
+from spanloom.server.call_log import log_refusal
 from spanloom.server.http.connections import Connections, HttpLimits
 from spanloom.server.http.joined import JoinedTransport
 from spanloom.server.http.rest import TRANSPORT
-from spanloom.server.middleware import REQUEST_ID, log_refusal
+from spanloom.server.middleware import REQUEST_ID
 
 log = structlog.get_logger("spanloom.http")
 
@@ -187,15 +188,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Answer with the error and close the connection, whose request is not handled."""
         if self.transport.is_closing():
             return
-        request_id = uuid7()
-        log_refusal(error, request_id, transport=TRANSPORT, target="not HTTP")
-        body = status.rest_body(error, request_id)
-        self.transport.write(
-            STATUS_LINE[status.http_status(error)]
-            + b"content-type: application/json\r\nconnection: close\r\n"
-            + f"{REQUEST_ID}: {request_id}\r\ncontent-length: {len(body)}\r\n\r\n".encode()
-            + body
-        )
+        self.transport.write(refusal(error))
         self.transport.close()
 
     def _should_upgrade(self) -> bool:
@@ -220,6 +213,19 @@ class HttpProtocol(HttpToolsProtocol):
             self.transport.close()
             return
         self._refuse(_NOT_HTTP)
+
+
+def refusal(error: SpanloomError) -> bytes:
+    """The answer to what is no request, after which the connection is closed. It is logged."""
+    request_id = uuid7()
+    log_refusal(error, request_id, transport=TRANSPORT, target="not HTTP")
+    body = status.rest_body(error, request_id)
+    return (
+        STATUS_LINE[status.http_status(error)]
+        + b"content-type: application/json\r\nconnection: close\r\n"
+        + f"{REQUEST_ID}: {request_id}\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+        + body
+    )
 
 
 def _is_late(since: float | None, now: float, seconds: float) -> bool:

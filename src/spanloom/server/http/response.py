@@ -19,14 +19,22 @@ _LONGEST_HEADER = 2000
 
 
 async def send_error(
-    send: Send, error: SpanloomError, request_id: str, content_type: str = JSON
+    send: Send,
+    error: SpanloomError,
+    request_id: str,
+    content_type: str = JSON,
+    service: str = "",
 ) -> None:
-    """Send the error as JSON, or to a caller who sends protobuf as a google.rpc.Status."""
+    """Send the error as JSON, or to a caller who sends protobuf as a google.rpc.Status.
+
+    Args:
+        service: As of `status.rest_body`.
+    """
     headers = error_headers(error)
     body = (
         status.rpc_status(error, request_id).SerializeToString()
         if content_type == PROTOBUF
-        else status.rest_body(error, request_id)
+        else status.rest_body(error, request_id, service)
     )
     await send_body(send, status.http_status(error), content_type, body, request_id, headers)
 

@@ -15,6 +15,7 @@ from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.errors import SpanloomError, unsupported_encoding
 from spanloom.server import status
 from spanloom.server.admission import Held
+from spanloom.server.call_log import log_refusal
 from spanloom.server.http.exchange import pack
 from spanloom.server.http.request import (
     ClientGoneError,
@@ -28,7 +29,7 @@ from spanloom.server.http.response import ignored_fields, noted, send_body, send
 from spanloom.server.http.server_sent import EVENT_STREAM, accepts_events, event, set_cursor
 from spanloom.server.http.transcode import JSON, PROTOBUF, Route, RouteError, Transcoder
 from spanloom.server.methods import Method, Request
-from spanloom.server.middleware import Middleware, as_error, log_refusal, request_id_of
+from spanloom.server.middleware import Middleware, as_error, request_id_of
 from spanloom.services.context import Notes
 
 TRANSPORT = "rest"
@@ -81,6 +82,7 @@ class RestApp:
         request_id = request_id_of(metadata)
         media_type = media_type_of(metadata)
         form = _form(media_type)
+        service = route.method.descriptor.containing_service.full_name
         ignored: list[str] = []
 
         is_sse = route.method.gives_many and accepts_events(metadata.get("accept", ""))
@@ -148,7 +150,8 @@ class RestApp:
                 notes=notes,
             )
         if isinstance(result, SpanloomError):
-            await send_error(send, self._transcoder.refusal(route, result), request_id, form)
+            refusal = self._transcoder.refusal(route, result)
+            await send_error(send, refusal, request_id, form, service)
             return
         try:
             body, content_type = await run_in_thread_if_large(
@@ -156,12 +159,12 @@ class RestApp:
             )
         except Exception as error:  # noqa: BLE001 - the funnel
             refusal = as_error(error, request_id, route.method.full_name)
-            await send_error(send, refusal, request_id, form)
+            await send_error(send, refusal, request_id, form, service)
             return
         try:
             held.keep(len(body))  # until the client has taken it
         except SpanloomError as refusal:
-            await send_error(send, refusal, request_id, form)
+            await send_error(send, refusal, request_id, form, service)
             return
         del result
         body, is_packed = await pack(body, metadata.get("accept-encoding", ""))

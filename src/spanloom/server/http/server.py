@@ -11,10 +11,12 @@ from functools import partial
 import uvicorn
 from starlette.types import ASGIApp
 
+from spanloom.server.certificates import Certificates
 from spanloom.server.health import Health
 from spanloom.server.http.connections import Connections, HttpLimits
 from spanloom.server.http.door import Door
 from spanloom.server.http.protocol import HttpProtocol
+from spanloom.server.http.tls import Tls, TlsProtocol
 from spanloom.server.listener import listen, with_port
 
 _KEEP_ALIVE_SECONDS = 75
@@ -25,6 +27,7 @@ class HttpServer:
 
     Args:
         health: What `/healthz` and `/readyz` answer, whatever the app and the event loop do.
+        certificates: For TLS; None for plain HTTP.
     """
 
     def __init__(
@@ -32,8 +35,10 @@ class HttpServer:
         app: ASGIApp,
         limits: HttpLimits = HttpLimits(),  # noqa: B008 - frozen
         health: Health | None = None,
+        certificates: Certificates | None = None,
     ) -> None:
         self._app = app
+        self._certificates = certificates
         self._health = health or Health()
         self._connections = Connections(limits)
         self._watch: asyncio.Task[None] | None = None
@@ -78,13 +83,15 @@ class HttpServer:
             open_connections=self._connections,
         )
 
-        def hand_over(connection: socket.socket) -> None:
+        def hand_over(connection: socket.socket, tls: Tls | None) -> None:
             try:
-                loop.call_soon_threadsafe(self._take, connection, protocol)
+                loop.call_soon_threadsafe(self._take, connection, tls, protocol)
             except RuntimeError:  # the loop has ended
                 connection.close()
 
-        self._door = Door(listener, self._health, hand_over, self._connections.most // 2)
+        self._door = Door(
+            listener, self._health, hand_over, self._connections.most // 2, self._certificates
+        )
         self._door.open()
         return address
 
@@ -102,17 +109,22 @@ class HttpServer:
         finally:
             self._watch.cancel()
 
-    def _take(self, connection: socket.socket, protocol: Callable[[], HttpProtocol]) -> None:
-        task = asyncio.create_task(_serve(connection, protocol))
+    def _take(
+        self, connection: socket.socket, tls: Tls | None, protocol: Callable[[], HttpProtocol]
+    ) -> None:
+        task = asyncio.create_task(_serve(connection, tls, protocol))
         self._arriving.add(task)
         task.add_done_callback(self._arriving.discard)
         if self._door is not None:
             self._door.taken()
 
 
-async def _serve(connection: socket.socket, protocol: Callable[[], HttpProtocol]) -> None:
+async def _serve(
+    connection: socket.socket, tls: Tls | None, protocol: Callable[[], HttpProtocol]
+) -> None:
+    made = partial(TlsProtocol, protocol(), tls) if tls else protocol
     try:
-        await asyncio.get_running_loop().connect_accepted_socket(protocol, connection)
+        await asyncio.get_running_loop().connect_accepted_socket(made, connection)
     except OSError:  # the client has left
         connection.close()
 

@@ -193,8 +193,8 @@ class Pages:
     def _set_cookie(self, request: Request, response: Response, text: str, seconds: int) -> None:
         # Without a path, the cookie is for the directory of /ui/sign-in as the browser sees it,
         # which may be below the path of a proxy.
-        is_https = request.headers.get("origin", "").startswith("https://")
-        secure = "; Secure" if is_https else ""
+        schemes = (request.url.scheme, request.headers.get("origin", "").partition(":")[0])
+        secure = "; Secure" if "https" in schemes else ""
         response.headers["set-cookie"] = (
             f"{_cookie_name(request.scope)}={text}; Max-Age={seconds}; HttpOnly; SameSite=Strict"
             f"{secure}"

@@ -91,6 +91,7 @@ def attached_rows(spans: Sequence[Row], bodies: Sequence[Row]) -> list[Row]:
     return [
         [version, digest, span[0]]
         for span, (version, _, sent, _, updates) in zip(spans, bodies, strict=True)
+        if updates or packing.has_attachments(sent)
         for digest in packing.digests(sent) | packing.contents_in(updates or "").keys()
     ]
 

@@ -10,7 +10,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from spanloom import errors
 from spanloom.store.spans import Restore
-from spanloom.store.sql import migrations, queries
+from spanloom.store.sql import migrations, queries, read_copy
+from spanloom.store.sql.copying.journal import refuse_unfinished
 from spanloom.store.sql.database import Database
 from spanloom.store.sql.readers import Readers
 from spanloom.store.sql.reading import SpanReader
@@ -23,8 +24,9 @@ _LOCKED_SECONDS = 5.0
 
 class Connections:
     """An open database. `write` runs work in a transaction, the others run a query: `look_up` one
-    of keys, names or health, `scan` one that may read all spans of a project, and `read` any other.
-    So none waits for slower ones. All are safe from any event loop."""
+    of keys, names, single records or health, `scan` one that may read all spans of a project, and
+    `read` any other. So none waits for slower ones. `scan_copy` is `scan` on the copy for reads, if
+    there is one. All are safe from any event loop."""
 
     def __init__(
         self,
@@ -34,6 +36,7 @@ class Connections:
         durable: bool,
         queue_rows: int,
         queue_bytes: int,
+        copy: Database | None = None,
     ) -> None:
         self.database = database
         self.reader = reader
@@ -41,7 +44,10 @@ class Connections:
         engine = self._read_engine = database.engine(writer=False, connections=8)
         self.look_up = Readers(database, engine, "look-up", threads=2, share=1)
         self.read = Readers(database, engine, "reader", threads=3, share=2)
-        self.scan = Readers(database, engine, "scan", threads=3, share=1)
+        self.scan = self.scan_copy = Readers(database, engine, "scan", threads=3, share=1)
+        self._copy_engine = copy and copy.engine(writer=False, connections=3)
+        if copy and self._copy_engine:
+            self.scan_copy = Readers(copy, self._copy_engine, "scan-copy", threads=3, share=1)
         self.write = Writer(
             database, self._write_engine, reader, queue_rows=queue_rows, queue_bytes=queue_bytes
         )
@@ -59,15 +65,22 @@ class Connections:
         queue_rows: int,
         queue_bytes: int,
         max_event_bytes: int,
+        read_url: str = "",
+        stale_reads: bool = False,
     ) -> Self:
         """As `Store.open`."""
         target = database(url)
+        copy = database(read_url) if read_url else None
         check = partial(migrations.check_database, newer=newer)
         prepare = migrations.migrate_database if migrate else check
         try:
             if migrate:
                 await asyncio.to_thread(target.report_damage)
             await asyncio.to_thread(prepare, target)
+            await asyncio.to_thread(refuse_unfinished, target)
+            if copy:
+                check = partial(read_copy.check, copy, target, stale=stale_reads)
+                await asyncio.to_thread(check)
         except (SQLAlchemyError, OSError) as error:
             raise errors.store_unavailable() from error
         return cls(
@@ -76,6 +89,7 @@ class Connections:
             durable=durable,
             queue_rows=queue_rows,
             queue_bytes=queue_bytes,
+            copy=copy,
         )
 
     async def ready(self) -> bool:
@@ -89,7 +103,9 @@ class Connections:
     def close(self) -> None:
         """Finish what was accepted. Blocks; calls are refused at once."""
         self.write.close()
-        for readers in (self.look_up, self.read, self.scan):
+        for readers in {self.look_up, self.read, self.scan, self.scan_copy}:
             readers.close()
+        if self._copy_engine:
+            self._copy_engine.dispose()
         self._read_engine.dispose()
         self._write_engine.dispose()

@@ -14,7 +14,7 @@ from spanloom import errors
 from spanloom.model import EVALUATION, Feedback, FeedbackQuery, Json, Key, Page, SignInLink, Span
 from spanloom.model.patch import APPENDED, Patch
 from spanloom.store.control import ControlStore
-from spanloom.store.once import Once
+from spanloom.store.once import EACH_TIME, Once
 from spanloom.store.sql import (
     ownership,
     patches,
@@ -285,6 +285,34 @@ class SqlControl(ControlStore):
 
         key: Key | None = await self._write(write)
         return key
+
+    async def rotate_key(
+        self, project: str, key_id: str, successor: Key, expires_ns: int, once: Once = EACH_TIME
+    ) -> None:
+        row = rows.key_row(successor)
+        parameters = {
+            "key_id": checked(id=key_id)["id"],
+            "successor": successor.id,
+            "now_ns": successor.created_ns,
+            "until_ns": expires_ns,
+        }
+
+        def write(transaction: Transaction) -> errors.SpanloomError | None:
+            if not transaction.connection.execute(queries.REPLACE_KEY, parameters).rowcount:
+                return errors.key_not_rotatable(key_id)
+            transaction.write({tables.keys: [row]})
+            return None
+
+        await self._write(requests.done_once(project, once, write))
+
+    async def note_key_uses(self, uses: Mapping[str, int]) -> None:
+        # In the order of ids, so that two processes do not wait for each other's rows.
+        noted = [{"key_id": key_id, "at_ns": at_ns} for key_id, at_ns in sorted(uses.items())]
+
+        def write(transaction: Transaction) -> None:
+            transaction.connection.execute(queries.NOTE_KEY_USE, noted)
+
+        await self._write(write)
 
     async def revoke_key(self, key_id: str, revoked_ns: int) -> bool:
         parameters = {"key_id": checked(id=key_id)["id"], "at_ns": revoked_ns}

@@ -110,12 +110,24 @@ class Database(ABC):
         rows: Sequence[Row],
         *,
         under_savepoint: bool = False,
+        exact: bool = False,
     ) -> None:
         """Write whole rows in their order; `tables.py` says which row of a key is kept.
 
         A failure may roll back the whole transaction, except `under_savepoint`: then what was
         written before the savepoint survives it.
+
+        Args:
+            exact: the rows are copies: each replaces the row of its key in every column.
         """
+
+    @abstractmethod
+    def versions_taken(self, connection: Connection) -> int:
+        """How far versions have been handed out: whoever takes some changes it."""
+
+    @abstractmethod
+    def skip_versions(self, connection: Connection, above: int) -> None:
+        """Have the next versions be higher than a number."""
 
     def lock_schema(self, connection: Connection) -> None:  # noqa: B027 - SQLite: alone
         """Keep other migrations out until this transaction ends."""
@@ -204,16 +216,20 @@ def into(table: Table) -> str:
     return f"INTO {table.name} ({', '.join(table.columns.keys())})"
 
 
-def on_conflict(table: Table) -> str:
+def on_conflict(table: Table, *, exact: bool = False) -> str:
     """The part of an INSERT that replaces a row of the same key, where the table's rows have
     versions.
 
     Versions are not compared: the row that is written last is the newest. Version 0 marks a
     placeholder, which replaces none. A span keeps the sequence of the row that it replaces.
+
+    Args:
+        exact: as of `Database.upsert`: none of these rules holds.
     """
-    if "version" not in table.c:
-        return "ON CONFLICT DO NOTHING"
     names, keys = table.columns.keys(), table.primary_key.columns.keys()
-    kept = {*keys, "sequence"}
+    kept = set(keys) if exact else {*keys, "sequence"}
     others = ", ".join(f"{n} = excluded.{n}" for n in names if n not in kept)
-    return f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {others} WHERE excluded.version > 0"
+    if not others or not (exact or "version" in table.c):
+        return "ON CONFLICT DO NOTHING"
+    replaced = f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {others}"
+    return replaced if exact else f"{replaced} WHERE excluded.version > 0"

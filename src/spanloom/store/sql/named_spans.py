@@ -40,7 +40,7 @@ class SqlNamedSpans:
     def __init__(self, connections: Connections) -> None:
         self._database = connections.database
         self._read, self._write = connections.read, connections.write
-        self._scan = connections.scan
+        self._scan = connections.scan_copy
         self._reader = connections.reader
 
     async def record_spans(

@@ -126,9 +126,14 @@ def without_attachments(sent: bytes) -> bytes:
     return compression.decompressed(_frame(sent))
 
 
+def has_attachments(sent: bytes) -> bool:
+    """Whether a message has any."""
+    return sent[0] == _MARKED
+
+
 def digests(sent: bytes) -> set[bytes]:
     """Those of a message's attachments."""
-    return {mark.digest for mark in _marks(sent)} if sent[0] == _MARKED else set()
+    return {mark.digest for mark in _marks(sent)} if has_attachments(sent) else set()
 
 
 def length(sent: bytes | None) -> int:

@@ -31,6 +31,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import DBAPIError
 
 from spanloom.errors import SetupError
 from spanloom.store.sql import database
@@ -84,6 +85,9 @@ _LOOKS, _LOOK_SECONDS = 50, 0.002
 # A process that is stopped inside a transaction holds the writers' lock: the server ends its
 # session.
 _IDLE_SECONDS = 10
+# From so many rows on, COPY into a temporary table is quicker than one JSON document.
+_COPIED = 5_000
+_COPY_TYPES = {str: "text", int: "int8", float: "float8", bytes: "bytea"}
 
 
 class PostgreSQL(Database):
@@ -157,6 +161,13 @@ class PostgreSQL(Database):
     def next_versions(self, connection: Connection) -> int:
         return int(connection.exec_driver_sql(_NEXT_VERSIONS).scalar_one())
 
+    def versions_taken(self, connection: Connection) -> int:
+        return int(connection.exec_driver_sql(_LAST_BLOCK).scalar_one())
+
+    def skip_versions(self, connection: Connection, above: int) -> None:
+        if self.versions_taken(connection) <= above:
+            connection.exec_driver_sql("SELECT setval('versions', %s)", (above + 1,))
+
     def upsert(
         self,
         connection: Connection,
@@ -164,6 +175,7 @@ class PostgreSQL(Database):
         rows: Sequence[Row],
         *,
         under_savepoint: bool = False,
+        exact: bool = False,
     ) -> None:
         # One statement may not write a row twice: of one key the last, but a placeholder replaces
         # none.
@@ -172,8 +184,11 @@ class PostgreSQL(Database):
         newest: dict[tuple[Any, ...], Row] = {}
         for row in rows:
             key = tuple(row[:width])
-            if key not in newest or (versioned and row[width]):
+            if key not in newest or exact or (versioned and row[width]):
                 newest[key] = row
+        if exact or len(newest) >= _COPIED:
+            _copy(connection, table, [newest[key] for key in sorted(newest)], exact)
+            return
         names = [str(column.name) for column in table.columns]  # orjson takes no subclass of str
         document = [dict(zip(names, newest[key], strict=True)) for key in sorted(newest)]
         statement = _insert_records(table, connection.dialect)
@@ -241,6 +256,41 @@ def _milliseconds(seconds: float) -> str:
 
 def _bytea(value: bytes) -> str:
     return "\\x" + value.hex()
+
+
+def _copy(connection: Connection, table: Table, rows: Sequence[Row], exact: bool) -> None:
+    """Write rows of different keys by COPY, which takes bytes as they are. It knows no ON CONFLICT,
+    hence the temporary table, which lives no longer than this."""
+    create, copy, insert, drop = _copy_statements(table, exact)
+    connection.exec_driver_sql(create)
+    driver: Any = connection.connection.dbapi_connection
+    failure: Any = connection.dialect.loaded_dbapi.Error
+    try:
+        with driver.cursor() as cursor, cursor.copy(copy) as target:
+            target.set_types([_COPY_TYPES[c.type.python_type] for c in table.columns])
+            for row in rows:
+                target.write_row(row)
+    except failure as error:
+        if driver.closed:
+            connection.invalidate(error)
+        raise DBAPIError.instance(
+            *("", None, error, failure),
+            hide_parameters=True,
+            connection_invalidated=driver.closed,
+        ) from error
+    connection.exec_driver_sql(insert)
+    connection.exec_driver_sql(drop)
+
+
+@cache
+def _copy_statements(table: Table, exact: bool) -> tuple[str, str, str, str]:
+    name, columns = f"incoming_{table.name}", ", ".join(table.columns.keys())
+    return (
+        f"CREATE TEMPORARY TABLE {name} (LIKE {table.name}) ON COMMIT DROP",
+        f"COPY {name} ({columns}) FROM STDIN (FORMAT BINARY)",
+        f"INSERT {into(table)} SELECT {columns} FROM {name} {on_conflict(table, exact=exact)}",  # noqa: S608
+        f"DROP TABLE {name}",
+    )
 
 
 @cache

@@ -87,6 +87,25 @@ REVOKE_KEY = (
     .where(keys.c.id == bindparam("key_id"))
     .values(revoked_ns=func.coalesce(keys.c.revoked_ns, bindparam("at_ns")))
 )
+# A key that is valid and was not rotated.
+REPLACE_KEY = (
+    update(keys)
+    .where(
+        keys.c.id == bindparam("key_id"),
+        keys.c.revoked_ns.is_(None),
+        keys.c.replaced_by == "",
+        or_(keys.c.expires_ns.is_(None), keys.c.expires_ns > bindparam("now_ns")),
+    )
+    .values(replaced_by=bindparam("successor"), expires_ns=bindparam("until_ns"))
+)
+NOTE_KEY_USE = (
+    update(keys)
+    .where(
+        keys.c.id == bindparam("key_id"),
+        func.coalesce(keys.c.last_used_ns, 0) < bindparam("at_ns"),
+    )
+    .values(last_used_ns=bindparam("at_ns"))
+)
 # The valid key of a link that has not expired.
 KEY_OF_LINK = (
     select(*KEY_COLUMNS)
@@ -95,6 +114,7 @@ KEY_OF_LINK = (
         sign_in_links.c.digest == bindparam("digest"),
         sign_in_links.c.expires_ns > bindparam("now_ns"),
         keys.c.revoked_ns.is_(None),
+        or_(keys.c.expires_ns.is_(None), keys.c.expires_ns > bindparam("now_ns")),
     )
 )
 USED_LINK = delete(sign_in_links).where(sign_in_links.c.digest == bindparam("digest"))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -113,7 +112,7 @@ class SpanReader:
     def to_base(self, row: Sequence[Any], restore: Restore | None = None) -> Span:
         """The same as it was before its updates; by another `restore` if one is given."""
         adapter, sent = row[18], message_of(row)
-        with _damage_named(row):
+        try:
             before = Updates.of(row[21]).before if row[21] else NOTHING
             if not adapter:
                 span = _to_span(row, sent, before)
@@ -122,6 +121,10 @@ class SpanReader:
                 for name, value in before.items():
                     setattr(columns, name, value)
                 span = (restore or self._restore)(adapter, sent, row[20] or b"", columns)
+        except NotImplementedError:  # of `no_adapter`: a mistake in the program
+            raise
+        except Exception as error:
+            raise _damage(row) from error
         span.version, span.sequence = row[22], row[24]
         span.size = len(sent) + len(row[21] or "")
         return span
@@ -136,22 +139,20 @@ class SpanReader:
 def message_of(row: Sequence[Any]) -> bytes:
     """What was sent, from a row of `select_whole`. DATA_LOSS where it, or what it shares with
     others, is not there whole."""
-    with _damage_named(row):
+    try:
         if row[19] is None or (row[20] is None and row[23]):
             raise LookupError("a row of the tables `bodies` or `envelopes` is missing")
         return attachments.message(row[19], row[22])
-
-
-@contextmanager
-def _damage_named(row: Sequence[Any]) -> Iterator[None]:
-    """Name the span that cannot be read, in place of what its decoder says."""
-    try:
-        yield
-    except NotImplementedError:  # of `no_adapter`: a mistake in the program
+    except NotImplementedError:  # of `attachments`: a mistake in the program
         raise
     except Exception as error:
-        log.exception("the span %r of the trace %r is damaged", row[1], row[0])
-        raise errors.span_damaged(row[0], row[1]) from error
+        raise _damage(row) from error
+
+
+def _damage(row: Sequence[Any]) -> errors.SpanloomError:
+    """The error that names the span, in place of what its decoder says; the log has that."""
+    log.exception("the span %r of the trace %r is damaged", row[1], row[0])
+    return errors.span_damaged(row[0], row[1])
 
 
 class Updates(NamedTuple):

@@ -22,6 +22,7 @@ class SqlRecords(Records):
 
     def __init__(self, connections: Connections) -> None:
         self._read, self._write = connections.read, connections.write
+        self._look_up = connections.look_up
 
     async def write(
         self, project: str, kind: str, *several: Record, quota: Quota | None = None
@@ -75,7 +76,7 @@ class SqlRecords(Records):
 
     async def find(self, project: str, kind: str, id: str) -> Record | None:
         checked(project=project, kind=kind, id=id)
-        row = await self._read(lambda c: c.execute(one_record(project, kind, id)).first())
+        row = await self._look_up(lambda c: c.execute(one_record(project, kind, id)).first())
         return None if row is None else _record(row)
 
     async def all(self, project: str, kind: str) -> list[Record]:

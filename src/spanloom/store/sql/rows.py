@@ -169,21 +169,20 @@ def span_rows(project: str, spans: Sequence[Span], *, partial: bool = False) -> 
     frames, contents = packed([messages[position] for position in kept], data)
     size += sum(map(len, frames)) + len(kept) * _ROW_OVERHEAD
     size += sum(len(content) for _, content in contents.values())
-    envelopes: dict[bytes, Row] = {}
+    digests: dict[bytes, bytes | None] = {b"": None}
     bodies: list[Row] = []
     for position, frame in zip(kept, frames, strict=True):
         sent = spans[position].sent
-        digest = None
-        if sent.envelope:
-            digest = blake2b(sent.envelope, digest_size=16).digest()
-            envelopes[digest] = [project, digest, sent.envelope]
+        envelope = sent.envelope
+        if envelope not in digests:  # nearly all spans share one
+            digests[envelope] = blake2b(envelope, digest_size=16).digest()
         adapter = sent.adapter if sent.message else ""
-        bodies.append([NUMBERED_LATER, adapter, frame, digest, None])
+        bodies.append([NUMBERED_LATER, adapter, frame, digests[envelope], None])
     refused.sort()
     return SpanRows(
         [row for row in rows if row is not None],
         bodies,
-        list(envelopes.values()),
+        [[project, digest, envelope] for envelope, digest in digests.items() if digest],
         attachments.content_rows(project, contents),
         traces,
         size,

@@ -49,7 +49,7 @@ _QUIET_SECONDS = 2.0
 _MOST_RECENT = 50_000
 _COMMITS_A_COUNT = 64
 _MOVED_AT_ONCE = 4_000
-_VERSION = spans.columns.keys().index("version")
+_EVENT_ID, _VERSION = (spans.columns.keys().index(name) for name in ("event_id", "version"))
 _BETWEEN = "(event_id, version) > (:id, :version) AND (event_id, version) <= (:last, :last_version)"
 _MOVE = (
     "BEGIN IMMEDIATE",
@@ -70,6 +70,8 @@ _ROWS_A_STATEMENT = (256, 64, 16, 4, 1)
 _NEXT_VERSIONS = f"""
 UPDATE sequences SET value = value + {VERSIONS} WHERE name = 'version' RETURNING value - {VERSIONS}
 """  # noqa: S608 - a number
+_VERSIONS_TAKEN = "SELECT value FROM sequences WHERE name = 'version'"
+_SKIP_VERSIONS = "UPDATE sequences SET value = ? WHERE name = 'version' AND value <= ?"
 
 
 class SQLite(Database):
@@ -153,6 +155,12 @@ class SQLite(Database):
     def next_versions(self, connection: Connection) -> int:
         return int(connection.exec_driver_sql(_NEXT_VERSIONS).scalar_one())
 
+    def versions_taken(self, connection: Connection) -> int:
+        return int(connection.exec_driver_sql(_VERSIONS_TAKEN).scalar_one())
+
+    def skip_versions(self, connection: Connection, above: int) -> None:
+        connection.exec_driver_sql(_SKIP_VERSIONS, (above + 1, above))
+
     def upsert(
         self,
         connection: Connection,
@@ -160,6 +168,7 @@ class SQLite(Database):
         rows: Sequence[Row],
         *,
         under_savepoint: bool = False,
+        exact: bool = False,
     ) -> None:
         # Many rows a statement, because sqlite3 releases the interpreter's lock once a step and,
         # when other threads are busy, waits up to 5 ms to get it back: a step a row would write 500
@@ -171,9 +180,12 @@ class SQLite(Database):
                 while len(rows) - start >= size:
                     part = rows[start : start + size]
                     values = tuple(itertools.chain.from_iterable(part))
-                    execute(_insert_values(table, size, under_savepoint), values)
+                    execute(_insert_values(table, size, under_savepoint, exact), values)
                     start += size
-            if table is spans and rows:
+            if table is spans and exact:
+                ids = [(row[_EVENT_ID], row[_VERSION]) for row in rows]
+                connection.exec_driver_sql("INSERT INTO recent_event_ids VALUES (?, ?)", ids)
+            elif table is spans and rows:
                 # By one statement: a trigger has SQLite keep the rows of each INSERT in a temporary
                 # table first.
                 execute(_note_event_ids(under_savepoint), (rows[0][_VERSION],))
@@ -339,13 +351,12 @@ def _is_plain(step: str | int) -> bool:
 
 
 @cache
-def _insert_values(table: Table, rows: int, under_savepoint: bool) -> str:
+def _insert_values(table: Table, rows: int, under_savepoint: bool, exact: bool) -> str:
     """INSERT of so many rows, a `?` a value."""
     row = f"({', '.join('?' * len(table.columns))})"
     values = ", ".join([row] * rows)
-    return (
-        f"INSERT OR {_failing(under_savepoint)} {into(table)} VALUES {values} {on_conflict(table)}"  # noqa: S608
-    )
+    conflict = on_conflict(table, exact=exact)
+    return f"INSERT OR {_failing(under_savepoint)} {into(table)} VALUES {values} {conflict}"  # noqa: S608
 
 
 @cache

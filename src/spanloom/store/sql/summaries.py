@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from sqlalchemy import BigInteger, Connection, literal, select, tuple_
 
 from spanloom.model import Span
 from spanloom.model.changes import Changes, StoredSpans
-from spanloom.model.outline import OutlineRead, OutlineSpan
+from spanloom.model.outline import OutlineColumns, OutlineRead, OutlineSpan
+from spanloom.model.placed import Placed
 from spanloom.model.summaries import (
     ConversationQuery,
     ConversationRow,
@@ -23,11 +24,12 @@ from spanloom.model.summaries import (
     TraceRows,
 )
 from spanloom.store.sql import changes
+from spanloom.store.sql import placed as placing
 from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.conversations import ConversationList
 from spanloom.store.sql.database import MAX_VERSION
 from spanloom.store.sql.index.search import Watch, read_until_cancelled
-from spanloom.store.sql.reading import SPAN_NAMES, from_columns, select_whole
+from spanloom.store.sql.reading import select_whole
 from spanloom.store.sql.rows import checked, storable
 from spanloom.store.sql.tables import deleted_spans, feedback, spans
 from spanloom.store.sql.trace_counts import TraceCounter
@@ -42,6 +44,8 @@ _TEXTS = (
 )
 # Whole spans that are read at once.
 _SEARCHED = 100
+# Rows of an outline that are read at once.
+_OUTLINED = 1_000
 _CONVERSATION_TEXTS = ("user_id", "agent_name", "model", "feature_slug")
 
 
@@ -156,7 +160,7 @@ class SqlSummaries(Summaries):
         of_trace = (spans.c.project == project, spans.c.trace_id == trace_id)
         place = (spans.c.start_ns, spans.c.sequence, spans.c.version)
         first = select(*(spans.c[name] for name in OutlineSpan._fields))
-        columns = (spans.c[name] for name in SPAN_NAMES)
+        columns = (spans.c[name] for name in OutlineColumns._fields)
         rest = select(*columns).where(*of_trace, spans.c.version > after).order_by(*place)
         judged = select(feedback.c.target_id).where(
             feedback.c.project == project,
@@ -191,10 +195,10 @@ class SqlSummaries(Summaries):
             reviewed = frozenset(connection.execute(judged.union(unplaced)).scalars())
             with connection.execute(rest, execution_options={"stream_results": True}) as streamed:
 
-                def each() -> Any:
-                    for row in streamed:
+                def each() -> Iterator[OutlineColumns]:
+                    for rows in streamed.partitions(_OUTLINED):
                         watch.check()
-                        yield from_columns(row)
+                        yield from map(OutlineColumns._make, rows)
 
                 return make(OutlineRead(order, each(), reviewed, deleted, newest))
 
@@ -242,6 +246,27 @@ class SqlSummaries(Summaries):
         among = self._database.among(spans.c.trace_id, trace_ids)
         found = select(spans.c.trace_id).where(spans.c.project == project, among).distinct()
         return await self._read_once(lambda c: set(c.execute(found).scalars()))
+
+    async def placed(
+        self,
+        project: str,
+        *,
+        trace_id: str = "",
+        since_ns: int | None = None,
+        before_ns: int | None = None,
+        limit: int,
+    ) -> Placed:
+        checked(project=project, trace_id=trace_id)
+        where = [spans.c.trace_id == trace_id] if trace_id else []
+        if since_ns is not None:
+            where.append(spans.c.start_ns >= since_ns)
+        if before_ns is not None:
+            where.append(spans.c.start_ns < before_ns)
+        return await self._read(lambda c, _: placing.placed(c, project, where, limit))
+
+    async def shared(self, project: str, *, limit: int) -> Sequence[bytes]:
+        checked(project=project)
+        return await self._read_once(lambda c: placing.shared(c, project, limit))
 
     def own_writes(self) -> int:
         return self._committed.number

@@ -526,4 +526,6 @@ keys = Table(
     _whole("revoked_ns", nullable=True),
     _text("name"),
     _whole("expires_ns", nullable=True),
+    _whole("last_used_ns", nullable=True),
+    _text("replaced_by"),
 )

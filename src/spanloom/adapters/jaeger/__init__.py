@@ -1,0 +1,1 @@
+"""Jaeger's query API: spans in its shape, and its conditions."""
