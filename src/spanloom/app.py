@@ -1,19 +1,15 @@
-"""The wiring of store, services and servers, and the life of a server from start to drain."""
+"""The wiring of store, services and servers, and the life of a server in one process."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import resource
-import signal
 import socket
-import sys
-import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
-from functools import partial, wraps
+from functools import wraps
+from importlib.metadata import version
 from urllib.parse import urlsplit
 
 import structlog
@@ -25,14 +21,14 @@ from spanloom.evaluation import judge
 from spanloom.evaluation.runner import evaluate_until
 from spanloom.evaluation.sandbox import ChildSettings, Sandbox
 from spanloom.forwarding.forwarder import Forwarding, forward_until
-from spanloom.forwarding.receiver import receiver
-from spanloom.genai import pricing
+from spanloom.forwarding.own_spans import send_own_spans_until
+from spanloom.forwarding.receiver import Receiver, receiver
 from spanloom.genai.own_prices import EVERY_PROJECT, set_prices
 from spanloom.model import api_keys
 from spanloom.model.addresses import is_loopback, networks
 from spanloom.model.projects import DEFAULT_PROJECT, INSTANCE
 from spanloom.redaction.rules_file import read_rules
-from spanloom.server import gc_tuning, memory, metrics_page
+from spanloom.server import gc_tuning
 from spanloom.server.auth import ApiKeyAuthenticator, NoAuth
 from spanloom.server.certificates import Certificates, TlsFiles
 from spanloom.server.grpc.server import GrpcServer
@@ -42,12 +38,11 @@ from spanloom.server.http.connections import HttpLimits
 from spanloom.server.http.server import HttpServer
 from spanloom.server.http.uploads import upload_routes
 from spanloom.server.key_uses import KeyUses
-from spanloom.server.listener import listen, reserve, with_port
+from spanloom.server.listener import listen, with_port
 from spanloom.server.mcp.endpoint import McpEndpoint
 from spanloom.server.methods import Method, method_table
 from spanloom.server.middleware import Middleware
 from spanloom.server.sign_in import link_token
-from spanloom.server.supervisor import Supervisor
 from spanloom.server.ui.pages import Pages
 from spanloom.services.agent_chat import AgentChatService
 from spanloom.services.agent_spans import AgentSpanService
@@ -82,16 +77,11 @@ from spanloom.services.tails.follower import Follower
 from spanloom.services.trace_export import TraceExportService
 from spanloom.services.traces import TraceService
 from spanloom.store.store import Store
+from spanloom.tracing import Recorder
 
 log = structlog.get_logger("spanloom")
 
 _REPORT_SECONDS = 0.5
-# How long a thread that converts something large may hold the interpreter's lock, in seconds.
-_SWITCH_INTERVAL = 0.001
-# How far the process that indexes stays behind the workers where they need the cores.
-_INDEXER_NICE = 10
-# Beyond the drain: for the writer's queue, and to close the database.
-_GRACE_SECONDS = 1.5
 # Services whose calls bring no content: what they store are settings of operators.
 _NO_CONTENT = frozenset(("KeyService", "PriceService", "ProjectService"))
 
@@ -203,13 +193,17 @@ def redaction_of(settings: Settings, store: Store) -> Redaction:
     return Redaction(store, credentials=settings.redact_credentials, rules=rules)
 
 
-async def open_store(settings: Settings, *, migrate: bool = True, durable: bool = True) -> Store:
+async def open_store(
+    settings: Settings, *, migrate: bool = True, newer: bool = False, durable: bool = True
+) -> Store:
+    """The store of the settings; the others as of `Store.open`."""
     return await Store.open(
         settings.database,
         control_url=settings.control_database,
         restore=restore,
         reread=reread,
         migrate=migrate,
+        newer=newer,
         durable=durable,
         queue_rows=settings.queue_rows,
         queue_bytes=settings.queue_bytes,
@@ -229,9 +223,11 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
     certificates = _certificates(settings)
     set_prices(EVERY_PROJECT, read_prices(settings.prices))
     judge.configure(settings.judge_base_url, settings.judge_api_key, settings.judge_model)
-    store = await open_store(settings, migrate=sockets is None)
+    # A worker that is started again works beside a newer schema as those do that live on.
+    store = await open_store(settings, migrate=sockets is None, newer=True)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
+        recorder = Recorder(settings.tracing_ratio) if settings.tracing_url else None
         uses = KeyUses(store)
         stack.push_async_callback(uses.write)
         cors_origins = [o.strip() for o in settings.cors_origins.split(",") if o.strip()]
@@ -246,6 +242,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             max_bytes_in_flight=settings.max_bytes_in_flight,
             target_latency=settings.target_latency,
             is_deleting=store.erasure.is_deleting,
+            recorder=recorder,
         )
         health = Health()
         table = methods(
@@ -298,8 +295,8 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
         http_address = await http_server.start(http_address, listener)
         stack.push_async_callback(http_server.stop, settings.drain_timeout)
         # Created last: it is printed once, and a failed start must not consume it.
-        first_key = None if settings.no_auth or sockets else await _first_key(store)
-        link = None if sockets else await _link(settings, store)
+        new_key = None if settings.no_auth or sockets else await first_key(store)
+        link = None if sockets else await sign_in_link(settings, store)
         for watch in (health.watch(store.ready), _report(health, grpc_server), uses.watch()):
             stack.callback(asyncio.create_task(watch).cancel)
         stop, background = asyncio.Event(), []
@@ -313,10 +310,15 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             indexing = asyncio.create_task(store.follow_until(stop, settings.retention_days))
             background.append(indexing)
             stack.push_async_callback(_stopped, indexing)
-        if sockets is None and (forwarding := _forwarding(settings)):
+        if sockets is None and (forwarding := forwarding_of(settings)):
             sending = asyncio.create_task(forward_until(stop, store, forwarding))
             background.append(sending)
             stack.push_async_callback(_stopped, sending)
+        if recorder:
+            to = _receiver(settings, "tracing")
+            own_spans = send_own_spans_until(stop, recorder, to, version("spanloom"))
+            background.append(asyncio.create_task(own_spans))
+            stack.push_async_callback(_stopped, background[-1])
         if settings.evaluate:
             sandbox = Sandbox(_evaluators(settings))
             stack.push_async_callback(sandbox.close)
@@ -325,7 +327,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             )
             background.append(evaluating)
             stack.push_async_callback(_stopped, evaluating)
-        yield Running(grpc_address, http_address, first_key, link, store=store)
+        yield Running(grpc_address, http_address, new_key, link, store=store)
         until = time.monotonic() + settings.drain_timeout
         log.info("draining", seconds=settings.drain_timeout)
         middleware.drain()
@@ -344,7 +346,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
         )
 
 
-async def _link(settings: Settings, store: Store) -> str | None:
+async def sign_in_link(settings: Settings, store: Store) -> str | None:
     """The token of a new link, where one may be printed."""
     is_local = is_loopback(split_address(settings.http_address)[0])
     return await link_token(store) if is_local and not settings.no_auth else None
@@ -358,14 +360,34 @@ def _pages(settings: Settings, store: Store) -> Pages:
     )
 
 
-def _forwarding(settings: Settings) -> Forwarding | None:
+def check(settings: Settings) -> None:
+    """Try what is read from settings when a server starts.
+
+    Raises:
+        SetupError: One is wrong.
+    """
+    forwarding_of(settings)
+    if settings.tracing_url:
+        _receiver(settings, "tracing")
+    _certificates(settings)
+    read_prices(settings.prices)
+
+
+def forwarding_of(settings: Settings) -> Forwarding | None:
+    """Where what is stored goes on to, if anywhere."""
     if not settings.forward_url:
         return None
     projects = {name.strip() for name in settings.forward_projects.split(",")} - {""}
-    to = receiver(settings.forward_url, settings.forward_headers)
+    return Forwarding(_receiver(settings, "forward"), frozenset(projects) or None)
+
+
+def _receiver(settings: Settings, name: str) -> Receiver:
+    """The receiver of the settings NAME_url and NAME_headers."""
+    url, headers = (getattr(settings, f"{name}_{part}") for part in ("url", "headers"))
+    to = receiver(url, headers, name)
     if urlsplit(to.url).netloc == settings.http_address:
-        raise SetupError("forward_url is the address of this server itself")
-    return Forwarding(to, frozenset(projects) or None)
+        raise SetupError(f"{name}_url is the address of this server itself")
+    return to
 
 
 def _certificates(settings: Settings) -> Certificates | None:
@@ -396,122 +418,6 @@ def _http_limits(settings: Settings) -> HttpLimits:
     )
 
 
-def serve(settings: Settings, started: Callable[[Started], None]) -> bool:
-    """Run until SIGINT or SIGTERM; False if a worker could not start (the log says why).
-
-    Args:
-        started: Is called when both addresses answer.
-    """
-    pricing.load()  # once: workers share its memory
-    gc_tuning.tune_gc()
-    _forwarding(settings)  # a wrong setting ends the start
-    _certificates(settings)
-    read_prices(settings.prices)
-    memory.tune()
-    _open_many_files()
-    sys.setswitchinterval(_SWITCH_INTERVAL)
-    listener = metrics_page.listening(settings.metrics_address)
-    if settings.workers == 1:
-        asyncio.run(_serve(settings, started, listener=listener))
-        return True
-    # Bound and prepared once, before the workers: there is one port, one schema, one first key.
-    with reserve(settings.grpc_address) as grpc, reserve(settings.http_address) as http:
-        asyncio.run(_with_store(settings, _only_open))
-
-        def all_ready() -> None:
-            # Created last: it is printed once, and a failed start must not consume it.
-            first_key = None if settings.no_auth else asyncio.run(_with_store(settings, _first_key))
-            link = asyncio.run(_with_store(settings, partial(_link, settings)))
-            grpc_address = with_port(settings.grpc_address, grpc)
-            started(Started(grpc_address, with_port(settings.http_address, http), first_key, link))
-
-        supervisor = Supervisor(
-            settings.workers,
-            lambda ready: asyncio.run(_serve(settings, lambda _: ready(), Sockets(grpc, http))),
-            grace=settings.drain_timeout + _GRACE_SECONDS,
-            beside=lambda ready: asyncio.run(_beside(settings, ready, listener)),
-        )
-        return supervisor.run(all_ready)
-
-
-def _open_many_files() -> None:
-    """Use all the descriptors that the system grants: each connection takes one."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-async def _serve(
-    settings: Settings,
-    started: Callable[[Running], None],
-    sockets: Sockets | None = None,
-    listener: socket.socket | None = None,
-) -> None:
-    stop = _stop_at_signals(settings.drain_timeout + _GRACE_SECONDS)
-    async with running(settings, sockets) as server:
-        with metrics_page.served(listener, server.store.figures):
-            started(server)
-            await stop.wait()
-
-
-async def _beside(
-    settings: Settings, ready: Callable[[], None], listener: socket.socket | None
-) -> None:
-    """What one process does for all workers until a signal: fill the index of terms and the sums
-    over spans, when the workers leave time for it, forward spans, and show the metrics."""
-    stop = _stop_at_signals(settings.drain_timeout + _GRACE_SECONDS)
-    store = await open_store(settings, migrate=False, durable=False)
-    # This thread and those that it starts, of which most of the work is. The store's writer is
-    # there already: while it has the lock, the workers wait for it.
-    os.nice(_INDEXER_NICE)
-    try:
-        with metrics_page.served(listener, store.figures):
-            ready()
-            forwarding = _forwarding(settings)
-            sending = forward_until(stop, store, forwarding) if forwarding else stop.wait()
-            await asyncio.gather(store.follow_until(stop, settings.retention_days), sending)
-    finally:
-        await store.close()
-
-
-def _stop_at_signals(most_seconds: float) -> asyncio.Event:
-    """Set by a signal, after which the process ends within so many seconds, whatever it does.
-
-    Not `loop.add_signal_handler`: it hands signals over by the socket by which threads wake the
-    loop, and loses those that come while the socket is full.
-    """
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def end() -> None:
-        time.sleep(most_seconds)
-        log.error("the server is killed: it did not end in time", seconds=most_seconds)
-        os._exit(1)
-
-    def handle(*_: object) -> None:
-        if not stop.is_set():
-            threading.Thread(target=end, daemon=True).start()
-            loop.call_soon_threadsafe(stop.set)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, handle)
-    return stop
-
-
-async def _with_store(
-    settings: Settings, use: Callable[[Store], Awaitable[str | None]]
-) -> str | None:
-    store = await open_store(settings)
-    try:
-        return await use(store)
-    finally:
-        await store.close()
-
-
-async def _only_open(_: Store) -> None:
-    """Opening the store has made its tables."""
-
-
 async def _report(health: Health, grpc_server: GrpcServer) -> None:
     """Report the health of this process as that of gRPC, until cancelled."""
     while True:
@@ -524,7 +430,7 @@ async def _stopped(task: asyncio.Task[None]) -> None:
     await asyncio.wait([task])
 
 
-async def _first_key(store: Store) -> str | None:
+async def first_key(store: Store) -> str | None:
     """Create an instance key and the project `default`, if the store never had a key."""
     if await store.list_keys():
         return None

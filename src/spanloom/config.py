@@ -97,6 +97,10 @@ class Settings:
     forward_url: str = ""
     forward_headers: str = field(default="", repr=False)  # NAME=VALUE,... percent-encoded
     forward_projects: str = ""  # comma-separated; "" for all
+    # A receiver of OTLP over HTTP that gets spans about this server itself; "" for none.
+    tracing_url: str = ""
+    tracing_headers: str = field(default="", repr=False)
+    tracing_ratio: float = 1.0  # of the calls
     evaluate: bool = True  # run evaluators in this process
     evaluator_cpu_seconds: float = 10.0  # of one run
     evaluator_memory_bytes: int = 512 * 1024 * 1024
@@ -134,6 +138,8 @@ class Settings:
             raise SetupError(
                 f"log_level must be debug, info, warning or error, not {self.log_level!r}"
             )
+        if not 0 <= self.tracing_ratio <= 1:
+            raise SetupError("tracing_ratio must be between 0 and 1")
         if self.workers > 1 and not CAN_SHARE_PORTS:
             raise SetupError(
                 "workers must be 1: this operating system does not balance connections over"

@@ -50,8 +50,16 @@ QUEUE_BYTES: Final = Gauge(
 COMMIT_ROWS: Final = Histogram("spanloom_commit_rows", "Rows of a commit group.", buckets=_ROWS)
 COMMIT_SECONDS: Final = Histogram(
     "spanloom_commit_seconds",
-    "Duration of a commit group's transaction, with the flush to the disk.",
+    "Duration of a commit group's transaction, with COMMIT.",
     buckets=_SECONDS,
+)
+FLUSH_SECONDS: Final = Histogram(
+    "spanloom_flush_seconds",
+    "Duration of COMMIT, most of which is the flush to the disk.",
+    buckets=_SECONDS,
+)
+WRITERS: Final = Gauge(
+    "spanloom_writers", "Threads that write to the database.", multiprocess_mode="livesum"
 )
 FORWARDED_SPANS: Final = Counter(
     "spanloom_forwarded_spans", "Spans that the receiver has taken, or refused.", ["outcome"]
@@ -59,8 +67,15 @@ FORWARDED_SPANS: Final = Counter(
 FORWARD_REPEATS: Final = Counter(
     "spanloom_forward_repeats", "Requests to the receiver that failed and are repeated."
 )
-for _outcome in ("taken", "refused"):
-    FORWARDED_SPANS.labels(_outcome)  # shown from the beginning
+for _outcome in ("taken", "refused"):  # shown from the beginning
+    FORWARDED_SPANS.labels(_outcome)
+OWN_SPANS: Final = Counter(
+    "spanloom_own_spans",
+    "Spans of this server about itself that were sent, or dropped.",
+    ["outcome"],
+)
+for _outcome in ("sent", "dropped"):
+    OWN_SPANS.labels(_outcome)
 WORKER_RESTARTS: Final = Counter(
     "spanloom_worker_restarts", "Worker processes that died and were replaced."
 )

@@ -15,7 +15,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from spanloom import app, config
+from spanloom import config, serving
 
 CHART = Path(__file__).resolve().parent.parent.parent / "deploy" / "helm" / "spanloom"
 RECORDED = Path(__file__).resolve().parent / "charts"
@@ -154,7 +154,7 @@ def test_a_pod_has_the_time_to_leave_and_to_drain(name: str) -> None:
     pod = deployment["spec"]["template"]["spec"]
     environ = {entry["name"]: entry.get("value") for entry in container(name)["env"]}
     pause = container(name)["lifecycle"]["preStop"]["sleep"]["seconds"]
-    drain = math.ceil(float(environ["SPANLOOM_DRAIN_TIMEOUT"])) + app._GRACE_SECONDS
+    drain = math.ceil(float(environ["SPANLOOM_DRAIN_TIMEOUT"])) + serving._GRACE_SECONDS
     assert pod["terminationGracePeriodSeconds"] > pause + drain
     ready = container(name)["readinessProbe"]
     assert ready["httpGet"]["path"] == "/readyz"

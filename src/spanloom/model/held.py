@@ -7,7 +7,10 @@ from typing import Final, Protocol
 
 
 class Holder(Protocol):
-    """The bytes that a call holds."""
+    """The bytes that a call holds: at first those of its request."""
+
+    @property
+    def size(self) -> int: ...
 
     def take(self, size: int) -> None:
         """Hold so many bytes more, until the call has ended; from any thread.

@@ -1,8 +1,12 @@
-"""Times as clients send them, epoch milliseconds, to the model's integer nanoseconds, and back."""
+"""Times as clients send them, epoch milliseconds, to the model's integer nanoseconds, and back; and
+times as people write them."""
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime, timedelta
 from math import inf
+from typing import Final
 
 _NS_PER_MS = 10**6
 # The largest time that a signed 64-bit count of nanoseconds can hold (2262-04-11).
@@ -16,6 +20,39 @@ _SECONDS_FROM = 10**9  # the year 2001; as milliseconds January 1970
 # A number below the limit is in seconds, or so many make a millisecond.
 _SECONDS_BELOW = 10**11
 _UNITS = ((10**14, 1), (10**17, 1e3))
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+DURATIONS: Final = {
+    "s": timedelta(seconds=1),
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+    "w": timedelta(weeks=1),
+}
+_AWAY: Final = re.compile(r"(\d{1,6})([smhdw])", re.ASCII)
+
+
+def written_time(text: str, *, sign: int = -1) -> datetime:
+    """The time that a person wrote: `7d` (also s, m, h, w) away from now, or ISO 8601, in UTC if it
+    has no zone.
+
+    Args:
+        sign: -1 for the past, of which 1970 is the beginning, 1 for the future.
+
+    Raises:
+        ValueError: It is none, or is too far in the future.
+    """
+    if away := _AWAY.fullmatch(text):
+        now = datetime.now(UTC)
+        distance = int(away[1]) * DURATIONS[away[2]]
+        if sign < 0:
+            return now - min(distance, now - EPOCH)
+        try:
+            return now + distance
+        except OverflowError as error:
+            raise ValueError from error
+    given = datetime.fromisoformat(text)
+    return given if given.tzinfo else given.replace(tzinfo=UTC)
 
 
 def ms_by_size(number: float) -> float:

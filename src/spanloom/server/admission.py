@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.model.caller import CALLER
@@ -162,3 +163,47 @@ class Pace:
             due = loop.time() + _BEAT_SECONDS
             await asyncio.sleep(_BEAT_SECONDS)
             self._lag = max(loop.time() - due, self._lag / 2)
+
+
+@dataclass(slots=True)
+class Places:
+    """How many calls of a kind there may be at once, and are."""
+
+    of: str
+    most: int
+    most_of_key: int
+    taken: int = 0
+    of_key: Counter[str] = field(default_factory=Counter)
+
+    def take_of_key(self, key_id: str, most: int) -> None:
+        """Count a call of a key.
+
+        Raises:
+            SpanloomError: RESOURCE_EXHAUSTED if the key has so many.
+        """
+        if self.of_key[key_id] >= most:
+            raise too_many(f"{self.of} of this key", f"{self.of}_per_key", most)
+        self.of_key[key_id] += 1
+
+    def leave(self, key_id: str) -> None:
+        """A call has ended; "" if it is not counted for a key."""
+        self.taken -= 1
+        if key_id:
+            self.of_key[key_id] -= 1
+            if not self.of_key[key_id]:
+                del self.of_key[key_id]
+
+
+def too_many(what: str, name: str, most: int) -> SpanloomError:
+    """The refusal of a call for which there is no place.
+
+    Args:
+        name: Of the limit, after `limit_` in the error's metadata.
+    """
+    return SpanloomError(
+        Code.RESOURCE_EXHAUSTED,
+        Reason.QUEUE_FULL,
+        f"the server has too many {what} in progress; retry later",
+        metadata={f"limit_{name}": str(most)},
+        retry_after=1.0,
+    )

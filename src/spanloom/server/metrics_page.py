@@ -31,6 +31,7 @@ Figures = Callable[[], Coroutine[Any, Any, Mapping[str, float]]]
 _HELP: Final = {
     "database_bytes": "Size of the database.",
     "wal_bytes": "Size of the write-ahead log (SQLite).",
+    "checkpoint_timestamp_seconds": "When the log was last written back (SQLite).",
     "evaluations_waiting": "Evaluations that wait or run.",
 }
 

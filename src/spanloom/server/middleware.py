@@ -11,9 +11,7 @@ import contextlib
 import math
 import re
 import time
-from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import structlog
@@ -23,12 +21,14 @@ from spanloom import metrics
 from spanloom.errors import Code, Reason, SpanloomError, role_not_allowed, shutting_down
 from spanloom.model import uuid7
 from spanloom.model.caller import CALLER, DEADLINE
+from spanloom.model.held import HELD
 from spanloom.model.projects import INSTANCE
-from spanloom.server.admission import ByteBudget, Pace
+from spanloom.server.admission import ByteBudget, Pace, Places, too_many
 from spanloom.server.auth import Authenticator
 from spanloom.server.call_log import CallLine
 from spanloom.server.methods import Method, Request
 from spanloom.services.context import CallContext, Notes
+from spanloom.tracing import SPAN, OwnSpan, Recorder
 
 log = structlog.get_logger("spanloom.request")
 
@@ -57,35 +57,6 @@ def request_id_of(metadata: Mapping[str, str]) -> str:
     return given if _VALID_REQUEST_ID.fullmatch(given) else uuid7()
 
 
-@dataclass(slots=True)
-class _Places:
-    """How many calls of a kind there may be at once, and are."""
-
-    of: str
-    most: int
-    most_of_key: int
-    taken: int = 0
-    of_key: Counter[str] = field(default_factory=Counter)
-
-    def take_of_key(self, key_id: str, most: int) -> None:
-        """Count a call of a key.
-
-        Raises:
-            SpanloomError: RESOURCE_EXHAUSTED if the key has so many.
-        """
-        if self.of_key[key_id] >= most:
-            raise _too_many(f"{self.of} of this key", f"{self.of}_per_key", most)
-        self.of_key[key_id] += 1
-
-    def leave(self, key_id: str) -> None:
-        """A call has ended; "" if it is not counted for a key."""
-        self.taken -= 1
-        if key_id:
-            self.of_key[key_id] -= 1
-            if not self.of_key[key_id]:
-                del self.of_key[key_id]
-
-
 class Middleware:
     """Runs methods.
 
@@ -100,6 +71,7 @@ class Middleware:
         target_latency: Seconds in which calls that write are answered, or else fewer are let in; 0
             for no such limit.
         is_deleting: Whether a project is being deleted, and takes no calls.
+        recorder: Records calls as spans.
     """
 
     def __init__(
@@ -113,15 +85,17 @@ class Middleware:
         max_bytes_in_flight: int = 192 << 20,
         target_latency: float = 0.0,
         is_deleting: Callable[[str], bool] = lambda _: False,
+        recorder: Recorder | None = None,
     ) -> None:
+        self._recorder = recorder
         self._is_deleting = is_deleting
         self.pace = Pace(max_in_flight, target_latency)
         self._writing = 0
         self.budget = ByteBudget(max_bytes_in_flight)
         self._authenticator = authenticator
         self._timeout = timeout
-        self._calls = _Places("calls", max_in_flight, max_calls_per_key)
-        self._streams = _Places("streams", max_streams, max(1, max_streams // 2))
+        self._calls = Places("calls", max_in_flight, max_calls_per_key)
+        self._streams = Places("streams", max_streams, max(1, max_streams // 2))
         self._last_call = -math.inf
         self._open_streams: set[asyncio.Timeout] = set()
         self.draining = False
@@ -174,6 +148,7 @@ class Middleware:
         project, code, reason, key_id = "", "CANCELLED", "", ""
         logged = CallLine(method, request_id, transport, started)
         notes = Notes() if notes is None else notes
+        span = self._begin_span(method, metadata)
         places = self._streams if method.takes_many else self._calls
         places.taken += 1
         writes = method.role == "ingest" and not method.takes_many
@@ -181,7 +156,7 @@ class Middleware:
         read_at = 0.0
         try:
             if writes and self._writing > self.pace.most:
-                raise _too_many("calls that write", "paced_calls", self.pace.most)
+                raise too_many("calls that write", "paced_calls", self.pace.most)
             limit = time_left
             if not method.takes_many:
                 limit = self._timeout if time_left is None else min(time_left, self._timeout)
@@ -193,6 +168,8 @@ class Middleware:
                 request: Any = await read()
                 logged.request = request
                 read_at = time.perf_counter()
+                if span and (held := HELD.get()) and held.size:
+                    span.attributes["spanloom.request_bytes"] = held.size
                 result: Message
                 if method.takes_many:
                     result = await self._step(method.answer(self._in_time(request), call))
@@ -200,6 +177,8 @@ class Middleware:
                     result = await method.answer(request, call)
             logged.answer = result
             code = "OK"
+            if span:
+                span.attributes["spanloom.response_bytes"] = result.ByteSize()
         except Exception as error:  # noqa: BLE001 - the funnel
             refusal = self._refusal(error, request_id, method, notes.on_deadline)
             code, reason = refusal.code, refusal.reason
@@ -211,6 +190,7 @@ class Middleware:
                 self.pace.ended(time.perf_counter() - read_at)
             seconds = None if method.takes_many else time.perf_counter() - started
             metrics.called(method.full_name, code, reason, project, seconds)
+            self._end_span(span, code, reason, project, request_id, transport)
             logged.write(code, reason)
         return result
 
@@ -230,6 +210,7 @@ class Middleware:
         """
         started = time.perf_counter()
         project, code, reason, key_id = "", "CANCELLED", "", ""
+        span = self._begin_span(method, metadata)
         logged = CallLine(method, request_id, transport, started)
         deadline = None if time_left is None else asyncio.get_running_loop().time() + time_left
         self._streams.taken += 1
@@ -252,9 +233,33 @@ class Middleware:
         finally:
             self._streams.leave(key_id)
             metrics.called(method.full_name, code, reason, project, None)
+            self._end_span(span, code, reason, project, request_id, transport)
             logged.write(code, reason)
 
-    def _take_of_key(self, places: _Places, key_id: str) -> str:
+    def _begin_span(self, method: Method, metadata: Mapping[str, str]) -> OwnSpan | None:
+        if self._recorder is None:
+            return None
+        span = self._recorder.begin(method.full_name, metadata.get("traceparent", ""))
+        SPAN.set(span)
+        return span
+
+    def _end_span(
+        self,
+        span: OwnSpan | None,
+        code: str,
+        reason: str,
+        project: str,
+        request_id: str,
+        transport: str,
+    ) -> None:
+        if span is None:
+            return
+        facts = {"project": project, "request_id": request_id, "transport": transport}
+        span.recorder.end_call(
+            span, code, reason, {f"spanloom.{name}": value for name, value in facts.items()}
+        )
+
+    def _take_of_key(self, places: Places, key_id: str) -> str:
         """Count a call of a key; its id, "" where there are no keys.
 
         Raises:
@@ -305,7 +310,7 @@ class Middleware:
         metadata: Mapping[str, str],
         request_id: str,
         notes: Notes,
-        places: _Places,
+        places: Places,
         logged: CallLine,
     ) -> CallContext:
         received_ns = time.time_ns()
@@ -313,7 +318,7 @@ class Middleware:
         if self.draining:
             raise shutting_down()
         if places.taken > places.most:
-            raise _too_many(places.of, places.of, places.most)
+            raise too_many(places.of, places.of, places.most)
         principal = await self._authenticator.authenticate(metadata)
         role = principal.role
         logged.caller(principal, metadata.get("x-spanloom-project", ""))
@@ -335,16 +340,6 @@ class Middleware:
             is_draining=lambda: self.draining,
             is_deleting=self._is_deleting,
         )
-
-
-def _too_many(what: str, name: str, most: int) -> SpanloomError:
-    return SpanloomError(
-        Code.RESOURCE_EXHAUSTED,
-        Reason.QUEUE_FULL,
-        f"the server has too many {what} in progress; retry later",
-        metadata={f"limit_{name}": str(most)},
-        retry_after=1.0,
-    )
 
 
 def as_error(

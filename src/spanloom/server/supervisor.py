@@ -27,8 +27,9 @@ _FIRST_DELAY_SECONDS, _LONGEST_DELAY_SECONDS = 0.1, 10.0
 # A worker that lived this long died of something new: its successor starts at once.
 _LONG_LIFE_SECONDS = 30.0
 
-# Does the work until SIGTERM; calls its argument once it is ready to serve.
-Work = Callable[[Callable[[], None]], None]
+# Does the work until SIGTERM, and calls its argument once it is ready to serve; False if it cannot
+# go on.
+Work = Callable[[Callable[[], None]], bool]
 
 
 @dataclass(slots=True)
@@ -147,8 +148,7 @@ class Supervisor:
                 if place.ready >= 0:
                     os.close(place.ready)
             threading.Thread(target=_end_with, args=(self._lifeline,), daemon=True).start()
-            work(lambda: _report(report_ready))
-            code = 0
+            code = 0 if work(lambda: _report(report_ready)) else 1
         except SetupError as error:
             log.error("a worker could not start: %s", error)
         except BaseException:

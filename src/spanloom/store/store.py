@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Self
 
@@ -64,6 +64,7 @@ class Store(SqlSpans, SqlControl, SqlCursors):
         restore: Restore = no_adapter,
         reread: Restore = no_adapter,
         migrate: bool = True,
+        newer: bool = False,
         durable: bool = True,
         queue_rows: int = 50_000,
         queue_bytes: int = 64 << 20,
@@ -82,6 +83,7 @@ class Store(SqlSpans, SqlControl, SqlCursors):
             reread: as `restore`, but derives the columns as well, for spans whose messages came in
                 pieces (`ControlStore.append_to_spans`).
             migrate: create the tables or take them to the newest schema first.
+            newer: without `migrate`, open also a database that a newer version has upgraded.
             durable: False for a process that writes only what can be made again, the index of
                 terms: a crash of the machine may undo the last of it, and no commit waits for the
                 disk.
@@ -106,6 +108,7 @@ class Store(SqlSpans, SqlControl, SqlCursors):
             restore=restore,
             reread=reread,
             migrate=migrate,
+            newer=newer,
             durable=durable,
             queue_rows=queue_rows,
             queue_bytes=queue_bytes,
@@ -144,19 +147,33 @@ class Store(SqlSpans, SqlControl, SqlCursors):
         return await maintain(self, self._connections, retention_days=retention_days, full=full)
 
     async def figures(self) -> dict[str, float]:
-        """The size of the database, and how many evaluations wait, by the names of metrics."""
+        """What the database says of itself, and how many evaluations wait, by the names of
+        metrics."""
         waiting = select(func.count()).select_from(evaluations)
 
         def read(connection: Connection) -> dict[str, float]:
             number = connection.execute(waiting).scalar_one()
-            sizes = self._connections.database.sizes(connection)
-            return {**sizes, "evaluations_waiting": number}
+            target = self._connections.database
+            found = {**target.sizes(connection), "evaluations_waiting": number}
+            checkpoint = target.checkpoint_time()
+            if checkpoint is not None:
+                found["checkpoint_timestamp_seconds"] = checkpoint
+            return found
 
         return await self._connections.read(read)
 
     async def ready(self) -> bool:
         """Whether a read is answered and the writer lives; for health checks."""
         return await self._connections.ready()
+
+    def when_writer_dies(self, call: Callable[[], object]) -> None:
+        """Have the writer's thread call this if it ends unasked; at once if it has. Then nothing
+        can be written any more, and the process has to end."""
+        self._connections.write.when_dead(call)
+
+    @property
+    def has_dead_writer(self) -> bool:
+        return self._connections.write.is_dead
 
     async def close(self) -> None:
         """Finish what was accepted, then close. Closing again does nothing."""

@@ -80,11 +80,11 @@ def test_the_price_list_is_read_when_first_needed() -> None:
 def test_a_server_reads_the_price_list_before_it_serves() -> None:
     script = """
 import sys
-from spanloom import app
+from spanloom import serving
 from spanloom.config import Settings
 
-app._forwarding = lambda settings: sys.exit('genai_prices.data' not in sys.modules)
-app.serve(Settings(), print)
+serving.check = lambda settings: sys.exit('genai_prices.data' not in sys.modules)
+serving.serve(Settings(), print)
 """
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import shutil
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,10 @@ import pytest
 from sqlalchemy import Engine, text
 
 from spanloom.errors import SpanloomError
-from spanloom.store.sql import connections, database, sqlite
+from spanloom.store.sql import connections, database, sqlite, writer
 from spanloom.store.sql.transaction import Transaction
 from spanloom.store.store import Store
+from tests.clients import until
 from tests.store.conftest import Run
 from tests.store.samples import a_span
 
@@ -165,9 +168,9 @@ def test_a_reader_that_stays_stops_writes_once_not_each_time(
     assert isinstance(target, sqlite.SQLite)
     empty_log, waits = target._empty_log, []
 
-    def wait(engine: Engine) -> None:
+    def wait(engine: Engine, *, wait: float) -> bool:
         waits.append(engine)
-        empty_log(engine)
+        return empty_log(engine, wait=wait)
 
     monkeypatch.setattr(target, "_empty_log", wait)
     for number in range(7):  # the limit is passed at the fourth
@@ -179,3 +182,35 @@ def test_a_reader_that_stays_stops_writes_once_not_each_time(
     assert len(waits) == 1
     reader.close()
     run(store.close())
+
+
+def test_the_log_is_written_back_when_nobody_writes(
+    file: Path, run: Run[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "QUIET_SECONDS", 0.1)
+    monkeypatch.setattr(sqlite, "_QUIET_SECONDS", 0.1)
+    log = Path(f"{file}-wal")
+    store, other = (run(Store.open(f"sqlite:///{file}")) for _ in range(2))
+    before = run(store.figures())["checkpoint_timestamp_seconds"]
+    reader = sqlite3.connect(file, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM spans").fetchone()
+    for each in (store, other):
+        run(each.write_spans("p", [a_span(str(id(each)))]))
+    # As far as a reader lets it; it stays in the file until the reader has ended.
+    assert log.stat().st_size > 0
+    reader.execute("COMMIT")
+    reader.close()
+    until(lambda: log.stat().st_size == 0, 30)
+    figures = run(store.figures())
+    assert figures["wal_bytes"] == 0
+    assert figures["checkpoint_timestamp_seconds"] > before
+    # The file alone has everything.
+    copy = file.with_name("copy.db")
+    shutil.copy(file, copy)
+    with closing(sqlite3.connect(copy)) as connection:
+        assert connection.execute("SELECT count(*) FROM spans").fetchone() == (2,)
+    run(store.write_spans("p", [a_span("later")]))
+    until(lambda: log.stat().st_size == 0, 30)
+    for each in (store, other):
+        run(each.close())

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DataError, IntegrityError, OperationalError, Programm
 
 from spanloom.errors import SpanloomError
 from spanloom.model import Feedback, Key, Span
-from spanloom.store.sql import rows, tables
+from spanloom.store.sql import rows, tables, writer
 from spanloom.store.sql.transaction import Transaction
 from spanloom.store.sql.writer import Work
 from spanloom.store.store import Store
@@ -344,3 +344,57 @@ def test_a_project_that_exists_is_not_written_again(
         return len(seen)
 
     assert run(ensure()) == 1
+
+
+def test_a_writer_that_dies_leaves_nobody_waiting(
+    empty_url: str, run: Run[Any], project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = run(Store.open(empty_url))
+    died = threading.Event()
+
+    def fail(_: object) -> Any:
+        raise MemoryError("a fault that nobody expected")
+
+    async def work() -> None:
+        store.when_writer_dies(died.set)
+        async with held(store):
+            calls = await waiting(
+                store, *(store.write_spans(project, [a_span(str(n))]) for n in range(3))
+            )
+            monkeypatch.setattr(store._write, "_commit", fail)
+        for answer in await asyncio.gather(*calls, return_exceptions=True):
+            assert isinstance(answer, SpanloomError)
+            assert answer.code == "UNAVAILABLE"
+        assert await asyncio.to_thread(died.wait, SOON)
+        assert store.has_dead_writer
+        assert not await store.ready()
+        with pytest.raises(SpanloomError, match="not available"):
+            await store.write_spans(project, [a_span("later")])
+        assert await store.trace_spans(project, "t") == []  # reads go on
+        at_once: list[None] = []
+        store.when_writer_dies(lambda: at_once.append(None))
+        assert at_once == [None]
+
+    run(work())
+    run(store.close())
+
+
+def test_calls_whose_commit_cannot_be_counted_are_answered_and_not_repeated(
+    store: Store, run: Run[Any], project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    class Full:  # each of several processes counts in a file
+        def observe(self, _: float) -> None:
+            raise OSError(28, "No space left on device")
+
+    async def work() -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(writer.metrics, "COMMIT_SECONDS", Full())
+            with pytest.raises(SpanloomError, match="not available"):
+                await store._write(lambda _: done.append("first"))
+        await store._write(lambda _: done.append("second"))
+
+    run(work())
+    assert done == ["first", "second"]
+    assert store._write._rows == 0

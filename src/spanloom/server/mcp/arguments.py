@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 from google.protobuf.timestamp_pb2 import Timestamp
+
+from spanloom.model.times import EPOCH, written_time
 
 Kind = Literal["string", "integer", "number", "boolean", "strings", "time"]
 
@@ -22,9 +21,6 @@ _SCHEMAS: Final[Mapping[Kind, Mapping[str, Any]]] = {
     "strings": {"type": "array", "items": {"type": "string"}},
     "time": {"type": "string"},
 }
-_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_AGO: Final = re.compile(r"(\d{1,6})([smhdw])")
-_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class ArgumentError(Exception):
@@ -136,13 +132,7 @@ def _has_kind(value: Any, kind: Kind) -> bool:
 def _time(name: str, text: str) -> Timestamp:
     made = Timestamp()
     try:
-        if ago := _AGO.fullmatch(text):
-            seconds = int(ago[1]) * _UNITS[ago[2]]
-            given = datetime.fromtimestamp(max(0, time.time() - seconds), UTC)
-        else:
-            given = datetime.fromisoformat(text)
-            given = given if given.tzinfo else given.replace(tzinfo=UTC)
-        made.FromDatetime(max(given, _EARLIEST))
+        made.FromDatetime(max(written_time(text), EPOCH))
     except (ValueError, OverflowError):
         raise ArgumentError(
             f"`{name}` must be a time like 2026-01-31T12:00Z, or 24h or 7d (before now)"

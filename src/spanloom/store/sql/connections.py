@@ -60,6 +60,7 @@ class Connections:
         restore: Restore,
         reread: Restore,
         migrate: bool,
+        newer: bool,
         durable: bool,
         queue_rows: int,
         queue_bytes: int,
@@ -70,7 +71,8 @@ class Connections:
         """As `Store.open`."""
         target = database(url)
         copy = database(read_url) if read_url else None
-        prepare = migrations.migrate_database if migrate else migrations.check_database
+        check = partial(migrations.check_database, newer=newer)
+        prepare = migrations.migrate_database if migrate else check
         try:
             if migrate:
                 await asyncio.to_thread(target.report_damage)

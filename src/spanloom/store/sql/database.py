@@ -137,8 +137,13 @@ class Database(ABC):
         without polling."""
         return nullcontext()
 
-    def after_commit(self, engine: Engine) -> None:  # noqa: B027 - a server does its own upkeep
-        """Upkeep that the writer does between two transactions."""
+    def after_commit(self, engine: Engine) -> bool:
+        """Upkeep that the writer does between two transactions; True. A server does its own."""
+        return True
+
+    def when_quiet(self, engine: Engine) -> bool:
+        """Upkeep for a time without writes; False if it has to be tried again."""
+        return True
 
     @abstractmethod
     def compact(self, *, full: bool) -> bool:
@@ -152,6 +157,10 @@ class Database(ABC):
     @abstractmethod
     def sizes(self, connection: Connection) -> dict[str, float]:
         """The bytes on the disk: `database_bytes`, and `wal_bytes` if there is such a log."""
+
+    def checkpoint_time(self) -> float | None:
+        """When that log was last written back, in seconds since 1970; None without such a log."""
+        return None
 
     def first_rows_soon(self, connection: Connection) -> None:  # noqa: B027 - SQLite: they are
         """Have what is streamed in the rest of the transaction planned for its first rows."""

@@ -41,6 +41,8 @@ _LOCKS = Path("/proc/locks")
 _PAGE_SIZE = 8192
 _CHECKPOINT_PAGES = 4000
 _WAL_LIMIT_BYTES = 128 << 20
+# Without a write for so long, the log is written back.
+_QUIET_SECONDS = 2.0
 # Ids of events are moved when so many are recent: enough that several of those that are moved
 # together are in one page of the large table. After how many commits they are counted; how many
 # are moved between two transactions.
@@ -202,9 +204,22 @@ class SQLite(Database):
         finally:
             os.close(queue)
 
-    def after_commit(self, engine: Engine) -> None:
+    def after_commit(self, engine: Engine) -> bool:
         self._move_event_ids(engine)
         self._limit_log(engine)
+        return True
+
+    def when_quiet(self, engine: Engine) -> bool:
+        """Write the log back, so that the file has everything and the log's space is free."""
+        try:
+            log = os.stat(self._log)  # noqa: PTH116 - as below
+        except FileNotFoundError:
+            return True
+        if not log.st_size:
+            return True
+        if 0 <= time.time() - log.st_mtime < _QUIET_SECONDS:  # another process writes
+            return False
+        return self._empty_log(engine, wait=0)
 
     def _move_event_ids(self, engine: Engine) -> None:
         """Move a part of the recent ids, when they are many, in the order of the ids until all
@@ -238,18 +253,26 @@ class SQLite(Database):
         # by the limit again.
         if os.path.getsize(self._log) <= self._log_limit:  # noqa: PTH202 - a tenth of Path's time
             return
-        self._empty_log(engine)
+        self._empty_log(engine, wait=1)
         self._log_limit = os.path.getsize(self._log) + _WAL_LIMIT_BYTES  # noqa: PTH202
 
-    def _empty_log(self, engine: Engine) -> None:
-        """Write the log back into the file, once no reader needs it; wait a second for readers."""
+    def _empty_log(self, engine: Engine, *, wait: float) -> bool:
+        """Write the log back into the file; whether the log is empty, and not only written back as
+        far as those let it who still read there.
+
+        Args:
+            wait: For these readers, in seconds; writers wait meanwhile.
+        """
         connection = engine.raw_connection()
+        cursor = connection.cursor()
         try:
-            cursor = connection.cursor()
-            cursor.execute("PRAGMA busy_timeout = 1000")
-            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            cursor.execute(f"PRAGMA busy_timeout = {database.PATIENCE_SECONDS * 1000}")
+            # Most of the work, while others write.
+            cursor.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            cursor.execute(f"PRAGMA busy_timeout = {int(wait * 1000)}")
+            [busy, *_] = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            return not busy
         finally:
+            cursor.execute(f"PRAGMA busy_timeout = {database.PATIENCE_SECONDS * 1000}")
             connection.close()
 
     def compact(self, *, full: bool) -> bool:
@@ -268,6 +291,10 @@ class SQLite(Database):
             "database_bytes": Path(str(self.url.database)).stat().st_size,
             "wal_bytes": log.stat().st_size if log.exists() else 0,
         }
+
+    def checkpoint_time(self) -> float | None:
+        # Commits write to the log; only a checkpoint writes to the file.
+        return Path(str(self.url.database)).stat().st_mtime
 
     def among(self, column: ColumnElement[Any], values: Iterable[Any]) -> ColumnElement[bool]:
         return _in_array(column, self.texts(values))

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from sqlalchemy import Engine
 
@@ -23,6 +23,7 @@ from spanloom.store.sql.follow_up import follow_up
 from spanloom.store.sql.own_writes import OwnWrites
 from spanloom.store.sql.reading import SpanReader
 from spanloom.store.sql.transaction import RowsOnlyError, Transaction
+from spanloom.tracing import SPAN, OwnSpan
 
 log = logging.getLogger("spanloom.store")
 
@@ -32,6 +33,8 @@ Work = Callable[[Transaction], Any]
 
 # A transaction takes no more rows than this (or one call): no call waits long for others.
 _GROUP_ROWS = 5_000
+# A writer with nothing to write for so long has the database do what its commits left for later.
+QUIET_SECONDS: Final = 5.0
 
 
 @dataclass(slots=True, eq=False)
@@ -44,6 +47,7 @@ class _PendingWrite:
     size: int
     future: asyncio.Future[Any]
     loop: asyncio.AbstractEventLoop
+    span: OwnSpan | None
 
 
 class Writer:
@@ -53,6 +57,9 @@ class Writer:
     it (`follow_up`). Each is all or nothing, whatever shares its transaction: when a statement
     fails, the transaction is rolled back and the group is written again with a savepoint a call, so
     that the call which cannot be written fails alone.
+
+    The thread ends when the writer is closed, or on an error that nobody expected. Then every call
+    is answered UNAVAILABLE: the process has to end, and `when_dead` says so.
     """
 
     def __init__(
@@ -71,15 +78,31 @@ class Writer:
         self._rows = self._size = 0  # of all calls not answered yet, those being written included
         self.committed = OwnWrites()
         self._queue: deque[_PendingWrite] = deque()
+        self._group: list[_PendingWrite] = []  # being written
+        self._has_upkeep = True
         self._wake = threading.Condition()
-        self._closing = False
+        self._closing = self._dead = False
+        self._when_dead: Callable[[], object] = lambda: None
         self._waits_since: float | None = None
         self._thread = threading.Thread(target=self._run, name="spanloom-writer", daemon=True)
         self._thread.start()
 
     @property
     def alive(self) -> bool:
-        return self._thread.is_alive() and not self._closing
+        return not self._dead and not self._closing
+
+    def when_dead(self, call: Callable[[], object]) -> None:
+        """Have the thread call this if it dies; at once if it has died."""
+        with self._wake:
+            self._when_dead = call
+            is_dead = self._dead
+        if is_dead:
+            call()
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether the thread has ended without being asked to."""
+        return self._dead
 
     async def __call__(
         self, work: Work, *, rows_only: bool = False, rows: int = 1, size: int = 0
@@ -102,7 +125,7 @@ class Writer:
                 committed or not.
         """
         loop = asyncio.get_running_loop()
-        call = _PendingWrite(work, rows_only, rows, size, loop.create_future(), loop)
+        call = _PendingWrite(work, rows_only, rows, size, loop.create_future(), loop, SPAN.get())
         with self._wake:
             if not self.alive:
                 raise errors.store_unavailable()
@@ -148,6 +171,28 @@ class Writer:
         self._thread.join()
 
     def _run(self) -> None:
+        metrics.WRITERS.set(1)
+        try:
+            self._write_until_closed()
+        except BaseException:
+            log.exception("the writer has died")
+            self._die()
+        finally:
+            metrics.WRITERS.set(0)
+
+    def _die(self) -> None:
+        """Answer whoever waits. What the calls of the last group have written is not known."""
+        with self._wake:
+            self._dead = True
+            left = [*self._group, *self._queue]
+            self._queue.clear()
+            when_dead = self._when_dead
+        try:
+            self._answer(left, [errors.store_unavailable()] * len(left))
+        finally:
+            when_dead()
+
+    def _write_until_closed(self) -> None:
         while self._wait():
             group: list[_PendingWrite] = []
             self._waits_since = time.monotonic()
@@ -155,20 +200,21 @@ class Writer:
                 with self._database.write_lock():
                     # Only now: what came while another process wrote is committed along.
                     group = self._take()
-                    began = time.perf_counter()
+                    began, began_ns = time.perf_counter(), time.time_ns()
                     results = self._commit(group)
                     metrics.COMMIT_SECONDS.observe(time.perf_counter() - began)
                     metrics.COMMIT_ROWS.observe(sum(call.rows for call in group))
+                    _record(group, began_ns)
                     self._answer(group, results)
-                    self._upkeep()
+                    self._upkeep(self._database.after_commit)
             except OSError as error:
-                if group:
-                    log.exception("the lock of the writers cannot be released")
-                    continue
-                group = self._take()
-                self._answer(group, [public_error(error)] * len(group))
+                if not group:  # the lock cannot be taken
+                    self._take()
+                left = self._group  # none where the lock cannot be released
+                self._answer(left, [public_error(error)] * len(left))
             finally:
                 self._waits_since = None
+            self._has_upkeep = True
 
     def _measure(self) -> None:
         metrics.QUEUE_ROWS.set(self._rows)
@@ -176,14 +222,17 @@ class Writer:
 
     def _wait(self) -> bool:
         """Until calls wait; False when closing and none does."""
-        with self._wake:
-            while not self._queue and not self._closing:
-                self._wake.wait()
-            return bool(self._queue)
+        while True:
+            with self._wake:
+                seconds = QUIET_SECONDS if self._has_upkeep else None
+                if self._wake.wait_for(lambda: self._queue or self._closing, seconds):
+                    return bool(self._queue)
+            self._has_upkeep = not self._upkeep(self._database.when_quiet)
 
     def _take(self) -> list[_PendingWrite]:
         """The calls that wait, up to a group's size."""
         group: list[_PendingWrite] = []
+        self._group = group
         rows = 0
         with self._wake:
             while self._queue and (not group or rows + self._queue[0].rows <= _GROUP_ROWS):
@@ -191,11 +240,13 @@ class Writer:
                 group.append(self._queue.popleft())
         return group
 
-    def _upkeep(self) -> None:
+    def _upkeep(self, work: Callable[[Engine], bool]) -> bool:
+        """Whether there is nothing left to do before the next commit."""
         try:
-            self._database.after_commit(self._engine)
+            return work(self._engine)
         except Exception:  # the thread must live, and the calls are answered
             log.exception("the maintenance of the database failed")
+            return True
 
     def _commit(self, group: Sequence[_PendingWrite]) -> list[Any]:
         """Write a group in one transaction. What each call gets: a result, or the error to
@@ -217,6 +268,8 @@ class Writer:
                     self._waits_since = None
                     results = (_one_by_one if one_by_one else _together)(transaction, group)
                     stage = "commit"
+                    flushing = time.perf_counter()
+                metrics.FLUSH_SECONDS.observe(time.perf_counter() - flushing)
                 return results
             except RowsOnlyError:
                 rows_only = False
@@ -249,6 +302,15 @@ class Writer:
                 log.warning(
                     "%d writes were committed after their callers disconnected", len(answers)
                 )
+        self._group = []
+
+
+def _record(group: Sequence[_PendingWrite], began_ns: int) -> None:
+    """Record the commit for the calls that are recorded."""
+    spans = [call.span for call in group if call.span]
+    if spans:
+        rows = sum(call.rows for call in group)
+        spans[0].recorder.end_commit(spans, began_ns, rows, len(group))
 
 
 def _together(transaction: Transaction, group: Sequence[_PendingWrite]) -> list[Any]:

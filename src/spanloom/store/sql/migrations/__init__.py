@@ -75,14 +75,22 @@ def _take_to(target: Database, step: str) -> None:
                 _upgrade(connection, step)
 
 
-def check_database(target: Database) -> None:
+def check_database(target: Database, *, newer: bool = False) -> None:
     """SchemaError unless the tables are at the newest step; SetupError when an embedded database
-    has no file."""
+    has no file.
+
+    Args:
+        newer: A later step will do, which a newer version has taken the tables to.
+    """
     target.must_exist()
     with _connection(target, writer=False) as connection:
         step = _step(connection)
     if step is None:
         raise SchemaError("the database has no tables yet: run `spanloom migrate`")
+    if step > HEAD:
+        if newer:
+            return
+        raise _too_new(step)
     if step != HEAD:
         raise SchemaError(
             f"the database's schema is at step {step}, but this version of Spanloom needs {HEAD}:"
@@ -118,8 +126,12 @@ def _upgrade(connection: Connection, to: str) -> None:
     if step is not None and step not in {
         script.revision for script in ScriptDirectory.from_config(config).walk_revisions()
     }:
-        raise SchemaError(
-            f"the database's schema is at step {step}, which this version of Spanloom does not"
-            " know: install a newer version"
-        )
+        raise _too_new(step)
     command.upgrade(config, to)
+
+
+def _too_new(step: str) -> SchemaError:
+    return SchemaError(
+        f"the database's schema is at step {step}, which this version of Spanloom does not"
+        " know: install a newer version"
+    )
