@@ -338,6 +338,7 @@ def requests(first: str, experiment_id: str = "", text: str = "") -> dict[str, d
         "PriceService/DeletePrice": {"priceId": "p"},
         REVOKE_KEY: {"keyId": "00"},
         "ProjectService/UpdateRetention": {"retentionDays": 0},
+        "ProjectService/UpdateLimits": {"limits": {"storedSpans": "0"}},
         DELETE_USER_DATA: {"userId": "u"},
         "ReviewService/DeleteReview": {"reviewId": "r"},
         "AgentChatService/GetTraceChat": {

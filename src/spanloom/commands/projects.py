@@ -1,4 +1,5 @@
-"""`spanloom projects`: lists projects, sets how long they keep traces, and deletes them."""
+"""`spanloom projects`: lists projects, sets how long they keep traces and what they may take, and
+deletes them."""
 
 from __future__ import annotations
 
@@ -16,7 +17,10 @@ COLUMNS = (
     Column("project", lambda p: p.project_id),
     Column("created (UTC)", lambda p: time_text(p.create_time)),
     Column("keeps traces", lambda p: _kept(p)),
+    Column("limits", lambda p: _limits(p)),
 )
+# The options of `projects set` that are limits.
+LIMITS = ("requests_per_second", "bytes_per_second", "spans_per_second", "stored_spans")
 
 
 class Days(click.ParamType[Any]):
@@ -32,6 +36,22 @@ class Days(click.ParamType[Any]):
             return (words[value],)
         if not value.isdecimal() or int(value) == 0:
             self.fail("give a number of days, forever or default", param, ctx)
+        return (int(value),)
+
+
+class Limit(click.ParamType[Any]):
+    """A whole number, `none` (0) or `default` (None, in a tuple: None is no option)."""
+
+    name = "N"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int | None]:
+        words: dict[str, int | None] = {"none": 0, "default": None}
+        if value in words:
+            return (words[value],)
+        if not (value.isascii() and value.isdecimal()) or not 0 < int(value) < 1 << 63:
+            self.fail("give a number, none or default", param, ctx)
         return (int(value),)
 
 
@@ -51,25 +71,46 @@ def projects(context: click.Context, /, output: Output, project: str | None, **w
 @click.option(
     "--retention",
     type=Days(),
-    required=True,
     help="For how many days traces are kept: DAYS, forever, or default (the server's setting).",
 )
+@click.option("--requests-per-second", type=Limit(), help="Calls: N, none or default.")
+@click.option("--bytes-per-second", type=Limit(), help="Bytes of what is written.")
+@click.option("--spans-per-second", type=Limit(), help="Spans that are written.")
+@click.option("--stored-spans", type=Limit(), help="Spans that the project may store.")
 @connection_options
-def set_project(name: str, retention: tuple[int | None], project: str | None, **where: Any) -> None:
-    """Set for how long the project NAME keeps its traces.
+def set_project(
+    name: str, retention: tuple[int | None] | None, project: str | None, **options: Any
+) -> None:
+    """Set for how long the project NAME keeps its traces, and what it may take of the server.
 
-    A trace is deleted as a whole, within an hour after its newest span is older than this.
+    A trace is deleted as a whole, within an hour after its newest span is older than the retention.
+    A limit is a number, none, or default (the server's setting).
     """
-    from spanloom.v1.project_service_pb2 import UpdateRetentionRequest
+    from spanloom.v1 import project_service_pb2 as pb
     from spanloom.v1.project_service_pb2_grpc import ProjectServiceStub
 
-    with connected(project=name, **where) as client:
+    given = {limit: options.pop(limit) for limit in LIMITS}
+    limits = {limit: value[0] for limit, value in given.items() if value is not None}
+    if retention is None and not limits:
+        raise click.UsageError("give what to set: --retention or a limit")
+    with connected(project=name, **options) as client:
         check_project(client)
-        [days] = retention
-        request = UpdateRetentionRequest(retention_days=days)
-        client.call(ProjectServiceStub(client.channel).UpdateRetention, request)
+        stub = ProjectServiceStub(client.channel)
+        if retention is not None:
+            request = pb.UpdateRetentionRequest(retention_days=retention[0])
+            client.call(stub.UpdateRetention, request)
+        if limits:
+            changed = pb.UpdateLimitsRequest()
+            changed.update_mask.paths.extend(limits)
+            for limit, value in limits.items():
+                if value is not None:
+                    setattr(changed.limits, limit, value)
+            client.call(stub.UpdateLimits, changed)
         [found] = [each for each in client.list_projects() if each.project_id == name]
-        click.echo(f"{name} keeps traces: {_kept(found)}")
+        if retention is not None:
+            click.echo(f"{name} keeps traces: {_kept(found)}")
+        if limits:
+            click.echo(f"{name} has these limits of its own: {_limits(found) or 'none'}")
 
 
 @projects.command("delete")
@@ -110,3 +151,10 @@ def _kept(project: Any) -> str:
     if not project.HasField("retention_days"):
         return "by the server's setting"
     return count(project.retention_days, "day") if project.retention_days else "forever"
+
+
+def _limits(project: Any) -> str:
+    """The project's own limits, by the names of the options."""
+    own = [(limit, getattr(project.limits, limit)) for limit in LIMITS]
+    shown = [(limit, value) for limit, value in own if project.limits.HasField(limit)]
+    return ", ".join(f"{limit.replace('_', '-')} {value or 'none'}" for limit, value in shown)

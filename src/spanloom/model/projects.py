@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from spanloom.errors import invalid_field
+from spanloom.model.limits import Limits
 
 # The project of an instance key, which may use any project.
 INSTANCE = "*"
 DEFAULT_PROJECT = "default"
 MAX_PROJECT_LENGTH = 128
+
+
+class ProjectEntry(NamedTuple):
+    """A project in a list. `retention_days` None, like a limit, is what the settings say."""
+
+    name: str
+    created_ns: int
+    retention_days: int | None
+    limits: Limits
 
 
 def checked_project(name: str) -> str:

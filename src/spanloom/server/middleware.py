@@ -11,9 +11,7 @@ import contextlib
 import math
 import re
 import time
-from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import structlog
@@ -23,10 +21,12 @@ from spanloom import metrics
 from spanloom.errors import Code, Reason, SpanloomError, role_not_allowed, shutting_down
 from spanloom.model import uuid7
 from spanloom.model.caller import CALLER, DEADLINE
+from spanloom.model.limits import METER
 from spanloom.model.projects import INSTANCE
-from spanloom.server.admission import ByteBudget, Pace
-from spanloom.server.auth import Authenticator
+from spanloom.server.admission import ByteBudget, Pace, Places
+from spanloom.server.auth import Authenticator, Principal
 from spanloom.server.methods import Method, Request
+from spanloom.server.rates import CallMeter, Rates
 from spanloom.services.context import CallContext, Notes
 
 log = structlog.get_logger("spanloom.request")
@@ -56,35 +56,6 @@ def request_id_of(metadata: Mapping[str, str]) -> str:
     return given if _VALID_REQUEST_ID.fullmatch(given) else uuid7()
 
 
-@dataclass(slots=True)
-class _Places:
-    """How many calls of a kind there may be at once, and are."""
-
-    of: str
-    most: int
-    most_of_key: int
-    taken: int = 0
-    of_key: Counter[str] = field(default_factory=Counter)
-
-    def take_of_key(self, key_id: str, most: int) -> None:
-        """Count a call of a key.
-
-        Raises:
-            SpanloomError: RESOURCE_EXHAUSTED if the key has so many.
-        """
-        if self.of_key[key_id] >= most:
-            raise _too_many(f"{self.of} of this key", f"{self.of}_per_key", most)
-        self.of_key[key_id] += 1
-
-    def leave(self, key_id: str) -> None:
-        """A call has ended; "" if it is not counted for a key."""
-        self.taken -= 1
-        if key_id:
-            self.of_key[key_id] -= 1
-            if not self.of_key[key_id]:
-                del self.of_key[key_id]
-
-
 class Middleware:
     """Runs methods.
 
@@ -99,6 +70,7 @@ class Middleware:
         target_latency: Seconds in which calls that write are answered, or else fewer are let in; 0
             for no such limit.
         is_deleting: Whether a project is being deleted, and takes no calls.
+        rates: What projects and keys may take in a time.
     """
 
     def __init__(
@@ -112,15 +84,19 @@ class Middleware:
         max_bytes_in_flight: int = 192 << 20,
         target_latency: float = 0.0,
         is_deleting: Callable[[str], bool] = lambda _: False,
+        rates: Rates | None = None,
     ) -> None:
         self._is_deleting = is_deleting
         self.pace = Pace(max_in_flight, target_latency)
-        self._writing = 0
+        self._rates = rates or Rates()
         self.budget = ByteBudget(max_bytes_in_flight)
         self._authenticator = authenticator
         self._timeout = timeout
-        self._calls = _Places("calls", max_in_flight, max_calls_per_key)
-        self._streams = _Places("streams", max_streams, max(1, max_streams // 2))
+        self._calls = Places("calls", "calls", max_in_flight)
+        self._writes = Places("calls that write", "paced_calls", max_in_flight)
+        self._streams = Places("streams", "streams", max_streams)
+        self._most_calls_of_key = max_calls_per_key
+        self._most_streams_of_key = max(1, max_streams // 2)
         self._last_call = -math.inf
         self._open_streams: set[asyncio.Timeout] = set()
         self.draining = False
@@ -128,11 +104,11 @@ class Middleware:
     @property
     def is_busy(self) -> bool:
         """Whether calls are in flight; open streams may be idle."""
-        return self._calls.taken > 0
+        return self._calls.come > 0
 
     @property
     def has_streams(self) -> bool:
-        return self._streams.taken > 0
+        return self._streams.come > 0
 
     def was_called_within(self, seconds: float) -> bool:
         """Whether a call came in the last so many seconds."""
@@ -170,24 +146,21 @@ class Middleware:
             time_left: Seconds to the caller's own deadline.
         """
         started = time.perf_counter()
-        project, code, reason, key_id = "", "CANCELLED", "", ""
+        project, code, reason = "", "CANCELLED", ""
         notes = Notes() if notes is None else notes
         places = self._streams if method.takes_many else self._calls
-        places.taken += 1
+        places.come += 1
+        inside = contextlib.ExitStack()
         writes = method.role == "ingest" and not method.takes_many
-        self._writing += writes
         read_at = 0.0
         try:
-            if writes and self._writing > self.pace.most:
-                raise _too_many("calls that write", "paced_calls", self.pace.most)
             limit = time_left
             if not method.takes_many:
                 limit = self._timeout if time_left is None else min(time_left, self._timeout)
                 DEADLINE.set(time.monotonic() + limit)
             async with asyncio.timeout(limit):
-                call = await self._admit(method, metadata, request_id, notes, places)
+                call = await self._admit(method, metadata, request_id, notes, places, inside)
                 project = call.key_project
-                key_id = self._take_of_key(places, call.key_id)
                 request: Any = await read()
                 read_at = time.perf_counter()
                 result: Message
@@ -201,8 +174,8 @@ class Middleware:
             code, reason = refusal.code, refusal.reason
             return refusal
         finally:
-            places.leave(key_id)
-            self._writing -= writes
+            places.come -= 1
+            inside.close()
             if writes and read_at:
                 self.pace.ended(time.perf_counter() - read_at)
             seconds = None if method.takes_many else time.perf_counter() - started
@@ -225,13 +198,13 @@ class Middleware:
         An error, if any, comes last. Whoever does not read to the end must close the generator.
         """
         started = time.perf_counter()
-        project, code, reason, key_id = "", "CANCELLED", "", ""
+        project, code, reason = "", "CANCELLED", ""
         deadline = None if time_left is None else asyncio.get_running_loop().time() + time_left
-        self._streams.taken += 1
+        self._streams.come += 1
+        inside = contextlib.ExitStack()
         try:
-            call = await self._admit(method, metadata, request_id, Notes(), self._streams)
+            call = await self._admit(method, metadata, request_id, Notes(), self._streams, inside)
             project, checked = call.key_project, time.monotonic()
-            key_id = self._take_of_key(self._streams, call.key_id)
             request = await self._step(read(), deadline)
             async with contextlib.aclosing(method.answer(request, call)) as answers:
                 while (message := await self._step(anext(answers, None), deadline)) is not None:
@@ -245,22 +218,10 @@ class Middleware:
             code, reason = refusal.code, refusal.reason
             yield refusal
         finally:
-            self._streams.leave(key_id)
+            self._streams.come -= 1
+            inside.close()
             metrics.called(method.full_name, code, reason, project, None)
             _log(method.full_name, request_id, started, transport, project, code, reason)
-
-    def _take_of_key(self, places: _Places, key_id: str) -> str:
-        """Count a call of a key; its id, "" where there are no keys.
-
-        Raises:
-            SpanloomError: RESOURCE_EXHAUSTED if the key has too many.
-        """
-        if key_id:
-            most = places.most_of_key
-            if places is self._calls:
-                most = min(most, self.pace.most // 2)
-            places.take_of_key(key_id, most)
-        return key_id
 
     async def _in_time(self, requests: AsyncIterator[T]) -> AsyncIterator[T]:
         """The requests of a client that does not pause for longer than the timeout."""
@@ -300,19 +261,28 @@ class Middleware:
         metadata: Mapping[str, str],
         request_id: str,
         notes: Notes,
-        places: _Places,
+        places: Places,
+        inside: contextlib.ExitStack,
     ) -> CallContext:
+        """The context of a call that may be done.
+
+        Args:
+            inside: Is closed when the call has ended, which gives its places back.
+        """
         received_ns = time.time_ns()
         self._last_call = time.monotonic()
         if self.draining:
             raise shutting_down()
-        if places.taken > places.most:
-            raise _too_many(places.of, places.of, places.most)
+        places.check()
         principal = await self._authenticator.authenticate(metadata)
         role = principal.role
         if role not in _ALLOWED[method.role]:
             raise role_not_allowed(role, method.role)
-        CALLER.set(principal.key_id if principal.project == INSTANCE else principal.project)
+        caller = principal.key_id if principal.project == INSTANCE else principal.project
+        CALLER.set(caller)
+        enter = self._take(method, principal, caller, places, inside)
+        if principal.project != INSTANCE:
+            enter(principal.project)
         return CallContext(
             request_id=request_id,
             key_project=principal.project,
@@ -326,17 +296,39 @@ class Middleware:
             notes=notes,
             is_draining=lambda: self.draining,
             is_deleting=self._is_deleting,
+            enter=enter,
         )
 
+    def _take(
+        self,
+        method: Method,
+        principal: Principal,
+        caller: str,
+        places: Places,
+        inside: contextlib.ExitStack,
+    ) -> Callable[[str], None]:
+        """Take what a call needs of the limits; what takes it of a project's.
 
-def _too_many(what: str, name: str, most: int) -> SpanloomError:
-    return SpanloomError(
-        Code.RESOURCE_EXHAUSTED,
-        Reason.QUEUE_FULL,
-        f"the server has too many {what} in progress; retry later",
-        metadata={f"limit_{name}": str(most)},
-        retry_after=1.0,
-    )
+        Raises:
+            SpanloomError: RESOURCE_EXHAUSTED.
+        """
+        most_of_key = self._most_streams_of_key
+        if places is self._calls:
+            half = self.pace.most // 2
+            most_of_key = min(self._most_calls_of_key, half)
+            if method.role == "ingest":
+                most = self.pace.most
+                inside.enter_context(self._writes.taken(caller, principal.key_id, most, most))
+        inside.enter_context(places.taken(caller, principal.key_id, places.most, most_of_key))
+        meter = CallMeter(
+            self._rates,
+            principal.key_id,
+            is_stream=method.takes_many,
+            writes=method.role == "ingest" and not method.takes_many,
+        )
+        meter.begin()
+        METER.set(meter)
+        return meter.enter
 
 
 def log_refusal(error: SpanloomError, request_id: str, *, transport: str, target: str) -> None:

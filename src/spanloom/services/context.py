@@ -47,6 +47,7 @@ class CallContext:
         notes: What goes with the response.
         is_draining: Whether the server ends its streams.
         is_deleting: Whether a project is being deleted.
+        enter: Counts the call as one in a project, and refuses it beyond the project's limit.
     """
 
     request_id: str
@@ -60,6 +61,7 @@ class CallContext:
     notes: Notes = field(default_factory=Notes)
     is_draining: Callable[[], bool] = lambda: False
     is_deleting: Callable[[str], bool] = lambda _: False
+    enter: Callable[[str], None] = lambda _: None
 
     @property
     def only_ingests(self) -> bool:
@@ -75,12 +77,13 @@ class CallContext:
 
         Raises:
             SpanloomError: PERMISSION_DENIED if the header names another project than the key's;
-                FAILED_PRECONDITION if the project is being deleted.
+                FAILED_PRECONDITION if the project is being deleted; RESOURCE_EXHAUSTED if it has
+                had as many calls as it may have.
         """
         if self.key_project != INSTANCE:
             self._header_must_be(self.key_project)
-            return self._not_deleting(self.key_project)
-        return self._not_deleting(checked_project(self.header_project or hint or DEFAULT_PROJECT))
+            return self._entered(self.key_project)
+        return self._entered(checked_project(self.header_project or hint or DEFAULT_PROJECT))
 
     def project_of_parts(self, named: Iterable[tuple[str, str]]) -> str:
         """The project of a request whose parts may name one each; it is stored in one project.
@@ -107,9 +110,9 @@ class CallContext:
         """The project to work in, for a request that must name it: as `project_to_delete`.
 
         Raises:
-            SpanloomError: FAILED_PRECONDITION if the project is being deleted.
+            SpanloomError: As `project`, if the project is being deleted or has had many calls.
         """
-        return self._not_deleting(self.project_to_delete(project_id))
+        return self._entered(self.project_to_delete(project_id))
 
     def project_to_delete(self, project_id: str) -> str:
         """The project that a request names, also if its deletion has begun.
@@ -135,9 +138,10 @@ class CallContext:
             raise _mismatch(project_id, _NOT_OF_THE_HEADER)
         return checked_project(names[1] or project_id)
 
-    def _not_deleting(self, project: str) -> str:
+    def _entered(self, project: str) -> str:
         if self.is_deleting(project):
             raise project_being_deleted(project)
+        self.enter(project)
         return project
 
     def own_project(self, name: str) -> str:

@@ -7,16 +7,18 @@ from typing import Final
 from spanloom.codec.json_path import json_path
 from spanloom.errors import invalid_field
 from spanloom.model.checks import Violations
+from spanloom.model.limits import LIMIT_NAMES
 from spanloom.services.context import CallContext
 from spanloom.store.control import ControlStore
 from spanloom.store.erasure import Counts
 from spanloom.v1 import project_service_pb2 as pb
+from spanloom.v1.query_pb2 import ProjectLimits
 
 _MOST_DAYS: Final = 36_500
 
 
 class ProjectService:
-    """Erasure of users and projects, and retention."""
+    """Erasure of users and projects, retention, and limits."""
 
     def __init__(self, store: ControlStore) -> None:
         self._store = store
@@ -51,6 +53,23 @@ class ProjectService:
         await self._store.ensure_project(project)
         await self._store.erasure.set_retention(project, days)
         return pb.UpdateRetentionResponse(retention_days=days)
+
+    async def update_limits(
+        self, request: pb.UpdateLimitsRequest, call: CallContext
+    ) -> pb.UpdateLimitsResponse:
+        project = call.project()
+        bad = Violations(spelled=json_path(type(request)))
+        given = {field.name: value for field, value in request.limits.ListFields()}
+        names = list(dict.fromkeys(request.update_mask.paths)) or list(given)
+        for name in names:
+            if name not in LIMIT_NAMES:
+                bad.add("update_mask", f'"{name[:64]}" is not a limit')
+            elif given.get(name, 0) < 0:
+                bad.add(f"limits.{name}", "must not be negative")
+        bad.refuse()
+        await self._store.ensure_project(project)
+        limits = await self._store.limits.change(project, {name: given.get(name) for name in names})
+        return pb.UpdateLimitsResponse(limits=ProjectLimits(**limits.given))
 
 
 def _message(counts: Counts) -> pb.DeletedCounts:

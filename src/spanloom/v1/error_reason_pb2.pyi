@@ -289,6 +289,20 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         "the server does not know its address: set SPANLOOM_PUBLIC_URL"
     """
+    ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 51
+    """The project or the key has had as many calls, bytes or spans as its limit allows in a second
+    (RESOURCE_EXHAUSTED). Nothing of the request was stored. Retry after the time in RetryInfo. The
+    metadata has the limit; the names of a key's limits begin with `limit_key_`.
+
+        ErrorInfo.metadata: { "limit_spans_per_second": "1000" }
+    """
+    ERROR_REASON_QUOTA_EXCEEDED: _ErrorReason.ValueType  # 52
+    """The project stores as many spans as it may (RESOURCE_EXHAUSTED). No span of the request was
+    stored. Reads and deletions are accepted, and writes again some seconds after enough was
+    deleted. There is no RetryInfo.
+
+        ErrorInfo.metadata: { "limit_stored_spans": "1000000", "project": "my-app" }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason for an error, for programs. Every error that Spanloom itself returns carries one
@@ -572,5 +586,19 @@ ERROR_REASON_NO_PUBLIC_URL: ErrorReason.ValueType  # 48
 and its operator has set none (FAILED_PRECONDITION).
 
     "the server does not know its address: set SPANLOOM_PUBLIC_URL"
+"""
+ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 51
+"""The project or the key has had as many calls, bytes or spans as its limit allows in a second
+(RESOURCE_EXHAUSTED). Nothing of the request was stored. Retry after the time in RetryInfo. The
+metadata has the limit; the names of a key's limits begin with `limit_key_`.
+
+    ErrorInfo.metadata: { "limit_spans_per_second": "1000" }
+"""
+ERROR_REASON_QUOTA_EXCEEDED: ErrorReason.ValueType  # 52
+"""The project stores as many spans as it may (RESOURCE_EXHAUSTED). No span of the request was
+stored. Reads and deletions are accepted, and writes again some seconds after enough was
+deleted. There is no RetryInfo.
+
+    ErrorInfo.metadata: { "limit_stored_spans": "1000000", "project": "my-app" }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

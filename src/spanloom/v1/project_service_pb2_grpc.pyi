@@ -80,6 +80,22 @@ class ProjectServiceStub:
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) if `retention_days` is out of range.
     """
+    UpdateLimits: _grpc.UnaryUnaryMultiCallable[_project_service_pb2.UpdateLimitsRequest, _project_service_pb2.UpdateLimitsResponse]
+    """Sets limits of the project. All servers apply them within two seconds.
+
+    Beyond a rate, calls return RESOURCE_EXHAUSTED (ERROR_REASON_RATE_LIMITED) with the time after
+    which to retry. A rate may be exceeded for a moment: after a second without calls, a second's
+    number is accepted at once, and a request is accepted as a whole, whatever its size, and delays
+    later ones. Each process of a server applies an equal part of a rate.
+
+    A project that stores as many spans as it may refuses spans with RESOURCE_EXHAUSTED
+    (ERROR_REASON_QUOTA_EXCEEDED), and accepts reads and deletions. The number is looked at behind
+    the writes, so a project may have more by what is written in some seconds. Replacing a span is
+    refused as well.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names a limit which is negative, or a
+    path of `update_mask` that is not a limit.
+    """
 
 @_typing.type_check_only
 class ProjectServiceAsyncStub(ProjectServiceStub):
@@ -132,6 +148,22 @@ class ProjectServiceAsyncStub(ProjectServiceStub):
     look for such traces once an hour.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) if `retention_days` is out of range.
+    """
+    UpdateLimits: _aio.UnaryUnaryMultiCallable[_project_service_pb2.UpdateLimitsRequest, _project_service_pb2.UpdateLimitsResponse]  # type: ignore[assignment]
+    """Sets limits of the project. All servers apply them within two seconds.
+
+    Beyond a rate, calls return RESOURCE_EXHAUSTED (ERROR_REASON_RATE_LIMITED) with the time after
+    which to retry. A rate may be exceeded for a moment: after a second without calls, a second's
+    number is accepted at once, and a request is accepted as a whole, whatever its size, and delays
+    later ones. Each process of a server applies an equal part of a rate.
+
+    A project that stores as many spans as it may refuses spans with RESOURCE_EXHAUSTED
+    (ERROR_REASON_QUOTA_EXCEEDED), and accepts reads and deletions. The number is looked at behind
+    the writes, so a project may have more by what is written in some seconds. Replacing a span is
+    refused as well.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names a limit which is negative, or a
+    path of `update_mask` that is not a limit.
     """
 
 class ProjectServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -200,6 +232,28 @@ class ProjectServiceServicer(metaclass=_abc_1.ABCMeta):
         look for such traces once an hour.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) if `retention_days` is out of range.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateLimits(
+        self,
+        request: _project_service_pb2.UpdateLimitsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_project_service_pb2.UpdateLimitsResponse, _abc.Awaitable[_project_service_pb2.UpdateLimitsResponse]]:
+        """Sets limits of the project. All servers apply them within two seconds.
+
+        Beyond a rate, calls return RESOURCE_EXHAUSTED (ERROR_REASON_RATE_LIMITED) with the time after
+        which to retry. A rate may be exceeded for a moment: after a second without calls, a second's
+        number is accepted at once, and a request is accepted as a whole, whatever its size, and delays
+        later ones. Each process of a server applies an equal part of a rate.
+
+        A project that stores as many spans as it may refuses spans with RESOURCE_EXHAUSTED
+        (ERROR_REASON_QUOTA_EXCEEDED), and accepts reads and deletions. The number is looked at behind
+        the writes, so a project may have more by what is written in some seconds. Replacing a span is
+        refused as well.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names a limit which is negative, or a
+        path of `update_mask` that is not a limit.
         """
 
 def add_ProjectServiceServicer_to_server(servicer: ProjectServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

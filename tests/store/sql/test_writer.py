@@ -94,7 +94,7 @@ def half(project: str) -> Work:
     """Work that fails after it has written."""
 
     def work(transaction: Transaction) -> None:
-        transaction.write({tables.projects: [[f"{project}-half", 1, None]]})
+        transaction.write({tables.projects: [[f"{project}-half", 1, *[None] * 5]]})
         transaction.connection.execute(select(tables.projects.c.name))
         raise RuntimeError("a mistake")
 
@@ -114,7 +114,7 @@ def test_a_call_that_fails_leaks_into_no_other(
                     store.write_spans(project, [a_span("c")]),
                     store._write(half(project)),
                     store.write_feedback(project, Feedback(id="f")),
-                    store._write(lambda t: t.write({tables.projects: [[project, 1, None]]})),
+                    store._write(lambda t: t.write({tables.projects: [[project, 1, *[None] * 5]]})),
                 )
             results = await asyncio.gather(*calls, return_exceptions=True)
         assert (
