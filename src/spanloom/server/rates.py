@@ -42,8 +42,8 @@ class Bucket:
         self._at = now
 
     def wait(self, rate: float, now: float) -> float:
-        """The seconds until there is a token, 0 if there is one. `rate` is that of now on."""
-        filled = self._level + max(0.0, now - self._at) * self._rate
+        """The seconds until there is a token, 0 if there is one. The rate may change."""
+        filled = self._level + max(0.0, now - self._at) * rate
         self._level = min(filled, max(1.0, rate))
         self._rate, self._at = rate, now
         return max(0.0, (1.0 - self._level) / rate)
