@@ -210,9 +210,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         ErrorInfo.metadata: { "spans_behind": "10001", "limit_spans": "10000" }
     """
     ERROR_REASON_UNKNOWN_FIELD: _ErrorReason.ValueType  # 36
-    """REST only. The URL or the body of a call has a name that is no field of the request
-    (INVALID_ARGUMENT). Methods with the shapes of other products ignore such names instead, and
-    list them in the header `x-ignored-fields`.
+    """Not over gRPC. The URL or the JSON of a call has a name that is no field of the request
+    (INVALID_ARGUMENT). Methods that write in the shapes of other products ignore such names
+    instead, and list them in the header `x-ignored-fields`.
 
         BadRequest: pagesize: not a field of the request; the nearest is pageSize
     """
@@ -312,9 +312,11 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
 
     Every method can return MALFORMED_BODY, MISSING_CREDENTIALS, INVALID_CREDENTIALS,
     ROLE_NOT_ALLOWED, PROJECT_MISMATCH, REQUEST_TOO_LARGE, QUEUE_FULL, STORE_UNAVAILABLE,
-    SHUTTING_DOWN, DEADLINE_EXCEEDED and INTERNAL. In REST, every method of SpanService, ChatService,
-    QueryService, ReviewService, KeyService, AttachmentService, PriceService and ProjectService can
-    also return UNKNOWN_FIELD. The comments of the methods name only the other errors.
+    SHUTTING_DOWN, DEADLINE_EXCEEDED, RATE_LIMITED and INTERNAL. Every method that writes spans can
+    return QUOTA_EXCEEDED. In JSON, every method that reads, and every method of SpanService,
+    ChatService, QueryService, ReviewService, KeyService, AttachmentService, PriceService and
+    ProjectService, can also return UNKNOWN_FIELD. The comments of the methods name only the other
+    errors.
 
     New values may be added. Existing values keep their names and numbers. In the examples, quoted
     texts are the error's message, and lines that begin with a detail's name show that detail.
@@ -508,9 +510,9 @@ the cursor of the last response, and read faster or with a narrower filter.
     ErrorInfo.metadata: { "spans_behind": "10001", "limit_spans": "10000" }
 """
 ERROR_REASON_UNKNOWN_FIELD: ErrorReason.ValueType  # 36
-"""REST only. The URL or the body of a call has a name that is no field of the request
-(INVALID_ARGUMENT). Methods with the shapes of other products ignore such names instead, and
-list them in the header `x-ignored-fields`.
+"""Not over gRPC. The URL or the JSON of a call has a name that is no field of the request
+(INVALID_ARGUMENT). Methods that write in the shapes of other products ignore such names
+instead, and list them in the header `x-ignored-fields`.
 
     BadRequest: pagesize: not a field of the request; the nearest is pageSize
 """
