@@ -222,3 +222,25 @@ def test_a_limit_is_429_with_retry_after(project: Project) -> None:
         assert answer.status_code == 429
         assert b'"limit_spans_per_second":"1"' in answer.content.replace(b" ", b"")
         assert path.startswith("/spanloom") or int(answer.headers["retry-after"]) > 100
+
+
+def imported(project: Project, span_id: str) -> httpx.Response:
+    url = f"http://{project.server.running.http_address}/v1/spans:import"
+    headers = {
+        "authorization": f"Bearer {project.key}",
+        "content-type": "application/x-ndjson",
+    }
+    line = f'{{"traceId": "imported", "spanId": "{span_id}"}}\n'
+    return httpx.post(url, content=line, headers=headers, timeout=60)
+
+
+@direct
+def test_import_spans_waits_for_a_rate_and_ends_at_the_quota(project: Project) -> None:
+    exhausted(project, spansPerSecond=600)  # and owes 400
+    answer = imported(project, "1")
+    assert (answer.status_code, answer.json()["storedCount"]) == (200, "1")
+    project.send(UPDATE, limits={"storedSpans": "5"})
+    look(project)
+    answer = imported(project, "2")
+    assert answer.status_code == 429
+    assert answer.json()["errorCode"] == "ERROR_REASON_QUOTA_EXCEEDED"

@@ -59,7 +59,7 @@ def _state(trace: Any) -> str:
 @click.option(
     "--status",
     metavar="WORD",
-    help="ok, unset: of the root; error: an error anywhere, as --errors.",
+    help="ok: of the root; error: an error anywhere, as --errors.",
 )
 @click.option("--errors", is_flag=True, help="Only with an error anywhere.")
 @click.option("--running", is_flag=True, help="Only those that have not ended.")
