@@ -77,8 +77,8 @@ class Rates:
         self._processes = processes
         self._own: Mapping[str, Limits] = {}
         self._buckets: dict[tuple[str, str, str], Bucket] = {}
-        # Of projects with a quota that have written: the spans at the last look, those written
-        # since, and when the last one was.
+        # Of projects with a quota that have written: the spans at the last look, and those written
+        # since. And when each project wrote last.
         self._stored: dict[str, int] = {}
         self._written: Counter[str] = Counter()
         self._wrote_at: dict[str, float] = {}
@@ -120,9 +120,9 @@ class Rates:
 
     def wrote(self, project: str, spans: int) -> None:
         """Count spans that are being written."""
+        self._wrote_at[project] = time.monotonic()
         if self._limit(project, "stored_spans"):
             self._written[project] += spans
-            self._wrote_at[project] = time.monotonic()
 
     async def look(self) -> None:
         """Learn the limits of projects, and how many spans those have that write here.
@@ -134,13 +134,10 @@ class Rates:
             return
         self._own = await self._store.own()
         before = time.monotonic() - _FORGET_SECONDS
-        self._wrote_at = {
-            project: at
-            for project, at in self._wrote_at.items()
-            if at > before and self._limit(project, "stored_spans")
-        }
+        self._wrote_at = {project: at for project, at in self._wrote_at.items() if at > before}
+        limited = [project for project in self._wrote_at if self._limit(project, "stored_spans")]
         counted = Counter(self._written)
-        self._stored = await self._store.stored_spans(self._wrote_at) if self._wrote_at else {}
+        self._stored = await self._store.stored_spans(limited) if limited else {}
         self._written -= counted
         for project, number in self._stored.items():
             metrics.STORED_SPANS.labels(metrics.label(project)).set(number)
