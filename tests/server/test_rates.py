@@ -164,6 +164,9 @@ def test_a_quota_counts_what_was_written_since_the_look(wait: Callable[[float], 
     asyncio.run(made.look())
     assert not write(1)
     CallMeter(made, "k", is_stream=False, writes=True).charge("p", size=5)  # an update
+    wait(1000)
+    asyncio.run(made.look())
+    assert not write(1)  # a full project is not forgotten
     store.spans["p"] = 9  # some were deleted
     asyncio.run(made.look())
     assert [write(1), write(1)] == [True, False]
@@ -178,3 +181,11 @@ def test_many_names_take_no_memory(
         CallMeter(made, "", is_stream=False, writes=False).enter(f"p{number}")
         wait(0.1)
     assert len(made._buckets) <= 21
+
+
+def test_a_quota_is_known_after_a_start(wait: Callable[[float], None]) -> None:
+    store = Projects(p=Limits(stored_spans=10))
+    store.spans["p"] = 10
+    made = looked(store)
+    with pytest.raises(SpanloomError, match="may store 10 spans"):
+        CallMeter(made, "k", is_stream=False, writes=True).charge("p", spans=1)

@@ -78,7 +78,7 @@ class Rates:
         self._own: Mapping[str, Limits] = {}
         self._buckets: dict[tuple[str, str, str], Bucket] = {}
         # Of projects with a quota that have written: the spans at the last look, and those written
-        # since. And when each project wrote last.
+        # since. And when each project wrote last, or got limits; those that are full are kept.
         self._stored: dict[str, int] = {}
         self._written: Counter[str] = Counter()
         self._wrote_at: dict[str, float] = {}
@@ -112,9 +112,8 @@ class Rates:
         Raises:
             SpanloomError: QUOTA_EXCEEDED.
         """
-        most = self._limit(project, "stored_spans")
-        if most and self._stored.get(project, 0) + self._written[project] >= most:
-            self._wrote_at[project] = time.monotonic()  # look again
+        if self._is_full(project):
+            most = self._limit(project, "stored_spans")
             metrics.LIMITED.labels("stored_spans", metrics.label(project)).inc()
             raise quota_exceeded(project, most)
 
@@ -132,9 +131,15 @@ class Rates:
         """
         if self._store is None:
             return
-        self._own = await self._store.own()
-        before = time.monotonic() - _FORGET_SECONDS
-        self._wrote_at = {project: at for project, at in self._wrote_at.items() if at > before}
+        own = await self._store.own()
+        now = time.monotonic()
+        self._wrote_at |= dict.fromkeys(own.keys() - self._own.keys(), now)
+        self._own = own
+        self._wrote_at = {
+            project: at
+            for project, at in self._wrote_at.items()
+            if at > now - _FORGET_SECONDS or self._is_full(project)
+        }
         limited = [project for project in self._wrote_at if self._limit(project, "stored_spans")]
         counted = Counter(self._written)
         self._stored = await self._store.stored_spans(limited) if limited else {}
@@ -148,6 +153,10 @@ class Rates:
             with contextlib.suppress(SpanloomError):  # the store has logged it
                 await self.look()
             await asyncio.sleep(_LOOK_SECONDS)
+
+    def _is_full(self, project: str) -> bool:
+        most = self._limit(project, "stored_spans")
+        return 0 < most <= self._stored.get(project, 0) + self._written[project]
 
     def _buckets_of(
         self, key_id: str, project: str, amounts: Mapping[str, int], now: float
