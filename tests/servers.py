@@ -77,6 +77,10 @@ class LiveServer:
     def direct(self) -> DirectClient:
         """A client that calls the services in this process."""
         store = self.running.store
-        middleware = Middleware(ApiKeyAuthenticator(store), is_deleting=store.erasure.is_deleting)
+        middleware = Middleware(
+            ApiKeyAuthenticator(store),
+            is_deleting=store.erasure.is_deleting,
+            rates=self.running.rates,
+        )
         methods = app.methods(store, public_url=self._settings.public_url)
         return DirectClient(methods, middleware, self.loop)

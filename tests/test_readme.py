@@ -88,7 +88,7 @@ class Reader:
         text = text.replace("127.0.0.1:4317", running.grpc_address)
         text = text.replace("127.0.0.1:4318", running.http_address)
         return re.sub(
-            r"(\.venv/bin/)?\bspanloom (?=keys|chat|sql|traces|demo)",
+            r"(\.venv/bin/)?\bspanloom (?=keys|chat|sql|traces|demo|projects)",
             f"{sys.executable} -m spanloom ",
             text,
         )
@@ -219,10 +219,22 @@ def test_the_examples_are_made_as_shown(reader: Reader, block: Block) -> None:
     assert re.fullmatch(r"\d+ traces in the project demo, of the last seven days\n", printed)
 
 
+@pytest.mark.parametrize("block", of("sh", "spanloom projects set"))
+def test_limits_are_set_as_shown(
+    reader: Reader, block: Block, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(reader.environment, "SPANLOOM_KEY", reader.server.key("my-app"))
+    first, second, *listed = reader.shell(block).stdout.splitlines()
+    told = "my-app has these limits of its own:"
+    assert first == f"{told} spans-per-second 500, stored-spans 10000000"
+    assert second == f"{told} bytes-per-second none, stored-spans 10000000"
+    assert "bytes-per-second none, stored-spans 10000000" in listed[-1]
+
+
 def test_the_shell_blocks_are_all_of_a_kind_that_is_tested() -> None:
     kinds = (
         *("curl ", "make ", "spanloom keys create", "spanloom chat", "spanloom sql"),
-        *("spanloom traces", "spanloom demo"),
+        *("spanloom traces", "spanloom demo", "spanloom projects set"),
     )
     assert [
         b

@@ -42,6 +42,7 @@ from spanloom.server.listener import listen, with_port
 from spanloom.server.mcp.endpoint import McpEndpoint
 from spanloom.server.methods import Method, method_table
 from spanloom.server.middleware import Middleware
+from spanloom.server.rates import Rates
 from spanloom.server.sign_in import link_token
 from spanloom.server.ui.pages import Pages
 from spanloom.services.agent_chat import AgentChatService
@@ -104,9 +105,10 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Running(Started):
-    """A server that runs in this process, with its store."""
+    """A server that runs in this process, with its store and its limits."""
 
     store: Store = field(kw_only=True)
+    rates: Rates = field(kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +233,8 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
         uses = KeyUses(store)
         stack.push_async_callback(uses.write)
         cors_origins = [o.strip() for o in settings.cors_origins.split(",") if o.strip()]
+        rates = Rates(store.limits, *settings.limits, processes=settings.workers)
+        await rates.look()
         middleware = Middleware(
             NoAuth(cors_origins)
             if settings.no_auth
@@ -243,6 +247,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             target_latency=settings.target_latency,
             is_deleting=store.erasure.is_deleting,
             recorder=recorder,
+            rates=rates,
         )
         health = Health()
         table = methods(
@@ -304,8 +309,8 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
         stack.callback(deletions.cancel)
         collecting = asyncio.create_task(gc_tuning.collect_forever(lambda: middleware.is_busy))
         stack.callback(collecting.cancel)
-        pacing = asyncio.create_task(middleware.pace.watch())
-        stack.callback(pacing.cancel)
+        for watch in (middleware.pace.watch(), rates.watch()):
+            stack.callback(asyncio.create_task(watch).cancel)
         if sockets is None:  # several workers have a process beside them for this
             indexing = asyncio.create_task(store.follow_until(stop, settings.retention_days))
             background.append(indexing)
@@ -327,7 +332,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
             )
             background.append(evaluating)
             stack.push_async_callback(_stopped, evaluating)
-        yield Running(grpc_address, http_address, new_key, link, store=store)
+        yield Running(grpc_address, http_address, new_key, link, store=store, rates=rates)
         until = time.monotonic() + settings.drain_timeout
         log.info("draining", seconds=settings.drain_timeout)
         middleware.drain()

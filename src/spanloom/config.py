@@ -14,6 +14,7 @@ from typing import Any
 
 from spanloom.errors import SetupError
 from spanloom.model.addresses import is_loopback, networks
+from spanloom.model.limits import Limits
 
 PREFIX = "SPANLOOM_"
 _KINDS = {bool: "yes or no", int: "an integer", float: "a number", str: "a string"}
@@ -79,6 +80,14 @@ class Settings:
     write_timeout: float = 30.0  # in which a client takes nothing of what waits for it
     queue_rows: int = 50_000
     queue_bytes: int = 64 * 1024 * 1024
+    # Limits of each project that has none of its own, and of each key; 0 for none.
+    requests_per_second: int = 0
+    bytes_per_second: int = 0  # of what is written
+    spans_per_second: int = 0
+    stored_spans: int = 0  # that a project may have
+    key_requests_per_second: int = 0
+    key_bytes_per_second: int = 0
+    key_spans_per_second: int = 0
     retention_days: int = 0  # for which traces are kept; 0 for ever
     lame_duck: float = 1.5  # seconds of UNAVAILABLE before a busy server stops listening
     drain_timeout: float = 10.0
@@ -172,10 +181,28 @@ class Settings:
                 raise SetupError(f"{name} must be greater than 0")
         for name in (
             *("lame_duck", "drain_timeout", "max_connection_age", "target_latency"),
-            "retention_days",
+            *("retention_days", "requests_per_second", "bytes_per_second", "spans_per_second"),
+            *("stored_spans", "key_requests_per_second", "key_bytes_per_second"),
+            "key_spans_per_second",
         ):
             if not getattr(self, name) >= 0:
                 raise SetupError(f"{name} must not be negative")
+
+    @property
+    def limits(self) -> tuple[Limits, Limits]:
+        """Those of a project that has none of its own, and those of a key."""
+        of_project = Limits(
+            requests_per_second=self.requests_per_second,
+            bytes_per_second=self.bytes_per_second,
+            spans_per_second=self.spans_per_second,
+            stored_spans=self.stored_spans,
+        )
+        of_key = Limits(
+            requests_per_second=self.key_requests_per_second,
+            bytes_per_second=self.key_bytes_per_second,
+            spans_per_second=self.key_spans_per_second,
+        )
+        return of_project, of_key
 
 
 def load(given: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:

@@ -84,6 +84,8 @@ class Reason(StrEnum):
     PROJECT_NOT_EMPTY = "PROJECT_NOT_EMPTY"
     ATTACHMENT_NOT_FOUND = "ATTACHMENT_NOT_FOUND"
     PROJECT_BEING_DELETED = "PROJECT_BEING_DELETED"
+    RATE_LIMITED = "RATE_LIMITED"
+    QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
 
 
 Noun = Literal[
@@ -304,6 +306,37 @@ def queue_full(retry_after: float = 1.0) -> SpanloomError:
         Reason.QUEUE_FULL,
         "the write queue is full; nothing of this request was stored; retry later",
         retry_after=retry_after,
+    )
+
+
+def rate_limited(whose: str, what: str, name: str, most: int, wait: float) -> SpanloomError:
+    """RESOURCE_EXHAUSTED: a project or a key has taken what it may in a time. Nothing was stored.
+
+    Args:
+        whose: "project" or "key".
+        what: What is counted, like "spans".
+        name: The name of the limit.
+        most: How many there may be in a second.
+        wait: Seconds until a call is accepted again, if no other comes before.
+    """
+    return SpanloomError(
+        Code.RESOURCE_EXHAUSTED,
+        Reason.RATE_LIMITED,
+        f"this {whose} may have {most} {what} a second (the limit {name}): retry later",
+        metadata={f"limit_{name}": str(most)},
+        retry_after=wait,
+    )
+
+
+def quota_exceeded(project: str, most: int) -> SpanloomError:
+    """RESOURCE_EXHAUSTED: a project has as many spans as it may store. There is no time after which
+    a retry is accepted."""
+    return SpanloomError(
+        Code.RESOURCE_EXHAUSTED,
+        Reason.QUOTA_EXCEEDED,
+        f"the project {project!r} may store {most} spans (the limit stored_spans), and has them:"
+        " delete some, or ask for more",
+        metadata={"limit_stored_spans": str(most), "project": project},
     )
 
 

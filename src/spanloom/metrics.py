@@ -33,6 +33,17 @@ CALL_SECONDS: Final = Histogram(
 REFUSALS: Final = Counter(
     "spanloom_refusals", "Calls and requests that were refused, by reason.", ["reason"]
 )
+LIMITED: Final = Counter(
+    "spanloom_limited",
+    "Calls, and messages of streams, that were refused by a limit of a project or of a key.",
+    ["limit", "project"],
+)
+STORED_SPANS: Final = Gauge(
+    "spanloom_project_spans",
+    "Spans of projects that have a quota and were written to in the last minute.",
+    ["project"],
+    multiprocess_mode="livemax",
+)
 SPANS_STORED: Final = Counter(
     "spanloom_spans_stored", "Spans that were stored, replaced ones too, by API.", ["api"]
 )
@@ -85,7 +96,7 @@ _projects: set[str] = set()
 
 def called(method: str, code: str, reason: str, project: str, seconds: float | None) -> None:
     """Count a call that has ended. `seconds` is None for a stream, which may be idle."""
-    CALLS.labels(method, code, _label(project)).inc()
+    CALLS.labels(method, code, label(project)).inc()
     if reason:
         REFUSALS.labels(reason).inc()
     if seconds is not None:
@@ -109,7 +120,8 @@ def process_died(pid: int) -> None:
         multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
-def _label(project: str) -> str:
+def label(project: str) -> str:
+    """The project as a label: of many, the later ones are one."""
     if project in _projects:
         return project
     if len(_projects) >= _MOST_PROJECTS:

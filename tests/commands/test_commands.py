@@ -279,6 +279,14 @@ def test_a_project_is_set_and_deleted(place: Place, server: LiveServer) -> None:
         assert place.run("projects", "set", "old", *wrong, **mine).returncode == 2
     refused = place.refused("projects", "set", "old", "--redact", "mail", **mine)
     assert "presets[0]" in refused
+    told = "old has these limits of its own:"
+    given = ("--spans-per-second", "50", "--stored-spans", "none")
+    assert ok("set", "old", *given) == f"{told} spans-per-second 50, stored-spans none\n"
+    assert "spans-per-second 50" in ok()
+    assert ok("set", "old", "--spans-per-second", "default") == f"{told} stored-spans none\n"
+    assert ok("set", "old", "--stored-spans", "default") == f"{told} none\n"
+    for wrong in ((), ("--spans-per-second", "0"), ("--spans-per-second", "-1")):
+        assert place.run("projects", "set", "old", *wrong, **mine).returncode == 2
     missing = place.refused("projects", "delete", "older", "--yes", **mine)
     assert "there is no project 'older'; did you mean 'old'?" in missing
     assert place.run("projects", "delete", "old", **mine).returncode == 130

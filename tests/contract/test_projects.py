@@ -366,6 +366,7 @@ def requests(first: str, experiment_id: str = "", text: str = "") -> dict[str, d
         "ProjectService/UpdateRetention": {"retentionDays": 0},
         "ProjectService/UpdateRedaction": {"rules": {"paths": ["$..nothing"]}},
         "ProjectService/GetRedaction": {},
+        "ProjectService/UpdateLimits": {"limits": {"storedSpans": "0"}},
         DELETE_USER_DATA: {"userId": "u"},
         "ReviewService/DeleteReview": {"reviewId": "r"},
         "AgentChatService/GetTraceChat": {

@@ -67,6 +67,17 @@ def test_create_trace_takes_an_empty_trace(project: Project) -> None:
     assert get_trace(project, answer.trace.id).status == "UNSET"
 
 
+def test_list_traces_finds_an_error_anywhere(project: Project) -> None:
+    failed = {"id": "l", "type": "tool", "metadata": {"error": "boom"}}
+    create_trace(project, id="inside", featureSlug="f", logs=[failed])
+    create_trace(project, id="root", featureSlug="f", metadata={"error": "boom"})
+    create_trace(project, id="fine", featureSlug="f", logs=[{"id": "l", "type": "tool"}])
+    assert sorted(list_traces(project, status="ERROR")) == ["inside", "root"]
+    assert sorted(list_traces(project, status="UNSET")) == ["fine", "inside"]
+    found = project.send("QueryService/ListTraceSummaries", filter={"hasError": True})
+    assert sorted(trace.trace_id for trace in found.trace_summaries) == ["inside", "root"]
+
+
 def test_create_trace_replaces_the_trace_of_its_id(project: Project) -> None:
     for name in ("first", "second"):
         create_trace(project, id="t-1", name=name)

@@ -247,6 +247,10 @@ FAILURES: dict[str, Callable[[Caller], Any]] = {
     "AMBIGUOUS_EVENT": _ambiguous_event,
     "PROJECT_BEING_DELETED": _project_being_deleted,
     "KEY_NOT_ROTATABLE": lambda _: _body(errors.key_not_rotatable(_name("KEY_NOT_ROTATABLE"))),
+    "RATE_LIMITED": lambda _: _body(
+        errors.rate_limited("project", "spans", "spans_per_second", 1000, 0.5)
+    ),
+    "QUOTA_EXCEEDED": lambda _: _body(errors.quota_exceeded("my-app", 1_000_000)),
     "KEY_NOT_FOUND": _not_found("KEY_NOT_FOUND", "POST", "/v1/keys/{}:revoke"),
     "FILE_NOT_FOUND": _not_found("FILE_NOT_FOUND", "GET", "/v1/files/{}"),
     "NO_PUBLIC_URL": lambda _: _body(

@@ -26,7 +26,7 @@ class Slow:
         self._ends: list[bool] = []
         method: Any = lab.channel.stream_unary(f"/{lab.name}/Wait")
         self.call: Any = method.future(self._messages())
-        until(lambda: bool(lab.middleware._calls.taken))
+        until(lambda: bool(lab.middleware._calls.come))
 
     def _messages(self) -> Iterator[bytes]:
         until(lambda: bool(self._ends), 30)

@@ -10,7 +10,7 @@ import pytest
 
 from spanloom.errors import SpanloomError, not_found
 from spanloom.model import Dataset, Record
-from spanloom.model.projects import INSTANCE
+from spanloom.model.projects import INSTANCE, ProjectEntry
 from spanloom.store.catalog import PROJECT, Quota
 from spanloom.store.store import Store
 from tests.store.conftest import Run
@@ -143,7 +143,7 @@ def test_a_process_soon_notices_that_another_deleted_a_project(
 ) -> None:
     monkeypatch.setattr("spanloom.store.sql.control._KNOWN_SECONDS", 0)
 
-    async def steps() -> list[tuple[str, int, int | None]]:
+    async def steps() -> list[ProjectEntry]:
         await store.ensure_project(project)
         other = await Store.open(url)
         try:

@@ -66,7 +66,7 @@ def test_a_projects_own_retention_precedes_that_of_the_server(
             await write(store, name, a=1, b=10, c=100)
             await store.erasure.set_retention(name, days)
             assert await store.erasure.retention(name) == days
-        found = {name: days for name, _, days in await store.list_projects(limit=1000)}
+        found = {name: days for name, _, days, _ in await store.list_projects(limit=1000)}
         assert {found[name] for name in names.values()} == {None, 0, 5, 50}
         await store.erasure.expire(20, NOW_NS)
         kept = {days: await listed(store, name) for days, name in names.items()}

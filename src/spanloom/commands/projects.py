@@ -1,4 +1,5 @@
-"""`spanloom projects`: lists projects, sets what they keep and redact, and deletes them."""
+"""`spanloom projects`: lists projects, sets what they keep, redact and may take, and deletes
+them."""
 
 from __future__ import annotations
 
@@ -17,7 +18,10 @@ COLUMNS = (
     Column("project", lambda p: p.project_id),
     Column("created (UTC)", lambda p: time_text(p.create_time)),
     Column("keeps traces", lambda p: _kept(p)),
+    Column("limits", lambda p: _limits(p)),
 )
+# The options of `projects set` that are limits.
+LIMITS = ("requests_per_second", "bytes_per_second", "spans_per_second", "stored_spans")
 
 
 class Days(click.ParamType[Any]):
@@ -48,6 +52,22 @@ class Pattern(click.ParamType[Any]):
         if not equals:
             self.fail("give a name, `=` and a pattern", param, ctx)
         return name, pattern
+
+
+class Limit(click.ParamType[Any]):
+    """A whole number, `none` (0) or `default` (None, in a tuple: None is no option)."""
+
+    name = "N"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int | None]:
+        words: dict[str, int | None] = {"none": 0, "default": None}
+        if value in words:
+            return (words[value],)
+        if not (value.isascii() and value.isdecimal()) or not 0 < int(value) < 1 << 63:
+            self.fail("give a number, none or default", param, ctx)
+        return (int(value),)
 
 
 @click.group(invoke_without_command=True)
@@ -90,38 +110,54 @@ def projects(context: click.Context, /, output: Output, project: str | None, **w
 @click.option(
     "--redactor", "redactors", multiple=True, help="A function that is installed on the servers."
 )
+@click.option("--requests-per-second", type=Limit(), help="Calls: N, none or default.")
+@click.option("--bytes-per-second", type=Limit(), help="Bytes of what is written.")
+@click.option("--spans-per-second", type=Limit(), help="Spans that are written.")
+@click.option("--stored-spans", type=Limit(), help="Spans that the project may store.")
 @connection_options
 def set_project(
     name: str, retention: tuple[int | None] | None, project: str | None, **options: Any
 ) -> None:
-    """Set for how long the project NAME keeps its traces, and what is redacted before it is stored.
+    """Set for how long the project NAME keeps its traces, what is redacted before it is stored, and
+    what it may take of the server.
 
     A trace is deleted as a whole, within an hour after its newest span is older than the retention.
-    Rules of redaction replace all earlier ones of the project, and may be given several times.
+    Rules of redaction replace all earlier ones of the project, and may be given several times. A
+    limit is a number, none, or default (the server's setting).
     """
-    from spanloom.v1.project_service_pb2 import UpdateRetentionRequest
+    from spanloom.v1 import project_service_pb2 as pb
     from spanloom.v1.project_service_pb2_grpc import ProjectServiceStub
 
-    given = {each: options.pop(each) for each in ("presets", "patterns", "paths", "redactors")}
-    if retention is None and not any(given.values()):
-        raise click.UsageError("give --retention or something to redact")
-    if NOTHING in given["presets"]:
-        if sum(map(len, given.values())) > 1:
+    rules = {each: options.pop(each) for each in ("presets", "patterns", "paths", "redactors")}
+    has_rules = any(rules.values())
+    given = {limit: options.pop(limit) for limit in LIMITS}
+    limits = {limit: value[0] for limit, value in given.items() if value is not None}
+    if retention is None and not has_rules and not limits:
+        raise click.UsageError("give what to set: --retention, something to redact, or a limit")
+    if NOTHING in rules["presets"]:
+        if sum(map(len, rules.values())) > 1:
             raise click.UsageError("--redact none must be the only rule")
-        given["presets"] = ()
-        has_rules = True
-    else:
-        has_rules = any(given.values())
+        rules["presets"] = ()
     with connected(project=name, **options) as client:
         check_project(client)
+        stub = ProjectServiceStub(client.channel)
         if retention is not None:
-            [days] = retention
-            request = UpdateRetentionRequest(retention_days=days)
-            client.call(ProjectServiceStub(client.channel).UpdateRetention, request)
-            [found] = [each for each in client.list_projects() if each.project_id == name]
+            request = pb.UpdateRetentionRequest(retention_days=retention[0])
+            client.call(stub.UpdateRetention, request)
+        if limits:
+            changed = pb.UpdateLimitsRequest()
+            changed.update_mask.paths.extend(limits)
+            for limit, value in limits.items():
+                if value is not None:
+                    setattr(changed.limits, limit, value)
+            client.call(stub.UpdateLimits, changed)
+        [found] = [each for each in client.list_projects() if each.project_id == name]
+        if retention is not None:
             click.echo(f"{name} keeps traces: {_kept(found)}")
+        if limits:
+            click.echo(f"{name} has these limits of its own: {_limits(found) or 'none'}")
         if has_rules:
-            click.echo(f"{name} redacts: {_redacted(client, given)}")
+            click.echo(f"{name} redacts: {_redacted(client, rules)}")
 
 
 def _redacted(client: Client, given: dict[str, Any]) -> str:
@@ -179,3 +215,10 @@ def _kept(project: Any) -> str:
     if not project.HasField("retention_days"):
         return "by the server's setting"
     return count(project.retention_days, "day") if project.retention_days else "forever"
+
+
+def _limits(project: Any) -> str:
+    """The project's own limits, by the names of the options."""
+    own = [(limit, getattr(project.limits, limit)) for limit in LIMITS]
+    shown = [(limit, value) for limit, value in own if project.limits.HasField(limit)]
+    return ", ".join(f"{limit.replace('_', '-')} {value or 'none'}" for limit, value in shown)

@@ -56,7 +56,11 @@ def _state(trace: Any) -> str:
 )
 @min_duration_option
 @click.option("--min-cost", type=click.FloatRange(0), metavar="USD", help="Only above this cost.")
-@click.option("--status", metavar="WORD", help="Only with this status of the root: ok, error.")
+@click.option(
+    "--status",
+    metavar="WORD",
+    help="ok: of the root; error: an error anywhere, as --errors.",
+)
 @click.option("--errors", is_flag=True, help="Only with an error anywhere.")
 @click.option("--running", is_flag=True, help="Only those that have not ended.")
 @attribute_option
@@ -99,7 +103,9 @@ def traces(
         has_error=errors or None,
         running=running or None,
     )
-    if status:
+    if status and status.lower() == "error":
+        chosen.has_error = True
+    elif status:
         chosen.status_code = enum_value(StatusCode, "STATUS_CODE_", status, "status")
     if min_duration is not None:
         chosen.min_duration.FromTimedelta(min_duration)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from spanloom.errors import invalid_field
+from spanloom.model.limits import Limits
 
 # The project of an instance key, which may use any project.
 INSTANCE = "*"
@@ -13,6 +16,15 @@ MAX_PROJECT_LENGTH = 128
 def is_project(name: str) -> bool:
     """Whether a project can have a name."""
     return 0 < len(name) <= MAX_PROJECT_LENGTH and name.isprintable() and name != INSTANCE
+
+
+class ProjectEntry(NamedTuple):
+    """A project in a list. `retention_days` None, like a limit, is what the settings say."""
+
+    name: str
+    created_ns: int
+    retention_days: int | None
+    limits: Limits
 
 
 def checked_project(name: str) -> str:

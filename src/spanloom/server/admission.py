@@ -8,7 +8,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.model.caller import CALLER
@@ -113,6 +112,77 @@ class ByteBudget:
                 del self._of[of]
 
 
+class Places:
+    """How many calls of a kind there may be at once, and are.
+
+    When all places are taken, a caller that has less than an equal part of them is let in
+    nevertheless: no caller, with any number of keys, keeps the others out.
+
+    Args:
+        of: What they are, in words.
+        name: The name of the limit.
+        most: So many there may be.
+    """
+
+    def __init__(self, of: str, name: str, most: int) -> None:
+        self.of, self.name, self.most = of, name, most
+        # With those whose caller is not known yet.
+        self.come = 0
+        self._inside = 0
+        self._of_caller: Counter[str] = Counter()
+        self._of_key: Counter[str] = Counter()
+
+    def check(self) -> None:
+        """Refuse a call that has come, before its caller is known, if far too many have.
+
+        Raises:
+            SpanloomError: RESOURCE_EXHAUSTED.
+        """
+        if self.come > 2 * self.most:
+            raise too_many(self.of, self.name, self.most)
+
+    @contextmanager
+    def taken(self, caller: str, key_id: str, most: int, most_of_key: int) -> Iterator[None]:
+        """A call has a place while the block runs.
+
+        Args:
+            caller: As `spanloom.model.caller`.
+            key_id: "" without authentication.
+            most: So many places there are now.
+            most_of_key: So many of them a key may have.
+
+        Raises:
+            SpanloomError: RESOURCE_EXHAUSTED if there is no place for the caller or the key.
+        """
+        callers = len(self._of_caller) + (caller not in self._of_caller)
+        if self._inside >= most and self._of_caller[caller] >= max(1, most // callers):
+            raise too_many(self.of, self.name, most)
+        if key_id and self._of_key[key_id] >= most_of_key:
+            raise too_many(f"{self.of} of this key", f"{self.name}_per_key", most_of_key)
+        self._inside += 1
+        self._of_caller[caller] += 1
+        self._of_key[key_id] += 1
+        try:
+            yield
+        finally:
+            self._inside -= 1
+            for counted, name in ((self._of_caller, caller), (self._of_key, key_id)):
+                counted[name] -= 1
+                if not counted[name]:
+                    del counted[name]
+
+
+def too_many(what: str, name: str, most: int) -> SpanloomError:
+    """RESOURCE_EXHAUSTED: so many calls of a kind are in progress."""
+    return SpanloomError(
+        Code.RESOURCE_EXHAUSTED,
+        Reason.QUEUE_FULL,
+        f"the server has too many {what} in progress; retry later",
+        metadata={f"limit_{name}": str(most)},
+        retry_after=1.0,
+    )
+
+
 def _no_room(whose: str, most: int) -> SpanloomError:
     return SpanloomError(
         Code.RESOURCE_EXHAUSTED,
@@ -163,47 +233,3 @@ class Pace:
             due = loop.time() + _BEAT_SECONDS
             await asyncio.sleep(_BEAT_SECONDS)
             self._lag = max(loop.time() - due, self._lag / 2)
-
-
-@dataclass(slots=True)
-class Places:
-    """How many calls of a kind there may be at once, and are."""
-
-    of: str
-    most: int
-    most_of_key: int
-    taken: int = 0
-    of_key: Counter[str] = field(default_factory=Counter)
-
-    def take_of_key(self, key_id: str, most: int) -> None:
-        """Count a call of a key.
-
-        Raises:
-            SpanloomError: RESOURCE_EXHAUSTED if the key has so many.
-        """
-        if self.of_key[key_id] >= most:
-            raise too_many(f"{self.of} of this key", f"{self.of}_per_key", most)
-        self.of_key[key_id] += 1
-
-    def leave(self, key_id: str) -> None:
-        """A call has ended; "" if it is not counted for a key."""
-        self.taken -= 1
-        if key_id:
-            self.of_key[key_id] -= 1
-            if not self.of_key[key_id]:
-                del self.of_key[key_id]
-
-
-def too_many(what: str, name: str, most: int) -> SpanloomError:
-    """The refusal of a call for which there is no place.
-
-    Args:
-        name: Of the limit, after `limit_` in the error's metadata.
-    """
-    return SpanloomError(
-        Code.RESOURCE_EXHAUSTED,
-        Reason.QUEUE_FULL,
-        f"the server has too many {what} in progress; retry later",
-        metadata={f"limit_{name}": str(most)},
-        retry_after=1.0,
-    )

@@ -22,11 +22,13 @@ from spanloom.errors import Code, Reason, SpanloomError, role_not_allowed, shutt
 from spanloom.model import uuid7
 from spanloom.model.caller import CALLER, DEADLINE
 from spanloom.model.held import HELD
+from spanloom.model.limits import METER
 from spanloom.model.projects import INSTANCE
-from spanloom.server.admission import ByteBudget, Pace, Places, too_many
-from spanloom.server.auth import Authenticator
+from spanloom.server.admission import ByteBudget, Pace, Places
+from spanloom.server.auth import Authenticator, Principal
 from spanloom.server.call_log import CallLine
 from spanloom.server.methods import Method, Request
+from spanloom.server.rates import CallMeter, Rates
 from spanloom.services.context import CallContext, Notes
 from spanloom.tracing import SPAN, OwnSpan, Recorder
 
@@ -72,6 +74,7 @@ class Middleware:
             for no such limit.
         is_deleting: Whether a project is being deleted, and takes no calls.
         recorder: Records calls as spans.
+        rates: What projects and keys may take in a time.
     """
 
     def __init__(
@@ -86,16 +89,20 @@ class Middleware:
         target_latency: float = 0.0,
         is_deleting: Callable[[str], bool] = lambda _: False,
         recorder: Recorder | None = None,
+        rates: Rates | None = None,
     ) -> None:
         self._recorder = recorder
         self._is_deleting = is_deleting
         self.pace = Pace(max_in_flight, target_latency)
-        self._writing = 0
+        self._rates = rates or Rates()
         self.budget = ByteBudget(max_bytes_in_flight)
         self._authenticator = authenticator
         self._timeout = timeout
-        self._calls = Places("calls", max_in_flight, max_calls_per_key)
-        self._streams = Places("streams", max_streams, max(1, max_streams // 2))
+        self._calls = Places("calls", "calls", max_in_flight)
+        self._writes = Places("calls that write", "paced_calls", max_in_flight)
+        self._streams = Places("streams", "streams", max_streams)
+        self._most_calls_of_key = max_calls_per_key
+        self._most_streams_of_key = max(1, max_streams // 2)
         self._last_call = -math.inf
         self._open_streams: set[asyncio.Timeout] = set()
         self.draining = False
@@ -103,11 +110,11 @@ class Middleware:
     @property
     def is_busy(self) -> bool:
         """Whether calls are in flight; open streams may be idle."""
-        return self._calls.taken > 0
+        return self._calls.come > 0
 
     @property
     def has_streams(self) -> bool:
-        return self._streams.taken > 0
+        return self._streams.come > 0
 
     def was_called_within(self, seconds: float) -> bool:
         """Whether a call came in the last so many seconds."""
@@ -145,26 +152,25 @@ class Middleware:
             time_left: Seconds to the caller's own deadline.
         """
         started = time.perf_counter()
-        project, code, reason, key_id = "", "CANCELLED", "", ""
+        project, code, reason = "", "CANCELLED", ""
         logged = CallLine(method, request_id, transport, started)
         notes = Notes() if notes is None else notes
         span = self._begin_span(method, metadata)
         places = self._streams if method.takes_many else self._calls
-        places.taken += 1
+        places.come += 1
+        inside = contextlib.ExitStack()
         writes = method.role == "ingest" and not method.takes_many
-        self._writing += writes
         read_at = 0.0
         try:
-            if writes and self._writing > self.pace.most:
-                raise too_many("calls that write", "paced_calls", self.pace.most)
             limit = time_left
             if not method.takes_many:
                 limit = self._timeout if time_left is None else min(time_left, self._timeout)
                 DEADLINE.set(time.monotonic() + limit)
             async with asyncio.timeout(limit):
-                call = await self._admit(method, metadata, request_id, notes, places, logged)
+                call = await self._admit(
+                    method, metadata, request_id, notes, places, logged, inside
+                )
                 project = call.key_project
-                key_id = self._take_of_key(places, call.key_id)
                 request: Any = await read()
                 logged.request = request
                 read_at = time.perf_counter()
@@ -184,8 +190,8 @@ class Middleware:
             code, reason = refusal.code, refusal.reason
             return refusal
         finally:
-            places.leave(key_id)
-            self._writing -= writes
+            places.come -= 1
+            inside.close()
             if writes and read_at:
                 self.pace.ended(time.perf_counter() - read_at)
             seconds = None if method.takes_many else time.perf_counter() - started
@@ -209,15 +215,17 @@ class Middleware:
         An error, if any, comes last. Whoever does not read to the end must close the generator.
         """
         started = time.perf_counter()
-        project, code, reason, key_id = "", "CANCELLED", "", ""
+        project, code, reason = "", "CANCELLED", ""
         span = self._begin_span(method, metadata)
         logged = CallLine(method, request_id, transport, started)
         deadline = None if time_left is None else asyncio.get_running_loop().time() + time_left
-        self._streams.taken += 1
+        self._streams.come += 1
+        inside = contextlib.ExitStack()
         try:
-            call = await self._admit(method, metadata, request_id, Notes(), self._streams, logged)
+            call = await self._admit(
+                method, metadata, request_id, Notes(), self._streams, logged, inside
+            )
             project, checked = call.key_project, time.monotonic()
-            key_id = self._take_of_key(self._streams, call.key_id)
             request = await self._step(read(), deadline)
             async with contextlib.aclosing(method.answer(request, call)) as answers:
                 while (message := await self._step(anext(answers, None), deadline)) is not None:
@@ -231,7 +239,8 @@ class Middleware:
             code, reason = refusal.code, refusal.reason
             yield refusal
         finally:
-            self._streams.leave(key_id)
+            self._streams.come -= 1
+            inside.close()
             metrics.called(method.full_name, code, reason, project, None)
             self._end_span(span, code, reason, project, request_id, transport)
             logged.write(code, reason)
@@ -258,19 +267,6 @@ class Middleware:
         span.recorder.end_call(
             span, code, reason, {f"spanloom.{name}": value for name, value in facts.items()}
         )
-
-    def _take_of_key(self, places: Places, key_id: str) -> str:
-        """Count a call of a key; its id, "" where there are no keys.
-
-        Raises:
-            SpanloomError: RESOURCE_EXHAUSTED if the key has too many.
-        """
-        if key_id:
-            most = places.most_of_key
-            if places is self._calls:
-                most = min(most, self.pace.most // 2)
-            places.take_of_key(key_id, most)
-        return key_id
 
     async def _in_time(self, requests: AsyncIterator[T]) -> AsyncIterator[T]:
         """The requests of a client that does not pause for longer than the timeout."""
@@ -312,19 +308,28 @@ class Middleware:
         notes: Notes,
         places: Places,
         logged: CallLine,
+        inside: contextlib.ExitStack,
     ) -> CallContext:
+        """The context of a call that may be done.
+
+        Args:
+            inside: Is closed when the call has ended, which gives its places back.
+        """
         received_ns = time.time_ns()
         self._last_call = time.monotonic()
         if self.draining:
             raise shutting_down()
-        if places.taken > places.most:
-            raise too_many(places.of, places.of, places.most)
+        places.check()
         principal = await self._authenticator.authenticate(metadata)
         role = principal.role
         logged.caller(principal, metadata.get("x-spanloom-project", ""))
         if role not in _ALLOWED[method.role]:
             raise role_not_allowed(role, method.role)
-        CALLER.set(principal.key_id if principal.project == INSTANCE else principal.project)
+        caller = principal.key_id if principal.project == INSTANCE else principal.project
+        CALLER.set(caller)
+        enter = self._take(method, principal, caller, places, inside)
+        if principal.project != INSTANCE:
+            enter(principal.project)
         return CallContext(
             request_id=request_id,
             key_project=principal.project,
@@ -339,7 +344,39 @@ class Middleware:
             notes=notes,
             is_draining=lambda: self.draining,
             is_deleting=self._is_deleting,
+            enter=enter,
         )
+
+    def _take(
+        self,
+        method: Method,
+        principal: Principal,
+        caller: str,
+        places: Places,
+        inside: contextlib.ExitStack,
+    ) -> Callable[[str], None]:
+        """Take what a call needs of the limits; what takes it of a project's.
+
+        Raises:
+            SpanloomError: RESOURCE_EXHAUSTED.
+        """
+        most_of_key = self._most_streams_of_key
+        if places is self._calls:
+            half = self.pace.most // 2
+            most_of_key = min(self._most_calls_of_key, half)
+            if method.role == "ingest":
+                most = self.pace.most
+                inside.enter_context(self._writes.taken(caller, principal.key_id, most, most))
+        inside.enter_context(places.taken(caller, principal.key_id, places.most, most_of_key))
+        meter = CallMeter(
+            self._rates,
+            principal.key_id,
+            is_stream=method.takes_many,
+            writes=method.role == "ingest" and not method.takes_many,
+        )
+        meter.begin()
+        METER.set(meter)
+        return meter.enter
 
 
 def as_error(

@@ -51,6 +51,7 @@ class CallContext:
         is_deleting: Whether a project is being deleted.
         redacted_for: The projects by whose rules the request was redacted. No other may be stored
             in; None if the call stores no content.
+        enter: Counts the call as one in a project, and refuses it beyond the project's limit.
     """
 
     request_id: str
@@ -66,6 +67,7 @@ class CallContext:
     is_draining: Callable[[], bool] = lambda: False
     is_deleting: Callable[[str], bool] = lambda _: False
     redacted_for: frozenset[str] | None = None
+    enter: Callable[[str], None] = lambda _: None
 
     @property
     def only_ingests(self) -> bool:
@@ -81,7 +83,8 @@ class CallContext:
 
         Raises:
             SpanloomError: PERMISSION_DENIED if the header names another project than the key's;
-                FAILED_PRECONDITION if the project is being deleted.
+                FAILED_PRECONDITION if the project is being deleted; RESOURCE_EXHAUSTED if it has
+                had as many calls as it may have.
         """
         if self.key_project != INSTANCE:
             self._header_must_be(self.key_project)
@@ -113,7 +116,7 @@ class CallContext:
         """The project to work in, for a request that must name it: as `project_to_delete`.
 
         Raises:
-            SpanloomError: FAILED_PRECONDITION if the project is being deleted.
+            SpanloomError: As `project`, if the project is being deleted or has had many calls.
         """
         return self._usable(self.project_to_delete(project_id))
 
@@ -146,6 +149,7 @@ class CallContext:
             raise project_being_deleted(project)
         if self.redacted_for is not None and project not in self.redacted_for:
             raise RuntimeError("the request was redacted by the rules of another project")
+        self.enter(project)
         return project
 
     def own_project(self, name: str) -> str:

@@ -8,12 +8,14 @@ from spanloom.codec.json_path import json_path
 from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.errors import invalid_field
 from spanloom.model.checks import Violations
+from spanloom.model.limits import LIMIT_NAMES
 from spanloom.redaction.rules import Rules, faults
 from spanloom.services.context import CallContext
 from spanloom.services.redaction import Redaction
 from spanloom.store.control import ControlStore
 from spanloom.store.erasure import Counts
 from spanloom.v1 import project_service_pb2 as pb
+from spanloom.v1.query_pb2 import ProjectLimits
 
 _MOST_DAYS: Final = 36_500
 # Patterns are compiled in a thread.
@@ -21,7 +23,7 @@ _MUCH: Final = 1000
 
 
 class ProjectService:
-    """Erasure of users and projects, retention, and what is redacted."""
+    """Erasure of users and projects, retention, redaction, and limits."""
 
     def __init__(self, store: ControlStore, redaction: Redaction) -> None:
         self._store, self._redaction = store, redaction
@@ -75,6 +77,23 @@ class ProjectService:
     ) -> pb.GetRedactionResponse:
         rules = await self._redaction.read(call.project())
         return pb.GetRedactionResponse(rules=_rules_message(rules))
+
+    async def update_limits(
+        self, request: pb.UpdateLimitsRequest, call: CallContext
+    ) -> pb.UpdateLimitsResponse:
+        project = call.project()
+        bad = Violations(spelled=json_path(type(request)))
+        given = {field.name: value for field, value in request.limits.ListFields()}
+        names = list(dict.fromkeys(request.update_mask.paths)) or list(given)
+        for name in names:
+            if name not in LIMIT_NAMES:
+                bad.add("update_mask", f'"{name[:64]}" is not a limit')
+            elif given.get(name, 0) < 0:
+                bad.add(f"limits.{name}", "must not be negative")
+        bad.refuse()
+        await self._store.ensure_project(project)
+        limits = await self._store.limits.change(project, {name: given.get(name) for name in names})
+        return pb.UpdateLimitsResponse(limits=ProjectLimits(**limits.given))
 
 
 def _rules(message: pb.RedactionRules) -> Rules:

@@ -15,7 +15,7 @@ from spanloom.codec.page_token import page_token, position_of
 from spanloom.codec.timestamps import duration_from_ns, timestamp_from_ns
 from spanloom.errors import Noun, invalid_field, not_found
 from spanloom.model.checks import possible_id
-from spanloom.model.projects import INSTANCE
+from spanloom.model.projects import INSTANCE, ProjectEntry
 from spanloom.model.summaries import SearchPlace, TracePosition
 from spanloom.services.context import CallContext
 from spanloom.services.queries.bounded import MAX_RESPONSE_BYTES, fitting
@@ -326,15 +326,23 @@ class QueryService:
         response = pb.ListProjectsResponse(
             projects=[
                 query_pb2.Project(
-                    project_id=name, create_time=timestamp_from_ns(created_ns), retention_days=days
+                    project_id=entry.name,
+                    create_time=timestamp_from_ns(entry.created_ns),
+                    retention_days=entry.retention_days,
+                    limits=_own_limits(entry),
                 )
-                for name, created_ns, days in found[:size]
+                for entry in found[:size]
             ]
         )
         if len(found) > size:
-            last = [found[size - 1][0]]
+            last = [found[size - 1].name]
             response.next_page_token = sealed_list(named, call.key_project, last)
         return response
+
+
+def _own_limits(entry: ProjectEntry) -> query_pb2.ProjectLimits | None:
+    given = entry.limits.given
+    return query_pb2.ProjectLimits(**given) if given else None
 
 
 def _checked_id(request: Any, noun: Noun, name: str) -> str:

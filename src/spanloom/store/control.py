@@ -8,10 +8,12 @@ from typing import Protocol
 
 from spanloom.model import Feedback, FeedbackQuery, Key, Page, SignInLink, Span
 from spanloom.model.patch import Patch
+from spanloom.model.projects import ProjectEntry
 from spanloom.store.catalog import Catalog, Datasets, Records
 from spanloom.store.erasure import Erasure
 from spanloom.store.evaluations import EvaluationQueue
 from spanloom.store.files import Files
+from spanloom.store.limits import LimitStore
 from spanloom.store.once import EACH_TIME, Once
 
 
@@ -37,6 +39,7 @@ class ControlStore(Protocol):
     files: Files
     evaluations: EvaluationQueue
     erasure: Erasure
+    limits: LimitStore
 
     async def earlier_answer(self, project: str, once: Once) -> bytes | None:
         """What a call with this request id was answered; INVALID_ARGUMENT where the digests
@@ -163,9 +166,9 @@ class ControlStore(Protocol):
 
     async def list_projects(
         self, *, name: str = "", after: str = "", limit: int
-    ) -> list[tuple[str, int, int | None]]:
-        """(name, time of creation, retention in days) of the projects behind a name, or of one, by
-        name; without those that are being deleted."""
+    ) -> list[ProjectEntry]:
+        """The projects behind a name, or the one of a name, by name; without those that are being
+        deleted."""
         ...
 
     async def ensure_project(self, name: str) -> None:

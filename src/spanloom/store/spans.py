@@ -102,8 +102,9 @@ class SpanStore(Protocol):
         Any other exception: a mistake in the program. Nothing was stored.
 
     Raises, methods that write:
-        RESOURCE_EXHAUSTED: the queue before the writer, bounded in rows and bytes, is full. Nothing
-            of the call was stored.
+        RESOURCE_EXHAUSTED: the queue before the writer, bounded in rows and bytes, is full; or a
+            limit of the project or of the caller's key is reached (`spanloom.model.limits`).
+            Nothing of the call was stored.
 
     A write whose caller was cancelled may have been stored or not.
     """

@@ -210,9 +210,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         ErrorInfo.metadata: { "spans_behind": "10001", "limit_spans": "10000" }
     """
     ERROR_REASON_UNKNOWN_FIELD: _ErrorReason.ValueType  # 36
-    """REST only. The URL or the body of a call has a name that is no field of the request
-    (INVALID_ARGUMENT). Methods with the shapes of other products ignore such names instead, and
-    list them in the header `x-ignored-fields`.
+    """Not over gRPC. The URL or the JSON of a call has a name that is no field of the request
+    (INVALID_ARGUMENT). Methods that write in the shapes of other products ignore such names
+    instead, and list them in the header `x-ignored-fields`.
 
         BadRequest: pagesize: not a field of the request; the nearest is pageSize
     """
@@ -302,6 +302,20 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         "the request could not be redacted, so nothing was stored; the server's log has the cause"
     """
+    ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 51
+    """The project or the key has had as many calls, bytes or spans as its limit allows in a second
+    (RESOURCE_EXHAUSTED). Nothing of the request was stored. Retry after the time in RetryInfo. The
+    metadata has the limit; the names of a key's limits begin with `limit_key_`.
+
+        ErrorInfo.metadata: { "limit_spans_per_second": "1000" }
+    """
+    ERROR_REASON_QUOTA_EXCEEDED: _ErrorReason.ValueType  # 52
+    """The project stores as many spans as it may (RESOURCE_EXHAUSTED). No span of the request was
+    stored. Reads and deletions are accepted, and writes again some seconds after enough was
+    deleted. There is no RetryInfo.
+
+        ErrorInfo.metadata: { "limit_stored_spans": "1000000", "project": "my-app" }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason for an error, for programs. Every error that Spanloom itself returns carries one
@@ -311,9 +325,11 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
 
     Every method can return MALFORMED_BODY, MISSING_CREDENTIALS, INVALID_CREDENTIALS,
     ROLE_NOT_ALLOWED, PROJECT_MISMATCH, REQUEST_TOO_LARGE, QUEUE_FULL, STORE_UNAVAILABLE,
-    SHUTTING_DOWN, DEADLINE_EXCEEDED and INTERNAL. In REST, every method of SpanService, ChatService,
-    QueryService, ReviewService, KeyService, AttachmentService, PriceService and ProjectService can
-    also return UNKNOWN_FIELD. The comments of the methods name only the other errors.
+    SHUTTING_DOWN, DEADLINE_EXCEEDED, RATE_LIMITED and INTERNAL. Every method that writes spans can
+    return QUOTA_EXCEEDED. In JSON, every method that reads, and every method of SpanService,
+    ChatService, QueryService, ReviewService, KeyService, AttachmentService, PriceService and
+    ProjectService, can also return UNKNOWN_FIELD. The comments of the methods name only the other
+    errors.
 
     New values may be added. Existing values keep their names and numbers. In the examples, quoted
     texts are the error's message, and lines that begin with a detail's name show that detail.
@@ -507,9 +523,9 @@ the cursor of the last response, and read faster or with a narrower filter.
     ErrorInfo.metadata: { "spans_behind": "10001", "limit_spans": "10000" }
 """
 ERROR_REASON_UNKNOWN_FIELD: ErrorReason.ValueType  # 36
-"""REST only. The URL or the body of a call has a name that is no field of the request
-(INVALID_ARGUMENT). Methods with the shapes of other products ignore such names instead, and
-list them in the header `x-ignored-fields`.
+"""Not over gRPC. The URL or the JSON of a call has a name that is no field of the request
+(INVALID_ARGUMENT). Methods that write in the shapes of other products ignore such names
+instead, and list them in the header `x-ignored-fields`.
 
     BadRequest: pagesize: not a field of the request; the nearest is pageSize
 """
@@ -598,5 +614,19 @@ that the operator has installed failed or took too long. The server's log has th
 the request after `RetryInfo.retry_delay`.
 
     "the request could not be redacted, so nothing was stored; the server's log has the cause"
+"""
+ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 51
+"""The project or the key has had as many calls, bytes or spans as its limit allows in a second
+(RESOURCE_EXHAUSTED). Nothing of the request was stored. Retry after the time in RetryInfo. The
+metadata has the limit; the names of a key's limits begin with `limit_key_`.
+
+    ErrorInfo.metadata: { "limit_spans_per_second": "1000" }
+"""
+ERROR_REASON_QUOTA_EXCEEDED: ErrorReason.ValueType  # 52
+"""The project stores as many spans as it may (RESOURCE_EXHAUSTED). No span of the request was
+stored. Reads and deletions are accepted, and writes again some seconds after enough was
+deleted. There is no RetryInfo.
+
+    ErrorInfo.metadata: { "limit_stored_spans": "1000000", "project": "my-app" }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -24,10 +24,12 @@ _sym_db = _symbol_database.Default()
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from spanloom.v1 import access_pb2 as spanloom_dot_v1_dot_access__pb2
+from spanloom.v1 import query_pb2 as spanloom_dot_v1_dot_query__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!spanloom/v1/project_service.proto\x12\x0bspanloom.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x18spanloom/v1/access.proto\"\x93\x02\n\rDeletedCounts\x12\x12\n\nspan_count\x18\x01 \x01(\x03\x12\x13\n\x0btrace_count\x18\x02 \x01(\x03\x12\x14\n\x0cupdate_count\x18\x03 \x01(\x03\x12\x16\n\x0e\x66\x65\x65\x64\x62\x61\x63k_count\x18\x04 \x01(\x03\x12\x1a\n\x12\x64\x61taset_item_count\x18\x05 \x01(\x03\x12\x15\n\rdataset_count\x18\x06 \x01(\x03\x12\x18\n\x10\x65xperiment_count\x18\x07 \x01(\x03\x12\x1c\n\x14prompt_version_count\x18\x08 \x01(\x03\x12\x17\n\x0f\x65valuator_count\x18\t \x01(\x03\x12\x14\n\x0crecord_count\x18\n \x01(\x03\x12\x11\n\tkey_count\x18\x0b \x01(\x03\".\n\x15\x44\x65leteUserDataRequest\x12\x15\n\x07user_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"L\n\x16\x44\x65leteUserDataResponse\x12\x32\n\x0e\x64\x65leted_counts\x18\x01 \x01(\x0b\x32\x1a.spanloom.v1.DeletedCounts\"0\n\x14\x44\x65leteProjectRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"K\n\x15\x44\x65leteProjectResponse\x12\x32\n\x0e\x64\x65leted_counts\x18\x01 \x01(\x0b\x32\x1a.spanloom.v1.DeletedCounts\"N\n\x16UpdateRetentionRequest\x12!\n\x0eretention_days\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x42\x11\n\x0f_retention_days\"I\n\x17UpdateRetentionResponse\x12\x1b\n\x0eretention_days\x18\x01 \x01(\x05H\x00\x88\x01\x01\x42\x11\n\x0f_retention_days\"=\n\x10RedactionPattern\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07pattern\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"\x8c\x01\n\x0eRedactionRules\x12\x15\n\x07presets\x18\x01 \x03(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x08patterns\x18\x02 \x03(\x0b\x32\x1d.spanloom.v1.RedactionPatternB\x04\xe2\x41\x01\x01\x12\x13\n\x05paths\x18\x03 \x03(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tredactors\x18\x04 \x03(\tB\x04\xe2\x41\x01\x01\"J\n\x16UpdateRedactionRequest\x12\x30\n\x05rules\x18\x01 \x01(\x0b\x32\x1b.spanloom.v1.RedactionRulesB\x04\xe2\x41\x01\x01\"E\n\x17UpdateRedactionResponse\x12*\n\x05rules\x18\x01 \x01(\x0b\x32\x1b.spanloom.v1.RedactionRules\"\x15\n\x13GetRedactionRequest\"B\n\x14GetRedactionResponse\x12*\n\x05rules\x18\x01 \x01(\x0b\x32\x1b.spanloom.v1.RedactionRules2\xb2\x05\n\x0eProjectService\x12\x82\x01\n\x0e\x44\x65leteUserData\x12\".spanloom.v1.DeleteUserDataRequest\x1a#.spanloom.v1.DeleteUserDataResponse\"\'\x90\x02\x02\x82\xd3\xe4\x93\x02\x18\"\x13/v1/userData:delete:\x01*\xc8\xba\x85\xa5\n\x03\x12~\n\rDeleteProject\x12!.spanloom.v1.DeleteProjectRequest\x1a\".spanloom.v1.DeleteProjectResponse\"&\x90\x02\x02\x82\xd3\xe4\x93\x02\x17\"\x12/v1/project:delete:\x01*\xc8\xba\x85\xa5\n\x03\x12\x8d\x01\n\x0fUpdateRetention\x12#.spanloom.v1.UpdateRetentionRequest\x1a$.spanloom.v1.UpdateRetentionResponse\"/\x90\x02\x02\x82\xd3\xe4\x93\x02 \"\x1b/v1/project:updateRetention:\x01*\xc8\xba\x85\xa5\n\x03\x12\x8d\x01\n\x0fUpdateRedaction\x12#.spanloom.v1.UpdateRedactionRequest\x1a$.spanloom.v1.UpdateRedactionResponse\"/\x90\x02\x02\x82\xd3\xe4\x93\x02 \"\x1b/v1/project:updateRedaction:\x01*\xc8\xba\x85\xa5\n\x03\x12{\n\x0cGetRedaction\x12 .spanloom.v1.GetRedactionRequest\x1a!.spanloom.v1.GetRedactionResponse\"&\x90\x02\x01\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/project/redaction\xc8\xba\x85\xa5\n\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!spanloom/v1/project_service.proto\x12\x0bspanloom.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x18spanloom/v1/access.proto\x1a\x17spanloom/v1/query.proto\"\x93\x02\n\rDeletedCounts\x12\x12\n\nspan_count\x18\x01 \x01(\x03\x12\x13\n\x0btrace_count\x18\x02 \x01(\x03\x12\x14\n\x0cupdate_count\x18\x03 \x01(\x03\x12\x16\n\x0e\x66\x65\x65\x64\x62\x61\x63k_count\x18\x04 \x01(\x03\x12\x1a\n\x12\x64\x61taset_item_count\x18\x05 \x01(\x03\x12\x15\n\rdataset_count\x18\x06 \x01(\x03\x12\x18\n\x10\x65xperiment_count\x18\x07 \x01(\x03\x12\x1c\n\x14prompt_version_count\x18\x08 \x01(\x03\x12\x17\n\x0f\x65valuator_count\x18\t \x01(\x03\x12\x14\n\x0crecord_count\x18\n \x01(\x03\x12\x11\n\tkey_count\x18\x0b \x01(\x03\".\n\x15\x44\x65leteUserDataRequest\x12\x15\n\x07user_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"L\n\x16\x44\x65leteUserDataResponse\x12\x32\n\x0e\x64\x65leted_counts\x18\x01 \x01(\x0b\x32\x1a.spanloom.v1.DeletedCounts\"0\n\x14\x44\x65leteProjectRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"K\n\x15\x44\x65leteProjectResponse\x12\x32\n\x0e\x64\x65leted_counts\x18\x01 \x01(\x0b\x32\x1a.spanloom.v1.DeletedCounts\"N\n\x16UpdateRetentionRequest\x12!\n\x0eretention_days\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x42\x11\n\x0f_retention_days\"I\n\x17UpdateRetentionResponse\x12\x1b\n\x0eretention_days\x18\x01 \x01(\x05H\x00\x88\x01\x01\x42\x11\n\x0f_retention_days\"=\n\x10RedactionPattern\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07pattern\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"\x8c\x01\n\x0eRedactionRules\x12\x15\n\x07presets\x18\x01 \x03(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x08patterns\x18\x02 \x03(\x0b\x32\x1d.spanloom.v1.RedactionPatternB\x04\xe2\x41\x01\x01\x12\x13\n\x05paths\x18\x03 \x03(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tredactors\x18\x04 \x03(\tB\x04\xe2\x41\x01\x01\"J\n\x16UpdateRedactionRequest\x12\x30\n\x05rules\x18\x01 \x01(\x0b\x32\x1b.spanloom.v1.RedactionRulesB\x04\xe2\x41\x01\x01\"E\n\x17UpdateRedactionResponse\x12*\n\x05rules\x18\x01 \x01(\x0b\x32\x1b.spanloom.v1.RedactionRules\"\x15\n\x13GetRedactionRequest\"B\n\x14GetRedactionResponse\x12*\n\x05rules\x18\x01 \x01(\x0b\x32\x1b.spanloom.v1.RedactionRules\"~\n\x13UpdateLimitsRequest\x12\x30\n\x06limits\x18\x01 \x01(\x0b\x32\x1a.spanloom.v1.ProjectLimitsB\x04\xe2\x41\x01\x01\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"B\n\x14UpdateLimitsResponse\x12*\n\x06limits\x18\x01 \x01(\x0b\x32\x1a.spanloom.v1.ProjectLimits2\xb6\x06\n\x0eProjectService\x12\x82\x01\n\x0e\x44\x65leteUserData\x12\".spanloom.v1.DeleteUserDataRequest\x1a#.spanloom.v1.DeleteUserDataResponse\"\'\x90\x02\x02\x82\xd3\xe4\x93\x02\x18\"\x13/v1/userData:delete:\x01*\xc8\xba\x85\xa5\n\x03\x12~\n\rDeleteProject\x12!.spanloom.v1.DeleteProjectRequest\x1a\".spanloom.v1.DeleteProjectResponse\"&\x90\x02\x02\x82\xd3\xe4\x93\x02\x17\"\x12/v1/project:delete:\x01*\xc8\xba\x85\xa5\n\x03\x12\x8d\x01\n\x0fUpdateRetention\x12#.spanloom.v1.UpdateRetentionRequest\x1a$.spanloom.v1.UpdateRetentionResponse\"/\x90\x02\x02\x82\xd3\xe4\x93\x02 \"\x1b/v1/project:updateRetention:\x01*\xc8\xba\x85\xa5\n\x03\x12\x8d\x01\n\x0fUpdateRedaction\x12#.spanloom.v1.UpdateRedactionRequest\x1a$.spanloom.v1.UpdateRedactionResponse\"/\x90\x02\x02\x82\xd3\xe4\x93\x02 \"\x1b/v1/project:updateRedaction:\x01*\xc8\xba\x85\xa5\n\x03\x12{\n\x0cGetRedaction\x12 .spanloom.v1.GetRedactionRequest\x1a!.spanloom.v1.GetRedactionResponse\"&\x90\x02\x01\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/project/redaction\xc8\xba\x85\xa5\n\x03\x12\x81\x01\n\x0cUpdateLimits\x12 .spanloom.v1.UpdateLimitsRequest\x1a!.spanloom.v1.UpdateLimitsResponse\",\x90\x02\x02\x82\xd3\xe4\x93\x02\x1d\"\x18/v1/project:updateLimits:\x01*\xc8\xba\x85\xa5\n\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -54,6 +56,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REDACTIONRULES'].fields_by_name['redactors']._serialized_options = b'\342A\001\001'
   _globals['_UPDATEREDACTIONREQUEST'].fields_by_name['rules']._loaded_options = None
   _globals['_UPDATEREDACTIONREQUEST'].fields_by_name['rules']._serialized_options = b'\342A\001\001'
+  _globals['_UPDATELIMITSREQUEST'].fields_by_name['limits']._loaded_options = None
+  _globals['_UPDATELIMITSREQUEST'].fields_by_name['limits']._serialized_options = b'\342A\001\001'
+  _globals['_UPDATELIMITSREQUEST'].fields_by_name['update_mask']._loaded_options = None
+  _globals['_UPDATELIMITSREQUEST'].fields_by_name['update_mask']._serialized_options = b'\342A\001\001'
   _globals['_PROJECTSERVICE'].methods_by_name['DeleteUserData']._loaded_options = None
   _globals['_PROJECTSERVICE'].methods_by_name['DeleteUserData']._serialized_options = b'\220\002\002\202\323\344\223\002\030\"\023/v1/userData:delete:\001*\310\272\205\245\n\003'
   _globals['_PROJECTSERVICE'].methods_by_name['DeleteProject']._loaded_options = None
@@ -64,32 +70,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROJECTSERVICE'].methods_by_name['UpdateRedaction']._serialized_options = b'\220\002\002\202\323\344\223\002 \"\033/v1/project:updateRedaction:\001*\310\272\205\245\n\003'
   _globals['_PROJECTSERVICE'].methods_by_name['GetRedaction']._loaded_options = None
   _globals['_PROJECTSERVICE'].methods_by_name['GetRedaction']._serialized_options = b'\220\002\001\202\323\344\223\002\027\022\025/v1/project/redaction\310\272\205\245\n\003'
-  _globals['_DELETEDCOUNTS']._serialized_start=140
-  _globals['_DELETEDCOUNTS']._serialized_end=415
-  _globals['_DELETEUSERDATAREQUEST']._serialized_start=417
-  _globals['_DELETEUSERDATAREQUEST']._serialized_end=463
-  _globals['_DELETEUSERDATARESPONSE']._serialized_start=465
-  _globals['_DELETEUSERDATARESPONSE']._serialized_end=541
-  _globals['_DELETEPROJECTREQUEST']._serialized_start=543
-  _globals['_DELETEPROJECTREQUEST']._serialized_end=591
-  _globals['_DELETEPROJECTRESPONSE']._serialized_start=593
-  _globals['_DELETEPROJECTRESPONSE']._serialized_end=668
-  _globals['_UPDATERETENTIONREQUEST']._serialized_start=670
-  _globals['_UPDATERETENTIONREQUEST']._serialized_end=748
-  _globals['_UPDATERETENTIONRESPONSE']._serialized_start=750
-  _globals['_UPDATERETENTIONRESPONSE']._serialized_end=823
-  _globals['_REDACTIONPATTERN']._serialized_start=825
-  _globals['_REDACTIONPATTERN']._serialized_end=886
-  _globals['_REDACTIONRULES']._serialized_start=889
-  _globals['_REDACTIONRULES']._serialized_end=1029
-  _globals['_UPDATEREDACTIONREQUEST']._serialized_start=1031
-  _globals['_UPDATEREDACTIONREQUEST']._serialized_end=1105
-  _globals['_UPDATEREDACTIONRESPONSE']._serialized_start=1107
-  _globals['_UPDATEREDACTIONRESPONSE']._serialized_end=1176
-  _globals['_GETREDACTIONREQUEST']._serialized_start=1178
-  _globals['_GETREDACTIONREQUEST']._serialized_end=1199
-  _globals['_GETREDACTIONRESPONSE']._serialized_start=1201
-  _globals['_GETREDACTIONRESPONSE']._serialized_end=1267
-  _globals['_PROJECTSERVICE']._serialized_start=1270
-  _globals['_PROJECTSERVICE']._serialized_end=1960
+  _globals['_PROJECTSERVICE'].methods_by_name['UpdateLimits']._loaded_options = None
+  _globals['_PROJECTSERVICE'].methods_by_name['UpdateLimits']._serialized_options = b'\220\002\002\202\323\344\223\002\035\"\030/v1/project:updateLimits:\001*\310\272\205\245\n\003'
+  _globals['_DELETEDCOUNTS']._serialized_start=199
+  _globals['_DELETEDCOUNTS']._serialized_end=474
+  _globals['_DELETEUSERDATAREQUEST']._serialized_start=476
+  _globals['_DELETEUSERDATAREQUEST']._serialized_end=522
+  _globals['_DELETEUSERDATARESPONSE']._serialized_start=524
+  _globals['_DELETEUSERDATARESPONSE']._serialized_end=600
+  _globals['_DELETEPROJECTREQUEST']._serialized_start=602
+  _globals['_DELETEPROJECTREQUEST']._serialized_end=650
+  _globals['_DELETEPROJECTRESPONSE']._serialized_start=652
+  _globals['_DELETEPROJECTRESPONSE']._serialized_end=727
+  _globals['_UPDATERETENTIONREQUEST']._serialized_start=729
+  _globals['_UPDATERETENTIONREQUEST']._serialized_end=807
+  _globals['_UPDATERETENTIONRESPONSE']._serialized_start=809
+  _globals['_UPDATERETENTIONRESPONSE']._serialized_end=882
+  _globals['_REDACTIONPATTERN']._serialized_start=884
+  _globals['_REDACTIONPATTERN']._serialized_end=945
+  _globals['_REDACTIONRULES']._serialized_start=948
+  _globals['_REDACTIONRULES']._serialized_end=1088
+  _globals['_UPDATEREDACTIONREQUEST']._serialized_start=1090
+  _globals['_UPDATEREDACTIONREQUEST']._serialized_end=1164
+  _globals['_UPDATEREDACTIONRESPONSE']._serialized_start=1166
+  _globals['_UPDATEREDACTIONRESPONSE']._serialized_end=1235
+  _globals['_GETREDACTIONREQUEST']._serialized_start=1237
+  _globals['_GETREDACTIONREQUEST']._serialized_end=1258
+  _globals['_GETREDACTIONRESPONSE']._serialized_start=1260
+  _globals['_GETREDACTIONRESPONSE']._serialized_end=1326
+  _globals['_UPDATELIMITSREQUEST']._serialized_start=1328
+  _globals['_UPDATELIMITSREQUEST']._serialized_end=1454
+  _globals['_UPDATELIMITSRESPONSE']._serialized_start=1456
+  _globals['_UPDATELIMITSRESPONSE']._serialized_end=1522
+  _globals['_PROJECTSERVICE']._serialized_start=1525
+  _globals['_PROJECTSERVICE']._serialized_end=2347
 # @@protoc_insertion_point(module_scope)

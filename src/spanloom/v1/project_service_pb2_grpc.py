@@ -64,6 +64,11 @@ class ProjectServiceStub:
                 request_serializer=spanloom_dot_v1_dot_project__service__pb2.GetRedactionRequest.SerializeToString,
                 response_deserializer=spanloom_dot_v1_dot_project__service__pb2.GetRedactionResponse.FromString,
                 _registered_method=True)
+        self.UpdateLimits = channel.unary_unary(
+                '/spanloom.v1.ProjectService/UpdateLimits',
+                request_serializer=spanloom_dot_v1_dot_project__service__pb2.UpdateLimitsRequest.SerializeToString,
+                response_deserializer=spanloom_dot_v1_dot_project__service__pb2.UpdateLimitsResponse.FromString,
+                _registered_method=True)
 
 
 class ProjectServiceServicer:
@@ -150,6 +155,26 @@ class ProjectServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateLimits(self, request, context):
+        """Sets limits of the project. All servers apply them within two seconds.
+
+        Beyond a rate, calls return RESOURCE_EXHAUSTED (ERROR_REASON_RATE_LIMITED) with the time after
+        which to retry. A rate may be exceeded for a moment: after a second without calls, a second's
+        number is accepted at once, and a request is accepted as a whole, whatever its size, and delays
+        later ones. Each process of a server applies an equal part of a rate.
+
+        A project that stores as many spans as it may refuses spans with RESOURCE_EXHAUSTED
+        (ERROR_REASON_QUOTA_EXCEEDED), and accepts reads and deletions. The number is looked at behind
+        the writes, so a project may have more by what is written in some seconds. Replacing a span is
+        refused as well.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names a limit which is negative, or a
+        path of `update_mask` that is not a limit.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ProjectServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -177,6 +202,11 @@ def add_ProjectServiceServicer_to_server(servicer, server):
                     servicer.GetRedaction,
                     request_deserializer=spanloom_dot_v1_dot_project__service__pb2.GetRedactionRequest.FromString,
                     response_serializer=spanloom_dot_v1_dot_project__service__pb2.GetRedactionResponse.SerializeToString,
+            ),
+            'UpdateLimits': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateLimits,
+                    request_deserializer=spanloom_dot_v1_dot_project__service__pb2.UpdateLimitsRequest.FromString,
+                    response_serializer=spanloom_dot_v1_dot_project__service__pb2.UpdateLimitsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -319,6 +349,33 @@ class ProjectService:
             '/spanloom.v1.ProjectService/GetRedaction',
             spanloom_dot_v1_dot_project__service__pb2.GetRedactionRequest.SerializeToString,
             spanloom_dot_v1_dot_project__service__pb2.GetRedactionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateLimits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/spanloom.v1.ProjectService/UpdateLimits',
+            spanloom_dot_v1_dot_project__service__pb2.UpdateLimitsRequest.SerializeToString,
+            spanloom_dot_v1_dot_project__service__pb2.UpdateLimitsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -93,6 +93,22 @@ class ProjectServiceStub:
     """
     GetRedaction: _grpc.UnaryUnaryMultiCallable[_project_service_pb2.GetRedactionRequest, _project_service_pb2.GetRedactionResponse]
     """Gets the rules that UpdateRedaction has set; empty ones if it never has."""
+    UpdateLimits: _grpc.UnaryUnaryMultiCallable[_project_service_pb2.UpdateLimitsRequest, _project_service_pb2.UpdateLimitsResponse]
+    """Sets limits of the project. All servers apply them within two seconds.
+
+    Beyond a rate, calls return RESOURCE_EXHAUSTED (ERROR_REASON_RATE_LIMITED) with the time after
+    which to retry. A rate may be exceeded for a moment: after a second without calls, a second's
+    number is accepted at once, and a request is accepted as a whole, whatever its size, and delays
+    later ones. Each process of a server applies an equal part of a rate.
+
+    A project that stores as many spans as it may refuses spans with RESOURCE_EXHAUSTED
+    (ERROR_REASON_QUOTA_EXCEEDED), and accepts reads and deletions. The number is looked at behind
+    the writes, so a project may have more by what is written in some seconds. Replacing a span is
+    refused as well.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names a limit which is negative, or a
+    path of `update_mask` that is not a limit.
+    """
 
 @_typing.type_check_only
 class ProjectServiceAsyncStub(ProjectServiceStub):
@@ -159,6 +175,22 @@ class ProjectServiceAsyncStub(ProjectServiceStub):
     """
     GetRedaction: _aio.UnaryUnaryMultiCallable[_project_service_pb2.GetRedactionRequest, _project_service_pb2.GetRedactionResponse]  # type: ignore[assignment]
     """Gets the rules that UpdateRedaction has set; empty ones if it never has."""
+    UpdateLimits: _aio.UnaryUnaryMultiCallable[_project_service_pb2.UpdateLimitsRequest, _project_service_pb2.UpdateLimitsResponse]  # type: ignore[assignment]
+    """Sets limits of the project. All servers apply them within two seconds.
+
+    Beyond a rate, calls return RESOURCE_EXHAUSTED (ERROR_REASON_RATE_LIMITED) with the time after
+    which to retry. A rate may be exceeded for a moment: after a second without calls, a second's
+    number is accepted at once, and a request is accepted as a whole, whatever its size, and delays
+    later ones. Each process of a server applies an equal part of a rate.
+
+    A project that stores as many spans as it may refuses spans with RESOURCE_EXHAUSTED
+    (ERROR_REASON_QUOTA_EXCEEDED), and accepts reads and deletions. The number is looked at behind
+    the writes, so a project may have more by what is written in some seconds. Replacing a span is
+    refused as well.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names a limit which is negative, or a
+    path of `update_mask` that is not a limit.
+    """
 
 class ProjectServiceServicer(metaclass=_abc_1.ABCMeta):
     """Deletes what belongs to a user or to a project, and sets how long traces are kept and what is
@@ -252,5 +284,27 @@ class ProjectServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_project_service_pb2.GetRedactionResponse, _abc.Awaitable[_project_service_pb2.GetRedactionResponse]]:
         """Gets the rules that UpdateRedaction has set; empty ones if it never has."""
+
+    @_abc_1.abstractmethod
+    def UpdateLimits(
+        self,
+        request: _project_service_pb2.UpdateLimitsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_project_service_pb2.UpdateLimitsResponse, _abc.Awaitable[_project_service_pb2.UpdateLimitsResponse]]:
+        """Sets limits of the project. All servers apply them within two seconds.
+
+        Beyond a rate, calls return RESOURCE_EXHAUSTED (ERROR_REASON_RATE_LIMITED) with the time after
+        which to retry. A rate may be exceeded for a moment: after a second without calls, a second's
+        number is accepted at once, and a request is accepted as a whole, whatever its size, and delays
+        later ones. Each process of a server applies an equal part of a rate.
+
+        A project that stores as many spans as it may refuses spans with RESOURCE_EXHAUSTED
+        (ERROR_REASON_QUOTA_EXCEEDED), and accepts reads and deletions. The number is looked at behind
+        the writes, so a project may have more by what is written in some seconds. Replacing a span is
+        refused as well.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names a limit which is negative, or a
+        path of `update_mask` that is not a limit.
+        """
 
 def add_ProjectServiceServicer_to_server(servicer: ProjectServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

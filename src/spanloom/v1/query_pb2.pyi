@@ -1162,6 +1162,7 @@ class Project(_message.Message):
     PROJECT_ID_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     RETENTION_DAYS_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
     """The project's id, which is also its name."""
     retention_days: _builtins.int
@@ -1170,22 +1171,80 @@ class Project(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """The time when the project was created."""
 
+    @_builtins.property
+    def limits(self) -> Global___ProjectLimits:
+        """The project's own limits, as ProjectService.UpdateLimits sets them. Unset if it has none of its
+        own.
+        """
+
     def __init__(
         self,
         *,
         project_id: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         retention_days: _builtins.int | None = ...,
+        limits: Global___ProjectLimits | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_retention_days", b"_retention_days", "create_time", b"create_time", "retention_days", b"retention_days"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_retention_days", b"_retention_days", "create_time", b"create_time", "limits", b"limits", "retention_days", b"retention_days"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_retention_days", b"_retention_days", "create_time", b"create_time", "project_id", b"project_id", "retention_days", b"retention_days"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_retention_days", b"_retention_days", "create_time", b"create_time", "limits", b"limits", "project_id", b"project_id", "retention_days", b"retention_days"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__retention_days: _TypeAlias = _typing.Literal["retention_days"]  # noqa: Y015
     _WhichOneofArgType__retention_days: _TypeAlias = _typing.Literal["_retention_days", b"_retention_days"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__retention_days) -> _WhichOneofReturnType__retention_days | None: ...
 
 Global___Project: _TypeAlias = Project  # noqa: Y015
+
+@_typing.final
+class ProjectLimits(_message.Message):
+    """Limits of a project. 0 means no limit. If a field is unset, the setting of the server applies."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    BYTES_PER_SECOND_FIELD_NUMBER: _builtins.int
+    SPANS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    STORED_SPANS_FIELD_NUMBER: _builtins.int
+    requests_per_second: _builtins.int
+    """How many calls are accepted in a second. A stream is one call."""
+    bytes_per_second: _builtins.int
+    """How many bytes are accepted in a second, after decompression, of spans, events, updates,
+    reviews and datasets.
+    """
+    spans_per_second: _builtins.int
+    """How many spans and events are accepted in a second."""
+    stored_spans: _builtins.int
+    """How many spans the project may store."""
+    def __init__(
+        self,
+        *,
+        requests_per_second: _builtins.int | None = ...,
+        bytes_per_second: _builtins.int | None = ...,
+        spans_per_second: _builtins.int | None = ...,
+        stored_spans: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_bytes_per_second", b"_bytes_per_second", "_requests_per_second", b"_requests_per_second", "_spans_per_second", b"_spans_per_second", "_stored_spans", b"_stored_spans", "bytes_per_second", b"bytes_per_second", "requests_per_second", b"requests_per_second", "spans_per_second", b"spans_per_second", "stored_spans", b"stored_spans"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bytes_per_second", b"_bytes_per_second", "_requests_per_second", b"_requests_per_second", "_spans_per_second", b"_spans_per_second", "_stored_spans", b"_stored_spans", "bytes_per_second", b"bytes_per_second", "requests_per_second", b"requests_per_second", "spans_per_second", b"spans_per_second", "stored_spans", b"stored_spans"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__bytes_per_second: _TypeAlias = _typing.Literal["bytes_per_second"]  # noqa: Y015
+    _WhichOneofArgType__bytes_per_second: _TypeAlias = _typing.Literal["_bytes_per_second", b"_bytes_per_second"]  # noqa: Y015
+    _WhichOneofReturnType__requests_per_second: _TypeAlias = _typing.Literal["requests_per_second"]  # noqa: Y015
+    _WhichOneofArgType__requests_per_second: _TypeAlias = _typing.Literal["_requests_per_second", b"_requests_per_second"]  # noqa: Y015
+    _WhichOneofReturnType__spans_per_second: _TypeAlias = _typing.Literal["spans_per_second"]  # noqa: Y015
+    _WhichOneofArgType__spans_per_second: _TypeAlias = _typing.Literal["_spans_per_second", b"_spans_per_second"]  # noqa: Y015
+    _WhichOneofReturnType__stored_spans: _TypeAlias = _typing.Literal["stored_spans"]  # noqa: Y015
+    _WhichOneofArgType__stored_spans: _TypeAlias = _typing.Literal["_stored_spans", b"_stored_spans"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__bytes_per_second) -> _WhichOneofReturnType__bytes_per_second | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__requests_per_second) -> _WhichOneofReturnType__requests_per_second | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__spans_per_second) -> _WhichOneofReturnType__spans_per_second | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__stored_spans) -> _WhichOneofReturnType__stored_spans | None: ...
+
+Global___ProjectLimits: _TypeAlias = ProjectLimits  # noqa: Y015
 
 @_typing.final
 class ExperimentCase(_message.Message):

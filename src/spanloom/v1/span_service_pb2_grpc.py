@@ -132,7 +132,9 @@ class SpanServiceServicer:
         retries are safe.
 
         An invalid span does not cause an error; it is rejected. Use RecordSpans to know during the
-        stream what is durable.
+        stream what is durable. The stream is read as slowly as the limits of the project require
+        (ProjectService.UpdateLimits). When the project stores as many spans as it may, the call ends
+        with RESOURCE_EXHAUSTED (ERROR_REASON_QUOTA_EXCEEDED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -146,7 +148,9 @@ class SpanServiceServicer:
 
         After an interruption, send the requests again that were not acknowledged: spans replace stored
         spans with the same ids, so nothing is stored twice. The server reads at most 8 MiB ahead of
-        what it has stored, so it slows a fast client down, but does not refuse its requests. Without
+        what it has stored, so it slows a fast client down, but does not refuse its requests. Only a
+        request beyond a limit of the project (ProjectService.UpdateLimits) is rejected, with
+        ERROR_REASON_RATE_LIMITED or ERROR_REASON_QUOTA_EXCEEDED; send it again later. Without
         traffic, a stream may stay open for any time. When the server shuts down, it acknowledges what
         is durable and ends the stream with UNAVAILABLE (ERROR_REASON_SHUTTING_DOWN).
 

@@ -66,7 +66,9 @@ class SpanServiceStub:
     retries are safe.
 
     An invalid span does not cause an error; it is rejected. Use RecordSpans to know during the
-    stream what is durable.
+    stream what is durable. The stream is read as slowly as the limits of the project require
+    (ProjectService.UpdateLimits). When the project stores as many spans as it may, the call ends
+    with RESOURCE_EXHAUSTED (ERROR_REASON_QUOTA_EXCEEDED).
     """
     RecordSpans: _grpc.StreamStreamMultiCallable[_span_service_pb2.RecordSpansRequest, _span_service_pb2.RecordSpansResponse]
     """Stores a stream of requests, and acknowledges each of them. Each request is stored atomically,
@@ -76,7 +78,9 @@ class SpanServiceStub:
 
     After an interruption, send the requests again that were not acknowledged: spans replace stored
     spans with the same ids, so nothing is stored twice. The server reads at most 8 MiB ahead of
-    what it has stored, so it slows a fast client down, but does not refuse its requests. Without
+    what it has stored, so it slows a fast client down, but does not refuse its requests. Only a
+    request beyond a limit of the project (ProjectService.UpdateLimits) is rejected, with
+    ERROR_REASON_RATE_LIMITED or ERROR_REASON_QUOTA_EXCEEDED; send it again later. Without
     traffic, a stream may stay open for any time. When the server shuts down, it acknowledges what
     is durable and ends the stream with UNAVAILABLE (ERROR_REASON_SHUTTING_DOWN).
 
@@ -203,7 +207,9 @@ class SpanServiceAsyncStub(SpanServiceStub):
     retries are safe.
 
     An invalid span does not cause an error; it is rejected. Use RecordSpans to know during the
-    stream what is durable.
+    stream what is durable. The stream is read as slowly as the limits of the project require
+    (ProjectService.UpdateLimits). When the project stores as many spans as it may, the call ends
+    with RESOURCE_EXHAUSTED (ERROR_REASON_QUOTA_EXCEEDED).
     """
     RecordSpans: _aio.StreamStreamMultiCallable[_span_service_pb2.RecordSpansRequest, _span_service_pb2.RecordSpansResponse]  # type: ignore[assignment]
     """Stores a stream of requests, and acknowledges each of them. Each request is stored atomically,
@@ -213,7 +219,9 @@ class SpanServiceAsyncStub(SpanServiceStub):
 
     After an interruption, send the requests again that were not acknowledged: spans replace stored
     spans with the same ids, so nothing is stored twice. The server reads at most 8 MiB ahead of
-    what it has stored, so it slows a fast client down, but does not refuse its requests. Without
+    what it has stored, so it slows a fast client down, but does not refuse its requests. Only a
+    request beyond a limit of the project (ProjectService.UpdateLimits) is rejected, with
+    ERROR_REASON_RATE_LIMITED or ERROR_REASON_QUOTA_EXCEEDED; send it again later. Without
     traffic, a stream may stay open for any time. When the server shuts down, it acknowledges what
     is durable and ends the stream with UNAVAILABLE (ERROR_REASON_SHUTTING_DOWN).
 
@@ -349,7 +357,9 @@ class SpanServiceServicer(metaclass=_abc_1.ABCMeta):
         retries are safe.
 
         An invalid span does not cause an error; it is rejected. Use RecordSpans to know during the
-        stream what is durable.
+        stream what is durable. The stream is read as slowly as the limits of the project require
+        (ProjectService.UpdateLimits). When the project stores as many spans as it may, the call ends
+        with RESOURCE_EXHAUSTED (ERROR_REASON_QUOTA_EXCEEDED).
         """
 
     @_abc_1.abstractmethod
@@ -365,7 +375,9 @@ class SpanServiceServicer(metaclass=_abc_1.ABCMeta):
 
         After an interruption, send the requests again that were not acknowledged: spans replace stored
         spans with the same ids, so nothing is stored twice. The server reads at most 8 MiB ahead of
-        what it has stored, so it slows a fast client down, but does not refuse its requests. Without
+        what it has stored, so it slows a fast client down, but does not refuse its requests. Only a
+        request beyond a limit of the project (ProjectService.UpdateLimits) is rejected, with
+        ERROR_REASON_RATE_LIMITED or ERROR_REASON_QUOTA_EXCEEDED; send it again later. Without
         traffic, a stream may stay open for any time. When the server shuts down, it acknowledges what
         is durable and ends the stream with UNAVAILABLE (ERROR_REASON_SHUTTING_DOWN).
 

@@ -17,6 +17,7 @@ from sqlalchemy.exc import DataError, IntegrityError, OperationalError, Programm
 
 from spanloom.errors import SpanloomError
 from spanloom.model import Feedback, Key, Span
+from spanloom.model.caller import CALLER
 from spanloom.store.sql import rows, tables, writer
 from spanloom.store.sql.transaction import Transaction
 from spanloom.store.sql.writer import Work
@@ -94,7 +95,7 @@ def half(project: str) -> Work:
     """Work that fails after it has written."""
 
     def work(transaction: Transaction) -> None:
-        transaction.write({tables.projects: [[f"{project}-half", 1, None]]})
+        transaction.write({tables.projects: [[f"{project}-half", 1, *[None] * 5]]})
         transaction.connection.execute(select(tables.projects.c.name))
         raise RuntimeError("a mistake")
 
@@ -114,7 +115,7 @@ def test_a_call_that_fails_leaks_into_no_other(
                     store.write_spans(project, [a_span("c")]),
                     store._write(half(project)),
                     store.write_feedback(project, Feedback(id="f")),
-                    store._write(lambda t: t.write({tables.projects: [[project, 1, None]]})),
+                    store._write(lambda t: t.write({tables.projects: [[project, 1, *[None] * 5]]})),
                 )
             results = await asyncio.gather(*calls, return_exceptions=True)
         assert (
@@ -230,6 +231,43 @@ def test_a_full_queue_refuses_at_once_and_stores_nothing(
         await store.write_spans(project, six(6))  # there is room again
         await store.write_spans(project, six(12) + six(18))  # more than the queue, which is empty
         assert len(await store.trace_spans(project, "t")) == 24
+        await store.close()
+
+    run(write())
+
+
+def test_callers_have_their_turns_and_their_parts_of_a_full_queue(
+    url: str, run: Run[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "_GROUP_ROWS", 4)
+
+    async def write() -> None:
+        store = await Store.open(url, queue_rows=8)
+        done: list[str] = []
+
+        async def call(caller: str, name: str, rows: int = 2) -> None:
+            CALLER.set(caller)
+            await store._write(lambda _: done.append(name), rows=rows)
+
+        def flooded(name: str, rows: int = 2) -> Any:
+            return call("flood", name, rows)
+
+        async with held(store):
+            calls = await waiting(
+                store,
+                *(flooded(f"flood {n}") for n in range(4)),
+                call("other", "large", 100),  # of any size, where the caller has nothing there
+                call("third", "third", 1),
+                call("third", "third again", 1),
+            )
+            for refused in (flooded("too much", 1), call("other", "too much")):
+                with pytest.raises(SpanloomError, match="the write queue is full"):
+                    await refused
+        await asyncio.gather(*calls)
+        assert done == [
+            *("flood 0", "large", "third", "flood 1", "third again", "flood 2", "flood 3"),
+        ]
+        await flooded("room")  # again
         await store.close()
 
     run(write())

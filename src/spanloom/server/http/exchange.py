@@ -86,7 +86,7 @@ class Exchange:
         message, ignored = await run_in_thread_if_large(
             len(data) // 1024, partial(json_form.read, self.method.request_class, data)
         )
-        if ignored and self.method.descriptor.containing_service.full_name in json_form.STRICT:
+        if ignored and json_form.is_strict(self.method):
             raise json_form.unknown_fields(self.method.descriptor.input_type, ignored)
         self.ignored.extend(ignored)
         return message

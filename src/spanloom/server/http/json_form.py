@@ -19,6 +19,7 @@ from spanloom.adapters.honeyhive.incoming import json_batch, json_event
 from spanloom.codec import json_codec, otlp_json
 from spanloom.codec.unknown_fields import nearest_name
 from spanloom.errors import Code, Reason, SpanloomError, Violation, invalid
+from spanloom.server.methods import Method
 from spanloom.v1 import catalog_service_pb2, event_service_pb2
 
 _OTLP_METRICS = re.compile(rb'"resource_?[Mm]etrics"')
@@ -55,14 +56,31 @@ WRITE_JSON: dict[str, Callable[[Message], bytes]] = {
     trace_service_pb2.ExportTraceServiceResponse.DESCRIPTOR.full_name: otlp_json.to_json
 }
 
-# Services whose calls must not have a name that is no field.
-STRICT = frozenset(
+# Services of which also the calls that write must not have a name that is no field.
+_STRICT = frozenset(
     f"spanloom.v1.{name}"
     for name in (
         *("SpanService", "ChatService", "QueryService", "ReviewService", "KeyService"),
         *("AttachmentService", "PriceService", "ProjectService"),
     )
 )
+
+# Reads without conditions, of which the rules of another product say that names which are no fields
+# are ignored, or whose clients send some: docs/contracts.
+_LENIENT = frozenset(
+    (
+        *("AgentChatService/GetTraceChat", "AgentChatService/GetConversationChat"),
+        *("RunService/GetRunResult", "RunService/CompareRuns"),
+    )
+)
+
+
+def is_strict(method: Method) -> bool:
+    """Whether a request with a name that is no field is refused: a condition that is misspelt would
+    find too much."""
+    if method.descriptor.containing_service.full_name in _STRICT:
+        return True
+    return method.is_read and method.full_name.removeprefix("spanloom.v1.") not in _LENIENT
 
 
 def unknown_fields(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from starlette.types import Send
@@ -43,7 +44,7 @@ def error_headers(error: SpanloomError) -> Headers:
     """The headers with which HTTP says what a client can do about an error."""
     headers: Headers = []
     if error.retry_after is not None:
-        headers.append((b"retry-after", str(max(1, round(error.retry_after))).encode()))
+        headers.append((b"retry-after", str(max(1, math.ceil(error.retry_after))).encode()))
     if error.reason is Reason.SHUTTING_DOWN:
         headers.append((b"connection", b"close"))  # the next request needs another server
     if error.code is Code.UNAUTHENTICATED:

@@ -122,7 +122,7 @@ class Transcoder:
             )
         except json_codec.JsonError as error:
             raise _refusal(error, binding) from None
-        if binding.method.containing_service.full_name in json_form.STRICT:
+        if json_form.is_strict(route.method):
             _refuse_unknown(binding, unknown, ignored)
         return request, [*(_in_body(binding, name) for name in unknown), *ignored]
 

@@ -30,6 +30,7 @@ _FULL_SECONDS: Final = 0.05
 # Requests from this size on are converted in a thread, which loses their order.
 _LARGE: Final = 1 << 20
 _REFUSED: Final = (Code.INVALID_ARGUMENT, Code.PERMISSION_DENIED)
+_LIMITED: Final = (Reason.RATE_LIMITED, Reason.QUOTA_EXCEEDED)
 
 
 async def read_request(
@@ -74,14 +75,19 @@ class Recorder:
         )
 
     async def record_patiently(self, spans: Sequence[Span]) -> None:
-        """The same, once the queue before the database has room."""
+        """The same, once the queue before the database has room and the limits of the project and
+        of the key allow it."""
         while True:
             try:
                 return await self.record(spans)
             except SpanloomError as error:
-                if error.reason is not Reason.QUEUE_FULL:
+                if error.reason is Reason.QUEUE_FULL:
+                    wait = _FULL_SECONDS
+                elif error.reason is Reason.RATE_LIMITED:
+                    wait = error.retry_after or _FULL_SECONDS
+                else:
                     raise
-            await asyncio.sleep(_FULL_SECONDS)
+            await asyncio.sleep(wait)
 
 
 @dataclass(slots=True)
@@ -99,7 +105,7 @@ class _Progress:
             SpanloomError: The server failed, not the request.
         """
         if isinstance(outcome, SpanloomError):
-            if outcome.code not in _REFUSED:
+            if outcome.code not in _REFUSED and outcome.reason not in _LIMITED:
                 raise outcome
             self.rejections.append(_rejection(sequence, outcome))
         else:

@@ -12,7 +12,9 @@ from sqlalchemy import Connection
 
 from spanloom import errors
 from spanloom.model import EVALUATION, Feedback, FeedbackQuery, Json, Key, Page, SignInLink, Span
+from spanloom.model.limits import charge
 from spanloom.model.patch import APPENDED, Patch
+from spanloom.model.projects import ProjectEntry
 from spanloom.store.control import ControlStore
 from spanloom.store.once import EACH_TIME, Once
 from spanloom.store.sql import (
@@ -32,6 +34,7 @@ from spanloom.store.sql.datasets import SqlDatasets
 from spanloom.store.sql.evaluation_queue import SqlEvaluationQueue
 from spanloom.store.sql.files import SqlFiles
 from spanloom.store.sql.follow_up import follow_up
+from spanloom.store.sql.limits import SqlLimits, limits_of
 from spanloom.store.sql.records import SqlRecords
 from spanloom.store.sql.rows import checked
 from spanloom.store.sql.transaction import Transaction
@@ -56,6 +59,7 @@ class SqlControl(ControlStore):
         self.records = SqlRecords(connections)
         self.files = SqlFiles(connections)
         self.evaluations = SqlEvaluationQueue(connections)
+        self.limits = SqlLimits(connections)
 
     async def earlier_answer(self, project: str, once: Once) -> bytes | None:
         return await self._read(lambda c: requests.earlier_answer(c, project, once))
@@ -84,6 +88,7 @@ class SqlControl(ControlStore):
                     return there
             return patches.update_event(transaction, project, event_id, patch, trace_id, only_of)
 
+        charge(project, size=len(row[4]))
         await self._write(write, size=len(row[4]))
 
     async def patch_span(
@@ -100,6 +105,7 @@ class SqlControl(ControlStore):
             transaction.write({tables.patches: [row]})
             return None
 
+        charge(project, size=len(row[4]))
         await self._write(write, size=len(row[4]))
 
     async def append_to_spans(
@@ -128,6 +134,7 @@ class SqlControl(ControlStore):
             if left:
                 transaction.write(rows.span_rows(project, left, partial=True).by_table())
 
+        charge(project, spans=len(missing), size=size)
         await self._write(write, rows=max(1, len(made)), size=size)
 
     async def event_patch(self, project: str, event_id: str) -> Patch:
@@ -139,6 +146,7 @@ class SqlControl(ControlStore):
     async def write_feedback(self, project: str, *feedback: Feedback) -> None:
         made = [rows.feedback_row(project, one) for one in feedback]
         size = sum(len(row[-1]) for row in made)
+        charge(project, size=size)
         await self._write(lambda t: t.write({tables.feedback: made}), rows=len(made), size=size)
 
     async def feedback_on(self, project: str, targets: Sequence[tuple[str, str]]) -> list[Feedback]:
@@ -183,6 +191,7 @@ class SqlControl(ControlStore):
             return stored
 
         size = sum(len(row[-1]) for row in made)
+        charge(project, size=size)
         stored: list[Feedback] = await self._write(write, rows=len(made), size=size)
         return stored
 
@@ -214,11 +223,16 @@ class SqlControl(ControlStore):
 
     async def list_projects(
         self, *, name: str = "", after: str = "", limit: int
-    ) -> list[tuple[str, int, int | None]]:
+    ) -> list[ProjectEntry]:
         checked(project=name)
         checked(project=after)
         found = queries.projects(name, after).limit(limit)
-        return await self._read(lambda c: [tuple(row) for row in c.execute(found)])
+        return await self._read(
+            lambda c: [
+                ProjectEntry(name, created_ns, days, limits_of(limits))
+                for name, created_ns, days, *limits in c.execute(found)
+            ]
+        )
 
     async def ensure_project(self, name: str) -> None:
         now = time.monotonic()
@@ -228,7 +242,7 @@ class SqlControl(ControlStore):
         if not await self._look_up(
             lambda c: c.execute(queries.PROJECT_IS_WHOLE, parameters).scalar()
         ):
-            row = [name, time.time_ns(), None]
+            row = [name, time.time_ns(), *[None] * (len(tables.projects.c) - 2)]
 
             def write(transaction: Transaction) -> errors.SpanloomError | None:
                 if transaction.connection.execute(queries.PROJECT_IS_DELETED, parameters).scalar():

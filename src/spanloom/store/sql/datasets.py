@@ -16,6 +16,7 @@ from sqlalchemy import Select, delete, select
 
 from spanloom.errors import SpanloomError, Violation, invalid, not_found
 from spanloom.model import Dataset, Json, Record, dashed, uuid7
+from spanloom.model.limits import charge
 from spanloom.store.catalog import Datasets
 from spanloom.store.once import EACH_TIME, Once
 from spanloom.store.sql.connections import Connections
@@ -111,7 +112,9 @@ class SqlDatasets(Datasets):
                 put_record(transaction, project, DATAPOINT, point.id, point.created_ns, body)
             return None
 
-        await self._write(write, rows=max(1, len(points)), size=sum(map(len, bodies)))
+        size = sum(map(len, bodies))
+        charge(project, size=size)
+        await self._write(write, rows=max(1, len(points)), size=size)
 
     async def remove_point(self, project: str, slug: str, id: str) -> bool:
         checked(project=project, slug=slug, id=id)
@@ -130,6 +133,7 @@ class SqlDatasets(Datasets):
             transaction.write({dataset_rows: [values]})
             return None
 
+        charge(project, size=len(body))
         await self._write(done_once(project, once, write), size=len(body))
 
     async def rows(self, project: str, slug: str) -> Sequence[dict[str, Json]]:

@@ -44,6 +44,7 @@ from spanloom.store.sql.tables import (
     traces,
 )
 from spanloom.store.sql.tables import projects as tables_projects
+from spanloom.store.sql.trace_filter import HAS_ERROR
 
 _project: BindParameter[str] = bindparam("project")
 
@@ -181,9 +182,12 @@ def list_traces(project: str, query: TraceQuery, *, after: tuple[int, str] | Non
     """TRACE_COLUMNS of the traces that the query asks for, whatever their text, newest start first,
     from behind `after`."""
     found = select(*TRACE_COLUMNS).where(traces.c.project == project)
-    for name in ("feature_slug", "name", "user_id", "organization_id", "experiment_id", "status"):
+    for name in ("feature_slug", "name", "user_id", "organization_id", "experiment_id"):
         if value := getattr(query, name):
             found = found.where(is_text(traces.c[name], value))
+    if query.status:
+        is_error = query.status == "ERROR"
+        found = found.where(HAS_ERROR if is_error else is_text(traces.c.status, query.status))
     if query.since_ns is not None:
         found = found.where(traces.c.start_ns >= query.since_ns)
     if query.before_ns is not None:

@@ -67,8 +67,8 @@ _ROW_OVERHEAD = 500
 
 class SpanRows(NamedTuple):
     """What one call writes: rows of `spans`, of `bodies` (one a span, in the same order), of
-    `envelopes`, of `attachments` and of `traces`, their size in bytes, and the spans that no row
-    can hold."""
+    `envelopes`, of `attachments` and of `traces`, their size in bytes, the bytes of what was sent,
+    unpacked, and the spans that no row can hold."""
 
     spans: list[Row]
     bodies: list[Row]
@@ -76,6 +76,7 @@ class SpanRows(NamedTuple):
     attachments: list[Row]
     traces: list[Row]
     size: int
+    sent: int
     refused: list[RefusedSpan]
 
     def by_table(self) -> dict[Table, list[Row]]:
@@ -168,7 +169,8 @@ def span_rows(project: str, spans: Sequence[Span], *, partial: bool = False) -> 
     data = [spans[position].sent.data for position in kept]
     frames, contents = packed([messages[position] for position in kept], data)
     size += sum(map(len, frames)) + len(kept) * _ROW_OVERHEAD
-    size += sum(len(content) for _, content in contents.values())
+    of_contents = sum(len(content) for _, content in contents.values())
+    size += of_contents
     digests: dict[bytes, bytes | None] = {b"": None}
     bodies: list[Row] = []
     for position, frame in zip(kept, frames, strict=True):
@@ -186,6 +188,7 @@ def span_rows(project: str, spans: Sequence[Span], *, partial: bool = False) -> 
         attachments.content_rows(project, contents),
         traces,
         size,
+        sum(map(len, messages)) + of_contents,
         refused,
     )
 
@@ -244,7 +247,7 @@ def updated_rows(project: str, base: Sequence[Any], whole: Span, updates: str | 
     json_bytes(body_of(whole))
     row = _span_row(project, whole)
     body = [NUMBERED_LATER, *base, updates]
-    return SpanRows([row], [body], [], [], [trace_row(project, whole)], 0, [])
+    return SpanRows([row], [body], [], [], [trace_row(project, whole)], 0, 0, [])
 
 
 def feedback_row(project: str, feedback: Feedback) -> Row:

@@ -27,6 +27,8 @@ from sqlalchemy import (
     text,
 )
 
+from spanloom.model.limits import LIMIT_NAMES
+
 # Compared by bytes and with case on every database: SQLite does so by itself, PostgreSQL in
 # collation C.
 TEXT = Text().with_variant(Text(collation="C"), "postgresql")
@@ -467,6 +469,8 @@ projects = Table(
     _whole("created_ns"),
     # For how many days traces are kept: 0 for ever, NULL for as long as the server is told.
     _whole("retention_days", nullable=True),
+    # 0 for no limit, NULL for what the settings say.
+    *(_whole(name, nullable=True) for name in LIMIT_NAMES),
 )
 
 # What is being erased: all that is of a user, or with user "" the whole project. A row is the

@@ -42,6 +42,10 @@ def found_by_index(*where: Condition) -> Condition:
     return select(literal(1)).where(*where).limit(1).scalar_subquery().is_not(None)
 
 
+# A span of the trace failed, the root or another one.
+HAS_ERROR = found_by_index(_of_trace, spans.c.status == "ERROR")
+
+
 def _sum(column: ColumnElement[Any]) -> ColumnElement[Any]:
     total = select(func.sum(column)).where(_of_trace)
     return total.correlate(traces).scalar_subquery()
@@ -101,8 +105,7 @@ def of_spans(query: SummaryQuery) -> list[Condition]:
         if value:
             where.append(found_by_index(_of_trace, column == value))
     if query.has_error is not None:
-        failed = found_by_index(_of_trace, spans.c.status == "ERROR")
-        where.append(failed if query.has_error else ~failed)
+        where.append(HAS_ERROR if query.has_error else ~HAS_ERROR)
     if query.has_feedback is not None:
         where.append(_has_feedback if query.has_feedback else ~_has_feedback)
     if query.min_cost is not None:

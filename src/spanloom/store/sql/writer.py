@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 from sqlalchemy import Engine
 
 from spanloom import errors, metrics
+from spanloom.model.caller import CALLER
 from spanloom.store.sql import attachments
 from spanloom.store.sql import database as settings
 from spanloom.store.sql.database import Database
@@ -39,9 +40,10 @@ QUIET_SECONDS: Final = 5.0
 
 @dataclass(slots=True, eq=False)
 class _PendingWrite:
-    """What one call does, its weight in the queue, and who waits for the result."""
+    """What one call does and for whom, its weight in the queue, and who waits for the result."""
 
     work: Work
+    caller: str
     rows_only: bool
     rows: int
     size: int
@@ -50,13 +52,69 @@ class _PendingWrite:
     span: OwnSpan | None
 
 
+class _Queue:
+    """The calls that wait: those of a caller in the order in which they came, and callers in turns.
+
+    A caller (`spanloom.model.caller`) is a project, or a key of all projects, or the server itself:
+    whoever sends much waits behind the own calls, and others do not.
+    """
+
+    def __init__(self) -> None:
+        self._of_caller: dict[str, deque[_PendingWrite]] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._of_caller.values()))
+
+    def __bool__(self) -> bool:
+        return bool(self._of_caller)
+
+    def add(self, call: _PendingWrite) -> None:
+        self._of_caller.setdefault(call.caller, deque()).append(call)
+
+    def next(self) -> _PendingWrite:
+        """The call whose turn it is."""
+        return next(iter(self._of_caller.values()))[0]
+
+    def take(self) -> _PendingWrite:
+        """The same, which waits no longer. The next turn is that of another caller."""
+        caller, waiting = next(iter(self._of_caller.items()))
+        del self._of_caller[caller]
+        call = waiting.popleft()
+        if waiting:
+            self._of_caller[caller] = waiting
+        return call
+
+    def remove(self, call: _PendingWrite) -> bool:
+        """Take a call out; whether it was there."""
+        waiting = self._of_caller.get(call.caller, deque())
+        if call not in waiting:
+            return False
+        waiting.remove(call)
+        if not waiting:
+            del self._of_caller[call.caller]
+        return True
+
+
+@dataclass(slots=True)
+class _Weight:
+    """Rows and bytes."""
+
+    rows: int = 0
+    size: int = 0
+
+    def add(self, call: _PendingWrite, sign: int = 1) -> None:
+        self.rows += sign * call.rows
+        self.size += sign * call.size
+
+
 class Writer:
     """Group commit over one connection, behind a queue that is bounded in rows and bytes.
 
-    The calls of a group are committed in the order in which they came, each with what follows from
-    it (`follow_up`). Each is all or nothing, whatever shares its transaction: when a statement
-    fails, the transaction is rolled back and the group is written again with a savepoint a call, so
-    that the call which cannot be written fails alone.
+    The calls of a caller are committed in the order in which they came, and callers have their
+    turns one after the other, each call with what follows from it (`follow_up`). Each is all or
+    nothing, whatever shares its transaction: when a statement fails, the transaction is rolled back
+    and the group is written again with a savepoint a call, so that the call which cannot be written
+    fails alone.
 
     The thread ends when the writer is closed, or on an error that nobody expected. Then every call
     is answered UNAVAILABLE: the process has to end, and `when_dead` says so.
@@ -75,9 +133,11 @@ class Writer:
         self._engine = engine
         self._reader = reader
         self._max_rows, self._max_size = queue_rows, queue_bytes
-        self._rows = self._size = 0  # of all calls not answered yet, those being written included
+        # Of all calls not answered yet, those being written included; and the same by caller.
+        self._weight = _Weight()
+        self._of_caller: dict[str, _Weight] = {}
         self.committed = OwnWrites()
-        self._queue: deque[_PendingWrite] = deque()
+        self._queue = _Queue()
         self._group: list[_PendingWrite] = []  # being written
         self._has_upkeep = True
         self._wake = threading.Condition()
@@ -113,9 +173,9 @@ class Writer:
 
         Args:
             rows_only: the work writes rows of spans, traces and evaluations, and runs no statement.
-            rows, size: the weight of the call in the queue; size in bytes. A call larger than the
-                whole queue is accepted only when the queue is empty. `rows=0` is never refused: it
-                stores the result of work that is done already.
+            rows, size: the weight of the call in the queue; size in bytes. In a full queue a caller
+                still has its equal part, and one call where it has none, of any size. `rows=0` is
+                never refused: it stores the result of work that is done already.
 
         Raises:
             RESOURCE_EXHAUSTED: the queue is full; nothing is stored.
@@ -125,17 +185,15 @@ class Writer:
                 committed or not.
         """
         loop = asyncio.get_running_loop()
-        call = _PendingWrite(work, rows_only, rows, size, loop.create_future(), loop, SPAN.get())
+        caller, future = CALLER.get(), loop.create_future()
+        call = _PendingWrite(work, caller, rows_only, rows, size, future, loop, SPAN.get())
         with self._wake:
             if not self.alive:
                 raise errors.store_unavailable()
-            full = self._rows + rows > self._max_rows or self._size + size > self._max_size
-            if full and self._rows and rows:
+            if rows and not self._has_room(call):
                 raise errors.queue_full()
-            self._rows += rows
-            self._size += size
-            self._queue.append(call)
-            self._measure()
+            self._queue.add(call)
+            self._weigh(call)
             self._wake.notify()
         if not rows:
             return await call.future
@@ -144,6 +202,27 @@ class Writer:
             return await call.future
         finally:
             patience.cancel()
+
+    def _has_room(self, call: _PendingWrite) -> bool:
+        own = self._of_caller.get(call.caller, _Weight())
+        if not own.rows or self._fits(self._weight, call, 1):
+            return True
+        return self._fits(own, call, len(self._of_caller))
+
+    def _fits(self, weight: _Weight, call: _PendingWrite, parts: int) -> bool:
+        """Whether a call and what there is take no more than one of equal parts of the queue."""
+        most_rows, most_size = self._max_rows // parts, self._max_size // parts
+        return weight.rows + call.rows <= most_rows and weight.size + call.size <= most_size
+
+    def _weigh(self, call: _PendingWrite, sign: int = 1) -> None:
+        """Count a call that has come, or with -1 one that is answered."""
+        of_caller = self._of_caller.setdefault(call.caller, _Weight())
+        for weight in (self._weight, of_caller):
+            weight.add(call, sign)
+        if not of_caller.rows:
+            del self._of_caller[call.caller]
+        metrics.QUEUE_ROWS.set(self._weight.rows)
+        metrics.QUEUE_BYTES.set(self._weight.size)
 
     @property
     def waits_for(self) -> float:
@@ -154,12 +233,9 @@ class Writer:
     def _give_up(self, call: _PendingWrite) -> None:
         """Refuse a call that nobody has begun to write."""
         with self._wake:
-            try:
-                self._queue.remove(call)
-            except ValueError:  # it is being written
+            if not self._queue.remove(call):  # it is being written
                 return
-            self._rows -= call.rows
-            self._size -= call.size
+            self._weigh(call, -1)
         if not call.future.done():
             call.future.set_exception(errors.store_unavailable())
 
@@ -184,8 +260,9 @@ class Writer:
         """Answer whoever waits. What the calls of the last group have written is not known."""
         with self._wake:
             self._dead = True
-            left = [*self._group, *self._queue]
-            self._queue.clear()
+            left = [*self._group]
+            while self._queue:
+                left.append(self._queue.take())
             when_dead = self._when_dead
         try:
             self._answer(left, [errors.store_unavailable()] * len(left))
@@ -216,10 +293,6 @@ class Writer:
                 self._waits_since = None
             self._has_upkeep = True
 
-    def _measure(self) -> None:
-        metrics.QUEUE_ROWS.set(self._rows)
-        metrics.QUEUE_BYTES.set(self._size)
-
     def _wait(self) -> bool:
         """Until calls wait; False when closing and none does."""
         while True:
@@ -235,9 +308,10 @@ class Writer:
         self._group = group
         rows = 0
         with self._wake:
-            while self._queue and (not group or rows + self._queue[0].rows <= _GROUP_ROWS):
-                rows += self._queue[0].rows
-                group.append(self._queue.popleft())
+            while self._queue and (not group or rows + self._queue.next().rows <= _GROUP_ROWS):
+                call = self._queue.take()
+                rows += call.rows
+                group.append(call)
         return group
 
     def _upkeep(self, work: Callable[[Engine], bool]) -> bool:
@@ -286,9 +360,8 @@ class Writer:
 
     def _answer(self, group: Sequence[_PendingWrite], results: Sequence[Any]) -> None:
         with self._wake:
-            self._rows -= sum(call.rows for call in group)
-            self._size -= sum(call.size for call in group)
-            self._measure()
+            for call in group:
+                self._weigh(call, -1)
         if any(call.rows for call in group):
             self.committed.add()
         # One wake-up an event loop, not one a call.
