@@ -238,7 +238,9 @@ class Middleware:
                     if time.monotonic() > checked + _KEY_SECONDS:
                         await self._authenticator.authenticate(metadata)
                         checked = time.monotonic()
-                    yield message
+                    answer = [message]
+                    del message  # it may be large, and its client slow
+                    yield answer.pop()
             code = "OK"
         except Exception as error:  # noqa: BLE001 - the funnel
             refusal = self._refusal(error, request_id, method)

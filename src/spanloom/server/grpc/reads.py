@@ -13,7 +13,10 @@ from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.server import memory
 from spanloom.server.grpc.call import Context
 
-_CHECK_SECONDS: Final = 0.02
+_LOOK_SECONDS: Final = 0.02
+# So often while memory fills: a fast client sends 5 MB meanwhile.
+_SHORT_LOOK_SECONDS: Final = 0.004
+_FILLS: Final = 0.25  # a part of what may be in use
 
 
 class Reads:
@@ -39,7 +42,7 @@ class Reads:
         scope = asyncio.timeout(None)
         self._new[scope] = None
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_CHECK_SECONDS, self._check)
+            self._timer = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
         try:
             async with scope:
                 message = await context.read()
@@ -52,17 +55,19 @@ class Reads:
             self._new.pop(scope, None)
             self._slow.pop(scope, None)
 
-    def _check(self) -> None:
-        """Look at those that were there at the last look."""
+    def _look(self) -> None:
+        """Refuse those of which nothing was whole at the last look, if there is no memory: the
+        later half, so that the others are soon whole."""
         loop = asyncio.get_running_loop()
-        if self._slow and memory.in_use() > self._at_start + self._most:
-            for scope in tuple(self._slow):
+        used = memory.in_use() - self._at_start
+        if self._slow and used > self._most:
+            for scope in tuple(self._slow)[len(self._slow) // 2 :]:
                 scope.reschedule(loop.time())
-            self._slow.clear()
+                del self._slow[scope]
         self._slow.update(self._new)
         self._new.clear()
-        waits = bool(self._slow)
-        self._timer = loop.call_later(_CHECK_SECONDS, self._check) if waits else None
+        seconds = _SHORT_LOOK_SECONDS if used > self._most * _FILLS else _LOOK_SECONDS
+        self._timer = loop.call_later(seconds, self._look) if self._slow else None
 
 
 def _no_memory(most: int) -> SpanloomError:

@@ -213,14 +213,21 @@ class _Handlers(grpc.GenericRpcHandler):
     async def _requests(
         self, method: Method, context: Context, held: Held
     ) -> AsyncIterator[Message]:
-        limit = self._max_request_bytes
         while (data := await self._reads.read(context)) is not None:
             held.keep(len(data))
-            if is_packed(data):
-                units = len(data) // _PACKED_BYTES_A_UNIT
-                unpack = partial(unpacked_message, data, limit, held)
-                data = await run_in_thread_if_large(units, unpack)
-            yield await message_of(method.request_class, data, limit)
+            packed = [data]
+            del data  # nobody has the bytes while the message is worked on
+            yield await self._message(method, packed, held)
+
+    async def _message(self, method: Method, packed: list[bytes], held: Held) -> Message:
+        """The message in the only bytes of the list, which is emptied."""
+        data, limit = packed.pop(), self._max_request_bytes
+        if is_packed(data):
+            units = len(data) // _PACKED_BYTES_A_UNIT
+            unpack = partial(unpacked_message, data, limit, held)
+            data = await run_in_thread_if_large(units, unpack)
+            del unpack
+        return await message_of(method.request_class, data, limit)
 
 
 def _unknown(path: str) -> grpc.RpcMethodHandler[Any, Any]:

@@ -137,7 +137,7 @@ class SQLite(Database):
         code = getattr(getattr(error, "orig", None), "sqlite_errorcode", 0)
         return code & 0xFF == sqlite3.SQLITE_BUSY  # without what extends it
 
-    def lock_holders(self, engine: Engine) -> str:  # noqa: ARG002 - the system knows them
+    def lock_holders(self, engine: Engine) -> str:
         found = {}
         try:
             files = (Path(f"{self.url.database}{end}") for end in ("", "-shm"))

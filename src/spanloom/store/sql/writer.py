@@ -160,17 +160,17 @@ class Writer:
     def _run(self) -> None:
         while self._wait():
             group: list[_PendingWrite] = []
-            self._waits_since = time.monotonic()
+            self._waits_since = tried_at = time.monotonic()
             try:
                 with self._database.write_lock():
                     # Only now: what came while another process wrote is committed along.
                     group = self._take()
                     if not group:
-                        self._note_locks(self._gets_locks())
+                        self._note_locks(self._gets_locks(), tried_at)
                         continue
                     began = time.perf_counter()
                     results = self._commit(group)
-                    self._note_locks(results is not None)
+                    self._note_locks(results is not None, tried_at)
                     if results is None:
                         self._put_back(group)
                         continue
@@ -227,13 +227,13 @@ class Writer:
             return not self._database.is_locked(error)
         return True
 
-    def _note_locks(self, are_free: bool) -> None:
+    def _note_locks(self, are_free: bool, tried_at: float) -> None:
         """Remember whether the writer got its locks, and log who keeps it from them."""
         if are_free:
             self._locked_since = None
             return
         if self._locked_since is None:
-            self._locked_since = self._waits_since or time.monotonic()
+            self._locked_since = tried_at
         if time.monotonic() - self._told_at < _TELL_SECONDS:
             return
         try:
