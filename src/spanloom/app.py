@@ -261,8 +261,8 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
         stack.callback(deletions.cancel)
         collecting = asyncio.create_task(gc_tuning.collect_forever(lambda: middleware.is_busy))
         stack.callback(collecting.cancel)
-        pacing = asyncio.create_task(middleware.pace.watch())
-        stack.callback(pacing.cancel)
+        for watch in (middleware.pace.watch(), memory.give_back()):
+            stack.callback(asyncio.create_task(watch).cancel)
         if sockets is None:  # several workers have a process beside them for this
             indexing = asyncio.create_task(store.follow_until(stop, settings.retention_days))
             background.append(indexing)

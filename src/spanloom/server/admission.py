@@ -13,6 +13,10 @@ from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.model.caller import CALLER
 from spanloom.model.held import HELD
 
+# The present message of a stream is in memory so often: as what it is made of, twice, as a message,
+# as bytes, and as
+# what the connection has not sent.
+STREAM_COPIES = 5
 _SMALL = 64 << 10
 _WINDOW_SECONDS = 0.25
 _BEAT_SECONDS = 0.1
@@ -77,6 +81,11 @@ class ByteBudget:
         self._taken = 0
         self._of: Counter[str] = Counter()
         self._lock = threading.Lock()
+
+    @property
+    def taken(self) -> int:
+        """The bytes that calls hold now."""
+        return self._taken
 
     @contextmanager
     def held(self) -> Iterator[Held]:

@@ -31,7 +31,7 @@ MAX_EXPORTED = 7500
 MAX_FOUND = 1000
 MAX_INT32 = 2**31 - 1
 # Of one batch.
-MOST_EVENTS = 50_000
+MOST_EVENTS = 20_000
 # What each event of a batch takes while it is read and written, whatever its size; the queue of the
 # writer bounds small batches.
 _EVENT_BYTES = 4096

@@ -15,7 +15,7 @@ from spanloom.codec.json_parse import printable
 from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.model.held import HELD
-from spanloom.server.admission import Held
+from spanloom.server.admission import STREAM_COPIES, Held
 from spanloom.server.compression import WORTH_COMPRESSING, is_packed, unpacked_message
 from spanloom.server.grpc.call import Context, begin, metadata_of, refuse, succeed
 from spanloom.server.grpc.health import HealthServicer
@@ -132,7 +132,7 @@ class _Handlers(grpc.GenericRpcHandler):
     ) -> None:
         self._middleware = middleware
         self._max_request_bytes = max_request_bytes
-        self._reads = Reads(middleware.budget.most // 2)
+        self._reads = Reads(middleware.budget)
         self._handlers = {f"/{method.full_name}": self._handler(method) for method in methods}
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any]:
@@ -174,6 +174,7 @@ class _Handlers(grpc.GenericRpcHandler):
             metadata = metadata_of(context)
             request_id = begin(context, metadata)
             incoming, held = self._held(context), self._held(context)
+            HELD.set(held)
             results = self._middleware.stream(
                 method,
                 metadata,
@@ -186,7 +187,8 @@ class _Handlers(grpc.GenericRpcHandler):
             is_first = True
             async with contextlib.aclosing(results):
                 async for result in results:
-                    data = await _bytes(result, request_id, context, held)
+                    data = await _bytes(result, request_id, context, held, copies=STREAM_COPIES)
+                    del result  # it may be large, and the client slow
                     if is_first:
                         is_first = False
                         await succeed(context, request_id)
@@ -244,14 +246,19 @@ def _unknown(path: str) -> grpc.RpcMethodHandler[Any, Any]:
 
 
 async def _bytes(
-    result: Message | SpanloomError, request_id: str, context: Context, held: Held
+    result: Message | SpanloomError,
+    request_id: str,
+    context: Context,
+    held: Held,
+    *,
+    copies: int = 1,
 ) -> bytes:
-    """The bytes of an answer, which are held."""
+    """The bytes of an answer, which are held so many times."""
     if isinstance(result, SpanloomError):
         await refuse(context, result, request_id)
     data = result.SerializeToString()
     try:
-        held.keep(len(data))
+        held.keep(copies * len(data))
     except SpanloomError as refusal:
         await refuse(context, refusal, request_id)
     if not WORTH_COMPRESSING <= len(data) <= _MOST_COMPRESSED:

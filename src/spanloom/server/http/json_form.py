@@ -24,7 +24,7 @@ from spanloom.v1 import catalog_service_pb2, event_service_pb2
 
 _OTLP_METRICS = re.compile(rb'"resource_?[Mm]etrics"')
 _LARGEST_METRIC = 1 << 20
-_MOST_VALUES = 2_000_000
+_MOST_VALUES = 1_000_000
 
 
 def _metrics(data: bytes) -> Message:

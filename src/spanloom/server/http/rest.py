@@ -14,7 +14,7 @@ from spanloom.codec.json_parse import MOST_IGNORED, printable
 from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.errors import SpanloomError, unsupported_encoding
 from spanloom.server import status
-from spanloom.server.admission import Held
+from spanloom.server.admission import STREAM_COPIES, Held
 from spanloom.server.http.exchange import pack
 from spanloom.server.http.request import (
     ClientGoneError,
@@ -32,9 +32,6 @@ from spanloom.server.middleware import Middleware, as_error, log_refusal, reques
 from spanloom.services.context import Notes
 
 TRANSPORT = "rest"
-# The present message of a stream is in memory so often: as what it is made of, as bytes, and as
-# what the connection has not sent.
-_STREAM_COPIES = 3
 NDJSON = "application/x-ndjson"
 # A proxy that keeps a response until it is whole would keep a stream for ever.
 _STREAM_HEADERS = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
@@ -221,7 +218,7 @@ class RestApp:
         line, _ = self._transcoder.write(route, result)
         body = event(line, result) if is_sse else line + b"\n"
         try:
-            held.keep(_STREAM_COPIES * len(body))
+            held.keep(STREAM_COPIES * len(body))
         except SpanloomError as refusal:
             return refusal
         return body

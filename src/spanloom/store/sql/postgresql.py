@@ -134,6 +134,12 @@ class PostgreSQL(Database):
         def prepare(connection: Any, _: object) -> None:
             if connection.info.parameter_status("server_encoding") != "UTF8":
                 raise SetupError("the PostgreSQL database must have the encoding UTF8")
+            # A pooler gives one client the sessions of several, so what is prepared in one may be
+            # missing in the next. It does not name the session to its client.
+            [session] = connection.execute("SELECT pg_backend_pid()").fetchone()
+            connection.rollback()
+            if session != connection.info.backend_pid:
+                connection.prepare_threshold = None
 
         return engine
 
