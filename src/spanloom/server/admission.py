@@ -14,8 +14,7 @@ from spanloom.model.caller import CALLER
 from spanloom.model.held import HELD
 
 # The present message of a stream is in memory so often: as what it is made of, twice, as a message,
-# as bytes, and as
-# what the connection has not sent.
+# as bytes, and as what the connection has not sent.
 STREAM_COPIES = 5
 _SMALL = 64 << 10
 _WINDOW_SECONDS = 0.25
