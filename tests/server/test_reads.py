@@ -146,11 +146,10 @@ def test_what_is_in_use_while_calls_hold_nothing_is_not_counted(
 
 
 def test_memory_is_given_back_when_much_was_freed(monkeypatch: pytest.MonkeyPatch) -> None:
-    used = [100 << 20]
+    used, looks = [100 << 20], [0]
     trimmed: list[int] = []
     monkeypatch.setattr(memory, "_LOOK_SECONDS", 0.001)
     monkeypatch.setattr(memory, "trim", lambda: trimmed.append(looks[0]))
-    looks = [0]
 
     def in_use() -> int:
         looks[0] += 1

@@ -24,7 +24,7 @@ from spanloom.errors import Code, Reason, SpanloomError, role_not_allowed, shutt
 from spanloom.model import uuid7
 from spanloom.model.caller import CALLER, DEADLINE
 from spanloom.model.projects import INSTANCE
-from spanloom.server.admission import ByteBudget, Pace
+from spanloom.server.admission import ByteBudget, Pace, Turns
 from spanloom.server.auth import Authenticator
 from spanloom.server.methods import Method, Request
 from spanloom.services.context import CallContext, Notes
@@ -115,6 +115,7 @@ class Middleware:
     ) -> None:
         self._is_deleting = is_deleting
         self.pace = Pace(max_in_flight, target_latency)
+        self._turns = Turns()
         self._writing = 0
         self.budget = ByteBudget(max_bytes_in_flight)
         self._authenticator = authenticator
@@ -234,7 +235,9 @@ class Middleware:
             key_id = self._take_of_key(self._streams, call.key_id)
             request = await self._step(read(), deadline)
             async with contextlib.aclosing(method.answer(request, call)) as answers:
-                while (message := await self._step(anext(answers, None), deadline)) is not None:
+                while (
+                    message := await self._step(self._turns.next(answers), deadline)
+                ) is not None:
                     if time.monotonic() > checked + _KEY_SECONDS:
                         await self._authenticator.authenticate(metadata)
                         checked = time.monotonic()
