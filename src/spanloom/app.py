@@ -28,7 +28,7 @@ from spanloom.model import api_keys
 from spanloom.model.addresses import is_loopback, networks
 from spanloom.model.projects import DEFAULT_PROJECT, INSTANCE
 from spanloom.redaction.rules_file import read_rules
-from spanloom.server import gc_tuning
+from spanloom.server import gc_tuning, memory
 from spanloom.server.auth import ApiKeyAuthenticator, NoAuth
 from spanloom.server.certificates import Certificates, TlsFiles
 from spanloom.server.grpc.server import GrpcServer
@@ -309,7 +309,7 @@ async def running(settings: Settings, sockets: Sockets | None = None) -> AsyncIt
         stack.callback(deletions.cancel)
         collecting = asyncio.create_task(gc_tuning.collect_forever(lambda: middleware.is_busy))
         stack.callback(collecting.cancel)
-        for watch in (middleware.pace.watch(), rates.watch()):
+        for watch in (middleware.pace.watch(), rates.watch(), memory.give_back()):
             stack.callback(asyncio.create_task(watch).cancel)
         if sockets is None:  # several workers have a process beside them for this
             indexing = asyncio.create_task(store.follow_until(stop, settings.retention_days))

@@ -387,6 +387,16 @@ def request_too_large(limit_bytes: int) -> SpanloomError:
     )
 
 
+def too_many_values(limit: int) -> SpanloomError:
+    """RESOURCE_EXHAUSTED: reading the request would take far more memory than it has bytes."""
+    return SpanloomError(
+        Code.RESOURCE_EXHAUSTED,
+        Reason.REQUEST_TOO_LARGE,
+        f"the request has more than {limit} values, the server's limit",
+        metadata={"limit_values": str(limit)},
+    )
+
+
 def page_too_large(limit_bytes: int) -> SpanloomError:
     """INVALID_ARGUMENT: the spans that a page would have are more than an answer holds."""
     return SpanloomError(

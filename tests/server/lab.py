@@ -84,8 +84,9 @@ class Lab:
         raise ZeroDivisionError("secret cause")
 
     async def count(self, request: Any, call: CallContext) -> AsyncIterator[Message]:
-        for number in range(int(request.value)):
-            yield text(request, str(number))
+        number, _, size = request.value.partition("x")
+        for each in range(int(number)):
+            yield text(request, str(each).ljust(int(size or 0)))
             await asyncio.sleep(0)
         if request.value == "3":
             raise invalid_field("value", "no more than 2")

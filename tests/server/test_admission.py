@@ -7,7 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +18,7 @@ import pytest
 from spanloom.errors import SpanloomError
 from spanloom.model import Key, api_keys
 from spanloom.model.caller import CALLER
-from spanloom.server.admission import ByteBudget, Pace
+from spanloom.server.admission import ByteBudget, Pace, Turns
 from spanloom.server.auth import ApiKeyAuthenticator, Principal
 from spanloom.server.metadata import PEER, peer_of
 from spanloom.server.methods import Method, method_table
@@ -219,3 +220,39 @@ def test_a_signal_ends_the_process_whatever_it_does(tmp_path: Path, then: str, c
         os.kill(process.pid, signal.SIGTERM)
         assert process.wait(60) == code
         assert process.stdout.readline() == "stopping\n"
+
+
+def test_streams_have_turns_between_which_other_work_is_done() -> None:
+    order: list[str] = []
+
+    async def answers(of: str) -> AsyncIterator[str]:
+        for _ in range(2):
+            order.append(of)
+            yield of
+
+    async def read(turns: Turns, of: str) -> None:
+        CALLER.set(of)
+        stream = answers(of)
+        while await turns.next(stream) is not None:
+            pass
+
+    async def other() -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)
+            order.append("other")
+
+    async def work() -> None:
+        turns = Turns()
+        greedy = [asyncio.create_task(read(turns, "greedy")) for _ in range(100)]
+        modest = asyncio.create_task(read(turns, "modest"))
+        greedy[50].cancel()
+        await asyncio.gather(other(), modest, *greedy, return_exceptions=True)
+
+    asyncio.run(work())
+    # The one stream of another caller does not wait for those that came before it.
+    assert order.index("modest") <= 4
+    others = [at for at, name in enumerate(order) if name == "other"]
+    between = [after - before for before, after in pairwise([0, *others])]
+    assert max(between) <= 6
+    assert order.count("greedy") == 2 * 99
+    assert order.count("modest") == 2

@@ -21,6 +21,7 @@ from spanloom.model import EventQuery
 from spanloom.model.held import HELD
 from spanloom.server.admission import ByteBudget
 from spanloom.server.auth import Principal
+from spanloom.server.http import json_form
 from spanloom.server.methods import method_table
 from spanloom.server.middleware import Middleware
 from spanloom.services import events
@@ -257,6 +258,51 @@ def test_a_page_has_a_largest_size(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             return budget._taken
 
         assert server.run(read()) == 1 << 20
+
+
+@pytest.mark.parametrize("path", ["/events/batch", "/v1/traces", "/v1/events"])
+def test_a_request_has_a_largest_number_of_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(json_form, "_MOST_VALUES", 1000)
+    with LiveServer(database=f"sqlite:///{tmp_path}/x.db", log_level="error") as server:
+        key = {"Authorization": f"Bearer {server.key('p')}"}
+        with httpx.Client(
+            base_url=f"http://{server.running.http_address}", headers=key, trust_env=False
+        ) as client:
+            refused = client.post(path, json={"event_type": "tool", "inputs": {"q": [0] * 1001}})
+            assert refused.status_code == 413
+            assert "limit_values" in refused.text
+            commas = {"event_type": "tool", "inputs": {"q": '[{,"' * 1001}}
+            sent = {"events": [commas]} if path == "/events/batch" else commas
+            if path != "/v1/traces":  # of OpenTelemetry, which has no such fields
+                assert client.post(path, json=sent).status_code == 200
+
+
+def test_a_batch_has_a_largest_number_of_events(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "MOST_EVENTS", 3)
+    with LiveServer(database=f"sqlite:///{tmp_path}/x.db", log_level="error") as server:
+        key = {"Authorization": f"Bearer {server.key('p')}"}
+        with httpx.Client(
+            base_url=f"http://{server.running.http_address}", headers=key, trust_env=False
+        ) as client:
+            sent = [{"event_id": f"e{n}", "event_type": "tool"} for n in range(4)]
+            refused = client.post("/events/batch", json={"events": sent})
+            assert refused.status_code == 400
+            assert "events[3]" in refused.text
+            assert client.get("/v1/events/e0").status_code == 404
+            assert client.post("/events/batch", json={"events": sent[:3]}).status_code == 200
+
+
+def test_the_messages_of_streams_are_held(full: Bench) -> None:
+    refused = full.rest("Count", "2x300000")
+    assert refused.status_code == 429
+    assert LIMIT in refused.text
+    with pytest.raises(grpc.RpcError) as failed:
+        list(full.grpc("Count", "2x300000"))
+    assert failed.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 def test_an_event_with_its_updates_has_a_largest_size(tmp_path: Path) -> None:

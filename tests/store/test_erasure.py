@@ -27,7 +27,7 @@ from spanloom.model.catalog import DATAPOINT
 from spanloom.model.files import Upload
 from spanloom.model.usage import UsageQuery
 from spanloom.store.once import Once
-from spanloom.store.sql.erasure import owned, parts
+from spanloom.store.sql.erasure import owned, parts, work
 from spanloom.store.sql.tables import erasures, metadata
 from spanloom.store.sql.urls import database
 from spanloom.store.store import Store
@@ -209,6 +209,24 @@ def test_many_spans_are_deleted_in_parts_that_divide_no_usual_trace(
 
     run(go())
     assert seen
+
+
+@pytest.mark.parametrize(("seconds", "rows"), [(0.0, work._FEWEST_ROWS), (1e9, parts.AT_ONCE)])
+def test_parts_are_as_large_as_their_time_allows(
+    run: Run[Any], monkeypatch: pytest.MonkeyPatch, seconds: float, rows: int
+) -> None:
+    pace = work.Pace()
+    pace._rows = 100
+    monkeypatch.setattr(work, "_PART_SECONDS", seconds)
+
+    async def write(part: Any) -> Any:
+        return part(None)
+
+    async def go() -> list[Any]:
+        return [await pace(write, lambda _: "deleted") for _ in range(10)]
+
+    assert run(go()) == ["deleted"] * 10
+    assert pace.rows == rows
 
 
 def test_what_is_written_meanwhile_is_deleted_or_kept(

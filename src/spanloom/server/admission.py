@@ -5,19 +5,27 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.model.caller import CALLER
 from spanloom.model.held import HELD
 
+# The present message of a stream is in memory so often: as what it is made of, twice, as a message,
+# as bytes, and as what the connection has not sent.
+STREAM_COPIES = 5
 _SMALL = 64 << 10
 _WINDOW_SECONDS = 0.25
 _BEAT_SECONDS = 0.1
 # So many calls are always let in: fewer would leave the database idle.
 _LEAST = 64
+# Messages of streams at one turn of the event loop: some 2 ms.
+_MESSAGES_A_TURN = 4
+
+T = TypeVar("T")
 
 
 class Held:
@@ -77,6 +85,11 @@ class ByteBudget:
         self._taken = 0
         self._of: Counter[str] = Counter()
         self._lock = threading.Lock()
+
+    @property
+    def taken(self) -> int:
+        """The bytes that calls hold now."""
+        return self._taken
 
     @contextmanager
     def held(self) -> Iterator[Held]:
@@ -191,6 +204,41 @@ def _no_room(whose: str, most: int) -> SpanloomError:
         metadata={"limit_bytes_in_flight": str(most)},
         retry_after=1.0,
     )
+
+
+class Turns:
+    """Lets few streams go on at each turn of the event loop, those of each caller in turn.
+
+    Thousands that are ready at once would otherwise come between any two steps of every other call.
+    """
+
+    def __init__(self) -> None:
+        # By caller, the one whose turn is next first.
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+
+    async def next(self, answers: AsyncIterator[T]) -> T | None:
+        """The next answer of a stream; None after the last."""
+        loop = asyncio.get_running_loop()
+        turn = loop.create_future()
+        if not self._waiting:
+            loop.call_soon(self._give, loop)
+        self._waiting.setdefault(CALLER.get(), deque()).append(turn)
+        await turn
+        return await anext(answers, None)
+
+    def _give(self, loop: asyncio.AbstractEventLoop) -> None:
+        left = _MESSAGES_A_TURN
+        while left and self._waiting:
+            of = next(iter(self._waiting))
+            turns = self._waiting.pop(of)
+            turn = turns.popleft()
+            if turns:
+                self._waiting[of] = turns  # behind the others
+            if not turn.done():  # cancelled
+                turn.set_result(None)
+                left -= 1
+        if self._waiting:
+            loop.call_soon(self._give, loop)
 
 
 class Pace:

@@ -24,7 +24,7 @@ from spanloom.model.caller import CALLER, DEADLINE
 from spanloom.model.held import HELD
 from spanloom.model.limits import METER
 from spanloom.model.projects import INSTANCE
-from spanloom.server.admission import ByteBudget, Pace, Places
+from spanloom.server.admission import ByteBudget, Pace, Places, Turns
 from spanloom.server.auth import Authenticator, Principal
 from spanloom.server.call_log import CallLine
 from spanloom.server.methods import Method, Request
@@ -95,6 +95,7 @@ class Middleware:
         self._is_deleting = is_deleting
         self.pace = Pace(max_in_flight, target_latency)
         self._rates = rates or Rates()
+        self._turns = Turns()
         self.budget = ByteBudget(max_bytes_in_flight)
         self._authenticator = authenticator
         self._timeout = timeout
@@ -228,11 +229,15 @@ class Middleware:
             project, checked = call.key_project, time.monotonic()
             request = await self._step(read(), deadline)
             async with contextlib.aclosing(method.answer(request, call)) as answers:
-                while (message := await self._step(anext(answers, None), deadline)) is not None:
+                while (
+                    message := await self._step(self._turns.next(answers), deadline)
+                ) is not None:
                     if time.monotonic() > checked + _KEY_SECONDS:
                         await self._authenticator.authenticate(metadata)
                         checked = time.monotonic()
-                    yield message
+                    answer = [message]
+                    del message  # it may be large, and its client slow
+                    yield answer.pop()
             code = "OK"
         except Exception as error:  # noqa: BLE001 - the funnel
             refusal = self._refusal(error, request_id, method)

@@ -21,6 +21,7 @@ from spanloom.codec.timestamps import timestamp_from_ns
 from spanloom.errors import invalid_field, not_found
 from spanloom.model import Span
 from spanloom.model.checks import possible_id
+from spanloom.model.held import HELD
 from spanloom.services.context import CallContext
 from spanloom.store.spans import MOST_POINTS
 from spanloom.store.store import Store
@@ -29,6 +30,12 @@ from spanloom.v1 import event_service_pb2
 MAX_EXPORTED = 7500
 MAX_FOUND = 1000
 MAX_INT32 = 2**31 - 1
+# Of one batch.
+MOST_EVENTS = 20_000
+# What each event of a batch takes while it is read and written, whatever its size; the queue of the
+# writer bounds small batches.
+_EVENT_BYTES = 4096
+_MANY_EVENTS = 5_000
 # So many are in memory for each stream whose client does not read.
 _STREAMED_AT_ONCE = 50
 _STREAMED_BYTES = 64 << 10
@@ -165,12 +172,11 @@ class EventService:
         last: Span | None = None
         while True:
             spans = await self._store.next_events(project, query, last)
-            for span in spans:
-                event = projected(event_message(span), fields)
-                yield event_service_pb2.StreamEventsResponse(event=event)
             if not spans:
                 return
             last = spans[-1]
+            for span in spans:
+                yield _streamed(span, fields)
 
     async def get_events_schema(
         self, request: event_service_pb2.GetEventsSchemaRequest, call: CallContext
@@ -218,6 +224,14 @@ class EventService:
             if isinstance(request, EventBatch)
             else await run_in_thread_if_large(len(request.events), lambda: sent_batch(request))
         )
+        number = len(batch.events)
+        if number > MOST_EVENTS:
+            raise invalid_field(
+                batch.place(field, MOST_EVENTS),
+                f"is the {MOST_EVENTS + 1}th event: send at most {MOST_EVENTS} at once",
+            )
+        if number > _MANY_EVENTS and (holder := HELD.get()) is not None:
+            holder.take(number * _EVENT_BYTES)
         project = call.project_of_parts(_named_projects(batch, field))
         read = await run_in_thread_if_large(
             len(batch.events), lambda: read_batch(batch, received_ns=call.received_ns, field=field)
@@ -259,6 +273,13 @@ class EventService:
 
         await run_in_thread_if_large(len(page.items), fill)
         return min(page.total, MAX_INT32)
+
+
+def _streamed(span: Span, fields: Any) -> event_service_pb2.StreamEventsResponse:
+    answer = event_service_pb2.StreamEventsResponse()
+    fill_event(answer.event, span)
+    projected(answer.event, fields)
+    return answer
 
 
 def _possible(

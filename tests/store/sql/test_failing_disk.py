@@ -15,6 +15,7 @@ import pytest
 
 from spanloom.errors import Code, SpanloomError
 from spanloom.store.store import Store
+from tests.clients import until
 from tests.server.test_kill import Process
 from tests.store.conftest import Run
 from tests.store.samples import a_span
@@ -70,6 +71,9 @@ def overwrite_pages(file: Path) -> None:
     (size,) = connection.execute("PRAGMA page_size").fetchone()
     roots = connection.execute("SELECT rootpage FROM sqlite_master WHERE tbl_name = 'spans'")
     places = [size * (root - 1) for (root,) in roots if root]
+    # What is still in the log would be read from there.
+    checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)"
+    until(lambda: connection.execute(checkpoint).fetchone()[0] == 0, 30)
     connection.close()
     with file.open("r+b") as open_file:
         for place in places:

@@ -17,10 +17,11 @@ from sqlalchemy import Connection, make_url, select, text
 
 from spanloom.errors import SpanloomError
 from spanloom.model.caller import CALLER, DEADLINE
-from spanloom.store.sql import database, postgresql, readers, rows, tables
+from spanloom.store.sql import connections, database, postgresql, readers, rows, tables, writer
 from spanloom.store.sql.transaction import Transaction
 from spanloom.store.sql.writer import Work
 from spanloom.store.store import Store
+from tests.clients import until
 from tests.databases import new_url
 from tests.databases import select as select_from
 from tests.store.conftest import Run
@@ -181,6 +182,30 @@ def test_a_lock_that_is_held_for_too_long_is_unavailable(
     run(write())
 
 
+def test_a_table_that_another_program_locks_is_unavailable_until_it_is_free(
+    server_url: str,
+    run: Run[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(database, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(connections, "_LOCKED_SECONDS", 0.1)
+    monkeypatch.setattr(writer, "_LOOK_SECONDS", 0.02)
+    store = run(Store.open(server_url))
+    with psycopg.connect(server_url.replace("+psycopg", "")) as other:
+        other.execute("LOCK TABLE spans IN EXCLUSIVE MODE")
+        until(lambda: not run(store.ready()), 30)
+        assert not any(run(store.ready()) for _ in range(100))
+        with pytest.raises(SpanloomError) as refused:
+            run(store.write_spans("p", [a_span()]))
+        assert refused.value.code == "UNAVAILABLE"
+        assert not run(store.ready())
+        assert f"locked by process {other.info.backend_pid} of the server" in caplog.text
+    until(lambda: bool(run(store.ready())), 30)
+    run(store.write_spans("p", [a_span()]))
+    run(store.close())
+
+
 def test_two_processes_insert_spans_at_the_same_time(server_url: str, run: Run[Any]) -> None:
     """The second is not kept waiting by the first, which has not committed; and it sees it before
     it commits itself."""
@@ -278,7 +303,7 @@ def test_sessions_keep_no_setting_of_a_transaction(server_url: str, run: Run[Any
         connections = store._connections
         CALLER.set("p")
         own = await store._write(lambda t: settings(t.connection))
-        assert own == ["0", "30s", "10s", "off"]
+        assert own == ["0", "5s", "10s", "off"]
         assert (await store._read(settings))[0] != "0"
         for engine in (connections._write_engine, connections._read_engine):
             with engine.connect() as connection:

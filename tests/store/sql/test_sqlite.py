@@ -73,12 +73,8 @@ def test_a_file_that_stays_locked_is_unavailable(
     run(store.close())
 
 
-def test_who_holds_the_lock_is_logged_and_calls_behind_do_not_wait_for_each_other(
-    file: Path, run: Run[Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(database, "PATIENCE_SECONDS", 1)
-    monkeypatch.setattr(connections, "_LOCKED_SECONDS", 0.1)
-    store = run(Store.open(f"sqlite:///{file}"))
+def holder_of(file: Path) -> subprocess.Popen[bytes]:
+    """Another program that holds the lock of writers until `communicate`."""
     code = (
         "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None);"
         "c.execute('BEGIN IMMEDIATE'); print('locked', flush=True); sys.stdin.read()"
@@ -88,6 +84,53 @@ def test_who_holds_the_lock_is_logged_and_calls_behind_do_not_wait_for_each_othe
     )
     assert holder.stdout
     assert holder.stdout.readline() == b"locked\n"
+    return holder
+
+
+def test_a_writer_without_calls_is_not_ready_as_long_as_another_program_has_the_lock(
+    file: Path, run: Run[Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(database, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(connections, "_LOCKED_SECONDS", 0.1)
+    monkeypatch.setattr(writer, "_LOOK_SECONDS", 0.02)
+    store = run(Store.open(f"sqlite:///{file}"))
+    holder = holder_of(file)
+    until(lambda: not run(store.ready()), 30)
+    # Over several tries for the lock, with and without a call.
+    assert not any(run(store.ready()) for _ in range(100))
+    with pytest.raises(SpanloomError) as refused:
+        run(store.write_spans("p", [a_span()]))
+    assert refused.value.code == "UNAVAILABLE"
+    assert not run(store.ready())
+    assert f"the database is locked by process {holder.pid} (" in caplog.text
+    holder.communicate()
+    until(lambda: bool(run(store.ready())), 30)
+    run(store.close())
+
+
+def test_a_writer_that_is_kept_from_the_lock_ends(file: Path, run: Run[Any]) -> None:
+    store = run(Store.open(f"sqlite:///{file}"))
+    holder = holder_of(file)
+
+    async def work() -> None:
+        writing = asyncio.create_task(store.write_spans("p", [a_span()]))
+        await asyncio.sleep(0)
+        await store.close()
+        with pytest.raises(SpanloomError) as refused:
+            await writing
+        assert refused.value.code == "UNAVAILABLE"
+
+    run(work())
+    holder.communicate()
+
+
+def test_who_holds_the_lock_is_logged_and_calls_behind_do_not_wait_for_each_other(
+    file: Path, run: Run[Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(database, "PATIENCE_SECONDS", 1)
+    monkeypatch.setattr(connections, "_LOCKED_SECONDS", 0.1)
+    store = run(Store.open(f"sqlite:///{file}"))
+    holder = holder_of(file)
 
     async def work() -> None:
         first = asyncio.create_task(store.write_spans("p", [a_span("1")]))

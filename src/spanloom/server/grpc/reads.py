@@ -11,21 +11,29 @@ from typing import Final
 
 from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.server import memory
+from spanloom.server.admission import ByteBudget
 from spanloom.server.grpc.call import Context
 
-_CHECK_SECONDS: Final = 0.02
+_LOOK_SECONDS: Final = 0.02
+# So often while memory fills: a fast client sends 5 MB meanwhile.
+_SHORT_LOOK_SECONDS: Final = 0.004
+_FILLS: Final = 0.25  # a part of what may be in use
+# What calls hold while the server is as good as idle.
+_LITTLE: Final = 1 << 20
 
 
 class Reads:
     """Refuses requests that are still coming when the process has no memory for them.
 
     Args:
-        most_bytes: So much more than at the start may be in use.
+        budget: Has what the calls hold whose requests are whole. A third of it, more than while no
+            call held anything, may be in use.
     """
 
-    def __init__(self, most_bytes: int) -> None:
-        self._most = most_bytes
-        self._at_start = memory.in_use()
+    def __init__(self, budget: ByteBudget) -> None:
+        self._budget = budget
+        self._most = budget.most // 3
+        self._at_rest = memory.in_use()
         self._new: dict[asyncio.Timeout, None] = {}
         self._slow: dict[asyncio.Timeout, None] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -39,7 +47,9 @@ class Reads:
         scope = asyncio.timeout(None)
         self._new[scope] = None
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_CHECK_SECONDS, self._check)
+            if self._budget.taken < _LITTLE:
+                self._at_rest = memory.in_use()  # caches have grown
+            self._timer = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
         try:
             async with scope:
                 message = await context.read()
@@ -52,17 +62,19 @@ class Reads:
             self._new.pop(scope, None)
             self._slow.pop(scope, None)
 
-    def _check(self) -> None:
-        """Look at those that were there at the last look."""
+    def _look(self) -> None:
+        """Refuse those of which nothing was whole at the last look, if there is no memory: the
+        later half, so that the others are soon whole."""
         loop = asyncio.get_running_loop()
-        if self._slow and memory.in_use() > self._at_start + self._most:
-            for scope in tuple(self._slow):
+        used = memory.in_use() - self._at_rest
+        if self._slow and used > self._most:
+            for scope in tuple(self._slow)[len(self._slow) // 2 :]:
                 scope.reschedule(loop.time())
-            self._slow.clear()
+                del self._slow[scope]
         self._slow.update(self._new)
         self._new.clear()
-        waits = bool(self._slow)
-        self._timer = loop.call_later(_CHECK_SECONDS, self._check) if waits else None
+        seconds = _SHORT_LOOK_SECONDS if used > self._most * _FILLS else _LOOK_SECONDS
+        self._timer = loop.call_later(seconds, self._look) if self._slow else None
 
 
 def _no_memory(most: int) -> SpanloomError:

@@ -15,7 +15,7 @@ from spanloom.codec.json_parse import printable
 from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.model.held import HELD
-from spanloom.server.admission import Held
+from spanloom.server.admission import STREAM_COPIES, Held
 from spanloom.server.call_log import log_refusal
 from spanloom.server.certificates import Certificates, Identity
 from spanloom.server.compression import WORTH_COMPRESSING, is_packed, unpacked_message
@@ -143,7 +143,7 @@ class _Handlers(grpc.GenericRpcHandler):
     ) -> None:
         self._middleware = middleware
         self._max_request_bytes = max_request_bytes
-        self._reads = Reads(middleware.budget.most // 2)
+        self._reads = Reads(middleware.budget)
         self._handlers = {f"/{method.full_name}": self._handler(method) for method in methods}
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any]:
@@ -185,6 +185,7 @@ class _Handlers(grpc.GenericRpcHandler):
             metadata = metadata_of(context)
             request_id = begin(context, metadata)
             incoming, held = self._held(context), self._held(context)
+            HELD.set(held)
             results = self._middleware.stream(
                 method,
                 metadata,
@@ -197,7 +198,8 @@ class _Handlers(grpc.GenericRpcHandler):
             is_first = True
             async with contextlib.aclosing(results):
                 async for result in results:
-                    data = await _bytes(result, request_id, context, held)
+                    data = await _bytes(result, request_id, context, held, copies=STREAM_COPIES)
+                    del result  # it may be large, and the client slow
                     if is_first:
                         is_first = False
                         await succeed(context, request_id)
@@ -224,14 +226,21 @@ class _Handlers(grpc.GenericRpcHandler):
     async def _requests(
         self, method: Method, context: Context, held: Held
     ) -> AsyncIterator[Message]:
-        limit = self._max_request_bytes
         while (data := await self._reads.read(context)) is not None:
             held.keep(len(data))
-            if is_packed(data):
-                units = len(data) // _PACKED_BYTES_A_UNIT
-                unpack = partial(unpacked_message, data, limit, held)
-                data = await run_in_thread_if_large(units, unpack)
-            yield await message_of(method.request_class, data, limit)
+            packed = [data]
+            del data  # nobody has the bytes while the message is worked on
+            yield await self._message(method, packed, held)
+
+    async def _message(self, method: Method, packed: list[bytes], held: Held) -> Message:
+        """The message in the only bytes of the list, which is emptied."""
+        data, limit = packed.pop(), self._max_request_bytes
+        if is_packed(data):
+            units = len(data) // _PACKED_BYTES_A_UNIT
+            unpack = partial(unpacked_message, data, limit, held)
+            data = await run_in_thread_if_large(units, unpack)
+            del unpack
+        return await message_of(method.request_class, data, limit)
 
 
 def _credentials(certificates: Certificates) -> grpc.ServerCredentials:
@@ -271,14 +280,19 @@ def _unknown(path: str) -> grpc.RpcMethodHandler[Any, Any]:
 
 
 async def _bytes(
-    result: Message | SpanloomError, request_id: str, context: Context, held: Held
+    result: Message | SpanloomError,
+    request_id: str,
+    context: Context,
+    held: Held,
+    *,
+    copies: int = 1,
 ) -> bytes:
-    """The bytes of an answer, which are held."""
+    """The bytes of an answer, which are held so many times."""
     if isinstance(result, SpanloomError):
         await refuse(context, result, request_id)
     data = result.SerializeToString()
     try:
-        held.keep(len(data))
+        held.keep(copies * len(data))
     except SpanloomError as refusal:
         await refuse(context, refusal, request_id)
     if not WORTH_COMPRESSING <= len(data) <= _MOST_COMPRESSED:

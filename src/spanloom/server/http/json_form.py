@@ -17,13 +17,15 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
 from spanloom.adapters.honeyhive.incoming import json_batch, json_event
 from spanloom.codec import json_codec, otlp_json
+from spanloom.codec.json_values import has_more_values
 from spanloom.codec.unknown_fields import nearest_name
-from spanloom.errors import Code, Reason, SpanloomError, Violation, invalid
+from spanloom.errors import Code, Reason, SpanloomError, Violation, invalid, too_many_values
 from spanloom.server.methods import Method
 from spanloom.v1 import catalog_service_pb2, event_service_pb2
 
 _OTLP_METRICS = re.compile(rb'"resource_?[Mm]etrics"')
 _LARGEST_METRIC = 1 << 20
+_MOST_VALUES = 1_000_000
 
 
 def _metrics(data: bytes) -> Message:
@@ -102,6 +104,16 @@ def unknown_fields(
     return invalid(violations, Reason.UNKNOWN_FIELD)
 
 
+def check_values(data: bytes) -> None:
+    """Refuse a document with too many values.
+
+    Raises:
+        SpanloomError: REQUEST_TOO_LARGE.
+    """
+    if has_more_values(data, _MOST_VALUES):
+        raise too_many_values(_MOST_VALUES)
+
+
 def parse(
     data: bytes,
     message_class: type[Message],
@@ -133,8 +145,9 @@ def read(message_class: type[Message], data: bytes) -> tuple[Any, list[str]]:
 
     Raises:
         SpanloomError: INVALID_ARGUMENT, which names each bad field; MALFORMED_BODY if the document
-            cannot be read at all.
+            cannot be read at all; REQUEST_TOO_LARGE if it has too many values.
     """
+    check_values(data)
     descriptor = message_class.DESCRIPTOR
     if data and (read_json := READ_JSON.get(descriptor.full_name)):
         return read_json(data), []

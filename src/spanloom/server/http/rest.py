@@ -14,7 +14,7 @@ from spanloom.codec.json_parse import MOST_IGNORED, printable
 from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.errors import SpanloomError, unsupported_encoding
 from spanloom.server import status
-from spanloom.server.admission import Held
+from spanloom.server.admission import STREAM_COPIES, Held
 from spanloom.server.call_log import log_refusal
 from spanloom.server.http.exchange import pack
 from spanloom.server.http.request import (
@@ -192,24 +192,39 @@ class RestApp:
         content_type = EVENT_STREAM if is_sse else NDJSON
         is_started = False
         async for result in results:
+            part = self._part(route, result, held, is_sse=is_sse)
+            del result  # it may be large, and the client slow
             if not is_started:
-                if isinstance(result, SpanloomError):
-                    await send_error(send, self._transcoder.refusal(route, result), request_id)
+                if isinstance(part, SpanloomError):
+                    await send_error(send, self._transcoder.refusal(route, part), request_id)
                     return
                 await start(send, 200, content_type, request_id, _STREAM_HEADERS)
                 is_started = True
                 if headers_only:
                     break
-            if isinstance(result, SpanloomError):
-                line = b'{"error":' + status.rest_body(result, request_id) + b"}"
-            else:
-                line, _ = self._transcoder.write(route, result)
-            body = event(line, result) if is_sse else line + b"\n"
-            held.keep(len(body))
-            await send({"type": "http.response.body", "body": body, "more_body": True})
+            if isinstance(part, SpanloomError):
+                line = b'{"error":' + status.rest_body(part, request_id) + b"}"
+                body = event(line, part) if is_sse else line + b"\n"
+                await send({"type": "http.response.body", "body": body, "more_body": True})
+                break
+            await send({"type": "http.response.body", "body": part, "more_body": True})
         if not is_started:
             await start(send, 200, content_type, request_id, _STREAM_HEADERS)
         await send({"type": "http.response.body", "body": b""})
+
+    def _part(
+        self, route: Route, result: Message | SpanloomError, held: Held, *, is_sse: bool
+    ) -> bytes | SpanloomError:
+        """The bytes of a message of the stream, which are held; or the error that ends it."""
+        if isinstance(result, SpanloomError):
+            return result
+        line, _ = self._transcoder.write(route, result)
+        body = event(line, result) if is_sse else line + b"\n"
+        try:
+            held.keep(STREAM_COPIES * len(body))
+        except SpanloomError as refusal:
+            return refusal
+        return body
 
 
 def target_of(scope: Scope) -> str:

@@ -105,13 +105,14 @@ class Transcoder:
 
         Raises:
             SpanloomError: INVALID_ARGUMENT, which names each bad field; MALFORMED_BODY if the body
-                cannot be read at all.
+                cannot be read at all; REQUEST_TOO_LARGE if it has too many values.
         """
         binding = route.binding
         if content_type == PROTOBUF:
             message, ignored = self.read(route, query, b"")
             _merge(message, binding.body, body)
             return message, ignored
+        json_form.check_values(body)
         if body and (read_json := json_form.READ_JSON.get(binding.method.input_type.full_name)):
             return read_json(body), []
         try:

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from spanloom.codec.json_parse import MOST_IGNORED, printable
 from spanloom.errors import Code, Reason, SpanloomError, unsupported_encoding
 from spanloom.server import status
-from spanloom.server.admission import Held
+from spanloom.server.admission import STREAM_COPIES, Held
 from spanloom.server.call_log import log_refusal
 from spanloom.server.http.connect import CONNECT, check_version, error_json, message_in
 from spanloom.server.http.envelope import COMPRESSED, opened, sealed
@@ -229,7 +229,7 @@ class WebRpcApp:
                             error = result
                         else:
                             data = await exchange.write(result)
-                            held.keep(len(data))
+                            held.keep(STREAM_COPIES * len(data))
                             data, is_packed = await pack(data, accepted)
                             await put(sealed(COMPRESSED if is_packed else 0, data), more=True)
             except Exception as failure:  # noqa: BLE001 - the funnel

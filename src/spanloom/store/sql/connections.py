@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from spanloom import errors
 from spanloom.store.spans import Restore
+from spanloom.store.sql import database as settings
 from spanloom.store.sql import migrations, queries, read_copy
 from spanloom.store.sql.copying.journal import refuse_unfinished
 from spanloom.store.sql.database import Database
@@ -40,7 +41,12 @@ class Connections:
     ) -> None:
         self.database = database
         self.reader = reader
-        self._write_engine = database.engine(writer=True, connections=1, durable=durable)
+        self._write_engine = database.engine(
+            writer=True,
+            connections=1,
+            durable=durable,
+            patience=settings.PATIENCE_SECONDS / settings.TRIES,
+        )
         engine = self._read_engine = database.engine(writer=False, connections=8)
         self.look_up = Readers(database, engine, "look-up", threads=2, share=1)
         self.read = Readers(database, engine, "reader", threads=3, share=2)
@@ -93,7 +99,7 @@ class Connections:
         )
 
     async def ready(self) -> bool:
-        """Whether a read is answered and the writer lives."""
+        """Whether a read is answered, and a write would be: the writer lives and gets its locks."""
         try:
             await self.look_up(lambda connection: connection.execute(queries.ALIVE).scalar())
         except errors.SpanloomError:

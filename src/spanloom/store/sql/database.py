@@ -20,6 +20,8 @@ VERSIONS = 10_000
 MAX_VERSION = 2**63 - 1
 # A database that stays locked or does not answer for this long is reported as unavailable.
 PATIENCE_SECONDS = 30
+# A writer waits for a lock in so many tries, so that calls are refused in time between two.
+TRIES = 6
 
 
 class JsonValue(NamedTuple):
@@ -51,8 +53,16 @@ class Database(ABC):
         """Log what of the database cannot be read; before it is opened for the first time."""
 
     @abstractmethod
-    def engine(self, *, writer: bool, connections: int, durable: bool = True) -> Engine:
-        """A pool of at most `connections`. A writer's transaction takes its locks when it begins.
+    def engine(
+        self,
+        *,
+        writer: bool,
+        connections: int,
+        durable: bool = True,
+        patience: float = PATIENCE_SECONDS,
+    ) -> Engine:
+        """A pool of at most `connections`. A writer's transaction takes its locks when it begins,
+        and waits for them for `patience` seconds.
 
         Not `durable`: a crash of the machine may undo the last transactions, the newest first; none
         is undone in part, nor one that was committed before a durable one.
@@ -67,9 +77,18 @@ class Database(ABC):
     ) -> None:
         """Have the database end each statement of the transaction after so many seconds."""
 
-    def lock_holders(self) -> str:
-        """The processes that hold a lock of the database, for the log; "" where that is unknown."""
-        return ""
+    @abstractmethod
+    def is_locked(self, error: BaseException) -> bool:
+        """Whether a statement has waited in vain for a lock that another transaction holds."""
+
+    @abstractmethod
+    def lock_holders(self, engine: Engine) -> str:
+        """The processes with a lock that keeps writers waiting, for the log; "" where that is
+        unknown."""
+
+    @abstractmethod
+    def wait_for_locks(self, connection: Connection) -> None:
+        """Wait for what a writer's transaction needs, and write nothing."""
 
     # Writing
 

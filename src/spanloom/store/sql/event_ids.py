@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Column,
     ColumnElement,
@@ -64,16 +65,21 @@ def repeated(database: Database) -> Select[Any]:
     """Those of the ids in the parameter `event_ids` that several spans have, in `project` or
     perhaps in others; read from indexes alone."""
     if not database.moves_event_ids:
-        ids: ColumnElement[str] = spans.c.event_id
-        wanted = database.among_named(ids, "event_ids")
-        found = select(ids).where(spans.c.project == bindparam("project"), wanted)
-    else:
-        places = union_all(
-            *(
-                select(table.c.event_id).where(database.among_named(table.c.event_id, "event_ids"))
-                for table in _PLACES
-            )
-        ).subquery()
-        ids = places.c.event_id
-        found = select(ids)
-    return found.group_by(ids).having(func.count() > 1)
+        # A look into the index for each id. For a group by the ids, PostgreSQL may read the whole
+        # project in the order of the ids, as long as it has no statistics, and compare each row
+        # with all ids that are wanted.
+        wanted = func.unnest(bindparam("event_ids", type_=ARRAY(Text))).column_valued("wanted")
+        number = (
+            select(func.count())
+            .select_from(spans)
+            .where(spans.c.project == bindparam("project"), spans.c.event_id == wanted)
+        )
+        return select(wanted).where(number.scalar_subquery() > 1)
+    places = union_all(
+        *(
+            select(table.c.event_id).where(database.among_named(table.c.event_id, "event_ids"))
+            for table in _PLACES
+        )
+    ).subquery()
+    ids = places.c.event_id
+    return select(ids).group_by(ids).having(func.count() > 1)

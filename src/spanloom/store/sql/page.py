@@ -54,10 +54,12 @@ def whole_page(spans: Iterable[Span], most_bytes: int | None) -> list[Span]:
 
 
 def page_start(spans: Iterable[Span], most_bytes: int | None) -> list[Span]:
-    """The first of the spans, up to the one with which they have so many bytes."""
+    """The first of the spans, up to the one with which they have so many bytes; the call holds them
+    as those of `PageSize`."""
     page: list[Span] = []
-    size = 0
+    size, held = 0, PageSize(None)
     for span in spans:
+        held.add(span)
         page.append(span)
         size += span.size
         if most_bytes is not None and size >= most_bytes:

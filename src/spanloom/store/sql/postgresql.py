@@ -72,12 +72,26 @@ locked AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared(%s) FROM settings),
 taken AS MATERIALIZED (SELECT nextval('versions') AS version FROM locked)
 SELECT version, pg_advisory_xact_lock_shared(-version) FROM taken
 """
+_LOCKS_OF_A_WRITE = """
+SELECT pg_advisory_xact_lock_shared(%s) FROM (SELECT set_config('lock_timeout', %s, true)) AS s
+"""
 _LAST_BLOCK = "SELECT last_value FROM versions"
 # Read at once, whatever the snapshot. The halves of a lock's number are unsigned.
 _LOCKS = """
 SELECT pid, classid::bigint, objid::bigint FROM pg_locks
 WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND mode = 'ShareLock'
 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+# Who holds a lock that keeps writers waiting. The halves of an advisory lock's number are apart.
+_HOLDERS = """
+SELECT DISTINCT format('process %%s of the server (%%s, %%s)', pid, application_name, state)
+FROM pg_locks JOIN pg_stat_activity USING (pid)
+WHERE granted AND pid <> pg_backend_pid()
+AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+AND (locktype = 'advisory' AND mode = 'ExclusiveLock' AND classid = 0 AND objid = %s
+    OR locktype = 'relation' AND relation >= 16384 AND mode IN
+        ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'))
+ORDER BY 1
 """
 # A writer takes its versions and announces them in one statement. How often, and after how many
 # seconds, a reader looks again that sees it in between.
@@ -88,6 +102,7 @@ _IDLE_SECONDS = 10
 # From so many rows on, COPY into a temporary table is quicker than one JSON document.
 _COPIED = 5_000
 _COPY_TYPES = {str: "text", int: "int8", float: "float8", bytes: "bytea"}
+_LOCK_NOT_AVAILABLE = "55P03"  # of PostgreSQL
 
 
 class PostgreSQL(Database):
@@ -95,10 +110,18 @@ class PostgreSQL(Database):
 
     writes_together = True
     _is_durable = True
+    _patience = float(database.PATIENCE_SECONDS)  # of the writer
 
-    def engine(self, *, writer: bool, connections: int, durable: bool = True) -> Engine:
+    def engine(
+        self,
+        *,
+        writer: bool,
+        connections: int,
+        durable: bool = True,
+        patience: float = database.PATIENCE_SECONDS,
+    ) -> Engine:
         if writer:
-            self._is_durable = durable
+            self._is_durable, self._patience = durable, patience
         engine = create_engine(
             self.url,
             pool_size=connections,
@@ -115,6 +138,12 @@ class PostgreSQL(Database):
         def prepare(connection: Any, _: object) -> None:
             if connection.info.parameter_status("server_encoding") != "UTF8":
                 raise SetupError("the PostgreSQL database must have the encoding UTF8")
+            # A pooler gives one client the sessions of several, so what is prepared in one may be
+            # missing in the next. It does not name the session to its client.
+            [session] = connection.execute("SELECT pg_backend_pid()").fetchone()
+            connection.rollback()
+            if session != connection.info.backend_pid:
+                connection.prepare_threshold = None
 
         return engine
 
@@ -129,10 +158,23 @@ class PostgreSQL(Database):
         # Else a tenth of all rows is expected to be read, and a sort of all of them comes first.
         connection.exec_driver_sql("SET LOCAL cursor_tuple_fraction = 0.0001")
 
+    def is_locked(self, error: BaseException) -> bool:
+        return getattr(getattr(error, "orig", None), "sqlstate", "") == _LOCK_NOT_AVAILABLE
+
+    def lock_holders(self, engine: Engine) -> str:
+        with engine.connect() as connection:
+            found = connection.exec_driver_sql(_HOLDERS, (_WRITERS_LOCK,)).scalars()
+            return ", ".join(found)
+
+    def wait_for_locks(self, connection: Connection) -> None:
+        timeout = _milliseconds(self._patience)
+        connection.exec_driver_sql(_LOCKS_OF_A_WRITE, (_WRITERS_LOCK, timeout))
+        connection.exec_driver_sql("LOCK TABLE spans, traces IN ROW EXCLUSIVE MODE")
+
     def begin_writing(self, connection: Connection, *, rows_only: bool) -> int:
         settings = _DURABLE if self._is_durable else _NOT_DURABLE
         statement = (_TOGETHER if rows_only else _ALONE).format(settings=settings)
-        times = _milliseconds(database.PATIENCE_SECONDS), _milliseconds(_IDLE_SECONDS)
+        times = _milliseconds(self._patience), _milliseconds(_IDLE_SECONDS)
         return int(connection.exec_driver_sql(statement, (*times, _WRITERS_LOCK)).scalar_one())
 
     def horizon(self, connection: Connection) -> int:

@@ -101,13 +101,20 @@ class SQLite(Database):
         if database_file.exists():
             write_ahead_log.report_damage(database_file)
 
-    def engine(self, *, writer: bool, connections: int, durable: bool = True) -> Engine:
+    def engine(
+        self,
+        *,
+        writer: bool,
+        connections: int,
+        durable: bool = True,
+        patience: float = database.PATIENCE_SECONDS,
+    ) -> Engine:
         engine = create_engine(
             self.url,
             pool_size=connections,
             max_overflow=0,
             hide_parameters=True,
-            connect_args={"timeout": database.PATIENCE_SECONDS},
+            connect_args={"timeout": patience},
         )
         begin = "BEGIN IMMEDIATE" if writer else "BEGIN"
 
@@ -130,8 +137,11 @@ class SQLite(Database):
     def interrupt(self, connection: Any) -> None:
         connection.interrupt()
 
-    def lock_holders(self) -> str:
-        """The processes with a lock for writing on one of the database's files."""
+    def is_locked(self, error: BaseException) -> bool:
+        code = getattr(getattr(error, "orig", None), "sqlite_errorcode", 0)
+        return code & 0xFF == sqlite3.SQLITE_BUSY  # without what extends it
+
+    def lock_holders(self, engine: Engine) -> str:
         found = {}
         try:
             files = (Path(f"{self.url.database}{end}") for end in ("", "-shm"))
@@ -147,6 +157,9 @@ class SQLite(Database):
         except (OSError, ValueError):  # no /proc, or the process has ended
             pass
         return ", ".join(found.values())
+
+    def wait_for_locks(self, connection: Connection) -> None:
+        pass  # BEGIN IMMEDIATE has
 
     def begin_writing(self, connection: Connection, *, rows_only: bool) -> int:
         # BEGIN IMMEDIATE has taken the lock already.
@@ -265,6 +278,7 @@ class SQLite(Database):
         """
         connection = engine.raw_connection()
         cursor = connection.cursor()
+        [patience] = cursor.execute("PRAGMA busy_timeout").fetchone()
         try:
             # Most of the work, while others write.
             cursor.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
@@ -272,7 +286,7 @@ class SQLite(Database):
             [busy, *_] = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             return not busy
         finally:
-            cursor.execute(f"PRAGMA busy_timeout = {database.PATIENCE_SECONDS * 1000}")
+            cursor.execute(f"PRAGMA busy_timeout = {patience}")
             connection.close()
 
     def compact(self, *, full: bool) -> bool:

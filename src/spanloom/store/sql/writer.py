@@ -36,6 +36,10 @@ Work = Callable[[Transaction], Any]
 _GROUP_ROWS = 5_000
 # A writer with nothing to write for so long has the database do what its commits left for later.
 QUIET_SECONDS: Final = 5.0
+# A writer without calls looks so often whether it would get its locks.
+_LOOK_SECONDS = 1.0
+# How often the log names the same who hold them.
+_TELL_SECONDS = 30.0
 
 
 @dataclass(slots=True, eq=False)
@@ -47,6 +51,7 @@ class _PendingWrite:
     rows_only: bool
     rows: int
     size: int
+    until: float  # then its patience is over
     future: asyncio.Future[Any]
     loop: asyncio.AbstractEventLoop
     span: OwnSpan | None
@@ -70,6 +75,10 @@ class _Queue:
 
     def add(self, call: _PendingWrite) -> None:
         self._of_caller.setdefault(call.caller, deque()).append(call)
+
+    def put_back(self, call: _PendingWrite) -> None:
+        """Have a call wait again, before all of its caller."""
+        self._of_caller.setdefault(call.caller, deque()).appendleft(call)
 
     def next(self) -> _PendingWrite:
         """The call whose turn it is."""
@@ -140,10 +149,14 @@ class Writer:
         self._queue = _Queue()
         self._group: list[_PendingWrite] = []  # being written
         self._has_upkeep = True
+        self._wrote_at = time.monotonic()
         self._wake = threading.Condition()
         self._closing = self._dead = False
         self._when_dead: Callable[[], object] = lambda: None
         self._waits_since: float | None = None
+        # Since when another program has kept the writer from its locks.
+        self._locked_since: float | None = None
+        self._told_at = -_TELL_SECONDS
         self._thread = threading.Thread(target=self._run, name="spanloom-writer", daemon=True)
         self._thread.start()
 
@@ -186,7 +199,8 @@ class Writer:
         """
         loop = asyncio.get_running_loop()
         caller, future = CALLER.get(), loop.create_future()
-        call = _PendingWrite(work, caller, rows_only, rows, size, future, loop, SPAN.get())
+        until = time.monotonic() + settings.PATIENCE_SECONDS
+        call = _PendingWrite(work, caller, rows_only, rows, size, until, future, loop, SPAN.get())
         with self._wake:
             if not self.alive:
                 raise errors.store_unavailable()
@@ -226,8 +240,9 @@ class Writer:
 
     @property
     def waits_for(self) -> float:
-        """For how many seconds the writer has waited for its lock; 0 where it does not."""
-        since = self._waits_since
+        """For how many seconds the writer has waited for its locks; 0 where it does not."""
+        locked = self._locked_since
+        since = self._waits_since if locked is None else locked
         return 0.0 if since is None else time.monotonic() - since
 
     def _give_up(self, call: _PendingWrite) -> None:
@@ -271,14 +286,22 @@ class Writer:
 
     def _write_until_closed(self) -> None:
         while self._wait():
+            self._upkeep_when_quiet()
             group: list[_PendingWrite] = []
-            self._waits_since = time.monotonic()
+            self._waits_since = tried_at = time.monotonic()
             try:
                 with self._database.write_lock():
                     # Only now: what came while another process wrote is committed along.
                     group = self._take()
+                    if not group:
+                        self._note_locks(self._gets_locks(), tried_at)
+                        continue
                     began, began_ns = time.perf_counter(), time.time_ns()
                     results = self._commit(group)
+                    self._note_locks(results is not None, tried_at)
+                    if results is None:
+                        self._put_back(group)
+                        continue
                     metrics.COMMIT_SECONDS.observe(time.perf_counter() - began)
                     metrics.COMMIT_ROWS.observe(sum(call.rows for call in group))
                     _record(group, began_ns)
@@ -291,16 +314,21 @@ class Writer:
                 self._answer(left, [public_error(error)] * len(left))
             finally:
                 self._waits_since = None
-            self._has_upkeep = True
+            self._has_upkeep, self._wrote_at = True, time.monotonic()
+
+    def _upkeep_when_quiet(self) -> None:
+        if not self._has_upkeep or self._queue:
+            return
+        if time.monotonic() - self._wrote_at >= QUIET_SECONDS:
+            self._has_upkeep = not self._upkeep(self._database.when_quiet)
+            self._wrote_at = time.monotonic()
 
     def _wait(self) -> bool:
-        """Until calls wait; False when closing and none does."""
-        while True:
-            with self._wake:
-                seconds = QUIET_SECONDS if self._has_upkeep else None
-                if self._wake.wait_for(lambda: self._queue or self._closing, seconds):
-                    return bool(self._queue)
-            self._has_upkeep = not self._upkeep(self._database.when_quiet)
+        """Until calls wait, or it is time to look; False when closing and no call waits."""
+        with self._wake:
+            if not self._queue and not self._closing:
+                self._wake.wait(_LOOK_SECONDS)
+            return bool(self._queue) or not self._closing
 
     def _take(self) -> list[_PendingWrite]:
         """The calls that wait, up to a group's size."""
@@ -314,6 +342,45 @@ class Writer:
                 group.append(call)
         return group
 
+    def _put_back(self, group: Sequence[_PendingWrite]) -> None:
+        """Have a group that did not get its locks wait on, but for the calls that have waited for
+        long enough."""
+        now = time.monotonic()
+        with self._wake:
+            late = [c for c in group if (c.rows and c.until <= now) or self._closing]
+            for call in reversed(group):
+                if call not in late:
+                    self._queue.put_back(call)
+            self._group = late
+        self._answer(late, [errors.store_unavailable()] * len(late))
+
+    def _gets_locks(self) -> bool:
+        """Whether a write would get its locks."""
+        try:
+            with self._engine.connect() as connection, connection.begin() as transaction:
+                self._database.wait_for_locks(connection)
+                transaction.rollback()
+        except Exception as error:  # noqa: BLE001 - whoever reads finds out about any other
+            return not self._database.is_locked(error)
+        return True
+
+    def _note_locks(self, are_free: bool, tried_at: float) -> None:
+        """Remember whether the writer got its locks, and log who keeps it from them."""
+        if are_free:
+            self._locked_since = None
+            return
+        if self._locked_since is None:
+            self._locked_since = tried_at
+        if time.monotonic() - self._told_at < _TELL_SECONDS:
+            return
+        try:
+            holders = self._database.lock_holders(self._engine)
+        except Exception:  # noqa: BLE001 - the database may be away by now
+            return
+        if holders:
+            self._told_at = time.monotonic()
+            log.error("the database is locked by %s", holders)
+
     def _upkeep(self, work: Callable[[Engine], bool]) -> bool:
         """Whether there is nothing left to do before the next commit."""
         try:
@@ -322,9 +389,9 @@ class Writer:
             log.exception("the maintenance of the database failed")
             return True
 
-    def _commit(self, group: Sequence[_PendingWrite]) -> list[Any]:
-        """Write a group in one transaction. What each call gets: a result, or the error to
-        raise."""
+    def _commit(self, group: Sequence[_PendingWrite]) -> list[Any] | None:
+        """Write a group in one transaction. What each call gets: a result, or the error to raise;
+        None where nothing was written, for another program holds a lock."""
         rows_only = self._database.writes_together and all(call.rows_only for call in group)
         renewed = one_by_one = False
         while True:
@@ -348,14 +415,14 @@ class Writer:
             except RowsOnlyError:
                 rows_only = False
             except Exception as error:  # noqa: BLE001 - raised to the callers
+                if stage != "commit" and self._database.is_locked(error):
+                    return None
                 if is_lost(error) and stage != "commit" and not renewed:
                     # The connection was stale: nothing was committed, and a new connection may do.
                     renewed = True
                 elif stage == "write" and not is_lost(error) and not one_by_one:
                     one_by_one, rows_only = True, False
                 else:
-                    if stage == "begin" and (holders := self._database.lock_holders()):
-                        log.error("the database is locked by %s", holders)
                     return [public_error(error)] * len(group)
 
     def _answer(self, group: Sequence[_PendingWrite], results: Sequence[Any]) -> None:
@@ -404,7 +471,7 @@ def _one_by_one(transaction: Transaction, group: Sequence[_PendingWrite]) -> lis
             results.append(_together(transaction, [call])[0])
             savepoint.commit()
         except Exception as error:
-            if is_lost(error):
+            if is_lost(error) or transaction.database.is_locked(error):
                 raise
             savepoint.rollback()
             transaction.forget()

@@ -31,7 +31,7 @@ from spanloom.store.sql.tables import (
 )
 from spanloom.store.sql.transaction import Transaction
 
-# Spans, or rows of another table, that are deleted in one transaction: it takes some 50 ms.
+# Spans, or rows of another table, that are deleted in one transaction at most.
 AT_ONCE = 250
 # A trace with more spans than this is deleted in several transactions.
 LARGEST_TRACE = 1_000
@@ -124,11 +124,11 @@ def rows_of_user(project: str, user_id: str, rows: Rows, transaction: Transactio
     return number
 
 
-def of_project(project: str, transaction: Transaction) -> Left:
-    """Delete a part of a project, and in the end the project."""
+def of_project(project: str, most: int, transaction: Transaction) -> Left:
+    """Delete a part of a project, of at most so many rows, and in the end the project."""
     follow_up(transaction)
     connection = transaction.connection
-    counted, number = owned.delete_some(connection, project, AT_ONCE)
+    counted, number = owned.delete_some(connection, project, most)
     if number:
         _count(transaction, project, "", Counter({counted: number} if counted else {}))
         return Left.ROWS

@@ -47,9 +47,11 @@ def oldest(
     project: str,
     before_ns: int,
     after: tuple[int, str] | None,
+    most: int,
     connection: Connection,
 ) -> Old:
-    """The traces of some spans that started before a time, where no span started later."""
+    """The traces of some spans that started before a time, where no span started later; in parts of
+    at most so many spans, or one trace."""
     place = tuple_(spans.c.start_ns, spans.c.trace_id)
     query = select(spans.c.start_ns, spans.c.trace_id).where(
         spans.c.project == project, spans.c.start_ns < before_ns
@@ -65,7 +67,7 @@ def oldest(
     made: list[list[str]] = []
     size = 0
     for trace_id, number in sizes.items():
-        if not made or size + number > parts.AT_ONCE:
+        if not made or size + number > most:
             made.append([])
             size = 0
         made[-1].append(trace_id)

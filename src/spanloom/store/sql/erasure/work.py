@@ -7,7 +7,9 @@ import contextlib
 import logging
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from functools import partial as bound
+from typing import Any
 
 from sqlalchemy import func, select, update
 
@@ -20,7 +22,9 @@ from spanloom.store.sql.erasure.users import Rows, UserReads, datapoints_of
 from spanloom.store.sql.index.search import read_until_cancelled
 from spanloom.store.sql.rows import checked
 from spanloom.store.sql.tables import erasures, projects, usage_retired
+from spanloom.store.sql.transaction import Transaction
 from spanloom.store.sql.usage.follower import Follower
+from spanloom.store.sql.writer import Work
 
 log = logging.getLogger("spanloom.store")
 
@@ -28,6 +32,9 @@ log = logging.getLogger("spanloom.store")
 # second, and remember for one second that a project exists.
 SETTLE_SECONDS = 1.6
 _LOOK_SECONDS = 0.5
+# So long may a part have the writers' lock before its commit, or the next one is smaller.
+_PART_SECONDS = 0.03
+_FEWEST_ROWS = 20
 # An erasure that nobody has worked on for so long is taken over.
 _LEFT_ALONE_NS = 60 * 10**9
 # Rows that the follower of the sums has to read; more are not left to it, for it reads all of them
@@ -40,6 +47,36 @@ _EXPIRE_SECONDS = 3600.0
 _CONTINUE_SECONDS = 30.0
 
 
+class Pace:
+    """How many rows one transaction deletes, so that other writers wait for a short time only."""
+
+    def __init__(self) -> None:
+        self._rows = parts.AT_ONCE
+
+    @property
+    def rows(self) -> int:
+        return min(self._rows, parts.AT_ONCE)
+
+    async def __call__(self, write: Callable[[Work], Awaitable[Any]], work: Work) -> Any:
+        """Write a part, and leave others as much time as it took with the lock."""
+        took = 0.0
+
+        def timed(transaction: Transaction) -> Any:
+            nonlocal took
+            began = time.perf_counter()
+            result = work(transaction)
+            took = time.perf_counter() - began
+            return result
+
+        result = await write(timed)
+        if took > _PART_SECONDS:
+            self._rows = max(_FEWEST_ROWS, self._rows // 2)
+        elif took < _PART_SECONDS / 4:
+            self._rows = min(parts.AT_ONCE, self._rows * 2)
+        await asyncio.sleep(took)
+        return result
+
+
 class SqlErasure(Erasure):
     """Erasure in SQLite or PostgreSQL."""
 
@@ -49,6 +86,7 @@ class SqlErasure(Erasure):
         self._read, self._write = connections.read, bound(connections.write, rows=0)
         self._follower = follower
         self._owner = uuid7()
+        self._pace = Pace()
         self._deleting: frozenset[str] = frozenset()
 
     async def delete_user(self, project: str, user_id: str) -> Counts:
@@ -63,19 +101,21 @@ class SqlErasure(Erasure):
             for trace_id in sorted(await read_until_cancelled(self._connections.scan, traces)):
                 versions = await self._read(bound(reads.versions, trace_id))
                 # No trace is divided that one transaction can delete.
-                if len(waiting) + len(versions) > parts.AT_ONCE:
+                if len(waiting) + len(versions) > self._pace.rows:
                     erased |= await self._part(project, user_id, waiting, links)
                     waiting = []
                 waiting += versions
                 while len(waiting) > parts.LARGEST_TRACE:
-                    some, waiting = waiting[: parts.AT_ONCE], waiting[parts.AT_ONCE :]
+                    rows = self._pace.rows
+                    some, waiting = waiting[:rows], waiting[rows:]
                     erased |= await self._part(project, user_id, some, links)
             erased |= await self._part(project, user_id, waiting, links)
-            rows = await self._read(reads.rows)
-            while any(rows):
-                part = Rows(*(of_table[: parts.AT_ONCE] for of_table in rows))
-                await self._write(bound(parts.rows_of_user, project, user_id, part))
-                rows = Rows(*(of_table[parts.AT_ONCE :] for of_table in rows))
+            left = await self._read(reads.rows)
+            while any(left):
+                rows = self._pace.rows
+                part = Rows(*(of_table[:rows] for of_table in left))
+                await self._pace(self._write, bound(parts.rows_of_user, project, user_id, part))
+                left = Rows(*(of_table[rows:] for of_table in left))
         counts: Counts = await self._write(bound(parts.finish, project, user_id, since))
         return counts
 
@@ -86,7 +126,7 @@ class SqlErasure(Erasure):
         if not versions:
             return set()
         part = bound(parts.of_user, project, user_id, versions, links)
-        _, trace_ids = await self._write(part)
+        _, trace_ids = await self._pace(self._write, part)
         await self._let_follow()
         found: set[str] = trace_ids
         return found
@@ -99,7 +139,8 @@ class SqlErasure(Erasure):
         self._deleting |= {project}
         await asyncio.sleep(settle_seconds)
         while True:
-            left = await self._write(bound(parts.of_project, project))
+            part = bound(parts.of_project, project, self._pace.rows)
+            left = await self._pace(self._write, part)
             if left is parts.Left.NOTHING:
                 break
             if left is parts.Left.NOTES:
@@ -154,11 +195,13 @@ class SqlErasure(Erasure):
         number: Counter[str] = Counter()
         after: tuple[int, str] | None = None
         while True:
-            look = bound(retention.oldest, self._database, project, before_ns, after)
+            look = bound(
+                retention.oldest, self._database, project, before_ns, after, self._pace.rows
+            )
             old = await self._read(look)
             for trace_ids in old.parts:
                 delete = bound(retention.delete_part, self._owner, project, before_ns, trace_ids)
-                while gone := await self._write(delete):
+                while gone := await self._pace(self._write, delete):
                     number += gone
                     await self._let_follow()
             if old.after is None:
