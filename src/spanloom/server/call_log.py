@@ -21,7 +21,7 @@ log = structlog.get_logger("spanloom.request")
 
 # Fields that name what a call makes, changes or deletes. None has the id of a user, or a content.
 _NAMES: Final = (
-    *("key_id", "project_id", "retention_days", "role", "trace_id", "span_id", "event_id"),
+    *("key_id", "project_id", "retention_days", "trace_id", "span_id", "event_id"),
     *("session_id", "run_id", "slug", "version", "tag", "new_tag", "dataset_id", "datapoint_id"),
     *("price_id", "chart_id", "function_id", "metric_id", "version_name", "id", "inserted_id"),
 )

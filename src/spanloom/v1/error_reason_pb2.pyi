@@ -290,8 +290,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         "the server does not know its address: set SPANLOOM_PUBLIC_URL"
     """
     ERROR_REASON_KEY_NOT_ROTATABLE: _ErrorReason.ValueType  # 49
-    """The key to rotate is revoked, has expired, or was rotated before (FAILED_PRECONDITION). ListKeys
-    shows which.
+    """The key to rotate is revoked, has expired, or was rotated before (FAILED_PRECONDITION).
+    ListKeys shows which.
 
         ErrorInfo.metadata: { "resource": "key", "name": "4be0db0c1f3d4a1e" }
     """
@@ -603,8 +603,8 @@ and its operator has set none (FAILED_PRECONDITION).
     "the server does not know its address: set SPANLOOM_PUBLIC_URL"
 """
 ERROR_REASON_KEY_NOT_ROTATABLE: ErrorReason.ValueType  # 49
-"""The key to rotate is revoked, has expired, or was rotated before (FAILED_PRECONDITION). ListKeys
-shows which.
+"""The key to rotate is revoked, has expired, or was rotated before (FAILED_PRECONDITION).
+ListKeys shows which.
 
     ErrorInfo.metadata: { "resource": "key", "name": "4be0db0c1f3d4a1e" }
 """

@@ -65,8 +65,8 @@ class Key(_message.Message):
     @_builtins.property
     def last_use_time(self) -> _timestamp_pb2.Timestamp:
         """The time of the key's last use, which the server knows at most a minute late. A use is a call
-        that was authenticated with the key, or with a sign-in to the web page by it. Unset if there was
-        none.
+        that was authenticated with the key, or with a sign-in to the web page by it. Unset if there
+        was none.
         """
 
     def __init__(

@@ -29,8 +29,8 @@ class KeyServiceStub:
     """Creates, lists, rotates and revokes API keys.
 
     A project key manages the keys of its own project. An instance key selects the project by the
-    header `x-spanloom-project`; without the header, it lists, rotates and revokes all keys, and creates
-    keys of the project `default`.
+    header `x-spanloom-project`; without the header, it lists, rotates and revokes all keys, and
+    creates keys of the project `default`.
     """
 
     def __init__(self, channel):
@@ -65,8 +65,8 @@ class KeyServiceServicer:
     """Creates, lists, rotates and revokes API keys.
 
     A project key manages the keys of its own project. An instance key selects the project by the
-    header `x-spanloom-project`; without the header, it lists, rotates and revokes all keys, and creates
-    keys of the project `default`.
+    header `x-spanloom-project`; without the header, it lists, rotates and revokes all keys, and
+    creates keys of the project `default`.
     """
 
     def CreateKey(self, request, context):
@@ -94,9 +94,9 @@ class KeyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RotateKey(self, request, context):
-        """Replaces a key by a new one with the same project, roles and name. The old key expires after the
-        overlap, in which callers are given the new key. Both is durable when the call returns. If the
-        old key had a time of expiry, the new one is valid for as long as the old one was made for.
+        """Replaces a key by a new one with the same project, roles and name. The old key expires after
+        the overlap, in which callers are given the new key. Both is durable when the call returns. If
+        the old key had a time of expiry, the new one is valid for as long as the old one was made for.
 
         Only this response contains the text of the new key. Calls with the same `request_id` and the
         same content, made with the same key, get the same response for 24 hours. A caller that rotates
@@ -158,8 +158,8 @@ class KeyService:
     """Creates, lists, rotates and revokes API keys.
 
     A project key manages the keys of its own project. An instance key selects the project by the
-    header `x-spanloom-project`; without the header, it lists, rotates and revokes all keys, and creates
-    keys of the project `default`.
+    header `x-spanloom-project`; without the header, it lists, rotates and revokes all keys, and
+    creates keys of the project `default`.
     """
 
     @staticmethod

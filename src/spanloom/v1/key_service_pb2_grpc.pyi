@@ -30,8 +30,8 @@ class KeyServiceStub:
     """Creates, lists, rotates and revokes API keys.
 
     A project key manages the keys of its own project. An instance key selects the project by the
-    header `x-spanloom-project`; without the header, it lists, rotates and revokes all keys, and creates
-    keys of the project `default`.
+    header `x-spanloom-project`; without the header, it lists, rotates and revokes all keys, and
+    creates keys of the project `default`.
     """
 
     @_typing.overload
@@ -55,9 +55,9 @@ class KeyServiceStub:
     INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
     """
     RotateKey: _grpc.UnaryUnaryMultiCallable[_key_service_pb2.RotateKeyRequest, _key_service_pb2.RotateKeyResponse]
-    """Replaces a key by a new one with the same project, roles and name. The old key expires after the
-    overlap, in which callers are given the new key. Both is durable when the call returns. If the
-    old key had a time of expiry, the new one is valid for as long as the old one was made for.
+    """Replaces a key by a new one with the same project, roles and name. The old key expires after
+    the overlap, in which callers are given the new key. Both is durable when the call returns. If
+    the old key had a time of expiry, the new one is valid for as long as the old one was made for.
 
     Only this response contains the text of the new key. Calls with the same `request_id` and the
     same content, made with the same key, get the same response for 24 hours. A caller that rotates
@@ -82,8 +82,8 @@ class KeyServiceAsyncStub(KeyServiceStub):
     """Creates, lists, rotates and revokes API keys.
 
     A project key manages the keys of its own project. An instance key selects the project by the
-    header `x-spanloom-project`; without the header, it lists, rotates and revokes all keys, and creates
-    keys of the project `default`.
+    header `x-spanloom-project`; without the header, it lists, rotates and revokes all keys, and
+    creates keys of the project `default`.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -104,9 +104,9 @@ class KeyServiceAsyncStub(KeyServiceStub):
     INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
     """
     RotateKey: _aio.UnaryUnaryMultiCallable[_key_service_pb2.RotateKeyRequest, _key_service_pb2.RotateKeyResponse]  # type: ignore[assignment]
-    """Replaces a key by a new one with the same project, roles and name. The old key expires after the
-    overlap, in which callers are given the new key. Both is durable when the call returns. If the
-    old key had a time of expiry, the new one is valid for as long as the old one was made for.
+    """Replaces a key by a new one with the same project, roles and name. The old key expires after
+    the overlap, in which callers are given the new key. Both is durable when the call returns. If
+    the old key had a time of expiry, the new one is valid for as long as the old one was made for.
 
     Only this response contains the text of the new key. Calls with the same `request_id` and the
     same content, made with the same key, get the same response for 24 hours. A caller that rotates
@@ -130,8 +130,8 @@ class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
     """Creates, lists, rotates and revokes API keys.
 
     A project key manages the keys of its own project. An instance key selects the project by the
-    header `x-spanloom-project`; without the header, it lists, rotates and revokes all keys, and creates
-    keys of the project `default`.
+    header `x-spanloom-project`; without the header, it lists, rotates and revokes all keys, and
+    creates keys of the project `default`.
     """
 
     @_abc_1.abstractmethod
@@ -168,9 +168,9 @@ class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _key_service_pb2.RotateKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_key_service_pb2.RotateKeyResponse, _abc.Awaitable[_key_service_pb2.RotateKeyResponse]]:
-        """Replaces a key by a new one with the same project, roles and name. The old key expires after the
-        overlap, in which callers are given the new key. Both is durable when the call returns. If the
-        old key had a time of expiry, the new one is valid for as long as the old one was made for.
+        """Replaces a key by a new one with the same project, roles and name. The old key expires after
+        the overlap, in which callers are given the new key. Both is durable when the call returns. If
+        the old key had a time of expiry, the new one is valid for as long as the old one was made for.
 
         Only this response contains the text of the new key. Calls with the same `request_id` and the
         same content, made with the same key, get the same response for 24 hours. A caller that rotates
