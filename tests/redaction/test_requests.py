@@ -65,20 +65,14 @@ def redact(redaction: Redaction, request: Any, call: CallContext = CALL) -> Any:
 
 
 def test_what_stores_content_is_redacted() -> None:
-    """All others are named here."""
-    names = {each.full_name.rpartition(".")[2] for each in app.methods(Mock())}
+    """Only the services of operators' settings are left out."""
     left = {
-        method.full_name.rpartition(".")[2]
+        method.descriptor.containing_service.name
         for method in app.methods(Mock())
         if not method.is_read and method.full_name not in METHODS
     }
-    assert left == {
-        *("KeyService/CreateKey", "KeyService/RevokeKey"),
-        *("PriceService/WritePrice", "PriceService/DeletePrice"),
-        *("ProjectService/DeleteUserData", "ProjectService/DeleteProject"),
-        *("ProjectService/UpdateRetention", "ProjectService/UpdateRedaction"),
-    }
-    assert len(names) > len(left) + len(METHODS)
+    assert left == {"KeyService", "PriceService", "ProjectService"}
+    assert len(METHODS) > 50
 
 
 @pytest.mark.parametrize("name", METHODS)
