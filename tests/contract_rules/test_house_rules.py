@@ -62,7 +62,7 @@ NOT_REPEATABLE = {
     "KeyService/RotateKey",
 }
 # Reads that the role read is not enough for.
-ADMIN_READS = {"KeyService/ListKeys"}
+ADMIN_READS = {"KeyService/ListKeys", "ProjectService/GetRedaction"}
 # Columns of a table that may have a million rows: plain numbers, so that JSON repeats no names.
 COLUMNS = "OutlineChunk"
 

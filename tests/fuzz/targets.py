@@ -3,6 +3,7 @@ errors alone."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final
@@ -21,6 +22,10 @@ from spanloom.codec.opaque import sealed
 from spanloom.codec.page_token import page_token, position_of
 from spanloom.codec.value_path import path_steps, path_text
 from spanloom.errors import SpanloomError
+from spanloom.redaction.documents import redacted_text
+from spanloom.redaction.messages import redact_message
+from spanloom.redaction.presets import PRESETS
+from spanloom.redaction.rules import Compiled, Rules, compile_rules
 from spanloom.server.admission import ByteBudget, Held
 from spanloom.server.compression import unpacked
 from spanloom.store.sql import filters
@@ -32,6 +37,7 @@ REFUSALS: Final = (SpanloomError, json_codec.JsonError, DecodeError)
 _DATABASES: Final[list[Database]] = [
     database(url) for url in ("sqlite:///fuzz.db", "postgresql+psycopg://h/fuzz")
 ]
+_RULES: Final = (Compiled(), compile_rules(Rules(tuple(PRESETS), paths=("$..a",))))
 _RECEIVED_NS: Final = 1_790_000_000 * 10**9
 
 
@@ -101,6 +107,25 @@ def _packed(data: bytes) -> None:
             continue
 
 
+def _redacted_text(data: bytes) -> None:
+    """A redacted text can be stored, and JSON stays JSON."""
+    text = data.decode("utf-8", "replace")
+    for rules in _RULES:
+        once = redacted_text(rules, text)
+        assert once.encode().decode() == once
+        try:
+            json.loads(text)
+        except (ValueError, RecursionError):
+            continue
+        json.loads(once)
+
+
+def _redacted_spans(data: bytes) -> None:
+    request = ExportTraceServiceRequest.FromString(data)
+    redact_message(_RULES[1], request)
+    ExportTraceServiceRequest.FromString(request.SerializeToString())
+
+
 TARGETS: Final[Mapping[str, Callable[[bytes], object]]] = {
     "json_spans": _json_of(span_service_pb2.WriteSpansRequest),
     "json_trace": _json_of(trace_service_pb2.CreateTraceRequest),
@@ -113,6 +138,8 @@ TARGETS: Final[Mapping[str, Callable[[bytes], object]]] = {
     "tokens": _tokens,
     "paths": _paths,
     "packed": _packed,
+    "redacted_text": _redacted_text,
+    "redacted_spans": _redacted_spans,
 }
 
 
@@ -149,6 +176,11 @@ def seeds(name: str) -> list[bytes]:
         "create_trace": [_wire(trace_service_pb2.CreateTraceRequest, trace)],
         "create_events": [_wire(event_service_pb2.CreateEventBatchRequest, events)],
         "export": [otlp_json.parse(orjson.dumps(export)).SerializeToString()],
+        "redacted_text": [
+            b'{"api_key": "x", "a": [1, {"name": "cookie", "value": "y"}], "n": 4111111111111111}',
+            b'call({"password": "x, "secret": {"a": 1}, ?api_key=1&b=a@b.org +49 30 1234567',
+        ],
+        "redacted_spans": [otlp_json.parse(orjson.dumps(export)).SerializeToString()],
         "otlp_json": [orjson.dumps(export)],
         "filters": [_wire(event_service_pb2.ExportEventsRequest, {"filters": asked})],
         "paths": [b"a.0.`b.c`.``"],

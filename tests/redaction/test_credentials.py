@@ -9,12 +9,15 @@ import pytest
 from google.protobuf import struct_pb2
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from spanloom.redaction import cut_json
 from spanloom.redaction.credentials import is_credential, may_have_credentials
 from spanloom.redaction.documents import redacted, redacted_text
 from spanloom.redaction.messages import redact_message
 from spanloom.redaction.rules import MARK, Compiled
+from spanloom.v1 import span_pb2
+from tests.redaction.corpus import fill_value
 
 RULES = Compiled()
 SECRET = "zq9-Geheim-42"
@@ -152,3 +155,34 @@ def test_what_changes_is_seen_in_the_bytes_and_is_redacted_once(document: dict[s
     assert changed == expected.SerializeToString(deterministic=True)
     if once != document:
         assert may_have_credentials(data)
+
+
+def filled_trees() -> st.SearchStrategy[Any]:
+    names = st.sampled_from(NAMES + OTHERS)
+    leaves = st.integers(1, 9) | st.text(max_size=8) | st.just(SECRET)
+    return st.recursive(
+        leaves,
+        lambda inner: (
+            st.lists(inner, min_size=1, max_size=3)
+            | st.dictionaries(names, inner, min_size=1, max_size=3)
+            | st.fixed_dictionaries({"name": names, "value": inner})
+            | st.lists(st.tuples(names, inner).map(list), min_size=1, max_size=2)
+            | st.dictionaries(names, inner, max_size=2).map(json.dumps)
+        ),
+        max_leaves=10,
+    )
+
+
+@given(filled_trees(), st.sampled_from([AnyValue, span_pb2.AttributeValue]))
+def test_values_of_every_type_are_redacted_as_json_is(value: Any, kind: type[Any]) -> None:
+    message, expected = kind(), kind()
+    fill_value(message, value)
+    fill_value(expected, redacted(RULES, value))
+    data = message.SerializeToString()
+    redact_message(RULES, message)
+    assert message == expected
+    if message.SerializeToString() != data:
+        # As it is in a request, where it is the value of an attribute.
+        assert may_have_credentials(
+            KeyValue(key="a", value=AnyValue(bytes_value=data)).SerializeToString()
+        )

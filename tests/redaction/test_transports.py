@@ -6,12 +6,14 @@ import gzip
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from spanloom.v1 import span_pb2
 from spanloom.v1 import span_service_pb2 as pb
 from spanloom.v1.span_service_pb2_grpc import SpanServiceStub
 from tests.databases import new_url
@@ -90,18 +92,14 @@ def test_every_form(server: LiveServer) -> None:
             assert answer.status_code == 200, answer.text
     metadata = (("authorization", f"Bearer {key}"),)
     with grpc.insecure_channel(server.running.grpc_address) as channel:
-        export = channel.unary_unary(f"/{EXPORT}")
+        export: Any = channel.unary_unary(f"/{EXPORT}")
         export(message(4), metadata=metadata)
         export(message(5), metadata=metadata, compression=grpc.Compression.Gzip)
         spans = SpanServiceStub(channel)
-        attributes = {"api_key": {"string_value": SECRET}}
+        text = f'{{"secret": "{SECRET}"'
+        value = span_pb2.AttributeValue(string_value=SECRET)
         native = [
-            {
-                "trace_id": "n",
-                "span_id": str(n),
-                "attributes": attributes,
-                "name": f'{{"secret": "{SECRET}"',
-            }
+            span_pb2.Span(trace_id="n", span_id=str(n), attributes={"api_key": value}, name=text)
             for n in range(4)
         ]
         imported = spans.ImportSpans(

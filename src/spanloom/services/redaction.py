@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import structlog
 from google.protobuf.descriptor import FieldDescriptor
@@ -47,6 +46,14 @@ _PROJECT: Final = "project"
 _PROJECT_FIELDS: Final = (_PROJECT, "project_name", "task", "project_id")
 
 
+class _Known(NamedTuple):
+    """The rules of a project as they were at a time of the monotonic clock."""
+
+    read_at: float
+    rules: Rules
+    compiled: Compiled
+
+
 class Redaction:
     """Redacts requests by the rules of the server and of the project they are for.
 
@@ -66,7 +73,8 @@ class Redaction:
     ) -> None:
         self._records = store.records
         self._credentials, self._server_rules, self._timeout = credentials, rules, timeout
-        self._known: dict[str, tuple[float, Rules, Compiled]] = {}
+        self._known: dict[str, _Known] = {}
+        self._reading: set[str] = set()
         self._places = asyncio.Semaphore(_THREADS)
 
     async def read(self, project: str) -> Rules:
@@ -172,15 +180,22 @@ class Redaction:
 
     async def _of_project(self, project: str) -> tuple[Rules, Compiled]:
         now = time.monotonic()
-        read_at, rules, compiled = self._known.get(project, (-math.inf, None, None))
-        if rules is None or compiled is None or read_at + _SECONDS < now:
-            new = await self.read(project)
-            if compiled is None or new != rules:
-                compiled = self._compiled(project, new)
-            if len(self._known) >= _MOST_PROJECTS:
-                self._known.clear()
-            rules = new
-            self._known[project] = (now, rules, compiled)
+        known = self._known.get(project)
+        if known:
+            age = now - known.read_at
+            # While one call reads them, others take those of a second before.
+            if age < _SECONDS or (project in self._reading and age < 2 * _SECONDS):
+                return known.rules, known.compiled
+        self._reading.add(project)
+        try:
+            rules = await self.read(project)
+        finally:
+            self._reading.discard(project)
+        is_same = known is not None and known.rules == rules
+        compiled = known.compiled if known and is_same else self._compiled(project, rules)
+        if len(self._known) >= _MOST_PROJECTS:
+            self._known.clear()
+        self._known[project] = _Known(now, rules, compiled)
         return rules, compiled
 
     def _compiled(self, project: str, rules: Rules) -> Compiled:

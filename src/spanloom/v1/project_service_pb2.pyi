@@ -233,8 +233,8 @@ class RedactionPattern(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     PATTERN_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """The name in the mark that replaces a match: `[REDACTED:<name>]`. 1 to 32 letters a to z, digits,
-    `-` and `_`.
+    """The name in the mark that replaces a match: `[REDACTED:<name>]`. 1 to 32 letters a to z,
+    digits, `-` and `_`.
     """
     pattern: _builtins.str
     """A regular expression of RE2, 1 to 1,000 characters. It must not match the empty text. The whole
