@@ -402,8 +402,8 @@ class UpdateLimitsRequest(_message.Message):
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def limits(self) -> _query_pb2.ProjectLimits:
-        """The new limits. 0 means no limit. If a limit is unset and named by `update_mask`, the setting of
-        the server applies again.
+        """The new limits. 0 means no limit. If a limit is unset and named by `update_mask`, the setting
+        of the server applies again.
         """
 
     @_builtins.property

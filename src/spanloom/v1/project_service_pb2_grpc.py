@@ -168,8 +168,8 @@ class ProjectServiceServicer:
         the writes, so a project may have more by what is written in some seconds. Replacing a span is
         refused as well.
 
-        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names a limit which is negative, or a
-        path of `update_mask` that is not a limit.
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names a limit which is negative, or
+        a path of `update_mask` that is not a limit.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

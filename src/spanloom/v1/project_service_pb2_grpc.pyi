@@ -106,8 +106,8 @@ class ProjectServiceStub:
     the writes, so a project may have more by what is written in some seconds. Replacing a span is
     refused as well.
 
-    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names a limit which is negative, or a
-    path of `update_mask` that is not a limit.
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names a limit which is negative, or
+    a path of `update_mask` that is not a limit.
     """
 
 @_typing.type_check_only
@@ -188,8 +188,8 @@ class ProjectServiceAsyncStub(ProjectServiceStub):
     the writes, so a project may have more by what is written in some seconds. Replacing a span is
     refused as well.
 
-    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names a limit which is negative, or a
-    path of `update_mask` that is not a limit.
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names a limit which is negative, or
+    a path of `update_mask` that is not a limit.
     """
 
 class ProjectServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -303,8 +303,8 @@ class ProjectServiceServicer(metaclass=_abc_1.ABCMeta):
         the writes, so a project may have more by what is written in some seconds. Replacing a span is
         refused as well.
 
-        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names a limit which is negative, or a
-        path of `update_mask` that is not a limit.
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names a limit which is negative, or
+        a path of `update_mask` that is not a limit.
         """
 
 def add_ProjectServiceServicer_to_server(servicer: ProjectServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -372,7 +372,9 @@ class ListTracesRequest(_message.Message):
     experiment_id: _builtins.str
     """The id of the traces' experiment."""
     status: _builtins.str
-    """ERROR: a span of the traces failed, the root or another one. UNSET or OK: the status of the root."""
+    """ERROR: a span of the traces failed, the root or another one. UNSET or OK: the status of the
+    root.
+    """
     min_duration_ms: _builtins.float
     """The minimum duration in milliseconds. A trace without an end does not meet this condition."""
     text: _builtins.str
