@@ -103,8 +103,8 @@ def read_all(client: httpx.Client) -> Iterator[Any]:
     def pages(path: str, found: str) -> Iterator[Any]:
         token = "first"
         while token:
-            params = {"pageSize": 1000, "pageToken": "" if token == "first" else token}
-            answer = client.get(path, params=params)
+            asked = {"pageSize": "1000", "pageToken": "" if token == "first" else token}
+            answer = client.get(path, params=asked)
             assert answer.status_code == 200, answer.text
             page = answer.json()
             yield from page.get(found, [])

