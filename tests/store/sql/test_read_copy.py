@@ -83,6 +83,8 @@ def pair() -> Iterator[Pair]:
             bin_path=primary.bin_path,
             user=primary.system_user,
         )
+        for lock in directory.glob(".s.PGSQL.*.lock"):  # the primary has its socket there, too
+            lock.unlink()
         with (directory / "postgresql.auto.conf").open("a") as file:
             file.write("cluster_name = 'copy'\n")
         with get_server(directory, cleanup_mode="delete") as standby:
