@@ -17,7 +17,7 @@ from sqlalchemy import Engine, Table, event, select, text
 from spanloom.cli import cli
 from spanloom.errors import SetupError
 from spanloom.operations import demo
-from spanloom.store.sql import copying
+from spanloom.store.sql import copying, postgresql
 from spanloom.store.sql.copying import side as sides
 from spanloom.store.sql.copying.side import Side
 from spanloom.store.sql.copying.tables import BY_KEY, BY_VERSION, LEFT_OUT
@@ -103,8 +103,8 @@ def read_all(client: httpx.Client) -> Iterator[Any]:
     def pages(path: str, found: str) -> Iterator[Any]:
         token = "first"
         while token:
-            params = {"pageSize": 1000, "pageToken": "" if token == "first" else token}
-            answer = client.get(path, params=params)
+            asked = {"pageSize": "1000", "pageToken": "" if token == "first" else token}
+            answer = client.get(path, params=asked)
             assert answer.status_code == 200, answer.text
             page = answer.json()
             yield from page.get(found, [])
@@ -324,3 +324,27 @@ def test_parts_have_bounded_sizes() -> None:
     sizes = [sides.BYTES_AT_ONCE, 1, sides.BYTES_AT_ONCE - 1, 3, 2 * sides.BYTES_AT_ONCE, 4]
     assert list(sides.cut(range(6), sizes)) == [[0], [1, 2], [3], [4], [5]]
     assert list(sides.cut([], [])) == []
+
+
+def test_postgresql_writes_large_groups_as_it_writes_small_ones(
+    tmp_path: Path, run: Run[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By COPY, with the same rules: a sequence is kept, a placeholder replaces nothing."""
+
+    async def write(store: Store) -> None:
+        for turn in range(2):
+            spans = [a_span(f"{n}", f"t{n % 3}", {"outputs": "é\x01\n\t\\N" * n}) for n in range(9)]
+            await store.write_spans("p", [*spans, a_span("0", "t0", name=f"{turn}")], events=True)
+        await store.write_spans("p", [a_span("late", "t1", parent_id="1", name="child")])
+        await store.write_spans("p", [a_span("1", "t2")], events=True)
+        await store.delete_trace("p", "t0")
+
+    found = []
+    for copied in (1, 10**9):
+        monkeypatch.setattr(postgresql, "_COPIED", copied)
+        url = new_url("postgresql", tmp_path)
+        store(run, url, write)
+        tables = (*BY_VERSION, metadata.tables["traces"])
+        found.append({table.name: content(url, table) for table in tables})
+    assert len(found[0]["spans"]) == 7
+    assert found[0] == found[1]

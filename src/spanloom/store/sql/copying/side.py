@@ -14,7 +14,7 @@ from spanloom.store.sql.tables import bodies, spans
 from spanloom.store.sql.urls import database
 
 # Spans that are compared at once, and bytes that are read at once, but for a row that is larger.
-SPANS_AT_ONCE = 5_000
+SPANS_AT_ONCE = 2_500
 BYTES_AT_ONCE = 4 << 20
 
 
