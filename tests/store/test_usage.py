@@ -18,6 +18,7 @@ from spanloom.model import MAX_TIME_NS, AgentQuery, Chart, ChartPoint, EventQuer
 from spanloom.model.span import Party, TraceFacts
 from spanloom.model.usage import HOUR_NS, USAGE_FIELDS, UsageQuery
 from spanloom.store.sql.usage import chart as usage_chart
+from spanloom.store.sql.usage import follower
 from spanloom.store.sql.usage.changes import Window
 from spanloom.store.sql.usage.follower import Follower
 from spanloom.store.store import Store
@@ -246,6 +247,25 @@ def test_a_batch_that_fails_leaves_nothing(
         raise OSError("the power is gone")
 
     run(play())
+
+
+def test_spans_are_summed_up_a_batch_at_a_time(
+    own: tuple[Store, str], run: Run[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, _ = own
+    monkeypatch.setattr(follower, "BATCH", 3)
+
+    async def play() -> list[int]:
+        await store.follower.catch_up()
+        spans = [a_span(f"{n}", f"t{n % 2}", input_tokens=n) for n in range(7)]
+        await store.write_spans(PROJECT, spans)
+        found = []
+        while number := await store.follower.step():
+            found.append(number)
+            assert await from_sums(store) == await from_all_spans(store)
+        return found
+
+    assert run(play()) == [3, 3, 1]
 
 
 CHARTS = [

@@ -97,15 +97,16 @@ class Follower:
         return self._work_out(connection, reached, self._limit)
 
     def _work_out(self, connection: Connection, reached: int, limit: int) -> _Batch:
-        versions = (
+        last_of_full = (
             select(spans.c.version)
             .where(spans.c.version >= reached, spans.c.version < limit)
             .order_by(spans.c.version)
-            .limit(BATCH)
+            .limit(1)
+            .offset(BATCH - 1)
         )
-        young = list(connection.execute(versions).scalars())
+        last = connection.execute(last_of_full).scalar()
         # Versions that clocks gave may be those of two spans: both are in one batch.
-        upto = young[-1] + 1 if len(young) == BATCH else max(reached, limit)
+        upto = max(reached, limit) if last is None else last + 1
         window = Window(reached, upto)
         notes = noted(connection)
         number = self._number(connection, window)
