@@ -209,9 +209,9 @@ def _put_model(span: span_pb2.Span, row: Mapping[str, Any]) -> None:
             "output_cost_usd": _first_number((costs, "output"), (row, "calculated_output_cost")),
         }
         # Of a call without a price Langfuse says 0.
-        for name, number in parts.items():
-            if number:
-                setattr(call, name, number)
+        for name, part in parts.items():
+            if part:
+                setattr(call, name, part)
     if config := _object(row, "model_parameters"):
         span.config.CopyFrom(to_struct(config))
     if definitions := _json(row.get("tool_definitions")):
