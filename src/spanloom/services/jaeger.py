@@ -50,12 +50,12 @@ class JaegerService:
         project = call.project()
         bad = violations_of(request)
         response = pb.FindJaegerTracesResponse()
-        if request.trace_ids:
-            if len(request.trace_ids) > MOST_TRACES:
-                bad.add("trace_ids", f"must have at most {MOST_TRACES} elements")
+        if request.trace_id:
+            if len(request.trace_id) > MOST_TRACES:
+                bad.add("trace_id", f"must have at most {MOST_TRACES} elements")
             bad.refuse()
-            stored = await self._traces.stored_ids(project, request.trace_ids)
-            for asked in dict.fromkeys(request.trace_ids):
+            stored = await self._traces.stored_ids(project, request.trace_id)
+            for asked in dict.fromkeys(request.trace_id):
                 if asked not in stored:
                     response.errors.add(code=404, msg="trace not found", trace_id=asked)
             trace_ids = list(dict.fromkeys(stored.values()))

@@ -226,7 +226,7 @@ class FindJaegerTracesRequest(_message.Message):
     MIN_DURATION_FIELD_NUMBER: _builtins.int
     MAX_DURATION_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
-    TRACE_IDS_FIELD_NUMBER: _builtins.int
+    TRACE_ID_FIELD_NUMBER: _builtins.int
     service: _builtins.str
     """The service of the span. Only a request with `traceID` may leave it out."""
     operation: _builtins.str
@@ -258,7 +258,7 @@ class FindJaegerTracesRequest(_message.Message):
         """Tags that the span has, each as `key:value`."""
 
     @_builtins.property
-    def trace_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+    def trace_id(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The ids of the traces. If set, all other fields are ignored."""
 
     def __init__(
@@ -274,11 +274,11 @@ class FindJaegerTracesRequest(_message.Message):
         min_duration: _builtins.str = ...,
         max_duration: _builtins.str = ...,
         limit: _builtins.int | None = ...,
-        trace_ids: _abc.Iterable[_builtins.str] | None = ...,
+        trace_id: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_end", b"_end", "_limit", b"_limit", "_start", b"_start", "end", b"end", "limit", b"limit", "start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_end", b"_end", "_limit", b"_limit", "_start", b"_start", "end", b"end", "limit", b"limit", "lookback", b"lookback", "max_duration", b"max_duration", "min_duration", b"min_duration", "operation", b"operation", "service", b"service", "start", b"start", "tag", b"tag", "tags", b"tags", "trace_ids", b"trace_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_end", b"_end", "_limit", b"_limit", "_start", b"_start", "end", b"end", "limit", b"limit", "lookback", b"lookback", "max_duration", b"max_duration", "min_duration", b"min_duration", "operation", b"operation", "service", b"service", "start", b"start", "tag", b"tag", "tags", b"tags", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__end: _TypeAlias = _typing.Literal["end"]  # noqa: Y015
     _WhichOneofArgType__end: _TypeAlias = _typing.Literal["_end", b"_end"]  # noqa: Y015
