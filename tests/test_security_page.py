@@ -36,7 +36,9 @@ def test_the_roles_are_those_of_the_methods(tmp_path: Path) -> None:
     )
     shown = {
         role: set(
-            re.findall(r"\b(?:[A-Z][a-z]+){2,}\b|\bExport\b", methods.replace("OpenTelemetry", ""))
+            re.findall(
+                r"\b(?:[A-Z][a-z]+(?:V\d)?){2,}\b|\bExport\b", methods.replace("OpenTelemetry", "")
+            )
         )
         for role, methods in rows.items()
     }

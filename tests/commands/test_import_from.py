@@ -5,10 +5,11 @@ from __future__ import annotations
 import gzip
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -23,7 +24,12 @@ from tests.test_cli import spanloom
 DATA = Path(__file__).parent.parent / "data"
 LANGFUSE, PHOENIX = DATA / "langfuse", DATA / "phoenix"
 TRACE = "5f1c7c0e9a3b4d2f8e6a7b8c9d0e1f2a"
+NO_KEYS: Mapping[str, str] = MappingProxyType({})
 OF_PHOENIX = "0af7651916cd43dd8448eb211c80319c"
+
+
+def lines_of(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text().splitlines()]
 
 
 class Place:
@@ -33,11 +39,11 @@ class Place:
         self.folder = folder
         self.database = f"sqlite:///{folder}/a.db"
 
-    def load(self, product: str, source: object, status: int = 0, **settings: str) -> str:
+    def load(
+        self, product: str, source: object, *, status: int = 0, keys: Mapping[str, str] = NO_KEYS
+    ) -> str:
         here = ("--database", self.database, "--project", "p")
-        done = spanloom(
-            *("import", "--from", product, str(source), *here), cwd=self.folder, **settings
-        )
+        done = spanloom(*("import", "--from", product, str(source), *here), cwd=self.folder, **keys)
         assert done.returncode == status, done.stderr
         assert done.stdout == ""
         return done.stderr
@@ -53,7 +59,7 @@ class Place:
     def messages(self, trace_id: str) -> list[str]:
         with connected(None, None, "p", None, self.database) as client:
             found = client.list_messages(trace_id=trace_id)
-            return [part.text for message in found for part in message.parts if part.text]
+            return [message.user.text for message in found if message.HasField("user")]
 
 
 @pytest.fixture
@@ -173,7 +179,7 @@ def test_bad_lines_are_reported_and_the_others_are_kept(place: Place) -> None:
 
 
 def test_langfuse_in_parquet_and_gzip(place: Place) -> None:
-    rows = [json.loads(line) for line in (LANGFUSE / "observations_v2.jsonl").open()]
+    rows = lines_of(LANGFUSE / "observations_v2.jsonl")
     types = {
         "metadata": pyarrow.map_(pyarrow.string(), pyarrow.string()),
         "usage_details": pyarrow.map_(pyarrow.string(), pyarrow.int64()),
@@ -204,7 +210,7 @@ def test_langfuse_in_parquet_and_gzip(place: Place) -> None:
 def test_spans_of_phoenix(place: Place, name: str) -> None:
     source = PHOENIX / name
     if name.endswith(".parquet"):
-        rows = [json.loads(line) for line in (PHOENIX / "dataframe.jsonl").open()]
+        rows = lines_of(PHOENIX / "dataframe.jsonl")
         table = pyarrow.Table.from_pylist(rows)
         for column in ("start_time", "end_time"):
             times = pyarrow.array([row[column].rstrip("Z") for row in rows])
@@ -306,9 +312,9 @@ def test_the_api_of_langfuse_is_read_page_by_page(place: Place) -> None:
     }
     keys = {"LANGFUSE_PUBLIC_KEY": "pk", "LANGFUSE_SECRET_KEY": "sk"}
     with serving(pages) as (url, asked):
-        assert "imported 3 spans and 1 review\n" in place.load("langfuse", url, **keys)
+        assert "imported 3 spans and 1 review\n" in place.load("langfuse", url, keys=keys)
         assert {credentials for _, credentials in asked} == {"Basic cGs6c2s="}
-        said = place.load("langfuse", f"{url}/api/public/scores", status=1, **keys)
+        said = place.load("langfuse", f"{url}/api/public/scores", status=1, keys=keys)
     assert "the server answered with status 404" in said
     assert set(place.spans()) == {"trace-api", "trace-2", "gen-api"}
 
@@ -318,7 +324,7 @@ def test_the_api_of_phoenix_is_read_page_by_page(place: Place) -> None:
     path = "/v1/projects/default/spans"
     pages = {path: [{"data": [first], "next_cursor": "1"}, {"data": [second], "next_cursor": None}]}
     with serving(pages) as (url, asked):
-        said = place.load("phoenix", url + path, PHOENIX_API_KEY="k")
+        said = place.load("phoenix", url + path, keys={"PHOENIX_API_KEY": "k"})
     assert "imported 2 spans\n" in said
     assert {credentials for _, credentials in asked} == {"Bearer k"}
     assert len(asked) == 2

@@ -16,6 +16,7 @@ from spanloom.errors import SpanloomError
 from spanloom.operations.imports.langfuse import made_of
 from spanloom.operations.imports.phoenix import span_of
 from spanloom.operations.imports.records import BadRecord, records_of, time_ns
+from spanloom.v1 import span_pb2
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 JSON = st.recursive(
@@ -98,6 +99,15 @@ def test_times_of_every_spelling(given_time: object, expected: int | None) -> No
 def test_what_is_no_time_is_refused(wrong: object) -> None:
     with pytest.raises(ValueError, match=r"is no time|month must be"):
         time_ns(wrong)
+
+
+def test_only_tokens_of_langfuse_are_tokens() -> None:
+    row = {"id": "a", "trace_id": "t", "type": "GENERATION", "start_time": 1_717_000_000}
+    for unit, expected in (("TOKENS", 7), (None, 7), ("CHARACTERS", None)):
+        [span] = made_of({**row, "usage": {"unit": unit, "input": 7, "output": 0}})
+        assert isinstance(span, span_pb2.Span)
+        has = span.model.HasField("input_tokens")
+        assert (span.model.input_tokens if has else None) == expected
 
 
 def test_a_document_over_several_lines_is_one_record() -> None:

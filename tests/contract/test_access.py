@@ -24,7 +24,8 @@ def request_for(method: str) -> Message:
     request = request_class(method_descriptor(method))()
     for field in NAMES:
         for message in (request, getattr(request, "span", None)):
-            if message is not None and field in message.DESCRIPTOR.fields_by_name:
+            known = message.DESCRIPTOR.fields_by_name.get(field) if message is not None else None
+            if known is not None and not known.is_repeated:
                 setattr(message, field, "x")
     if isinstance(request, review_service_pb2.WriteReviewRequest):
         request.review.review_id = "x"

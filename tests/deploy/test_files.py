@@ -92,6 +92,17 @@ def test_the_image_runs_as_a_user_without_rights_and_can_write_its_data() -> Non
     assert re.findall(r"^VOLUME (.*)$", text, re.MULTILINE) == [directory]
 
 
+def test_grafana_reads_traces_by_the_variables_that_its_page_names() -> None:
+    file = DEPLOY / "grafana" / "datasource.yaml"
+    [source] = of_yaml(file)["datasources"]
+    assert (source["type"], source["url"]) == ("jaeger", "$TRACES_URL")
+    assert source["jsonData"]["httpHeaderName1"] == "Authorization"
+    assert source["secureJsonData"]["httpHeaderValue1"] == "Bearer $TRACES_KEY"
+    page = (ROOT / "docs" / "jaeger.md").read_text()
+    variables = set(re.findall(r"\$([A-Z_]+)", file.read_text()))
+    assert variables == set(re.findall(r"`(TRACES_[A-Z]+)`", page))
+
+
 def test_every_setting_that_is_named_exists() -> None:
     settings = {config.PREFIX + field.name.upper() for field in dataclasses.fields(config.Settings)}
     files = [path for path in DEPLOY.rglob("*") if path.is_file()]

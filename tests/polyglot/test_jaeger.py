@@ -16,11 +16,7 @@ from tests.toolchains import need
 pytestmark = pytest.mark.polyglot
 
 PROGRAM = Path(__file__).parent / "jaeger" / "main.go"
-MODULES = (
-    "github.com/jaegertracing/jaeger@v1.62.0",
-    "github.com/jaegertracing/jaeger-idl@v0.5.0",
-    "github.com/gogo/protobuf@v1.3.2",
-)
+MODULE = "github.com/jaegertracing/jaeger@v1.62.0"  # the last that has its types in public
 
 
 def test_the_types_of_jaeger_read_the_answers(live: LiveServer, tmp_path: Path) -> None:
@@ -28,7 +24,7 @@ def test_the_types_of_jaeger_read_the_answers(live: LiveServer, tmp_path: Path) 
     shutil.copy(PROGRAM, tmp_path)
     for command in (
         ("go", "mod", "init", "jaeger.test"),
-        ("go", "get", *MODULES),
+        ("go", "get", MODULE),
         ("go", "build", "-o", "read", "."),
     ):
         subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=600)
@@ -49,6 +45,4 @@ def test_the_types_of_jaeger_read_the_answers(live: LiveServer, tmp_path: Path) 
         "[{ask } {chat }]",
         f"{TRACE_ID} ask {us} 1000000",
         f"{TRACE_ID} chat {us} 1000000",
-        "[bot types]",
-        "2",
     ]

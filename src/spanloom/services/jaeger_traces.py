@@ -28,7 +28,7 @@ from spanloom.store.store import Store
 MOST_RESOURCES: Final = 10_000
 MOST_SPANS: Final = 10_000
 _SEARCH_SECONDS: Final = 5.0
-_MOST_BYTES: Final = 32 << 20
+_MOST_BYTES: Final = 16 << 20
 _DIGITS: Final = re.compile(r"[0-9a-f]{32}")
 _DAMAGE: Final = "what was sent of this span is damaged in the database"
 # Keys of what Jaeger has as tags, or a rendering of other spans adds: no index tells their values.

@@ -10,6 +10,7 @@ from google.api.httpbody_pb2 import HttpBody
 
 from spanloom.adapters.jaeger.query import Conditions, conditions_v3
 from spanloom.codec import otlp_json
+from spanloom.codec.json_path import json_path
 from spanloom.codec.offload import run_in_thread_if_large
 from spanloom.codec.timestamps import ns_from_timestamp
 from spanloom.errors import Code, Reason, SpanloomError, invalid_field
@@ -71,7 +72,7 @@ class JaegerV3Service:
     ) -> pb.GetJaegerV3TraceResponse:
         project = call.project()
         if not request.trace_id:
-            raise invalid_field("traceId", "is required")
+            raise invalid_field(json_path(type(request))("trace_id"), "is required")
         spans = await self._traces.trace(project, request.trace_id)
         return pb.GetJaegerV3TraceResponse(document=await _document(project, spans))
 

@@ -109,7 +109,7 @@ class JaegerServiceServicer:
 
     def FindJaegerTraces(self, request, context):
         """Finds the latest traces with a span that meets all conditions, or the traces with given ids.
-        The server looks for about five seconds, and returns no further trace after 32 MiB of spans.
+        The server looks for about five seconds, and returns no further trace after 16 MiB of spans.
         An id without a trace is in `errors`.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.

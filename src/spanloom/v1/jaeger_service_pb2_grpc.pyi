@@ -53,7 +53,7 @@ class JaegerServiceStub:
     """
     FindJaegerTraces: _grpc.UnaryUnaryMultiCallable[_jaeger_service_pb2.FindJaegerTracesRequest, _jaeger_service_pb2.FindJaegerTracesResponse]
     """Finds the latest traces with a span that meets all conditions, or the traces with given ids.
-    The server looks for about five seconds, and returns no further trace after 32 MiB of spans.
+    The server looks for about five seconds, and returns no further trace after 16 MiB of spans.
     An id without a trace is in `errors`.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
@@ -94,7 +94,7 @@ class JaegerServiceAsyncStub(JaegerServiceStub):
     """
     FindJaegerTraces: _aio.UnaryUnaryMultiCallable[_jaeger_service_pb2.FindJaegerTracesRequest, _jaeger_service_pb2.FindJaegerTracesResponse]  # type: ignore[assignment]
     """Finds the latest traces with a span that meets all conditions, or the traces with given ids.
-    The server looks for about five seconds, and returns no further trace after 32 MiB of spans.
+    The server looks for about five seconds, and returns no further trace after 16 MiB of spans.
     An id without a trace is in `errors`.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
@@ -156,7 +156,7 @@ class JaegerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_jaeger_service_pb2.FindJaegerTracesResponse, _abc.Awaitable[_jaeger_service_pb2.FindJaegerTracesResponse]]:
         """Finds the latest traces with a span that meets all conditions, or the traces with given ids.
-        The server looks for about five seconds, and returns no further trace after 32 MiB of spans.
+        The server looks for about five seconds, and returns no further trace after 16 MiB of spans.
         An id without a trace is in `errors`.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.

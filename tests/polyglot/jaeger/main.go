@@ -10,8 +10,6 @@ import (
 	"net/http"
 	"os"
 
-	"github.com/gogo/protobuf/jsonpb"
-	api "github.com/jaegertracing/jaeger-idl/proto-gen/api_v3"
 	ui "github.com/jaegertracing/jaeger/model/json"
 )
 
@@ -61,10 +59,4 @@ func main() {
 		fmt.Println(span.TraceID, span.OperationName, span.StartTime, span.Duration)
 	}
 	strict[answer[ui.DependencyLink]]("/api/dependencies")
-	var services api.GetServicesResponse
-	check(jsonpb.Unmarshal(bytes.NewReader(get("/api/v3/services")), &services))
-	fmt.Println(services.Services)
-	var operations api.GetOperationsResponse
-	check(jsonpb.Unmarshal(bytes.NewReader(get("/api/v3/operations?service=bot")), &operations))
-	fmt.Println(len(operations.Operations))
 }

@@ -195,6 +195,8 @@ def _put_model(span: span_pb2.Span, row: Mapping[str, Any]) -> None:
     usage = _object(row, "usage_details") or _object(row, "usage")
     if not usage:
         usage = {n: row[n] for n in ("prompt_tokens", "completion_tokens") if row.get(n)}
+    if str(usage.get("unit") or row.get("unit") or "TOKENS").upper() != "TOKENS":
+        usage = {}  # of characters, images, seconds
     costs = _object(row, "cost_details")
     tokens = {name: number for name, number in usage_from(usage).items() if number}
     cost = _first_number((row, "total_cost"), (costs, "total"), (row, "calculated_total_cost"))
@@ -209,9 +211,9 @@ def _put_model(span: span_pb2.Span, row: Mapping[str, Any]) -> None:
             "output_cost_usd": _first_number((costs, "output"), (row, "calculated_output_cost")),
         }
         # Of a call without a price Langfuse says 0.
-        for name, number in parts.items():
-            if number:
-                setattr(call, name, number)
+        for name, part in parts.items():
+            if part:
+                setattr(call, name, part)
     if config := _object(row, "model_parameters"):
         span.config.CopyFrom(to_struct(config))
     if definitions := _json(row.get("tool_definitions")):

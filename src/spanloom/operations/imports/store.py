@@ -106,8 +106,9 @@ class Import:
         scope = request.resource_spans.add().scope_spans.add()
         scope.scope.name = "phoenix"
         scope.spans.extend(spans)
+        stub = TraceServiceStub(self.client.channel)  # type: ignore[no-untyped-call]
         try:
-            answer = self.client.call(TraceServiceStub(self.client.channel).Export, request)
+            answer = self.client.call(stub.Export, request)
         except CallError as error:
             if error.code not in _REFUSALS:
                 raise
