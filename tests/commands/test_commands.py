@@ -280,8 +280,8 @@ def test_a_project_is_set_and_deleted(place: Place, server: LiveServer) -> None:
     refused = place.refused("projects", "set", "old", "--redact", "mail", **mine)
     assert "presets[0]" in refused
     told = "old has these limits of its own:"
-    given = ("--spans-per-second", "50", "--stored-spans", "none")
-    assert ok("set", "old", *given) == f"{told} spans-per-second 50, stored-spans none\n"
+    limits = ("--spans-per-second", "50", "--stored-spans", "none")
+    assert ok("set", "old", *limits) == f"{told} spans-per-second 50, stored-spans none\n"
     assert "spans-per-second 50" in ok()
     assert ok("set", "old", "--spans-per-second", "default") == f"{told} stored-spans none\n"
     assert ok("set", "old", "--stored-spans", "default") == f"{told} none\n"

@@ -198,7 +198,7 @@ QUERIES: dict[str, tuple[Call, str]] = {
         "traces_experiment",
     ),
     "outline": (
-        lambda s, p: s.summaries.outline(p, "t5", after=1, make=lambda read: list(read.spans)),
+        lambda s, p: s.summaries.outline(p, "t5", after=1, make=lambda read: list(read.shown)),
         "spans_pkey",
     ),
     "search in a trace": (

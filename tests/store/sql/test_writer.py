@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import Connection, event, select
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError, ProgrammingError
 
+from spanloom import metrics
 from spanloom.errors import SpanloomError
 from spanloom.model import Feedback, Key, Span
 from spanloom.model.caller import CALLER
@@ -428,11 +429,11 @@ def test_calls_whose_commit_cannot_be_counted_are_answered_and_not_repeated(
 
     async def work() -> None:
         with monkeypatch.context() as patched:
-            patched.setattr(writer.metrics, "COMMIT_SECONDS", Full())
+            patched.setattr(metrics, "COMMIT_SECONDS", Full())
             with pytest.raises(SpanloomError, match="not available"):
                 await store._write(lambda _: done.append("first"))
         await store._write(lambda _: done.append("second"))
 
     run(work())
     assert done == ["first", "second"]
-    assert store._write._rows == 0
+    assert store._write._weight.rows == 0
