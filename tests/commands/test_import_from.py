@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pyarrow
 import pytest
+from google.protobuf import json_format
 from pyarrow import parquet
 
 from spanloom.commands.connect import connected
@@ -225,7 +226,7 @@ def test_spans_of_phoenix(place: Place, name: str) -> None:
     assert root.user.id == "dora"
     assert root.status.code == span_pb2.STATUS_CODE_ERROR
     assert dict(root.metadata) == {"team": "eu", "n": 2}
-    [document] = search.output.struct_value["documents"]
+    [document] = json_format.MessageToDict(search.output)["documents"]
     assert document["content"] == "Paris is"
     [event] = root.events
     assert event.attributes["exception.type"].string_value == "ValueError"
