@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pyarrow
 import pytest
+from google.protobuf import json_format
 from pyarrow import parquet
 
 from spanloom.commands.connect import connected
@@ -25,7 +26,7 @@ DATA = Path(__file__).parent.parent / "data"
 LANGFUSE, PHOENIX = DATA / "langfuse", DATA / "phoenix"
 TRACE = "5f1c7c0e9a3b4d2f8e6a7b8c9d0e1f2a"
 NO_KEYS: Mapping[str, str] = MappingProxyType({})
-OF_PHOENIX = "0af7651916cd43dd8448eb211c80319c"
+OF_PHOENIX = "34d073a6f28910b5ab0502c57078a259"
 
 
 def lines_of(file: Path) -> list[dict[str, Any]]:
@@ -208,28 +209,25 @@ def test_langfuse_in_parquet_and_gzip(place: Place) -> None:
 
 @pytest.mark.parametrize("name", ["spans.json", "dataframe.jsonl", "dataframe.parquet"])
 def test_spans_of_phoenix(place: Place, name: str) -> None:
-    source = PHOENIX / name
-    if name.endswith(".parquet"):
-        rows = lines_of(PHOENIX / "dataframe.jsonl")
-        table = pyarrow.Table.from_pylist(rows)
-        for column in ("start_time", "end_time"):
-            times = pyarrow.array([row[column].rstrip("Z") for row in rows])
-            typed = times.cast(pyarrow.timestamp("ns")).cast(pyarrow.timestamp("ns", "UTC"))
-            table = table.set_column(table.column_names.index(column), column, typed)
-        source = place.folder / name
-        parquet.write_table(table, source)
-    assert "imported 2 spans\n" in place.load("phoenix", source)
-    found = place.spans()
-    model, root = found["00f067aa0ba902b7"], found["00f067aa0ba90200"]
-    assert (model.trace_id, model.parent_span_id) == (OF_PHOENIX, root.span_id)
-    assert (model.kind, model.name) == (span_pb2.SPAN_KIND_MODEL, "ChatCompletion")
+    """Recorded from Phoenix: its REST API, and the client's data frame as pandas writes it."""
+    assert "imported 3 spans\n" in place.load("phoenix", PHOENIX / name)
+    found = {span.name: span for span in place.spans().values()}
+    root, model, search = (found[of] for of in ("query", "ChatCompletion", "search"))
+    assert {span.trace_id for span in found.values()} == {OF_PHOENIX}
+    assert (root.span_id, root.parent_span_id) == ("07984548d5f52d6f", "")
+    assert {model.parent_span_id, search.parent_span_id} == {root.span_id}
+    assert model.kind == span_pb2.SPAN_KIND_MODEL
+    assert search.kind == span_pb2.SPAN_KIND_RETRIEVAL
     assert (model.model.request_model, model.model.input_tokens) == ("gpt-4o", 21)
-    assert model.start_time.ToJsonString() == "2024-06-01T10:00:00.250Z"
+    assert model.start_time.ToJsonString().startswith("2026-11-28T10:56:13.795")
     assert model.input_messages[-1].parts[0].text == "Capital of France?"
     assert model.output_messages[0].parts[0].text == "Paris"
-    assert {model.conversation_id, root.conversation_id} == {"s-9"}
+    assert {span.conversation_id for span in found.values()} == {"s-9"}
+    assert root.user.id == "dora"
     assert root.status.code == span_pb2.STATUS_CODE_ERROR
-    assert root.metadata["team"] == "eu"
+    assert dict(root.metadata) == {"team": "eu", "n": 2}
+    [document] = json_format.MessageToDict(search.output)["documents"]
+    assert document["content"] == "Paris is"
     [event] = root.events
     assert event.attributes["exception.type"].string_value == "ValueError"
 
@@ -320,12 +318,12 @@ def test_the_api_of_langfuse_is_read_page_by_page(place: Place) -> None:
 
 
 def test_the_api_of_phoenix_is_read_page_by_page(place: Place) -> None:
-    first, second = json.loads((PHOENIX / "spans.json").read_text())["data"]
+    first, *others = json.loads((PHOENIX / "spans.json").read_text())["data"]
     path = "/v1/projects/default/spans"
-    pages = {path: [{"data": [first], "next_cursor": "1"}, {"data": [second], "next_cursor": None}]}
+    pages = {path: [{"data": [first], "next_cursor": "1"}, {"data": others, "next_cursor": None}]}
     with serving(pages) as (url, asked):
         said = place.load("phoenix", url + path, keys={"PHOENIX_API_KEY": "k"})
-    assert "imported 2 spans\n" in said
+    assert "imported 3 spans\n" in said
     assert {credentials for _, credentials in asked} == {"Bearer k"}
     assert len(asked) == 2
     assert "must be that of spans" in place.load("phoenix", "http://127.0.0.1:1/", status=1)

@@ -136,7 +136,8 @@ class Summaries(Protocol):
         before_ns: int | None = None,
         limit: int,
     ) -> Placed:
-        """The latest spans, of a trace or of a range of starts, without their contents."""
+        """The latest spans of a range of starts, or so many of a trace, without their contents;
+        latest start first."""
         ...
 
     async def shared(self, project: str, *, limit: int) -> Sequence[bytes]:

@@ -114,7 +114,7 @@ class JaegerV3ServiceServicer:
 
     def FindJaegerV3TraceSummaries(self, request, context):
         """Finds the latest traces as FindJaegerV3Traces does, and returns figures of each. Of a trace
-        with more than 10,000 spans the figures are those of the latest ones.
+        with more than 10,000 spans the figures are those of some of them.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
         """

@@ -58,7 +58,7 @@ class JaegerV3ServiceStub:
     """
     FindJaegerV3TraceSummaries: _grpc.UnaryUnaryMultiCallable[_jaeger_v3_service_pb2.FindJaegerV3TraceSummariesRequest, _jaeger_v3_service_pb2.FindJaegerV3TraceSummariesResponse]
     """Finds the latest traces as FindJaegerV3Traces does, and returns figures of each. Of a trace
-    with more than 10,000 spans the figures are those of the latest ones.
+    with more than 10,000 spans the figures are those of some of them.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
     """
@@ -98,7 +98,7 @@ class JaegerV3ServiceAsyncStub(JaegerV3ServiceStub):
     """
     FindJaegerV3TraceSummaries: _aio.UnaryUnaryMultiCallable[_jaeger_v3_service_pb2.FindJaegerV3TraceSummariesRequest, _jaeger_v3_service_pb2.FindJaegerV3TraceSummariesResponse]  # type: ignore[assignment]
     """Finds the latest traces as FindJaegerV3Traces does, and returns figures of each. Of a trace
-    with more than 10,000 spans the figures are those of the latest ones.
+    with more than 10,000 spans the figures are those of some of them.
 
     Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
     """
@@ -165,7 +165,7 @@ class JaegerV3ServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_jaeger_v3_service_pb2.FindJaegerV3TraceSummariesResponse, _abc.Awaitable[_jaeger_v3_service_pb2.FindJaegerV3TraceSummariesResponse]]:
         """Finds the latest traces as FindJaegerV3Traces does, and returns figures of each. Of a trace
-        with more than 10,000 spans the figures are those of the latest ones.
+        with more than 10,000 spans the figures are those of some of them.
 
         Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) that names each invalid field.
         """

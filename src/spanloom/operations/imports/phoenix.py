@@ -5,7 +5,7 @@ in one object), or as the rows of the client's data frame (`context.trace_id`, `
 Parquet, or in JSON as pandas writes it).
 
 Sources: Arize-ai/phoenix, src/phoenix/server/api/routers/v1/spans.py and
-src/phoenix/trace/attributes.py; docs, Export Trace Data.
+src/phoenix/trace/attributes.py (recorded from 20.26.1).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
@@ -29,6 +29,12 @@ _JSON_TEXTS: Final = frozenset(
         *("metadata", "document.metadata", "llm.invocation_parameters", "input.value"),
         *("llm.prompt_template.variables", "tool.parameters", "tool.json_schema", "output.value"),
     }
+)
+# The REST API has their members as attributes.
+_MEMBER: Final = re.compile(
+    r"(metadata|llm\.prompt_template\.variables|tool\.parameters"
+    r"|(?:\w+\.)*document\.metadata)\.(.+)",
+    re.DOTALL,
 )
 _STATUSES: Final = {
     "OK": trace_pb2.Status.STATUS_CODE_OK,
@@ -64,7 +70,7 @@ def span_of(record: Mapping[str, Any]) -> trace_pb2.Span:
         _text(record.get("status_code")).upper(), trace_pb2.Status.STATUS_CODE_UNSET
     )
     span.status.message = _text(record.get("status_message"))
-    found = dict(_attributes(record))
+    found = _with_texts(_attributes(record))
     kind = _text(record.get("span_kind"))
     if kind and kind != "UNKNOWN":
         found.setdefault(_KIND, kind)
@@ -94,6 +100,20 @@ def _attributes(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, value in record.items():
         if name.startswith(_COLUMN):
             yield from _flat(name.removeprefix(_COLUMN), value)
+
+
+def _with_texts(attributes: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """The attributes, with the members of those of _JSON_TEXTS as the text of one object."""
+    found: dict[str, Any] = {}
+    objects: dict[str, dict[str, Any]] = {}
+    for key, value in attributes:
+        if member := _MEMBER.fullmatch(key):
+            objects.setdefault(member[1], {})[member[2]] = value
+        else:
+            found[key] = value
+    for key, members in objects.items():
+        found.setdefault(key, json.dumps(members, default=str))
+    return found
 
 
 def _flat(key: str, value: Any, depth: int = 0) -> Iterator[tuple[str, Any]]:

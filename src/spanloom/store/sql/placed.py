@@ -15,13 +15,20 @@ _ENVELOPES: Final = 500  # that are read in one statement
 
 
 def placed(
-    connection: Connection, project: str, where: Sequence[ColumnElement[bool]], limit: int
+    connection: Connection,
+    project: str,
+    trace_id: str,
+    where: Sequence[ColumnElement[bool]],
+    limit: int,
 ) -> Placed:
-    """The latest spans of a project that meet conditions on their columns."""
+    """The latest spans of a project that meet conditions on their columns, or some of a trace."""
     columns = (spans.c[name] for name in (*_COLUMNS, "version", "sequence"))
-    latest = (spans.c.start_ns.desc(), spans.c.sequence.desc())
     chosen = select(*columns).where(spans.c.project == project, *where)
-    narrow = chosen.order_by(*latest).limit(limit).subquery("placed")
+    if trace_id:  # in no order: PostgreSQL would look for the trace in all spans by start
+        chosen = chosen.where(spans.c.trace_id == trace_id)
+    else:
+        chosen = chosen.order_by(spans.c.start_ns.desc(), spans.c.sequence.desc())
+    narrow = chosen.limit(limit).subquery("placed")
     query = (
         select(*(narrow.c[name] for name in _COLUMNS), bodies.c.envelope)
         .select_from(narrow.outerjoin(bodies, bodies.c.span_version == narrow.c.version))

@@ -257,12 +257,12 @@ class SqlSummaries(Summaries):
         limit: int,
     ) -> Placed:
         checked(project=project, trace_id=trace_id)
-        where = [spans.c.trace_id == trace_id] if trace_id else []
+        where = []
         if since_ns is not None:
             where.append(spans.c.start_ns >= since_ns)
         if before_ns is not None:
             where.append(spans.c.start_ns < before_ns)
-        return await self._read(lambda c, _: placing.placed(c, project, where, limit))
+        return await self._read(lambda c, _: placing.placed(c, project, trace_id, where, limit))
 
     async def shared(self, project: str, *, limit: int) -> Sequence[bytes]:
         checked(project=project)
