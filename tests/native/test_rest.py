@@ -100,7 +100,8 @@ def test_a_field_of_the_path_or_the_body_is_refused_in_the_query(
     assert found == {field: why}
 
 
-def test_a_shape_of_another_product_ignores_names(http: httpx.Client) -> None:
-    answer = http.get("/v1/traces?pagesize=1")
+def test_only_writes_in_a_shape_of_another_product_ignore_names(http: httpx.Client) -> None:
+    assert http.get("/v1/traces?pagesize=1").status_code == 400
+    answer = http.post("/monitor/trace", json={"featureSlug": "f", "pagesize": 1})
     assert answer.status_code == 200
     assert answer.headers["x-ignored-fields"] == "pagesize"

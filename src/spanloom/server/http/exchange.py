@@ -86,8 +86,8 @@ class Exchange:
         message, ignored = await run_in_thread_if_large(
             len(data) // 1024, partial(json_form.read, self.method.request_class, data)
         )
-        if ignored and json_form.is_strict(self.method):
-            raise json_form.unknown_fields(self.method.descriptor.input_type, ignored)
+        if refused := json_form.refused_names(self.method, ignored):
+            raise json_form.unknown_fields(self.method.descriptor.input_type, refused)
         self.ignored.extend(ignored)
         return message
 

@@ -68,21 +68,23 @@ _STRICT = frozenset(
 )
 
 # Reads without conditions, of which the rules of another product say that names which are no fields
-# are ignored, or whose clients send some: docs/contracts.
-_LENIENT = frozenset(
-    (
-        *("AgentChatService/GetTraceChat", "AgentChatService/GetConversationChat"),
-        *("RunService/GetRunResult", "RunService/CompareRuns"),
-    )
+# are ignored: docs/contracts/agent_chat.md, section 1.1.
+_LENIENT = frozenset(("AgentChatService/GetTraceChat", "AgentChatService/GetConversationChat"))
+# Names that a client of another product sends with a read, and that change nothing.
+_SENT: dict[str, frozenset[str]] = dict.fromkeys(
+    ("RunService/GetRunResult", "RunService/CompareRuns"), frozenset(("project_id",))
 )
 
 
-def is_strict(method: Method) -> bool:
-    """Whether a request with a name that is no field is refused: a condition that is misspelt would
-    find too much."""
+def refused_names(method: Method, names: Sequence[str]) -> list[str]:
+    """Those of the names that are no fields for which a request is refused: a condition that is
+    misspelt would find too much."""
     if method.descriptor.containing_service.full_name in _STRICT:
-        return True
-    return method.is_read and method.full_name.removeprefix("spanloom.v1.") not in _LENIENT
+        return list(names)
+    called = method.full_name.removeprefix("spanloom.v1.")
+    if not method.is_read or called in _LENIENT:
+        return []
+    return [name for name in names if name not in _SENT.get(called, ())]
 
 
 def unknown_fields(

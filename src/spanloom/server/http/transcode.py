@@ -123,8 +123,7 @@ class Transcoder:
             )
         except json_codec.JsonError as error:
             raise _refusal(error, binding) from None
-        if json_form.is_strict(route.method):
-            _refuse_unknown(binding, unknown, ignored)
+        _refuse_unknown(binding, json_form.refused_names(route.method, [*unknown, *ignored]))
         return request, [*(_in_body(binding, name) for name in unknown), *ignored]
 
     def refusal(self, route: Route, error: SpanloomError) -> SpanloomError:
@@ -192,8 +191,8 @@ def _merge(message: Message, field: str, data: bytes) -> None:
         raise malformed_message(part.DESCRIPTOR.full_name) from None
 
 
-def _refuse_unknown(binding: Binding, in_body: Sequence[str], in_query: Sequence[str]) -> None:
-    if names := [*in_body, *in_query]:
+def _refuse_unknown(binding: Binding, names: Sequence[str]) -> None:
+    if names:
         request = binding.method.input_type
         raise json_form.unknown_fields(request, names, lambda name: _in_body(binding, name))
 
