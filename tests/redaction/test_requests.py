@@ -161,13 +161,13 @@ def test_projects_have_rules_of_their_own() -> None:
         request.event.project, request.event.event_name = named, text
         redact(redaction, request, call)
         assert request.event.event_name == expected
-    spans = ExportTraceServiceRequest()
+    export = ExportTraceServiceRequest()
     for project in ("a", "b", "c"):
-        group = spans.resource_spans.add()
+        group = export.resource_spans.add()
         group.resource.attributes.add(key="wandb.project").value.string_value = f"e/{project}"
         group.scope_spans.add().spans.add(name=text)
-    redact(redaction, spans, INSTANCE_CALL)
-    assert [group.scope_spans[0].spans[0].name for group in spans.resource_spans] == [
+    redact(redaction, export, INSTANCE_CALL)
+    assert [group.scope_spans[0].spans[0].name for group in export.resource_spans] == [
         "[REDACTED:email] N1234",
         "corpusada@example.org [REDACTED:nr]",
         text,
