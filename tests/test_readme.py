@@ -280,8 +280,8 @@ def test_the_settings_are_those_of_the_program() -> None:
     real[config.PREFIX + "WORKERS"] = "the cores"
     assert shown == real
     options = [config.PREFIX + str(option.name).upper() for option in serve.params]
-    assert sorted(list(shown)[:14]) == sorted(options)
-    assert "The first fourteen are also options" in README.read_text()
+    assert sorted(list(shown)[:18]) == sorted(options)
+    assert "The first eighteen are also options" in README.read_text()
 
 
 def test_the_files_on_the_way_of_a_request_are_there() -> None:

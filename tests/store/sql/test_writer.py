@@ -15,11 +15,10 @@ import pytest
 from sqlalchemy import Connection, event, select
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError, ProgrammingError
 
-from spanloom import metrics
 from spanloom.errors import SpanloomError
 from spanloom.model import Feedback, Key, Span
 from spanloom.model.caller import CALLER
-from spanloom.store.sql import rows, tables, writer
+from spanloom.store.sql import rows, tables
 from spanloom.store.sql.transaction import Transaction
 from spanloom.store.sql.writer import Work
 from spanloom.store.store import Store
@@ -429,7 +428,7 @@ def test_calls_whose_commit_cannot_be_counted_are_answered_and_not_repeated(
 
     async def work() -> None:
         with monkeypatch.context() as patched:
-            patched.setattr(metrics, "COMMIT_SECONDS", Full())
+            patched.setattr("spanloom.metrics.COMMIT_SECONDS", Full())
             with pytest.raises(SpanloomError, match="not available"):
                 await store._write(lambda _: done.append("first"))
         await store._write(lambda _: done.append("second"))
