@@ -18,7 +18,7 @@ from sqlalchemy.exc import DataError, IntegrityError, OperationalError, Programm
 from spanloom.errors import SpanloomError
 from spanloom.model import Feedback, Key, Span
 from spanloom.model.caller import CALLER
-from spanloom.store.sql import rows, tables
+from spanloom.store.sql import rows, tables, writer
 from spanloom.store.sql.transaction import Transaction
 from spanloom.store.sql.writer import Work
 from spanloom.store.store import Store
