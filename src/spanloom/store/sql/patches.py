@@ -33,8 +33,8 @@ log = logging.getLogger("spanloom.store")
 
 # More patches of one event than this are merged into one.
 _MOST_PATCHES = 16
-# The updates of one event, as JSON. Each new one writes all of them anew, with the writers' lock.
-MOST_BYTES = 4 << 20
+# The updates of one event, as JSON.
+MOST_BYTES = 16 << 20
 _PATCHES = (
     select(
         *(patches.c.event_id, patches.c.trace_id, patches.c.id),
