@@ -19,7 +19,7 @@ from spanloom.errors import SpanloomError
 from spanloom.model.caller import CALLER, DEADLINE
 from spanloom.store.sql import connections, database, postgresql, readers, rows, tables, writer
 from spanloom.store.sql.transaction import Transaction
-from spanloom.store.sql.writer import Work
+from spanloom.store.sql.write_queue import Work
 from spanloom.store.store import Store
 from tests.clients import until
 from tests.databases import new_url

@@ -20,7 +20,7 @@ from spanloom.model import Feedback, Key, Span
 from spanloom.model.caller import CALLER
 from spanloom.store.sql import rows, tables, writer
 from spanloom.store.sql.transaction import Transaction
-from spanloom.store.sql.writer import Work
+from spanloom.store.sql.write_queue import Work
 from spanloom.store.store import Store
 from tests.databases import select as select_from
 from tests.store.conftest import Run
@@ -435,4 +435,4 @@ def test_calls_whose_commit_cannot_be_counted_are_answered_and_not_repeated(
 
     run(work())
     assert done == ["first", "second"]
-    assert store._write._weight.rows == 0
+    assert store._write._queue.rows == 0

@@ -13,7 +13,7 @@ from spanloom.store.once import REMEMBERED_SECONDS, AnsweredBeforeError, Once
 from spanloom.store.sql.rows import checked
 from spanloom.store.sql.tables import answers
 from spanloom.store.sql.transaction import Transaction
-from spanloom.store.sql.writer import Work
+from spanloom.store.sql.write_queue import Work
 
 # So many expired answers are deleted with each new one, which therefore never waits for many.
 _EXPIRED_AT_ONCE = 100

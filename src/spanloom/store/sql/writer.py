@@ -7,9 +7,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from sqlalchemy import Engine
@@ -24,13 +22,10 @@ from spanloom.store.sql.follow_up import follow_up
 from spanloom.store.sql.own_writes import OwnWrites
 from spanloom.store.sql.reading import SpanReader
 from spanloom.store.sql.transaction import RowsOnlyError, Transaction
-from spanloom.tracing import SPAN, OwnSpan
+from spanloom.store.sql.write_queue import PendingWrite, Work, WriteQueue
+from spanloom.tracing import SPAN
 
 log = logging.getLogger("spanloom.store")
-
-# What a call does in the transaction. It refuses by returning the exception to raise, before it has
-# written anything.
-Work = Callable[[Transaction], Any]
 
 # A transaction takes no more rows than this (or one call): no call waits long for others.
 _GROUP_ROWS = 5_000
@@ -40,80 +35,6 @@ QUIET_SECONDS: Final = 5.0
 _LOOK_SECONDS = 1.0
 # How often the log names the same who hold them.
 _TELL_SECONDS = 30.0
-
-
-@dataclass(slots=True, eq=False)
-class _PendingWrite:
-    """What one call does and for whom, its weight in the queue, and who waits for the result."""
-
-    work: Work
-    caller: str
-    rows_only: bool
-    rows: int
-    size: int
-    until: float  # then its patience is over
-    future: asyncio.Future[Any]
-    loop: asyncio.AbstractEventLoop
-    span: OwnSpan | None
-
-
-class _Queue:
-    """The calls that wait: those of a caller in the order in which they came, and callers in turns.
-
-    A caller (`spanloom.model.caller`) is a project, or a key of all projects, or the server itself:
-    whoever sends much waits behind the own calls, and others do not.
-    """
-
-    def __init__(self) -> None:
-        self._of_caller: dict[str, deque[_PendingWrite]] = {}
-
-    def __len__(self) -> int:
-        return sum(map(len, self._of_caller.values()))
-
-    def __bool__(self) -> bool:
-        return bool(self._of_caller)
-
-    def add(self, call: _PendingWrite) -> None:
-        self._of_caller.setdefault(call.caller, deque()).append(call)
-
-    def put_back(self, call: _PendingWrite) -> None:
-        """Have a call wait again, before all of its caller."""
-        self._of_caller.setdefault(call.caller, deque()).appendleft(call)
-
-    def next(self) -> _PendingWrite:
-        """The call whose turn it is."""
-        return next(iter(self._of_caller.values()))[0]
-
-    def take(self) -> _PendingWrite:
-        """The same, which waits no longer. The next turn is that of another caller."""
-        caller, waiting = next(iter(self._of_caller.items()))
-        del self._of_caller[caller]
-        call = waiting.popleft()
-        if waiting:
-            self._of_caller[caller] = waiting
-        return call
-
-    def remove(self, call: _PendingWrite) -> bool:
-        """Take a call out; whether it was there."""
-        waiting = self._of_caller.get(call.caller, deque())
-        if call not in waiting:
-            return False
-        waiting.remove(call)
-        if not waiting:
-            del self._of_caller[call.caller]
-        return True
-
-
-@dataclass(slots=True)
-class _Weight:
-    """Rows and bytes."""
-
-    rows: int = 0
-    size: int = 0
-
-    def add(self, call: _PendingWrite, sign: int = 1) -> None:
-        self.rows += sign * call.rows
-        self.size += sign * call.size
 
 
 class Writer:
@@ -141,13 +62,9 @@ class Writer:
         self._database = database
         self._engine = engine
         self._reader = reader
-        self._max_rows, self._max_size = queue_rows, queue_bytes
-        # Of all calls not answered yet, those being written included; and the same by caller.
-        self._weight = _Weight()
-        self._of_caller: dict[str, _Weight] = {}
         self.committed = OwnWrites()
-        self._queue = _Queue()
-        self._group: list[_PendingWrite] = []  # being written
+        self._queue = WriteQueue(queue_rows, queue_bytes)
+        self._group: list[PendingWrite] = []  # being written
         self._has_upkeep = True
         self._wrote_at = time.monotonic()
         self._wake = threading.Condition()
@@ -186,9 +103,8 @@ class Writer:
 
         Args:
             rows_only: the work writes rows of spans, traces and evaluations, and runs no statement.
-            rows, size: the weight of the call in the queue; size in bytes. In a full queue a caller
-                still has its equal part, and one call where it has none, of any size. `rows=0` is
-                never refused: it stores the result of work that is done already.
+            rows, size: the weight of the call in the queue; size in bytes. `rows=0` is never
+                refused: it stores the result of work that is done already.
 
         Raises:
             RESOURCE_EXHAUSTED: the queue is full; nothing is stored.
@@ -200,14 +116,13 @@ class Writer:
         loop = asyncio.get_running_loop()
         caller, future = CALLER.get(), loop.create_future()
         until = time.monotonic() + settings.PATIENCE_SECONDS
-        call = _PendingWrite(work, caller, rows_only, rows, size, until, future, loop, SPAN.get())
+        call = PendingWrite(work, caller, rows_only, rows, size, until, future, loop, SPAN.get())
         with self._wake:
             if not self.alive:
                 raise errors.store_unavailable()
-            if rows and not self._has_room(call):
+            if rows and not self._queue.has_room(call):
                 raise errors.queue_full()
             self._queue.add(call)
-            self._weigh(call)
             self._wake.notify()
         if not rows:
             return await call.future
@@ -217,27 +132,6 @@ class Writer:
         finally:
             patience.cancel()
 
-    def _has_room(self, call: _PendingWrite) -> bool:
-        own = self._of_caller.get(call.caller, _Weight())
-        if not own.rows or self._fits(self._weight, call, 1):
-            return True
-        return self._fits(own, call, len(self._of_caller))
-
-    def _fits(self, weight: _Weight, call: _PendingWrite, parts: int) -> bool:
-        """Whether a call and what there is take no more than one of equal parts of the queue."""
-        most_rows, most_size = self._max_rows // parts, self._max_size // parts
-        return weight.rows + call.rows <= most_rows and weight.size + call.size <= most_size
-
-    def _weigh(self, call: _PendingWrite, sign: int = 1) -> None:
-        """Count a call that has come, or with -1 one that is answered."""
-        of_caller = self._of_caller.setdefault(call.caller, _Weight())
-        for weight in (self._weight, of_caller):
-            weight.add(call, sign)
-        if not of_caller.rows:
-            del self._of_caller[call.caller]
-        metrics.QUEUE_ROWS.set(self._weight.rows)
-        metrics.QUEUE_BYTES.set(self._weight.size)
-
     @property
     def waits_for(self) -> float:
         """For how many seconds the writer has waited for its locks; 0 where it does not."""
@@ -245,12 +139,11 @@ class Writer:
         since = self._waits_since if locked is None else locked
         return 0.0 if since is None else time.monotonic() - since
 
-    def _give_up(self, call: _PendingWrite) -> None:
+    def _give_up(self, call: PendingWrite) -> None:
         """Refuse a call that nobody has begun to write."""
         with self._wake:
             if not self._queue.remove(call):  # it is being written
                 return
-            self._weigh(call, -1)
         if not call.future.done():
             call.future.set_exception(errors.store_unavailable())
 
@@ -287,7 +180,7 @@ class Writer:
     def _write_until_closed(self) -> None:
         while self._wait():
             self._upkeep_when_quiet()
-            group: list[_PendingWrite] = []
+            group: list[PendingWrite] = []
             self._waits_since = tried_at = time.monotonic()
             try:
                 with self._database.write_lock():
@@ -330,9 +223,9 @@ class Writer:
                 self._wake.wait(_LOOK_SECONDS)
             return bool(self._queue) or not self._closing
 
-    def _take(self) -> list[_PendingWrite]:
+    def _take(self) -> list[PendingWrite]:
         """The calls that wait, up to a group's size."""
-        group: list[_PendingWrite] = []
+        group: list[PendingWrite] = []
         self._group = group
         rows = 0
         with self._wake:
@@ -342,7 +235,7 @@ class Writer:
                 group.append(call)
         return group
 
-    def _put_back(self, group: Sequence[_PendingWrite]) -> None:
+    def _put_back(self, group: Sequence[PendingWrite]) -> None:
         """Have a group that did not get its locks wait on, but for the calls that have waited for
         long enough."""
         now = time.monotonic()
@@ -389,7 +282,7 @@ class Writer:
             log.exception("the maintenance of the database failed")
             return True
 
-    def _commit(self, group: Sequence[_PendingWrite]) -> list[Any] | None:
+    def _commit(self, group: Sequence[PendingWrite]) -> list[Any] | None:
         """Write a group in one transaction. What each call gets: a result, or the error to raise;
         None where nothing was written, for another program holds a lock."""
         rows_only = self._database.writes_together and all(call.rows_only for call in group)
@@ -425,10 +318,10 @@ class Writer:
                 else:
                     return [public_error(error)] * len(group)
 
-    def _answer(self, group: Sequence[_PendingWrite], results: Sequence[Any]) -> None:
+    def _answer(self, group: Sequence[PendingWrite], results: Sequence[Any]) -> None:
         with self._wake:
             for call in group:
-                self._weigh(call, -1)
+                self._queue.answered(call)
         if any(call.rows for call in group):
             self.committed.add()
         # One wake-up an event loop, not one a call.
@@ -445,7 +338,7 @@ class Writer:
         self._group = []
 
 
-def _record(group: Sequence[_PendingWrite], began_ns: int) -> None:
+def _record(group: Sequence[PendingWrite], began_ns: int) -> None:
     """Record the commit for the calls that are recorded."""
     spans = [call.span for call in group if call.span]
     if spans:
@@ -453,7 +346,7 @@ def _record(group: Sequence[_PendingWrite], began_ns: int) -> None:
         spans[0].recorder.end_commit(spans, began_ns, rows, len(group))
 
 
-def _together(transaction: Transaction, group: Sequence[_PendingWrite]) -> list[Any]:
+def _together(transaction: Transaction, group: Sequence[PendingWrite]) -> list[Any]:
     """Write all calls, then what follows from them."""
     results = [call.work(transaction) for call in group]
     follow_up(transaction)
@@ -461,7 +354,7 @@ def _together(transaction: Transaction, group: Sequence[_PendingWrite]) -> list[
     return results
 
 
-def _one_by_one(transaction: Transaction, group: Sequence[_PendingWrite]) -> list[Any]:
+def _one_by_one(transaction: Transaction, group: Sequence[PendingWrite]) -> list[Any]:
     """Write one call after the other, each under a savepoint: what fails is undone, and is the
     call's result."""
     results: list[Any] = []

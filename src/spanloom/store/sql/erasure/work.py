@@ -24,7 +24,7 @@ from spanloom.store.sql.rows import checked
 from spanloom.store.sql.tables import erasures, projects, usage_retired
 from spanloom.store.sql.transaction import Transaction
 from spanloom.store.sql.usage.follower import Follower
-from spanloom.store.sql.writer import Work
+from spanloom.store.sql.write_queue import Work
 
 log = logging.getLogger("spanloom.store")
 
