@@ -23,9 +23,11 @@ from spanloom.server.auth import ApiKeyAuthenticator, Principal
 from spanloom.server.metadata import PEER, peer_of
 from spanloom.server.methods import Method, method_table
 from spanloom.server.middleware import Middleware
+from spanloom.services.events import EventService
 from tests.server.lab import PATHS, Lab, service
 
 MB = 1 << 20
+EVENTS = "spanloom.v1.EventService"
 
 
 class Keys:
@@ -256,3 +258,61 @@ def test_streams_have_turns_between_which_other_work_is_done() -> None:
     assert max(between) <= 6
     assert order.count("greedy") == 2 * 99
     assert order.count("modest") == 2
+
+
+@pytest.mark.parametrize("yields", [True, False])
+def test_bulk_streams_leave_most_of_the_time_to_others(yields: bool) -> None:
+    async def answers(use: Any) -> AsyncIterator[int]:
+        while True:
+            use(0.001)
+            yield 1
+
+    class Loop(asyncio.SelectorEventLoop):
+        """Its time is what was used or waited for."""
+
+        passed = used = 0.0
+
+        def time(self) -> float:
+            return self.passed
+
+        def use(self, seconds: float) -> None:
+            self.used += seconds
+            self.passed += seconds
+
+    loop = Loop()
+    selector: Any = loop._selector  # type: ignore[attr-defined]
+    select = selector.select
+
+    def wait(timeout: float | None = None) -> Any:
+        loop.passed += timeout or 0
+        return select(0)
+
+    selector.select = wait
+
+    async def work() -> int:
+        turns = Turns(lambda: yields, lambda: loop.used)
+        streams = [answers(loop.use) for _ in range(50)]
+        number = 0
+
+        async def read(stream: AsyncIterator[int]) -> None:
+            nonlocal number
+            while await turns.next(stream):
+                number += 1
+
+        tasks = [asyncio.create_task(read(stream)) for stream in streams]
+        await asyncio.sleep(3)
+        for task in tasks:
+            task.cancel()
+        return number
+
+    try:
+        number = loop.run_until_complete(work())
+    finally:
+        loop.close()
+    # A message takes 1 ms, so 3,000 fit in; a third of the time has 1,000.
+    assert 2900 < number < 3100 if not yields else 900 < number < 1300
+
+
+def test_the_stream_of_all_events_is_a_bulk_stream() -> None:
+    bulk = {method.full_name for method in method_table({EVENTS: EventService}) if method.is_bulk}
+    assert bulk == {f"{EVENTS}/StreamEvents"}
