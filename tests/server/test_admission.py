@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
 import sys
+import weakref
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from spanloom.errors import SpanloomError
+from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.model import Key, api_keys
 from spanloom.model.caller import CALLER
 from spanloom.server.admission import ByteBudget, Pace, Turns
@@ -316,3 +319,35 @@ def test_bulk_streams_leave_most_of_the_time_to_others(yields: bool) -> None:
 def test_the_stream_of_all_events_is_a_bulk_stream() -> None:
     bulk = {method.full_name for method in method_table({EVENTS: EventService}) if method.is_bulk}
     assert bulk == {f"{EVENTS}/StreamEvents"}
+
+
+def test_a_refusal_does_not_keep_the_request_in_memory() -> None:
+    class Sent:
+        """A request, which may be large."""
+
+    async def refuse(request: Sent, call: object) -> None:
+        try:
+            raise KeyError(request)
+        except KeyError:
+            raise SpanloomError(Code.INVALID_ARGUMENT, Reason.INVALID_FIELD, "no") from None
+
+    async def work() -> bool:
+        table = {m.descriptor.name: m for m in method_table({service(PATHS): Lab()})}
+        method = replace(table["Wait"], answer=refuse)
+        sent: list[weakref.ref[Sent]] = []
+
+        async def read() -> Any:
+            request = Sent()
+            sent.append(weakref.ref(request))
+            return request
+
+        middleware = Middleware(Keys())
+        call = middleware.unary(method, {"key": "a"}, read, request_id="r", transport="test")
+        refusal = await call
+        return isinstance(refusal, SpanloomError) and sent[0]() is None
+
+    gc.disable()
+    try:
+        assert asyncio.run(work())
+    finally:
+        gc.enable()

@@ -305,7 +305,10 @@ class Middleware:
         is_stream = method.takes_many or method.gives_many
         if isinstance(error, TimeoutError) and self.draining and is_stream:
             return shutting_down()
-        return as_error(error, request_id, method.full_name, on_deadline)
+        refusal = as_error(error, request_id, method.full_name, on_deadline)
+        # Its frames have the request, and the error: only a full collection would free them.
+        refusal.__traceback__ = refusal.__context__ = None
+        return refusal
 
     async def _admit(
         self,
