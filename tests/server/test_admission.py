@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
 import sys
+import weakref
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from spanloom.errors import SpanloomError
+from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.model import Key, api_keys
 from spanloom.model.caller import CALLER
 from spanloom.server.admission import ByteBudget, Pace, Turns
@@ -23,9 +26,11 @@ from spanloom.server.auth import ApiKeyAuthenticator, Principal
 from spanloom.server.metadata import PEER, peer_of
 from spanloom.server.methods import Method, method_table
 from spanloom.server.middleware import Middleware
+from spanloom.services.events import EventService
 from tests.server.lab import PATHS, Lab, service
 
 MB = 1 << 20
+EVENTS = "spanloom.v1.EventService"
 
 
 class Keys:
@@ -256,3 +261,93 @@ def test_streams_have_turns_between_which_other_work_is_done() -> None:
     assert max(between) <= 6
     assert order.count("greedy") == 2 * 99
     assert order.count("modest") == 2
+
+
+@pytest.mark.parametrize("yields", [True, False])
+def test_bulk_streams_leave_most_of_the_time_to_others(yields: bool) -> None:
+    async def answers(use: Any) -> AsyncIterator[int]:
+        while True:
+            use(0.001)
+            yield 1
+
+    class Loop(asyncio.SelectorEventLoop):
+        """Its time is what was used or waited for."""
+
+        passed = used = 0.0
+
+        def time(self) -> float:
+            return self.passed
+
+        def use(self, seconds: float) -> None:
+            self.used += seconds
+            self.passed += seconds
+
+    loop = Loop()
+    selector: Any = loop._selector  # type: ignore[attr-defined]
+    select = selector.select
+
+    def wait(timeout: float | None = None) -> Any:
+        loop.passed += timeout or 0
+        return select(0)
+
+    selector.select = wait
+
+    async def work() -> int:
+        turns = Turns(lambda: yields, lambda: loop.used)
+        streams = [answers(loop.use) for _ in range(50)]
+        number = 0
+
+        async def read(stream: AsyncIterator[int]) -> None:
+            nonlocal number
+            while await turns.next(stream):
+                number += 1
+
+        tasks = [asyncio.create_task(read(stream)) for stream in streams]
+        await asyncio.sleep(3)
+        for task in tasks:
+            task.cancel()
+        return number
+
+    try:
+        number = loop.run_until_complete(work())
+    finally:
+        loop.close()
+    # A message takes 1 ms, so 3,000 fit in; a third of the time has 1,000.
+    assert 2900 < number < 3100 if not yields else 900 < number < 1300
+
+
+def test_the_stream_of_all_events_is_a_bulk_stream() -> None:
+    bulk = {method.full_name for method in method_table({EVENTS: EventService}) if method.is_bulk}
+    assert bulk == {f"{EVENTS}/StreamEvents"}
+
+
+def test_a_refusal_does_not_keep_the_request_in_memory() -> None:
+    class Sent:
+        """A request, which may be large."""
+
+    async def refuse(request: Sent, call: object) -> None:
+        try:
+            raise KeyError(request)
+        except KeyError:
+            raise SpanloomError(Code.INVALID_ARGUMENT, Reason.INVALID_FIELD, "no") from None
+
+    async def work() -> bool:
+        table = {m.descriptor.name: m for m in method_table({service(PATHS): Lab()})}
+        method = replace(table["Wait"], answer=refuse)
+        sent: list[weakref.ref[Sent]] = []
+
+        async def read() -> Any:
+            request = Sent()
+            sent.append(weakref.ref(request))
+            return request
+
+        middleware = Middleware(Keys())
+        call = middleware.unary(method, {"key": "a"}, read, request_id="r", transport="test")
+        refusal = await call
+        return isinstance(refusal, SpanloomError) and sent[0]() is None
+
+    gc.disable()
+    try:
+        assert asyncio.run(work())
+    finally:
+        gc.enable()

@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -24,6 +24,10 @@ _BEAT_SECONDS = 0.1
 _LEAST = 64
 # Messages of streams at one turn of the event loop: some 2 ms.
 _MESSAGES_A_TURN = 4
+# Bulk streams take one part in so many of the process's time; a turn comes after so many seconds
+# at the latest.
+_PARTS = 3
+_MOST_PAUSE_SECONDS = 0.02
 
 T = TypeVar("T")
 
@@ -210,9 +214,22 @@ class Turns:
     """Lets few streams go on at each turn of the event loop, those of each caller in turn.
 
     Thousands that are ready at once would otherwise come between any two steps of every other call.
+
+    Args:
+        yields: Whether the streams leave most of the process's time to others now. More than have a
+            turn at once then pause between two turns, by the CPU time of the whole process: threads
+            read what they send, and gRPC's core sends it.
+        used: The CPU time of the process so far, in seconds.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        yields: Callable[[], bool] = lambda: False,
+        used: Callable[[], float] = time.process_time,
+    ) -> None:
+        self._yields = yields
+        self._used = used
+        self._used_before = 0.0
         # By caller, the one whose turn is next first.
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
 
@@ -221,6 +238,7 @@ class Turns:
         loop = asyncio.get_running_loop()
         turn = loop.create_future()
         if not self._waiting:
+            self._used_before = self._used()
             loop.call_soon(self._give, loop)
         self._waiting.setdefault(CALLER.get(), deque()).append(turn)
         await turn
@@ -237,7 +255,12 @@ class Turns:
             if not turn.done():  # cancelled
                 turn.set_result(None)
                 left -= 1
-        if self._waiting:
+        if self._waiting and self._yields():
+            used = self._used()
+            pause = min(_PARTS * (used - self._used_before), _MOST_PAUSE_SECONDS)
+            self._used_before = used
+            loop.call_later(pause, self._give, loop)
+        elif self._waiting:
             loop.call_soon(self._give, loop)
 
 

@@ -37,6 +37,8 @@ log = structlog.get_logger("spanloom.request")
 REQUEST_ID = "x-request-id"
 # The key of a stream is checked again with the first message after so many seconds.
 _KEY_SECONDS = 10.0
+# Bulk streams leave most of the time to others for so long after a call.
+_YIELD_SECONDS = 1.0
 
 _VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 # The roles that may call a method, by the role that the method requires.
@@ -96,6 +98,7 @@ class Middleware:
         self.pace = Pace(max_in_flight, target_latency)
         self._rates = rates or Rates()
         self._turns = Turns()
+        self._bulk_turns = Turns(lambda: self.was_called_within(_YIELD_SECONDS))
         self.budget = ByteBudget(max_bytes_in_flight)
         self._authenticator = authenticator
         self._timeout = timeout
@@ -227,11 +230,10 @@ class Middleware:
                 method, metadata, request_id, Notes(), self._streams, logged, inside
             )
             project, checked = call.key_project, time.monotonic()
+            turns = self._bulk_turns if method.is_bulk else self._turns
             request = await self._step(read(), deadline)
             async with contextlib.aclosing(method.answer(request, call)) as answers:
-                while (
-                    message := await self._step(self._turns.next(answers), deadline)
-                ) is not None:
+                while (message := await self._step(turns.next(answers), deadline)) is not None:
                     if time.monotonic() > checked + _KEY_SECONDS:
                         await self._authenticator.authenticate(metadata)
                         checked = time.monotonic()
@@ -303,7 +305,10 @@ class Middleware:
         is_stream = method.takes_many or method.gives_many
         if isinstance(error, TimeoutError) and self.draining and is_stream:
             return shutting_down()
-        return as_error(error, request_id, method.full_name, on_deadline)
+        refusal = as_error(error, request_id, method.full_name, on_deadline)
+        # Its frames have the request, and the error: only a full collection would free them.
+        refusal.__traceback__ = refusal.__context__ = None
+        return refusal
 
     async def _admit(
         self,
