@@ -16,8 +16,8 @@ from spanloom import app
 from spanloom.adapters.honeyhive.incoming import json_batch, json_event
 from spanloom.errors import SpanloomError
 from spanloom.model import Record
-from spanloom.redaction import documents
 from spanloom.model.catalog import REDACTION
+from spanloom.redaction import documents
 from spanloom.redaction.credentials import CLEAN
 from spanloom.redaction.messages import redact_message
 from spanloom.redaction.rules import Rules, compile_rules, document_of
