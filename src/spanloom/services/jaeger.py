@@ -31,18 +31,21 @@ class JaegerService:
     async def list_jaeger_operation_names(
         self, request: pb.ListJaegerOperationNamesRequest, call: CallContext
     ) -> pb.ListJaegerOperationNamesResponse:
-        names = await self._traces.operations(call.project(), request.service)
+        names = await self._operations(request.service, call)
         return pb.ListJaegerOperationNamesResponse(data=names, total=len(names))
 
     async def list_jaeger_operations(
         self, request: pb.ListJaegerOperationsRequest, call: CallContext
     ) -> pb.ListJaegerOperationsResponse:
-        project = call.project()
-        if not request.service:
-            raise invalid_field("service", "is required")
-        names = await self._traces.operations(project, request.service)
+        names = await self._operations(request.service, call)
         found = [jaeger_pb2.JaegerOperation(name=name) for name in names]
         return pb.ListJaegerOperationsResponse(data=found, total=len(found))
+
+    async def _operations(self, service: str, call: CallContext) -> list[str]:
+        project = call.project()
+        if not service:
+            raise invalid_field("service", "is required")
+        return await self._traces.operations(project, service)
 
     async def find_jaeger_traces(
         self, request: pb.FindJaegerTracesRequest, call: CallContext

@@ -93,6 +93,8 @@ class JaegerServiceServicer:
     def ListJaegerOperationNames(self, request, context):
         """Lists the names of the operations of a service, ordered, among the latest 10,000 spans of the
         project.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) without a service.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -45,6 +45,8 @@ class JaegerServiceStub:
     ListJaegerOperationNames: _grpc.UnaryUnaryMultiCallable[_jaeger_service_pb2.ListJaegerOperationNamesRequest, _jaeger_service_pb2.ListJaegerOperationNamesResponse]
     """Lists the names of the operations of a service, ordered, among the latest 10,000 spans of the
     project.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) without a service.
     """
     ListJaegerOperations: _grpc.UnaryUnaryMultiCallable[_jaeger_service_pb2.ListJaegerOperationsRequest, _jaeger_service_pb2.ListJaegerOperationsResponse]
     """Lists the operations of a service, as ListJaegerOperationNames does.
@@ -86,6 +88,8 @@ class JaegerServiceAsyncStub(JaegerServiceStub):
     ListJaegerOperationNames: _aio.UnaryUnaryMultiCallable[_jaeger_service_pb2.ListJaegerOperationNamesRequest, _jaeger_service_pb2.ListJaegerOperationNamesResponse]  # type: ignore[assignment]
     """Lists the names of the operations of a service, ordered, among the latest 10,000 spans of the
     project.
+
+    Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) without a service.
     """
     ListJaegerOperations: _aio.UnaryUnaryMultiCallable[_jaeger_service_pb2.ListJaegerOperationsRequest, _jaeger_service_pb2.ListJaegerOperationsResponse]  # type: ignore[assignment]
     """Lists the operations of a service, as ListJaegerOperationNames does.
@@ -136,6 +140,8 @@ class JaegerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_jaeger_service_pb2.ListJaegerOperationNamesResponse, _abc.Awaitable[_jaeger_service_pb2.ListJaegerOperationNamesResponse]]:
         """Lists the names of the operations of a service, ordered, among the latest 10,000 spans of the
         project.
+
+        Returns INVALID_ARGUMENT (ERROR_REASON_INVALID_FIELD) without a service.
         """
 
     @_abc_1.abstractmethod

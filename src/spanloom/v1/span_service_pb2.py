@@ -24,13 +24,14 @@ _sym_db = _symbol_database.Default()
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from spanloom.v1 import access_pb2 as spanloom_dot_v1_dot_access__pb2
 from spanloom.v1 import error_reason_pb2 as spanloom_dot_v1_dot_error__reason__pb2
 from spanloom.v1 import span_pb2 as spanloom_dot_v1_dot_span__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1espanloom/v1/span_service.proto\x12\x0bspanloom.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x18spanloom/v1/access.proto\x1a\x1espanloom/v1/error_reason.proto\x1a\x16spanloom/v1/span.proto\";\n\x11WriteSpansRequest\x12&\n\x05spans\x18\x01 \x03(\x0b\x32\x11.spanloom.v1.SpanB\x04\xe2\x41\x01\x02\"&\n\x12WriteSpansResponse\x12\x10\n\x08warnings\x18\x01 \x03(\t\";\n\x12ImportSpansRequest\x12%\n\x04span\x18\x01 \x01(\x0b\x32\x11.spanloom.v1.SpanB\x04\xe2\x41\x01\x02\"\xdd\x01\n\x13ImportSpansResponse\x12\x14\n\x0cstored_count\x18\x01 \x01(\x03\x12\x16\n\x0erejected_count\x18\x02 \x01(\x03\x12>\n\nrejections\x18\x03 \x03(\x0b\x32*.spanloom.v1.ImportSpansResponse.Rejection\x1aX\n\tRejection\x12\x10\n\x08position\x18\x01 \x01(\x03\x12(\n\x06reason\x18\x02 \x01(\x0e\x32\x18.spanloom.v1.ErrorReason\x12\x0f\n\x07message\x18\x03 \x01(\t\"T\n\x12RecordSpansRequest\x12\x16\n\x08sequence\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12&\n\x05spans\x18\x02 \x03(\x0b\x32\x11.spanloom.v1.SpanB\x04\xe2\x41\x01\x02\"\xf4\x01\n\x13RecordSpansResponse\x12\x1d\n\x15\x61\x63knowledged_sequence\x18\x01 \x01(\x03\x12\x14\n\x0cstored_count\x18\x02 \x01(\x03\x12>\n\nrejections\x18\x03 \x03(\x0b\x32*.spanloom.v1.RecordSpansResponse.Rejection\x1ah\n\tRejection\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12(\n\x06reason\x18\x02 \x01(\x0e\x32\x18.spanloom.v1.ErrorReason\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x0e\n\x06\x66ields\x18\x04 \x03(\t\"Y\n\x0eGetSpanRequest\x12\x16\n\x08trace_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07span_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\ntext_limit\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\"2\n\x0fGetSpanResponse\x12\x1f\n\x04span\x18\x01 \x01(\x0b\x32\x11.spanloom.v1.Span\"\xd1\x01\n\x10ListSpansRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08trace_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12-\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\x17.spanloom.v1.SpanFilterB\x04\xe2\x41\x01\x01\x12)\n\x04view\x18\x05 \x01(\x0e\x32\x15.spanloom.v1.SpanViewB\x04\xe2\x41\x01\x01\x12\x18\n\ntext_limit\x18\x06 \x01(\x05\x42\x04\xe2\x41\x01\x01\"N\n\x11ListSpansResponse\x12 \n\x05spans\x18\x01 \x03(\x0b\x32\x11.spanloom.v1.Span\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb4\x01\n\x10TailSpansRequest\x12\x14\n\x06\x63ursor\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08trace_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12-\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x17.spanloom.v1.SpanFilterB\x04\xe2\x41\x01\x01\x12)\n\x04view\x18\x04 \x01(\x0e\x32\x15.spanloom.v1.SpanViewB\x04\xe2\x41\x01\x01\x12\x18\n\ntext_limit\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x01\"E\n\x11TailSpansResponse\x12 \n\x05spans\x18\x01 \x03(\x0b\x32\x11.spanloom.v1.Span\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\"\x83\x01\n\x13ReadSpanTextRequest\x12\x16\n\x08trace_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07span_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04path\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06offset\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x01\x12\x13\n\x05limit\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x01\"T\n\x14ReadSpanTextResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\x0e\n\x06length\x18\x03 \x01(\x03\x12\x0e\n\x06sha256\x18\x04 \x01(\t\"q\n\x11UpdateSpanRequest\x12%\n\x04span\x18\x01 \x01(\x0b\x32\x11.spanloom.v1.SpanB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\x14\n\x12UpdateSpanResponse\"E\n\x12\x44\x65leteSpansRequest\x12/\n\x05spans\x18\x01 \x03(\x0b\x32\x1a.spanloom.v1.SpanReferenceB\x04\xe2\x41\x01\x02\",\n\x13\x44\x65leteSpansResponse\x12\x15\n\rdeleted_count\x18\x01 \x01(\x03\"N\n\x17\x44\x65leteTraceSpansRequest\x12\x16\n\x08trace_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1b\n\rallow_missing\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01\"1\n\x18\x44\x65leteTraceSpansResponse\x12\x15\n\rdeleted_count\x18\x01 \x01(\x03\x32\x8b\n\n\x0bSpanService\x12r\n\nWriteSpans\x12\x1e.spanloom.v1.WriteSpansRequest\x1a\x1f.spanloom.v1.WriteSpansResponse\"#\x90\x02\x02\x82\xd3\xe4\x93\x02\x14\"\x0f/v1/spans:write:\x01*\xc8\xba\x85\xa5\n\x01\x12{\n\x0bImportSpans\x12\x1f.spanloom.v1.ImportSpansRequest\x1a .spanloom.v1.ImportSpansResponse\"\'\x90\x02\x02\x82\xd3\xe4\x93\x02\x18\"\x10/v1/spans:import:\x04span\xc8\xba\x85\xa5\n\x01(\x01\x12_\n\x0bRecordSpans\x12\x1f.spanloom.v1.RecordSpansRequest\x1a .spanloom.v1.RecordSpansResponse\"\t\x90\x02\x02\xc8\xba\x85\xa5\n\x01(\x01\x30\x01\x12|\n\x07GetSpan\x12\x1b.spanloom.v1.GetSpanRequest\x1a\x1c.spanloom.v1.GetSpanResponse\"6\x90\x02\x01\x82\xd3\xe4\x93\x02\'\x12%/v1/traces/{trace_id}/spans/{span_id}\xc8\xba\x85\xa5\n\x02\x12\x85\x01\n\tListSpans\x12\x1d.spanloom.v1.ListSpansRequest\x1a\x1e.spanloom.v1.ListSpansResponse\"9\x90\x02\x01\x82\xd3\xe4\x93\x02*\x12\t/v1/spansZ\x1d\x12\x1b/v1/traces/{trace_id}/spans\xc8\xba\x85\xa5\n\x02\x12m\n\tTailSpans\x12\x1d.spanloom.v1.TailSpansRequest\x1a\x1e.spanloom.v1.TailSpansResponse\"\x1f\x90\x02\x01\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/spans:tail\xc8\xba\x85\xa5\n\x02\x30\x01\x12\x94\x01\n\x0cReadSpanText\x12 .spanloom.v1.ReadSpanTextRequest\x1a!.spanloom.v1.ReadSpanTextResponse\"?\x90\x02\x01\x82\xd3\xe4\x93\x02\x30\x12./v1/traces/{trace_id}/spans/{span_id}:readText\xc8\xba\x85\xa5\n\x02\x12\x95\x01\n\nUpdateSpan\x12\x1e.spanloom.v1.UpdateSpanRequest\x1a\x1f.spanloom.v1.UpdateSpanResponse\"F\x90\x02\x02\x82\xd3\xe4\x93\x02\x37\x32//v1/traces/{span.trace_id}/spans/{span.span_id}:\x04span\xc8\xba\x85\xa5\n\x01\x12v\n\x0b\x44\x65leteSpans\x12\x1f.spanloom.v1.DeleteSpansRequest\x1a .spanloom.v1.DeleteSpansResponse\"$\x90\x02\x02\x82\xd3\xe4\x93\x02\x15\"\x10/v1/spans:delete:\x01*\xc8\xba\x85\xa5\n\x03\x12\x8d\x01\n\x10\x44\x65leteTraceSpans\x12$.spanloom.v1.DeleteTraceSpansRequest\x1a%.spanloom.v1.DeleteTraceSpansResponse\",\x90\x02\x02\x82\xd3\xe4\x93\x02\x1d*\x1b/v1/traces/{trace_id}/spans\xc8\xba\x85\xa5\n\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1espanloom/v1/span_service.proto\x12\x0bspanloom.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x18spanloom/v1/access.proto\x1a\x1espanloom/v1/error_reason.proto\x1a\x16spanloom/v1/span.proto\";\n\x11WriteSpansRequest\x12&\n\x05spans\x18\x01 \x03(\x0b\x32\x11.spanloom.v1.SpanB\x04\xe2\x41\x01\x02\"&\n\x12WriteSpansResponse\x12\x10\n\x08warnings\x18\x01 \x03(\t\";\n\x12ImportSpansRequest\x12%\n\x04span\x18\x01 \x01(\x0b\x32\x11.spanloom.v1.SpanB\x04\xe2\x41\x01\x02\"\xdd\x01\n\x13ImportSpansResponse\x12\x14\n\x0cstored_count\x18\x01 \x01(\x03\x12\x16\n\x0erejected_count\x18\x02 \x01(\x03\x12>\n\nrejections\x18\x03 \x03(\x0b\x32*.spanloom.v1.ImportSpansResponse.Rejection\x1aX\n\tRejection\x12\x10\n\x08position\x18\x01 \x01(\x03\x12(\n\x06reason\x18\x02 \x01(\x0e\x32\x18.spanloom.v1.ErrorReason\x12\x0f\n\x07message\x18\x03 \x01(\t\"T\n\x12RecordSpansRequest\x12\x16\n\x08sequence\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12&\n\x05spans\x18\x02 \x03(\x0b\x32\x11.spanloom.v1.SpanB\x04\xe2\x41\x01\x02\"\xa5\x02\n\x13RecordSpansResponse\x12\x1d\n\x15\x61\x63knowledged_sequence\x18\x01 \x01(\x03\x12\x14\n\x0cstored_count\x18\x02 \x01(\x03\x12>\n\nrejections\x18\x03 \x03(\x0b\x32*.spanloom.v1.RecordSpansResponse.Rejection\x1a\x98\x01\n\tRejection\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12(\n\x06reason\x18\x02 \x01(\x0e\x32\x18.spanloom.v1.ErrorReason\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x0e\n\x06\x66ields\x18\x04 \x03(\t\x12.\n\x0bretry_delay\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"Y\n\x0eGetSpanRequest\x12\x16\n\x08trace_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07span_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\ntext_limit\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\"2\n\x0fGetSpanResponse\x12\x1f\n\x04span\x18\x01 \x01(\x0b\x32\x11.spanloom.v1.Span\"\xd1\x01\n\x10ListSpansRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08trace_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12-\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\x17.spanloom.v1.SpanFilterB\x04\xe2\x41\x01\x01\x12)\n\x04view\x18\x05 \x01(\x0e\x32\x15.spanloom.v1.SpanViewB\x04\xe2\x41\x01\x01\x12\x18\n\ntext_limit\x18\x06 \x01(\x05\x42\x04\xe2\x41\x01\x01\"N\n\x11ListSpansResponse\x12 \n\x05spans\x18\x01 \x03(\x0b\x32\x11.spanloom.v1.Span\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb4\x01\n\x10TailSpansRequest\x12\x14\n\x06\x63ursor\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08trace_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12-\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x17.spanloom.v1.SpanFilterB\x04\xe2\x41\x01\x01\x12)\n\x04view\x18\x04 \x01(\x0e\x32\x15.spanloom.v1.SpanViewB\x04\xe2\x41\x01\x01\x12\x18\n\ntext_limit\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x01\"E\n\x11TailSpansResponse\x12 \n\x05spans\x18\x01 \x03(\x0b\x32\x11.spanloom.v1.Span\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\"\x83\x01\n\x13ReadSpanTextRequest\x12\x16\n\x08trace_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07span_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04path\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06offset\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x01\x12\x13\n\x05limit\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x01\"T\n\x14ReadSpanTextResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\x0e\n\x06length\x18\x03 \x01(\x03\x12\x0e\n\x06sha256\x18\x04 \x01(\t\"q\n\x11UpdateSpanRequest\x12%\n\x04span\x18\x01 \x01(\x0b\x32\x11.spanloom.v1.SpanB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\x14\n\x12UpdateSpanResponse\"E\n\x12\x44\x65leteSpansRequest\x12/\n\x05spans\x18\x01 \x03(\x0b\x32\x1a.spanloom.v1.SpanReferenceB\x04\xe2\x41\x01\x02\",\n\x13\x44\x65leteSpansResponse\x12\x15\n\rdeleted_count\x18\x01 \x01(\x03\"N\n\x17\x44\x65leteTraceSpansRequest\x12\x16\n\x08trace_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1b\n\rallow_missing\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01\"1\n\x18\x44\x65leteTraceSpansResponse\x12\x15\n\rdeleted_count\x18\x01 \x01(\x03\x32\x8b\n\n\x0bSpanService\x12r\n\nWriteSpans\x12\x1e.spanloom.v1.WriteSpansRequest\x1a\x1f.spanloom.v1.WriteSpansResponse\"#\x90\x02\x02\x82\xd3\xe4\x93\x02\x14\"\x0f/v1/spans:write:\x01*\xc8\xba\x85\xa5\n\x01\x12{\n\x0bImportSpans\x12\x1f.spanloom.v1.ImportSpansRequest\x1a .spanloom.v1.ImportSpansResponse\"\'\x90\x02\x02\x82\xd3\xe4\x93\x02\x18\"\x10/v1/spans:import:\x04span\xc8\xba\x85\xa5\n\x01(\x01\x12_\n\x0bRecordSpans\x12\x1f.spanloom.v1.RecordSpansRequest\x1a .spanloom.v1.RecordSpansResponse\"\t\x90\x02\x02\xc8\xba\x85\xa5\n\x01(\x01\x30\x01\x12|\n\x07GetSpan\x12\x1b.spanloom.v1.GetSpanRequest\x1a\x1c.spanloom.v1.GetSpanResponse\"6\x90\x02\x01\x82\xd3\xe4\x93\x02\'\x12%/v1/traces/{trace_id}/spans/{span_id}\xc8\xba\x85\xa5\n\x02\x12\x85\x01\n\tListSpans\x12\x1d.spanloom.v1.ListSpansRequest\x1a\x1e.spanloom.v1.ListSpansResponse\"9\x90\x02\x01\x82\xd3\xe4\x93\x02*\x12\t/v1/spansZ\x1d\x12\x1b/v1/traces/{trace_id}/spans\xc8\xba\x85\xa5\n\x02\x12m\n\tTailSpans\x12\x1d.spanloom.v1.TailSpansRequest\x1a\x1e.spanloom.v1.TailSpansResponse\"\x1f\x90\x02\x01\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/spans:tail\xc8\xba\x85\xa5\n\x02\x30\x01\x12\x94\x01\n\x0cReadSpanText\x12 .spanloom.v1.ReadSpanTextRequest\x1a!.spanloom.v1.ReadSpanTextResponse\"?\x90\x02\x01\x82\xd3\xe4\x93\x02\x30\x12./v1/traces/{trace_id}/spans/{span_id}:readText\xc8\xba\x85\xa5\n\x02\x12\x95\x01\n\nUpdateSpan\x12\x1e.spanloom.v1.UpdateSpanRequest\x1a\x1f.spanloom.v1.UpdateSpanResponse\"F\x90\x02\x02\x82\xd3\xe4\x93\x02\x37\x32//v1/traces/{span.trace_id}/spans/{span.span_id}:\x04span\xc8\xba\x85\xa5\n\x01\x12v\n\x0b\x44\x65leteSpans\x12\x1f.spanloom.v1.DeleteSpansRequest\x1a .spanloom.v1.DeleteSpansResponse\"$\x90\x02\x02\x82\xd3\xe4\x93\x02\x15\"\x10/v1/spans:delete:\x01*\xc8\xba\x85\xa5\n\x03\x12\x8d\x01\n\x10\x44\x65leteTraceSpans\x12$.spanloom.v1.DeleteTraceSpansRequest\x1a%.spanloom.v1.DeleteTraceSpansResponse\",\x90\x02\x02\x82\xd3\xe4\x93\x02\x1d*\x1b/v1/traces/{trace_id}/spans\xc8\xba\x85\xa5\n\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -113,50 +114,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SPANSERVICE'].methods_by_name['DeleteSpans']._serialized_options = b'\220\002\002\202\323\344\223\002\025\"\020/v1/spans:delete:\001*\310\272\205\245\n\003'
   _globals['_SPANSERVICE'].methods_by_name['DeleteTraceSpans']._loaded_options = None
   _globals['_SPANSERVICE'].methods_by_name['DeleteTraceSpans']._serialized_options = b'\220\002\002\202\323\344\223\002\035*\033/v1/traces/{trace_id}/spans\310\272\205\245\n\003'
-  _globals['_WRITESPANSREQUEST']._serialized_start=226
-  _globals['_WRITESPANSREQUEST']._serialized_end=285
-  _globals['_WRITESPANSRESPONSE']._serialized_start=287
-  _globals['_WRITESPANSRESPONSE']._serialized_end=325
-  _globals['_IMPORTSPANSREQUEST']._serialized_start=327
-  _globals['_IMPORTSPANSREQUEST']._serialized_end=386
-  _globals['_IMPORTSPANSRESPONSE']._serialized_start=389
-  _globals['_IMPORTSPANSRESPONSE']._serialized_end=610
-  _globals['_IMPORTSPANSRESPONSE_REJECTION']._serialized_start=522
-  _globals['_IMPORTSPANSRESPONSE_REJECTION']._serialized_end=610
-  _globals['_RECORDSPANSREQUEST']._serialized_start=612
-  _globals['_RECORDSPANSREQUEST']._serialized_end=696
-  _globals['_RECORDSPANSRESPONSE']._serialized_start=699
-  _globals['_RECORDSPANSRESPONSE']._serialized_end=943
-  _globals['_RECORDSPANSRESPONSE_REJECTION']._serialized_start=839
-  _globals['_RECORDSPANSRESPONSE_REJECTION']._serialized_end=943
-  _globals['_GETSPANREQUEST']._serialized_start=945
-  _globals['_GETSPANREQUEST']._serialized_end=1034
-  _globals['_GETSPANRESPONSE']._serialized_start=1036
-  _globals['_GETSPANRESPONSE']._serialized_end=1086
-  _globals['_LISTSPANSREQUEST']._serialized_start=1089
-  _globals['_LISTSPANSREQUEST']._serialized_end=1298
-  _globals['_LISTSPANSRESPONSE']._serialized_start=1300
-  _globals['_LISTSPANSRESPONSE']._serialized_end=1378
-  _globals['_TAILSPANSREQUEST']._serialized_start=1381
-  _globals['_TAILSPANSREQUEST']._serialized_end=1561
-  _globals['_TAILSPANSRESPONSE']._serialized_start=1563
-  _globals['_TAILSPANSRESPONSE']._serialized_end=1632
-  _globals['_READSPANTEXTREQUEST']._serialized_start=1635
-  _globals['_READSPANTEXTREQUEST']._serialized_end=1766
-  _globals['_READSPANTEXTRESPONSE']._serialized_start=1768
-  _globals['_READSPANTEXTRESPONSE']._serialized_end=1852
-  _globals['_UPDATESPANREQUEST']._serialized_start=1854
-  _globals['_UPDATESPANREQUEST']._serialized_end=1967
-  _globals['_UPDATESPANRESPONSE']._serialized_start=1969
-  _globals['_UPDATESPANRESPONSE']._serialized_end=1989
-  _globals['_DELETESPANSREQUEST']._serialized_start=1991
-  _globals['_DELETESPANSREQUEST']._serialized_end=2060
-  _globals['_DELETESPANSRESPONSE']._serialized_start=2062
-  _globals['_DELETESPANSRESPONSE']._serialized_end=2106
-  _globals['_DELETETRACESPANSREQUEST']._serialized_start=2108
-  _globals['_DELETETRACESPANSREQUEST']._serialized_end=2186
-  _globals['_DELETETRACESPANSRESPONSE']._serialized_start=2188
-  _globals['_DELETETRACESPANSRESPONSE']._serialized_end=2237
-  _globals['_SPANSERVICE']._serialized_start=2240
-  _globals['_SPANSERVICE']._serialized_end=3531
+  _globals['_WRITESPANSREQUEST']._serialized_start=258
+  _globals['_WRITESPANSREQUEST']._serialized_end=317
+  _globals['_WRITESPANSRESPONSE']._serialized_start=319
+  _globals['_WRITESPANSRESPONSE']._serialized_end=357
+  _globals['_IMPORTSPANSREQUEST']._serialized_start=359
+  _globals['_IMPORTSPANSREQUEST']._serialized_end=418
+  _globals['_IMPORTSPANSRESPONSE']._serialized_start=421
+  _globals['_IMPORTSPANSRESPONSE']._serialized_end=642
+  _globals['_IMPORTSPANSRESPONSE_REJECTION']._serialized_start=554
+  _globals['_IMPORTSPANSRESPONSE_REJECTION']._serialized_end=642
+  _globals['_RECORDSPANSREQUEST']._serialized_start=644
+  _globals['_RECORDSPANSREQUEST']._serialized_end=728
+  _globals['_RECORDSPANSRESPONSE']._serialized_start=731
+  _globals['_RECORDSPANSRESPONSE']._serialized_end=1024
+  _globals['_RECORDSPANSRESPONSE_REJECTION']._serialized_start=872
+  _globals['_RECORDSPANSRESPONSE_REJECTION']._serialized_end=1024
+  _globals['_GETSPANREQUEST']._serialized_start=1026
+  _globals['_GETSPANREQUEST']._serialized_end=1115
+  _globals['_GETSPANRESPONSE']._serialized_start=1117
+  _globals['_GETSPANRESPONSE']._serialized_end=1167
+  _globals['_LISTSPANSREQUEST']._serialized_start=1170
+  _globals['_LISTSPANSREQUEST']._serialized_end=1379
+  _globals['_LISTSPANSRESPONSE']._serialized_start=1381
+  _globals['_LISTSPANSRESPONSE']._serialized_end=1459
+  _globals['_TAILSPANSREQUEST']._serialized_start=1462
+  _globals['_TAILSPANSREQUEST']._serialized_end=1642
+  _globals['_TAILSPANSRESPONSE']._serialized_start=1644
+  _globals['_TAILSPANSRESPONSE']._serialized_end=1713
+  _globals['_READSPANTEXTREQUEST']._serialized_start=1716
+  _globals['_READSPANTEXTREQUEST']._serialized_end=1847
+  _globals['_READSPANTEXTRESPONSE']._serialized_start=1849
+  _globals['_READSPANTEXTRESPONSE']._serialized_end=1933
+  _globals['_UPDATESPANREQUEST']._serialized_start=1935
+  _globals['_UPDATESPANREQUEST']._serialized_end=2048
+  _globals['_UPDATESPANRESPONSE']._serialized_start=2050
+  _globals['_UPDATESPANRESPONSE']._serialized_end=2070
+  _globals['_DELETESPANSREQUEST']._serialized_start=2072
+  _globals['_DELETESPANSREQUEST']._serialized_end=2141
+  _globals['_DELETESPANSRESPONSE']._serialized_start=2143
+  _globals['_DELETESPANSRESPONSE']._serialized_end=2187
+  _globals['_DELETETRACESPANSREQUEST']._serialized_start=2189
+  _globals['_DELETETRACESPANSREQUEST']._serialized_end=2267
+  _globals['_DELETETRACESPANSRESPONSE']._serialized_start=2269
+  _globals['_DELETETRACESPANSRESPONSE']._serialized_end=2318
+  _globals['_SPANSERVICE']._serialized_start=2321
+  _globals['_SPANSERVICE']._serialized_end=3612
 # @@protoc_insertion_point(module_scope)

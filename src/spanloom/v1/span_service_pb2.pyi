@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
@@ -199,6 +200,7 @@ class RecordSpansResponse(_message.Message):
         REASON_FIELD_NUMBER: _builtins.int
         MESSAGE_FIELD_NUMBER: _builtins.int
         FIELDS_FIELD_NUMBER: _builtins.int
+        RETRY_DELAY_FIELD_NUMBER: _builtins.int
         sequence: _builtins.int
         """The number of the request."""
         reason: _error_reason_pb2.ErrorReason.ValueType
@@ -209,6 +211,12 @@ class RecordSpansResponse(_message.Message):
         def fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
             """The fields that are invalid, at most 100, for example `spans[3].status.code`."""
 
+        @_builtins.property
+        def retry_delay(self) -> _duration_pb2.Duration:
+            """The time after which the same spans may be sent again, in a request with a new number. If
+            unset, they must not be sent again unchanged.
+            """
+
         def __init__(
             self,
             *,
@@ -216,10 +224,11 @@ class RecordSpansResponse(_message.Message):
             reason: _error_reason_pb2.ErrorReason.ValueType = ...,
             message: _builtins.str = ...,
             fields: _abc.Iterable[_builtins.str] | None = ...,
+            retry_delay: _duration_pb2.Duration | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["retry_delay", b"retry_delay"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["fields", b"fields", "message", b"message", "reason", b"reason", "sequence", b"sequence"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["fields", b"fields", "message", b"message", "reason", b"reason", "retry_delay", b"retry_delay", "sequence", b"sequence"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Final
 
 from spanloom.adapters.native.read import read_spans
@@ -229,12 +230,15 @@ def _not_greater(request: pb.RecordSpansRequest, last: int) -> SpanloomError:
 
 def _rejection(sequence: int, error: SpanloomError) -> pb.RecordSpansResponse.Rejection:
     fields = [violation.field for violation in error.violations if violation.field]
-    return pb.RecordSpansResponse.Rejection(
+    rejection = pb.RecordSpansResponse.Rejection(
         sequence=sequence,
         reason=_reason(error),
         message=error.message,
         fields=fields[:MOST_VIOLATIONS],
     )
+    if error.retry_after is not None:
+        rejection.retry_delay.FromTimedelta(timedelta(seconds=error.retry_after))
+    return rejection
 
 
 def _reason(error: SpanloomError) -> Any:

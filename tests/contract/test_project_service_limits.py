@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -193,6 +194,7 @@ def test_record_spans_answers_each_message(
     assert [each.sequence for each in rejections] == [1, 2]
     assert {each.reason for each in rejections} == {error_reason_pb2.ERROR_REASON_RATE_LIMITED}
     assert "the limit spans_per_second" in rejections[0].message
+    assert all(each.retry_delay.ToTimedelta() > timedelta(0) for each in rejections)
 
 
 @direct
