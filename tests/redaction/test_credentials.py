@@ -118,6 +118,12 @@ def test_json_inside_of_json_and_escaped_names() -> None:
 def test_long_runs_take_linear_time() -> None:
     for text in ("\\" * 200_000, '"' * 200_000, '"password":' * 20_000, '{"password":[' * 20_000):
         cut_json.redacted(text)
+    # Each of them describes a value, and is read again for the next one.
+    described = '"password":{' * 20_000 + '"type":"string"'
+    for text in (f"x {described}", f"x {described}{'}' * 20_000}"):
+        assert MARK in cut_json.redacted(text)
+    few = 'x {"password": {"type": "object", "properties": {"secret": {"type": "string"}}}}'
+    assert cut_json.redacted(few) == few
 
 
 def trees() -> st.SearchStrategy[Any]:

@@ -16,13 +16,14 @@ from spanloom import app
 from spanloom.adapters.honeyhive.incoming import json_batch, json_event
 from spanloom.errors import SpanloomError
 from spanloom.model import Record
+from spanloom.model.catalog import REDACTION
 from spanloom.redaction import documents
 from spanloom.redaction.credentials import CLEAN
 from spanloom.redaction.messages import redact_message
 from spanloom.redaction.rules import Rules, compile_rules, document_of
 from spanloom.server.messages import message_of
 from spanloom.services.context import CallContext
-from spanloom.services.redaction import KIND, RULES_ID, Redaction
+from spanloom.services.redaction import RULES_ID, Redaction
 from spanloom.v1 import event_service_pb2, span_service_pb2
 from tests.redaction.corpus import (
     CONTENT,
@@ -53,7 +54,7 @@ def stored(**rules: Rules) -> Mock:
     store.records.find = AsyncMock(
         side_effect=lambda project, kind, id: (
             Record(id, 1, document_of(rules[project]))
-            if (kind, id) == (KIND, RULES_ID) and project in rules
+            if (kind, id) == (REDACTION, RULES_ID) and project in rules
             else None
         )
     )

@@ -118,6 +118,23 @@ def test_a_call_is_written_whole_and_a_message_of_a_stream_is_not(
         messages.charge("p", spans=1)
 
 
+def test_what_is_given_back_may_be_taken_again(wait: Callable[[float], None]) -> None:
+    store = Projects(p=Limits(spans_per_second=10, stored_spans=10))
+    made = looked(store, of_keys=Limits(bytes_per_second=100))
+    for _ in range(5):  # refused by a full queue each time
+        messages = CallMeter(made, "k", is_stream=True, writes=False)
+        messages.charge("p", spans=10, size=100)
+        messages.refund("p", spans=10, size=100)
+    messages.charge("p", spans=10, size=100)
+    with pytest.raises(SpanloomError) as refused:
+        messages.charge("p", size=1)
+    assert refused.value.reason == "RATE_LIMITED"
+    wait(60)
+    with pytest.raises(SpanloomError) as refused:
+        messages.charge("p", spans=1)
+    assert refused.value.reason == "QUOTA_EXCEEDED"
+
+
 def test_each_process_has_a_part(wait: Callable[[float], None]) -> None:
     made = Rates(of_keys=Limits(requests_per_second=2), processes=4)
     meter = CallMeter(made, "k", is_stream=False, writes=False)

@@ -16,10 +16,14 @@ from spanloom.server.methods import Method
 from tests.servers import LiveServer
 
 READS = [method for method in app.methods(Mock()) if method.is_read]
-# As docs/contracts/agent_chat.md, section 1.1, has it.
+# As docs/contracts/agent_chat.md, section 1.1, has it, and Jaeger's own server.
 LENIENT = {
     "AgentChatService/GetTraceChat",
     "AgentChatService/GetConversationChat",
+    "JaegerService/GetJaegerTrace",
+    "JaegerService/ListJaegerServices",
+    "JaegerV3Service/GetJaegerV3Trace",
+    "JaegerV3Service/ListJaegerV3Services",
 }
 
 
@@ -76,6 +80,10 @@ def test_a_name_that_a_client_of_another_product_sends_is_no_misspelling(
 ) -> None:
     assert http.get("/runs/x/result", params={"project_id": "p"}).status_code == 404
     assert http.get("/runs/x/result", params={"agregate_function": "sum"}).status_code == 400
+    search = {"service": "x", "raw": "true", "prettyPrint": "true"}
+    assert http.get("/api/traces", params=search).status_code == 200
+    assert http.get("/api/traces", params={**search, "minDuratio": "1s"}).status_code == 400
+    assert http.get("/api/v3/traces", params={"query.servicename": "x"}).status_code == 400
 
 
 def test_connect_refuses_it_too(http: httpx.Client) -> None:

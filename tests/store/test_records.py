@@ -10,6 +10,7 @@ import pytest
 
 from spanloom.errors import SpanloomError, not_found
 from spanloom.model import Dataset, Record
+from spanloom.model.catalog import REDACTION
 from spanloom.model.projects import INSTANCE, ProjectEntry
 from spanloom.store.catalog import PROJECT, Quota
 from spanloom.store.store import Store
@@ -128,12 +129,14 @@ def test_a_deleted_project_is_made_again_by_a_write(
     assert run(store.delete_project(project)) is None
     run(store.ensure_project(project))
     run(store.records.write(INSTANCE, PROJECT, Record(project, 1, {"description": "d"})))
+    run(store.records.write(project, REDACTION, a_record("rules")))
     run(store.records.write(project, KIND, a_record("r")))
     assert "entries" in run(store.delete_project(project))
     run(store.records.delete(project, KIND, "r"))
     assert run(store.delete_project(project)) == ""
     assert run(listed()) == []
     assert run(store.records.find(INSTANCE, PROJECT, project)) is None
+    assert run(store.records.find(project, REDACTION, "rules")) is None
     run(store.ensure_project(project))
     assert run(listed()) == [project]
 

@@ -11,6 +11,8 @@ from spanloom.model.span import NO_BODY
 
 # The kind of the records that are HoneyHive's datapoints.
 DATAPOINT = "datapoint"
+# The kind of the record that has the rules by which a project's requests are redacted.
+REDACTION = "redaction"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

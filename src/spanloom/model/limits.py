@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, fields
 from typing import Final, Protocol
+
+from spanloom.errors import Reason, SpanloomError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,13 +47,27 @@ class Meter(Protocol):
         """
         ...
 
+    def refund(self, project: str, *, spans: int = 0, size: int = 0) -> None:
+        """Take back what was counted and not written."""
+        ...
+
 
 # None for the server's own work.
 METER: Final[ContextVar[Meter | None]] = ContextVar("meter", default=None)
 
 
-def charge(project: str, *, spans: int = 0, size: int = 0) -> None:
-    """Count what the current task is about to write, as `Meter.charge`."""
+@contextmanager
+def charged(project: str, *, spans: int = 0, size: int = 0) -> Iterator[None]:
+    """Count what the current task writes inside, as `Meter.charge`. What a full queue refuses is
+    not counted: else whoever tries again would come closer to a limit each time."""
     meter = METER.get()
-    if meter is not None:
-        meter.charge(project, spans=spans, size=size)
+    if meter is None:
+        yield
+        return
+    meter.charge(project, spans=spans, size=size)
+    try:
+        yield
+    except SpanloomError as error:
+        if error.reason is Reason.QUEUE_FULL:
+            meter.refund(project, spans=spans, size=size)
+        raise

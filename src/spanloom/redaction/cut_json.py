@@ -30,6 +30,9 @@ _SCHEMA: Final = re.compile(
 _PLAIN: Final = re.compile(r"""[^\s,\]}"'\\]*""")
 _KEPT: Final = frozenset(("", "true", "false", "null", "True", "False", "None"))
 _OPENING: Final = "[{"
+# Objects that are kept are read again for the names inside of them: in all so many times the length
+# of a text. Any further one is replaced, so that no text takes its square.
+_READ_AGAIN: Final = 4
 
 
 _PARAMETER: Final = re.compile(
@@ -56,6 +59,7 @@ def _members_redacted(text: str) -> str:
     out: list[str] = []
     done = 0
     at = 0
+    left = _READ_AGAIN * len(text)
     while found := _MEMBER.search(text, at):
         # The next name may begin with the quote that ends this one.
         at = found.end("name")
@@ -65,28 +69,35 @@ def _members_redacted(text: str) -> str:
             text[max(0, found.start() - 120) : found.start()]
         ):
             continue
-        start, end = _value(text, found.end())
+        start, end, read = _value(text, found.end())
+        if left < 0:
+            end = read
+        left -= read - end
         if end > start and not text.startswith(MARK[:-1], start):
             out += [text[done:start], MARK]
             done = at = end
     return "".join([*out, text[done:]])
 
 
-def _value(text: str, at: int) -> tuple[int, int]:
+def _value(text: str, at: int) -> tuple[int, int, int]:
     """Where the contents of a value are: within its quotes, or the whole of anything else.
 
-    Nothing is to be replaced where both are the same.
+    Nothing is to be replaced where both are the same. The third is how far a value was read: behind
+    the end of one that is kept because it describes a value.
     """
     opening = _QUOTE.match(text, at)
     if opening:
-        return opening.end(), _end_of_text(text, opening.end(), opening)
+        end = _end_of_text(text, opening.end(), opening)
+        return opening.end(), end, end
     if text[at : at + 1] and text[at] in _OPENING:
         end = _end_of_block(text, at)
-        is_empty = not text[at + 1 : end - 1].strip()
-        return at, at if is_empty or _SCHEMA.search(text, at, end) else end
+        if not text[at + 1 : end - 1].strip():
+            return at, at, at
+        return at, at if _SCHEMA.search(text, at, end) else end, end
     plain = _PLAIN.match(text, at)
     end = plain.end() if plain else at
-    return at, at if text[at:end] in _KEPT else end
+    end = at if text[at:end] in _KEPT else end
+    return at, end, end
 
 
 def _end_of_text(text: str, at: int, opening: re.Match[str]) -> int:

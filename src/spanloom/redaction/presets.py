@@ -12,6 +12,8 @@ Check = Callable[[str], tuple[int, int] | None]
 _DIGITS: Final = re.compile(r"\d+")
 _CARD_DIGITS: Final = range(13, 20)
 _CARD_BEGINNINGS: Final = "23456"
+# By a digit, in ASCII, the sum of the digits of its double.
+_DOUBLED: Final = bytes.maketrans(b"0123456789", b"0246813579")
 _PHONE_DIGITS: Final = range(9, 16)
 _SHORTEST_IBAN: Final = 15
 
@@ -33,16 +35,19 @@ def _card(text: str) -> tuple[int, int] | None:
     (ISO/IEC 7812)."""
     groups = [match.span() for match in _DIGITS.finditer(text)]
     for first, (start, _) in enumerate(groups):
-        for _, end in reversed(groups[first:]):
-            digits = [int(digit) for digit in text[start:end] if digit.isdigit()]
-            if text[start] in _CARD_BEGINNINGS and len(digits) in _CARD_DIGITS and _luhn(digits):
+        if text[start] not in _CARD_BEGINNINGS:
+            continue
+        for _, end in reversed(groups[first : first + _CARD_DIGITS.stop]):
+            digits = text[start:end].encode().translate(None, b" -")
+            if len(digits) in _CARD_DIGITS and _luhn(digits):
                 return start, end
     return None
 
 
-def _luhn(digits: list[int]) -> bool:
-    doubled = (sum(divmod(2 * digit, 10)) for digit in digits[-2::-2])
-    return len(set(digits)) > 1 and (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
+def _luhn(digits: bytes) -> bool:
+    """Whether the last of the digits is the check digit."""
+    total = sum(digits[-1::-2]) + sum(digits[-2::-2].translate(_DOUBLED)) - 48 * len(digits)
+    return total % 10 == 0 and len(set(digits)) > 1
 
 
 def _iban(text: str) -> tuple[int, int] | None:

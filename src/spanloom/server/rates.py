@@ -106,6 +106,11 @@ class Rates:
         for _, what, _, bucket in found:
             bucket.take(amounts[what])
 
+    def give_back(self, key_id: str, project: str, amounts: Mapping[str, int]) -> None:
+        """Undo `take` of what was not done."""
+        for _, what, _, bucket in self._buckets_of(key_id, project, amounts, time.monotonic()):
+            bucket.take(-amounts[what])
+
     def check_quota(self, project: str) -> None:
         """Refuse spans of a project that has as many as it may store.
 
@@ -231,3 +236,8 @@ class CallMeter:
         if spans:
             self._rates.wrote(project, spans)
         self._writes_in.add(project)
+
+    def refund(self, project: str, *, spans: int = 0, size: int = 0) -> None:
+        self._rates.give_back(self._key_id, project, {_BYTES: size, _SPANS: spans})
+        if spans:
+            self._rates.wrote(project, -spans)

@@ -18,6 +18,7 @@ from google.protobuf.message import Message
 from spanloom.adapters.honeyhive.incoming import EventBatch, SentEvent, changed_event
 from spanloom.errors import SpanloomError, redaction_failed
 from spanloom.model import Record
+from spanloom.model.catalog import REDACTION
 from spanloom.model.projects import DEFAULT_PROJECT, INSTANCE, is_project
 from spanloom.redaction.credentials import CLEAN, may_have_credentials
 from spanloom.redaction.documents import redacted_fields
@@ -29,7 +30,6 @@ from spanloom.store.control import ControlStore
 
 log = structlog.get_logger("spanloom.redaction")
 
-KIND: Final = "redaction"
 RULES_ID: Final = "rules"
 # How long another process may use the rules before a change.
 _SECONDS: Final = 0.5
@@ -79,12 +79,12 @@ class Redaction:
 
     async def read(self, project: str) -> Rules:
         """The rules of a project's own."""
-        record = await self._records.find(project, KIND, RULES_ID)
+        record = await self._records.find(project, REDACTION, RULES_ID)
         return rules_of(record.body) if record else Rules()
 
     async def write(self, project: str, rules: Rules, now_ns: int) -> None:
         """Store the rules of a project, in place of earlier ones."""
-        await self._records.write(project, KIND, Record(RULES_ID, now_ns, document_of(rules)))
+        await self._records.write(project, REDACTION, Record(RULES_ID, now_ns, document_of(rules)))
         self._known.pop(project, None)
 
     async def request(self, request: Any, call: CallContext) -> tuple[Any, CallContext]:

@@ -79,7 +79,8 @@ def test_a_write_in_doubt_is_not_acknowledged(
 
             def cut(transaction: Transaction) -> None:
                 tries.append(transaction)
-                transaction.write({tables.projects: [["p", 1, None]]})
+                row = ["p", 1, *[None] * (len(tables.projects.c) - 2)]
+                transaction.write({tables.projects: [row]})
                 transaction.flush()
                 disconnect(server, server_url)  # so that nothing answers to COMMIT
 

@@ -68,12 +68,28 @@ _STRICT = frozenset(
 )
 
 # Reads without conditions, of which the rules of another product say that names which are no fields
-# are ignored: docs/contracts/agent_chat.md, section 1.1.
-_LENIENT = frozenset(("AgentChatService/GetTraceChat", "AgentChatService/GetConversationChat"))
-# Names that a client of another product sends with a read, and that change nothing.
-_SENT: dict[str, frozenset[str]] = dict.fromkeys(
-    ("RunService/GetRunResult", "RunService/CompareRuns"), frozenset(("project_id",))
+# are ignored: docs/contracts/agent_chat.md, section 1.1, and Jaeger's server.
+_LENIENT = frozenset(
+    (
+        *("AgentChatService/GetTraceChat", "AgentChatService/GetConversationChat"),
+        *("JaegerService/GetJaegerTrace", "JaegerService/ListJaegerServices"),
+        *("JaegerV3Service/GetJaegerV3Trace", "JaegerV3Service/ListJaegerV3Services"),
+    )
 )
+# Names that a client of another product sends with a read, and that change nothing.
+_OF_HONEYHIVE = frozenset(("project_id",))
+_OF_JAEGER = frozenset(("raw", "prettyPrint"))
+_OF_JAEGER_V3 = frozenset(("query.raw_traces", "query.rawTraces"))
+_SENT: dict[str, frozenset[str]] = {
+    "RunService/GetRunResult": _OF_HONEYHIVE,
+    "RunService/CompareRuns": _OF_HONEYHIVE,
+    "JaegerService/FindJaegerTraces": _OF_JAEGER,
+    "JaegerService/ListJaegerOperations": _OF_JAEGER,
+    "JaegerService/ListJaegerOperationNames": _OF_JAEGER,
+    "JaegerService/GetJaegerDependencies": _OF_JAEGER,
+    "JaegerV3Service/FindJaegerV3Traces": _OF_JAEGER_V3,
+    "JaegerV3Service/FindJaegerV3TraceSummaries": _OF_JAEGER_V3,
+}
 
 
 def refused_names(method: Method, names: Sequence[str]) -> list[str]:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from spanloom import errors
 from spanloom.model import EVALUATION, Feedback, FeedbackQuery, Json, Key, Page, SignInLink, Span
-from spanloom.model.limits import charge
+from spanloom.model.limits import charged
 from spanloom.model.patch import APPENDED, Patch
 from spanloom.model.projects import ProjectEntry
 from spanloom.store.control import ControlStore
@@ -91,8 +91,8 @@ class SqlControl(ControlStore):
             return patches.update_event(transaction, project, event_id, patch, trace_id, only_of)
 
         weight = await self._weight(project, event_id, trace_id, len(row[4]))
-        charge(project, size=len(row[4]))
-        await self._write(write, size=weight)
+        with charged(project, size=len(row[4])):
+            await self._write(write, size=weight)
 
     async def patch_span(
         self, project: str, trace_id: str, span_id: str, patch: Patch, *, only_of: str = ""
@@ -109,8 +109,8 @@ class SqlControl(ControlStore):
             return None
 
         weight = await self._weight(project, span_id, trace_id, len(row[4]))
-        charge(project, size=len(row[4]))
-        await self._write(write, size=weight)
+        with charged(project, size=len(row[4])):
+            await self._write(write, size=weight)
 
     async def _weight(self, project: str, event_id: str, trace_id: str, update: int) -> int:
         """The bytes that the writer handles for an update of so many, which is refused if its event
@@ -147,8 +147,8 @@ class SqlControl(ControlStore):
             if left:
                 transaction.write(rows.span_rows(project, left, partial=True).by_table())
 
-        charge(project, spans=len(missing), size=size)
-        await self._write(write, rows=max(1, len(made)), size=size)
+        with charged(project, spans=len(missing), size=size):
+            await self._write(write, rows=max(1, len(made)), size=size)
 
     async def event_patch(self, project: str, event_id: str) -> Patch:
         checked(project=project, event_id=event_id)
@@ -159,8 +159,8 @@ class SqlControl(ControlStore):
     async def write_feedback(self, project: str, *feedback: Feedback) -> None:
         made = [rows.feedback_row(project, one) for one in feedback]
         size = sum(len(row[-1]) for row in made)
-        charge(project, size=size)
-        await self._write(lambda t: t.write({tables.feedback: made}), rows=len(made), size=size)
+        with charged(project, size=size):
+            await self._write(lambda t: t.write({tables.feedback: made}), rows=len(made), size=size)
 
     async def feedback_on(self, project: str, targets: Sequence[tuple[str, str]]) -> list[Feedback]:
         checked(project=project)
@@ -204,8 +204,8 @@ class SqlControl(ControlStore):
             return stored
 
         size = sum(len(row[-1]) for row in made)
-        charge(project, size=size)
-        stored: list[Feedback] = await self._write(write, rows=len(made), size=size)
+        with charged(project, size=size):
+            stored: list[Feedback] = await self._write(write, rows=len(made), size=size)
         return stored
 
     async def list_feedback(

@@ -90,6 +90,9 @@ class Database(ABC):
     def wait_for_locks(self, connection: Connection) -> None:
         """Wait for what a writer's transaction needs, and write nothing."""
 
+    def hurry(self, connection: Connection, seconds: float) -> None:  # noqa: B027 - SQLite: alone
+        """Have the statements that follow in the transaction wait no longer for a lock."""
+
     # Writing
 
     @abstractmethod

@@ -16,7 +16,7 @@ from sqlalchemy import Select, delete, select
 
 from spanloom.errors import SpanloomError, Violation, invalid, not_found
 from spanloom.model import Dataset, Json, Record, dashed, uuid7
-from spanloom.model.limits import charge
+from spanloom.model.limits import charged
 from spanloom.store.catalog import Datasets
 from spanloom.store.once import EACH_TIME, Once
 from spanloom.store.sql.connections import Connections
@@ -113,8 +113,8 @@ class SqlDatasets(Datasets):
             return None
 
         size = sum(map(len, bodies))
-        charge(project, size=size)
-        await self._write(write, rows=max(1, len(points)), size=size)
+        with charged(project, size=size):
+            await self._write(write, rows=max(1, len(points)), size=size)
 
     async def remove_point(self, project: str, slug: str, id: str) -> bool:
         checked(project=project, slug=slug, id=id)
@@ -133,8 +133,8 @@ class SqlDatasets(Datasets):
             transaction.write({dataset_rows: [values]})
             return None
 
-        charge(project, size=len(body))
-        await self._write(done_once(project, once, write), size=len(body))
+        with charged(project, size=len(body)):
+            await self._write(done_once(project, once, write), size=len(body))
 
     async def rows(self, project: str, slug: str) -> Sequence[dict[str, Json]]:
         checked(project=project, slug=slug)

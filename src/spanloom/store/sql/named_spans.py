@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Select, func, select, tuple_
 
 from spanloom import errors, metrics
 from spanloom.model import Attachment, Evaluation, Span, SpanQuery
-from spanloom.model.limits import charge
+from spanloom.model.limits import charged
 from spanloom.store.spans import Position, position_of
 from spanloom.store.sql import agent_queries, attachments, deletes, ownership, queries, rows
 from spanloom.store.sql.connections import Connections
@@ -77,8 +77,8 @@ class SqlNamedSpans:
             return None
 
         number = len(made.spans) + len(evaluations)
-        charge(project, spans=len(made.spans), size=made.sent)
-        await self._write(write, rows_only=not looks, rows=number, size=made.size)
+        with charged(project, spans=len(made.spans), size=made.sent):
+            await self._write(write, rows_only=not looks, rows=number, size=made.size)
         metrics.stored(span.sent.adapter for span in spans)
 
     async def find_span(self, project: str, trace_id: str, span_id: str) -> Span | None:

@@ -171,6 +171,10 @@ class PostgreSQL(Database):
         connection.exec_driver_sql(_LOCKS_OF_A_WRITE, (_WRITERS_LOCK, timeout))
         connection.exec_driver_sql("LOCK TABLE spans, traces IN ROW EXCLUSIVE MODE")
 
+    def hurry(self, connection: Connection, seconds: float) -> None:
+        statement = "SELECT set_config('lock_timeout', %s, true)"
+        connection.exec_driver_sql(statement, (_milliseconds(seconds),))
+
     def begin_writing(self, connection: Connection, *, rows_only: bool) -> int:
         settings = _DURABLE if self._is_durable else _NOT_DURABLE
         statement = (_TOGETHER if rows_only else _ALONE).format(settings=settings)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, or_, select
 
+from spanloom.model.catalog import REDACTION
 from spanloom.model.projects import INSTANCE
 from spanloom.store.catalog import PROJECT
 from spanloom.store.sql import tables
@@ -17,7 +18,10 @@ _CONTENTS: Final[dict[str, tuple[Table, tuple[ColumnElement[bool], ...]]]] = {
     "prompts": (tables.prompt_versions, ()),
     "evaluators": (tables.evaluators, ()),
     "datasets": (tables.datasets, ()),
-    "runs, datapoints or entries of catalogs": (tables.records, ()),
+    "runs, datapoints, prices or entries of catalogs": (
+        tables.records,
+        (tables.records.c.kind != REDACTION,),
+    ),
     "feedback": (tables.feedback, ()),
     "updates of events": (tables.patches, ()),
 }
@@ -32,12 +36,12 @@ def delete_if_empty(connection: Connection, project: str) -> str | None:
         anything = select(table.c.project).where(table.c.project == project, *conditions).limit(1)
         if connection.execute(anything).first() is not None:
             return name
-    connection.execute(
-        delete(tables.records).where(
-            tables.records.c.project == INSTANCE,
-            tables.records.c.kind == PROJECT,
-            tables.records.c.id == project,
-        )
+    of_records = tables.records.c
+    is_description = and_(
+        of_records.project == INSTANCE, of_records.kind == PROJECT, of_records.id == project
     )
+    # An empty project may have rules of redaction, as it may have limits and a retention.
+    are_rules = and_(of_records.project == project, of_records.kind == REDACTION)
+    connection.execute(delete(tables.records).where(or_(is_description, are_rules)))
     connection.execute(delete(tables.projects).where(tables.projects.c.name == project))
     return ""

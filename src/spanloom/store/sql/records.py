@@ -10,7 +10,7 @@ from sqlalchemy import Select, delete, func, select
 
 from spanloom.errors import SpanloomError, invalid_field
 from spanloom.model import Json, Record
-from spanloom.model.limits import charge
+from spanloom.model.limits import charged
 from spanloom.store.catalog import Quota, Records
 from spanloom.store.sql.connections import Connections
 from spanloom.store.sql.rows import NUMBERED_LATER, checked, json_text
@@ -46,8 +46,8 @@ class SqlRecords(Records):
             return stored
 
         size = sum(map(len, bodies))
-        charge(project, size=size)
-        stored: list[Record] = await self._write(write, rows=max(1, len(several)), size=size)
+        with charged(project, size=size):
+            stored: list[Record] = await self._write(write, rows=max(1, len(several)), size=size)
         return stored
 
     async def update(

@@ -10,7 +10,7 @@ from functools import partial as bound
 from spanloom import metrics
 from spanloom.errors import SpanloomError
 from spanloom.model import Evaluation, Span
-from spanloom.model.limits import charge
+from spanloom.model.limits import charged
 from spanloom.model.patch import Patch
 from spanloom.store.once import EACH_TIME, Once
 from spanloom.store.spans import NO_PATCH, RefusedSpan
@@ -102,8 +102,8 @@ class SqlSpanWrites(SqlNamedSpans):
             if scans:
                 transaction.scan_if_sampled(project, scans)
 
-        charge(project, spans=len(made.spans), size=made.sent)
-        await self._write(write, rows_only=not looks, rows=rows.count(work), size=made.size)
+        with charged(project, spans=len(made.spans), size=made.sent):
+            await self._write(write, rows_only=not looks, rows=rows.count(work), size=made.size)
         left_out = {one.index for one in made.refused}
         metrics.stored(span.sent.adapter for n, span in enumerate(spans) if n not in left_out)
         return made.refused
@@ -138,13 +138,13 @@ class SqlSpanWrites(SqlNamedSpans):
             transaction.write(work)
             return None
 
-        charge(project, spans=len(made.spans), size=made.sent)
-        await self._write(
-            done_once(project, once, write),
-            rows_only=not (replace or once.request_id),
-            rows=rows.count(work),
-            size=made.size,
-        )
+        with charged(project, spans=len(made.spans), size=made.sent):
+            await self._write(
+                done_once(project, once, write),
+                rows_only=not (replace or once.request_id),
+                rows=rows.count(work),
+                size=made.size,
+            )
         metrics.stored(span.sent.adapter for span in spans)
 
     async def start_session(
@@ -175,8 +175,8 @@ class SqlSpanWrites(SqlNamedSpans):
             transaction.write(made.by_table())
             return True
 
-        charge(project, spans=1, size=made.sent)
-        return bool(await self._write(write, size=made.size))
+        with charged(project, spans=1, size=made.sent):
+            return bool(await self._write(write, size=made.size))
 
     async def delete_trace(self, project: str, trace_id: str) -> bool:
         checked(project=project, trace_id=trace_id)

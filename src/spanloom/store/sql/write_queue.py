@@ -19,7 +19,10 @@ Work = Callable[[Transaction], Any]
 
 @dataclass(slots=True, eq=False)
 class PendingWrite:
-    """What one call does and for whom, its weight in the queue, and who waits for the result."""
+    """What one call does and for whom, its weight in the queue, and who waits for the result.
+
+    `is_stuck` is whether it alone has not got its locks.
+    """
 
     work: Work
     caller: str
@@ -30,6 +33,7 @@ class PendingWrite:
     future: asyncio.Future[Any]
     loop: asyncio.AbstractEventLoop
     span: OwnSpan | None
+    is_stuck: bool = False
 
 
 @dataclass(slots=True)

@@ -18,10 +18,10 @@ from spanloom.store.sql import attachments
 from spanloom.store.sql import database as settings
 from spanloom.store.sql.database import Database
 from spanloom.store.sql.failures import is_lost, public_error
-from spanloom.store.sql.follow_up import follow_up
 from spanloom.store.sql.own_writes import OwnWrites
 from spanloom.store.sql.reading import SpanReader
 from spanloom.store.sql.transaction import RowsOnlyError, Transaction
+from spanloom.store.sql.write_group import STUCK, one_by_one, together
 from spanloom.store.sql.write_queue import PendingWrite, Work, WriteQueue
 from spanloom.tracing import SPAN
 
@@ -45,7 +45,8 @@ class Writer:
     turns one after the other, each call with what follows from it (`follow_up`). Each is all or
     nothing, whatever shares its transaction: when a statement fails, the transaction is rolled back
     and the group is written again with a savepoint a call, so that the call which cannot be written
-    fails alone.
+    fails alone. So does a call wait alone for a lock that another program holds, with the later
+    ones of its caller.
 
     The thread ends when the writer is closed, or on an error that nobody expected. Then every call
     is answered UNAVAILABLE: the process has to end, and `when_dead` says so.
@@ -192,9 +193,13 @@ class Writer:
                         continue
                     began, began_ns = time.perf_counter(), time.time_ns()
                     results = self._commit(group)
-                    self._note_locks(results is not None, tried_at)
-                    if results is None:
-                        self._put_back(group)
+                    stuck = {c for c, r in zip(group, results, strict=True) if r is STUCK}
+                    self._note_locks(len(stuck) < len(group), tried_at)
+                    if stuck:
+                        self._put_back([call for call in group if call in stuck])
+                        results = [result for result in results if result is not STUCK]
+                        group = [call for call in group if call not in stuck]
+                    if not group:
                         continue
                     metrics.COMMIT_SECONDS.observe(time.perf_counter() - began)
                     metrics.COMMIT_ROWS.observe(sum(call.rows for call in group))
@@ -240,15 +245,16 @@ class Writer:
         return group
 
     def _put_back(self, group: Sequence[PendingWrite]) -> None:
-        """Have a group that did not get its locks wait on, but for the calls that have waited for
-        long enough."""
+        """Have calls that did not get their locks wait on, but for those that have waited for long
+        enough."""
         now = time.monotonic()
         with self._wake:
             late = [c for c in group if (c.rows and c.until <= now) or self._closing]
             for call in reversed(group):
                 if call not in late:
                     self._queue.put_back(call)
-            self._group = late
+            stuck = set(group).difference(late)
+            self._group = [call for call in self._group if call not in stuck]
         self._answer(late, [errors.store_unavailable()] * len(late))
 
     def _gets_locks(self) -> bool:
@@ -286,11 +292,14 @@ class Writer:
             log.exception("the maintenance of the database failed")
             return True
 
-    def _commit(self, group: Sequence[PendingWrite]) -> list[Any] | None:
+    def _commit(self, group: Sequence[PendingWrite]) -> list[Any]:
         """Write a group in one transaction. What each call gets: a result, or the error to raise;
-        None where nothing was written, for another program holds a lock."""
+        STUCK where it was not written, for another program holds a lock."""
         rows_only = self._database.writes_together and all(call.rows_only for call in group)
-        renewed = one_by_one = False
+        # Else all would wait for the lock of one once more.
+        is_split = any(call.is_stuck for call in group)
+        rows_only = rows_only and not is_split
+        renewed = False
         while True:
             stage: Literal["begin", "write", "commit"] = "begin"
             try:
@@ -300,11 +309,11 @@ class Writer:
                         connection,
                         self._reader,
                         rows_only=rows_only,
-                        under_savepoint=one_by_one,
+                        under_savepoint=is_split,
                     )
                     stage = "write"
                     self._waits_since = None
-                    results = (_one_by_one if one_by_one else _together)(transaction, group)
+                    results = (one_by_one if is_split else together)(transaction, group)
                     stage = "commit"
                     flushing = time.perf_counter()
                 metrics.FLUSH_SECONDS.observe(time.perf_counter() - flushing)
@@ -313,12 +322,15 @@ class Writer:
                 rows_only = False
             except Exception as error:  # noqa: BLE001 - raised to the callers
                 if stage != "commit" and self._database.is_locked(error):
-                    return None
+                    if stage == "begin" or is_split:
+                        return [STUCK] * len(group)
+                    is_split, rows_only = True, False
+                    continue
                 if is_lost(error) and stage != "commit" and not renewed:
                     # The connection was stale: nothing was committed, and a new connection may do.
                     renewed = True
-                elif stage == "write" and not is_lost(error) and not one_by_one:
-                    one_by_one, rows_only = True, False
+                elif stage == "write" and not is_lost(error) and not is_split:
+                    is_split, rows_only = True, False
                 else:
                     return [public_error(error)] * len(group)
 
@@ -326,6 +338,7 @@ class Writer:
         with self._wake:
             for call in group:
                 self._queue.answered(call)
+        answered = set(group)
         if any(call.rows for call in group):
             self.committed.add()
         # One wake-up an event loop, not one a call.
@@ -339,7 +352,7 @@ class Writer:
                 log.warning(
                     "%d writes were committed after their callers disconnected", len(answers)
                 )
-        self._group = []
+        self._group = [call for call in self._group if call not in answered]
 
 
 def _record(group: Sequence[PendingWrite], began_ns: int) -> None:
@@ -348,32 +361,6 @@ def _record(group: Sequence[PendingWrite], began_ns: int) -> None:
     if spans:
         rows = sum(call.rows for call in group)
         spans[0].recorder.end_commit(spans, began_ns, rows, len(group))
-
-
-def _together(transaction: Transaction, group: Sequence[PendingWrite]) -> list[Any]:
-    """Write all calls, then what follows from them."""
-    results = [call.work(transaction) for call in group]
-    follow_up(transaction)
-    transaction.flush()
-    return results
-
-
-def _one_by_one(transaction: Transaction, group: Sequence[PendingWrite]) -> list[Any]:
-    """Write one call after the other, each under a savepoint: what fails is undone, and is the
-    call's result."""
-    results: list[Any] = []
-    for call in group:
-        savepoint = transaction.connection.begin_nested()
-        try:
-            results.append(_together(transaction, [call])[0])
-            savepoint.commit()
-        except Exception as error:
-            if is_lost(error) or transaction.database.is_locked(error):
-                raise
-            savepoint.rollback()
-            transaction.forget()
-            results.append(public_error(error))
-    return results
 
 
 def _resolve(answers: Sequence[tuple[asyncio.Future[Any], Any]]) -> None:
