@@ -38,6 +38,9 @@ class Keys:
 
     needs_no_key = False
 
+    def known(self, metadata: Mapping[str, str]) -> Principal | None:
+        return None
+
     async def authenticate(self, metadata: Mapping[str, str]) -> Principal:
         return Principal(metadata["key"], "admin", metadata["key"])
 
@@ -101,10 +104,14 @@ def test_fewer_calls_are_let_in_while_they_are_late(monkeypatch: pytest.MonkeyPa
     pace = Pace(1000, 1.0)
 
     def answered(number: int, took: float) -> None:
+        """So many calls end in a second, each of which took so many seconds."""
         nonlocal now
-        for _ in range(number):
-            now += 1 / number
-            pace.ended(took)
+        end = now
+        for n in range(1, number + 1):
+            now = end + n / number - took
+            call = pace.begin()
+            now += took
+            pace.end(call)
 
     answered(400, 0.5)
     assert pace.most == 1000
@@ -118,6 +125,41 @@ def test_fewer_calls_are_let_in_while_they_are_late(monkeypatch: pytest.MonkeyPa
     for _ in range(5):
         answered(400, 0.5)
     assert pace.most == 1000
+
+
+def test_a_call_that_waits_lets_fewer_in_before_it_is_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("spanloom.server.admission.time.monotonic", lambda: now)
+    pace = Pace(1000, 1.0)
+
+    def pass_time(seconds: float, answers: int = 0) -> None:
+        nonlocal now
+        for n in range(20):
+            now += seconds / 20
+            for _ in range(answers * (n + 1) // 20 - answers * n // 20):
+                pace.end(pace.begin())
+            pace.look()
+
+    pass_time(1.0, 200)
+    call = pace.begin()
+    pass_time(0.2, 40)
+    assert pace.most == 1000
+    pass_time(0.1, 20)  # the oldest has waited for a quarter of the time
+    assert 190 <= pace.most <= 210  # as many as were answered in the last second
+    pass_time(1.0, 100)
+    assert 90 <= pace.most <= 110
+    pass_time(2.0)
+    assert pace.most == 64
+    pace.end(call)
+    pass_time(5.0, 1000)
+    assert pace.most == 1000
+    unlimited = Pace(10, 0.0)
+    unlimited.begin()
+    pass_time(10.0)
+    unlimited.look()
+    assert unlimited.most == 10
 
 
 def test_the_look_up_of_an_unknown_key_is_that_of_its_address() -> None:
