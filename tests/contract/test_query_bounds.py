@@ -71,7 +71,7 @@ def test_the_text_of_a_search_is_bounded(project: Project) -> None:
 def test_the_updates_of_an_event_are_bounded_in_bytes(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spanloom.store.sql.patches.MOST_BYTES", 20_000)
+    monkeypatch.setattr("spanloom.store.sql.event_sizes.MOST_UPDATE_BYTES", 20_000)
     event = {"event_id": "e", "session_id": "s", "event_type": "tool"}
     project.send("EventService/CreateEvent", event=event)
     for number in range(2):

@@ -25,7 +25,6 @@ class EventSizes:
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self._most_updates = min(most, MOST_UPDATE_BYTES)
         self._lock = threading.Lock()
         self._large: dict[tuple[str, str], None] = {}  # (project, id), the latest last
 
@@ -45,8 +44,9 @@ class EventSizes:
 
     def check_updates(self, size: int) -> None:
         """The same as `check` for all updates of an event, without what was sent."""
-        if size > self._most_updates:
-            raise errors.event_too_large(self._most_updates, "the updates of one event have")
+        most = min(self.most, MOST_UPDATE_BYTES)
+        if size > most:
+            raise errors.event_too_large(most, "the updates of one event have")
 
     def check(self, size: int) -> int:
         """The size of an event with its updates, which may be stored.

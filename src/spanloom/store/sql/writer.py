@@ -30,6 +30,8 @@ log = logging.getLogger("spanloom.store")
 # A transaction takes no more rows and bytes than this (or one call): no call waits long for others.
 _GROUP_ROWS = 5_000
 _GROUP_BYTES = 4 << 20
+# A larger call has a transaction of its own, so that the others wait for one such call at most.
+_ALONE_BYTES = 1 << 20
 # A writer with nothing to write for so long has the database do what its commits left for later.
 QUIET_SECONDS: Final = 5.0
 # A writer without calls looks so often whether it would get its locks.
@@ -238,7 +240,8 @@ class Writer:
             while self._queue:
                 following = self._queue.next()
                 rows, size = rows + following.rows, size + following.size
-                if group and (rows > _GROUP_ROWS or size > _GROUP_BYTES):
+                is_full = rows > _GROUP_ROWS or size > _GROUP_BYTES
+                if group and (is_full or max(following.size, group[-1].size) > _ALONE_BYTES):
                     break
                 call = self._queue.take()
                 group.append(call)
