@@ -12,7 +12,10 @@ ROOT = Path(__file__).parents[1]
 ROW = re.compile(rf"^\| `{PREFIX}([A-Z_]+)` \| ([^|]+) \|", re.MULTILINE)
 UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "s": 1}
 # Settings with a number that limit nothing.
-NO_LIMITS = {"retention_days", "workers", "lame_duck", "max_connection_age", "evaluation_lease"}
+NO_LIMITS = {
+    *("retention_days", "workers", "lame_duck", "max_connection_age", "evaluation_lease"),
+    "tracing_ratio",
+}
 
 
 def number(text: str) -> float:

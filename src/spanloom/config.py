@@ -62,7 +62,7 @@ class Settings:
     workers: int = CORES
     no_auth: bool = False
     max_request_bytes: int = 64 * 1024 * 1024
-    max_event_bytes: int = 64 * 1024 * 1024  # of one event or span with its updates
+    max_event_bytes: int = 8 * 1024 * 1024  # of one event or span with its updates
     request_timeout: float = 60.0
     max_in_flight: int = 1024
     max_streams: int = 4096  # streams are not among the calls in flight, for they may be idle

@@ -409,12 +409,14 @@ def page_too_large(limit_bytes: int) -> SpanloomError:
     )
 
 
-def event_too_large(limit_bytes: int) -> SpanloomError:
+def event_too_large(
+    limit_bytes: int, what: str = "one event with its updates has"
+) -> SpanloomError:
     """INVALID_ARGUMENT: an event and its updates are more than the server keeps of one."""
     return SpanloomError(
         Code.INVALID_ARGUMENT,
         Reason.INVALID_FIELD,
-        f"one event with its updates has at most {limit_bytes} bytes; this one was not stored",
+        f"{what} at most {limit_bytes} bytes; this one was not stored",
         metadata={"limit_event_bytes": str(limit_bytes)},
     )
 

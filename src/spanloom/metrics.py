@@ -103,6 +103,12 @@ def called(method: str, code: str, reason: str, project: str, seconds: float | N
         CALL_SECONDS.labels(method).observe(seconds)
 
 
+def refused(method: str, code: str, reason: str, project: str, number: int) -> None:
+    """Count calls that were refused before anything was done for them, which took no time."""
+    CALLS.labels(method, code, label(project)).inc(number)
+    REFUSALS.labels(reason).inc(number)
+
+
 def stored(adapters: Iterable[str]) -> None:
     """Count spans that were stored, each given by its adapter."""
     for api, number in collections.Counter(adapters).items():

@@ -260,9 +260,9 @@ def test_times_and_durations_have_their_types(contract: Contract) -> None:
         elif name != COLUMNS:
             assert not re.search(r"_(?:time|at|ms|us|ns|seconds)$", field.name), path
         if field.type_name == DURATION:
-            assert re.search(r"duration|_time$|time_limit|validity|overlap", field.name) or (
-                field.name.startswith("max_")
-            ), path
+            assert re.search(
+                r"duration|_time$|time_limit|validity|overlap|_delay$", field.name
+            ) or (field.name.startswith("max_")), path
 
 
 def test_tokens_and_counts_have_64_bits(contract: Contract) -> None:

@@ -15,7 +15,7 @@ from tests.processes import EVENTS
 _commit = Writer._commit
 
 
-def commit(self: Writer, group: Sequence[Any]) -> list[Any] | None:
+def commit(self: Writer, group: Sequence[Any]) -> list[Any]:
     if sum(call.rows for call in group) < EVENTS:  # no batch of a test
         return _commit(self, group)
     try:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
 import sys
+import weakref
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from spanloom.errors import SpanloomError
+from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.model import Key, api_keys
 from spanloom.model.caller import CALLER
 from spanloom.server.admission import ByteBudget, Pace, Turns
@@ -23,15 +26,20 @@ from spanloom.server.auth import ApiKeyAuthenticator, Principal
 from spanloom.server.metadata import PEER, peer_of
 from spanloom.server.methods import Method, method_table
 from spanloom.server.middleware import Middleware
+from spanloom.services.events import EventService
 from tests.server.lab import PATHS, Lab, service
 
 MB = 1 << 20
+EVENTS = "spanloom.v1.EventService"
 
 
 class Keys:
     """The key is the project's name."""
 
     needs_no_key = False
+
+    def known(self, metadata: Mapping[str, str]) -> Principal | None:
+        return None
 
     async def authenticate(self, metadata: Mapping[str, str]) -> Principal:
         return Principal(metadata["key"], "admin", metadata["key"])
@@ -96,10 +104,14 @@ def test_fewer_calls_are_let_in_while_they_are_late(monkeypatch: pytest.MonkeyPa
     pace = Pace(1000, 1.0)
 
     def answered(number: int, took: float) -> None:
+        """So many calls end in a second, each of which took so many seconds."""
         nonlocal now
-        for _ in range(number):
-            now += 1 / number
-            pace.ended(took)
+        end = now
+        for n in range(1, number + 1):
+            now = end + n / number - took
+            call = pace.begin()
+            now += took
+            pace.end(call)
 
     answered(400, 0.5)
     assert pace.most == 1000
@@ -113,6 +125,41 @@ def test_fewer_calls_are_let_in_while_they_are_late(monkeypatch: pytest.MonkeyPa
     for _ in range(5):
         answered(400, 0.5)
     assert pace.most == 1000
+
+
+def test_a_call_that_waits_lets_fewer_in_before_it_is_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("spanloom.server.admission.time.monotonic", lambda: now)
+    pace = Pace(1000, 1.0)
+
+    def pass_time(seconds: float, answers: int = 0) -> None:
+        nonlocal now
+        for n in range(20):
+            now += seconds / 20
+            for _ in range(answers * (n + 1) // 20 - answers * n // 20):
+                pace.end(pace.begin())
+            pace.look()
+
+    pass_time(1.0, 200)
+    call = pace.begin()
+    pass_time(0.2, 40)
+    assert pace.most == 1000
+    pass_time(0.1, 20)  # the oldest has waited for a quarter of the time
+    assert 190 <= pace.most <= 210  # as many as were answered in the last second
+    pass_time(1.0, 100)
+    assert 90 <= pace.most <= 110
+    pass_time(2.0)
+    assert pace.most == 64
+    pace.end(call)
+    pass_time(5.0, 1000)
+    assert pace.most == 1000
+    unlimited = Pace(10, 0.0)
+    unlimited.begin()
+    pass_time(10.0)
+    unlimited.look()
+    assert unlimited.most == 10
 
 
 def test_the_look_up_of_an_unknown_key_is_that_of_its_address() -> None:
@@ -256,3 +303,93 @@ def test_streams_have_turns_between_which_other_work_is_done() -> None:
     assert max(between) <= 6
     assert order.count("greedy") == 2 * 99
     assert order.count("modest") == 2
+
+
+@pytest.mark.parametrize("yields", [True, False])
+def test_bulk_streams_leave_most_of_the_time_to_others(yields: bool) -> None:
+    async def answers(use: Any) -> AsyncIterator[int]:
+        while True:
+            use(0.001)
+            yield 1
+
+    class Loop(asyncio.SelectorEventLoop):
+        """Its time is what was used or waited for."""
+
+        passed = used = 0.0
+
+        def time(self) -> float:
+            return self.passed
+
+        def use(self, seconds: float) -> None:
+            self.used += seconds
+            self.passed += seconds
+
+    loop = Loop()
+    selector: Any = loop._selector  # type: ignore[attr-defined]
+    select = selector.select
+
+    def wait(timeout: float | None = None) -> Any:
+        loop.passed += timeout or 0
+        return select(0)
+
+    selector.select = wait
+
+    async def work() -> int:
+        turns = Turns(lambda: yields, lambda: loop.used)
+        streams = [answers(loop.use) for _ in range(50)]
+        number = 0
+
+        async def read(stream: AsyncIterator[int]) -> None:
+            nonlocal number
+            while await turns.next(stream):
+                number += 1
+
+        tasks = [asyncio.create_task(read(stream)) for stream in streams]
+        await asyncio.sleep(3)
+        for task in tasks:
+            task.cancel()
+        return number
+
+    try:
+        number = loop.run_until_complete(work())
+    finally:
+        loop.close()
+    # A message takes 1 ms, so 3,000 fit in; a third of the time has 1,000.
+    assert 2900 < number < 3100 if not yields else 900 < number < 1300
+
+
+def test_the_stream_of_all_events_is_a_bulk_stream() -> None:
+    bulk = {method.full_name for method in method_table({EVENTS: EventService}) if method.is_bulk}
+    assert bulk == {f"{EVENTS}/StreamEvents"}
+
+
+def test_a_refusal_does_not_keep_the_request_in_memory() -> None:
+    class Sent:
+        """A request, which may be large."""
+
+    async def refuse(request: Sent, call: object) -> None:
+        try:
+            raise KeyError(request)
+        except KeyError:
+            raise SpanloomError(Code.INVALID_ARGUMENT, Reason.INVALID_FIELD, "no") from None
+
+    async def work() -> bool:
+        table = {m.descriptor.name: m for m in method_table({service(PATHS): Lab()})}
+        method = replace(table["Wait"], answer=refuse)
+        sent: list[weakref.ref[Sent]] = []
+
+        async def read() -> Any:
+            request = Sent()
+            sent.append(weakref.ref(request))
+            return request
+
+        middleware = Middleware(Keys())
+        call = middleware.unary(method, {"key": "a"}, read, request_id="r", transport="test")
+        refusal = await call
+        return isinstance(refusal, SpanloomError) and sent[0]() is None
+
+    gc.disable()
+    try:
+        assert asyncio.run(work())
+    finally:
+        gc.enable()

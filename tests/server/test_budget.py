@@ -184,6 +184,9 @@ def test_threads_count_together() -> None:
 class _Keys:
     needs_no_key = False
 
+    def known(self, metadata: Mapping[str, str]) -> Principal | None:
+        return None
+
     async def authenticate(self, metadata: Mapping[str, str]) -> Principal:
         return Principal("p", "admin", metadata["key"])
 

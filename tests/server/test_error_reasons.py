@@ -19,7 +19,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from spanloom import errors
 from spanloom.server import status
 from spanloom.server.auth import NoAuth
-from spanloom.server.middleware import as_error
+from spanloom.server.funnel import as_error
 from spanloom.services.queries import cursors
 from spanloom.v1 import access_pb2, error_reason_pb2, trace_service_pb2
 from tests.clients import CallError

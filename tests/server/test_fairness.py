@@ -26,6 +26,9 @@ class Keys:
 
     needs_no_key = False
 
+    def known(self, metadata: Mapping[str, str]) -> Principal | None:
+        return None
+
     async def authenticate(self, metadata: Mapping[str, str]) -> Principal:
         return Principal(metadata["key"].partition("-")[0], "admin", metadata["key"])
 

@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -19,11 +19,17 @@ from spanloom.model.held import HELD
 STREAM_COPIES = 5
 _SMALL = 64 << 10
 _WINDOW_SECONDS = 0.25
-_BEAT_SECONDS = 0.1
+_BEAT_SECONDS = 0.05
+# A call that has waited for this part of the time shows that others will be late.
+_EARLY = 0.25
 # So many calls are always let in: fewer would leave the database idle.
 _LEAST = 64
 # Messages of streams at one turn of the event loop: some 2 ms.
 _MESSAGES_A_TURN = 4
+# Bulk streams take one part in so many of the process's time; a turn comes after so many seconds
+# at the latest.
+_PARTS = 3
+_MOST_PAUSE_SECONDS = 0.02
 
 T = TypeVar("T")
 
@@ -154,6 +160,23 @@ class Places:
         if self.come > 2 * self.most:
             raise too_many(self.of, self.name, self.most)
 
+    def refusal(
+        self, caller: str, key_id: str, most: int, most_of_key: int
+    ) -> SpanloomError | None:
+        """Why there is no place for the caller or the key; None if there is one. As `taken`."""
+        if self._inside >= most:
+            callers = len(self._of_caller) + (caller not in self._of_caller)
+            if self._of_caller[caller] >= max(1, most // callers):
+                return too_many(self.of, self.name, most)
+        if key_id and self._of_key[key_id] >= most_of_key:
+            return too_many(f"{self.of} of this key", f"{self.name}_per_key", most_of_key)
+        return None
+
+    @property
+    def inside(self) -> int:
+        """How many there are."""
+        return self._inside
+
     @contextmanager
     def taken(self, caller: str, key_id: str, most: int, most_of_key: int) -> Iterator[None]:
         """A call has a place while the block runs.
@@ -167,11 +190,8 @@ class Places:
         Raises:
             SpanloomError: RESOURCE_EXHAUSTED if there is no place for the caller or the key.
         """
-        callers = len(self._of_caller) + (caller not in self._of_caller)
-        if self._inside >= most and self._of_caller[caller] >= max(1, most // callers):
-            raise too_many(self.of, self.name, most)
-        if key_id and self._of_key[key_id] >= most_of_key:
-            raise too_many(f"{self.of} of this key", f"{self.name}_per_key", most_of_key)
+        if refusal := self.refusal(caller, key_id, most, most_of_key):
+            raise refusal
         self._inside += 1
         self._of_caller[caller] += 1
         self._of_key[key_id] += 1
@@ -210,9 +230,22 @@ class Turns:
     """Lets few streams go on at each turn of the event loop, those of each caller in turn.
 
     Thousands that are ready at once would otherwise come between any two steps of every other call.
+
+    Args:
+        yields: Whether the streams leave most of the process's time to others now. More than have a
+            turn at once then pause between two turns, by the CPU time of the whole process: threads
+            read what they send, and gRPC's core sends it.
+        used: The CPU time of the process so far, in seconds.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        yields: Callable[[], bool] = lambda: False,
+        used: Callable[[], float] = time.process_time,
+    ) -> None:
+        self._yields = yields
+        self._used = used
+        self._used_before = 0.0
         # By caller, the one whose turn is next first.
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
 
@@ -221,6 +254,7 @@ class Turns:
         loop = asyncio.get_running_loop()
         turn = loop.create_future()
         if not self._waiting:
+            self._used_before = self._used()
             loop.call_soon(self._give, loop)
         self._waiting.setdefault(CALLER.get(), deque()).append(turn)
         await turn
@@ -237,15 +271,21 @@ class Turns:
             if not turn.done():  # cancelled
                 turn.set_result(None)
                 left -= 1
-        if self._waiting:
+        if self._waiting and self._yields():
+            used = self._used()
+            pause = min(_PARTS * (used - self._used_before), _MOST_PAUSE_SECONDS)
+            self._used_before = used
+            loop.call_later(pause, self._give, loop)
+        elif self._waiting:
             loop.call_soon(self._give, loop)
 
 
 class Pace:
     """How many calls that write may be under way, so that each is answered in time.
 
-    As long as they are, any number up to `most`. When most of them take longer, as many as have
-    been answered in that time; the others are refused at once.
+    As long as they are, any number up to `most`. When most of them take longer, or one has waited
+    for a quarter of the time, as many as have been answered in that time; the others are refused at
+    once.
 
     Args:
         seconds: The time; 0 for no such limit.
@@ -257,12 +297,26 @@ class Pace:
         self._since = time.monotonic()
         self._ended = self._late = 0
         self._lag = 0.0
+        # Since when each call is under way, oldest first.
+        self._under_way: dict[int, float] = {}
+        self._begun = self._answered = 0
+        # How many had been answered at each look in the time before now, oldest first.
+        self._looks: deque[tuple[float, int]] = deque()
 
-    def ended(self, took: float) -> None:
-        """A call has been answered, so many seconds after its request was read."""
+    def begin(self) -> int:
+        """The request of a call has been read; a number for `end`."""
+        self._begun += 1
+        self._under_way[self._begun] = time.monotonic()
+        return self._begun
+
+    def end(self, number: int) -> None:
+        """A call has been answered."""
+        now = time.monotonic()
+        took = now - self._under_way.pop(number)
+        self._answered += 1
         self._ended += 1
         self._late += took + self._lag > self._seconds
-        passed = time.monotonic() - self._since
+        passed = now - self._since
         if passed < _WINDOW_SECONDS or not self._seconds:
             return
         if 2 * self._late > self._ended:
@@ -273,11 +327,24 @@ class Pace:
         self._since += passed
         self._ended = self._late = 0
 
+    def look(self) -> None:
+        """Let fewer calls in as soon as the oldest one has waited too long, answered or not: until
+        it is, hundreds could come that are late as well."""
+        now = time.monotonic()
+        self._looks.append((now, self._answered))
+        while self._looks[0][0] < now - self._seconds:
+            self._looks.popleft()
+        oldest = next(iter(self._under_way.values()), now)
+        if self._seconds and now - oldest > self._seconds * _EARLY:
+            answered_in_time = self._answered - self._looks[0][1]
+            self.most = min(self.most, max(_LEAST, answered_in_time))
+
     async def watch(self) -> None:
-        """Measure how late the event loop is, until cancelled: a request waits so long before it is
-        read."""
+        """Look again and again, until cancelled; and measure how late the event loop is: a request
+        waits so long before it is read."""
         loop = asyncio.get_running_loop()
         while True:
             due = loop.time() + _BEAT_SECONDS
             await asyncio.sleep(_BEAT_SECONDS)
             self._lag = max(loop.time() - due, self._lag / 2)
+            self.look()

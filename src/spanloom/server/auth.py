@@ -36,10 +36,19 @@ class Principal:
     key_id: str = ""
     proof: bytes = field(default=b"", repr=False)
 
+    @property
+    def caller(self) -> str:
+        """As `spanloom.model.caller`."""
+        return self.key_id if self.project == INSTANCE else self.project
+
 
 class Authenticator(Protocol):
     # Whether callers need no key, so that what a web page can send must be refused otherwise.
     needs_no_key: bool
+
+    def known(self, metadata: Mapping[str, str]) -> Principal | None:
+        """The caller, if that can be said at once; otherwise `authenticate` says it."""
+        ...
 
     async def authenticate(self, metadata: Mapping[str, str]) -> Principal:
         """The caller.
@@ -124,6 +133,14 @@ class ApiKeyAuthenticator:
         self._guesses = Guesses(max_failed_keys)
         self._known: dict[str, tuple[float, Principal]] = {}
 
+    def known(self, metadata: Mapping[str, str]) -> Principal | None:
+        scheme, _, text = metadata.get("authorization", "").partition(" ")
+        known = self._known.get(text) if scheme == "Bearer" else None
+        if known is None or known[0] <= time.monotonic():
+            return None
+        self._used(known[1].key_id)
+        return known[1]
+
     async def authenticate(self, metadata: Mapping[str, str]) -> Principal:
         text = _key_text(metadata)
         now = time.monotonic()
@@ -181,6 +198,9 @@ class NoAuth:
 
     def __init__(self, origins: Collection[str] = ()) -> None:
         self._origins = frozenset(origins)
+
+    def known(self, metadata: Mapping[str, str]) -> Principal | None:
+        return None  # the headers have to be looked at
 
     async def authenticate(self, metadata: Mapping[str, str]) -> Principal:
         origin = metadata.get("origin", "")

@@ -1,8 +1,11 @@
-"""The log: a line for each call, and for each refusal of what is no call."""
+"""The log: a line for each call, and for each refusal of what is no call; calls for which there is
+no place have lines for many of them."""
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -18,6 +21,8 @@ from spanloom.server.auth import Principal
 from spanloom.server.methods import Method
 
 log = structlog.get_logger("spanloom.request")
+
+_SUM_SECONDS: Final = 1.0
 
 # Fields that name what a call makes, changes or deletes. None has the id of a user, or a content.
 _NAMES: Final = (
@@ -50,6 +55,11 @@ class CallLine:
     request: object = None
     answer: object = None
 
+    @property
+    def project(self) -> str:
+        """That of the caller's key, "" while it is not known."""
+        return str(self.facts.get("key_project", ""))
+
     def caller(self, principal: Principal, header_project: str) -> None:
         """Who calls, and the project that an instance key selects."""
         self.facts["key_project"] = principal.project
@@ -72,6 +82,52 @@ class CallLine:
             reason,
             **facts,
         )
+
+
+class RefusalSums:
+    """Counts and logs refusals once a second: a flood of them has a line for each second, and not
+    for each call. For one event loop."""
+
+    def __init__(self) -> None:
+        self._number: Counter[tuple[str, ...]] = Counter()
+        # The latest request id of each.
+        self._request_ids: dict[tuple[str, ...], str] = {}
+
+    def add(
+        self,
+        method: Method,
+        principal: Principal,
+        refusal: SpanloomError,
+        request_id: str,
+        transport: str,
+    ) -> None:
+        if not self._number:
+            asyncio.get_running_loop().call_later(_SUM_SECONDS, self.write)
+        of = (
+            *(method.full_name, transport, refusal.code, refusal.reason),
+            *(principal.project, principal.key_id),
+        )
+        self._number[of] += 1
+        self._request_ids[of] = request_id
+
+    def write(self) -> None:
+        """Write what has been added."""
+        for of, number in self._number.items():
+            method, transport, code, reason, project, key_id = of
+            metrics.refused(method, code, reason, project, number)
+            log.info(
+                "calls refused",
+                number=number,
+                method=method,
+                transport=transport,
+                code=code,
+                reason=reason,
+                key_project=project,
+                **({"key_id": key_id} if key_id else {}),
+                request_id=self._request_ids[of],
+            )
+        self._number.clear()
+        self._request_ids.clear()
 
 
 def _log(

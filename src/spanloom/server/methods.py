@@ -57,6 +57,17 @@ class Method:
         return bool(getattr(self.answer, "takes_refusals", False))
 
     @property
+    def is_bulk(self) -> bool:
+        """Whether the answer is a stream of all that is stored, for which nobody waits as for the
+        answers of other calls."""
+        return bool(getattr(self.answer, "is_bulk", False))
+
+    @property
+    def is_paced(self) -> bool:
+        """Whether a call writes spans, with one request and one answer."""
+        return self.role == "ingest" and not (self.takes_many or self.gives_many)
+
+    @property
     def is_read(self) -> bool:
         """Whether its proto file states that a call changes nothing."""
         level = descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS

@@ -14,11 +14,10 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
-import structlog
 from google.protobuf.message import Message
 
 from spanloom import metrics
-from spanloom.errors import Code, Reason, SpanloomError, role_not_allowed, shutting_down
+from spanloom.errors import SpanloomError, role_not_allowed, shutting_down
 from spanloom.model import uuid7
 from spanloom.model.caller import CALLER, DEADLINE
 from spanloom.model.held import HELD
@@ -26,17 +25,18 @@ from spanloom.model.limits import METER
 from spanloom.model.projects import INSTANCE
 from spanloom.server.admission import ByteBudget, Pace, Places, Turns
 from spanloom.server.auth import Authenticator, Principal
-from spanloom.server.call_log import CallLine
+from spanloom.server.call_log import CallLine, RefusalSums
+from spanloom.server.funnel import as_error
 from spanloom.server.methods import Method, Request
 from spanloom.server.rates import CallMeter, Rates
 from spanloom.services.context import CallContext, Notes
 from spanloom.tracing import SPAN, OwnSpan, Recorder
 
-log = structlog.get_logger("spanloom.request")
-
 REQUEST_ID = "x-request-id"
 # The key of a stream is checked again with the first message after so many seconds.
 _KEY_SECONDS = 10.0
+# Bulk streams leave most of the time to others for so long after a call.
+_YIELD_SECONDS = 1.0
 
 _VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 # The roles that may call a method, by the role that the method requires.
@@ -96,6 +96,7 @@ class Middleware:
         self.pace = Pace(max_in_flight, target_latency)
         self._rates = rates or Rates()
         self._turns = Turns()
+        self._bulk_turns = Turns(lambda: self.was_called_within(_YIELD_SECONDS))
         self.budget = ByteBudget(max_bytes_in_flight)
         self._authenticator = authenticator
         self._timeout = timeout
@@ -104,6 +105,7 @@ class Middleware:
         self._streams = Places("streams", "streams", max_streams)
         self._most_calls_of_key = max_calls_per_key
         self._most_streams_of_key = max(1, max_streams // 2)
+        self._refusals = RefusalSums()
         self._last_call = -math.inf
         self._open_streams: set[asyncio.Timeout] = set()
         self.draining = False
@@ -128,9 +130,35 @@ class Middleware:
     def drain(self) -> None:
         """Answer new calls and streams under way with UNAVAILABLE from now on."""
         self.draining = True
+        self._refusals.write()
         for stream in self._open_streams:
             if not stream.expired():
                 stream.reschedule(asyncio.get_running_loop().time())
+
+    def is_crowded(self, method: Method) -> bool:
+        """Whether `refused` may have a refusal. Own spans need the whole of a call."""
+        is_free = self._calls.inside < self._most_of_key()
+        return not is_free and method.is_paced and self._recorder is None
+
+    def refused(
+        self, method: Method, metadata: Mapping[str, str], request_id: str, transport: str
+    ) -> SpanloomError | None:
+        """The refusal of a call that writes and for which there is plainly no place.
+
+        It costs a fraction of `unary`, which refuses the same calls with the same errors, and
+        decides about all others. Such refusals are counted and logged in sums.
+        """
+        principal = None if self.draining else self._authenticator.known(metadata)
+        if principal is None or principal.role not in _ALLOWED[method.role]:
+            return None
+        caller, key_id = principal.caller, principal.key_id
+        refusal = self._writes.refusal(
+            caller, key_id, self.pace.most, self.pace.most
+        ) or self._calls.refusal(caller, key_id, self._calls.most, self._most_of_key())
+        if refusal:
+            self._last_call = time.monotonic()
+            self._refusals.add(method, principal, refusal, request_id, transport)
+        return refusal
 
     async def unary(
         self,
@@ -153,15 +181,14 @@ class Middleware:
             time_left: Seconds to the caller's own deadline.
         """
         started = time.perf_counter()
-        project, code, reason = "", "CANCELLED", ""
+        code, reason = "CANCELLED", ""
         logged = CallLine(method, request_id, transport, started)
         notes = Notes() if notes is None else notes
         span = self._begin_span(method, metadata)
         places = self._streams if method.takes_many else self._calls
         places.come += 1
         inside = contextlib.ExitStack()
-        writes = method.role == "ingest" and not method.takes_many
-        read_at = 0.0
+        number = 0
         try:
             limit = time_left
             if not method.takes_many:
@@ -171,10 +198,9 @@ class Middleware:
                 call = await self._admit(
                     method, metadata, request_id, notes, places, logged, inside
                 )
-                project = call.key_project
                 request: Any = await read()
                 logged.request = request
-                read_at = time.perf_counter()
+                number = self.pace.begin() if method.is_paced else 0
                 if span and (held := HELD.get()) and held.size:
                     span.attributes["spanloom.request_bytes"] = held.size
                 result: Message
@@ -193,11 +219,11 @@ class Middleware:
         finally:
             places.come -= 1
             inside.close()
-            if writes and read_at:
-                self.pace.ended(time.perf_counter() - read_at)
+            if number:
+                self.pace.end(number)
             seconds = None if method.takes_many else time.perf_counter() - started
-            metrics.called(method.full_name, code, reason, project, seconds)
-            self._end_span(span, code, reason, project, request_id, transport)
+            metrics.called(method.full_name, code, reason, logged.project, seconds)
+            self._end_span(span, code, reason, logged)
             logged.write(code, reason)
         return result
 
@@ -216,7 +242,7 @@ class Middleware:
         An error, if any, comes last. Whoever does not read to the end must close the generator.
         """
         started = time.perf_counter()
-        project, code, reason = "", "CANCELLED", ""
+        code, reason = "CANCELLED", ""
         span = self._begin_span(method, metadata)
         logged = CallLine(method, request_id, transport, started)
         deadline = None if time_left is None else asyncio.get_running_loop().time() + time_left
@@ -226,12 +252,11 @@ class Middleware:
             call = await self._admit(
                 method, metadata, request_id, Notes(), self._streams, logged, inside
             )
-            project, checked = call.key_project, time.monotonic()
+            checked = time.monotonic()
+            turns = self._bulk_turns if method.is_bulk else self._turns
             request = await self._step(read(), deadline)
             async with contextlib.aclosing(method.answer(request, call)) as answers:
-                while (
-                    message := await self._step(self._turns.next(answers), deadline)
-                ) is not None:
+                while (message := await self._step(turns.next(answers), deadline)) is not None:
                     if time.monotonic() > checked + _KEY_SECONDS:
                         await self._authenticator.authenticate(metadata)
                         checked = time.monotonic()
@@ -246,8 +271,8 @@ class Middleware:
         finally:
             self._streams.come -= 1
             inside.close()
-            metrics.called(method.full_name, code, reason, project, None)
-            self._end_span(span, code, reason, project, request_id, transport)
+            metrics.called(method.full_name, code, reason, logged.project, None)
+            self._end_span(span, code, reason, logged)
             logged.write(code, reason)
 
     def _begin_span(self, method: Method, metadata: Mapping[str, str]) -> OwnSpan | None:
@@ -257,18 +282,14 @@ class Middleware:
         SPAN.set(span)
         return span
 
-    def _end_span(
-        self,
-        span: OwnSpan | None,
-        code: str,
-        reason: str,
-        project: str,
-        request_id: str,
-        transport: str,
-    ) -> None:
+    def _end_span(self, span: OwnSpan | None, code: str, reason: str, logged: CallLine) -> None:
         if span is None:
             return
-        facts = {"project": project, "request_id": request_id, "transport": transport}
+        facts = {
+            "project": logged.project,
+            "request_id": logged.request_id,
+            "transport": logged.transport,
+        }
         span.recorder.end_call(
             span, code, reason, {f"spanloom.{name}": value for name, value in facts.items()}
         )
@@ -303,7 +324,10 @@ class Middleware:
         is_stream = method.takes_many or method.gives_many
         if isinstance(error, TimeoutError) and self.draining and is_stream:
             return shutting_down()
-        return as_error(error, request_id, method.full_name, on_deadline)
+        refusal = as_error(error, request_id, method.full_name, on_deadline)
+        # Its frames have the request, and the error: only a full collection would free them.
+        refusal.__traceback__ = refusal.__context__ = None
+        return refusal
 
     async def _admit(
         self,
@@ -330,7 +354,7 @@ class Middleware:
         logged.caller(principal, metadata.get("x-spanloom-project", ""))
         if role not in _ALLOWED[method.role]:
             raise role_not_allowed(role, method.role)
-        caller = principal.key_id if principal.project == INSTANCE else principal.project
+        caller = principal.caller
         CALLER.set(caller)
         enter = self._take(method, principal, caller, places, inside)
         if principal.project != INSTANCE:
@@ -367,9 +391,8 @@ class Middleware:
         """
         most_of_key = self._most_streams_of_key
         if places is self._calls:
-            half = self.pace.most // 2
-            most_of_key = min(self._most_calls_of_key, half)
-            if method.role == "ingest":
+            most_of_key = self._most_of_key()
+            if method.is_paced:
                 most = self.pace.most
                 inside.enter_context(self._writes.taken(caller, principal.key_id, most, most))
         inside.enter_context(places.taken(caller, principal.key_id, places.most, most_of_key))
@@ -377,30 +400,11 @@ class Middleware:
             self._rates,
             principal.key_id,
             is_stream=method.takes_many,
-            writes=method.role == "ingest" and not method.takes_many,
+            writes=method.is_paced,
         )
         meter.begin()
         METER.set(meter)
         return meter.enter
 
-
-def as_error(
-    error: Exception, request_id: str, method: str, on_deadline: str = ""
-) -> SpanloomError:
-    """The one funnel: known errors are for the caller, the text of all others is only logged."""
-    if isinstance(error, SpanloomError):
-        return error
-    if isinstance(error, TimeoutError):
-        return SpanloomError(
-            Code.DEADLINE_EXCEEDED,
-            Reason.DEADLINE_EXCEEDED,
-            on_deadline
-            or "the deadline expired before the call was complete; a write may have been stored",
-        )
-    log.error("internal error", method=method, request_id=request_id, exc_info=error)
-    return SpanloomError(
-        Code.INTERNAL,
-        Reason.INTERNAL,
-        f"internal error; the server's log has the cause under the request id {request_id}",
-        metadata={"request_id": request_id},
-    )
+    def _most_of_key(self) -> int:
+        return min(self._most_calls_of_key, self.pace.most // 2)

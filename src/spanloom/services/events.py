@@ -178,6 +178,8 @@ class EventService:
             for span in spans:
                 yield _streamed(span, fields)
 
+    stream_events.is_bulk = True  # type: ignore[attr-defined]
+
     async def get_events_schema(
         self, request: event_service_pb2.GetEventsSchemaRequest, call: CallContext
     ) -> event_service_pb2.GetEventsSchemaResponse:

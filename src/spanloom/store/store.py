@@ -68,7 +68,7 @@ class Store(SqlSpans, SqlControl, SqlCursors):
         durable: bool = True,
         queue_rows: int = 50_000,
         queue_bytes: int = 64 << 20,
-        max_event_bytes: int = 64 << 20,
+        max_event_bytes: int = 8 << 20,
         read_url: str = "",
         stale_reads: bool = False,
     ) -> Self:

@@ -54,13 +54,12 @@ async def refuse(context: Context, error: SpanloomError, request_id: str) -> NoR
 
     A transcoder in front of the server would take a message for the answer.
     """
-    rpc_status = status.rpc_status(error, request_id)
     trailers: list[tuple[str, str | bytes]] = [
         (REQUEST_ID, request_id),
-        ("grpc-status-details-bin", rpc_status.SerializeToString()),
+        ("grpc-status-details-bin", status.rpc_status_bytes(error, request_id)),
     ]
     if error.retry_after is not None:
         # gRPC's retry policies read this, and not RetryInfo.
         trailers.append(("grpc-retry-pushback-ms", str(int(error.retry_after * 1000))))
-    await context.abort(status.grpc_code(error), rpc_status.message, tuple(trailers))
+    await context.abort(status.grpc_code(error), status.rpc_message(error), tuple(trailers))
     raise RuntimeError("abort did not end the call")

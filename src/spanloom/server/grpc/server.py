@@ -26,7 +26,7 @@ from spanloom.server.grpc.reflection import Reflection
 from spanloom.server.listener import listen
 from spanloom.server.messages import message_of, not_one_message
 from spanloom.server.methods import Method
-from spanloom.server.middleware import REQUEST_ID, Middleware
+from spanloom.server.middleware import REQUEST_ID, Middleware, request_id_of
 from spanloom.services.context import Notes
 
 TRANSPORT = "grpc"
@@ -158,6 +158,11 @@ class _Handlers(grpc.GenericRpcHandler):
     def _one(self, method: Method):  # type: ignore[no-untyped-def]
         async def answer(_: object, context: Context) -> bytes:
             metadata = metadata_of(context)
+            if self._middleware.is_crowded(method):
+                request_id = request_id_of(metadata)
+                refusal = self._middleware.refused(method, metadata, request_id, TRANSPORT)
+                if refusal:
+                    await refuse(context, refusal, request_id)
             request_id = begin(context, metadata)
             notes = Notes()
             held = self._held(context)

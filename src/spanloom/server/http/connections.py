@@ -17,6 +17,8 @@ log = structlog.get_logger("spanloom.http")
 # Descriptors that HTTP leaves to gRPC, the database and files.
 _SHARE = 0.5
 _SWEEP_SECONDS = 1.0
+# While the server stops, a stream whose client takes nothing for so long has ended.
+_DRAIN_WRITE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,11 @@ class Connections:
         self._idle_of: defaultdict[str, dict[Connection, None]] = defaultdict(dict)
         self._all: set[Connection] = set()
         self._is_full = False
+        self.stream_write_seconds = limits.write_seconds
+
+    def drain(self) -> None:
+        """Wait no longer for clients that take nothing of a stream."""
+        self.stream_write_seconds = min(self.stream_write_seconds, _DRAIN_WRITE_SECONDS)
 
     def open(self, connection: Connection) -> bool:
         """Take in a new connection, which is idle; False if there is no room for it."""

@@ -136,7 +136,9 @@ class HttpProtocol(HttpToolsProtocol):
         """Close the connection if its client is too slow."""
         if self.transport.is_closing():
             return
-        if _is_late(self._stuck_since, now, limits.write_seconds):
+        is_stream = self.cycle is not None and bool(self.cycle.chunked_encoding)
+        patience = self._open.stream_write_seconds if is_stream else limits.write_seconds
+        if _is_late(self._stuck_since, now, patience):
             log.info("a client that does not read is dropped", address=self.address)
             self.transport.abort()
         elif _is_late(self._head_since, now, limits.header_seconds):

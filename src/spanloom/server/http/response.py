@@ -33,7 +33,7 @@ async def send_error(
     """
     headers = error_headers(error)
     body = (
-        status.rpc_status(error, request_id).SerializeToString()
+        status.rpc_status_bytes(error, request_id)
         if content_type == PROTOBUF
         else status.rest_body(error, request_id, service)
     )

@@ -16,6 +16,7 @@ from spanloom.errors import SpanloomError, unsupported_encoding
 from spanloom.server import status
 from spanloom.server.admission import STREAM_COPIES, Held
 from spanloom.server.call_log import log_refusal
+from spanloom.server.funnel import as_error
 from spanloom.server.http.exchange import pack
 from spanloom.server.http.request import (
     ClientGoneError,
@@ -29,7 +30,7 @@ from spanloom.server.http.response import ignored_fields, noted, send_body, send
 from spanloom.server.http.server_sent import EVENT_STREAM, accepts_events, event, set_cursor
 from spanloom.server.http.transcode import JSON, PROTOBUF, Route, RouteError, Transcoder
 from spanloom.server.methods import Method, Request
-from spanloom.server.middleware import Middleware, as_error, request_id_of
+from spanloom.server.middleware import Middleware, request_id_of
 from spanloom.services.context import Notes
 
 TRANSPORT = "rest"
@@ -63,6 +64,8 @@ class RestApp:
 
     async def answer(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that has a route."""
+        if await self._refuse_paced(route, scope, send):
+            return
         budget = self._middleware.budget
         with contextlib.suppress(ClientGoneError), budget.held() as lines, budget.held() as held:
             await self._answer(route, lines, held, scope, receive, send)
@@ -74,6 +77,20 @@ class RestApp:
         error = RouteError(scope["method"], _path(scope), self._transcoder.allowed(_path(scope)))
         log_refusal(error, request_id, transport=TRANSPORT, target=target_of(scope))
         await send_error(send, error, request_id, _form(media_type_of(metadata)))
+
+    async def _refuse_paced(self, route: Route, scope: Scope, send: Send) -> bool:
+        """Refuse a call for which there is plainly no place; whether it was."""
+        if not self._middleware.is_crowded(route.method):
+            return False
+        metadata = metadata_of(scope)
+        request_id = request_id_of(metadata)
+        refusal = self._middleware.refused(route.method, metadata, request_id, TRANSPORT)
+        if refusal is None:
+            return False
+        service = route.method.descriptor.containing_service.full_name
+        error = self._transcoder.refusal(route, refusal)
+        await send_error(send, error, request_id, _form(media_type_of(metadata)), service)
+        return True
 
     async def _answer(
         self, route: Route, lines: Held, held: Held, scope: Scope, receive: Receive, send: Send

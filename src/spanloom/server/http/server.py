@@ -102,6 +102,7 @@ class HttpServer:
         if self._door is not None:
             self._door.close()
             self._door = None
+        self._connections.drain()
         self._server.config.timeout_graceful_shutdown = max(1, int(grace))
         self._server.should_exit = True
         try:

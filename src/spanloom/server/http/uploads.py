@@ -13,9 +13,10 @@ from starlette.routing import BaseRoute, Route
 from spanloom.errors import shutting_down
 from spanloom.server import status
 from spanloom.server.call_log import log_refusal
+from spanloom.server.funnel import as_error
 from spanloom.server.http.request import ClientGoneError, media_type_of, metadata_of, read_body
 from spanloom.server.http.transcode import JSON
-from spanloom.server.middleware import REQUEST_ID, Middleware, as_error, request_id_of
+from spanloom.server.middleware import REQUEST_ID, Middleware, request_id_of
 from spanloom.services.files import MOST_BYTES, UPLOADS, upload_digest
 from spanloom.store.files import Files
 

@@ -18,6 +18,7 @@ from spanloom.errors import Code, Reason, SpanloomError, unsupported_encoding
 from spanloom.server import status
 from spanloom.server.admission import STREAM_COPIES, Held
 from spanloom.server.call_log import log_refusal
+from spanloom.server.funnel import as_error
 from spanloom.server.http.connect import CONNECT, check_version, error_json, message_in
 from spanloom.server.http.envelope import COMPRESSED, opened, sealed
 from spanloom.server.http.exchange import Exchange, Protocol, accepts_gzip, check_encoding, pack
@@ -35,7 +36,7 @@ from spanloom.server.http.rest import target_of
 from spanloom.server.http.transcode import JSON, RouteError
 from spanloom.server.messages import not_one_message
 from spanloom.server.methods import Method, Request
-from spanloom.server.middleware import Middleware, Read, as_error, request_id_of
+from spanloom.server.middleware import Middleware, Read, request_id_of
 from spanloom.services.context import Notes
 
 # The headers of answers that clients in web pages read.

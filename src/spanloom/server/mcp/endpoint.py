@@ -16,6 +16,7 @@ from spanloom.errors import Code, Reason, SpanloomError
 from spanloom.model import Json
 from spanloom.server.auth import without_port
 from spanloom.server.call_log import log_refusal
+from spanloom.server.funnel import as_error
 from spanloom.server.http.request import ClientGoneError, metadata_of, read_body
 from spanloom.server.http.response import error_headers
 from spanloom.server.http.transcode import JSON
@@ -25,7 +26,7 @@ from spanloom.server.mcp.calls import TRANSPORT, Calls
 from spanloom.server.mcp.protocol import ProtocolError, Request
 from spanloom.server.mcp.tools import INSTRUCTIONS, TOOLS
 from spanloom.server.methods import Method
-from spanloom.server.middleware import REQUEST_ID, Middleware, as_error, request_id_of
+from spanloom.server.middleware import REQUEST_ID, Middleware, request_id_of
 from spanloom.server.status import http_status
 from spanloom.v1 import access_pb2
 

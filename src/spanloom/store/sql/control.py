@@ -6,6 +6,7 @@ import base64
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from sqlalchemy import Connection
@@ -50,6 +51,7 @@ class SqlControl(ControlStore):
 
     def __init__(self, connections: Connections) -> None:
         self._database = connections.database
+        self._reader = connections.reader
         self._read, self._write = connections.read, connections.write
         self._look_up = connections.look_up
         # Those that this process knew to exist a moment ago, and until when it need not look again.
@@ -88,8 +90,9 @@ class SqlControl(ControlStore):
                     return there
             return patches.update_event(transaction, project, event_id, patch, trace_id, only_of)
 
+        weight = await self._weight(project, event_id, trace_id, len(row[4]))
         with charged(project, size=len(row[4])):
-            await self._write(write, size=len(row[4]))
+            await self._write(write, size=weight)
 
     async def patch_span(
         self, project: str, trace_id: str, span_id: str, patch: Patch, *, only_of: str = ""
@@ -105,8 +108,18 @@ class SqlControl(ControlStore):
             transaction.write({tables.patches: [row]})
             return None
 
+        weight = await self._weight(project, span_id, trace_id, len(row[4]))
         with charged(project, size=len(row[4])):
-            await self._write(write, size=len(row[4]))
+            await self._write(write, size=weight)
+
+    async def _weight(self, project: str, event_id: str, trace_id: str, update: int) -> int:
+        """The bytes that the writer handles for an update of so many, which is refused if its event
+        would be too large."""
+        if not self._reader.sizes.may_be_large(project, event_id, update):
+            return update
+        key = (project, event_id, trace_id)
+        look = partial(patches.checked_size, database=self._database, reader=self._reader)
+        return int(await self._read(lambda c: look(c, key=key, update=update)))
 
     async def append_to_spans(
         self,

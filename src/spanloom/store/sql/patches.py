@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Select, bindparam, delete, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, func, select, update
 
 from spanloom import errors
 from spanloom.model.patch import APPENDED, Patch, joined, patched
@@ -23,9 +23,10 @@ from spanloom.store.sql import rows
 from spanloom.store.sql.attachments import content_rows
 from spanloom.store.sql.database import Database, Row
 from spanloom.store.sql.event_ids import of_events
+from spanloom.store.sql.event_sizes import EventSizes
 from spanloom.store.sql.packing import Contents, contents_in
 from spanloom.store.sql.pieces import mark_of, with_pieces
-from spanloom.store.sql.reading import Updates, message_of, select_whole
+from spanloom.store.sql.reading import SpanReader, Updates, message_of, select_whole
 from spanloom.store.sql.tables import attachments, bodies, patches, spans, traces
 from spanloom.store.sql.transaction import Transaction
 
@@ -33,8 +34,8 @@ log = logging.getLogger("spanloom.store")
 
 # More patches of one event than this are merged into one.
 _MOST_PATCHES = 16
-# The updates of one event, as JSON.
-MOST_BYTES = 16 << 20
+# Patches of more bytes are merged where that leaves less than half of them.
+_MERGED_BYTES = 1 << 20
 _PATCHES = (
     select(
         *(patches.c.event_id, patches.c.trace_id, patches.c.id),
@@ -43,6 +44,7 @@ _PATCHES = (
     .where(patches.c.project == bindparam("project"))
     .order_by(patches.c.sequence, patches.c.id)
 )
+_BODY_AT = patches.columns.keys().index("body")
 # The name in a patch of the adapter to whose spans alone it is applied.
 _ADAPTER = "adapter"
 _CANNOT = "the updates of event %r in project %r cannot be applied"
@@ -61,6 +63,44 @@ def row_of(project: str, event_id: str, patch: Patch, only_of: str, trace_id: st
     wrote."""
     whole = {**patch, _ADAPTER: only_of} if only_of else patch
     return rows.patch_row(project, event_id, whole, trace_id)
+
+
+def checked_size(
+    connection: Connection,
+    database: Database,
+    reader: SpanReader,
+    key: tuple[str, str, str],
+    update: int,
+) -> int:
+    """The bytes of an event with its updates and one more, which the writer would refuse as well,
+    but only after it has written it.
+
+    Args:
+        key: The project, the id of the event or span, and its trace or "".
+        update: The bytes of the update.
+
+    Raises:
+        SpanloomError: INVALID_ARGUMENT if it is too large.
+    """
+    project, event_id, trace_id = key
+    reader.sizes.check_updates(update)
+    updates = select(func.sum(func.length(patches.c.body))).where(
+        patches.c.project == project, patches.c.event_id == event_id
+    )
+    found = select(spans).where(spans.c.project == project, of_events(database, [event_id]))
+    if trace_id:
+        updates = updates.where(patches.c.trace_id.in_(("", trace_id)))
+        found = select(spans).where(
+            spans.c.project == project,
+            spans.c.trace_id == trace_id,
+            (spans.c.event_id == event_id) | (spans.c.span_id == event_id),
+        )
+    size = update + int(connection.execute(updates).scalar() or 0)
+    reader.sizes.check_updates(size)
+    if row := connection.execute(_with_bodies(found.limit(1))).first():
+        with suppress(errors.SpanloomError):  # what is damaged has no size
+            size += len(message_of(row))
+    return reader.sizes.check(size)
 
 
 def update_event(
@@ -123,7 +163,7 @@ def apply(transaction: Transaction, project: str, ids: Collection[str]) -> None:
     known.look_up(ids)
     if not known.of:
         return
-    known.check_size()
+    known.check_size(transaction.reader.sizes)
     event_ids = {event_id for _, event_id in known.of}
     of_spans = {key for key in known.of if key[0]}
     database = transaction.database
@@ -145,7 +185,7 @@ def apply(transaction: Transaction, project: str, ids: Collection[str]) -> None:
     # A span that was found by one of its ids may have updates under the other.
     known.look_up({each for row in found.values() for each in (row.event_id, row.span_id)})
     known.bind(found.values())
-    known.check_whole_size(found.values(), transaction.reader.most_bytes)
+    known.check_whole_size(found.values(), transaction.reader.sizes)
     _rewrite(transaction, project, found.values(), known)
     known.merge(found.values())
 
@@ -159,6 +199,7 @@ class _Patches:
         self._project = project
         self._asked: set[str] = set()
         self.of: dict[tuple[str, str], list[Any]] = {}
+        self._read: dict[Any, Patch] = {}  # by id: large JSON is read once
 
     def look_up(self, ids: Collection[str]) -> None:
         """Have the patches under these ids."""
@@ -172,15 +213,16 @@ class _Patches:
         for row in found.fetchall():
             self.of.setdefault((row.trace_id, row.event_id), []).append(row)
 
-    def check_size(self) -> None:
+    def check_size(self, sizes: EventSizes) -> None:
         """Refuse an update with which those of an event are too large: every update of it reads
         all of them."""
-        for found in self.of.values():
-            is_new = any(self._transaction.is_own(row.sequence) for row in found)
-            if is_new and sum(len(row.body) for row in found) > MOST_BYTES:
-                raise errors.event_too_large(MOST_BYTES)
+        for (_, event_id), found in self.of.items():
+            if any(self._transaction.is_own(row.sequence) for row in found):
+                size = sum(len(row.body) for row in found)
+                sizes.note(self._project, event_id, size)
+                sizes.check_updates(size)
 
-    def check_whole_size(self, found: Iterable[Any], most: int) -> None:
+    def check_whole_size(self, found: Iterable[Any], sizes: EventSizes) -> None:
         """Refuse an update with which an event, with what was sent, is too large."""
         for row in found:
             sent = 0
@@ -188,8 +230,10 @@ class _Patches:
             if any(self._transaction.is_own(patch.sequence) for patch in updates):
                 with suppress(errors.SpanloomError):  # what is damaged has no size
                     sent = len(message_of(row))
-                if sent + sum(len(patch.body) for patch in updates) > most:
-                    raise errors.event_too_large(most)
+                size = sent + sum(len(patch.body) for patch in updates)
+                for event_id in {row.event_id, row.span_id}:
+                    sizes.note(self._project, event_id, size)
+                sizes.check(size)
 
     def _of_span(self, row: Any) -> list[Any]:
         ids = {row.event_id, row.span_id}
@@ -200,7 +244,7 @@ class _Patches:
         that has got it first."""
         for row in sorted(found, key=lambda row: int(row.span_version)):
             waiting = self.of.pop(("", row.event_id), [])
-            taken = [patch for patch in waiting if self._applies(orjson.loads(patch.body), row)]
+            taken = [patch for patch in waiting if self._applies(self._patch(patch), row)]
             if left := [patch for patch in waiting if patch not in taken]:
                 self.of["", row.event_id] = left
             if taken:
@@ -209,6 +253,11 @@ class _Patches:
                 place = (self._project, row.event_id)
                 move(self._transaction, *place, "", row.trace_id, ids)
                 self.of.setdefault((row.trace_id, row.event_id), []).extend(taken)
+
+    def _patch(self, row: Any) -> Patch:
+        if row.id not in self._read:
+            self._read[row.id] = orjson.loads(row.body)
+        return self._read[row.id]
 
     def _applies(self, patch: Patch, row: Any) -> bool:
         """Whether a patch may be applied to a span, or only to those of another adapter."""
@@ -221,7 +270,7 @@ class _Patches:
         """What all patches of a span do, one after the other, as one patch; {} for none."""
         both = self._of_span(row)
         both.sort(key=lambda each: (each.sequence, each.id))
-        each = [orjson.loads(patch.body) for patch in both]
+        each = map(self._patch, both)
         return joined(_without_adapter(patch) for patch in each if self._applies(patch, row))
 
     def merge(self, spans_of: Iterable[Any]) -> None:
@@ -233,9 +282,12 @@ class _Patches:
             if len(keys) > 1:
                 mixed |= keys
         for (trace_id, event_id), found in self.of.items():
-            if len(found) <= _MOST_PATCHES or (trace_id, event_id) in mixed:
+            size = sum(len(row.body) for row in found)
+            is_large = len(found) > 1 and size > _MERGED_BYTES
+            is_many = len(found) > _MOST_PATCHES
+            if not (is_many or is_large) or (trace_id, event_id) in mixed:
                 continue
-            each = [orjson.loads(row.body) for row in found]
+            each = [self._patch(row) for row in found]
             if len({patch.get(_ADAPTER) for patch in each}) > 1:
                 continue
             try:
@@ -243,7 +295,8 @@ class _Patches:
             except Exception:
                 log.exception(_CANNOT, event_id, self._project)
                 continue
-            _replace(self._transaction, self._project, found, merged)
+            if is_many or 2 * len(merged[_BODY_AT]) < size:
+                _replace(self._transaction, self._project, found, merged)
 
 
 def _without_adapter(patch: Patch) -> Patch:
@@ -272,14 +325,15 @@ def _rewrite(transaction: Transaction, project: str, found: Iterable[Any], known
             pieces, mark = patch.get(APPENDED, {}), None
             if pieces:
                 mark = patch[APPENDED] = mark_of(row, pieces)
-            if row.updates and Updates.of(row.updates).patch == patch:
+            before = Updates.of(row.updates) if row.updates else None
+            if before and before.patch == patch:
                 continue
             if mark:
                 READ_FOR.set(project)
                 base, kept, found_in = with_pieces(transaction.reader, row, pieces, mark)
                 contents |= found_in
             else:
-                base, kept = transaction.reader.to_base(row), row[-3:]
+                base, kept = transaction.reader.to_base(row, updates=before), row[-3:]
             whole = patched(base, patch)
             updates = Updates.between(base, whole, patch).text()
             made = rows.updated_rows(project, kept, whole, updates)

@@ -17,6 +17,7 @@ from spanloom.model.span import DAMAGED, Io
 from spanloom.store.spans import Restore
 from spanloom.store.sql import attachments, rows, tables
 from spanloom.store.sql.bodies import body_of, parts_of
+from spanloom.store.sql.event_sizes import EventSizes
 from spanloom.store.sql.lift import lifted
 
 log = logging.getLogger("spanloom.store")
@@ -85,9 +86,9 @@ class SpanReader:
     """
 
     def __init__(
-        self, restore: Restore, reread: Restore | None = None, most_bytes: int = 64 << 20
+        self, restore: Restore, reread: Restore | None = None, most_bytes: int = 8 << 20
     ) -> None:
-        self.most_bytes = most_bytes
+        self.sizes = EventSizes(most_bytes)
         self._restore = restore
         self.reread = reread or no_adapter
 
@@ -109,11 +110,22 @@ class SpanReader:
         span.io, span.sent = Io(error=_DAMAGE), DAMAGED
         return span
 
-    def to_base(self, row: Sequence[Any], restore: Restore | None = None) -> Span:
-        """The same as it was before its updates; by another `restore` if one is given."""
+    def to_base(
+        self,
+        row: Sequence[Any],
+        restore: Restore | None = None,
+        updates: Updates | None = None,
+    ) -> Span:
+        """The same as it was before its updates; by another `restore` if one is given.
+
+        Args:
+            updates: Those of the row, where they have been read already.
+        """
         adapter, sent = row[18], message_of(row)
         try:
-            before = Updates.of(row[21]).before if row[21] else NOTHING
+            before = NOTHING
+            if row[21]:
+                before = (updates or Updates.of(row[21])).before
             if not adapter:
                 span = _to_span(row, sent, before)
             else:

@@ -27,8 +27,9 @@ from spanloom.tracing import SPAN
 
 log = logging.getLogger("spanloom.store")
 
-# A transaction takes no more rows than this (or one call): no call waits long for others.
+# A transaction takes no more rows and bytes than this (or one call): no call waits long for others.
 _GROUP_ROWS = 5_000
+_GROUP_BYTES = 4 << 20
 # A writer with nothing to write for so long has the database do what its commits left for later.
 QUIET_SECONDS: Final = 5.0
 # A writer without calls looks so often whether it would get its locks.
@@ -232,11 +233,14 @@ class Writer:
         """The calls that wait, up to a group's size."""
         group: list[PendingWrite] = []
         self._group = group
-        rows = 0
+        rows = size = 0
         with self._wake:
-            while self._queue and (not group or rows + self._queue.next().rows <= _GROUP_ROWS):
+            while self._queue:
+                following = self._queue.next()
+                rows, size = rows + following.rows, size + following.size
+                if group and (rows > _GROUP_ROWS or size > _GROUP_BYTES):
+                    break
                 call = self._queue.take()
-                rows += call.rows
                 group.append(call)
         return group
 
