@@ -141,6 +141,13 @@ def test_a_deleted_project_is_made_again_by_a_write(
     assert run(listed()) == [project]
 
 
+def test_an_erased_project_leaves_no_description(store: Store, run: Run[Any], project: str) -> None:
+    run(store.ensure_project(project))
+    run(store.records.write(INSTANCE, PROJECT, Record(project, 1, {"description": "of Ada"})))
+    run(store.erasure.delete_project(project, settle_seconds=0.0))
+    assert run(store.records.find(INSTANCE, PROJECT, project)) is None
+
+
 def test_a_process_soon_notices_that_another_deleted_a_project(
     store: Store, url: str, run: Run[Any], project: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

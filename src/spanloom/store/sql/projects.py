@@ -36,12 +36,17 @@ def delete_if_empty(connection: Connection, project: str) -> str | None:
         anything = select(table.c.project).where(table.c.project == project, *conditions).limit(1)
         if connection.execute(anything).first() is not None:
             return name
+    delete_settings(connection, project)
+    connection.execute(delete(tables.projects).where(tables.projects.c.name == project))
+    return ""
+
+
+def delete_settings(connection: Connection, project: str) -> None:
+    """Delete what is known of a project besides its row and its contents."""
     of_records = tables.records.c
     is_description = and_(
         of_records.project == INSTANCE, of_records.kind == PROJECT, of_records.id == project
     )
-    # An empty project may have rules of redaction, as it may have limits and a retention.
+    # An empty project may have these, as it may have limits and a retention.
     are_rules = and_(of_records.project == project, of_records.kind == REDACTION)
     connection.execute(delete(tables.records).where(or_(is_description, are_rules)))
-    connection.execute(delete(tables.projects).where(tables.projects.c.name == project))
-    return ""

@@ -16,6 +16,7 @@ from spanloom.store.sql import deletes
 from spanloom.store.sql.erasure import owned
 from spanloom.store.sql.erasure.users import Rows, among_events
 from spanloom.store.sql.follow_up import follow_up
+from spanloom.store.sql.projects import delete_settings
 from spanloom.store.sql.reading import select_whole
 from spanloom.store.sql.requests import answers_about
 from spanloom.store.sql.rows import trace_row
@@ -135,6 +136,7 @@ def of_project(project: str, most: int, transaction: Transaction) -> Left:
     if owned.has_notes(connection, project):
         return Left.NOTES
     owned.delete_sums(connection, project)
+    delete_settings(connection, project)
     connection.execute(delete(projects).where(projects.c.name == project))
     return Left.NOTHING
 
