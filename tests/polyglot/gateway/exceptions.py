@@ -112,12 +112,13 @@ EXCEPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "Encoded bodies": _both("gzip", "an unknown encoding"),
     "Unknown names": {
-        ENVOY: ("an unknown field", "an unknown name"),
+        ENVOY: ("an unknown field", "an unknown name", "an unknown name, vendor's"),
         GRPC_GATEWAY: (
             "an unknown field",
             "an unknown enum value",
             "an enum in small letters",
             "an unknown name",
+            "an unknown name, vendor's",
             "the path's variable again",
         ),
     },

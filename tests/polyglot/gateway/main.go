@@ -41,6 +41,8 @@ var services = []register{
 	spanloom.RegisterExperimentServiceHandler,
 	spanloom.RegisterFeedbackServiceHandler,
 	spanloom.RegisterFileServiceHandler,
+	spanloom.RegisterJaegerServiceHandler,
+	spanloom.RegisterJaegerV3ServiceHandler,
 	spanloom.RegisterKeyServiceHandler,
 	spanloom.RegisterPriceServiceHandler,
 	spanloom.RegisterProjectServiceHandler,

@@ -171,7 +171,10 @@ def error_schema(comments: Mapping[str, str]) -> Object:
                 "required": ["@type"],
             },
         },
-        "error": {"type": "string", "description": "The same as `message`."},
+        "error": {
+            "type": ["string", "object"],
+            "description": "The same as `message`; in JaegerV3Service an object that has it.",
+        },
         "success": {"const": False},
         "statusCode": {"type": "integer", "description": "The HTTP status."},
         "errorCode": {
