@@ -469,24 +469,35 @@ def outcome(project: Project, method: str, fields: dict[str, Any]) -> tuple[str,
         return refused.code, str(refused).encode()
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_no_method_reads_or_changes_another_project(project: Project, method: str) -> None:
+@pytest.mark.parametrize("method", [*WRITES, *DELETES])
+def test_no_method_changes_another_project(project: Project, method: str) -> None:
+    assert_others_are_apart(project, [method])
+
+
+def test_no_method_reads_another_project(project: Project) -> None:
+    """All in the same projects, for they change nothing."""
+    assert_others_are_apart(project, READS)
+
+
+def assert_others_are_apart(project: Project, methods: list[str]) -> None:
     """One other project is empty, one holds things of the same names."""
     empty, twin = project.neighbour(), project.neighbour()
     experiment_id = fill(project.direct(), project.name, SECRET)
     fill(twin.direct(), project.name, twin.name)
     before = read_all(project.direct(), experiment_id)
     for other in (empty, twin):
-        fields = requests(project.name, experiment_id, other.name)[method]
-        code, said = outcome(other, method, fields)
-        refusals = ("PERMISSION_DENIED",) if method in OF_PROJECTS else ()
-        assert code in ("OK", "NOT_FOUND", *refusals), said
-        assert SECRET.encode() not in said
-        with pytest.raises(CallError, match="PROJECT_MISMATCH"):
-            other(method, request_of(method, request_to(other, fields)), project=project.name)
-        if "project_id" in fields:
+        asked = requests(project.name, experiment_id, other.name)
+        for method in methods:
+            fields = asked[method]
+            code, said = outcome(other, method, fields)
+            refusals = ("PERMISSION_DENIED",) if method in OF_PROJECTS else ()
+            assert code in ("OK", "NOT_FOUND", *refusals), (method, said)
+            assert SECRET.encode() not in said, method
             with pytest.raises(CallError, match="PROJECT_MISMATCH"):
-                other.send(method, **fields)
+                other(method, request_of(method, request_to(other, fields)), project=project.name)
+            if "project_id" in fields:
+                with pytest.raises(CallError, match="PROJECT_MISMATCH"):
+                    other.send(method, **fields)
     assert read_all(project.direct(), experiment_id) == before
 
 
